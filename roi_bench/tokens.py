@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -32,3 +33,67 @@ class TokenCounter(Protocol):
     def token_starts(self, text: str) -> Sequence[int]:
         """Return the character offset at which each token of ``text`` starts (no special tokens added), ascending."""
         ...
+
+
+LEVEL_BOUNDS = (256, 512, 1024)
+"""Upper token bounds (inclusive) of Level-0, Level-1, Level-2 (SPEC section 1)."""
+
+NOT_WORTH_ATTEMPTING = 3
+"""Level-3."""
+
+
+def level_of(tokens: int, bounds: Sequence[int] = LEVEL_BOUNDS) -> int:
+    """Return the level (0–3) whose range holds ``tokens``; 3 is "more than Level-2 allows"."""
+    for level, bound in enumerate(bounds):
+        if tokens <= bound:
+            return level
+    return NOT_WORTH_ATTEMPTING
+
+
+def retokenization_slack(budget: int) -> int:
+    """Return how many tokens above ``budget`` re-counted text may lie: 2 % + 8 tokens (SPEC section 7)."""
+    return budget * 2 // 100 + 8
+
+
+def is_over_budget(usage: Usage, budget: int) -> bool:
+    """Return whether a response took more than ``budget`` tokens, with slack where only text was counted."""
+    slack = retokenization_slack(budget) if usage.source == "retokenized" else 0
+    return usage.tokens > budget + slack
+
+
+def retokenized_usage(tokens: int, budget: int) -> Usage:
+    """Return the usage of a response of which only the text is known.
+
+    A response whose text re-encodes to the budget, or to within 2 % below it (merging at the cut can save tokens), is
+    taken for one that the budget ended. The end-of-sequence token of a finished one cannot be seen in the text.
+    """
+    ended_by_budget = tokens >= budget - budget * 2 // 100
+    return Usage(tokens, "length" if ended_by_budget else "stop", "retokenized")
+
+
+def token_shares(
+    starts: Sequence[int], spans: Sequence[tuple[int, int]], usage: Usage | None
+) -> tuple[int, tuple[int, ...]]:
+    """Split the tokens of a response into planning overhead and one share per problem.
+
+    A token belongs to the span in which it starts; what starts in no span is planning overhead. Tokens that the text
+    does not show are hidden reasoning for an API (overhead: it comes before the visible text) and the end-of-sequence
+    token for a local model (last problem reached).
+
+    Args:
+        starts: Character offset of each token of the visible text, ascending.
+        spans: ``[start, end)`` character span of each problem by position; empty spans were never reached.
+        usage: Exact usage of the response, or None.
+
+    Returns:
+        ``(planning tokens, tokens by position)``.
+    """
+    shares = [bisect_left(starts, end) - bisect_left(starts, start) if end > start else 0 for start, end in spans]
+    planning = len(starts) - sum(shares)
+    unseen = max(0, usage.tokens - len(starts)) if usage else 0
+    reached = [position for position, (start, end) in enumerate(spans) if end > start]
+    if usage and usage.source == "generated" and reached:
+        shares[max(reached, key=lambda position: spans[position][0])] += unseen
+    else:
+        planning += unseen
+    return planning, tuple(shares)

@@ -1,0 +1,106 @@
+"""What a task was asked to do, and where that differs from what its name promises."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from roi_bench.errors import UsageError, nearest
+from roi_bench.exams import ORDERS
+from roi_bench.prompts import INSTRUCTIONS
+
+EXAM_SETS = ("v1", "fresh", "tiny")
+"""Exam sets that a task can name (SPEC section 3)."""
+
+BUDGET_ALIASES = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
+"""Generation arguments that set the budget, most binding first, as lm_eval orders them."""
+
+GREEDY: dict[str, Any] = {"until": [], "do_sample": False, "temperature": 0.0}
+"""Generation arguments of every named task besides its budget; without ``until`` lm_eval would stop at blank lines."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSettings:
+    """The meaning of one task.
+
+    Attributes:
+        exam_set: ``v1``, ``fresh`` or ``tiny``.
+        order: ``medium`` or ``hard`` (the easy order is always asked beside it).
+        prompt: Name of the prompt.
+        budget: Budget in generated tokens.
+        exam_seed: Seed of generated exam sets; None for the frozen one.
+        repeats: Samples per exam and order.
+    """
+
+    exam_set: str
+    order: str
+    prompt: str
+    budget: int
+    exam_seed: int | None
+    repeats: int
+
+
+def task_settings(named: Mapping[str, Any], metadata: Mapping[str, Any]) -> TaskSettings:
+    """Return the settings of a task from its YAML (``named``) and what ``--metadata`` overrides.
+
+    Raises:
+        UsageError: A value cannot be meant, or a key is missing.
+    """
+    exam_set = _choice("exam_set", named.get("exam_set"), EXAM_SETS)
+    seed = _whole("exam_seed", metadata.get("exam_seed", named.get("exam_seed", 0)), least=0)
+    if exam_set == "v1" and "exam_seed" in metadata:
+        raise UsageError(
+            "exam_seed was given, but the exams of version 1 are frozen; use a roi_fresh_… task for new ones"
+        )
+    return TaskSettings(
+        exam_set=exam_set,
+        order=_choice("order", named.get("order"), ORDERS),
+        prompt=_choice("prompt", named.get("prompt", "direct"), tuple(INSTRUCTIONS)),
+        budget=_whole("budget", metadata.get("budget", named.get("budget"))),
+        exam_seed=None if exam_set == "v1" else seed,
+        repeats=_whole("repeats", metadata.get("repeats", named.get("repeats", 1))),
+    )
+
+
+def budget_of(generation: Mapping[str, Any], default: int) -> int:
+    """Return the budget that ``generation`` arguments set, or ``default``.
+
+    Raises:
+        UsageError: Two aliases disagree, or the value is not a positive whole number.
+    """
+    given = {name: _whole(name, generation[name]) for name in BUDGET_ALIASES if name in generation}
+    changed = {value for value in given.values() if value != default}
+    if len(changed) > 1:
+        raise UsageError(f"generation arguments name several budgets: {given}; give one of them")
+    return changed.pop() if changed else default
+
+
+def deviations(
+    named: Mapping[str, Any], settings: TaskSettings, generation: Mapping[str, Any], system_instruction: str | None
+) -> tuple[str, ...]:
+    """Return a label for everything that makes a run other than what its name promises; none for the task itself."""
+    labels = []
+    if settings.budget != named["budget"]:
+        labels.append(f"budget={settings.budget}")
+    if settings.exam_seed not in (None, named.get("exam_seed", 0)):
+        labels.append(f"exam_seed={settings.exam_seed}")
+    plain = {**GREEDY, **dict.fromkeys(BUDGET_ALIASES, settings.budget)}
+    labels += [f"{key}={generation[key]}" for key in sorted(generation) if plain.get(key) != generation[key]]
+    if system_instruction:
+        labels.append("system_instruction")
+    return tuple(labels)
+
+
+def _choice(name: str, value: Any, known: tuple[str, ...]) -> str:
+    if value not in known:
+        raise UsageError(f"unknown {name} {value!r}; {nearest(str(value), known)}")
+    return str(value)
+
+
+def _whole(name: str, value: Any, least: int = 1) -> int:
+    if isinstance(value, str) and value.strip().isdigit():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise UsageError(f"{name} must be a whole number of at least {least}, not {value!r}")
+    return value

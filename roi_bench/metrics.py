@@ -1,0 +1,190 @@
+"""Outcomes → the numbers of the benchmark (SPEC section 8).
+
+Every metric is a ratio of sums over exams (:class:`roi_bench.statistics.ExamTerm`); an exam with an ``error`` in either
+order is left out of all of them but ``error`` itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from math import fsum
+
+from roi_bench.outcomes import ProblemOutcome, Sheet
+from roi_bench.problems import POOL_TIERS, TIERS
+from roi_bench.statistics import ExamTerm
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredResponse:
+    """One response with the outcome of each of its problems.
+
+    Attributes:
+        sheet: The response as read.
+        outcomes: Outcome of each problem by position.
+    """
+
+    sheet: Sheet
+    outcomes: tuple[ProblemOutcome, ...]
+
+    @property
+    def correct(self) -> int:
+        """Number of correct answers, 0–3."""
+        return self.count("correct")
+
+    @property
+    def tokens(self) -> int | None:
+        """Tokens of the whole response, or None where nothing can be counted."""
+        return self.sheet.usage.tokens if self.sheet.usage else None
+
+    def count(self, outcome: str) -> int:
+        """Return how many problems ended in ``outcome``."""
+        return sum(problem.outcome == outcome for problem in self.outcomes)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One sample of an exam: the responses in the task's order and in easy order."""
+
+    main: ScoredResponse
+    easy: ScoredResponse
+
+    @property
+    def failed(self) -> bool:
+        """Whether a response could not be had; such a sample is never scored as wrong."""
+        return self.main.sheet.failed or self.easy.sheet.failed
+
+
+Part = tuple[float, float]
+"""Numerator and denominator that one sample adds to a metric."""
+
+
+def _score(sample: Sample) -> Part:
+    return float(sample.main.correct), 1.0
+
+
+def _score_easy(sample: Sample) -> Part:
+    return float(sample.easy.correct), 1.0
+
+
+def _regret(sample: Sample) -> Part:
+    return float(sample.easy.correct - sample.main.correct), float(sample.easy.correct)
+
+
+def _position_accuracy(position: int) -> Callable[[Sample], Part | None]:
+    return lambda sample: (float(sample.main.outcomes[position - 1].outcome == "correct"), 1.0)
+
+
+def _tier_accuracy(tier: str) -> Callable[[Sample], Part | None]:
+    def part(sample: Sample) -> Part:
+        return float(sum(p.outcome == "correct" for p in sample.main.outcomes if p.tier == tier)), 1.0
+
+    return part
+
+
+def _share(outcome: str) -> Callable[[Sample], Part | None]:
+    return lambda sample: (sample.main.count(outcome) / len(sample.main.outcomes), 1.0)
+
+
+def _level_pairs(sample: Sample) -> list[tuple[int, int]]:
+    return [
+        (p.level, p.actual_level) for p in sample.main.outcomes if p.level is not None and p.actual_level is not None
+    ]
+
+
+def _level_accuracy(sample: Sample) -> Part | None:
+    pairs = _level_pairs(sample)
+    return (float(sum(level == actual for level, actual in pairs)), float(len(pairs))) if pairs else None
+
+
+def _level_error(sample: Sample) -> Part | None:
+    pairs = _level_pairs(sample)
+    return (float(sum(abs(level - actual) for level, actual in pairs)), float(len(pairs))) if pairs else None
+
+
+def _tokens(sample: Sample) -> Part | None:
+    return None if sample.main.tokens is None else (float(sample.main.tokens), 1.0)
+
+
+def _position_tokens(position: int) -> Callable[[Sample], Part | None]:
+    def part(sample: Sample) -> Part | None:
+        shares = sample.main.sheet.shares
+        return None if shares is None else (float(shares[position - 1]), 1.0)
+
+    return part
+
+
+def _planning_tokens(sample: Sample) -> Part | None:
+    planning = sample.main.sheet.planning
+    return None if planning is None else (float(planning), 1.0)
+
+
+def _budget_use(sample: Sample) -> Part | None:
+    return None if sample.main.tokens is None else (sample.main.tokens / sample.main.sheet.budget, 1.0)
+
+
+def _over_budget(sample: Sample) -> Part | None:
+    return None if sample.main.tokens is None else (float(sample.main.sheet.over_budget), 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A number of the benchmark.
+
+    Attributes:
+        name: Its name in the results table.
+        part: What one sample adds to its numerator and denominator; None where it says nothing.
+        higher_is_better: True, False, or None where neither is better as such.
+        meaning: One line with unit and range.
+    """
+
+    name: str
+    part: Callable[[Sample], Part | None]
+    higher_is_better: bool | None
+    meaning: str
+
+
+def metrics_of(pools: Sequence[str]) -> tuple[Metric, ...]:
+    """Return the metrics of exams whose problems come from ``pools`` (tier order easy, middle, hard).
+
+    Real pools give their accuracy its name (``gsm8k_acc``), generated ones their tier (``easy_acc``).
+    """
+    named = {tier: pool if pool in POOL_TIERS else tier for tier, pool in zip(TIERS, pools, strict=True)}
+    return (
+        Metric("score", _score, True, "correct answers per exam in the task's order, 0–3"),
+        Metric("score_easy", _score_easy, True, "correct answers per exam in easy order, 0–3"),
+        Metric("regret", _regret, False, "(Σ score_easy − Σ score) / Σ score_easy, ≤ 1; undefined if Σ score_easy = 0"),
+        *(Metric(f"p{k}_acc", _position_accuracy(k), True, f"accuracy at position {k}, 0–1") for k in (1, 2, 3)),
+        *(Metric(f"{named[t]}_acc", _tier_accuracy(t), True, f"accuracy on {named[t]} problems, 0–1") for t in TIERS),
+        Metric("skip_rate", _share("skipped"), None, "share of problems answered NA, 0–1"),
+        Metric("correct", _share("correct"), True, "share of problems with outcome correct, 0–1"),
+        Metric("wrong", _share("wrong"), False, "share of problems with outcome wrong, 0–1"),
+        Metric("truncated", _share("truncated"), False, "share of problems the budget cut off, 0–1"),
+        Metric("unanswered", _share("unanswered"), False, "share of problems left without an answer, 0–1"),
+        Metric("empty", _share("empty"), False, "share of problems in responses with nothing visible, 0–1"),
+        Metric(
+            "level_acc", _level_accuracy, True, "share of attempted problems with a level whose level was right, 0–1"
+        ),
+        Metric("level_mae", _level_error, False, "mean |predicted − actual level| of the same problems, 0–3"),
+        Metric("tokens", _tokens, None, "generated tokens per exam"),
+        *(Metric(f"p{k}_tokens", _position_tokens(k), None, f"tokens at position {k}") for k in (1, 2, 3)),
+        Metric("planning_tokens", _planning_tokens, None, "tokens before the first problem and hidden ones, per exam"),
+        Metric("budget_use", _budget_use, None, "tokens / budget"),
+        Metric("over_budget", _over_budget, False, "share of responses above the budget (worth nothing), 0–1"),
+        ERROR,
+    )
+
+
+ERROR = Metric("error", lambda sample: (float(sample.failed), 1.0), False, "share of exams without a response, 0–1")
+"""The only metric that counts exams without a response."""
+
+
+def exam_term(metric: Metric, samples: Iterable[Sample], cluster: str) -> ExamTerm | None:
+    """Return what one exam with its K ``samples`` contributes to ``metric``: the mean over its samples.
+
+    None where no sample says anything (no response could be had, no tokens counted, no level written).
+    """
+    parts = [part for s in samples if metric is ERROR or not s.failed if (part := metric.part(s)) is not None]
+    if not parts:
+        return None
+    return ExamTerm(fsum(n for n, _ in parts) / len(parts), fsum(d for _, d in parts) / len(parts), cluster)

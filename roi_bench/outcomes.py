@@ -1,0 +1,214 @@
+"""Exam + response → exactly one outcome per problem (SPEC sections 5 and 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from roi_bench.exams import Exam
+from roi_bench.responses import Reading, Segment, read_response
+from roi_bench.tokens import (
+    LEVEL_BOUNDS,
+    TokenCounter,
+    Usage,
+    is_over_budget,
+    level_of,
+    retokenized_usage,
+    token_shares,
+)
+
+OUTCOMES = ("correct", "wrong", "skipped", "truncated", "unanswered", "empty", "error")
+"""Every problem of every response ends in exactly one of these.
+
+- ``correct``, ``wrong``: a final answer was given and graded.
+- ``skipped``: answered ``\\boxed{NA}``.
+- ``truncated``: the budget ended the response in the problem or before it, or the response is over budget.
+- ``unanswered``: the model left the problem, or ended the response, without an answer.
+- ``empty``: nothing visible (the budget went into hidden reasoning).
+- ``error``: no response could be had; never scored as wrong.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One raw response to one exam.
+
+    Attributes:
+        text: Visible text; None where there is none.
+        usage: Exact usage where it was metered, else None.
+    """
+
+    text: object
+    usage: Usage | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A response as read, before grading.
+
+    Attributes:
+        exam: The exam that was sat.
+        order: The order in which its problems were asked.
+        budget: Budget in generated tokens.
+        reading: What the response says.
+        usage: Exact usage, or one re-counted from the text, or None where no tokenizer is known.
+        planning: Tokens before the first header and hidden ones; None where nothing can be counted.
+        shares: Tokens by position; None where nothing can be counted.
+        blank: Nothing visible.
+        failed: No response could be had.
+    """
+
+    exam: Exam
+    order: str
+    budget: int
+    reading: Reading
+    usage: Usage | None
+    planning: int | None
+    shares: tuple[int, ...] | None
+    blank: bool
+    failed: bool
+
+    @property
+    def over_budget(self) -> bool:
+        """Whether the response took more tokens than the budget (re-tokenisation allowed for)."""
+        return self.usage is not None and is_over_budget(self.usage, self.budget)
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemOutcome:
+    """What became of one problem in one response.
+
+    Attributes:
+        position: 1-based place in the exam as asked.
+        tier: easy, middle or hard.
+        pool: Pool of the problem.
+        outcome: One of :data:`OUTCOMES`.
+        level: Predicted level 0–3, or None.
+        actual_level: Level of the tokens really spent on an attempt, or None (skipped, or nothing counted).
+        tokens: Token share, or None.
+        method: How the answer was graded, or None.
+    """
+
+    position: int
+    tier: str
+    pool: str
+    outcome: str
+    level: int | None
+    actual_level: int | None
+    tokens: int | None
+    method: str | None
+
+
+class VerdictLike(Protocol):
+    """What a grader says of one answer (see :class:`roi_bench.grading.Verdict`)."""
+
+    @property
+    def correct(self) -> bool:
+        """Whether the answer is right."""
+        ...
+
+    @property
+    def method(self) -> str:
+        """How that was found."""
+        ...
+
+
+def read_sheet(exam: Exam, order: str, budget: int, response: Response, counter: TokenCounter | None = None) -> Sheet:
+    """Read ``response`` to ``exam``.
+
+    A missing or non-string response is ``error`` where no usage is known (nobody can tell whether the model is to
+    blame) and ``empty`` where tokens were spent on it.
+    """
+    text = response.text if isinstance(response.text, str) else ""
+    missing = not isinstance(response.text, str)
+    reading = read_response(text, len(exam.problems))
+    usage, planning, shares = response.usage, None, None
+    if counter is not None and not missing:
+        starts = counter.token_starts(text)
+        usage = usage or retokenized_usage(len(starts), budget)
+        planning, shares = token_shares(starts, [(s.start, s.end) for s in reading.segments], usage)
+    elif missing and usage is not None:
+        planning, shares = usage.tokens, (0,) * len(exam.problems)
+    return Sheet(
+        exam=exam,
+        order=order,
+        budget=budget,
+        reading=reading,
+        usage=usage,
+        planning=planning,
+        shares=shares,
+        blank=not text.strip(),
+        failed=missing and usage is None,
+    )
+
+
+def answers_to_grade(sheet: Sheet) -> list[tuple[str, str, tuple[str, ...]]]:
+    """Return ``(pool, answer, accepted answers)`` for each problem of ``sheet`` whose answer must be graded."""
+    problems = sheet.exam.ordered(sheet.order)
+    return [
+        (problem.pool, segment.answer, problem.answers)
+        for problem, segment in zip(problems, sheet.reading.segments, strict=True)
+        if segment.answer is not None and _open_outcome(sheet, segment) is None
+    ]
+
+
+def problem_outcomes(sheet: Sheet, verdicts: Sequence[VerdictLike]) -> tuple[ProblemOutcome, ...]:
+    """Return the outcome of every problem by position.
+
+    Args:
+        sheet: The response as read.
+        verdicts: One verdict for each entry of :func:`answers_to_grade`, in order.
+    """
+    remaining = iter(verdicts)
+    outcomes = []
+    tiers = sheet.exam.tiers(sheet.order)
+    for problem, segment in zip(sheet.exam.ordered(sheet.order), sheet.reading.segments, strict=True):
+        outcome, method = _open_outcome(sheet, segment), None
+        if outcome is None:
+            verdict = next(remaining)
+            outcome, method = ("correct" if verdict.correct else "wrong"), verdict.method
+        index = segment.position - 1
+        tokens = sheet.shares[index] if sheet.shares is not None else None
+        attempted = not segment.skipped and (segment.worked or segment.cut or segment.answer is not None)
+        outcomes.append(
+            ProblemOutcome(
+                position=segment.position,
+                tier=tiers[index],
+                pool=problem.pool,
+                outcome=outcome,
+                level=segment.level,
+                actual_level=level_of(tokens, level_bounds(problem.pool)) if attempted and tokens is not None else None,
+                tokens=tokens,
+                method=method,
+            )
+        )
+    return tuple(outcomes)
+
+
+def level_bounds(pool: str) -> tuple[int, ...]:
+    """Return the upper token bounds of Level-0 to Level-2 for ``pool``: the paper's, and 1/8 of them for tiny exams."""
+    return tuple(bound // 8 for bound in LEVEL_BOUNDS) if pool.startswith("tiny") else LEVEL_BOUNDS
+
+
+def _open_outcome(sheet: Sheet, segment: Segment) -> str | None:
+    """Return the outcome of a problem that needs no grading, or None where its answer must be graded."""
+    if sheet.failed:
+        return "error"
+    if sheet.over_budget:
+        return "truncated"
+    if sheet.blank:
+        return "empty"
+    if segment.skipped:
+        return "skipped"
+    if segment.answer is not None:
+        return None
+    if segment.cut and sheet.usage is None:
+        return "truncated"
+    ended_by_budget = sheet.usage is not None and sheet.usage.finish_reason == "length"
+    return "truncated" if ended_by_budget and _is_last_reached(sheet.reading, segment) else "unanswered"
+
+
+def _is_last_reached(reading: Reading, segment: Segment) -> bool:
+    """Return whether no later problem was begun: the response ended in this problem or before it."""
+    return all(later.end <= later.start for later in reading.segments[segment.position :])

@@ -1,0 +1,127 @@
+"""Metrics against numbers worked out by hand, and their invariants."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from roi_bench.metrics import ERROR, Sample, exam_term, metrics_of
+from roi_bench.outcomes import OUTCOMES, Response
+from roi_bench.scoring import Sitting, score_sittings
+from roi_bench.statistics import Estimate, estimate_ratio
+from roi_bench.tokens import Usage
+from tests.exam_factory import WordCounter, make_exam, respond
+from tests.test_outcomes import Same
+
+METRICS = {metric.name: metric for metric in metrics_of(("gsm8k", "math", "aime"))}
+
+
+class EqualityGrader:
+    """Compares strings."""
+
+    def grade_many(self, answers: list[tuple[str, str, tuple[str, ...]]]) -> list[Same]:
+        return [Same(answer in accepted) for _, answer, accepted in answers]
+
+
+def estimates(sittings: list[Sitting], counted: bool = True) -> dict[str, Estimate]:
+    scored = score_sittings(sittings, EqualityGrader(), WordCounter() if counted else None)
+    found = {}
+    for name, metric in METRICS.items():
+        terms = [exam_term(metric, samples, s.exam.cluster) for s, samples in zip(sittings, scored, strict=True)]
+        found[name] = estimate_ratio([term for term in terms if term is not None])
+    return found
+
+
+def sitting(index: int, hard: list[str | None], easy: list[str | None], budget: int = 1000) -> Sitting:
+    """One sample; answers by position; the right ones are 3, 2, 1 (hard order) and 1, 2, 3 (easy order)."""
+    return Sitting(make_exam(index), "hard", budget, (Response(respond(hard)),), (Response(respond(easy)),))
+
+
+def test_by_hand() -> None:
+    found = estimates(
+        [
+            sitting(0, ["NA", "2", "1"], ["1", "2", "NA"]),  # 2 of 3; easy 2
+            sitting(1, ["9", "2", None], ["1", "2", "3"]),  # 1; easy 3
+            sitting(2, ["3", "2", "1"], ["1", "9", "9"]),  # 3; easy 1
+        ]
+    )
+    assert found["score"].value == pytest.approx(2)
+    assert found["score_easy"].value == pytest.approx(2)
+    assert found["regret"].value == pytest.approx(0)
+    assert found["p1_acc"].value == pytest.approx(1 / 3)
+    assert found["p2_acc"].value == 1.0
+    assert found["p3_acc"].value == pytest.approx(2 / 3)
+    assert found["gsm8k_acc"].value == pytest.approx(2 / 3)
+    assert found["aime_acc"].value == pytest.approx(1 / 3)
+    assert found["skip_rate"].value == pytest.approx(1 / 9)
+    assert found["wrong"].value == pytest.approx(1 / 9)
+    assert found["unanswered"].value == pytest.approx(1 / 9)
+    assert found["level_acc"].value is None
+    # header 3 words, work 2, box 1 → 6 a problem, 5 without a box
+    assert found["tokens"].value == pytest.approx((18 + 17 + 18) / 3)
+    assert found["p3_tokens"].value == pytest.approx((6 + 5 + 6) / 3)
+    assert found["planning_tokens"].value == 0
+    assert found["budget_use"].value == pytest.approx((18 + 17 + 18) / 3000)
+
+
+def test_regret_is_a_ratio_of_sums_not_a_mean_of_ratios() -> None:
+    found = estimates([sitting(0, ["9", "9", "1"], ["1", "2", "3"]), sitting(1, ["9", "9", "9"], ["9", "9", "9"])])
+    assert found["regret"].value == pytest.approx((3 - 1) / 3)
+    nothing = estimates([sitting(1, ["9", "9", "9"], ["9", "9", "9"])])
+    assert nothing["regret"].value is None
+    assert nothing["score"].value == 0
+
+
+def test_repeats_are_averaged_within_the_exam() -> None:
+    exam = make_exam()
+    right, wrong = Response(respond(["3", "2", "1"])), Response(respond(["9", "9", "9"]))
+    easy = Response(respond(["1", "2", "3"]))
+    found = estimates([Sitting(exam, "hard", 1000, (right, wrong, wrong, wrong), (easy,) * 4)])
+    assert found["score"].value == pytest.approx(0.75)
+    assert found["regret"].value == pytest.approx(0.75)
+    assert found["score"].exams == 1
+
+
+def test_a_failed_request_is_never_scored_as_wrong() -> None:
+    exam, lost = make_exam(), Response(None)
+    full = Response(respond(["3", "2", "1"])), Response(respond(["1", "2", "3"]))
+    for main, easy in ((lost, full[1]), (full[0], lost), (lost, lost)):
+        found = estimates([Sitting(exam, "hard", 1000, (main,), (easy,)), sitting(1, ["3", "2", "1"], ["1", "2", "3"])])
+        assert found["score"].value == 3.0
+        assert found["score"].exams == 1
+        assert found["wrong"].value == 0
+        assert found["error"].value == 0.5
+
+
+def test_over_budget_is_counted_and_worth_nothing() -> None:
+    long = Response(respond(["3", "2", "1"]), Usage(101, "length", "generated"))
+    easy = Response(respond(["1", "2", "3"]), Usage(100, "stop", "generated"))
+    found = estimates([Sitting(make_exam(), "hard", 100, (long,), (easy,))])
+    assert (found["score"].value, found["over_budget"].value, found["score_easy"].value) == (0, 1, 3)
+
+
+ANSWERS = st.lists(st.sampled_from(["1", "2", "3", "NA", None]), min_size=3, max_size=3)
+
+
+@given(st.lists(st.tuples(ANSWERS, ANSWERS), min_size=1, max_size=8), st.booleans())
+def test_invariants(rows: list[tuple[list[str | None], list[str | None]]], counted: bool) -> None:
+    found = estimates([sitting(i, hard, easy) for i, (hard, easy) in enumerate(rows)], counted)
+    value = {name: estimate.value for name, estimate in found.items()}
+    shares = [value["skip_rate" if name == "skipped" else name] for name in OUTCOMES if name != "error"]
+    assert sum(x for x in shares if x is not None) == pytest.approx(1)
+    score = value["score"]
+    assert score is not None
+    assert 0 <= score <= 3
+    assert score == pytest.approx(sum(value[f"p{k}_acc"] or 0 for k in (1, 2, 3)))
+    assert score == pytest.approx(sum(value[f"{pool}_acc"] or 0 for pool in ("gsm8k", "math", "aime")))
+    assert score == pytest.approx(3 * (value["correct"] or 0))
+    if value["regret"] is not None:
+        assert value["regret"] <= 1
+
+
+def test_a_sample_without_any_response_says_nothing_but_error() -> None:
+    scored = score_sittings([Sitting(make_exam(), "hard", 10, (Response(None),), (Response(None),))], EqualityGrader())
+    samples: tuple[Sample, ...] = scored[0]
+    said = {name for name, metric in METRICS.items() if exam_term(metric, samples, "c") is not None}
+    assert said == {ERROR.name}

@@ -1,0 +1,98 @@
+"""Every problem of every response ends in exactly one outcome."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from roi_bench.outcomes import OUTCOMES, Response, Sheet, answers_to_grade, problem_outcomes, read_sheet
+from roi_bench.tokens import Usage
+from tests.exam_factory import WordCounter, make_exam, respond
+
+CASES = json.loads((Path(__file__).parent / "cases" / "outcomes.json").read_text(encoding="utf-8"))
+
+
+@dataclass(frozen=True)
+class Same:
+    """Verdict of a grader that compares strings."""
+
+    correct: bool
+    method: str = "string"
+
+
+def outcomes_of(sheet: Sheet) -> list[str]:
+    verdicts = [Same(answer in accepted) for _, answer, accepted in answers_to_grade(sheet)]
+    return [problem.outcome for problem in problem_outcomes(sheet, verdicts)]
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
+def test_golden_outcomes(case: dict[str, Any]) -> None:
+    usage = None if case["tokens"] is None else Usage(case["tokens"], case["finish"], "generated")
+    sheet = read_sheet(make_exam(), "easy", 40, Response(case["text"], usage))
+    assert outcomes_of(sheet) == case["outcomes"]
+
+
+def test_order_decides_which_answer_belongs_where() -> None:
+    exam = make_exam()
+    for order, answers in {"easy": "123", "hard": "321", "medium": "132"}.items():
+        assert outcomes_of(read_sheet(exam, order, 40, Response(respond(answers)))) == ["correct"] * 3
+
+
+def test_levels_and_shares_meet() -> None:
+    text = respond(["1", "NA", "3"], work="w " * 300, level=[1, 3, 0])
+    sheet = read_sheet(make_exam(), "easy", 10_000, Response(text), WordCounter())
+    first, second, third = problem_outcomes(sheet, [Same(True), Same(True)])
+    assert (first.level, first.actual_level) == (1, 1)
+    assert (second.level, second.actual_level, second.outcome) == (3, None, "skipped")
+    assert (third.level, third.actual_level) == (0, 1)
+    assert sheet.shares is not None
+    assert sum(sheet.shares) + (sheet.planning or 0) == len(WordCounter().token_starts(text))
+
+
+def test_tiny_levels_are_an_eighth_of_the_papers() -> None:
+    from roi_bench.outcomes import level_bounds
+
+    assert level_bounds("tiny-hard") == (32, 64, 128)
+    assert level_bounds("math") == (256, 512, 1024)
+
+
+@given(
+    st.one_of(
+        st.none(),
+        st.text(max_size=300),
+        st.lists(
+            st.sampled_from(
+                [
+                    "### Problem 1\n",
+                    "### Problem 2\n",
+                    "Problem 3:",
+                    "\\boxed{1}",
+                    "\\boxed{NA}",
+                    "\\boxed{",
+                    "}",
+                    "\n",
+                    "w ",
+                ]
+            ),
+            max_size=30,
+        ).map("".join),
+    ),
+    st.one_of(
+        st.none(), st.builds(Usage, st.integers(0, 60), st.sampled_from(["stop", "length"]), st.just("generated"))
+    ),
+    st.sampled_from(["easy", "medium", "hard"]),
+    st.booleans(),
+)
+def test_exactly_one_outcome_each(text: object, usage: Usage | None, order: str, counted: bool) -> None:
+    sheet = read_sheet(make_exam(), order, 40, Response(text, usage), WordCounter() if counted else None)
+    outcomes = outcomes_of(sheet)
+    assert len(outcomes) == 3
+    assert set(outcomes) <= set(OUTCOMES)
+    if "error" in outcomes or "empty" in outcomes:
+        assert len(set(outcomes)) == 1
