@@ -1,0 +1,110 @@
+"""The command line as a user meets it: help at once, one line for every expected failure, the right exit code."""
+
+import errno
+import subprocess
+import sys
+
+import click
+import pytest
+
+from roi_bench import __version__
+from roi_bench.cli.main import COMMANDS, cli, main
+from roi_bench.errors import DataError, DependencyError, ModelError, RecordError, UsageError
+
+FAILURES = {
+    "usage": (UsageError("budget -1 is\nnegative"), 2, "budget -1 is negative"),
+    "data": (DataError("pool gone"), 3, "pool gone"),
+    "model": (ModelError("context too short"), 4, "context too short"),
+    "record": (RecordError("journal cut"), 5, "journal cut"),
+    "dependency": (DependencyError("no torch"), 6, "no torch"),
+    "disk": (OSError(errno.ENOSPC, "No space left on device", "results/x"), 1, "No space left on device: results/x"),
+    "other": (OSError("connection lost"), 1, "connection lost"),
+    "ctrl-c": (KeyboardInterrupt(), 130, "interrupted"),
+    "abort": (click.Abort(), 130, "interrupted"),
+}
+
+
+@click.command()
+@click.option("--how", type=click.Choice(list(FAILURES)))
+def failing(how: str | None) -> int:
+    """Fail as told, or return an exit code."""
+    if how is not None:
+        raise FAILURES[how][0]
+    return 7
+
+
+@pytest.fixture
+def _failing_command(monkeypatch):
+    monkeypatch.setitem(COMMANDS, "failing", (f"{__name__}:failing", "Fails."))
+
+
+def run(capsys, *arguments):
+    """Return exit code, stdout and stderr of ``roi-bench ARGUMENTS``."""
+    with pytest.raises(SystemExit) as exit_:
+        main(arguments)
+    out, err = capsys.readouterr()
+    return exit_.value.code, out, err
+
+
+@pytest.mark.usefixtures("_failing_command")
+@pytest.mark.parametrize("how", FAILURES)
+def test_an_expected_failure_is_one_line_and_an_exit_code(capsys, how):
+    _, code, message = FAILURES[how]
+    ended, out, err = run(capsys, "failing", "--how", how)
+    assert (ended, out) == (code, "")
+    assert err.lstrip("\n") == f"roi-bench: {message}\n"  # click ends the line of a terminal's ^C first
+
+
+@pytest.mark.usefixtures("_failing_command")
+def test_the_exit_code_of_a_command_is_passed_on(capsys):
+    assert run(capsys, "failing") == (7, "", "")
+
+
+@pytest.mark.usefixtures("_failing_command")
+def test_a_wrong_option_names_the_help_to_look_at(capsys):
+    code, out, err = run(capsys, "failing", "--hwo", "disk")
+    assert (code, out) == (2, "")
+    assert "--hwo" in err
+    assert "roi-bench failing --help" in err
+    assert err.count("\n") == 1
+
+
+def test_an_unknown_command_gets_the_nearest_names(capsys):
+    code, out, err = run(capsys, "regarde")
+    assert (code, out) == (2, "")
+    assert "unknown command 'regarde'; did you mean 'regrade'?" in err
+
+
+def test_no_arguments_print_the_help(capsys):
+    code, _, err = run(capsys)
+    assert code == 2
+    assert all(name in err for name in COMMANDS)
+
+
+def test_version(capsys):
+    assert run(capsys, "--version") == (0, f"roi-bench, version {__version__}\n", "")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_of_the_table_exists_and_documents_itself(name):
+    with click.Context(cli) as context:
+        command = cli.get_command(context, name)
+        assert isinstance(command, click.Command)
+        assert command.get_short_help_str()
+
+
+def test_help_imports_nothing_heavy():
+    script = "import sys; from roi_bench.cli.main import cli; cli.main(['--help'], standalone_mode=False); "
+    script += "print(sorted({'numpy', 'lm_eval', 'torch', 'transformers', 'datasets', 'rich'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("[]\n")
+    assert "doctor" in done.stdout
+
+
+def test_a_reader_that_leaves_early_is_no_error():
+    script = "from roi_bench.cli.main import main; main(['--help'])"
+    with subprocess.Popen([sys.executable, "-u", "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run_:
+        assert run_.stdout is not None
+        assert run_.stderr is not None
+        run_.stdout.close()
+        assert run_.stderr.read() == b""
