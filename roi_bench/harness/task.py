@@ -25,17 +25,13 @@ from roi_bench.harness.values import ExamValue, exam_value
 from roi_bench.metrics import Metric, exam_term, metrics_of
 from roi_bench.outcomes import Response, answers_to_grade, read_sheet
 from roi_bench.prompts import exam_prompt, prompt_sha256
+from roi_bench.regrade import FIXED_STDERR, UNDEFINED
+from roi_bench.results_files import NO_RESPONSE
 from roi_bench.scoring import Sitting, score_sittings
 from roi_bench.statistics import Estimate, estimate_ratio
 from roi_bench.tokens import TokenCounter
 
 logger = logging.getLogger(__name__)
-
-NOT_AVAILABLE = "N/A"
-"""How lm_eval's tables show a number that is undefined."""
-
-FIXED_STDERR = ("score", "score_easy", "regret")
-"""Metrics whose standard error on these very exams is recorded beside the general one."""
 
 
 @cache
@@ -170,7 +166,9 @@ class ExamTask(ConfigurableTask):
         answers = []
         for instance in self.instances:
             # accelerate's padding may have asked the last request more often than it should
-            instance.filtered_resps["none"] = instance.resps[: self.settings.repeats]
+            raws = instance.resps[: self.settings.repeats]
+            instance.resps = [raw if isinstance(raw, str) else NO_RESPONSE for raw in raws]
+            instance.filtered_resps["none"] = instance.resps
             exam, order = self.exams[instance.doc["exam_id"]], instance.doc["order"]
             for raw in instance.filtered_resps["none"]:
                 answers += answers_to_grade(read_sheet(exam, order, self.settings.budget, _response(raw)))
@@ -248,13 +246,13 @@ class ExamTask(ConfigurableTask):
     def _aggregate(self, metric: Metric, values: list[ExamValue | None]) -> float | str:
         estimate = estimate_ratio([value.term for value in values if value is not None])
         self.estimates[metric.name] = estimate
-        return NOT_AVAILABLE if estimate.value is None else estimate.value
+        return UNDEFINED if estimate.value is None else estimate.value
 
     def _stderr(self, name: str, kind: str, _: list[None]) -> float | str:
         stderr: float | None = getattr(self.estimates[name], kind)
-        return NOT_AVAILABLE if stderr is None else stderr
+        return UNDEFINED if stderr is None else stderr
 
 
 def _response(raw: object) -> Response:
     """Return one raw response of the model with its usage, where the model object metered it."""
-    return Response(raw, getattr(raw, "usage", None))
+    return Response(None if raw == NO_RESPONSE else raw, getattr(raw, "usage", None))

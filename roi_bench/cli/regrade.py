@@ -1,0 +1,89 @@
+"""``roi-bench regrade``: every number from the raw responses, and where it differs from the recorded one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from roi_bench.regrade import Comparison
+    from roi_bench.results_files import RecordedTask
+    from roi_bench.scoring import GraderLike
+    from roi_bench.tokens import TokenCounter
+
+
+@click.command()
+@click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--tokenizer", help="Tokenizer to count with, where the recorded one is not at hand.")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes for symbolic checks (default: one per core).")
+@click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")
+def regrade(results: tuple[Path, ...], tokenizer: str | None, workers: int | None, as_json: bool) -> None:
+    """Re-compute every number of RESULTS (a results_*.json or a folder) from its raw responses alone.
+
+    Works for runs of `roi-bench run` and of plain `lm_eval --log_samples`. Exits with 1 if a recorded number differs.
+    """
+    from roi_bench.grading import Grader
+    from roi_bench.results_files import find_results, read_results
+
+    tasks = [task for path in results for found in find_results(path) for task in read_results(found)]
+    comparisons: list[tuple[RecordedTask, list[Comparison]]] = []
+    with Grader(workers=workers) as grader:
+        comparisons += [(task, _compare(task, grader, tokenizer)) for task in tasks]
+    if as_json:
+        click.echo(json.dumps([_as_dict(task, rows) for task, rows in comparisons], indent=2))
+    else:
+        _print(comparisons)
+    if any(not row.equal for _, rows in comparisons for row in rows):
+        raise click.exceptions.Exit(1)
+
+
+def _compare(task: RecordedTask, grader: GraderLike, tokenizer: str | None) -> list[Comparison]:
+    from roi_bench.exam_sets import load_exams
+    from roi_bench.regrade import compare, estimate_metrics, flat_values, score_recorded
+
+    exams = {exam.id: exam for exam in load_exams(task.record["exam_set"], seed=task.record["exam_seed"] or 0)}
+    scored = score_recorded(task, exams, grader, _counter(task, tokenizer))
+    return compare(task, flat_values(estimate_metrics(scored, exams)))
+
+
+def _counter(task: RecordedTask, tokenizer: str | None) -> TokenCounter | None:
+    from roi_bench.harness.tokenizer import load_token_counter
+
+    name = tokenizer or task.record.get("tokenizer")
+    return load_token_counter(name) if name else None
+
+
+def _as_dict(task: RecordedTask, rows: list[Comparison]) -> dict[str, object]:
+    return {
+        "task": task.name,
+        "results": str(task.results_path),
+        "exams": len(task.exams),
+        "numbers": {
+            row.name: {"recorded": row.recorded, "recomputed": row.recomputed, "equal": row.equal} for row in rows
+        },
+    }
+
+
+def _print(comparisons: list[tuple[RecordedTask, list[Comparison]]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    for task, rows in comparisons:
+        different = [row for row in rows if not row.equal]
+        title = f"{task.name}: {len(task.exams)} exams, {len(rows)} numbers, {len(different)} differ"
+        table = Table("number", "recorded", "re-computed", "", title=title, title_justify="left")
+        for row in rows:
+            if not row.name.endswith("_stderr") or not row.equal:
+                mark = "" if row.equal else "DIFFERS"
+                table.add_row(row.name, _shown(row.recorded), _shown(row.recomputed), mark)
+        console.print(table)
+
+
+def _shown(value: float | str | None) -> str:
+    if value is None:
+        return "not recorded"
+    return value if isinstance(value, str) else f"{value:.6g}"
