@@ -67,7 +67,7 @@ def build_manifest(evaluation: Pools, training: Pools, seed: int = MANIFEST_SEED
 
 
 def manifest_text(document: Mapping[str, Any]) -> str:
-    """Return ``document`` as the text of the frozen file: one problem and one exam a line, so that changes can be read."""
+    """Return ``document`` as the text of the frozen file: one problem and one exam a line, to be readable as a diff."""
     lines = []
     for key, value in document.items():
         if key == "problems":
@@ -88,7 +88,7 @@ def usable(problem: Problem) -> bool:
 
 
 def squeezed_sha256(problem: Problem) -> str:
-    """Return the SHA-256 of the question without white space: two MATH test problems differ from train only there."""
+    """Return the SHA-256 of the question without white space: two MATH test problems stand in train so."""
     return sha256_text("".join(problem.question.split()))
 
 

@@ -2,8 +2,8 @@
 
 The hub has no stable ids for GSM8K and MATH, so a row's place in its dataset names it: GSM8K by row number, MATH by the
 file number of the original file tree (``data/math_numbers.json``; the rows of a config stand in the order of the file
-names), AIME by year, exam and number. Six rows of ``math-ai/aime25`` carry broken LaTeX; ``data/aime_hub_repairs.json`` holds the
-edits by the hash of the defective text, never the text itself.
+names), AIME by year, exam and number. Six rows of ``math-ai/aime25`` carry broken LaTeX;
+``data/aime_hub_repairs.json`` holds the edits by the hash of the defective text, never the text itself.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def load_from_hub(repository: str, config: str | None, split: str) -> Sequence[M
         raise DependencyError(f"reading the hub needs the package 'datasets' ({error}); pip install datasets") from None
     try:
         rows: Sequence[Mapping[str, Any]] = load_dataset(repository, config, split=split)
-    except Exception as error:  # noqa: BLE001 - whatever happens in there, the pool could not be had from the hub
+    except Exception as error:  # whatever happens in there, the pool could not be had from the hub
         reason = " ".join(str(error).split())
         raise DataError(
             f"cannot read {repository} from the Hugging Face hub ({type(error).__name__}: {reason:.200}); "
