@@ -1,0 +1,188 @@
+"""Exact token counts of responses, taken where the model generates them.
+
+lm_eval's backends return text only. What a response cost (SPEC section 7) is known inside: the Hugging Face backend
+holds the generated token ids, vLLM reports them with a finish reason. :class:`Meter` listens at two seams of a backend
+instance: ``_model_generate``, called once a batch, and the cache hook, called once a response in the order of that
+batch. So every count meets its response, duplicates and re-ordered batches included. A backend without these seams
+is left alone, and its responses have no usage.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import defaultdict, deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from roi_bench.tokens import FinishReason, Usage
+
+
+class MeteredText(str):
+    """A response that knows what it cost; everywhere else it is its text.
+
+    Attributes:
+        usage: What it cost, or None if unknown.
+    """
+
+    usage: Usage | None
+
+    def __new__(cls, text: str, usage: Usage | None = None) -> MeteredText:
+        """Return ``text`` carrying ``usage``."""
+        metered = super().__new__(cls, text)
+        metered.usage = usage
+        return metered
+
+    __slots__ = ("usage",)
+
+    def __reduce__(self) -> tuple[type[MeteredText], tuple[str, Usage | None]]:
+        return MeteredText, (str(self), self.usage)
+
+
+def usage_of(response: object) -> Usage | None:
+    """Return what ``response`` cost if it knows."""
+    return getattr(response, "usage", None)
+
+
+class Meter:
+    """Listens to one lm_eval backend instance and adds usage to its responses.
+
+    Args:
+        lm: Any lm_eval model. Known: ``hf`` and its text subclasses, ``vllm``.
+    """
+
+    def __init__(self, lm: Any) -> None:
+        self._lm = lm
+        self._batch: deque[Usage] = deque()
+        self._seen: dict[str, deque[tuple[str, Usage]]] = defaultdict(deque)
+        count = _counter(lm)
+        if count is None:
+            return
+        generate, hook = lm._model_generate, lm.cache_hook
+
+        def counting_generate(*args: Any, **kwargs: Any) -> Any:
+            output = generate(*args, **kwargs)
+            self._batch = deque(count(lm, output, kwargs))
+            return output
+
+        lm._model_generate = counting_generate
+        lm.set_cache_hook(_ListeningHook(hook, self._note))
+
+    def _note(self, context: str, text: str) -> None:
+        if self._batch:
+            self._seen[context].append((text, self._batch.popleft()))
+
+    def generate(self, requests: Sequence[Any]) -> list[MeteredText | None]:
+        """Return the backend's responses to lm_eval ``requests`` that share their stop strings and budget.
+
+        A response of None (no response could be had) stays None; one that already knows its usage keeps it.
+
+        Raises:
+            ValueError: The backend answered with another number of responses than it was asked for.
+        """
+        self._seen.clear()
+        texts = _generate_until(self._lm, list(requests))
+        if len(texts) != len(requests):
+            raise ValueError(f"the model returned {len(texts)} responses to {len(requests)} requests")
+        return [self._metered(request.args[0], text) for request, text in zip(requests, texts, strict=True)]
+
+    def _metered(self, context: str, text: str | None) -> MeteredText | None:
+        if text is None or isinstance(text, MeteredText):
+            return text
+        noted = self._seen.get(context)
+        # A backend sorts stably, so equal prompts come back in the order in which they were asked.
+        if noted and noted[0][0] == text:
+            return MeteredText(text, noted.popleft()[1])
+        return MeteredText(text)
+
+
+class _ListeningHook:
+    """A cache hook that tells ``note`` about every response and then does what ``hook`` does."""
+
+    def __init__(self, hook: Any, note: Callable[[str, str], None]) -> None:
+        self._hook = hook
+        self._note = note
+
+    def add_partial(self, attr: str, req: Any, res: Any) -> None:
+        """Note a finished response; ``req`` is ``(context, generation arguments)``."""
+        if attr == "generate_until":
+            self._note(req[0], res)
+        self._hook.add_partial(attr, req, res)
+
+
+def _generate_until(lm: Any, requests: list[Any]) -> list[str | None]:
+    """Ask ``lm`` without its own progress bar, where it can be told so."""
+    import inspect
+
+    quiet = "disable_tqdm" in inspect.signature(lm.generate_until).parameters
+    responses: list[str | None] = lm.generate_until(requests, **({"disable_tqdm": True} if quiet else {}))
+    return responses
+
+
+_Counter = Callable[[Any, Any, dict[str, Any]], list[Usage]]
+
+
+def _counter(lm: Any) -> _Counter | None:
+    """Return how to count the tokens of one ``_model_generate`` call of ``lm``, or None for an unknown backend."""
+    names = {f"{cls.__module__}.{cls.__qualname__}" for cls in type(lm).__mro__}
+    if "lm_eval.models.huggingface.HFLM" in names:
+        return _count_hf
+    if "lm_eval.models.vllm_causallms.VLLM" in names:
+        return _count_vllm
+    return None
+
+
+def _count_vllm(_lm: Any, outputs: Any, kwargs: dict[str, Any]) -> list[Usage]:
+    """Return the usage of each of vLLM's request outputs."""
+    if not kwargs.get("generate"):
+        return []
+    completions = [output.outputs[0] for output in outputs]
+    return [
+        Usage(
+            tokens=len(completion.token_ids),
+            finish_reason=completion.finish_reason if completion.finish_reason in ("stop", "length") else None,
+            source="generated",
+        )
+        for completion in completions
+    ]
+
+
+def _count_hf(lm: Any, output: Any, kwargs: dict[str, Any]) -> list[Usage]:
+    """Return the usage of each row of a Hugging Face ``generate`` output (a batch of padded token ids)."""
+    context_width: int = kwargs["context"].shape[1]
+    begin = context_width if lm.backend == "causal" else 1  # an encoder-decoder starts with one start token
+    budget = kwargs["max_length"] - begin
+    ends = _end_tokens(lm, kwargs)
+    end_text = lm.tok_decode(lm.eot_token_id, skip_special_tokens=False)
+    stops = [stop for stop in kwargs.get("stop") or [] if stop and stop != end_text]
+    return [_count_row(row[begin:], budget, ends, stops, lm.tok_decode) for row in output.tolist()]
+
+
+def _end_tokens(lm: Any, kwargs: dict[str, Any]) -> frozenset[int]:
+    """Return the ids at which ``generate`` ends a row and pads it from there on."""
+    ends = kwargs.get("eos_token_id")
+    for config in (getattr(lm.model, "generation_config", None), lm.model.config):
+        if ends is None:
+            ends = getattr(config, "eos_token_id", None)
+    return frozenset([ends] if isinstance(ends, int) else ends or [])
+
+
+def _count_row(
+    ids: list[int], budget: int, ends: frozenset[int], stops: list[str], decode: Callable[[list[int]], str]
+) -> Usage:
+    """Return the usage of one generated row: everything up to its first end token or its first complete stop string.
+
+    A row that is done runs on (padding, or text after a stop string) until the whole batch is done; that is not part
+    of the response, and the same row alone would not have generated it.
+    """
+    end = next((index + 1 for index, token in enumerate(ids) if token in ends), None)
+    tokens, reason = (len(ids), "length" if len(ids) >= budget else "stop") if end is None else (end, "stop")
+    if stops:
+
+        def stopped(count: int) -> bool:
+            text = decode(ids[:count])
+            return any(stop in text for stop in stops)
+
+        if stopped(tokens):
+            tokens, reason = bisect_left(range(tokens), True, key=stopped), "stop"
+    finish: FinishReason = "length" if reason == "length" else "stop"
+    return Usage(tokens=tokens, finish_reason=finish, source="generated")

@@ -1,0 +1,93 @@
+"""Counting tokens of text with a Hugging Face tokenizer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import accumulate
+from typing import Any
+
+from roi_bench.errors import DependencyError, ModelError
+
+
+class HFTokenCounter:
+    """A :class:`roi_bench.tokens.TokenCounter` over a Hugging Face tokenizer.
+
+    Args:
+        tokenizer: A transformers tokenizer. A fast one knows where its tokens stand in the text; for another one the
+            positions follow from the decoded length of each token and are exact wherever decoding is lossless.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+
+    def token_starts(self, text: str) -> Sequence[int]:
+        """Return the character offset at which each token of ``text`` starts, ascending."""
+        return [start for start, _ in self._spans(text)]
+
+    def cut(self, text: str, tokens: int) -> tuple[str, int]:
+        """Return the part of ``text`` that its first ``tokens`` tokens make up, and the count of tokens of all."""
+        spans = self._spans(text)
+        if len(spans) <= tokens:
+            return text, len(spans)
+        return text[: spans[tokens - 1][1]] if tokens > 0 else "", len(spans)
+
+    def _spans(self, text: str) -> list[tuple[int, int]]:
+        """Return the (start, end) characters of each token."""
+        if getattr(self.tokenizer, "is_fast", False):
+            encoding = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+            return [(int(start), int(end)) for start, end in encoding["offset_mapping"]]
+        ids = self.tokenizer.encode(text, add_special_tokens=False)
+        lengths = [len(self.tokenizer.decode([token])) for token in ids]
+        decoded = sum(lengths)
+        scale = len(text) / decoded if decoded else 0.0  # 1 where decoding the tokens one by one gives the text back
+        ends = [min(len(text), round(end * scale)) for end in accumulate(lengths)]
+        return list(zip([0, *ends[:-1]], ends, strict=True)) if ends else []
+
+
+def load_token_counter(name: str, *, revision: str | None = None, trust_remote_code: bool = False) -> HFTokenCounter:
+    """Return the token counter of a tokenizer, loaded once per process.
+
+    Args:
+        name: A folder with a tokenizer, or its name on the Hugging Face hub.
+        revision: Revision on the hub.
+        trust_remote_code: Allow a tokenizer that brings its own code.
+
+    Raises:
+        DependencyError: transformers is not installed.
+        ModelError: The tokenizer cannot be loaded.
+    """
+    return HFTokenCounter(load_tokenizer(name, revision, trust_remote_code))
+
+
+def load_tokenizer(name: str, revision: str | None = None, trust_remote_code: bool = False) -> Any:
+    """Return the Hugging Face tokenizer ``name`` (a folder or a hub name), loaded once per process.
+
+    Raises:
+        DependencyError: transformers is not installed.
+        ModelError: The tokenizer cannot be loaded.
+    """
+    return _load_once(name, revision, trust_remote_code)
+
+
+@lru_cache(maxsize=8)
+def _load_once(name: str, revision: str | None, trust_remote_code: bool) -> Any:
+    try:
+        from transformers import AutoTokenizer
+    except ImportError as error:
+        raise DependencyError(
+            f"tokenizer {name!r} needs the package transformers; install it: pip install 'roi-bench[hf]'"
+        ) from error
+    try:
+        return AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=trust_remote_code)
+    except Exception as error:
+        raise ModelError(
+            f"cannot load tokenizer {name!r}: {first_line(error)}; give a folder with tokenizer.json, or the name of a "
+            "model on the hub that can be reached"
+        ) from error
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message without its full stop, or the error's type if it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(". ") if lines else type(error).__name__

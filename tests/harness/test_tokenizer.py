@@ -1,0 +1,90 @@
+"""Token positions in text, with fast tokenizers and others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from roi_bench.errors import ModelError
+from roi_bench.harness.tokenizer import HFTokenCounter, load_token_counter, load_tokenizer
+from tests.harness.random_model import byte_tokenizer, random_model
+
+__all__ = ["random_model"]
+
+FAST = HFTokenCounter(byte_tokenizer())
+
+
+class SlowTokenizer:
+    """A tokenizer of one token a character that knows no positions; ``lossy`` decodes a blank to nothing."""
+
+    is_fast = False
+
+    def __init__(self, lossy: bool = False) -> None:
+        self.lossy = lossy
+
+    def encode(self, text: str, add_special_tokens: bool = True) -> list[int]:
+        assert not add_special_tokens
+        return [ord(character) for character in text]
+
+    def decode(self, ids: list[int]) -> str:
+        text = "".join(chr(token) for token in ids)
+        return text.replace(" ", "") if self.lossy else text
+
+
+def test_starts_are_where_the_tokens_stand() -> None:
+    assert list(FAST.token_starts("")) == []
+    assert list(FAST.token_starts("a Problem")) == [0, 1, 3, 5]  # a, " P", "ro", "blem"
+    assert list(FAST.token_starts("é1")) == [0, 0, 1]  # two bytes of one character
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_starts_ascend_and_agree_with_the_encoding(text: str) -> None:
+    starts = list(FAST.token_starts(text))
+    assert starts == sorted(starts)
+    assert len(starts) == len(FAST.tokenizer.encode(text, add_special_tokens=False))
+    assert all(0 <= start < len(text) for start in starts)
+    cut, tokens = FAST.cut(text, len(starts))
+    assert (cut, tokens) == (text, len(starts))
+
+
+@given(st.text("abé 5P", max_size=20), st.integers(0, 25))
+def test_a_cut_keeps_whole_tokens_and_no_more(text: str, budget: int) -> None:
+    cut, tokens = FAST.cut(text, budget)
+    assert tokens == len(FAST.token_starts(text))
+    assert text.startswith(cut)
+    if tokens <= budget:
+        assert cut == text
+    elif "é" not in text:
+        assert len(FAST.token_starts(cut)) == budget
+
+
+@pytest.mark.parametrize("lossy", [False, True])
+def test_a_tokenizer_without_positions(lossy: bool) -> None:
+    counter = HFTokenCounter(SlowTokenizer(lossy))
+    assert list(counter.token_starts("ab cd")) == ([0, 1, 2, 2, 4] if lossy else [0, 1, 2, 3, 4])
+    assert counter.token_starts("") == []
+    assert counter.cut("ab cd", 2) == ("ab", 5)
+
+
+def test_a_saved_tokenizer_is_loaded_once(random_model: Path) -> None:
+    counter = load_token_counter(str(random_model))
+    text = "### Problem 1\nand an error \\boxed{5}"
+    assert list(counter.token_starts(text)) == list(FAST.token_starts(text))
+    assert load_tokenizer(str(random_model)) is counter.tokenizer
+
+
+@pytest.mark.parametrize("name", ["no/such-model", "/no/such/folder"])
+def test_a_missing_tokenizer_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(ModelError, match=f"cannot load tokenizer '{name}': [^\n]*$"):
+        load_token_counter(name)
+
+
+def test_a_broken_tokenizer_is_named(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_text("{")
+    (tmp_path / "tokenizer_config.json").write_text("{")
+    with pytest.raises(ModelError, match="cannot load tokenizer"):
+        load_token_counter(str(tmp_path))
