@@ -60,8 +60,10 @@ def _business_days_question(metadata: Metadata) -> str:
     return f"How many weekdays (Monday to Friday) are there from {start} to {end}, both dates included?"
 
 
-_MONTHS = ("January", "February", "March", "April", "May", "June")
-_MONTHS += ("July", "August", "September", "October", "November", "December")
+_MONTHS = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
 
 
 def _day(date: datetime.date) -> str:
@@ -84,10 +86,10 @@ def _base_question(metadata: Metadata) -> str:
 
 def _dice_question(metadata: Metadata) -> str:
     sizes = [die.removeprefix("1d") for die in metadata["puzzle"]["dice_str"].split(", ")]
+    faces = f"{', '.join(sizes[:-1])} and {sizes[-1]}"
     return (
-        f"{len(sizes)} fair dice are rolled once. They have {', '.join(sizes[:-1])} and {sizes[-1]} faces, numbered from 1 "
-        f"up. The probability that the total is at least {metadata['puzzle']['target']} is m/n in lowest terms. "
-        "What is m + n?"
+        f"{len(sizes)} fair dice are rolled once. They have {faces} faces, numbered from 1 up. The probability that "
+        f"the total is at least {metadata['puzzle']['target']} is m/n in lowest terms. What is m + n?"
     )
 
 

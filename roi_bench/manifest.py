@@ -137,11 +137,16 @@ def check_problem(identifier: str, frozen: Frozen, problem: Problem | None) -> N
 
 
 def differences(manifest: Manifest, pools: Pools) -> list[str]:
-    """Return the message of every problem of ``manifest`` that is missing from ``pools`` or changed there."""
+    """Return the message of every problem of ``manifest`` that is missing from its pool in ``pools`` or changed there.
+
+    Problems of a pool that does not stand in ``pools`` at all are not looked at.
+    """
     found: list[str] = []
     for identifier, frozen in manifest.problems.items():
+        if frozen.pool not in pools:
+            continue
         try:
-            check_problem(identifier, frozen, pools.get(frozen.pool, {}).get(identifier))
+            check_problem(identifier, frozen, pools[frozen.pool].get(identifier))
         except DataError as error:
             found.append(str(error))
     return found

@@ -43,8 +43,8 @@ def compose(
     The triples come in blocks of ``len(hard)``. In block b the hard problem a (numbered in a seeded order) meets medium
     permutation (a + b) mod 3 and stratum (⌊a/3⌋ + b) mod S of the S middle strata. With 3·S dividing ``len(hard)``, as
     in the 30 problems and 5 MATH levels of version 1, every block is exactly balanced; and since 3 and S = 5 are
-    coprime, a hard problem meets all 15 combinations before it meets one again. Easy and middle problems are distinct until their
-    pool is used up, then start again in a new order.
+    coprime, a hard problem meets all 15 combinations before it meets one again. Easy and middle problems are distinct
+    until their pool is used up, then start again in a new order.
 
     Args:
         easy: Ids of the easy problems.
