@@ -53,7 +53,7 @@ def _counter(task: RecordedTask, tokenizer: str | None) -> TokenCounter | None:
     from roi_bench.harness.tokenizer import load_token_counter
 
     name = tokenizer or task.record.get("tokenizer")
-    return load_token_counter(name) if name else None
+    return load_token_counter(name, revision=task.record.get("tokenizer_revision")) if name else None
 
 
 def _as_dict(task: RecordedTask, rows: list[Comparison]) -> dict[str, object]:

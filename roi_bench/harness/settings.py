@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from roi_bench.errors import UsageError, nearest
+from roi_bench.exam_sets import EXAM_SETS
 from roi_bench.exams import ORDERS
 from roi_bench.prompts import INSTRUCTIONS
-
-EXAM_SETS = ("v1", "fresh", "tiny")
-"""Exam sets that a task can name (SPEC section 3)."""
 
 BUDGET_ALIASES = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
 """Generation arguments that set the budget, most binding first, as lm_eval orders them."""

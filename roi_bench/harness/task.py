@@ -228,6 +228,7 @@ class ExamTask(ConfigurableTask):
             "prompt": settings.prompt,
             "prompt_sha256": prompt_sha256(settings.prompt),
             "tokenizer": self.tokenizer_name(),
+            "tokenizer_revision": (self.config.metadata or {}).get("revision"),
             "deviations": list(labels),
         }
 
@@ -240,8 +241,14 @@ class ExamTask(ConfigurableTask):
 
     def counter(self) -> TokenCounter | None:
         """Return the token counter, or None where no tokenizer is known."""
-        name = self.tokenizer_name()
-        return load_token_counter(name) if name else None
+        name, metadata = self.tokenizer_name(), self.config.metadata or {}
+        if name is None:
+            return None
+        return load_token_counter(
+            name,
+            revision=metadata.get("revision"),
+            trust_remote_code=bool(metadata.get("trust_remote_code", False)),
+        )
 
     def _aggregate(self, metric: Metric, values: list[ExamValue | None]) -> float | str:
         estimate = estimate_ratio([value.term for value in values if value is not None])

@@ -1,0 +1,43 @@
+"""Running the harness in this process on a few tasks of ours, without its index of built-in tasks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import roi_bench
+from roi_bench.tiny import model_path
+
+TASKS_FOLDER = str(Path(roi_bench.__file__).parent / "tasks")
+
+
+def evaluate(
+    tasks: list[str], *, model: str = "hf", metadata: dict[str, Any] | None = None, **model_args: Any
+) -> dict[str, Any]:
+    """Run ``tasks`` on a model of the harness's registry and return its results with samples."""
+    return simple_evaluate(tasks, model=model, model_args=model_args, metadata=metadata)
+
+
+def evaluate_tiny(tasks: list[str], *, metadata: dict[str, Any] | None = None, **options: Any) -> dict[str, Any]:
+    """Run ``tasks`` on the shipped tiny model through the real hf backend."""
+    options.setdefault("batch_size", 16)
+    arguments = {"pretrained": str(model_path()), "dtype": "float32", **options.pop("model_args", {})}
+    return simple_evaluate(tasks, model="hf", model_args=arguments, metadata=metadata, device="cpu", **options)
+
+
+def simple_evaluate(
+    tasks: list[str], *, model: Any, model_args: dict[str, Any], metadata: dict[str, Any] | None, **options: Any
+) -> dict[str, Any]:
+    """Call lm_eval as its command line does: model arguments and ``--metadata`` reach the tasks."""
+    import lm_eval
+    from lm_eval.tasks import TaskManager
+
+    manager = TaskManager(
+        include_path=TASKS_FOLDER, include_defaults=False, metadata={**model_args, **(metadata or {})}
+    )
+    results: dict[str, Any] | None = lm_eval.simple_evaluate(
+        model=model, model_args=model_args, tasks=tasks, task_manager=manager, **options
+    )
+    if results is None:
+        raise RuntimeError("lm_eval returned nothing on the main process")
+    return results

@@ -1,0 +1,85 @@
+"""Settings of a task, their labels, and the two small guards beside them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from roi_bench.errors import ModelError, UsageError
+from roi_bench.harness.context_window import check_context, context_length
+from roi_bench.harness.settings import GREEDY, budget_of, deviations, task_settings
+from tests.exam_factory import WordCounter
+
+NAMED = {"exam_set": "fresh", "order": "hard", "budget": 512, "prompt": "direct"}
+
+
+def test_metadata_overrides_and_names_stay() -> None:
+    settings = task_settings(NAMED, {"budget": "2048", "repeats": 4, "exam_seed": 3, "order": "easy"})
+    assert (settings.budget, settings.repeats, settings.exam_seed, settings.order) == (2048, 4, 3, "hard")
+    assert task_settings({**NAMED, "exam_set": "v1"}, {}).exam_seed is None
+
+
+@pytest.mark.parametrize(
+    ("named", "metadata", "message"),
+    [
+        ({**NAMED, "order": "hrd"}, {}, "unknown order 'hrd'; did you mean 'hard'"),
+        ({**NAMED, "exam_set": "fersh"}, {}, "unknown exam_set 'fersh'; did you mean 'fresh'"),
+        ({**NAMED, "prompt": "dirct"}, {}, "unknown prompt 'dirct'; did you mean 'direct'"),
+        (NAMED, {"budget": -5}, "budget must be a whole number of at least 1, not -5"),
+        (NAMED, {"budget": True}, "budget must be a whole number"),
+        ({**NAMED, "exam_set": "v1"}, {"exam_seed": 1}, "exams of version 1 are frozen"),
+    ],
+)
+def test_unknown_values_are_refused_with_the_nearest(named: dict, metadata: dict, message: str) -> None:  # type: ignore[type-arg]
+    with pytest.raises(UsageError, match=message):
+        task_settings(named, metadata)
+
+
+def test_deviations_name_every_difference_once() -> None:
+    settings = task_settings(NAMED, {})
+    assert deviations(NAMED, settings, {**GREEDY, "max_gen_toks": 512}, None) == ()
+    changed = {**GREEDY, "max_gen_toks": 512, "temperature": 0.5, "do_sample": True, "until": ["\n"], "top_p": 0.9}
+    assert deviations(NAMED, settings, changed, "x") == (
+        "do_sample=True",
+        "temperature=0.5",
+        "top_p=0.9",
+        "until=['\\n']",
+        "system_instruction",
+    )
+
+
+def test_budget_aliases_must_agree() -> None:
+    assert budget_of({}, 512) == 512
+    assert budget_of({"max_gen_toks": 512, "max_tokens": 64}, 512) == 64  # the first one is the task's own
+    assert budget_of({"max_new_tokens": 64, "max_tokens": 64}, 512) == 64
+    with pytest.raises(UsageError, match="several budgets"):
+        budget_of({"max_new_tokens": 64, "max_tokens": 32}, 512)
+
+
+def test_the_longest_prompt_decides() -> None:
+    prompts = ["w " * 10, "w " * 40]
+    check_context(prompts, 60, 100, WordCounter(), "task")
+    with pytest.raises(ModelError, match="longest prompt takes 40 tokens and the budget is 61"):
+        check_context(prompts, 61, 100, WordCounter(), "task")
+
+
+def test_context_length_is_the_backends(tmp_path: Path) -> None:
+    assert context_length({"max_length": 77, "pretrained": "x"}) == 77
+    assert context_length({}) is None
+    (tmp_path / "config.json").write_text('{"model_type": "qwen2", "max_position_embeddings": 321}', encoding="utf-8")
+    assert context_length({"pretrained": str(tmp_path)}) == 321
+
+
+@pytest.mark.parametrize(
+    ("error", "last"), [("UsageError('bad value 7')", "roi-bench: bad value 7"), ("KeyError('x')", "KeyError: 'x'")]
+)
+def test_only_our_errors_lose_their_traceback(error: str, last: str) -> None:
+    imports = "from roi_bench.errors import *; from roi_bench.harness import one_line_errors as o"
+    code = f"{imports}; o.install(); o.install(); raise {error}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines()[-1] == last
+    assert ("Traceback" in done.stderr) == (error == "KeyError('x')")

@@ -1,0 +1,131 @@
+"""Damaged, incomplete and mixed results files end in one clear error each."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from roi_bench.errors import RecordError, UsageError
+from roi_bench.outcomes import Response
+from roi_bench.prompts import prompt_sha256
+from roi_bench.regrade import compare, estimate_metrics, flat_values, score_recorded
+from roi_bench.results_files import NO_RESPONSE, find_results, read_results
+from roi_bench.tiny import tiny_exams
+from roi_bench.tokens import Usage
+from tests.exam_factory import respond
+from tests.test_metrics import EqualityGrader
+
+TASK = "roi_tiny_hard_128"
+EXAMS = {exam.id: exam for exam in tiny_exams(0, 4)}
+
+
+def sample(exam_id: str, main: list[Any], easy: list[Any], **more: Any) -> dict[str, Any]:
+    return {"doc": {"exam_id": exam_id, "order": "hard"}, "resps": [main, easy], **more}
+
+
+def right(exam_id: str, order: str) -> str:
+    return respond([problem.answer for problem in EXAMS[exam_id].ordered(order)])
+
+
+def write(folder: Path, samples: list[dict[str, Any]], **changes: Any) -> Path:
+    record = {
+        "exam_set": "tiny",
+        "exam_version": 1,
+        "exam_seed": 0,
+        "order": "hard",
+        "budget": 128,
+        "repeats": 1,
+        "prompt": "direct",
+        "prompt_sha256": prompt_sha256("direct"),
+        "tokenizer": None,
+        **changes,
+    }
+    results = {
+        "results": {TASK: {"alias": TASK, "score,none": 2.0, "score_stderr,none": "N/A"}},
+        "configs": {TASK: {"metadata": {"roi_bench": record}}},
+    }
+    path = folder / "results_2026-01-02.json"
+    path.write_text(json.dumps(results), encoding="utf-8")
+    lines = "".join(json.dumps(line) + "\n" for line in samples)
+    (folder / f"samples_{TASK}_2026-01-02.jsonl").write_text(lines, encoding="utf-8")
+    return path
+
+
+ONE = sample("tiny/0/000", [right("tiny/0/000", "hard")], [right("tiny/0/000", "easy")])
+
+
+def test_numbers_come_back_and_differences_are_named(tmp_path: Path) -> None:
+    (task,) = read_results(write(tmp_path, [ONE]))
+    scored = score_recorded(task, EXAMS, EqualityGrader(), None)
+    rows = {row.name: row for row in compare(task, flat_values(estimate_metrics(scored, EXAMS)))}
+    assert (rows["score"].recorded, rows["score"].recomputed, rows["score"].equal) == (2.0, 3.0, False)
+    assert (rows["score_stderr"].recomputed, rows["score_stderr"].equal) == ("N/A", True)
+    assert rows["regret"].recorded is None
+
+
+def test_usage_beside_a_sample_and_the_mark_for_no_response_are_read(tmp_path: Path) -> None:
+    usage = [[{"tokens": 7, "finish_reason": "stop", "source": "generated"}], [None]]
+    (task,) = read_results(write(tmp_path, [sample("tiny/0/000", ["text"], [NO_RESPONSE], usage=usage)]))
+    assert task.exams[0].main == (Response("text", Usage(7, "stop", "generated")),)
+    assert task.exams[0].easy == (Response(None, None),)
+
+
+def test_repeats_are_kept_apart(tmp_path: Path) -> None:
+    lines = [sample("tiny/0/000", [right("tiny/0/000", "hard"), "no"], [right("tiny/0/000", "easy")] * 2)]
+    (task,) = read_results(write(tmp_path, lines, repeats=2))
+    scored = score_recorded(task, EXAMS, EqualityGrader(), None)
+    assert estimate_metrics(scored, EXAMS)["score"].value == 1.5
+
+
+@pytest.mark.parametrize(
+    ("samples", "changes", "message"),
+    [
+        ([ONE, ONE], {}, r"samples_.*:2: exam tiny/0/000 occurs twice"),
+        ([ONE], {"repeats": 2}, r":1: not a whole sample|has not the 2 samples"),
+        ([{"doc": {}}], {}, r":1: not a whole sample \(KeyError: 'exam_id'\)"),
+        ([ONE], {"exam_version": 2}, r"exam version 2, this package has version 1"),
+    ],
+)
+def test_damaged_records(tmp_path: Path, samples: list[dict[str, Any]], changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(RecordError, match=message):
+        read_results(write(tmp_path, samples, **changes))
+
+
+def test_a_half_written_line_names_file_and_line(tmp_path: Path) -> None:
+    write(tmp_path, [ONE])
+    path = tmp_path / f"samples_{TASK}_2026-01-02.jsonl"
+    path.write_text(path.read_text(encoding="utf-8") + '{"doc": {"exam_', encoding="utf-8")
+    with pytest.raises(RecordError, match=r"\.jsonl:2: not a whole sample .* cut off or altered"):
+        read_results(tmp_path / "results_2026-01-02.json")
+
+
+def test_unknown_exam_and_other_prompt_are_refused(tmp_path: Path) -> None:
+    (task,) = read_results(write(tmp_path, [sample("tiny/0/999", ["a"], ["b"])]))
+    with pytest.raises(RecordError, match="unknown exam 'tiny/0/999'"):
+        score_recorded(task, EXAMS, EqualityGrader(), None)
+    (task,) = read_results(write(tmp_path, [ONE], prompt_sha256="0" * 64))
+    with pytest.raises(RecordError, match="asked with prompt 000000000000"):
+        score_recorded(task, EXAMS, EqualityGrader(), None)
+
+
+def test_missing_files(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no results_"):
+        find_results(tmp_path)
+    with pytest.raises(UsageError, match="no results_"):
+        find_results(tmp_path / "absent.json")
+    path = write(tmp_path, [ONE])
+    (tmp_path / f"samples_{TASK}_2026-01-02.jsonl").unlink()
+    with pytest.raises(RecordError, match="run with --log_samples"):
+        read_results(path)
+    path.write_text("[]", encoding="utf-8")
+    with pytest.raises(RecordError, match="not a results file"):
+        read_results(path)
+    path.write_text('{"configs": {"gsm8k": {}}}', encoding="utf-8")
+    with pytest.raises(RecordError, match="holds no task of roi-bench"):
+        read_results(path)
+    path.write_text('{"conf', encoding="utf-8")
+    with pytest.raises(RecordError, match="cannot be read"):
+        read_results(path)
