@@ -31,9 +31,12 @@ def startup():
 
 @pytest.fixture
 def interpret(tmp_path, startup):
-    """Return a function that runs the start-up line and a script beside a fake lm_eval, and returns what it shows."""
+    """Return a function that runs the start-up line and a script beside a fake lm_eval, and returns what it shows.
 
-    def run(script, *, roi_bench=ROOT, switch="", flags=("-W", "error"), **fake):
+    Without site-packages (``-S``), so that nothing installed here is seen.
+    """
+
+    def run(script, *, roi_bench=ROOT, switch="", flags=("-S", "-W", "error"), **fake):
         if "manager" in fake or not (tmp_path / "lm_eval").exists():
             write_fake_lm_eval(tmp_path, **fake)
         environment = {name: value for name, value in os.environ.items() if not name.startswith("ROI_BENCH_")}
