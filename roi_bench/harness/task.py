@@ -121,8 +121,15 @@ class ExamTask(ConfigurableTask):
         """Build all requests, and check that prompt and budget fit the model where its context is known."""
         self.system_instruction = kwargs.get("system_instruction")
         super().build_all_requests(**kwargs)
+        counter = self.counter()
+        if counter is None:
+            logger.warning(
+                "%s: no tokenizer is known, so token numbers are N/A and a response without an answer counts as "
+                "unanswered, not truncated; add tokenizer=… to --model_args",
+                self.config.task,
+            )
         length = context_length(self.config.metadata or {})
-        if length is not None and (counter := self.counter()) is not None:
+        if length is not None and counter is not None:
             prompts = {str(instance.args[0]) for instance in self.instances}
             check_context(sorted(prompts), self.settings.budget, length, counter, str(self.config.task))
 
