@@ -75,7 +75,8 @@ def _print(comparisons: list[tuple[RecordedTask, list[Comparison]]]) -> None:
     for task, rows in comparisons:
         different = [row for row in rows if not row.equal]
         title = f"{task.name}: {len(task.exams)} exams, {len(rows)} numbers, {len(different)} differ"
-        table = Table("number", "recorded", "re-computed", "", title=title, title_justify="left")
+        console.print(title, soft_wrap=True)
+        table = Table("number", "recorded", "re-computed", "")
         for row in rows:
             if not row.name.endswith("_stderr") or not row.equal:
                 mark = "" if row.equal else "DIFFERS"
