@@ -14,6 +14,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from roi_bench.errors import ModelError
 from roi_bench.tokens import FinishReason, Usage
 
 
@@ -77,12 +78,15 @@ class Meter:
         A response of None (no response could be had) stays None; one that already knows its usage keeps it.
 
         Raises:
-            ValueError: The backend answered with another number of responses than it was asked for.
+            ModelError: The backend answered with another number of responses than it was asked for.
         """
         self._seen.clear()
         texts = _generate_until(self._lm, list(requests))
         if len(texts) != len(requests):
-            raise ValueError(f"the model returned {len(texts)} responses to {len(requests)} requests")
+            raise ModelError(
+                f"{type(self._lm).__name__} returned {len(texts)} responses to {len(requests)} requests, and nobody "
+                "can tell what each answers; this is a defect of that lm_eval backend, use another"
+            )
         return [self._metered(request.args[0], text) for request, text in zip(requests, texts, strict=True)]
 
     def _metered(self, context: str, text: str | None) -> MeteredText | None:

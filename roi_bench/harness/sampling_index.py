@@ -8,7 +8,7 @@ from typing import Any
 
 
 def sample_indices(requests: Sequence[Any]) -> list[int]:
-    """Return the sample index of each lm_eval request.
+    """Return the sample index of each lm_eval request: its ``sample`` attribute, else from its repetition.
 
     lm_eval makes K copies of a request by listing the same ``Instance`` K times (``repeats``); they ask for samples
     0 … K−1. Copies beyond K pad the list of an accelerate process and ask for the same samples again. Equal requests
@@ -17,6 +17,7 @@ def sample_indices(requests: Sequence[Any]) -> list[int]:
     seen: Counter[int] = Counter()
     indices = []
     for request in requests:
-        indices.append(seen[id(request)] % (request.repeats or 1))
+        repetition = seen[id(request)] % (request.repeats or 1)
         seen[id(request)] += 1
+        indices.append(getattr(request, "sample", repetition))
     return indices

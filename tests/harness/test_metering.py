@@ -12,6 +12,7 @@ import pytest
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 
+from roi_bench.errors import ModelError
 from roi_bench.harness.metering import Meter, MeteredText, usage_of
 from roi_bench.tokens import Usage
 from tests.harness.random_model import random_model
@@ -186,5 +187,5 @@ def test_an_unknown_backend_has_no_usage_and_its_gaps_stay_where_they_are() -> N
     responses = meter.generate([request(prompt) for prompt in PROMPTS[:4]])
     assert responses == ["a", None, "b", "d"]
     assert [usage_of(response) for response in responses] == [None, None, Usage(7, "stop", "provider"), None]
-    with pytest.raises(ValueError, match="4 responses to 5 requests"):
+    with pytest.raises(ModelError, match="4 responses to 5 requests"):
         meter.generate([request(prompt) for prompt in PROMPTS[:5]])

@@ -1,0 +1,53 @@
+"""The progress bar of a run: responses, rate, tokens a second, time left."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from types import TracebackType
+
+from roi_bench.harness.batches import Question
+from roi_bench.journal_format import Entry
+
+TERMINAL_INTERVAL = 0.5
+LOG_INTERVAL = 30.0
+"""Seconds between two updates on a terminal, and in a log file, where every update is a line."""
+
+
+class Progress:
+    """A context manager around a run over ``questions``, of which ``waiting`` are still to be asked, by batch."""
+
+    def __init__(self, questions: Sequence[Question], waiting: Sequence[Sequence[Question]], visible: bool) -> None:
+        self._total = len(questions)
+        self._done = self._total - sum(len(batch) for batch in waiting)
+        self._visible = visible
+        self._tokens = 0
+
+    def __enter__(self) -> Progress:
+        from tqdm import tqdm
+
+        self._bar = tqdm(
+            total=self._total,
+            initial=self._done,
+            desc="responses" if not self._done else f"responses ({self._done} from the journal)",
+            unit="resp",
+            disable=not self._visible,
+            mininterval=TERMINAL_INTERVAL if sys.stderr.isatty() else LOG_INTERVAL,
+            dynamic_ncols=True,
+        )
+        self._begin = time.monotonic()
+        return self
+
+    def add(self, entries: Sequence[Entry]) -> None:
+        """Count finished responses."""
+        self._tokens += sum(entry.usage.tokens for entry in entries if entry.usage is not None)
+        if self._tokens:
+            rate = self._tokens / max(time.monotonic() - self._begin, 1e-9)
+            self._bar.set_postfix_str(f"{rate:,.0f} tokens/s", refresh=False)
+        self._bar.update(len(entries))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.close()
