@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib import metadata, resources
 from random import Random
@@ -36,7 +37,7 @@ def fresh_exams(seed: int, count: int = EXAM_COUNT) -> tuple[Exam, ...]:
         DependencyError: reasoning-gym is not installed.
         DataError: it generates other problems than the version the exams were frozen with, or a wrong answer.
     """
-    check_frozen()
+    _check_frozen()
     return _compose(seed, count)
 
 
@@ -49,17 +50,25 @@ def fresh_problem(seed: int, tier: str, index: int, family: int) -> Problem:
     """
     name = f"fresh/{seed}/{tier}/{index}"
     chosen = FAMILIES[tier][family]
-    entry = _entry(chosen, name)
-    steps, answer = chosen.solve(entry["metadata"])
-    if answer != chosen.gold(entry):
+    return checked_problem(name, tier, chosen, generate(chosen, name))
+
+
+def checked_problem(name: str, tier: str, family: Family, entry: Mapping[str, Any]) -> Problem:
+    """Return the generated ``entry`` as the problem ``name``.
+
+    Raises:
+        DataError: generator and worked solution disagree about the answer.
+    """
+    steps, answer = family.solve(entry["metadata"])
+    if answer != family.gold(entry):
         raise DataError(
-            f"{name}: {chosen.dataset} of reasoning-gym {_installed()} says {chosen.gold(entry)}, the worked solution "
-            f"{answer}; install reasoning-gym=={_frozen()['reasoning_gym']}"
+            f"{name}: {family.dataset} of reasoning-gym {_installed()} says {family.gold(entry)}, the worked solution "
+            f"{answer}; pip install reasoning-gym=={_frozen()['reasoning_gym']}"
         )
     return Problem(
         id=name,
         pool=f"fresh-{tier}",
-        question=canonical_text(chosen.question(entry["metadata"])),
+        question=canonical_text(family.question(entry["metadata"])),
         answer=str(answer),
         solution="\n".join(steps),
     )
@@ -72,14 +81,20 @@ def exams_sha256(exams: tuple[Exam, ...]) -> str:
 
 
 @lru_cache(maxsize=1)
-def check_frozen() -> None:
+def _check_frozen() -> None:
+    check_generator(_frozen())
+
+
+def check_generator(frozen: Mapping[str, str]) -> None:
     """Check that the installed reasoning-gym generates seed 0 as it was frozen.
+
+    Args:
+        frozen: ``reasoning_gym``, the version it was frozen with, and ``seed_0_sha256``.
 
     Raises:
         DependencyError: reasoning-gym is not installed.
-        DataError: it does not.
+        DataError: it generates something else.
     """
-    frozen = _frozen()
     actual = exams_sha256(_compose(0, EXAM_COUNT))
     if actual != frozen["seed_0_sha256"]:
         raise DataError(
@@ -116,7 +131,13 @@ def _compose(seed: int, count: int) -> tuple[Exam, ...]:
     return tuple(exams[:count])
 
 
-def _entry(family: Family, name: str) -> dict[str, Any]:
+def generate(family: Family, name: str) -> dict[str, Any]:
+    """Return the reasoning-gym entry of the item ``name``: ``question``, ``answer`` and ``metadata``.
+
+    Raises:
+        DependencyError: reasoning-gym is not installed.
+        DataError: it does not work as the version the exams were frozen with.
+    """
     try:
         from reasoning_gym import create_dataset
     except ImportError as error:
@@ -125,13 +146,20 @@ def _entry(family: Family, name: str) -> dict[str, Any]:
         ) from None
     random = Random(int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]))
     config = {**family.config, **(family.draw(random) if family.draw else {})}
-    dataset = create_dataset(family.dataset, seed=random.getrandbits(32), size=_ATTEMPTS, **config)
-    for attempt in range(_ATTEMPTS):
-        entry: dict[str, Any] = dataset[attempt]
-        if family.accept is None or family.accept(entry["metadata"]):
-            return entry
+    try:
+        dataset = create_dataset(family.dataset, seed=random.getrandbits(32), size=_ATTEMPTS, **config)
+        for attempt in range(_ATTEMPTS):
+            entry: dict[str, Any] = dataset[attempt]
+            if family.accept is None or family.accept(entry["metadata"]):
+                return entry
+    except (AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{name}: {family.dataset} of reasoning-gym {_installed()} does not work as it did "
+            f"({type(error).__name__}: {error}); pip install reasoning-gym=={_frozen()['reasoning_gym']}"
+        ) from error
     raise DataError(
-        f"{name}: none of {_ATTEMPTS} items of {family.dataset} has the wanted size; install another reasoning-gym"
+        f"{name}: none of {_ATTEMPTS} items of {family.dataset} of reasoning-gym {_installed()} has the wanted size; "
+        f"pip install reasoning-gym=={_frozen()['reasoning_gym']}"
     )
 
 

@@ -1,0 +1,25 @@
+"""Fixtures that several test modules share."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.pool_factory import write_pools
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Folder with the real pools; tests that need it are skipped where it does not exist."""
+    folder = Path(os.environ.get("ROI_BENCH_DATA_DIR") or REPOSITORY.parent / "shared" / "data")
+    if not (folder / "gsm8k" / "test.jsonl").is_file():
+        pytest.skip(f"no real pool data in {folder}; set ROI_BENCH_DATA_DIR")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def invented_pools(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A full-size data folder of invented problems."""
+    return write_pools(tmp_path_factory.mktemp("pools"))
