@@ -1,0 +1,71 @@
+"""``roi-bench doctor``: look at this installation and say what to do about each problem."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from roi_bench.diagnosis import Finding
+
+MARKS = {"ok": ("ok", "green"), "note": ("note", "cyan"), "problem": ("PROBLEM", "yellow"), "broken": ("BROKEN", "red")}
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@click.option("--quick", is_flag=True, help="Leave out what takes seconds: the index of all tasks, and the data.")
+def doctor(as_json: bool, quick: bool) -> int:
+    """Check versions, task discovery, data, tokenizer, GPU and disk, and say what to do about each problem.
+
+    Ends with exit code 1 if something essential is broken.
+    """
+    from roi_bench.diagnosis import as_document, exit_code
+
+    findings = []
+    area = ""
+    for finding in _examine(quick):
+        findings.append(finding)
+        if not as_json:
+            area = _print(finding, area)
+    if as_json:
+        click.echo(json.dumps(as_document(findings), indent=2))
+    else:
+        counts = {status: sum(finding.status == status for finding in findings) for status in ("problem", "broken")}
+        summary = f"{counts['broken']} broken, {counts['problem']} problems" if any(counts.values()) else "all is well"
+        click.echo(f"\n{len(findings)} things looked at: {summary}")
+    return exit_code(findings)
+
+
+def _examine(quick: bool) -> Iterator[Finding]:
+    """Yield the findings of every check; a check that fails itself is a finding too."""
+    from roi_bench.diagnosis import Finding
+    from roi_bench.harness import installation, surroundings
+
+    checks: list[Callable[[], Iterator[Finding]]] = [installation.check_versions, installation.check_bridge]
+    if not quick:
+        checks += [installation.check_discovery, surroundings.check_data]
+    checks += [surroundings.check_model, surroundings.check_machine]
+    for check in checks:
+        if sys.stderr.isatty():
+            click.echo(f"\r{check.__name__.replace('_', ' ')} …\r", nl=False, err=True)
+        try:
+            yield from check()
+        except Exception as error:  # noqa: BLE001 - one sick organ must not end the examination
+            name = check.__name__.removeprefix("check_")
+            detail = f"the check itself failed: {type(error).__name__}: {error}"
+            yield Finding(name, "check", "broken", detail, "please report this")
+
+
+def _print(finding: Finding, area: str) -> str:
+    """Print one finding, with a heading where its area is a new one, and return its area."""
+    if finding.area != area:
+        click.secho(f"\n{finding.area}", bold=True)
+    mark, colour = MARKS[finding.status]
+    click.echo(f"  {click.style(f'{mark:<8}', fg=colour)}{finding.name}: {finding.detail}")
+    if finding.advice:
+        click.echo(f"          → {finding.advice}")
+    return finding.area

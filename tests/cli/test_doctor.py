@@ -1,0 +1,144 @@
+"""``roi-bench doctor`` on this installation, and with each organ made sick at its seam."""
+
+import json
+import re
+
+import pytest
+from click.testing import CliRunner
+
+from roi_bench.cli.doctor import doctor
+from roi_bench.diagnosis import Finding
+from roi_bench.harness import bridge, installation, surroundings
+from tests.harness.throwaway import ROOT
+
+AREAS = {"versions", "bridge", "tasks", "data", "model", "machine"}
+
+
+def examine(*arguments):
+    """Return the exit code and the findings by name."""
+    result = CliRunner().invoke(doctor, ["--json", *arguments], standalone_mode=False)
+    document = json.loads(result.stdout)
+    assert {finding["area"] for finding in document["findings"]} <= AREAS
+    assert result.return_value == (0 if document["healthy"] else 1)
+    return result.return_value, {finding["name"]: finding for finding in document["findings"]}
+
+
+@pytest.fixture
+def answers(monkeypatch):
+    """Return the dictionary of answers that processes of their own would give, by a word of the script."""
+    given = {
+        "TaskManager": {
+            "tasks": installation.declared_tasks(),
+            "models": [name for name, _ in bridge.MODELS],
+            "state": {"lm_eval.models": "bridged"},
+        },
+        "torch": {"torch": "2.13.0", "cuda": None, "names": [], "mps": False},
+    }
+
+    def ask(script):
+        return next(answer for word, answer in given.items() if word in script)
+
+    monkeypatch.setattr(installation, "ask_fresh_interpreter", ask)
+    monkeypatch.setattr(surroundings, "ask_fresh_interpreter", ask)
+    return given
+
+
+def test_everything_is_looked_at(answers, invented_pools, monkeypatch):
+    monkeypatch.setenv("ROI_BENCH_DATA_DIR", str(invented_pools))
+    _, findings = examine()
+    assert {"Python", "roi-bench", "start-up file", "discovery", "exams tiny", "tiny model", "GPU", "threads"} <= set(
+        findings
+    )
+    assert findings["discovery"]["status"] == "ok"
+    assert findings["exams tiny"]["status"] == "ok"
+    assert findings["exams v1"]["status"] == "problem"  # the invented pools are not the frozen ones
+    assert all(finding["advice"] for finding in findings.values() if finding["status"] in ("problem", "broken"))
+
+
+def test_a_quick_look_leaves_out_the_slow_checks(answers):
+    answers.pop("TaskManager")
+    _, findings = examine("--quick")
+    assert "discovery" not in findings
+    assert "exams v1" not in findings
+
+
+def test_a_broken_lm_eval_breaks_everything(answers):
+    answers["TaskManager"] = "ModuleNotFoundError: No module named 'datasets'"
+    assert [f.status for f in installation.check_discovery()] == ["broken"]
+
+
+def test_an_unknown_lm_eval_is_a_problem_that_names_the_way_round(answers):
+    answers["TaskManager"] |= {"tasks": [], "models": [], "state": {"lm_eval.models": "failed: TypeError: x"}}
+    findings = list(installation.check_discovery())
+    assert {finding.status for finding in findings} == {"problem"}
+    assert all("roi-bench run" in finding.advice for finding in findings)
+
+
+def test_the_off_switch_is_told(answers, monkeypatch):
+    monkeypatch.setenv(bridge.OFF_SWITCH, "1")
+    finding = next(finding for finding in installation.check_bridge() if finding.name == "off switch")
+    assert (finding.status, finding.detail) == ("note", "ROI_BENCH_NO_BRIDGE=1")
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "words"),
+    [
+        ({"names": ["H200, 139 GiB"], "cuda": "12.8"}, "ok", "H200, 139 GiB (CUDA 12.8)"),
+        ({"mps": True}, "ok", "mps"),
+        ({"cuda": "12.8"}, "note", "sees no GPU"),
+        ({}, "note", "CPU"),
+    ],
+)
+def test_gpu(answers, answer, status, words):
+    answers["torch"] |= answer
+    finding = next(iter(surroundings.check_machine()))
+    assert finding.status == status
+    assert words in finding.detail + finding.advice
+
+
+def test_a_torch_that_dies_is_a_problem(answers):
+    answers["torch"] = "exit code -11"
+    assert next(iter(surroundings.check_machine())).status == "problem"
+
+
+def test_a_missing_model_is_broken(tmp_path, monkeypatch):
+    monkeypatch.setattr("roi_bench.tiny.model_path", lambda: tmp_path)
+    (finding,) = surroundings.check_model()
+    assert finding.status == "broken"
+    assert "model.safetensors" in finding.detail
+
+
+def test_a_check_that_fails_is_a_finding(answers, monkeypatch):
+    def sick():
+        yield Finding("machine", "before", "ok", "fine")
+        raise RuntimeError("boom")
+
+    sick.__name__ = "check_machine"
+    monkeypatch.setattr(surroundings, "check_machine", sick)
+    code, findings = examine("--quick")
+    assert code == 1
+    assert findings["before"]["status"] == "ok"
+    assert "RuntimeError: boom" in findings["check"]["detail"]
+
+
+def test_the_table_for_people(answers):
+    result = CliRunner().invoke(doctor, ["--quick"], standalone_mode=False)
+    assert re.search(r"^ {2}ok +Python: 3\.", result.stdout, re.MULTILINE)
+    assert (
+        result.stdout.rstrip()
+        .splitlines()[-1]
+        .startswith(f"{len(re.findall('^  [a-zA-Z]', result.stdout, re.M))} things")
+    )
+
+
+def test_a_fresh_interpreter_answers_or_says_why_not():
+    assert installation.ask_fresh_interpreter("print('noise'); print('{\"a\": 1}')") == {"a": 1}
+    reason = installation.ask_fresh_interpreter("import no_such_module")
+    assert reason == "ModuleNotFoundError: No module named 'no_such_module'"
+    assert installation.ask_fresh_interpreter("raise SystemExit(3)") == "exit code 3"
+
+
+def test_the_declared_tasks_are_those_of_the_files():
+    names = installation.declared_tasks()
+    assert len(names) == len(list((ROOT / "tasks").glob("**/*.yaml"))) == len(set(names))
+    assert "roi_exam_hard_512" in names
