@@ -60,7 +60,7 @@ def find_exam(identifier: str, *, source: str | Path | None = None) -> Exam:
         UsageError: no exam has this id.
         DataError: see :func:`load_exams`.
     """
-    match = re.fullmatch(r"v1/(\d{3})|(fresh|tiny|train)/(-?\d{1,18})/(\d{3,9})", identifier, re.ASCII)
+    match = re.fullmatch(r"v1/(\d{3})|(fresh|tiny|train)/(-?\d{1,18})/(\d{3,5})", identifier, re.ASCII)
     if match is None:
         raise UsageError(
             f"unknown exam {identifier!r:.80}; ids are v1/000, fresh/SEED/000, tiny/SEED/000 or train/SEED/000"
