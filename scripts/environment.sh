@@ -1,0 +1,55 @@
+# Sourced by the other scripts: changes to the project's root and makes sure of its environment in .venv.
+#
+# The first Python >= 3.11 among $PYTHON, python3, python3.13 … is taken. The environment is used again as long as
+# pyproject.toml and that Python are what they were; it is brought up to date otherwise. torch: the exact version first,
+# for which many machines have a small CPU build at hand; any torch >= 2.6 will do, and one that is in .venv is kept.
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+find_python() {
+    local candidate
+    for candidate in "${PYTHON:-}" python3 python3.13 python3.12 python3.11 python; do
+        if [ -n "$candidate" ] && command -v "$candidate" >/dev/null 2>&1 &&
+            "$candidate" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then
+            printf '%s\n' "$candidate"
+            return
+        fi
+    done
+    echo "roi-bench needs Python 3.11 or newer with venv and pip; none was found." >&2
+    echo "Install one (Debian, Ubuntu: python3 and python3-venv), or name it: PYTHON=/path/to/python bash $0" >&2
+    return 1
+}
+
+environment_key() {
+    "$1" -c 'import hashlib, sys
+files = ("pyproject.toml", "hatch_build.py", "roi_bench/harness/startup.py", "roi_bench/__init__.py")
+print(hashlib.sha256(b"".join(open(name, "rb").read() for name in files) + sys.version.encode()).hexdigest())'
+}
+
+install_everything() {
+    local pip=(.venv/bin/python -m pip --quiet --disable-pip-version-check)
+    "${pip[@]}" install --upgrade "pip>=24"
+    if ! .venv/bin/python -c 'import torch' 2>/dev/null; then
+        "${pip[@]}" install "torch==2.13.0" || "${pip[@]}" install "torch>=2.6"
+    fi
+    "${pip[@]}" install --editable ".[hf,leaderboard,dev]"
+}
+
+ensure_environment() {
+    local python key
+    python=$(find_python) || exit 1
+    key=$(environment_key "$python")
+    if [ ! -x .venv/bin/python ]; then
+        echo "Making .venv with $("$python" --version) …" >&2
+        "$python" -m venv .venv
+    fi
+    if [ "$(cat .venv/roi-bench.key 2>/dev/null)" != "$key" ]; then
+        echo "Installing roi-bench and what it needs into .venv (minutes at first, nothing later) …" >&2
+        install_everything
+        printf '%s\n' "$key" >.venv/roi-bench.key
+    fi
+}
+
+ensure_environment
+PATH="$PWD/.venv/bin:$PATH"
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" # models as small as ours are slower on more threads

@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Every check: ruff, mypy --strict, and all tests, the slow ones included. Further arguments go to pytest.
+# All of them run even if one fails; the exit code is 0 only if all passed. The last line is pytest's.
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
+
+export HF_HUB_OFFLINE=1 # no test needs the network
+failed=0
+check() {
+    echo "== $*"
+    "$@" || {
+        echo "FAILED: $*"
+        failed=1
+    }
+}
+check ruff check .
+check ruff format --check .
+check mypy --strict
+echo "== pytest"
+code=0
+python -m pytest "$@" || code=$?
+exit $((code ? code : failed))
