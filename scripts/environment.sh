@@ -27,7 +27,7 @@ print(hashlib.sha256(b"".join(open(name, "rb").read() for name in files) + sys.v
 }
 
 install_everything() {
-    local pip=(.venv/bin/python -m pip --quiet --disable-pip-version-check)
+    local pip=(.venv/bin/python -m pip -qq --disable-pip-version-check)
     "${pip[@]}" install --upgrade "pip>=24"
     if ! .venv/bin/python -c 'import torch' 2>/dev/null; then
         "${pip[@]}" install "torch==2.13.0" || "${pip[@]}" install "torch>=2.6"

@@ -1,6 +1,6 @@
 """What the start-up file of the bridge costs every start of the interpreter.
 
-    python scripts/startup_cost.py [PAIRS]
+    python benchmarks/startup_cost.py [PAIRS]
 
 Two empty virtual environments that differ in nothing but the start-up file take turns in running ``python -c pass``
 (order alternating), PAIRS times each. Printed are the median whole-process times, and the median of the paired

@@ -1,0 +1,55 @@
+"""Write the map of modules in ``docs/architecture.md``: one line a module, the first line of its docstring.
+
+python scripts/module_map.py            write it
+python scripts/module_map.py --check    exit with 1 if the page is not what would be written (a test does this)
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "architecture.md"
+BEGIN, END = "<!-- map: written by scripts/module_map.py -->\n", "<!-- end of map -->\n"
+FOLDERS = ("roi_bench", "roi_bench/harness", "roi_bench/cli", "baselines", "reference_training", "leaderboard")
+
+
+def summary(path: Path) -> str:
+    """Return the first sentence of a module's docstring, markup removed, on one line."""
+    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    first = " ".join(text.split("\n\n")[0].split())
+    return first.replace("``", "`").replace(":mod:", "").rstrip(".")
+
+
+def module_map() -> str:
+    """Return the map as Markdown: a table for each folder, its modules in alphabetical order."""
+    parts = []
+    for folder in FOLDERS:
+        modules = [path for path in sorted((ROOT / folder).glob("*.py")) if path.name != "__init__.py"]
+        if modules:
+            rows = [f"| `{path.name}` | {summary(path).replace('|', chr(92) + '|')} |" for path in modules]
+            parts.append("\n".join([f"### `{folder}/`", "", "| module | |", "|---|---|", *rows, ""]))
+    return "\n".join(parts)
+
+
+def page_with_map(page: str) -> str:
+    """Return ``page`` with the map between its two marks replaced by what it has to be."""
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n{module_map()}\n{END}{after}"
+
+
+def main(check: bool) -> int:
+    """Write or check the page and return the exit code."""
+    page = PAGE.read_text(encoding="utf-8")
+    wanted = page_with_map(page)
+    if check:
+        return int(page != wanted)
+    PAGE.write_text(wanted, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main("--check" in sys.argv[1:]))
