@@ -1,0 +1,135 @@
+"""Worker process of the symbolic checks: ``python -m roi_bench.symbolic_worker SECONDS MEMORY_MB``.
+
+Speaks JSON lines: reads ``{"gold": …, "answer": …}`` on standard input, writes ``{"equal": true|false|null}`` on
+standard output; null means that the memory limit was hit. A check that uses more than SECONDS of processor time ends the process
+by the signal SIGPROF. Processor time, unlike wall-clock time, hardly depends on what else the machine is doing, so
+neither do the verdicts. math-verify and SymPy are imported only here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from roi_bench.comparison import Symbolic, compare
+
+RECURSION_LIMIT = 3000
+CLEAR_EVERY = 100
+"""Checks between two clearings of SymPy's caches, which would otherwise grow against the memory limit."""
+
+SMALL = 1e-6
+"""Below this, numbers are compared by their ratio."""
+
+_TRIGONOMETRIC = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-z])")
+_DEGREES = re.compile(r"([0-9]+(?:\.[0-9]*)?)\^\{\\circ\}")
+_LOOSE_COMMA = re.compile(r"(?<=[0-9]),(?=[0-9]{3}(?![0-9]))")
+
+
+def math_verify_check() -> Symbolic:
+    """Import math-verify and return its check of two answers in normal form.
+
+    Its own timeouts are off: they need signals, and the limits of this process do the work. The check is made in
+    the direction gold → answer only; the other way round it accepts any right-hand side for an equation.
+    """
+    import logging
+
+    from math_verify import LatexExtractionConfig, parse, verify
+
+    logging.disable(logging.CRITICAL)
+    config = (LatexExtractionConfig(),)
+
+    def prepared(text: str) -> str:
+        if _TRIGONOMETRIC.search(text) is not None:
+            text = _DEGREES.sub(r"(\1\\cdot\\frac{\\pi}{180})", text)
+        return "$" + _LOOSE_COMMA.sub("", text.replace("%", "")) + "$"
+
+    def check(gold: str, answer: str) -> bool:
+        try:
+            sides = [
+                parse(prepared(text), config, "no_fallback", parsing_timeout=None, raise_on_error=True)
+                for text in (gold, answer)
+            ]
+            if not all(sides):
+                return False
+            equal = verify(*sides, allow_set_relation_comp=True, timeout_seconds=None, raise_on_error=True)
+            return bool(equal) and not differ_relatively(sides[0][0], sides[1][0])
+        except MemoryError:
+            raise
+        except Exception:  # noqa: BLE001 - whatever computer algebra stumbles over in an answer, it is not equal
+            return False
+
+    return check
+
+
+def differ_relatively(gold: Any, answer: Any) -> bool:
+    r"""Return whether two exact numbers differ though their difference rounds to zero (``1/2004!`` and ``2/2004!``).
+
+    math-verify compares differences to 15 decimal places, however small the numbers.
+    """
+    from sympy import Expr, Float
+
+    if not all(isinstance(side, Expr) and side.is_number and not side.has(Float) for side in (gold, answer)):
+        return False
+    small = abs(gold.evalf(15))
+    return bool(0 < small < SMALL and abs((answer / gold).evalf(15) - 1) > SMALL)
+
+
+def limit_memory(megabytes: int) -> None:
+    """Limit the address space of this process, where the system can."""
+    try:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (megabytes << 20, megabytes << 20))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    except (ImportError, ValueError, OSError):
+        # Not available on this system (Windows; some macOS versions refuse RLIMIT_AS): the other limits remain.
+        return
+
+
+def processor_timer() -> Callable[[float], object]:
+    """Return a function that ends this process after so many more seconds of processor time; 0 switches it off."""
+    import signal
+
+    if not hasattr(signal, "setitimer"):  # Windows: the wall-clock limit of the pool remains
+        return lambda _: None
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    return lambda seconds: signal.setitimer(signal.ITIMER_PROF, seconds)
+
+
+def main(seconds: float, memory_mb: int) -> None:
+    """Answer requests until standard input ends."""
+    replies = os.fdopen(os.dup(1), "w", encoding="ascii")
+    os.dup2(2, 1)  # whatever a library prints must not end up among the replies
+    check = math_verify_check()
+    check(r"\frac{1}{2}x", "0.5x")  # the first check builds parser tables; no request should pay for that
+    from sympy.core.cache import clear_cache
+
+    limit_memory(memory_mb)
+    sys.setrecursionlimit(RECURSION_LIMIT)
+    start_timer = processor_timer()
+    replies.write('{"ready": true}\n')
+    replies.flush()
+    for number, line in enumerate(sys.stdin, start=1):
+        request = json.loads(line)
+        start_timer(seconds)
+        try:
+            equal = compare(request["gold"], request["answer"], check)
+        except MemoryError:
+            equal = None
+        except RecursionError:
+            equal = False  # nested too deeply to be parsed: not an answer
+        start_timer(0.0)
+        replies.write(json.dumps({"equal": equal}) + "\n")
+        replies.flush()
+        if equal is None:
+            return  # after a MemoryError nothing in this process can be trusted
+        if number % CLEAR_EVERY == 0:
+            clear_cache()
+
+
+if __name__ == "__main__":
+    main(float(sys.argv[1]), int(sys.argv[2]))
