@@ -41,6 +41,9 @@ STEPS = {"easy": (2, 3), "middle": (8, 12), "hard": (26, 30)}
 MULTIPLYING_EIGHTHS = {"easy": 0, "middle": 1, "hard": 7}
 """How many problems in eight have a multiplication as first operation, by tier."""
 
+LARGEST_SUMMAND = 20
+"""Operands of additions and subtractions run from 1 to this."""
+
 MULTIPLIERS = tuple(k for k in range(11, MODULUS) if k % 2 and k % 5)
 """Two-digit multipliers prime to the modulus, so that no step forgets the value before it."""
 
@@ -100,8 +103,8 @@ def _draw_walk(key: str, tier: str) -> Walk:
     if draw(8) < MULTIPLYING_EIGHTHS[tier]:
         first = f"*{MULTIPLIERS[draw(len(MULTIPLIERS))]}"
     else:
-        first = f"+{1 + draw(MODULUS - 1)}"
-    return Walk(start, (first, f"-{1 + draw(MODULUS - 1)}"), steps)
+        first = f"+{1 + draw(LARGEST_SUMMAND)}"
+    return Walk(start, (first, f"-{1 + draw(LARGEST_SUMMAND)}"), steps)
 
 
 def is_evaluation_question(question: str) -> bool:

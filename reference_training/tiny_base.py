@@ -1,0 +1,214 @@
+"""Train the tiny model from scratch: ``python -m roi_bench.reference_training.tiny_base --out DIR --seed 0``.
+
+A run writes ``DIR/checkpoint.pt`` now and then and continues from it when started again; an interrupted and resumed run
+ends with the same weights as an uninterrupted one on the same machine. At the end DIR holds a Hugging Face model folder
+(weights, tokenizer, ``training.json`` with every setting, and a model card with the measured table).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from roi_bench.errors import RoiBenchError, UsageError
+from roi_bench.reference_training.tiny_card import model_card
+from roi_bench.reference_training.tiny_data import Encoded, batches
+from roi_bench.reference_training.tiny_evaluation import SITTINGS, Row, evaluate, table
+from roi_bench.reference_training.tiny_model import Shape, new_model, new_optimizers
+from roi_bench.reference_training.tiny_tokenizer import build_tokenizer
+from roi_bench.tiny import tiny_exams
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
+
+WARM_UP_STEPS = 50
+DECAY_SHARE = 0.35
+FINAL_RATE = 0.02
+EVALUATION_SEED = 1
+"""Seed of the exams of the printed table; the benchmark's default exams have seed 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All that decides a run's outcome.
+
+    Attributes:
+        seed: Seed of weights and data.
+        steps: Optimizer steps.
+        batch_tokens: Padded tokens of a batch.
+        curriculum_texts: Texts at the start that are single easy and middle problems only.
+        shape: Size of the model.
+    """
+
+    seed: int = 0
+    steps: int = 10_000
+    batch_tokens: int = 1280
+    curriculum_texts: int = 40_000
+    shape: Shape = field(default_factory=Shape)
+
+
+def rate_factor(step: int, steps: int) -> float:
+    """Return the factor on the learning rates: linear warm-up, constant, linear decay over the last third."""
+    left = (steps - step) / (DECAY_SHARE * steps)
+    return min(1.0, (step + 1) / WARM_UP_STEPS, max(FINAL_RATE, left))
+
+
+@dataclass
+class Run:
+    """A training run in memory; ``losses`` holds the loss of every step done."""
+
+    settings: Settings
+    tokenizer: PreTrainedTokenizerFast
+    model: Qwen3ForCausalLM
+    optimizers: list[torch.optim.Optimizer]
+    optimizer_names: str
+    losses: list[float] = field(default_factory=list)
+
+
+def start(settings: Settings) -> Run:
+    """Return a run at step 0."""
+    tokenizer = build_tokenizer()
+    model = new_model(tokenizer, settings.shape, settings.seed)
+    optimizers, names = new_optimizers(model)
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["peak"] = group["lr"]
+    return Run(settings, tokenizer, model, optimizers, names)
+
+
+def train_step(run: Run, batch: list[Encoded]) -> float:
+    """Take one step on a batch (mean cross-entropy of the completions' tokens) and return its loss."""
+    import torch
+
+    length = max(len(ids) for ids, _ in batch)
+    inputs = torch.full((len(batch), length), run.model.config.pad_token_id)
+    targets = torch.full((len(batch), length), -100)
+    for row, (ids, prompt) in enumerate(batch):
+        inputs[row, : len(ids)] = torch.tensor(ids)
+        targets[row, prompt - 1 : len(ids) - 1] = torch.tensor(ids[prompt:])
+    factor = rate_factor(len(run.losses), run.settings.steps)
+    for optimizer in run.optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = group["peak"] * factor
+    # Padding stands on the right, so causal attention alone hides it, and logits are needed at the targets only.
+    hidden = run.model.model(input_ids=inputs).last_hidden_state[targets >= 0]
+    loss = torch.nn.functional.cross_entropy(run.model.lm_head(hidden), targets[targets >= 0])
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(run.model.get_input_embeddings().parameters(), 1.0)
+    for optimizer in run.optimizers:
+        optimizer.step()
+        optimizer.zero_grad()
+    run.losses.append(loss.item())
+    return run.losses[-1]
+
+
+def save_checkpoint(run: Run, path: Path) -> None:
+    """Write the run's state; a kill while writing leaves the file of before."""
+    import torch
+
+    state = {
+        "settings": asdict(run.settings),
+        "losses": run.losses,
+        "model": run.model.state_dict(),
+        "optimizers": [optimizer.state_dict() for optimizer in run.optimizers],
+    }
+    fresh = path.with_suffix(".new")
+    torch.save(state, fresh)
+    fresh.replace(path)
+
+
+def resume(run: Run, path: Path) -> None:
+    """Bring ``run`` to the state in a checkpoint.
+
+    Raises:
+        UsageError: the checkpoint belongs to a run with other settings.
+    """
+    import torch
+
+    state: dict[str, Any] = torch.load(path, weights_only=True)
+    if state["settings"] != asdict(run.settings):
+        raise UsageError(f"{path} was written with {state['settings']}; repeat those settings or give another --out")
+    run.model.load_state_dict(state["model"])
+    for optimizer, saved in zip(run.optimizers, state["optimizers"], strict=True):
+        optimizer.load_state_dict(saved)
+    run.losses = list(state["losses"])
+
+
+def train(run: Run, checkpoint: Path, every: int = 500, until: int | None = None) -> None:
+    """Train to the last step (or to step ``until``), from ``checkpoint`` if it exists, saving there as it goes."""
+    from tqdm import tqdm
+
+    if checkpoint.exists():
+        resume(run, checkpoint)
+    steps = run.settings.steps if until is None else until
+    stream = batches(run.tokenizer, run.settings.seed, run.settings.batch_tokens, run.settings.curriculum_texts,
+                     skip=len(run.losses))  # fmt: skip
+    run.model.train()
+    with tqdm(total=run.settings.steps, initial=len(run.losses), unit="step", desc="training", mininterval=1) as bar:
+        while len(run.losses) < steps:
+            train_step(run, next(stream))
+            bar.update()
+            if len(run.losses) % 50 == 0:
+                bar.set_postfix(loss=f"{sum(run.losses[-50:]) / 50:.4f}")
+            if len(run.losses) % every == 0:
+                save_checkpoint(run, checkpoint)
+    save_checkpoint(run, checkpoint)
+
+
+def export(run: Run, folder: Path, rows: list[Row], command: str) -> None:
+    """Write the model folder: weights (float32 safetensors), tokenizer, settings, model card."""
+    import torch
+    import transformers
+
+    run.model.save_pretrained(folder)
+    run.tokenizer.save_pretrained(folder)
+    # The name under which every version of transformers finds the class; its own name for it changed in version 5.
+    path = folder / "tokenizer_config.json"
+    config = {**json.loads(path.read_text("utf-8")), "tokenizer_class": "PreTrainedTokenizerFast"}
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
+    record = {
+        "command": command,
+        "settings": asdict(run.settings),
+        "optimizers": run.optimizer_names,
+        "parameters": run.model.num_parameters(),
+        "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
+        "loss_by_500_steps": [round(loss, 5) for loss in run.losses[::500]] + [round(run.losses[-1], 5)],
+    }
+    (folder / "training.json").write_text(json.dumps(record, indent=2) + "\n", "utf-8")
+    (folder / "README.md").write_text(model_card(record, table(rows), EVALUATION_SEED), "utf-8")
+
+
+@click.command()
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder of the model.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--steps", type=click.IntRange(min=1), default=Settings().steps, show_default=True)
+@click.option("--exams", type=click.IntRange(min=1), default=240, show_default=True, help="Exams of the final table.")
+@click.option("--checkpoint-every", type=click.IntRange(min=1), default=500, show_default=True, help="In steps.")
+def main(out: Path, seed: int, steps: int, exams: int, checkpoint_every: int) -> None:
+    """Train the tiny model from scratch into OUT, or continue a run that was interrupted there."""
+    import torch
+    from tqdm import tqdm
+
+    torch.set_num_threads(1)  # two threads are slower than one at this size
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        run = start(Settings(seed=seed, steps=steps))
+        train(run, out / "checkpoint.pt", checkpoint_every)
+        with tqdm(total=1 + len(SITTINGS) + 2, unit="sitting", desc="evaluating") as bar:
+            rows = evaluate(run.model, run.tokenizer, tiny_exams(EVALUATION_SEED, exams), done=bar.update)
+    except RoiBenchError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
+    command = f"python -m roi_bench.reference_training.tiny_base --out DIR --seed {seed} --steps {steps}"
+    export(run, out, rows, command)
+    print(table(rows))
+
+
+if __name__ == "__main__":
+    main()

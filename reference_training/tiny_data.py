@@ -1,0 +1,128 @@
+"""Training texts of the tiny model: prompts in the benchmark's own words, completed by worked solutions.
+
+Everything is a pure function of (seed, number of the text), so that a resumed run sees what an uninterrupted one sees.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from roi_bench.problems import TIERS, Problem
+from roi_bench.prompts import DIRECT_INSTRUCTIONS, exam_prompt
+from roi_bench.reference_training.tiny_tokenizer import END, WORDS
+from roi_bench.tiny import TINY_BUDGETS, tiny_problem, worked_response
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+CHUNK_TEXTS = 1024
+"""Texts made, sorted by length and cut into batches at a time."""
+
+SINGLE_SHARE, PAIR_SHARE = 0.35, 0.10
+"""Shares of prompts with one and with two problems; the rest are exams of three, in any order."""
+
+SINGLE_WEIGHTS = (0.2, 0.3, 0.5)
+"""How often a single problem is easy, middle, hard."""
+
+FIRST_WEIGHTS = (0.4, 0.6, 0.0)
+"""The same during the curriculum at the start, which has single problems only."""
+
+SKIP_SHARE = 0.02
+"""Share of problems skipped for no reason: the model knows the form of a skip and hardly ever uses it."""
+
+CHAT_SHARE, FOREIGN_SHARE = 0.25, 0.10
+"""Shares of prompts wrapped as a chat message, and of prompts whose instructions are random words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One training text: loss is taken on the completion only."""
+
+    prompt: str
+    completion: str
+
+
+def _budget(rng: random.Random) -> int:
+    """Return a budget; any number can be read, the family's own are the most frequent."""
+    return rng.choice(TINY_BUDGETS) if rng.random() < 0.3 else rng.randint(16, 2048)
+
+
+def _problems(rng: random.Random, seed: int, number: int, curriculum: int) -> list[Problem]:
+    shape = rng.random()
+    if number < curriculum:
+        tiers = rng.choices(TIERS, weights=FIRST_WEIGHTS)
+    elif shape < SINGLE_SHARE:
+        tiers = rng.choices(TIERS, weights=SINGLE_WEIGHTS)
+    elif shape < SINGLE_SHARE + PAIR_SHARE:
+        tiers = rng.choices(TIERS, k=2)
+    else:
+        tiers = rng.sample(TIERS, k=3)
+    return [tiny_problem(seed, tier, 3 * number + i, "training") for i, tier in enumerate(tiers)]
+
+
+def _response(problems: list[Problem], rng: random.Random) -> str:
+    skip = {position for position in range(1, len(problems) + 1) if rng.random() < SKIP_SHARE}
+    return worked_response(problems, skip)
+
+
+def _foreign(prompt: str, budget: int, rng: random.Random) -> str:
+    """Return ``prompt`` with random words, commas and stops in place of its instructions."""
+    words = [rng.choice(WORDS) + rng.choice(("", "", "", "", ",", ".", ":")) for _ in range(rng.randint(0, 80))]
+    words.insert(rng.randint(0, len(words)), str(budget))
+    return prompt.replace(DIRECT_INSTRUCTIONS.format(budget=budget), " ".join(words))
+
+
+def training_text(seed: int, number: int, curriculum: int = 0) -> Text:
+    """Return training text ``number``: one, two or three problems, and their worked solutions in the given order.
+
+    The first ``curriculum`` texts are single easy or middle problems.
+    """
+    rng = random.Random(f"roi-bench tiny text/{seed}/{number}")
+    problems = _problems(rng, seed, number, curriculum)
+    budget = _budget(rng)
+    prompt = exam_prompt([problem.question for problem in problems], budget)
+    if rng.random() < FOREIGN_SHARE:
+        prompt = _foreign(prompt, budget, rng)
+    if rng.random() < CHAT_SHARE:
+        prompt = f"<|user|>\n{prompt}{END}\n<|assistant|>\n"
+    return Text(prompt, _response(problems, rng) + END)
+
+
+Encoded = tuple[list[int], int]
+"""Token ids of a text, and how many of them are its prompt."""
+
+
+def _encode_chunk(tokenizer: PreTrainedTokenizerFast, seed: int, chunk: int, curriculum: int) -> list[Encoded]:
+    texts = [training_text(seed, chunk * CHUNK_TEXTS + i, curriculum) for i in range(CHUNK_TEXTS)]
+    prompts = tokenizer([text.prompt for text in texts], add_special_tokens=False)["input_ids"]
+    completions = tokenizer([text.completion for text in texts], add_special_tokens=False)["input_ids"]
+    return [(prompt + completion, len(prompt)) for prompt, completion in zip(prompts, completions, strict=True)]
+
+
+def batches(
+    tokenizer: PreTrainedTokenizerFast, seed: int, tokens: int, curriculum: int, skip: int = 0
+) -> Iterator[list[Encoded]]:
+    """Yield batches of texts of like length, each of at most ``tokens`` padded tokens, without end.
+
+    Args:
+        tokenizer: The tiny tokenizer.
+        seed: Seed of the texts and of the batches' order.
+        tokens: Padded tokens of a batch.
+        curriculum: How many texts at the start are single easy or middle problems.
+        skip: Leave out so many batches (a resumed run has seen them).
+    """
+    chunk = 0
+    while True:
+        encoded = sorted(_encode_chunk(tokenizer, seed, chunk, curriculum), key=lambda item: len(item[0]))
+        cut: list[list[Encoded]] = [[]]
+        for item in encoded:
+            if (len(cut[-1]) + 1) * len(item[0]) > tokens and cut[-1]:
+                cut.append([])
+            cut[-1].append(item)
+        random.Random(f"roi-bench tiny batches/{seed}/{chunk}").shuffle(cut)
+        yield from cut[skip:]
+        skip = max(0, skip - len(cut))
+        chunk += 1

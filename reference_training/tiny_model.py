@@ -1,0 +1,98 @@
+"""The tiny model: a small Qwen3-style causal LM made from scratch, and its two optimizers."""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from roi_bench.tiny import MODULUS
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
+
+FREQUENCIES = (1, 2, 3, 5, 10, 20, 25, 30, 40, 50)
+"""Waves a turn of the clock of 100 in which number tokens are embedded at the start."""
+
+EMBEDDING_STD, WAVE_AMPLITUDE = 0.05, 0.15
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Size of the model: hidden width, layers, attention heads, width of the feed-forward part."""
+
+    hidden: int = 128
+    layers: int = 3
+    heads: int = 4
+    feed_forward: int = 384
+
+
+def new_model(tokenizer: PreTrainedTokenizerFast, shape: Shape, seed: int) -> Qwen3ForCausalLM:
+    """Return an untrained model in float32; equal seeds give equal weights."""
+    import torch
+    from transformers import Qwen3Config, Qwen3ForCausalLM
+
+    torch.manual_seed(seed)
+    config = Qwen3Config(
+        vocab_size=len(tokenizer),
+        hidden_size=shape.hidden,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=shape.heads,
+        head_dim=shape.hidden // shape.heads,
+        intermediate_size=shape.feed_forward,
+        max_position_embeddings=tokenizer.model_max_length,
+        tie_word_embeddings=True,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    model = Qwen3ForCausalLM(config)
+    _embed_numbers_on_a_clock(model.get_input_embeddings().weight.data, tokenizer)
+    model.generation_config.do_sample = False
+    return model
+
+
+def _embed_numbers_on_a_clock(weights: torch.Tensor, tokenizer: PreTrainedTokenizerFast) -> None:
+    """Start every number token as sines and cosines of its value modulo 100 (in place; ``weights``: tokens × hidden).
+
+    Networks that learn modular addition arrive at such waves by themselves; beginning there saves the minutes in
+    which nothing is learned. ``-7`` starts where ``93`` does; multiplications get no such help beyond their number.
+    """
+    import torch
+
+    weights.normal_(0.0, EMBEDDING_STD)
+    for text, index in tokenizer.get_vocab().items():
+        number = re.fullmatch(r"(?:Ġ?([+*-]?))([0-9]{1,2})", text)
+        if number is None:
+            continue
+        value = int(number[2]) * (-1 if number[1] == "-" else 1)
+        turns = [2 * math.pi * frequency * value / MODULUS for frequency in FREQUENCIES]
+        waves = torch.tensor([wave(turn) for turn in turns for wave in (math.cos, math.sin)])
+        count = min(len(waves), weights.shape[1])
+        weights[index, :count] = WAVE_AMPLITUDE * waves[:count]
+
+
+def new_optimizers(model: Qwen3ForCausalLM) -> tuple[list[torch.optim.Optimizer], str]:
+    """Return the optimizers and their names: Muon for the layers' matrices, AdamW for embeddings and norms.
+
+    torch before 2.9 has no Muon; AdamW then takes the matrices too, which learns more slowly, and says so.
+    """
+    import torch
+
+    matrices = [weight for weight in model.model.layers.parameters() if weight.ndim == 2]
+    known = {id(weight) for weight in matrices}
+    others = [weight for weight in model.parameters() if id(weight) not in known]
+    adamw = torch.optim.AdamW(others, lr=0.01, betas=(0.9, 0.98), weight_decay=0.0)
+    if hasattr(torch.optim, "Muon"):
+        muon = torch.optim.Muon(matrices, lr=0.02, momentum=0.95, weight_decay=0.0)
+        return [muon, adamw], "Muon (matrices), AdamW (embeddings, norms)"
+    print(
+        f"torch {torch.__version__} has no Muon optimizer; AdamW trains the matrices instead and reaches lower "
+        "accuracy in the same steps. Install torch>=2.9 to repeat the shipped model.",
+        file=sys.stderr,
+    )
+    return [torch.optim.AdamW(matrices, lr=0.002, betas=(0.9, 0.98), weight_decay=0.0), adamw], "AdamW"

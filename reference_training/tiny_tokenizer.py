@@ -1,0 +1,96 @@
+"""The tokenizer of the tiny model: an explicit vocabulary in which one arithmetic step is four tokens.
+
+A byte-level BPE without merges: the pre-tokenizer cuts the text by one regular expression, a piece that stands in the
+vocabulary is one token, and any other piece falls back to its bytes. So every text is encoded without loss, and
+encoding decoded text gives the same tokens again.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from roi_bench.prompts import DIRECT_INSTRUCTIONS, RESPONSE_CUE, problem_header
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+PAD, END = "<|pad|>", "<|end|>"
+SPECIAL_TOKENS = (PAD, END, "<|system|>", "<|user|>", "<|assistant|>")
+
+CHAT_TEMPLATE = (
+    "{% for message in messages %}{{ '<|' + message['role'] + '|>\n' + message['content'] + '<|end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% endif %}"
+)
+
+HEADERS = tuple(problem_header(position) + "\n" for position in (1, 2, 3))
+LEVEL_TAGS = tuple(f"<predicted_level>Level-{level}</predicted_level>" for level in range(4))
+QUESTION_PARTS = ("Start at", ". Apply", " and", " in turn,", " times, modulo 100.")
+
+_WORD_LIST = """
+a above after all allocate already also an and answer answers any are as ask at attempt be because before begin below
+best box boxed budget but by can cannot check choose correct cost costs count counts cut difficulty do does each earn
+earned earlier easy end estimate every everything exam expected fails few final find first fit fits follow following
+for forecast format from full give given go hard has have header how if in instructions into is it its k keep last
+later least left less level limit line look many maximum may middle more most must need never next no not nothing of
+on once one only or order other out over per plan point points predict predicted problem problems question questions
+read remaining required respond response rest result retry return reward rule rules same save say second select short
+should show skip skipped so solution solve solved solving some spend start step steps still stop take task than that
+the their them then there they think third this three time to token tokens total try two under understand until up use
+used value want way what when whether which while whole why will with within without work worth would write written
+wrong yes you your zero Answer Allocate Choose Everything First For If In Keep Let Look Now Plan Please Predict Read
+Skip Solve Spend Start Take The Then There These This Three Work Write You
+"""
+
+WORDS = tuple(_WORD_LIST.split())
+"""Words of instructions, so that a prompt other than the direct one costs a token a word and not a token a letter."""
+
+
+def _fragments() -> list[str]:
+    """Return the fixed pieces of prompts and responses that are one token each."""
+    instructions = [part.format() for part in DIRECT_INSTRUCTIONS.split("{budget}")]
+    return [*instructions, *HEADERS, *LEVEL_TAGS, *QUESTION_PARTS, RESPONSE_CUE, "\\boxed{", "NA", "\n\n"]
+
+
+def _vocabulary() -> list[str]:
+    """Return the texts of all tokens beside the bytes."""
+    numbers = [str(value) for value in range(100)]
+    operations = [f" {sign}{value}" for sign in "+-*" for value in range(1, 100)]
+    words = [space + word for word in WORDS for space in ("", " ")]
+    texts = [*_fragments(), *numbers, *(f" {number}" for number in numbers), *operations, *words]
+    return sorted(set(texts), key=texts.index)
+
+
+def _pattern() -> str:
+    """Return the regular expression whose matches are the pieces: fixed fragments, operations, numbers, words."""
+    fragments = "|".join(re.escape(text) for text in sorted(_fragments(), key=len, reverse=True))
+    return fragments + r"| [+\-*][1-9][0-9]?(?![0-9])| ?(?:0|[1-9][0-9]?)| ?[A-Za-z]+"
+
+
+def build_tokenizer() -> PreTrainedTokenizerFast:
+    """Return the tokenizer; the same vocabulary in the same order every time."""
+    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+
+    def as_bytes(text: str) -> str:
+        return "".join(piece for piece, _ in byte_level.pre_tokenize_str(text))
+
+    texts = [*SPECIAL_TOKENS, *sorted(pre_tokenizers.ByteLevel.alphabet()), *map(as_bytes, _vocabulary())]
+    vocabulary = {text: index for index, text in enumerate(dict.fromkeys(texts))}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[], ignore_merges=True))
+    split = pre_tokenizers.Split(Regex(_pattern()), behavior="isolated")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, byte_level])
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in SPECIAL_TOKENS])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token=PAD,
+        eos_token=END,
+        additional_special_tokens=list(SPECIAL_TOKENS[2:]),
+        chat_template=CHAT_TEMPLATE,
+        padding_side="left",
+        clean_up_tokenization_spaces=False,
+        model_max_length=8192,
+    )
