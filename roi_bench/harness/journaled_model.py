@@ -37,6 +37,7 @@ class JournaledModel(LM):
         recorded: Responses recorded by other processes of the run (accelerate).
         batch_size: Requests handed to the model at once.
         seed: Seed of the run for sampling; None leaves the generators alone.
+        show_progress: Show a progress bar.
     """
 
     def __init__(
@@ -47,11 +48,13 @@ class JournaledModel(LM):
         batch_size: int,
         recorded: Mapping[RequestKey, Entry] | None = None,
         seed: int | None = None,
+        show_progress: bool = True,
     ) -> None:
         super().__init__()
         self._lm = lm
         self._meter = Meter(lm)
-        self._journal = journal
+        self.journal = journal
+        self._show_progress = show_progress
         self._recorded = dict(recorded or {})
         self._batch_size = batch_size
         self._seed = seed
@@ -61,7 +64,7 @@ class JournaledModel(LM):
         questions, keys = distinct_questions(requests)
         batches = fixed_batches(questions, self._batch_size, self._prompt_length)
         waiting = [[question for question in batch if not self._has(question.key)] for batch in batches]
-        with Progress(questions, waiting, visible=self.rank == 0 and not disable_tqdm) as progress:
+        with Progress(questions, waiting, visible=self._show_progress and not disable_tqdm) as progress:
             for batch, missing in zip(batches, waiting, strict=True):
                 if missing:
                     progress.add(self._ask(batch if self._batch_matters else missing, {item.key for item in missing}))
@@ -71,7 +74,7 @@ class JournaledModel(LM):
 
     def _known(self, key: RequestKey) -> Entry | None:
         """Return the recorded entry with a response, else the record of its lack, else None."""
-        entry = self._journal.entries.get(key)
+        entry = self.journal.entries.get(key)
         return entry if entry is not None and entry.response is not None else self._recorded.get(key, entry)
 
     def _has(self, key: RequestKey) -> bool:
@@ -98,7 +101,7 @@ class JournaledModel(LM):
             for question, response in zip(batch, responses, strict=True)
             if question.key in wanted
         ]
-        self._journal.append(entries)
+        self.journal.append(entries)
         return entries
 
     def _instance(self, question: Question) -> Any:

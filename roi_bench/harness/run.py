@@ -1,0 +1,232 @@
+"""``roi-bench run``: lm_eval's evaluation with exact token counts, one request a question, and a journal."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from roi_bench.errors import DependencyError, ModelError, RoiBenchError, UsageError, nearest
+from roi_bench.harness.run_arguments import RunArguments, parse_arguments
+from roi_bench.journal import Journal, read_journal
+from roi_bench.journal_format import Entry, Header, RequestKey
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Run an evaluation as the command line ``arguments`` say, write its results and print them.
+
+    Raises:
+        RoiBenchError: Something expected went wrong; finished responses are in the journal.
+        KeyboardInterrupt: Ctrl-C; the message says how to go on.
+    """
+    parsed = parse_arguments(arguments)
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    _set_up_logging(parsed.config)
+    from roi_bench.harness import bridge
+    from roi_bench.harness.task_selection import load_tasks, select_tasks
+
+    bridge.install()
+    config = parsed.config
+    manager, selected = select_tasks(config.tasks, config.include_path, config.metadata)
+    config.tasks = selected
+    tasks = selected if config.check_integrity else load_tasks(manager, selected)
+    lm = load_model(config)
+    journal, recorded, batch_size = open_journal(parsed, lm)
+    with journal:
+        try:
+            _evaluate(config, tasks, manager, lm, journal, recorded, batch_size)
+        except KeyboardInterrupt as error:
+            raise KeyboardInterrupt(
+                f"interrupted; {len(journal.entries)} responses are in {journal.path}; run the same command again "
+                "to go on from there"
+            ) from error
+
+
+def load_model(config: Any) -> Any:
+    """Return the lm_eval model that ``config`` names, loaded.
+
+    Raises:
+        UsageError: There is no backend of that name, or it takes no such argument.
+        DependencyError: The backend's package is not installed.
+        ModelError: The model cannot be loaded.
+    """
+    import lm_eval.models  # noqa: F401 - registers the names
+    from lm_eval.api.registry import get_model, model_registry
+
+    from roi_bench.harness.tokenizer import first_line
+
+    if config.model not in model_registry:
+        raise UsageError(f"unknown model {config.model!r}; {nearest(config.model, list(model_registry.keys()))}")
+    given = {"batch_size": config.batch_size, "max_batch_size": config.max_batch_size, "device": config.device}
+    try:
+        return get_model(config.model).create_from_arg_obj(config.model_args, given)
+    except RoiBenchError:
+        raise
+    except ImportError as error:
+        raise DependencyError(
+            f"model {config.model!r} needs a package that is missing: {first_line(error)}; install it, e.g. "
+            f"pip install 'roi-bench[{config.model if config.model in ('hf', 'vllm') else 'api'}]'"
+        ) from error
+    except TypeError as error:
+        raise UsageError(f"--model_args do not fit model {config.model!r}: {first_line(error)}") from error
+    except (OSError, ValueError, AssertionError, RuntimeError) as error:
+        raise ModelError(
+            f"cannot load model {config.model!r} {_shown(config.model_args)}: {first_line(error)}"
+        ) from error
+
+
+def open_journal(parsed: RunArguments, lm: Any) -> tuple[Journal, dict[RequestKey, Entry], int]:
+    """Return this process's journal, what other processes of the run recorded, and the batch size.
+
+    An automatic batch size is that of the run's first start, so that a resumed run has the same batches.
+
+    Raises:
+        RecordError: The journal is in use, damaged, or cannot be written.
+    """
+    from roi_bench.harness.batches import batch_size_of
+    from roi_bench.harness.run_identity import run_digest, run_header
+    from roi_bench.harness.run_output import output_folder
+
+    config = parsed.config
+    header = run_header(config.model, config.model_args, lm, _sampling_seed(config), {})
+    folder = output_folder(config.output_path, _model_name(config))
+    rank, stem = process_index(lm), f"journal-{run_digest(header)}"
+    path = folder / f"{stem}.rank{rank}.jsonl"
+    if not parsed.resume:
+        _supersede(path)
+    earlier = sorted(folder.glob(f"{stem}.rank*.jsonl")) if parsed.resume else []
+    read = [(other, *read_journal(other)) for other in earlier]
+    recorded = {key: entry for other, _, entries in read if other != path for key, entry in entries.items()}
+    sizes = [found.about.get("batch_size") for _, found, _ in read if found is not None]
+    automatic = str(getattr(lm, "batch_size", "")).startswith("auto")
+    batch_size = int(sizes[0]) if automatic and sizes and isinstance(sizes[0], int) else batch_size_of(lm)
+    if hasattr(lm, "batch_size_per_gpu"):
+        lm.batch_size_per_gpu = batch_size
+    return Journal(path, Header(header.run, {**header.about, "batch_size": batch_size})), recorded, batch_size
+
+
+def process_index(lm: Any) -> int:
+    """Return which process this is; under torchrun and on CPUs lm_eval's models all say 0, the launcher knows."""
+    return int(lm.rank or os.environ.get("LOCAL_RANK", "0"))
+
+
+def _supersede(path: Path) -> None:
+    """Put an earlier journal aside under a name that no run reads."""
+    if path.exists():
+        number = 1
+        while (aside := path.with_name(f"superseded-{number}-{path.name}")).exists():
+            number += 1
+        path.rename(aside)
+
+
+def _evaluate(
+    config: Any,
+    tasks: list[Any],
+    manager: Any,
+    lm: Any,
+    journal: Journal,
+    recorded: Mapping[RequestKey, Entry],
+    batch_size: int,
+) -> None:
+    from lm_eval import simple_evaluate
+    from lm_eval.loggers import EvaluationTracker
+
+    from roi_bench.harness.journaled_model import JournaledModel
+
+    if token := os.environ.get("HF_TOKEN"):
+        config.hf_hub_log_args["token"] = token
+    tracker = EvaluationTracker(**{**config.hf_hub_log_args, "output_path": config.output_path})
+    model = JournaledModel(
+        lm,
+        journal,
+        batch_size=batch_size,
+        recorded=recorded,
+        seed=_sampling_seed(config),
+        show_progress=process_index(lm) == 0,
+    )
+    seeds = config.seed or [None] * 4
+    results = simple_evaluate(
+        model=model,
+        tasks=tasks,
+        task_manager=manager,
+        evaluation_tracker=tracker,
+        cache_requests=config.cache_requests.get("cache_requests", False),
+        rewrite_requests_cache=config.cache_requests.get("rewrite_requests_cache", False),
+        delete_requests_cache=config.cache_requests.get("delete_requests_cache", False),
+        random_seed=seeds[0],
+        numpy_random_seed=seeds[1],
+        torch_random_seed=seeds[2],
+        fewshot_random_seed=seeds[3],
+        **{name: getattr(config, name) for name in _PASSED_ON},
+    )
+    if results is not None:  # None on all but the first process
+        _report(config, results, tracker, model)
+
+
+_PASSED_ON = (
+    *("model_args", "num_fewshot", "batch_size", "max_batch_size", "device", "use_cache", "limit", "samples"),
+    *("check_integrity", "write_out", "log_samples", "system_instruction", "apply_chat_template"),
+    *("fewshot_as_multiturn", "gen_kwargs", "verbosity", "predict_only", "confirm_run_unsafe_code", "metadata"),
+)
+"""Settings that lm_eval's evaluation takes under their own names."""
+
+
+def _report(config: Any, results: dict[str, Any], tracker: Any, model: Any) -> None:
+    """Write and print the results.
+
+    Raises:
+        RecordError: They could not be written.
+        ModelError: Responses are missing; the run is incomplete.
+    """
+    from roi_bench import __version__
+    from roi_bench.harness.external_loggers import log_externally
+    from roi_bench.harness.results_table import print_results
+    from roi_bench.harness.run_output import add_usage, count_missing, write_results
+
+    samples = results.pop("samples")
+    add_usage(samples)
+    missing = count_missing(samples)
+    tracker.general_config_tracker.model_source = results["config"]["model"] = config.model
+    results["roi_bench"] = {"version": __version__, "journal": model.journal.path.name, "missing_responses": missing}
+    log_externally(config, results, samples)
+    path = write_results(tracker, results, samples)
+    if config.show_config:
+        sys.stdout.write(path.read_text(encoding="utf-8") + "\n")
+    print_results(results, f"{config.model} {_shown(config.model_args)}", [f"results: {path}"])
+    if missing:
+        raise ModelError(
+            f"{missing} responses could not be had, so this run is incomplete (their exams are left out of every "
+            "number but error); run the same command again: it asks for the missing ones only"
+        )
+
+
+def _sampling_seed(config: Any) -> int | None:
+    return None if config.seed is None or config.seed[2] is None else int(config.seed[2])
+
+
+def _model_name(config: Any) -> str:
+    from lm_eval.loggers.evaluation_tracker import GeneralConfigTracker
+
+    return GeneralConfigTracker._get_model_name(config.model_args) or str(config.model)
+
+
+def _shown(model_args: Mapping[str, Any]) -> str:
+    from roi_bench.harness.run_identity import SECRETS
+
+    return ",".join(f"{name}={value}" for name, value in model_args.items() if name not in SECRETS)
+
+
+def _set_up_logging(config: Any) -> None:
+    """Show lm_eval's log at ``--verbosity`` or LMEVAL_LOG_LEVEL, and otherwise only its warnings."""
+    from lm_eval.utils import setup_logging
+
+    level = logging.getLevelName(str(config.verbosity or "WARNING"))
+    setup_logging(level if isinstance(level, int) else logging.WARNING)
+    with suppress(ImportError):
+        from transformers.utils import logging as transformers_logging
+
+        transformers_logging.disable_progress_bar()

@@ -1,0 +1,84 @@
+"""What makes two runs the same run: only then may one continue the journal of the other."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from roi_bench import __version__
+from roi_bench.exams import EXAM_VERSION
+from roi_bench.journal_format import Header, canonical_json
+from roi_bench.problems import sha256_text
+
+SECRETS = ("api_key", "auth_token", "hf_token", "token", "header")
+"""Model arguments that are recorded as their hash."""
+
+SAMPLED_BYTES = 1 << 20
+"""Of a large file, this much is hashed at its beginning, middle and end; any training step changes all three."""
+
+
+def run_header(
+    model: str, model_args: Mapping[str, Any], lm: Any, seed: int | None, about: Mapping[str, Any]
+) -> Header:
+    """Return the journal header of a run.
+
+    Responses depend on the model, its arguments, its weights and the seed; everything else (prompt, chat template,
+    generation arguments) is part of each request's own key.
+
+    Args:
+        model: lm_eval's name of the backend.
+        model_args: Its arguments.
+        lm: The loaded model.
+        seed: Seed of sampling.
+        about: Facts for the reader.
+    """
+    run = {
+        "model": model,
+        "model_args": {name: _public(name, value) for name, value in sorted(model_args.items())},
+        "model_files": model_files(model_args, lm),
+        "seed": seed,
+        "exam_version": EXAM_VERSION,
+    }
+    return Header(run, {"roi_bench_version": __version__, **about})
+
+
+def run_digest(header: Header) -> str:
+    """Return eight hexadecimal digits that name the run."""
+    return sha256_text(canonical_json(header.run))[:8]
+
+
+def model_files(model_args: Mapping[str, Any], lm: Any) -> dict[str, str]:
+    """Return a fingerprint of every file or folder that the arguments name, and the commit of a model from the hub.
+
+    A checkpoint that is trained further in the same folder is another model.
+    """
+    prints = {
+        name: fingerprint(Path(value))
+        for name, value in sorted(model_args.items())
+        if isinstance(value, str) and value and Path(value).exists()
+    }
+    commit = getattr(getattr(lm, "config", None), "_commit_hash", None)
+    return {**prints, "commit": commit} if isinstance(commit, str) else prints
+
+
+def fingerprint(path: Path) -> str:
+    """Return a hash of a file, or of the files directly in a folder, by name, size and (sampled) content."""
+    digest = hashlib.sha256()
+    files = [path] if path.is_file() else sorted(item for item in path.iterdir() if item.is_file())
+    for file in files:
+        size = file.stat().st_size
+        digest.update(f"{file.name if path.is_dir() else ''}\0{size}\0".encode())
+        with file.open("rb") as stream:
+            if size <= 4 * SAMPLED_BYTES:
+                digest.update(stream.read())
+            else:
+                for start in (0, size // 2, size - SAMPLED_BYTES):
+                    stream.seek(start)
+                    digest.update(stream.read(SAMPLED_BYTES))
+    return digest.hexdigest()[:16]
+
+
+def _public(name: str, value: Any) -> Any:
+    return f"sha256:{sha256_text(str(value))[:8]}" if name in SECRETS else value

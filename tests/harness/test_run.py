@@ -1,0 +1,368 @@
+"""``roi-bench run`` on a real, tiny, random model: complete, resumable, clear about what is wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from roi_bench.cli.run import run as run_command
+from roi_bench.errors import DataError, DependencyError, ModelError, RecordError, RoiBenchError, UsageError
+from roi_bench.harness.results_table import is_exam_result, table_rows
+from roi_bench.harness.run import run
+from roi_bench.harness.run_arguments import DEFAULT_OUTPUT, parse_arguments
+from roi_bench.harness.run_identity import fingerprint, model_files, run_digest, run_header
+from roi_bench.harness.task_selection import load_tasks, select_tasks
+from roi_bench.journal import read_journal
+from roi_bench.results_files import NO_RESPONSE, read_results
+from tests.harness.harness_runs import simple_evaluate
+from tests.harness.random_model import random_model, save_random_model
+
+__all__ = ["random_model"]
+
+HARD, MEDIUM = "roi_tiny_hard_128", "roi_tiny_medium_128"
+
+COUNTED = ("tokens", "budget", "truncated", "unanswered")
+"""What depends on token counts: plain lm_eval has to count the text again, and this model's text is noise."""
+
+
+def command(model: Path, output: Path, *more: str, tasks: str = HARD, limit: int = 4) -> list[str]:
+    return [
+        *("--model", "hf", "--model_args", f"pretrained={model},dtype=float32", "--device", "cpu", "--batch_size", "3"),
+        *("--tasks", tasks, "--limit", str(limit), "--output_path", str(output), *more),
+    ]
+
+
+def in_process(arguments: list[str]) -> subprocess.Popen[str]:
+    code = "from roi_bench.cli.main import main; main()"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        [sys.executable, "-c", code, "run", *arguments], stdout=pipe, stderr=pipe, text=True, env=environment
+    )
+
+
+def results_path(output: Path) -> Path:
+    return max(output.rglob("results_*.json"))
+
+
+def results_in(output: Path) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads(results_path(output).read_text())
+    return loaded
+
+
+def samples_in(output: Path, task: str = HARD) -> list[dict[str, Any]]:
+    path = max(output.rglob(f"samples_{task}_*.jsonl"))
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def journal_in(output: Path) -> Path:
+    (path,) = output.rglob("journal-*.jsonl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(random_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The output folder of a finished run of two tasks."""
+    output = tmp_path_factory.mktemp("finished")
+    run(command(random_model, output, tasks=f"{HARD},{MEDIUM}"))
+    return output
+
+
+def test_the_numbers_are_those_of_plain_lm_eval(random_model: Path, finished: Path) -> None:
+    model_args = {"pretrained": str(random_model), "dtype": "float32"}
+    plain = simple_evaluate(
+        [HARD, MEDIUM], model="hf", model_args=model_args, metadata=None, limit=4, batch_size=3, device="cpu"
+    )
+    ours = results_in(finished)
+    for task in (HARD, MEDIUM):
+        assert [sample["resps"] for sample in plain["samples"][task]] == [
+            sample["resps"] for sample in samples_in(finished, task)
+        ]
+        for key, value in plain["results"][task].items():
+            if not any(part in key for part in COUNTED):
+                assert ours["results"][task][key] == value, key
+    for key in ("model", "model_args", "batch_size", "limit", "torch_seed", "model_num_parameters"):
+        assert key in ours["config"], key
+    assert (ours["config"]["model"], ours["model_source"]) == ("hf", "hf")
+    assert ours["model_name"] == str(random_model)
+    assert set(ours["task_hashes"]) == {HARD, MEDIUM}
+
+
+def test_usage_stands_beside_every_sample_and_the_record_can_be_read_back(finished: Path) -> None:
+    _, recorded = read_journal(journal_in(finished))
+    assert len(recorded) == 3 * 4  # hard, medium and one shared easy order
+    known = {(entry.extra["exam"], entry.extra["order"]): entry for entry in recorded.values()}
+    (hard, medium) = sorted(read_results(results_path(finished)), key=lambda task: task.name)
+    for task, order in ((hard, "hard"), (medium, "medium")):
+        for exam in task.exams:
+            for (response,), asked in ((exam.main, order), (exam.easy, "easy")):
+                entry = known[exam.exam_id, asked]
+                assert (response.text, response.usage) == (entry.response, entry.usage)
+                assert entry.usage is not None
+                assert entry.usage.source == "generated"
+                assert 0 < entry.usage.tokens <= 128
+                assert (entry.usage.finish_reason == "length") >= (entry.usage.tokens == 0)
+    assert {entry.usage.finish_reason for entry in recorded.values() if entry.usage} == {"stop", "length"}
+    tokens = [known[exam.exam_id, "hard"].usage.tokens for exam in hard.exams]  # type: ignore[union-attr]
+    assert results_in(finished)["results"][HARD]["tokens,none"] == pytest.approx(sum(tokens) / 4)
+
+
+def test_a_finished_run_is_not_asked_again_unless_told_so(random_model: Path, tmp_path: Path) -> None:
+    for _ in range(2):
+        run(command(random_model, tmp_path, limit=2))
+    before = journal_in(tmp_path).read_bytes()
+    assert len(list(tmp_path.rglob("results_*.json"))) == 2
+    run(command(random_model, tmp_path, "--no-resume", limit=2))
+    assert journal_in(tmp_path).read_bytes() == before
+    (superseded,) = tmp_path.rglob("superseded-1-journal-*.jsonl")
+    assert superseded.read_bytes() == before
+    scores = [json.loads(path.read_text())["results"] for path in tmp_path.rglob("results_*.json")]
+    assert scores[0] == scores[1] == scores[2]
+
+
+def test_another_checkpoint_in_the_same_folder_is_another_run(tmp_path: Path) -> None:
+    model = save_random_model(tmp_path / "model")
+    run(command(model, tmp_path / "out", limit=1))
+    weights = model / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    run(command(model, tmp_path / "out", limit=1))
+    assert len(list((tmp_path / "out").rglob("journal-*.jsonl"))) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sampling", [(), ("--gen_kwargs", "do_sample=true,temperature=1.0")])
+def test_a_killed_run_resumes_and_equals_an_uninterrupted_one(
+    random_model: Path, tmp_path: Path, sampling: tuple[str, ...]
+) -> None:
+    arguments = {"tasks": f"{HARD},{MEDIUM}", "limit": 10}
+    repeats = ("--metadata", "repeats=2", *sampling)
+    run(command(random_model, tmp_path / "whole", *repeats, **arguments))  # type: ignore[arg-type]
+    broken = command(random_model, tmp_path / "broken", *repeats, **arguments)  # type: ignore[arg-type]
+    child = in_process(broken)
+    while not (found := list((tmp_path / "broken").rglob("journal-*.jsonl"))) or found[0].read_bytes().count(b"\n") < 9:
+        assert child.poll() is None, child.communicate()
+        time.sleep(0.02)
+    child.send_signal(signal.SIGKILL)
+    child.communicate()
+    assert not list((tmp_path / "broken").rglob("results_*.json"))
+    before = journal_in(tmp_path / "broken").read_bytes()
+    assert before.count(b"\n") < 1 + 60
+    run(broken)
+    after = journal_in(tmp_path / "broken").read_bytes()
+    assert after.startswith(before[: before.rindex(b"\n") + 1])
+    for task in (HARD, MEDIUM):
+        assert samples_in(tmp_path / "broken", task) == samples_in(tmp_path / "whole", task)
+    assert results_in(tmp_path / "broken")["results"] == results_in(tmp_path / "whole")["results"]
+    whole = journal_in(tmp_path / "whole").read_bytes()
+    assert sorted(after.splitlines()[1:]) == sorted(whole.splitlines()[1:])
+
+
+def test_ctrl_c_says_how_to_go_on(random_model: Path, tmp_path: Path) -> None:
+    child = in_process(command(random_model, tmp_path, limit=100))
+    while not (found := list(tmp_path.rglob("journal-*.jsonl"))) or found[0].read_bytes().count(b"\n") < 7:
+        assert child.poll() is None, child.communicate()
+        time.sleep(0.02)
+    child.send_signal(signal.SIGINT)
+    _, stderr = child.communicate()
+    assert child.returncode == 130
+    last = stderr.strip().splitlines()[-1]
+    assert last.startswith("roi-bench: interrupted; ")
+    assert f"{len(read_journal(found[0])[1])} responses are in {found[0]}; run the same command again" in last
+    assert "Traceback" not in stderr
+
+
+def test_a_second_run_on_the_same_folder_is_refused(random_model: Path, tmp_path: Path) -> None:
+    child = in_process(command(random_model, tmp_path, limit=100))
+    try:
+        while not (found := list(tmp_path.rglob("journal-*.jsonl"))) or not found[0].stat().st_size:
+            assert child.poll() is None, child.communicate()
+            time.sleep(0.02)
+        with pytest.raises(RecordError, match=f"in use by process {child.pid};"):
+            run(command(random_model, tmp_path, limit=100))
+    finally:
+        child.kill()
+        child.communicate()
+
+
+def test_a_full_disk_loses_nothing_and_resumes(random_model: Path, tmp_path: Path) -> None:
+    code = (
+        "import resource, sys; from roi_bench.cli.main import main\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (6000, 6000)); main()"
+    )
+    arguments = command(random_model, tmp_path, limit=20)
+    child = subprocess.run([sys.executable, "-c", code, "run", *arguments], capture_output=True, text=True, check=False)
+    assert child.returncode == RecordError.exit_code
+    assert "cannot write journal" in child.stderr.splitlines()[-1]
+    before = journal_in(tmp_path).read_bytes()
+    assert 3 < len(read_journal(journal_in(tmp_path))[1]) < 40
+    run(arguments)
+    assert journal_in(tmp_path).read_bytes().startswith(before)
+
+
+def test_results_that_cannot_be_written_are_an_error(random_model: Path, tmp_path: Path) -> None:
+    code = (
+        "import resource, sys; from roi_bench.cli.main import main\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000)); main()"
+    )
+    arguments = command(random_model, tmp_path, limit=3)
+    child = subprocess.run([sys.executable, "-c", code, "run", *arguments], capture_output=True, text=True, check=False)
+    assert child.returncode == RecordError.exit_code, child.stderr[-2000:]
+    assert "results were not completely written" in child.stderr.splitlines()[-1]
+    run(arguments)
+    assert len(samples_in(tmp_path)) == 3
+
+
+def test_missing_responses_make_the_run_incomplete_and_are_asked_again(tmp_path: Path) -> None:
+    recording = tmp_path / "responses.jsonl"
+    lines = [
+        {"exam": f"tiny/0/{k:03d}", "order": order, "response": None if (k, order) == (1, "easy") else "nothing"}
+        for k in range(3)
+        for order in ("easy", "hard")
+    ]
+    recording.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    arguments = [
+        *("--model", "roi-playback", "--model_args", f"responses={recording}", "--tasks", HARD, "--limit", "3"),
+        *("--output_path", str(tmp_path / "out")),
+    ]
+    for asked in (1, 2):
+        with pytest.raises(ModelError, match="1 responses could not be had, so this run is incomplete"):
+            run(arguments)
+        texts = [text for sample in samples_in(tmp_path / "out") for request in sample["resps"] for text in request]
+        assert texts == ["nothing"] * 3 + [NO_RESPONSE] + ["nothing"] * 2
+        assert [sample["usage"] for sample in samples_in(tmp_path / "out")] == [[[None], [None]]] * 3
+        assert results_in(tmp_path / "out")["results"][HARD]["error,none"] == pytest.approx(1 / 3)
+        nulls = journal_in(tmp_path / "out").read_bytes().count(b'"response": null')
+        assert nulls == asked
+
+
+BAD_INPUT: list[tuple[type[RoiBenchError], str, list[str]]] = [
+    (
+        UsageError,
+        "unknown task 'roi_tiny_hrad_128'; did you mean 'roi_tiny_hard_128'",
+        ["--tasks", "roi_tiny_hrad_128"],
+    ),
+    (UsageError, "unknown model 'vlm'; did you mean .*'vllm'", ["--model", "vlm"]),
+    (UsageError, "unknown option '--temperature'; ", ["--temperature", "1"]),
+    (UsageError, "--limit must be above 0, not 0", ["--limit", "0"]),
+    (UsageError, "--limit.*invalid float value: 'x'", ["--limit", "x"]),
+    (UsageError, "not an integer or None|invalid", ["--seed", "a"]),
+    (UsageError, "few-shot|fewshot", ["--num_fewshot", "2"]),
+    (UsageError, "expected `key=value`", ["--model_args", "pretrained"]),
+    (UsageError, "budget must be a whole number", ["--metadata", "budget=many"]),
+    (UsageError, "do not fit model 'hf'|cannot load", ["--model_args", "pretrained={model},no_such_argument=1"]),
+    (ModelError, "cannot load model 'hf' pretrained=/no/such/folder: ", ["--model_args", "pretrained=/no/such/folder"]),
+    (ModelError, "no chat template", ["--apply_chat_template"]),
+    (ModelError, "context holds 2048|holds 2048", ["--metadata", "budget=2000"]),
+    (RecordError, "cannot read|Config file not found", ["--config", "/no/such.yaml"]),
+    (DependencyError, "needs a package that is missing", ["--model", "vllm"]),
+]
+
+
+@pytest.mark.parametrize(("kind", "message", "changes"), BAD_INPUT, ids=[row[2][-1] for row in BAD_INPUT])
+def test_bad_input_is_one_clear_line(
+    random_model: Path, tmp_path: Path, kind: type[RoiBenchError], message: str, changes: list[str]
+) -> None:
+    arguments = command(random_model, tmp_path / "out", limit=1)
+    if changes[0] in arguments:
+        at = arguments.index(changes[0])
+        del arguments[at : at + 2]
+    with pytest.raises(RoiBenchError, match=message) as caught:
+        run([*arguments, *(change.format(model=random_model) for change in changes)])
+    assert isinstance(caught.value, kind | UsageError)
+    assert "\n" not in str(caught.value)
+    assert not list((tmp_path / "out").rglob("results_*.json"))
+
+
+def test_a_missing_pool_ends_the_run_before_the_model_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROI_BENCH_DATA_DIR", str(tmp_path))
+    with pytest.raises(DataError):
+        run(command(tmp_path / "no_such_model", tmp_path / "out", tasks="roi_exam_hard_512"))
+
+
+def test_help_and_defaults() -> None:
+    shown = CliRunner().invoke(run_command, ["--help"])
+    assert shown.exit_code == 0
+    assert "usage: roi-bench run" in shown.output
+    for option in ("--tasks", "--model_args", "--no-resume", "--use_cache", "--metadata"):
+        assert option in shown.output
+    parsed = parse_arguments(["--tasks", HARD])
+    assert (parsed.resume, parsed.config.output_path, parsed.config.log_samples) == (True, DEFAULT_OUTPUT, True)
+    assert not parse_arguments(["--tasks", HARD, "--no-resume"]).resume
+    with pytest.raises(UsageError, match="no tasks are named"):
+        parse_arguments([])
+
+
+def test_a_configuration_file_serves_as_in_lm_eval(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text(
+        f"tasks: [{HARD}]\nmodel: roi-playback\nmodel_args: {{responses: x}}\noutput_path: there\nlimit: 3\n"
+    )
+    config = parse_arguments(["--config", str(path), "--limit", "5"]).config
+    assert (config.tasks, config.model, config.limit, config.output_path) == ([HARD], "roi-playback", 5, "there")
+    path.write_text(f"tasks: [{HARD}]\n")
+    assert parse_arguments(["--config", str(path)]).config.output_path == DEFAULT_OUTPUT
+
+
+def test_our_tasks_are_found_without_the_built_in_index(tmp_path: Path) -> None:
+    manager, selected = select_tasks(["roi_tiny_*_128", HARD], None, {})
+    assert sorted(selected) == [HARD, MEDIUM]
+    assert all(name.startswith("roi_") for name in manager.all_tasks)
+    assert [task.task_name for task in load_tasks(manager, selected)] == selected
+    (tmp_path / "mine.yaml").write_text(f"include: {manager.task_index[HARD].yaml_path}\ntask: mine\n")
+    assert select_tasks(["mine"], str(tmp_path), {})[1] == ["mine"]
+    assert len(select_tasks([str(tmp_path / "mine.yaml")], None, {})[1]) == 1
+    assert len(select_tasks([str(tmp_path)], None, {})[1]) == 1
+    manager, selected = select_tasks(["roi_tiny", HARD], None, {})
+    with pytest.raises(UsageError, match="Duplicate task"):
+        load_tasks(manager, selected)
+
+
+@pytest.mark.slow
+def test_a_built_in_task_is_found_in_the_full_index() -> None:
+    _, selected = select_tasks([HARD, "arc_easy"], None, {})
+    assert selected == [HARD, "arc_easy"]
+    with pytest.raises(UsageError, match="unknown task 'arc_eazy'; did you mean 'arc_easy'"):
+        select_tasks(["arc_eazy"], None, {})
+
+
+def test_the_identity_of_a_run(tmp_path: Path) -> None:
+    def digest(model_args: dict[str, Any], seed: int | None = 1, about: str = "") -> str:
+        return run_digest(run_header("hf", model_args, object(), seed, {"about": about}))
+
+    assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1}, about="other")
+    assert len({digest({"a": 1}), digest({"a": 2}), digest({"a": 1}, seed=2), digest({"a": 1}, seed=None)}) == 4
+    header = run_header("api", {"api_key": "secret"}, object(), None, {})
+    assert "secret" not in str(header)
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "large").write_bytes(bytes(6_000_000))
+    before = fingerprint(model)
+    assert model_files({"pretrained": str(model), "dtype": "auto"}, object()) == {"pretrained": before}
+    os.utime(model / "large")
+    assert fingerprint(model) == before
+    (model / "large").write_bytes(bytes(3_000_000) + b"x" + bytes(2_999_999))
+    assert fingerprint(model) != before
+
+
+def test_the_compact_table() -> None:
+    values = {"score": 1.234, "regret": "N/A", "score_easy": 2.0, "p1_acc": 0.5, "tokens": 99.6}
+    task = {f"{name},none": value for name, value in values.items()}
+    task |= {"score_stderr,none": 0.056, "alias": " roi_x [budget=9]", "sample_len": 30}
+    rows = table_rows({"roi_x": task, "other": {"acc,none": 1.0}})
+    assert rows == [
+        ["roi_x [budget=9]", "30", "1.23±0.06", "n/a", "2.00", "0.50", "n/a", "n/a", "n/a", "n/a", "100"],
+    ]
+    assert not is_exam_result({"acc,none": 1.0})
