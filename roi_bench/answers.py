@@ -4,8 +4,8 @@ The idea is that of the MATH data set's own checker (Hendrycks et al. 2021, arXi
 two answers are equal if they are the same string after harmless differences of spelling are removed. The code and
 the list of differences are ours:
 
-- Unicode signs (minus, ×, π, ∞, ≤, ², …) become LaTeX; ``\dfrac``/``\tfrac``/``\cfrac`` or ``\leq``/``\leqslant`` get one
-  name;
+- Unicode signs (minus, ×, π, ∞, ≤, ², …) become LaTeX; ``\dfrac``/``\tfrac``/``\cfrac`` or ``\leq``/``\leqslant`` get
+  one name;
 - math delimiters, ``\left``/``\right``, sizes, styles and spacing commands go;
 - units after a value go, in ``\text{}`` or as plain words from a list, with their power; so do ``$`` and ``^\circ``
   (not inside trigonometric functions, where 13° and 13 differ). ``a.m.``/``p.m.`` stay: they are not units;

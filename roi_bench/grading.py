@@ -107,7 +107,10 @@ class Grader:
     def _remember(self, verdicts: dict[Check, Verdict]) -> None:
         if len(self._cache) > _CACHE_LIMIT:
             self._cache.clear()
-        self._cache.update((check, verdict) for check, verdict in verdicts.items() if verdict.method != "limit")
+        # Limits are remembered too: asked twice, a check must not get two verdicts. Overlong answers cost nothing.
+        self._cache.update(
+            (check, verdict) for check, verdict in verdicts.items() if len(check[1]) <= MAX_ANSWER_CHARACTERS
+        )
 
     def close(self) -> None:
         """End the worker processes."""

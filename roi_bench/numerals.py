@@ -48,7 +48,6 @@ def parse_number(text: str) -> Number | None:
     """Return the number that ``text``, an answer in normal form, spells, or None."""
     if len(text) > 1000:
         return None
-    text = text.replace(r"\text{percent}", "%")
     while text.startswith("(") and text.endswith(")") and len(text) > 2:
         text = text[1:-1]
     match = _NUMBER.fullmatch(text)

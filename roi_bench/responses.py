@@ -16,9 +16,9 @@ once from left to right. Cases that the specification leaves open are decided he
   So a plan that lists all headers is preamble, and a closing summary belongs to the last problem. A counted box of a
   problem that no header opened opens it. A problem never opened has an empty span where it would have stood.
 - **Levels.** A tag belongs where a box in its place would, with one exception: followed by nothing but white space and
-  a header line it belongs to that header, unless it is also the first thing behind its own header and that problem has no
-  tag yet. So tags may stand consistently before or behind the headers. The first tag of a problem counts, and only if
-  neither this problem nor a higher one has a counted box yet: a forecast comes before the solution.
+  a header line it belongs to that header, unless it is also the first thing behind its own header and that problem has
+  no tag yet. So tags may stand consistently before or behind the headers. The first tag of a problem counts, and only
+  if neither this problem nor a higher one has a counted box yet: a forecast comes before the solution.
 - **Cut.** A box open at the end of the text belongs to a problem like any other box (if it could count) and leaves the
   answer as it was: an earlier complete box of that problem still answers it.
 """

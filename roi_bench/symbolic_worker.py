@@ -1,9 +1,10 @@
 """Worker process of the symbolic checks: ``python -m roi_bench.symbolic_worker SECONDS MEMORY_MB``.
 
 Speaks JSON lines: reads ``{"gold": …, "answer": …}`` on standard input, writes ``{"equal": true|false|null}`` on
-standard output; null means that the memory limit was hit. A check that uses more than SECONDS of processor time ends the process
-by the signal SIGPROF. Processor time, unlike wall-clock time, hardly depends on what else the machine is doing, so
-neither do the verdicts. math-verify and SymPy are imported only here.
+standard output; null means that the memory limit was hit (where a library swallows that error by itself, the answer
+is just not equal). A check that uses more than SECONDS of processor time ends the process by the signal SIGPROF.
+Processor time, unlike wall-clock time, hardly depends on what else the machine is doing, so neither do the verdicts.
+math-verify and SymPy are imported only here.
 """
 
 from __future__ import annotations
