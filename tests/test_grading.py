@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 
 from roi_bench.answers import normalize_answer
 from roi_bench.comparison import compare
+from roi_bench.evaluation import surely_different
 from roi_bench.grading import Grader, Verdict
 from roi_bench.numerals import read_quantity
 from roi_bench.responses import read_response
@@ -274,3 +276,11 @@ def test_all_numeric_golds_are_numbers_and_equal_themselves(grader: Grader, pool
     assert [
         row["id"] for row, verdict in zip(rows, verdicts, strict=True) if verdict != Verdict(True, verdict.method)
     ] == []
+
+
+@given(st.lists(st.integers(1, 99), min_size=2, max_size=5), st.randoms(use_true_random=False))
+def test_reordered_sums_are_never_refuted(coefficients: list[int], random: Random) -> None:
+    terms = [rf"{value}x^{{{power}}}" for power, value in enumerate(coefficients)]
+    shuffled = random.sample(terms, len(terms))
+    assert not surely_different("+".join(terms), "+".join(shuffled))
+    assert surely_different("+".join(terms), "2(" + "+".join(shuffled) + ")")
