@@ -1,0 +1,111 @@
+"""What the documentation shows is run or, where it needs a hub or a GPU, parsed; links and numbers are checked.
+
+Fenced ``bash`` blocks are commands. A line that names a hub model, ``pip install`` or a set-up script is parsed only.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from roi_bench.statistics import ExamTerm, estimate_ratio
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+NOT_RUN = re.compile(
+    r"^(pip|bash|git|python -m venv|source|accelerate) |pretrained=\w+/|benchmarks/|tiny_base|vllm|--model hf .*YOUR"
+)
+
+
+def commands() -> list[tuple[str, str]]:
+    """Return ``(page, command)`` of every line of every bash block, continuations joined, comments dropped."""
+    found = []
+    for page in PAGES:
+        for block in re.findall(r"^```bash\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE):
+            for line in block.replace("\\\n", " ").splitlines():
+                command = shlex.join(shlex.split(line, comments=True)) if "$" not in line else line
+                if command:
+                    found.append((page.name, command))
+    return found
+
+
+COMMANDS = commands()
+
+
+def test_the_documentation_shows_commands() -> None:
+    assert any(command.startswith("lm_eval") for _, command in COMMANDS)
+    assert any(command.startswith("roi-bench run") for _, command in COMMANDS)
+
+
+@pytest.mark.parametrize(("page", "command"), COMMANDS, ids=[f"{page}:{command[:60]}" for page, command in COMMANDS])
+def test_commands_name_what_exists(page: str, command: str) -> None:
+    words = shlex.split(command)
+    names = re.findall(r"\broi_\w+\b", " ".join(words[1:])) if words[0] in ("lm_eval", "roi-bench") else []
+    for name in names:
+        assert name == "roi_bench" or (ROOT / "tasks" / f"{name}.yaml").exists(), f"{page}: no task {name}"
+    for word in words:
+        if word.endswith((".sh", ".py")) and "/" in word:
+            assert (ROOT / word).exists(), f"{page}: no file {word}"
+    if words[0] == "lm_eval" or words[:2] == ["roi-bench", "run"]:
+        from lm_eval._cli.harness import HarnessCLI
+
+        arguments = words[2:] if words[:2] == ["roi-bench", "run"] or words[1] == "run" else words[1:]
+        if arguments[0] != "ls":
+            HarnessCLI().parse_args(["run", *arguments])
+
+
+RUN = [(page, command) for page, command in COMMANDS if not NOT_RUN.search(command)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("page", "command"), RUN, ids=[f"{page}:{command[:60]}" for page, command in RUN])
+def test_examples_run(page: str, command: str, data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.getbasetemp() / "docs"  # examples of a page may build on each other
+    folder.mkdir(exist_ok=True)
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "ROI_BENCH_DATA_DIR": str(data_dir),
+        "HF_HUB_OFFLINE": "1",
+        "OMP_NUM_THREADS": "1",
+    }
+    done = subprocess.run(
+        shlex.split(command),
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+    assert done.returncode == 0, f"{page}: {command}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?://)([^)#]+)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_example_of_the_metrics_page() -> None:
+    page = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+    hard, easy = [1, 0], [3, 0]
+    terms = [ExamTerm(float(e - h), float(e), str(i)) for i, (h, e) in enumerate(zip(hard, easy, strict=True))]
+    assert f"regret` = (3 − 1)/3 ≈ {estimate_ratio(terms).value:.3f}" in page
+    assert f"(1 + 0)/2 = {sum(hard) / 2}" in page
+    assert f"(3 + 0)/2 = {sum(easy) / 2}" in page
+
+
+def test_the_metrics_page_names_every_metric() -> None:
+    from roi_bench.metrics import metrics_of
+
+    page = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+    for pools in (("gsm8k", "math", "aime"), ("tiny-easy", "tiny-middle", "tiny-hard")):
+        for metric in metrics_of(pools):
+            assert f"`{metric.name}`" in page
