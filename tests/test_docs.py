@@ -57,7 +57,7 @@ def test_commands_name_what_exists(page: str, command: str) -> None:
 
         arguments = words[2:] if words[:2] == ["roi-bench", "run"] or words[1] == "run" else words[1:]
         if arguments[0] != "ls":
-            HarnessCLI().parse_args(["run", *arguments])
+            HarnessCLI()._parser.parse_args(["run", *arguments])
 
 
 RUN = [(page, command) for page, command in COMMANDS if not NOT_RUN.search(command)]
