@@ -3,6 +3,7 @@
 # Further arguments go to lm_eval, e.g. --limit 60. Results and samples are written to results/demo.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
+ensure_environment
 
 export HF_HUB_OFFLINE=1 # everything it needs is in the package
 model=$(python -c 'from roi_bench.tiny import model_path; print(model_path())')

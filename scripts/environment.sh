@@ -1,21 +1,23 @@
-# Sourced by the other scripts: changes to the project's root and makes sure of its environment in .venv.
+# Sourced by the other scripts: changes to the project's root. ensure_environment then makes sure of its environment in .venv.
 #
-# The first Python >= 3.11 among $PYTHON, python3, python3.13 … is taken. The environment is used again as long as
+# $PYTHON is taken, else the first Python >= 3.11 among python3, python3.13 …. The environment is used again as long as
 # pyproject.toml and that Python are what they were; it is brought up to date otherwise. torch: the exact version first,
 # for which many machines have a small CPU build at hand; any torch >= 2.6 will do, and one that is in .venv is kept.
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 find_python() {
-    local candidate
-    for candidate in "${PYTHON:-}" python3 python3.13 python3.12 python3.11 python; do
-        if [ -n "$candidate" ] && command -v "$candidate" >/dev/null 2>&1 &&
-            "$candidate" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then
+    local candidate candidates=(python3 python3.13 python3.12 python3.11 python)
+    if [ -n "${PYTHON:-}" ]; then
+        candidates=("$PYTHON")
+    fi
+    for candidate in "${candidates[@]}"; do
+        if "$candidate" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then
             printf '%s\n' "$candidate"
             return
         fi
     done
-    echo "roi-bench needs Python 3.11 or newer with venv and pip; none was found." >&2
+    echo "roi-bench needs Python 3.11 or newer with venv and pip; there is none in: ${candidates[*]}" >&2
     echo "Install one (Debian, Ubuntu: python3 and python3-venv), or name it: PYTHON=/path/to/python bash $0" >&2
     return 1
 }
@@ -48,8 +50,6 @@ ensure_environment() {
         install_everything
         printf '%s\n' "$key" >.venv/roi-bench.key
     fi
+    PATH="$PWD/.venv/bin:$PATH"
+    export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" # models as small as ours are slower on more threads
 }
-
-ensure_environment
-PATH="$PWD/.venv/bin:$PATH"
-export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" # models as small as ours are slower on more threads

@@ -3,6 +3,7 @@
 # All of them run even if one fails; the exit code is 0 only if all passed. The last line is pytest's.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
+ensure_environment
 
 export HF_HUB_OFFLINE=1 # no test needs the network
 failed=0

@@ -180,7 +180,7 @@ def test_every_model_name_leads_to_a_model():
         assert issubclass(model, LM)
 
 
-def test_the_released_harness_is_one_that_does_not_load_entry_points_or_is_told_apart():
+def test_whether_the_installed_harness_loads_entry_points_is_told_rightly():
     import lm_eval.tasks.manager as manager
 
     source = Path(manager.__file__).read_text(encoding="utf-8")
