@@ -47,9 +47,9 @@ class Settings:
     """
 
     seed: int = 0
-    steps: int = 10_000
+    steps: int = 12_000
     batch_tokens: int = 1280
-    curriculum_texts: int = 40_000
+    curriculum_texts: int = 60_000
     shape: Shape = field(default_factory=Shape)
 
 
@@ -168,9 +168,10 @@ def export(run: Run, folder: Path, rows: list[Row], command: str) -> None:
 
     run.model.save_pretrained(folder)
     run.tokenizer.save_pretrained(folder)
-    # The name under which every version of transformers finds the class; its own name for it changed in version 5.
+    # Names that transformers 4 and 5 both know; version 5 writes its own.
     path = folder / "tokenizer_config.json"
     config = {**json.loads(path.read_text("utf-8")), "tokenizer_class": "PreTrainedTokenizerFast"}
+    config.pop("backend", None)
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
     record = {
         "command": command,
@@ -180,6 +181,8 @@ def export(run: Run, folder: Path, rows: list[Row], command: str) -> None:
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
         "loss_by_500_steps": [round(loss, 5) for loss in run.losses[::500]] + [round(run.losses[-1], 5)],
     }
+    for file in folder.glob("*.safetensors"):
+        file.chmod(0o644)  # safetensors writes files that only their owner can read
     (folder / "training.json").write_text(json.dumps(record, indent=2) + "\n", "utf-8")
     (folder / "README.md").write_text(model_card(record, table(rows), EVALUATION_SEED), "utf-8")
 

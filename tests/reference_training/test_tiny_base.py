@@ -1,0 +1,232 @@
+"""The tiny model: tokenizer round trips, tier costs, training end to end, and what the shipped model can do."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from roi_bench.errors import UsageError
+from roi_bench.prompts import exam_prompt
+from roi_bench.reference_training import tiny_base
+from roi_bench.reference_training.tiny_data import batches, training_text
+from roi_bench.reference_training.tiny_evaluation import evaluate, generate_texts, wilson_interval
+from roi_bench.reference_training.tiny_model import Shape
+from roi_bench.reference_training.tiny_tokenizer import END, build_tokenizer
+from roi_bench.tiny import TINY_BUDGETS, is_evaluation_question, model_path, tiny_exams, worked_response
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+TIGHT, LOOSE = TINY_BUDGETS
+SMALL = tiny_base.Settings(seed=3, steps=24, batch_tokens=512, curriculum_texts=300, shape=Shape(32, 1, 2, 64))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return transformers.AutoTokenizer.from_pretrained(model_path())
+
+
+@pytest.fixture(scope="module")
+def model():
+    return transformers.AutoModelForCausalLM.from_pretrained(model_path())
+
+
+def ids(tokenizer, text):
+    return tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+# ---------------------------------------------------------------- tokenizer
+
+
+def test_shipped_tokenizer_is_the_one_the_code_builds(tokenizer):
+    built = build_tokenizer()
+    assert tokenizer.get_vocab() == built.get_vocab()
+    assert json.loads(tokenizer.backend_tokenizer.to_str()) == json.loads(built.backend_tokenizer.to_str())
+    assert tokenizer.chat_template == built.chat_template
+    assert (tokenizer.pad_token, tokenizer.eos_token, tokenizer.bos_token) == ("<|pad|>", END, None)
+
+
+@given(st.text() | st.text(alphabet="0123456789 +-*\n#\\{}ProblemNA<>"))
+@settings(max_examples=300, deadline=None)
+def test_any_text_survives(text):
+    tokenizer = TOKENIZER
+    tokens = ids(tokenizer, text)
+    assert tokenizer.decode(tokens, skip_special_tokens=False, clean_up_tokenization_spaces=False) == text
+    assert ids(tokenizer, tokenizer.decode(tokens)) == tokens
+    assert tokenizer(text)["input_ids"] == tokens, "no token is added unasked"
+
+
+TOKENIZER = build_tokenizer()
+
+
+@pytest.mark.parametrize("text", ["7", " 7", "47", " 47", " +7", " -12", " *37", "\\boxed{", "NA", "### Problem 2\n"])
+def test_pieces_of_a_step_are_one_token(text):
+    assert len(ids(TOKENIZER, text)) == 1
+
+
+def test_special_tokens_are_left_out_on_request():
+    tokens = ids(TOKENIZER, "1 +7 49\n\\boxed{49}" + END)
+    assert TOKENIZER.decode(tokens, skip_special_tokens=True) == "1 +7 49\n\\boxed{49}"
+    assert TOKENIZER.decode(tokens).endswith(END)
+
+
+def test_direct_prompt_costs_few_tokens():
+    questions = [problem.question for problem in tiny_exams(0, 1)[0].problems]
+    assert len(ids(TOKENIZER, exam_prompt(questions, TIGHT))) <= 50
+
+
+def test_chat_template_is_the_one_trained_on(tokenizer):
+    chat = next(text.prompt for text in (training_text(0, i) for i in range(99)) if text.prompt.startswith("<|user|>"))
+    content = chat.removeprefix("<|user|>\n").removesuffix(f"{END}\n<|assistant|>\n")
+    messages = [{"role": "user", "content": content}]
+    assert tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True) == chat
+
+
+# ---------------------------------------------------------------- tiers and budgets
+
+
+def costs(problems):
+    """Tokens of the whole response, its end included."""
+    return len(ids(TOKENIZER, worked_response(problems) + END))
+
+
+def test_tiers_cost_one_to_three_to_eight():
+    exams = tiny_exams(0, 120)
+    easy, middle, hard = (sum(costs([exam.problems[tier]]) for exam in exams) / 120 for tier in range(3))
+    assert middle / easy == pytest.approx(3, rel=0.1)
+    assert hard / easy == pytest.approx(8, rel=0.1)
+
+
+def test_tight_budget_makes_the_choice_and_loose_budget_spares_it():
+    for exam in tiny_exams(0, 480):
+        easy, middle, hard = exam.problems
+        assert costs([easy, middle]) <= TIGHT
+        assert costs([hard]) <= TIGHT
+        assert costs([easy, middle, hard]) <= LOOSE
+        assert costs([middle, hard]) > TIGHT
+
+
+# ---------------------------------------------------------------- training
+
+
+def test_texts_are_a_function_of_seed_and_number_and_never_hold_an_evaluation_problem():
+    assert [training_text(1, i) for i in range(40)] == [training_text(1, i) for i in range(40)]
+    assert training_text(1, 0) != training_text(2, 0)
+    lines = [line for i in range(500) for line in training_text(0, i).prompt.split("\n") if line.startswith("Start at")]
+    assert len(lines) > 500
+    assert not any(map(is_evaluation_question, lines))
+
+
+def test_batches_resume_where_they_stopped():
+    def first(count, skip):
+        stream = batches(TOKENIZER, 0, 4096, 100, skip)
+        return [next(stream) for _ in range(count)]
+
+    assert first(60, 0)[25:] == first(35, 25)
+
+
+def test_training_lowers_the_loss_and_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
+    whole = tiny_base.start(SMALL)
+    tiny_base.train(whole, tmp_path / "whole.pt", every=1000)
+    assert sum(whole.losses[-4:]) < 0.8 * sum(whole.losses[:4])
+
+    stopped = tiny_base.start(SMALL)
+    tiny_base.train(stopped, tmp_path / "parts.pt", every=1000, until=11)
+    resumed = tiny_base.start(SMALL)
+    tiny_base.train(resumed, tmp_path / "parts.pt", every=1000)
+    assert resumed.losses == whole.losses
+    for name, weights in whole.model.state_dict().items():
+        assert torch.equal(weights, resumed.model.state_dict()[name]), name
+
+
+def test_a_checkpoint_of_other_settings_is_refused(tmp_path):
+    run = tiny_base.start(SMALL)
+    tiny_base.save_checkpoint(run, tmp_path / "checkpoint.pt")
+    other = tiny_base.start(tiny_base.Settings(seed=4, steps=24, shape=SMALL.shape))
+    with pytest.raises(UsageError, match=r"checkpoint\.pt was written with"):
+        tiny_base.resume(other, tmp_path / "checkpoint.pt")
+
+
+def test_the_command_writes_a_model_folder(tmp_path, monkeypatch):
+    from click.testing import CliRunner
+
+    monkeypatch.setattr(tiny_base, "SITTINGS", (("hard", TIGHT),))
+    result = CliRunner().invoke(tiny_base.main, ["--out", str(tmp_path), "--steps", "3", "--exams", "2"])
+    assert result.exit_code == 0, result.output
+    assert "| hard | 128 | 2 |" in result.output
+    assert json.loads((tmp_path / "training.json").read_text("utf-8"))["settings"]["steps"] == 3
+    assert "| hard | 128 | 2 |" in (tmp_path / "README.md").read_text("utf-8")
+    loaded = transformers.AutoModelForCausalLM.from_pretrained(tmp_path)
+    assert loaded.num_parameters() == transformers.AutoModelForCausalLM.from_pretrained(model_path()).num_parameters()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    assert ids(tokenizer, "Start at 47.") == ids(TOKENIZER, "Start at 47.")
+
+
+# ---------------------------------------------------------------- the shipped model
+
+
+def test_shipped_folder_is_small_and_plain():
+    files = {path.name: path.stat().st_size for path in model_path().iterdir()}
+    assert sum(files.values()) <= 8 * 2**20
+    assert {"config.json", "generation_config.json", "model.safetensors", "README.md", "tokenizer.json"} <= set(files)
+    assert not [name for name in files if name.endswith((".pt", ".bin"))]
+
+
+def test_shipped_model_is_a_standard_float32_architecture(model):
+    assert type(model).__module__.startswith("transformers.models.")
+    assert model.dtype == torch.float32
+    assert model.config.max_position_embeddings >= 8192
+    assert model.generation_config.eos_token_id == TOKENIZER.eos_token_id
+
+
+def test_shipped_model_solves_the_exams_imperfectly(model, tokenizer):
+    rows = evaluate(model, tokenizer, tiny_exams(0, 48), sittings=(("easy", LOOSE), ("easy", TIGHT), ("hard", TIGHT)))
+    alone, easy_loose, easy_tight, hard_tight = rows
+    for row in (alone, easy_loose):
+        assert row.accuracy(0) >= 0.9
+        assert 0.65 <= row.accuracy(1) <= 1.0
+        assert row.accuracy(2) <= 0.4
+    assert hard_tight.score < easy_tight.score - 0.8
+
+
+def test_shipped_model_writes_headers_in_order_and_ends_and_its_tokens_can_be_counted_again(model, tokenizer):
+    exams = tiny_exams(2, 8)
+    prompts = [exam_prompt([problem.question for problem in exam.ordered("hard")], LOOSE) for exam in exams]
+    inputs = tokenizer(prompts, return_tensors="pt", padding=True)
+    output = model.generate(**inputs, max_new_tokens=LOOSE, do_sample=False)[:, inputs["input_ids"].shape[1] :]
+    for row in output.tolist():
+        assert END in tokenizer.decode(row), "the response ends by itself"
+        generated = row[: row.index(tokenizer.eos_token_id)]
+        text = tokenizer.decode(generated, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        assert [line for line in text.split("\n") if line.startswith("#")] == [f"### Problem {k}" for k in (1, 2, 3)]
+        assert ids(tokenizer, text) == generated
+
+
+def test_shipped_model_reads_chat_prompts_and_other_budgets(model, tokenizer):
+    problems = [exam.problems[0] for exam in tiny_exams(2, 16)]
+    contents = [exam_prompt([problem.question], 517) for problem in problems]
+    prompts = [
+        tokenizer.apply_chat_template([{"role": "user", "content": c}], tokenize=False, add_generation_prompt=True)
+        for c in contents
+    ]
+    texts = generate_texts(model, tokenizer, prompts, TIGHT)
+    assert sum(f"\\boxed{{{p.answer}}}" in text for p, text in zip(problems, texts, strict=True)) >= 13
+
+
+@given(count=st.integers(1, 500), data=st.data())
+def test_interval_holds_its_share(count, data):
+    successes = data.draw(st.integers(0, count))
+    low, high = wilson_interval(successes, count)
+    assert 0 <= low <= successes / count + 1e-12
+    assert successes / count - 1e-12 <= high <= 1
