@@ -51,8 +51,9 @@ def _run(arguments: Sequence[str]) -> None:
         try:
             _evaluate(config, tasks, manager, lm, journal, recorded, batch_size)
         except KeyboardInterrupt as error:
+            finished = read_journal(journal.path)[1]
             raise KeyboardInterrupt(
-                f"interrupted; {len(journal.entries)} responses are in {journal.path}; run the same command again "
+                f"interrupted; {len(finished)} responses are in {journal.path}; run the same command again "
                 "to go on from there"
             ) from error
 
