@@ -80,7 +80,9 @@ def load_model(config: Any) -> Any:
             sys.modules["transformers"].utils.logging.disable_progress_bar()
         _collect_garbage_again()
         given = {"batch_size": config.batch_size, "max_batch_size": config.max_batch_size, "device": config.device}
-        return backend.create_from_arg_obj(config.model_args, given)
+        lm = backend.create_from_arg_obj(config.model_args, given)
+        _share_between_cpu_processes(lm)
+        return lm
     except RoiBenchError:
         raise
     except ImportError as error:
@@ -94,6 +96,13 @@ def load_model(config: Any) -> Any:
         raise ModelError(
             f"cannot load model {config.model!r} {_shown(config.model_args)}: {first_line(error)}"
         ) from error
+
+
+def _share_between_cpu_processes(lm: Any) -> None:
+    """Let the processes of one launch on CPUs share the requests; lm_eval's hf backend does so only for accelerators."""
+    accelerator = getattr(lm, "accelerator", None)
+    if accelerator is not None and accelerator.device.type == "cpu" and lm.world_size == 1:
+        lm._rank, lm._world_size = accelerator.process_index, accelerator.num_processes
 
 
 def _collect_garbage_again() -> None:

@@ -24,7 +24,7 @@ from roi_bench.harness.task_selection import load_tasks, select_tasks
 from roi_bench.journal import read_journal
 from roi_bench.results_files import NO_RESPONSE, read_results
 from tests.harness.harness_runs import simple_evaluate
-from tests.harness.random_model import random_model, save_random_model
+from tests.harness.random_model import CHAT_TEMPLATE, random_model, save_random_model
 
 __all__ = ["random_model"]
 
@@ -127,6 +127,53 @@ def test_a_finished_run_is_not_asked_again_unless_told_so(random_model: Path, tm
     assert superseded.read_bytes() == before
     scores = [json.loads(path.read_text())["results"] for path in tmp_path.rglob("results_*.json")]
     assert scores[0] == scores[1] == scores[2]
+
+
+@pytest.mark.slow
+def test_two_processes_share_the_work_and_give_the_numbers_of_one(random_model: Path, tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text("from roi_bench.cli.main import main\nmain()\n")
+    one, two = (
+        [*command(random_model, tmp_path / name, limit=5), "--batch_size", "1"]  # no padding: the same numbers exactly
+        for name in ("one", "two")
+    )
+    run(one)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", str(tmp_path / "main.py"), "run"]
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "1", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    for _ in range(2):
+        done = subprocess.run([*launch, *two], capture_output=True, text=True, check=False, env=environment)
+        assert done.returncode == 0, done.stderr[-3000:]
+        assert results_in(tmp_path / "two")["results"] == results_in(tmp_path / "one")["results"]
+        journals = sorted((tmp_path / "two").rglob("journal-*.jsonl"))
+        assert [len(read_journal(path)[1]) for path in journals] == [6, 4]
+        assert {key for path in journals for key in read_journal(path)[1]} == set(
+            read_journal(journal_in(tmp_path / "one"))[1]
+        )
+        by_exam = [sorted(samples_in(tmp_path / name), key=lambda sample: sample["doc_id"]) for name in ("one", "two")]
+        assert by_exam[0] == by_exam[1]
+        journals[1].rename(journals[1].with_name("x"))  # the second time: one process's work is gone
+        journals[1].with_name("x").unlink()
+
+
+def test_templates_instructions_and_the_cache_work_as_in_lm_eval(tmp_path: Path) -> None:
+    model = save_random_model(tmp_path / "chat", CHAT_TEMPLATE)
+    cache = str(tmp_path / "cache")
+    for output in ("first", "second"):
+        run(
+            [
+                *command(
+                    model, tmp_path / output, "--apply_chat_template", "--system_instruction", "Be brief.", limit=2
+                ),
+                *("--use_cache", cache),
+            ]
+        )
+    first, second = (samples_in(tmp_path / name) for name in ("first", "second"))
+    prompt = first[0]["arguments"]["gen_args_0"]["arg_0"]
+    assert prompt.startswith("<|system|>Be brief.<|user|>Answer the three problems")
+    assert prompt.endswith("<|assistant|>")
+    assert results_in(tmp_path / "first")["chat_template"] == CHAT_TEMPLATE
+    assert first == second  # usage included, though the second run had every response from lm_eval's cache
+    assert all(usage for sample in second for (usage,) in sample["usage"])
+    assert read_journal(journal_in(tmp_path / "second"))[1] == {}
 
 
 def test_another_checkpoint_in_the_same_folder_is_another_run(tmp_path: Path) -> None:
