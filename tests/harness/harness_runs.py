@@ -29,6 +29,16 @@ def simple_evaluate(
     tasks: list[str], *, model: Any, model_args: dict[str, Any], metadata: dict[str, Any] | None, **options: Any
 ) -> dict[str, Any]:
     """Call lm_eval as its command line does: model arguments and ``--metadata`` reach the tasks."""
+    results = simple_evaluate_or_none(tasks, model=model, model_args=model_args, metadata=metadata, **options)
+    if results is None:
+        raise RuntimeError("lm_eval returned nothing on the main process")
+    return results
+
+
+def simple_evaluate_or_none(
+    tasks: list[str], *, model: Any, model_args: dict[str, Any], metadata: dict[str, Any] | None, **options: Any
+) -> dict[str, Any] | None:
+    """Do the same in one of several processes; all but the first get None."""
     import lm_eval
     from lm_eval.tasks import TaskManager
 
@@ -38,6 +48,4 @@ def simple_evaluate(
     results: dict[str, Any] | None = lm_eval.simple_evaluate(
         model=model, model_args=model_args, tasks=tasks, task_manager=manager, **options
     )
-    if results is None:
-        raise RuntimeError("lm_eval returned nothing on the main process")
     return results

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -18,13 +19,42 @@ from roi_bench.tiny import model_path
 pytestmark = pytest.mark.slow
 
 HARD, MEDIUM = "roi_tiny_hard_128", "roi_tiny_medium_128"
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+ENVIRONMENT = {
+    **os.environ,
+    "OMP_NUM_THREADS": "1",
+    "HF_HUB_OFFLINE": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "ACCELERATE_USE_CPU": "true",
+}
 
 
-def lm_eval(*arguments: str, launcher: tuple[str, ...] = ("-m", "lm_eval")) -> subprocess.CompletedProcess[str]:
-    """Run lm_eval with the arguments after the launcher."""
-    command = [sys.executable, *launcher, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=900, check=False)
+def lm_eval(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run lm_eval in one process."""
+    return python("-m", "lm_eval", *arguments)
+
+
+def accelerate(processes: str, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run ``python -m module`` under ``accelerate launch`` in several processes on the CPU.
+
+    ``--cpu`` starts one process only; ``--multi_gpu`` starts several, ``ACCELERATE_USE_CPU`` puts them on the CPU.
+    """
+    place = ("--num_processes", processes, "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no")
+    several = ("--multi_gpu", "--main_process_port", str(free_port())) if processes != "1" else ("--cpu",)
+    return python("-m", "accelerate.commands.launch", *several, *place, "-m", module, *arguments)
+
+
+def free_port() -> int:
+    """Return a port of the loopback interface that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run this Python in the repository's root."""
+    command, root = [sys.executable, *arguments], Path(__file__).parents[2]
+    return subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=900, check=False, cwd=root)
 
 
 def run_arguments(output: Path, *more: str, tasks: str = HARD, limit: int = 12) -> list[str]:
@@ -106,18 +136,7 @@ def test_chat_template_system_instruction_and_cache(plain: tuple[Path, str], tmp
 
 
 def test_two_processes_give_the_numbers_of_one(plain: tuple[Path, str], tmp_path: Path) -> None:
-    launcher = (
-        "-m",
-        "accelerate.commands.launch",
-        "--cpu",
-        "--num_processes",
-        "2",
-        "--num_machines",
-        "1",
-        "-m",
-        "lm_eval",
-    )
-    done = lm_eval(*run_arguments(tmp_path, limit=13), launcher=launcher)  # 13: the two processes get unequal shares
+    done = accelerate("2", "lm_eval", *run_arguments(tmp_path, limit=13))
     assert done.returncode == 0, done.stderr[-3000:]
     alone = lm_eval(*run_arguments(tmp_path / "alone", limit=13))
     assert alone.returncode == 0, alone.stderr[-3000:]
@@ -125,6 +144,20 @@ def test_two_processes_give_the_numbers_of_one(plain: tuple[Path, str], tmp_path
     assert (
         json.loads(two.read_text(encoding="utf-8"))["results"][HARD] == results_in(tmp_path / "alone")["results"][HARD]
     )
+
+
+def test_exams_split_over_two_processes_merge_to_the_numbers_of_one() -> None:
+    found = []
+    for processes in ("2", "1"):
+        done = accelerate(processes, "tests.harness.two_processes", HARD, "13")  # 13: unequal shares, one padded
+        assert done.returncode == 0, done.stderr[-3000:]
+        (line,) = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
+        found.append(json.loads(line.removeprefix("RESULT ")))
+    two, one = found
+    assert (two["world"], one["world"]) == (2, 1)
+    assert two["exams"] == one["exams"] == [f"tiny/0/{index:03d}" for index in range(13)]
+    assert two["numbers"] == one["numbers"]
+    assert two["symbolic"] == one["symbolic"] == {"correct": True, "method": "symbolic"}
 
 
 def test_refused_settings_end_in_one_line(tmp_path: Path) -> None:
