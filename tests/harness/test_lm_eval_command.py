@@ -28,9 +28,9 @@ ENVIRONMENT = {
 }
 
 
-def lm_eval(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run lm_eval in one process."""
-    return python("-m", "lm_eval", *arguments)
+def lm_eval(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run lm_eval in one process, with further environment variables."""
+    return python("-m", "lm_eval", *arguments, **environment)
 
 
 def accelerate(processes: str, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -51,10 +51,11 @@ def free_port() -> int:
         return port
 
 
-def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run this Python in the repository's root."""
     command, root = [sys.executable, *arguments], Path(__file__).parents[2]
-    return subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=900, check=False, cwd=root)
+    variables = {**ENVIRONMENT, **environment}
+    return subprocess.run(command, capture_output=True, text=True, env=variables, timeout=900, check=False, cwd=root)
 
 
 def run_arguments(output: Path, *more: str, tasks: str = HARD, limit: int = 12) -> list[str]:
