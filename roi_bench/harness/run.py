@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import importlib
 import logging
 import os
 import sys
@@ -11,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from roi_bench.errors import DependencyError, ModelError, RoiBenchError, UsageError, nearest
+from roi_bench.errors import ModelError
 from roi_bench.harness.run_arguments import RunArguments, parse_arguments
 from roi_bench.journal import Journal, read_journal
 from roi_bench.journal_format import Entry, Header, RequestKey
@@ -38,6 +37,7 @@ def _run(arguments: Sequence[str]) -> None:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     _set_up_logging(parsed.config)
     from roi_bench.harness import bridge
+    from roi_bench.harness.model_loading import load_model
     from roi_bench.harness.task_selection import load_tasks, select_tasks
 
     bridge.install()
@@ -56,58 +56,13 @@ def _run(arguments: Sequence[str]) -> None:
                 f"interrupted; {len(finished)} responses are in {journal.path}; run the same command again "
                 "to go on from there"
             ) from error
-
-
-def load_model(config: Any) -> Any:
-    """Return the lm_eval model that ``config`` names, loaded.
-
-    Raises:
-        UsageError: There is no backend of that name, or it takes no such argument.
-        DependencyError: The backend's package is not installed.
-        ModelError: The model cannot be loaded.
-    """
-    import lm_eval.models  # noqa: F401 - registers the names
-    from lm_eval.api.registry import get_model, model_registry
-
-    from roi_bench.harness.tokenizer import first_line
-
-    if config.model not in model_registry:
-        raise UsageError(f"unknown model {config.model!r}; {nearest(config.model, list(model_registry.keys()))}")
-    try:
-        backend = get_model(config.model)
-        if "transformers" in sys.modules:
-            importlib.import_module("transformers.modeling_utils")  # would be imported with the weights otherwise
-            sys.modules["transformers"].utils.logging.disable_progress_bar()
-        _collect_garbage_again()
-        given = {"batch_size": config.batch_size, "max_batch_size": config.max_batch_size, "device": config.device}
-        lm = backend.create_from_arg_obj(config.model_args, given)
-        _share_between_cpu_processes(lm)
-        return lm
-    except RoiBenchError:
-        raise
-    except ImportError as error:
-        raise DependencyError(
-            f"model {config.model!r} needs a package that is missing: {first_line(error)}; install it, e.g. "
-            f"pip install 'roi-bench[{config.model if config.model in ('hf', 'vllm') else 'api'}]'"
-        ) from error
-    except TypeError as error:
-        raise UsageError(f"--model_args do not fit model {config.model!r}: {first_line(error)}") from error
-    except (OSError, ValueError, AssertionError, RuntimeError) as error:
-        raise ModelError(
-            f"cannot load model {config.model!r} {_shown(config.model_args)}: {first_line(error)}"
-        ) from error
-
-
-def _share_between_cpu_processes(lm: Any) -> None:
-    """Let the processes of one launch on CPUs share the requests; lm_eval's hf backend does so only for accelerators."""
-    accelerator = getattr(lm, "accelerator", None)
-    if accelerator is not None and accelerator.device.type == "cpu" and lm.world_size == 1:
-        lm._rank, lm._world_size = accelerator.process_index, accelerator.num_processes
-
-
-def _collect_garbage_again() -> None:
-    gc.freeze()
-    gc.enable()
+        except RuntimeError as error:
+            if "out of memory" not in str(error):
+                raise
+            raise ModelError(
+                f"out of memory with batches of {batch_size}; {len(journal.entries)} responses are in {journal.path}; "
+                "run the same command with a smaller --batch_size to go on from there"
+            ) from error
 
 
 def open_journal(parsed: RunArguments, lm: Any) -> tuple[Journal, dict[RequestKey, Entry], int]:
@@ -216,6 +171,7 @@ def _report(config: Any, results: dict[str, Any], tracker: Any, model: Any) -> N
     """
     from roi_bench import __version__
     from roi_bench.harness.external_loggers import log_externally
+    from roi_bench.harness.model_loading import shown_arguments
     from roi_bench.harness.results_table import print_results
     from roi_bench.harness.run_output import add_usage, count_missing, write_results
 
@@ -228,7 +184,7 @@ def _report(config: Any, results: dict[str, Any], tracker: Any, model: Any) -> N
     path = write_results(tracker, results, samples)
     if config.show_config:
         sys.stdout.write(path.read_text(encoding="utf-8") + "\n")
-    print_results(results, f"{config.model} {_shown(config.model_args)}", [f"results: {path}"])
+    print_results(results, f"{config.model} {shown_arguments(config.model_args)}", [f"results: {path}"])
     if missing:
         raise ModelError(
             f"{missing} responses could not be had, so this run is incomplete (their exams are left out of every "
@@ -244,12 +200,6 @@ def _model_name(config: Any) -> str:
     from lm_eval.loggers.evaluation_tracker import GeneralConfigTracker
 
     return GeneralConfigTracker._get_model_name(config.model_args) or str(config.model)
-
-
-def _shown(model_args: Mapping[str, Any]) -> str:
-    from roi_bench.harness.run_identity import SECRETS
-
-    return ",".join(f"{name}={value}" for name, value in model_args.items() if name not in SECRETS)
 
 
 def _set_up_logging(config: Any) -> None:

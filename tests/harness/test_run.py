@@ -270,6 +270,24 @@ def test_results_that_cannot_be_written_are_an_error(random_model: Path, tmp_pat
     assert len(samples_in(tmp_path)) == 3
 
 
+def test_out_of_memory_says_how_to_go_on(random_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lm_eval.models.huggingface import HFLM
+
+    generate, left = HFLM._model_generate, [1, 0]
+
+    def exhausted(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if not left.pop(0):
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB.\nMore.")
+        return generate(self, *args, **kwargs)
+
+    monkeypatch.setattr(HFLM, "_model_generate", exhausted)
+    with pytest.raises(ModelError, match=r"out of memory with batches of 3; 3 responses are in .*smaller --batch_size"):
+        run(command(random_model, tmp_path))
+    monkeypatch.undo()
+    run([*command(random_model, tmp_path), "--batch_size", "2"])
+    assert len(read_journal(journal_in(tmp_path))[1]) == 8
+
+
 def test_missing_responses_make_the_run_incomplete_and_are_asked_again(tmp_path: Path) -> None:
     recording = tmp_path / "responses.jsonl"
     lines = [

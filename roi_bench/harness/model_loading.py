@@ -1,0 +1,71 @@
+"""Loading the lm_eval model that a run names, every failure in one line."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from roi_bench.errors import DependencyError, ModelError, RoiBenchError, UsageError, nearest
+
+
+def load_model(config: Any) -> Any:
+    """Return the lm_eval model that ``config`` names, loaded.
+
+    Raises:
+        UsageError: There is no backend of that name, or it takes no such argument.
+        DependencyError: The backend's package is not installed.
+        ModelError: The model cannot be loaded.
+    """
+    import lm_eval.models  # noqa: F401 - registers the names
+    from lm_eval.api.registry import get_model, model_registry
+
+    from roi_bench.harness.tokenizer import first_line
+
+    if config.model not in model_registry:
+        raise UsageError(f"unknown model {config.model!r}; {nearest(config.model, list(model_registry.keys()))}")
+    try:
+        backend = get_model(config.model)
+        if "transformers" in sys.modules:
+            importlib.import_module("transformers.modeling_utils")  # would be imported with the weights otherwise
+            sys.modules["transformers"].utils.logging.disable_progress_bar()
+        collect_garbage_again()
+        given = {"batch_size": config.batch_size, "max_batch_size": config.max_batch_size, "device": config.device}
+        lm = backend.create_from_arg_obj(config.model_args, given)
+        _share_between_cpu_processes(lm)
+        return lm
+    except RoiBenchError:
+        raise
+    except ImportError as error:
+        raise DependencyError(
+            f"model {config.model!r} needs a package that is missing: {first_line(error)}; install it, e.g. "
+            f"pip install 'roi-bench[{config.model if config.model in ('hf', 'vllm') else 'api'}]'"
+        ) from error
+    except TypeError as error:
+        raise UsageError(f"--model_args do not fit model {config.model!r}: {first_line(error)}") from error
+    except (OSError, ValueError, AssertionError, RuntimeError) as error:
+        raise ModelError(
+            f"cannot load model {config.model!r} {shown_arguments(config.model_args)}: {first_line(error)}"
+        ) from error
+
+
+def _share_between_cpu_processes(lm: Any) -> None:
+    """Let the processes of a launch on CPUs share the requests; lm_eval's hf backend does so only on accelerators."""
+    accelerator = getattr(lm, "accelerator", None)
+    if accelerator is not None and accelerator.device.type == "cpu" and lm.world_size == 1:
+        lm._rank, lm._world_size = accelerator.process_index, accelerator.num_processes
+
+
+def collect_garbage_again() -> None:
+    """Switch garbage collection on, and leave out of it what was imported."""
+    gc.freeze()
+    gc.enable()
+
+
+def shown_arguments(model_args: Mapping[str, Any]) -> str:
+    """Return model arguments as they are typed, without secrets."""
+    from roi_bench.harness.run_identity import SECRETS
+
+    return ",".join(f"{name}={value}" for name, value in model_args.items() if name not in SECRETS)
