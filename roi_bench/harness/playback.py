@@ -26,6 +26,7 @@ from lm_eval.api.model import LM
 from lm_eval.models.utils import normalize_gen_kwargs
 
 from roi_bench.errors import ModelError, RecordError, UsageError, nearest
+from roi_bench.harness import one_line_errors
 from roi_bench.harness.metering import MeteredText
 from roi_bench.harness.sampling_index import sample_indices
 from roi_bench.harness.tokenizer import HFTokenCounter, load_token_counter
@@ -57,6 +58,7 @@ class PlaybackLM(LM):
         self, responses: str | None = None, tokenizer: str | None = None, cut: bool = True, **others: Any
     ) -> None:
         super().__init__()
+        one_line_errors.install()
         if unknown := [name for name in others if name not in _HARNESS_ARGUMENTS]:
             raise UsageError(f"roi-playback has no argument {unknown[0]!r}; {nearest(unknown[0], _ARGUMENTS)}")
         if not responses:

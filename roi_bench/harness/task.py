@@ -120,6 +120,10 @@ class ExamTask(ConfigurableTask):
     def build_all_requests(self, **kwargs: Any) -> None:
         """Build all requests, and check that prompt and budget fit the model where its context is known."""
         self.system_instruction = kwargs.get("system_instruction")
+        if kwargs.get("cache_requests"):
+            # lm_eval keys that cache by task name alone: prompts of another budget or seed would come back from it
+            logger.warning("%s: --cache_requests is ignored; prompts are built in milliseconds", self.config.task)
+            kwargs = {**kwargs, "cache_requests": False, "rewrite_requests_cache": False}
         super().build_all_requests(**kwargs)
         counter = self.counter()
         if counter is None:

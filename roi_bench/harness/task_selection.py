@@ -33,13 +33,24 @@ def select_tasks(names: Sequence[Any], include_path: str | None, metadata: dict[
         unknown = [name for name, matches in found.items() if not matches]
         if misspelt := [name for name in unknown if defaults or name.startswith(OUR_PREFIX)]:
             known = [name for name in manager.all_tasks if defaults or name.startswith(OUR_PREFIX)]
-            raise UsageError(f"unknown task {misspelt[0]!r}; {nearest(misspelt[0], known)}")
+            raise UsageError(
+                f"unknown task {misspelt[0]!r}; {_other_budget(misspelt[0], known)}{nearest(misspelt[0], known)}"
+            )
         if not unknown:
             break
     selected: list[Any] = []
     for matches in found.values():
         selected += [match for match in matches if match not in selected]
     return manager, selected
+
+
+def _other_budget(name: str, known: Sequence[str]) -> str:
+    """Return how to ask for the budget that ends ``name``, if only the budget is unknown."""
+    stem, _, budget = name.rpartition("_")
+    of_stem = [task for task in known if task.rpartition("_")[0] == stem]
+    if not budget.isdigit() or not of_stem:
+        return ""
+    return f"for another budget use --tasks {of_stem[0]} --metadata '{{\"budget\": {budget}}}'; "
 
 
 def _find(name: str, manager: Any) -> list[Any]:

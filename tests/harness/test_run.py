@@ -317,6 +317,11 @@ BAD_INPUT: list[tuple[type[RoiBenchError], str, list[str]]] = [
         "unknown task 'roi_tiny_hrad_128'; did you mean 'roi_tiny_hard_128'",
         ["--tasks", "roi_tiny_hrad_128"],
     ),
+    (
+        UsageError,
+        "unknown task 'roi_tiny_hard_99'; for another budget use --tasks roi_tiny_hard_128 --metadata .*99",
+        ["--tasks", "roi_tiny_hard_99"],
+    ),
     (UsageError, "unknown model 'vlm'; did you mean .*'vllm'", ["--model", "vlm"]),
     (UsageError, "unknown option '--temperature'; ", ["--temperature", "1"]),
     (UsageError, "--limit must be above 0, not 0", ["--limit", "0"]),

@@ -211,3 +211,10 @@ def test_values_keep_their_terms_between_processes() -> None:
     one = ExamValue(0.5, ExamTerm(1.0, 2.0, "aime/2025/I/1"))
     two = pickle.loads(pickle.dumps(one))  # noqa: S301 - our own bytes
     assert (two, two.term) == (one, one.term)
+
+
+def test_cached_requests_never_bring_back_another_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lm_eval.caching.cache.PATH", str(tmp_path))
+    for budget in (64, 2048):
+        _, model = sit(oracle, metadata={"budget": budget}, cache_requests=True)
+        assert f"at most {budget} tokens" in model.prompts[0]
