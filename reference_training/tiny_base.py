@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
 WARM_UP_STEPS = 50
-DECAY_SHARE = 0.35
+DECAY_SHARE = 0.4
 FINAL_RATE = 0.02
 EVALUATION_SEED = 1
 """Seed of the exams of the printed table; the benchmark's default exams have seed 0."""
@@ -42,14 +42,14 @@ class Settings:
         seed: Seed of weights and data.
         steps: Optimizer steps.
         batch_tokens: Padded tokens of a batch.
-        curriculum_texts: Texts at the start that are single easy and middle problems only.
+        curriculum_texts: Texts at the start that are short: the curriculum.
         shape: Size of the model.
     """
 
     seed: int = 0
-    steps: int = 12_000
+    steps: int = 9_000
     batch_tokens: int = 1280
-    curriculum_texts: int = 60_000
+    curriculum_texts: int = 40_000
     shape: Shape = field(default_factory=Shape)
 
 

@@ -22,8 +22,8 @@ so at the tight budget a hard problem that stands first eats the points of the o
 
     {command}
 
-{optimizers}; {steps} steps of {batch_tokens} padded tokens; the first {curriculum_texts:,} texts are single short
-problems. {versions}. All settings stand in `training.json`. No problem whose question hash marks it for evaluation was
+{optimizers}; {steps} steps of {batch_tokens} padded tokens; the first {curriculum_texts:,} texts hold short
+problems only. {versions}. All settings stand in `training.json`. No problem whose question hash marks it for evaluation was
 trained on. Number tokens start on a clock of 100 (sines and cosines of their value); everything else starts random.
 
 ## Measured

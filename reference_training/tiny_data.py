@@ -21,14 +21,24 @@ if TYPE_CHECKING:
 CHUNK_TEXTS = 1024
 """Texts made, sorted by length and cut into batches at a time."""
 
-SINGLE_SHARE, PAIR_SHARE = 0.35, 0.10
-"""Shares of prompts with one and with two problems; the rest are exams of three, in any order."""
+SINGLE_SHARE, SHORT_SHARE = 0.30, 0.25
+"""Shares of prompts with one problem, and with three short ones; the rest are exams, in any order."""
+
+FIRST_SINGLE_SHARE = 0.6
+"""Share of single problems in the curriculum at the start; the rest are three short ones."""
 
 SINGLE_WEIGHTS = (0.2, 0.3, 0.5)
 """How often a single problem is easy, middle, hard."""
 
 FIRST_WEIGHTS = (0.4, 0.6, 0.0)
-"""The same during the curriculum at the start, which has single problems only."""
+"""The same in the curriculum at the start."""
+
+SHORT_WEIGHTS = (0.8, 0.2, 0.0)
+"""The same for each of three short problems, which teach the model to tell the problems of a prompt apart."""
+
+MULTIPLYING_KEPT = 0.12
+"""Share of drawn problems with a multiplication that are kept: enough to learn how such a walk is written, too few to
+learn the table of products. This is what makes the hard tier hard."""
 
 SKIP_SHARE = 0.02
 """Share of problems skipped for no reason: the model knows the form of a skip and hardly ever uses it."""
@@ -51,16 +61,21 @@ def _budget(rng: random.Random) -> int:
 
 
 def _problems(rng: random.Random, seed: int, number: int, curriculum: int) -> list[Problem]:
-    shape = rng.random()
-    if number < curriculum:
-        tiers = rng.choices(TIERS, weights=FIRST_WEIGHTS)
-    elif shape < SINGLE_SHARE:
-        tiers = rng.choices(TIERS, weights=SINGLE_WEIGHTS)
-    elif shape < SINGLE_SHARE + PAIR_SHARE:
-        tiers = rng.choices(TIERS, k=2)
+    shape, early = rng.random(), number < curriculum
+    if shape < (FIRST_SINGLE_SHARE if early else SINGLE_SHARE):
+        tiers = rng.choices(TIERS, weights=FIRST_WEIGHTS if early else SINGLE_WEIGHTS)
+    elif early or shape < SINGLE_SHARE + SHORT_SHARE:
+        tiers = rng.choices(TIERS, weights=SHORT_WEIGHTS, k=3)
     else:
         tiers = rng.sample(TIERS, k=3)
-    return [tiny_problem(seed, tier, 3 * number + i, "training") for i, tier in enumerate(tiers)]
+    return [_problem(rng, seed, tier) for tier in tiers]
+
+
+def _problem(rng: random.Random, seed: int, tier: str) -> Problem:
+    while True:
+        problem = tiny_problem(seed, tier, rng.getrandbits(48), "training")
+        if "*" not in problem.question or rng.random() < MULTIPLYING_KEPT:
+            return problem
 
 
 def _response(problems: list[Problem], rng: random.Random) -> str:
@@ -78,7 +93,7 @@ def _foreign(prompt: str, budget: int, rng: random.Random) -> str:
 def training_text(seed: int, number: int, curriculum: int = 0) -> Text:
     """Return training text ``number``: one, two or three problems, and their worked solutions in the given order.
 
-    The first ``curriculum`` texts are single easy or middle problems.
+    The first ``curriculum`` texts are short.
     """
     rng = random.Random(f"roi-bench tiny text/{seed}/{number}")
     problems = _problems(rng, seed, number, curriculum)
@@ -111,7 +126,7 @@ def batches(
         tokenizer: The tiny tokenizer.
         seed: Seed of the texts and of the batches' order.
         tokens: Padded tokens of a batch.
-        curriculum: How many texts at the start are single easy or middle problems.
+        curriculum: How many texts at the start are short.
         skip: Leave out so many batches (a resumed run has seen them).
     """
     chunk = 0

@@ -1,11 +1,11 @@
 r"""The tiny family: exams of procedural arithmetic, scaled down for a model of under a million parameters.
 
 A problem is a walk modulo 100: ``Start at 47. Apply +7 and -12 in turn, 3 times, modulo 100.`` Its worked solution
-writes one line a step (steps left, operation, new value) and boxes the last value::
+writes one line a step (value, steps left, operation) and boxes the last value::
 
-    3 +7 54
-    2 -12 42
-    1 +7 49
+    47 3 +7
+    54 2 -12
+    42 1 +7
     \boxed{49}
 
 The tiers differ in the number of steps, hence in tokens (about 1 : 3 : 8), and in how often one of the two operations
@@ -77,8 +77,8 @@ class Walk:
 
     def solution(self) -> str:
         """Return the worked solution: one line a step, then the boxed answer."""
-        values = self.values()
-        lines = [f"{self.steps - i} {self.operations[i % 2]} {value}" for i, value in enumerate(values)]
+        values = [self.start, *self.values()]
+        lines = [f"{value} {self.steps - i} {self.operations[i % 2]}" for i, value in enumerate(values[:-1])]
         return "\n".join([*lines, f"\\boxed{{{values[-1]}}}"])
 
 

@@ -48,8 +48,8 @@ def test_answer_and_every_worked_line_agree_with_the_question(seed, tier, index,
     values = recomputed(problem.question)
     assert problem.answer == str(values[-1])
     lines = problem.solution.split("\n")
-    assert [int(line.split(" ")[2]) for line in lines[:-1]] == values
-    assert [int(line.split(" ")[0]) for line in lines[:-1]] == list(range(len(values), 0, -1))
+    assert [int(line.split(" ")[0]) for line in lines[1:-1]] == values[:-1]
+    assert [int(line.split(" ")[1]) for line in lines[:-1]] == list(range(len(values), 0, -1))
     assert lines[-1] == f"\\boxed{{{values[-1]}}}"
     assert problem.question == canonical_text(problem.question)
     assert is_evaluation_question(problem.question) == (split == "evaluation")
