@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from roi_bench.statistics import ExamTerm, estimate_ratio
+from tests.harness.harness_runs import evaluate_tiny
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -109,3 +110,18 @@ def test_the_metrics_page_names_every_metric() -> None:
     for pools in (("gsm8k", "math", "aime"), ("tiny-easy", "tiny-middle", "tiny-hard")):
         for metric in metrics_of(pools):
             assert f"`{metric.name}`" in page
+
+
+@pytest.mark.slow
+def test_the_numbers_of_the_readme_are_those_of_the_shipped_model() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(roi_tiny_\w+_128)` \| (.+) \|$", readme, re.MULTILINE)
+    results = evaluate_tiny([task for task, _ in rows], batch_size=64)["results"]
+    assert len(rows) == 2
+    for task, shown in rows:
+        found = results[task]
+        pairs = [
+            f"{found[f'{m},none']:.2f} ± {found[f'{m}_stderr,none']:.2f}" for m in ("score", "score_easy", "regret")
+        ]
+        positions = ", ".join(f"{found[f'p{k}_acc,none']:.2f}" for k in (1, 2, 3))
+        assert shown == " | ".join([*pairs, positions])
