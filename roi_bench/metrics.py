@@ -182,9 +182,11 @@ ERROR = Metric("error", lambda sample: (float(sample.failed), 1.0), False, "shar
 def exam_term(metric: Metric, samples: Iterable[Sample], cluster: str) -> ExamTerm | None:
     """Return what one exam with its K ``samples`` contributes to ``metric``: the mean over its samples.
 
-    None where no sample says anything (no response could be had, no tokens counted, no level written).
+    A sample that says nothing (no level written) adds nothing to either sum. None where no sample says anything, or no
+    response could be had.
     """
-    parts = [part for s in samples if metric is ERROR or not s.failed if (part := metric.part(s)) is not None]
-    if not parts:
+    parts = [metric.part(s) for s in samples if metric is ERROR or not s.failed]
+    said = [part for part in parts if part is not None]
+    if not said:
         return None
-    return ExamTerm(fsum(n for n, _ in parts) / len(parts), fsum(d for _, d in parts) / len(parts), cluster)
+    return ExamTerm(fsum(n for n, _ in said) / len(parts), fsum(d for _, d in said) / len(parts), cluster)

@@ -114,17 +114,26 @@ class VerdictLike(Protocol):
         ...
 
 
-def read_sheet(exam: Exam, order: str, budget: int, response: Response, counter: TokenCounter | None = None) -> Sheet:
+def read_sheet(
+    exam: Exam,
+    order: str,
+    budget: int,
+    response: Response,
+    counter: TokenCounter | None = None,
+    *,
+    text_is_whole: bool = True,
+) -> Sheet:
     """Read ``response`` to ``exam``.
 
-    A missing or non-string response is ``error`` where no usage is known (nobody can tell whether the model is to
-    blame) and ``empty`` where tokens were spent on it.
+    Where the backend stripped hidden reasoning from the text (``text_is_whole`` false), only exact usage counts:
+    counting the text again would miss the reasoning. A missing or non-string response is ``error`` where no usage is
+    known (nobody can tell whether the model is to blame) and ``empty`` where tokens were spent on it.
     """
     text = response.text if isinstance(response.text, str) else ""
     missing = not isinstance(response.text, str)
     reading = read_response(text, len(exam.problems))
     usage, planning, shares = response.usage, None, None
-    if counter is not None and not missing:
+    if counter is not None and not missing and (usage is not None or text_is_whole):
         starts = counter.token_starts(text)
         usage = usage or retokenized_usage(len(starts), budget)
         planning, shares = token_shares(starts, [(s.start, s.end) for s in reading.segments], usage)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from roi_bench.errors import RecordError
+from roi_bench.errors import RecordError, nearest
 from roi_bench.exams import Exam
 from roi_bench.metrics import Sample, exam_term, metrics_of
-from roi_bench.prompts import prompt_sha256
+from roi_bench.prompts import INSTRUCTIONS, prompt_sha256
 from roi_bench.results_files import RecordedTask
 from roi_bench.scoring import GraderLike, Sitting, score_sittings
 from roi_bench.statistics import Estimate, estimate_ratio
@@ -53,16 +53,22 @@ def score_recorded(
     unknown = [recorded.exam_id for recorded in task.exams if recorded.exam_id not in exams]
     if unknown:
         raise RecordError(
-            f"{task.samples_path}: unknown exam {unknown[0]!r}; it is not of set {task.record['exam_set']!r}"
+            f"{task.samples_path}: unknown exam {unknown[0]!r}; it is not of set {task.record.exam_set!r}"
         )
-    expected = prompt_sha256(task.record["prompt"])
-    if task.record["prompt_sha256"] != expected:
+    record = task.record
+    if record.prompt not in INSTRUCTIONS:
         raise RecordError(
-            f"{task.results_path}: {task.name} was asked with prompt {task.record['prompt_sha256'][:12]}…, this "
-            f"package has {expected[:12]}… as {task.record['prompt']!r}; use the roi-bench release of that run"
+            f"{task.results_path}: unknown prompt {record.prompt!r}; {nearest(record.prompt, list(INSTRUCTIONS))}"
         )
-    budget, order = int(task.record["budget"]), str(task.record["order"])
-    sittings = [Sitting(exams[r.exam_id], order, budget, r.main, r.easy) for r in task.exams]
+    expected = prompt_sha256(record.prompt)
+    if record.prompt_sha256 != expected:
+        raise RecordError(
+            f"{task.results_path}: {task.name} was asked with prompt {record.prompt_sha256[:12]}…, this "
+            f"package has {expected[:12]}… as {record.prompt!r}; use the roi-bench release of that run"
+        )
+    sittings = [
+        Sitting(exams[r.exam_id], record.order, record.budget, r.main, r.easy, record.text_is_whole) for r in task.exams
+    ]
     scored = score_sittings(sittings, grader, counter)
     return {sitting.exam.id: samples for sitting, samples in zip(sittings, scored, strict=True)}
 

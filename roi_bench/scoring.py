@@ -30,6 +30,7 @@ class Sitting:
         budget: Budget in generated tokens.
         main: K responses in the task's order.
         easy: K responses in easy order.
+        text_is_whole: False where the backend stripped hidden reasoning from the text.
     """
 
     exam: Exam
@@ -37,6 +38,7 @@ class Sitting:
     budget: int
     main: tuple[Response, ...]
     easy: tuple[Response, ...]
+    text_is_whole: bool = True
 
 
 def score_sittings(
@@ -46,14 +48,12 @@ def score_sittings(
 
     All answers of all sittings go to the grader in one call, so that symbolic checks run in parallel.
     """
+
+    def read(s: Sitting, order: str, response: Response) -> Sheet:
+        return read_sheet(s.exam, order, s.budget, response, counter, text_is_whole=s.text_is_whole)
+
     sheets = [
-        [
-            (
-                read_sheet(s.exam, s.order, s.budget, main, counter),
-                read_sheet(s.exam, "easy", s.budget, easy, counter),
-            )
-            for main, easy in zip(s.main, s.easy, strict=True)
-        ]
+        [(read(s, s.order, main), read(s, "easy", easy)) for main, easy in zip(s.main, s.easy, strict=True)]
         for s in sittings
     ]
     questions = [answers_to_grade(sheet) for sitting in sheets for pair in sitting for sheet in pair]

@@ -77,8 +77,8 @@ def token_shares(
     """Split the tokens of a response into planning overhead and one share per problem.
 
     A token belongs to the span in which it starts; what starts in no span is planning overhead. Tokens that the text
-    does not show are hidden reasoning for an API (overhead: it comes before the visible text) and the end-of-sequence
-    token for a local model (last problem reached).
+    does not show are overhead too: hidden reasoning, which comes before the visible text. Only the end-of-sequence
+    token that a local model generated goes to the last problem reached.
 
     Args:
         starts: Character offset of each token of the visible text, ascending.
@@ -92,8 +92,9 @@ def token_shares(
     planning = len(starts) - sum(shares)
     unseen = max(0, usage.tokens - len(starts)) if usage else 0
     reached = [position for position, (start, end) in enumerate(spans) if end > start]
-    if usage and usage.source == "generated" and reached:
-        shares[max(reached, key=lambda position: spans[position][0])] += unseen
-    else:
-        planning += unseen
-    return planning, tuple(shares)
+    ending = (
+        min(unseen, 1) if usage and usage.source == "generated" and usage.finish_reason == "stop" and reached else 0
+    )
+    if ending:
+        shares[max(reached, key=lambda position: spans[position][0])] += ending
+    return planning + unseen - ending, tuple(shares)

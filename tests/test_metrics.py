@@ -83,6 +83,25 @@ def test_repeats_are_averaged_within_the_exam() -> None:
     assert found["score"].exams == 1
 
 
+def test_a_sample_without_levels_weighs_nothing_not_less() -> None:
+    tagged = Response(respond(["3", "2", "1"], level=[0, 0, 0]))
+    untagged, easy = Response(respond(["3", "2", "1"])), Response(respond(["1", "2", "3"]))
+    wrong = Response(respond(["3", "2", "1"], level=[2, 2, 2]))
+    rows = [(tagged, untagged, untagged, untagged), (wrong,) * 4]
+    found = estimates([Sitting(make_exam(i), "hard", 1000, row, (easy,) * 4) for i, row in enumerate(rows)])
+    assert found["level_acc"].value == pytest.approx(3 / 15)  # 3 right of 3 + 12 levels
+
+
+def test_stripped_reasoning_leaves_no_token_numbers_unless_metered() -> None:
+    exam, easy = make_exam(), Response(respond(["1", "2", "3"]), Usage(90, "stop", "generated"))
+    for usage, expected in ((None, None), (Usage(400, "stop", "generated"), 400)):
+        row = Sitting(exam, "hard", 1000, (Response(respond(["3", "2", "1"]), usage),), (easy,), text_is_whole=False)
+        found = estimates([row])
+        assert found["tokens"].value == expected
+        assert found["planning_tokens"].value == (None if expected is None else 400 - 18 - 1)
+        assert found["score"].value == 3
+
+
 def test_a_failed_request_is_never_scored_as_wrong() -> None:
     exam, lost = make_exam(), Response(None)
     full = Response(respond(["3", "2", "1"])), Response(respond(["1", "2", "3"]))

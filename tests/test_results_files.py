@@ -30,7 +30,7 @@ def right(exam_id: str, order: str) -> str:
     return respond([problem.answer for problem in EXAMS[exam_id].ordered(order)])
 
 
-def write(folder: Path, samples: list[dict[str, Any]], **changes: Any) -> Path:
+def write(folder: Path, samples: list[dict[str, Any]], sat: int | None = None, **changes: Any) -> Path:
     record = {
         "exam_set": "tiny",
         "exam_version": 1,
@@ -41,11 +41,14 @@ def write(folder: Path, samples: list[dict[str, Any]], **changes: Any) -> Path:
         "prompt": "direct",
         "prompt_sha256": prompt_sha256("direct"),
         "tokenizer": None,
+        "tokenizer_revision": None,
+        "text_is_whole": True,
         **changes,
     }
     results = {
         "results": {TASK: {"alias": TASK, "score,none": 2.0, "score_stderr,none": "N/A"}},
         "configs": {TASK: {"metadata": {"roi_bench": record}}},
+        "n-samples": {TASK: {"original": 480, "effective": len(samples) if sat is None else sat}},
     }
     path = folder / "results_2026-01-02.json"
     path.write_text(json.dumps(results), encoding="utf-8")
@@ -87,6 +90,20 @@ def test_repeats_are_kept_apart(tmp_path: Path) -> None:
         ([ONE], {"repeats": 2}, r":1: not a whole sample|has not the 2 samples"),
         ([{"doc": {}}], {}, r":1: not a whole sample \(KeyError: 'exam_id'\)"),
         ([ONE], {"exam_version": 2}, r"exam version 2, this package has version 1"),
+        ([ONE], {"sat": 3}, r"holds 1 exams, the run sat 3; the file is cut off"),
+        ([ONE], {"budget": None}, r"the record of roi_tiny_hard_128 is damaged at 'budget'"),
+        ([ONE], {"repeats": 0}, r"damaged at 'budget or repeats'"),
+        ([ONE], {"repeats": "x"}, r"damaged at 'repeats'"),
+        ([sample("tiny/0/000", ["a"], [None])], {}, r":1: not a whole sample \(TypeError: a response is NoneType"),
+        (
+            [
+                sample(
+                    "tiny/0/000", ["a"], ["b"], usage=[[{"tokens": -5, "finish_reason": "stop", "source": "x"}], [None]]
+                )
+            ],
+            {},
+            r":1: not a whole sample \(ValueError: usage.tokens must be a count, not -5",
+        ),
     ],
 )
 def test_damaged_records(tmp_path: Path, samples: list[dict[str, Any]], changes: dict[str, Any], message: str) -> None:
@@ -102,12 +119,32 @@ def test_a_half_written_line_names_file_and_line(tmp_path: Path) -> None:
         read_results(tmp_path / "results_2026-01-02.json")
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"doc": "−"}'.encode()[:-3],  # cut inside a character
+        b"[" * 100_000,
+        b'{"doc": {"exam_id": "tiny/0/001"}, "resps": [["a"], ["b"]], "usage": [[{"tokens": Infinity}], [null]]}',
+        b'{"doc": {"exam_id": "tiny/0/001"}, "resps": "abc"}',
+    ],
+)
+def test_bytes_that_are_no_sample_end_in_one_error(tmp_path: Path, line: bytes) -> None:
+    write(tmp_path, [ONE])
+    path = tmp_path / f"samples_{TASK}_2026-01-02.jsonl"
+    path.write_bytes(path.read_bytes() + line)
+    with pytest.raises(RecordError, match=r"\.jsonl:2: not a whole sample"):
+        read_results(tmp_path / "results_2026-01-02.json")
+
+
 def test_unknown_exam_and_other_prompt_are_refused(tmp_path: Path) -> None:
     (task,) = read_results(write(tmp_path, [sample("tiny/0/999", ["a"], ["b"])]))
     with pytest.raises(RecordError, match="unknown exam 'tiny/0/999'"):
         score_recorded(task, EXAMS, EqualityGrader(), None)
     (task,) = read_results(write(tmp_path, [ONE], prompt_sha256="0" * 64))
     with pytest.raises(RecordError, match="asked with prompt 000000000000"):
+        score_recorded(task, EXAMS, EqualityGrader(), None)
+    (task,) = read_results(write(tmp_path, [ONE], prompt="drect"))
+    with pytest.raises(RecordError, match="unknown prompt 'drect'; did you mean 'direct'"):
         score_recorded(task, EXAMS, EqualityGrader(), None)
 
 
@@ -120,12 +157,13 @@ def test_missing_files(tmp_path: Path) -> None:
     (tmp_path / f"samples_{TASK}_2026-01-02.jsonl").unlink()
     with pytest.raises(RecordError, match="run with --log_samples"):
         read_results(path)
-    path.write_text("[]", encoding="utf-8")
-    with pytest.raises(RecordError, match="not a results file"):
-        read_results(path)
+    for text in ("[]", "[" * 100_000, '{"configs": []}', '{"configs": {"a": 1}}', '{"configs": null}'):
+        path.write_text(text, encoding="utf-8")
+        with pytest.raises(RecordError, match="not a results file"):
+            read_results(path)
     path.write_text('{"configs": {"gsm8k": {}}}', encoding="utf-8")
     with pytest.raises(RecordError, match="holds no task of roi-bench"):
         read_results(path)
     path.write_text('{"conf', encoding="utf-8")
-    with pytest.raises(RecordError, match="cannot be read"):
+    with pytest.raises(RecordError, match="a damaged one"):
         read_results(path)

@@ -43,6 +43,9 @@ def test_shares_by_hand() -> None:
     assert token_shares(starts, spans, None) == (2, (2, 2, 0))
     # one unseen end-of-sequence token goes to the last problem reached
     assert token_shares(starts, spans, Usage(7, "stop", "generated")) == (2, (2, 3, 0))
+    # reasoning that the backend stripped from the text is overhead, not the last problem's work
+    assert token_shares(starts, spans, Usage(407, "stop", "generated")) == (402, (2, 3, 0))
+    assert token_shares(starts, spans, Usage(407, "length", "generated")) == (403, (2, 2, 0))
     # 100 unseen reasoning tokens of an API come before the visible text
     assert token_shares(starts, spans, Usage(106, "stop", "provider")) == (102, (2, 2, 0))
 

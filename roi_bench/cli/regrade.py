@@ -18,9 +18,12 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--tokenizer", help="Tokenizer to count with, where the recorded one is not at hand.")
+@click.option("--trust-remote-code", is_flag=True, help="Allow a tokenizer that brings its own code.")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes for symbolic checks (default: one per core).")
 @click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")
-def regrade(results: tuple[Path, ...], tokenizer: str | None, workers: int | None, as_json: bool) -> None:
+def regrade(
+    results: tuple[Path, ...], tokenizer: str | None, trust_remote_code: bool, workers: int | None, as_json: bool
+) -> None:
     """Re-compute every number of RESULTS (a results_*.json or a folder) from its raw responses alone.
 
     Works for runs of `roi-bench run` and of plain `lm_eval --log_samples`. Exits with 1 if a recorded number differs.
@@ -31,7 +34,7 @@ def regrade(results: tuple[Path, ...], tokenizer: str | None, workers: int | Non
     tasks = [task for path in results for found in find_results(path) for task in read_results(found)]
     comparisons: list[tuple[RecordedTask, list[Comparison]]] = []
     with Grader(workers=workers) as grader:
-        comparisons += [(task, _compare(task, grader, tokenizer)) for task in tasks]
+        comparisons += [(task, _compare(task, grader, tokenizer, trust_remote_code)) for task in tasks]
     if as_json:
         click.echo(json.dumps([_as_dict(task, rows) for task, rows in comparisons], indent=2))
     else:
@@ -40,20 +43,20 @@ def regrade(results: tuple[Path, ...], tokenizer: str | None, workers: int | Non
         raise click.exceptions.Exit(1)
 
 
-def _compare(task: RecordedTask, grader: GraderLike, tokenizer: str | None) -> list[Comparison]:
+def _compare(task: RecordedTask, grader: GraderLike, tokenizer: str | None, trust: bool) -> list[Comparison]:
     from roi_bench.exam_sets import load_exams
     from roi_bench.regrade import compare, estimate_metrics, flat_values, score_recorded
 
-    exams = {exam.id: exam for exam in load_exams(task.record["exam_set"], seed=task.record["exam_seed"] or 0)}
-    scored = score_recorded(task, exams, grader, _counter(task, tokenizer))
+    exams = {exam.id: exam for exam in load_exams(task.record.exam_set, seed=task.record.exam_seed or 0)}
+    scored = score_recorded(task, exams, grader, _counter(task, tokenizer, trust))
     return compare(task, flat_values(estimate_metrics(scored, exams)))
 
 
-def _counter(task: RecordedTask, tokenizer: str | None) -> TokenCounter | None:
+def _counter(task: RecordedTask, tokenizer: str | None, trust: bool) -> TokenCounter | None:
     from roi_bench.harness.tokenizer import load_token_counter
 
-    name = tokenizer or task.record.get("tokenizer")
-    return load_token_counter(name, revision=task.record.get("tokenizer_revision")) if name else None
+    name, revision = tokenizer or task.record.tokenizer, None if tokenizer else task.record.tokenizer_revision
+    return load_token_counter(name, revision=revision, trust_remote_code=trust) if name else None
 
 
 def _as_dict(task: RecordedTask, rows: list[Comparison]) -> dict[str, object]:

@@ -41,8 +41,8 @@ def check_context(prompts: Iterable[str], budget: int, length: int, counter: Tok
     """
     worst = 0
     for prompt in prompts:
-        if len(prompt.encode("utf-8", "replace")) > max(worst, length - budget):  # a token holds at least one byte
-            worst = max(worst, len(counter.token_starts(prompt)))
+        if len(prompt.encode("utf-8", "replace")) + 1 > max(worst, length - budget):  # a token holds at least one byte
+            worst = max(worst, len(counter.token_starts(prompt)) + 1)  # 1: a start token that some models want
     if worst + budget > length:
         raise ModelError(
             f"{task}: the longest prompt takes {worst} tokens and the budget is {budget}, but the model's context "

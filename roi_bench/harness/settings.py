@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,13 @@ BUDGET_ALIASES = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completio
 
 GREEDY: dict[str, Any] = {"until": [], "do_sample": False, "temperature": 0.0}
 """Generation arguments of every named task besides its budget; without ``until`` lm_eval would stop at blank lines."""
+
+
+METADATA_KEYS = ("budget", "repeats", "exam_seed")
+"""What ``--metadata`` may change of a task."""
+
+FIXED_KEYS = ("exam_set", "order", "prompt")
+"""What only another task name can change."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +53,7 @@ def task_settings(named: Mapping[str, Any], metadata: Mapping[str, Any]) -> Task
     Raises:
         UsageError: A value cannot be meant, or a key is missing.
     """
+    _refuse_misspelt(metadata)
     exam_set = _choice("exam_set", named.get("exam_set"), EXAM_SETS)
     seed = _whole("exam_seed", metadata.get("exam_seed", named.get("exam_seed", 0)), least=0)
     if exam_set == "v1" and "exam_seed" in metadata:
@@ -74,6 +83,18 @@ def budget_of(generation: Mapping[str, Any], default: int) -> int:
     return changed.pop() if changed else default
 
 
+def temperature_of(generation: Mapping[str, Any]) -> float:
+    """Return the sampling temperature of ``generation`` arguments, 0 where none is set.
+
+    Raises:
+        UsageError: It is no number.
+    """
+    try:
+        return float(generation.get("temperature") or 0)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"temperature must be a number, not {generation['temperature']!r}") from error
+
+
 def deviations(
     named: Mapping[str, Any], settings: TaskSettings, generation: Mapping[str, Any], system_instruction: str | None
 ) -> tuple[str, ...]:
@@ -88,6 +109,17 @@ def deviations(
     if system_instruction:
         labels.append("system_instruction")
     return tuple(labels)
+
+
+def _refuse_misspelt(metadata: Mapping[str, Any]) -> None:
+    """Refuse keys that look like ours but are not; model arguments stand among the metadata, so others are theirs."""
+    for key in metadata:
+        if key in FIXED_KEYS:
+            raise UsageError(
+                f"--metadata cannot change {key!r}: it is part of what a task's name means; name another task"
+            )
+        if key not in METADATA_KEYS and (close := difflib.get_close_matches(key, METADATA_KEYS, n=1, cutoff=0.8)):
+            raise UsageError(f"unknown key {key!r} in --metadata; did you mean {close[0]!r}?")
 
 
 def _choice(name: str, value: Any, known: tuple[str, ...]) -> str:

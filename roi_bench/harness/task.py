@@ -19,14 +19,22 @@ from roi_bench.exams import EXAM_VERSION, Exam
 from roi_bench.grading import Grader
 from roi_bench.harness import one_line_errors
 from roi_bench.harness.context_window import check_context, context_length
-from roi_bench.harness.settings import BUDGET_ALIASES, GREEDY, TaskSettings, budget_of, deviations, task_settings
+from roi_bench.harness.raw_responses import logged, response_of
+from roi_bench.harness.settings import (
+    BUDGET_ALIASES,
+    GREEDY,
+    TaskSettings,
+    budget_of,
+    deviations,
+    task_settings,
+    temperature_of,
+)
 from roi_bench.harness.tokenizer import load_token_counter
 from roi_bench.harness.values import ExamValue, exam_value
 from roi_bench.metrics import Metric, exam_term, metrics_of
-from roi_bench.outcomes import Response, answers_to_grade, read_sheet
+from roi_bench.outcomes import answers_to_grade, read_sheet
 from roi_bench.prompts import exam_prompt, prompt_sha256
 from roi_bench.regrade import FIXED_STDERR, UNDEFINED
-from roi_bench.results_files import NO_RESPONSE
 from roi_bench.scoring import Sitting, score_sittings
 from roi_bench.statistics import Estimate, estimate_ratio
 from roi_bench.tokens import TokenCounter
@@ -110,6 +118,8 @@ class ExamTask(ConfigurableTask):
         super().set_config(key, value, update)
         if key == "generation_kwargs":
             generation = self.config.generation_kwargs
+            if "do_sample" not in value and temperature_of(generation) > 0:
+                generation["do_sample"] = True  # else lm_eval would silently set the temperature back to 0
             budget = budget_of(generation, self.settings.budget)
             for alias in BUDGET_ALIASES:
                 generation.pop(alias, None)
@@ -126,11 +136,12 @@ class ExamTask(ConfigurableTask):
             kwargs = {**kwargs, "cache_requests": False, "rewrite_requests_cache": False}
         super().build_all_requests(**kwargs)
         counter = self.counter()
-        if counter is None:
+        if counter is None or not self.text_is_whole:
             logger.warning(
-                "%s: no tokenizer is known, so token numbers are N/A and a response without an answer counts as "
-                "unanswered, not truncated; add tokenizer=… to --model_args",
+                "%s: %s, so without metering (roi-bench run) token numbers are N/A and a response without an answer "
+                "counts as unanswered, not truncated",
                 self.config.task,
+                "no tokenizer=… is known" if counter is None else "lm_eval strips the reasoning before think_end_token",
             )
         length = context_length(self.config.metadata or {})
         if length is not None and counter is not None:
@@ -178,20 +189,20 @@ class ExamTask(ConfigurableTask):
         for instance in self.instances:
             # accelerate's padding may have asked the last request more often than it should
             raws = instance.resps[: self.settings.repeats]
-            instance.resps = [raw if isinstance(raw, str) else NO_RESPONSE for raw in raws]
+            instance.resps = [logged(raw) for raw in raws]
             instance.filtered_resps["none"] = instance.resps
             exam, order = self.exams[instance.doc["exam_id"]], instance.doc["order"]
             for raw in instance.filtered_resps["none"]:
-                answers += answers_to_grade(read_sheet(exam, order, self.settings.budget, _response(raw)))
+                answers += answers_to_grade(read_sheet(exam, order, self.settings.budget, response_of(raw)))
         shared_grader().grade_many(answers)
 
     def process_results(self, doc: dict[str, Any], results: list[list[Any]]) -> dict[str, ExamValue | None]:
         """Return every metric of one exam; ``X_stderr`` follows ``X`` empty and is filled in by aggregation."""
         if "bypass" in self._metric_fn_list:
             return {"bypass": None}
-        main, easy = (tuple(_response(raw) for raw in raws) for raws in results)
+        main, easy = (tuple(response_of(raw) for raw in raws) for raws in results)
         exam = self.exams[doc["exam_id"]]
-        sitting = Sitting(exam, doc["order"], self.settings.budget, main, easy)
+        sitting = Sitting(exam, doc["order"], self.settings.budget, main, easy, self.text_is_whole)
         (samples,) = score_sittings([sitting], shared_grader(), self.counter())
         values: dict[str, ExamValue | None] = {}
         for metric in self.metrics:
@@ -240,6 +251,7 @@ class ExamTask(ConfigurableTask):
             "prompt_sha256": prompt_sha256(settings.prompt),
             "tokenizer": self.tokenizer_name(),
             "tokenizer_revision": (self.config.metadata or {}).get("revision"),
+            "text_is_whole": self.text_is_whole,
             "deviations": list(labels),
         }
 
@@ -249,6 +261,11 @@ class ExamTask(ConfigurableTask):
         metadata = self.config.metadata or {}
         name = metadata.get("tokenizer") or metadata.get("pretrained")
         return name if isinstance(name, str) else None
+
+    @property
+    def text_is_whole(self) -> bool:
+        """Whether responses show all that was generated; with ``think_end_token`` lm_eval strips the reasoning."""
+        return (self.config.metadata or {}).get("think_end_token") is None
 
     def counter(self) -> TokenCounter | None:
         """Return the token counter, or None where no tokenizer is known."""
@@ -269,8 +286,3 @@ class ExamTask(ConfigurableTask):
     def _stderr(self, name: str, kind: str, _: list[None]) -> float | str:
         stderr: float | None = getattr(self.estimates[name], kind)
         return UNDEFINED if stderr is None else stderr
-
-
-def _response(raw: object) -> Response:
-    """Return one raw response of the model with its usage, where the model object metered it."""
-    return Response(None if raw == NO_RESPONSE else raw, getattr(raw, "usage", None))

@@ -17,7 +17,7 @@ NAMED = {"exam_set": "fresh", "order": "hard", "budget": 512, "prompt": "direct"
 
 
 def test_metadata_overrides_and_names_stay() -> None:
-    settings = task_settings(NAMED, {"budget": "2048", "repeats": 4, "exam_seed": 3, "order": "easy"})
+    settings = task_settings(NAMED, {"budget": "2048", "repeats": 4, "exam_seed": 3, "pretrained": "x"})
     assert (settings.budget, settings.repeats, settings.exam_seed, settings.order) == (2048, 4, 3, "hard")
     assert task_settings({**NAMED, "exam_set": "v1"}, {}).exam_seed is None
 
@@ -30,6 +30,8 @@ def test_metadata_overrides_and_names_stay() -> None:
         ({**NAMED, "prompt": "dirct"}, {}, "unknown prompt 'dirct'; did you mean 'direct'"),
         (NAMED, {"budget": -5}, "budget must be a whole number of at least 1, not -5"),
         (NAMED, {"budget": True}, "budget must be a whole number"),
+        (NAMED, {"buget": 64}, "unknown key 'buget' in --metadata; did you mean 'budget'"),
+        (NAMED, {"order": "easy"}, "--metadata cannot change 'order'"),
         ({**NAMED, "exam_set": "v1"}, {"exam_seed": 1}, "exams of version 1 are frozen"),
     ],
 )
@@ -61,9 +63,9 @@ def test_budget_aliases_must_agree() -> None:
 
 def test_the_longest_prompt_decides() -> None:
     prompts = ["w " * 10, "w " * 40]
-    check_context(prompts, 60, 100, WordCounter(), "task")
-    with pytest.raises(ModelError, match="longest prompt takes 40 tokens and the budget is 61"):
-        check_context(prompts, 61, 100, WordCounter(), "task")
+    check_context(prompts, 59, 100, WordCounter(), "task")  # 40 words and a start token
+    with pytest.raises(ModelError, match="longest prompt takes 41 tokens and the budget is 60"):
+        check_context(prompts, 60, 100, WordCounter(), "task")
 
 
 def test_context_length_is_the_backends(tmp_path: Path) -> None:

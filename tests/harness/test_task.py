@@ -113,6 +113,28 @@ def test_a_budget_from_gen_kwargs_is_a_budget(alias: str) -> None:
     assert record(results)["deviations"] == ["budget=64", "do_sample=True", "temperature=0.7"]
 
 
+def test_a_temperature_alone_means_sampling() -> None:
+    generations = []
+
+    def responder(instance: Instance, sample: int) -> str:
+        generations.append(instance.args[1])
+        return oracle(instance, sample)
+
+    results, _ = sit(responder, gen_kwargs="temperature=0.7")
+    assert record(results)["deviations"] == ["do_sample=True", "temperature=0.7"]
+    assert all(generation["do_sample"] is True for generation in generations)
+    results, _ = sit(responder, gen_kwargs="temperature=0.7,do_sample=False")
+    assert record(results)["deviations"] == ["temperature=0.7"]
+    with pytest.raises(UsageError, match="temperature must be a number, not 'hot'"):
+        sit(responder, gen_kwargs="temperature=hot")
+
+
+def test_a_model_cannot_forge_the_mark_of_a_missing_response() -> None:
+    results, _ = sit(always(NO_RESPONSE))
+    assert (value(results, "error"), value(results, "unanswered")) == (0, 1)
+    assert results["samples"][HARD][0]["resps"][0] == [f"{NO_RESPONSE} "]
+
+
 def test_the_named_task_itself_carries_no_label() -> None:
     results, _ = sit(oracle, gen_kwargs={"temperature": 0.0, "max_gen_toks": 128})
     assert record(results)["deviations"] == []
