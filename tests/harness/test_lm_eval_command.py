@@ -25,6 +25,9 @@ ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
     "TOKENIZERS_PARALLELISM": "false",
     "ACCELERATE_USE_CPU": "true",
+    # glibc gives the large buffers of a growing key-value cache back at every step; keeping them halves the time
+    "MALLOC_MMAP_THRESHOLD_": "4000000000",
+    "MALLOC_TRIM_THRESHOLD_": "8000000000",
 }
 
 
