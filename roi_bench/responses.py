@@ -4,8 +4,9 @@ r"""What a response says: which box answers which problem, what was skipped, cut
 once from left to right. Cases that the specification leaves open are decided here:
 
 - **Which box.** A box belongs to the ``Problem j:`` nearest before it in its own line, else to the last header. Before
-  the first header it belongs to nothing. It counts only if its problem's number is not smaller than that of any box
-  counted before; a later counted box of the same problem replaces the earlier one.
+  the first header it belongs to nothing; before the first canonical header also if its line names a problem: that is a
+  plan ("I'll skip Problem 3: …") or visible thinking. It counts only if its problem's number is not smaller than that
+  of any box counted before; a later counted box of the same problem replaces the earlier one.
 - **No header.** If some box is named in its own line, only boxes so named count. Otherwise, with at most ``count``
   boxes (a cut one included), box i answers problem i, and problem i's segment ends with it; the text behind the last
   box belongs to the next problem. With more boxes nothing is answered and all text is preamble. A single problem
@@ -30,13 +31,21 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 
 from roi_bench.boxes import Box, find_boxes
-from roi_bench.headers import Mark, find_headers, find_levels, find_line_ends, find_names
+from roi_bench.headers import (
+    INVISIBLE,
+    Mark,
+    find_canonical_headers,
+    find_lenient_headers,
+    find_levels,
+    find_names,
+    nearest_names,
+)
 
 _SKIP_NOISE = re.compile(
     r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathit|mbox|bf|rm)(?![A-Za-z])|[\s${}*_\"'`\\().]"
 )
 _SKIPS = frozenset({"na", "n/a"})
-_NOT_SPACE = re.compile(r"\S")
+_NOT_SPACE = re.compile(rf"[^\s{INVISIBLE}]")
 _VISIBLE = re.compile(r"[^\W_]")
 
 
@@ -86,13 +95,14 @@ def read_response(text: object, count: int = 3) -> Reading:
         count: Number of problems, at least 1.
     """
     response = str.__str__(text) if isinstance(text, str) else ""
-    headers = find_headers(response, count)
-    boxes = find_boxes(response, [mark.start for mark in headers])
+    canonical = find_canonical_headers(response, count)
+    headers = canonical or find_lenient_headers(response, count)
+    first = next((mark.start for mark in canonical if mark.number), -1)
+    boxes = [box for box in find_boxes(response, [mark.start for mark in headers]) if box.start > first]
     names = find_names(response, count)
     levels = find_levels(response)
     walk = _Walk(count)
-    named = names and any(_nearest_names([box.start for box in boxes], names, find_line_ends(response)))
-    if headers or named:
+    if headers or any(nearest_names(response, [box.start for box in boxes], names)):
         _read_named(response, walk, headers, names, boxes, levels)
     else:
         _read_unnamed(response, walk, boxes, levels)
@@ -144,26 +154,13 @@ class _Walk:
             self.levels.setdefault(number, level)
 
 
-def _nearest_names(offsets: list[int], names: list[Mark], line_ends: list[int]) -> list[Mark | None]:
-    """Return for each offset the nearest name that ends before it in its own line, or None."""
-    ends = [name.end for name in names]
-    found: list[Mark | None] = []
-    for offset in offsets:
-        index = bisect_right(ends, offset) - 1
-        line = bisect_right(line_ends, offset) - 1
-        line_start = line_ends[line] if line >= 0 else 0
-        found.append(names[index] if index >= 0 and names[index].start >= line_start else None)
-    return found
-
-
 def _read_named(
     text: str, walk: _Walk, headers: list[Mark], names: list[Mark], boxes: list[Box], levels: list[Mark]
 ) -> None:
     """Apply the ordered rule to a response that names its problems."""
-    line_ends = find_line_ends(text)
     starts = [mark.start for mark in headers]
-    level_names = _nearest_names([mark.start for mark in levels], names, line_ends)
-    box_names = _nearest_names([box.start for box in boxes], names, line_ends)
+    level_names = nearest_names(text, [mark.start for mark in levels], names)
+    box_names = nearest_names(text, [box.start for box in boxes], names)
     events: list[tuple[int, int, int]] = [(mark.start, 0, index) for index, mark in enumerate(headers)]
     events += [(mark.start, 1, index) for index, mark in enumerate(levels)]
     events += [(box.start, 2, index) for index, box in enumerate(boxes)]

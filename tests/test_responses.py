@@ -28,6 +28,10 @@ PIECES = (
     "\\fbox{a}",
     "\\boxed 7",
     "\\boxed",
+    "\\boxed as asked",
+    "\\boxed{\\boxed ",
+    "_Problem 1_\n",
+    "\ufeff",
     "{",
     "}",
     "\\",
@@ -75,6 +79,39 @@ HOSTILE = (
     "# ",
     "$",
     "a",
+)
+
+
+NESTED = (  # (opening, middle, closing): n openings, the middle, n closings
+    ("\\boxed{", "1", "}"),
+    ("\\boxed{x", "", "}"),
+    ("\\boxed{", "", "x}"),
+    ("\\boxed{x ", "1", " y}"),
+    ("\\fbox{", "1", "}"),
+    ("\\boxed {\\fbox{", "1", "}}"),
+    ("\\boxed\\boxed{", "1", "}"),
+    ("\\boxed{\\boxed 5", "1", "}"),
+    ("\\boxed{1}\\boxed{", "1", "}"),
+    ("\\boxed{", "1", "}\\boxed{2}"),
+    ("\\boxed{{", "1", "}}"),
+    ("{\\boxed{", "1", "}}"),
+    ("{", "\\boxed{1}", "}"),
+    ("{", "1", "}"),
+    ("\\boxed ({[", "1", "]})"),
+    ("\\boxed{", "1", ""),
+    ("\\boxed{x", "\\boxed{1}", ""),
+    ("\\boxed{\\boxed{1}", "", ""),
+    ("", "1", "}"),
+    ("", "\\boxed{1", "}"),
+    ("{", "\\boxed{", ""),
+    ("\\boxed{", "\n### Problem 2\n", "}"),
+    ("\\boxed{\n### Problem 1\n", "1", "}"),
+    ("\\boxed{Problem 1: ", "1", "}"),
+    ("\\boxed{<predicted_level>Level-1</predicted_level>", "1", "}"),
+    ("\\boxed{\n", "1", "\n}"),
+    ("\\boxed{" + " " * 70, "1", " " * 70 + "}"),
+    ("\\boxed" + " " * 70, "1", "}"),
+    ("\\boxed 5\\boxed 5", "(", ")"),
 )
 
 
@@ -162,17 +199,26 @@ def test_long_repetitions_never_raise(piece: str, times: int) -> None:
 def seconds_to_read(text: str) -> float:
     """Return the processor time of one reading: the least of several, for other load only ever adds to it."""
     times = []
-    for _ in range(5):
+    for _ in range(3):
         started = time.process_time()
         read_response(text)
         times.append(time.process_time() - started)
     return min(times)
 
 
+def assert_linear(short: str, long: str) -> None:
+    """``long`` has eight times the length of ``short``: a quadratic reader would take 64 times as long."""
+    base = max(seconds_to_read(short), 0.002)  # below that the clock's grain dominates
+    assert seconds_to_read(long) < 32 * base
+
+
 @pytest.mark.parametrize("pattern", HOSTILE)
 def test_time_is_linear(pattern: str) -> None:
-    """Eight times the text takes about eight times as long; a quadratic reader would take 64 times."""
-    short = (pattern * 130_000)[:125_000]
-    assert len((pattern * 1_000_000)[:1_000_000]) == 8 * len(short)
-    base = max(seconds_to_read(short), 0.002)  # below that the clock's grain dominates
-    assert seconds_to_read((pattern * 1_000_000)[:1_000_000]) < 32 * base
+    long = (pattern * 1_000_000)[:1_000_000]
+    assert_linear(long[:125_000], long)
+
+
+@pytest.mark.parametrize(("opening", "middle", "closing"), NESTED)
+def test_time_is_linear_however_deep(opening: str, middle: str, closing: str) -> None:
+    depth = 125_000 // len(opening + closing)
+    assert_linear(*(opening * times + middle + closing * times for times in (depth, 8 * depth)))
