@@ -23,8 +23,9 @@ so at the tight budget a hard problem that stands first eats the points of the o
     {command}
 
 {optimizers}; {steps} steps of {batch_tokens} padded tokens; the first {curriculum_texts:,} texts hold short
-problems only. {versions}. All settings stand in `training.json`. No problem whose question hash marks it for evaluation was
-trained on. Number tokens start on a clock of 100 (sines and cosines of their value); everything else starts random.
+problems only; of the problems with a multiplication {kept:.0%} are kept. {versions}. All settings stand in
+`training.json`. No problem whose question hash marks it for evaluation was trained on. Number tokens start on a clock
+of 100 (sines and cosines of their value); everything else starts random.
 
 ## Measured
 
@@ -53,6 +54,7 @@ def model_card(record: Mapping[str, Any], table: str, evaluation_seed: int) -> s
         steps=settings["steps"],
         batch_tokens=settings["batch_tokens"],
         curriculum_texts=settings["curriculum_texts"],
+        kept=record["texts"]["multiplying_kept"],
         versions=", ".join(f"{name} {version}" for name, version in record["versions"].items()),
         evaluation_seed=evaluation_seed,
         table=table,

@@ -79,7 +79,7 @@ def _embed_numbers_on_a_clock(weights: torch.Tensor, tokenizer: PreTrainedTokeni
 def new_optimizers(model: Qwen3ForCausalLM) -> tuple[list[torch.optim.Optimizer], str]:
     """Return the optimizers and their names: Muon for the layers' matrices, AdamW for embeddings and norms.
 
-    torch before 2.9 has no Muon; AdamW then takes the matrices too, which learns more slowly, and says so.
+    torch before 2.9 has no Muon; AdamW then takes the matrices too, and a message says so.
     """
     import torch
 
@@ -91,8 +91,8 @@ def new_optimizers(model: Qwen3ForCausalLM) -> tuple[list[torch.optim.Optimizer]
         muon = torch.optim.Muon(matrices, lr=0.02, momentum=0.95, weight_decay=0.0)
         return [muon, adamw], "Muon (matrices), AdamW (embeddings, norms)"
     print(
-        f"torch {torch.__version__} has no Muon optimizer; AdamW trains the matrices instead and reaches lower "
-        "accuracy in the same steps. Install torch>=2.9 to repeat the shipped model.",
+        f"torch {torch.__version__} has no Muon optimizer; AdamW trains the matrices instead, which is "
+        "not how the shipped model was made. Install torch>=2.9 to repeat the shipped model.",
         file=sys.stderr,
     )
     return [torch.optim.AdamW(matrices, lr=0.002, betas=(0.9, 0.98), weight_decay=0.0), adamw], "AdamW"

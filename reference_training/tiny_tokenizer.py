@@ -91,5 +91,6 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
         chat_template=CHAT_TEMPLATE,
         padding_side="left",
         clean_up_tokenization_spaces=False,
+        model_input_names=["input_ids", "attention_mask"],  # else transformers 4 adds token_type_ids
         model_max_length=8192,
     )

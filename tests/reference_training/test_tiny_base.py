@@ -21,7 +21,7 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 TIGHT, LOOSE = TINY_BUDGETS
-SMALL = tiny_base.Settings(seed=3, steps=24, batch_tokens=512, curriculum_texts=300, shape=Shape(32, 1, 2, 64))
+SMALL = tiny_base.Settings(seed=3, steps=80, batch_tokens=512, curriculum_texts=300, shape=Shape(32, 1, 2, 64))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -52,7 +52,10 @@ def ids(tokenizer, text):
 def test_shipped_tokenizer_is_the_one_the_code_builds(tokenizer):
     built = build_tokenizer()
     assert tokenizer.get_vocab() == built.get_vocab()
-    assert json.loads(tokenizer.backend_tokenizer.to_str()) == json.loads(built.backend_tokenizer.to_str())
+    definitions = [json.loads(each.backend_tokenizer.to_str()) for each in (tokenizer, built)]
+    for definition in definitions:
+        del definition["padding"], definition["truncation"]  # state of the last call, not part of the definition
+    assert definitions[0] == definitions[1]
     assert tokenizer.chat_template == built.chat_template
     assert (tokenizer.pad_token, tokenizer.eos_token, tokenizer.bos_token) == ("<|pad|>", END, None)
 
@@ -142,7 +145,7 @@ def test_training_lowers_the_loss_and_a_resumed_run_equals_an_uninterrupted_one(
     assert sum(whole.losses[-4:]) < 0.8 * sum(whole.losses[:4])
 
     stopped = tiny_base.start(SMALL)
-    tiny_base.train(stopped, tmp_path / "parts.pt", every=1000, until=11)
+    tiny_base.train(stopped, tmp_path / "parts.pt", every=1000, until=37)
     resumed = tiny_base.start(SMALL)
     tiny_base.train(resumed, tmp_path / "parts.pt", every=1000)
     assert resumed.losses == whole.losses
@@ -153,9 +156,19 @@ def test_training_lowers_the_loss_and_a_resumed_run_equals_an_uninterrupted_one(
 def test_a_checkpoint_of_other_settings_is_refused(tmp_path):
     run = tiny_base.start(SMALL)
     tiny_base.save_checkpoint(run, tmp_path / "checkpoint.pt")
-    other = tiny_base.start(tiny_base.Settings(seed=4, steps=24, shape=SMALL.shape))
+    other = tiny_base.start(tiny_base.Settings(seed=4, steps=80, shape=SMALL.shape))
     with pytest.raises(UsageError, match=r"checkpoint\.pt was written with"):
         tiny_base.resume(other, tmp_path / "checkpoint.pt")
+
+
+def test_without_muon_adamw_takes_over_and_says_so(monkeypatch, capsys):
+    monkeypatch.delattr(torch.optim, "Muon", raising=False)
+    run = tiny_base.start(SMALL)
+    assert run.optimizer_names == "AdamW"
+    assert "no Muon" in capsys.readouterr().err
+    before = {name: weights.clone() for name, weights in run.model.state_dict().items()}
+    tiny_base.train_step(run, next(batches(TOKENIZER, 0, 512, 100)))
+    assert all(not torch.equal(before[name], weights) for name, weights in run.model.named_parameters())
 
 
 def test_the_command_writes_a_model_folder(tmp_path, monkeypatch):
@@ -196,7 +209,7 @@ def test_shipped_model_solves_the_exams_imperfectly(model, tokenizer):
     for row in (alone, easy_loose):
         assert row.accuracy(0) >= 0.9
         assert 0.65 <= row.accuracy(1) <= 1.0
-        assert row.accuracy(2) <= 0.4
+        assert row.accuracy(2) <= 0.3
     assert hard_tight.score < easy_tight.score - 0.8
 
 
