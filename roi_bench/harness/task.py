@@ -16,7 +16,7 @@ from roi_bench import __version__
 from roi_bench.errors import ModelError, UsageError
 from roi_bench.exam_sets import load_exams
 from roi_bench.exams import EXAM_VERSION, Exam
-from roi_bench.grading import Grader
+from roi_bench.grading import Grader, is_numeric_pool
 from roi_bench.harness import one_line_errors
 from roi_bench.harness.context_window import check_context, context_length
 from roi_bench.harness.raw_responses import logged, response_of
@@ -184,13 +184,16 @@ class ExamTask(ConfigurableTask):
 
     # ------------------------------------------------------------------------------------------------ results
     def apply_filters(self) -> None:
-        """Hand all K samples of every request on, and grade every answer of this process in one parallel batch."""
+        """Hand all K samples of every request on; symbolic checks of this process start here, all in parallel."""
         answers = []
+        symbolic = self.has_symbolic_answers
         for instance in self.instances:
             # accelerate's padding may have asked the last request more often than it should
             raws = instance.resps[: self.settings.repeats]
             instance.resps = [logged(raw) for raw in raws]
             instance.filtered_resps["none"] = instance.resps
+            if not symbolic:
+                continue
             exam, order = self.exams[instance.doc["exam_id"]], instance.doc["order"]
             for raw in instance.filtered_resps["none"]:
                 answers += answers_to_grade(read_sheet(exam, order, self.settings.budget, response_of(raw)))
@@ -261,6 +264,11 @@ class ExamTask(ConfigurableTask):
         metadata = self.config.metadata or {}
         name = metadata.get("tokenizer") or metadata.get("pretrained")
         return name if isinstance(name, str) else None
+
+    @property
+    def has_symbolic_answers(self) -> bool:
+        """Whether grading may need symbolic checks, which are worth doing in parallel."""
+        return any(not is_numeric_pool(problem.pool) for exam in self.exams.values() for problem in exam.problems)
 
     @property
     def text_is_whole(self) -> bool:
