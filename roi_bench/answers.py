@@ -6,10 +6,11 @@ the list of differences are ours:
 
 - Unicode signs (minus, ×, π, ∞, ≤, ², …) become LaTeX; ``\dfrac``/``\tfrac``/``\cfrac`` or ``\leq``/``\leqslant`` get
   one name;
-- math delimiters, ``\left``/``\right``, sizes, styles and spacing commands go;
+- math delimiters, ``\left``/``\right``, sizes, styles, colours and spacing commands go;
 - units after a value go, in ``\text{}`` or as plain words from a list, with their power; so do ``$`` and ``^\circ``
   (not inside trigonometric functions, where 13° and 13 differ). ``a.m.``/``p.m.`` stay: they are not units;
-- a text that is the whole answer loses its ``\text{}``; ``and``/``or`` between values become a comma;
+- a text that is the whole answer loses its ``\text{}``; ``and``/``or`` between values become a comma, ``5 million``
+  becomes ``5\cdot10^{6}``, ``101\text{ (base two)}`` becomes ``101_{2}``; a leading ``=`` or ``\approx`` goes;
 - thousands separators go: ``1,234``, ``1{,}234``, ``1,\!234``, ``1\,234`` and ``1 234``; inside brackets only the
   typographic ones, because ``(1,234)`` is a point;
 - one-token arguments get braces: ``\frac12``, ``\sqrt3``, ``x^2``, ``8_9``;
@@ -23,6 +24,16 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from roi_bench.answer_words import (
+    append_bases,
+    join_conjunctions,
+    multiply_scales,
+    name_bases,
+    strip_remarks,
+    strip_texts,
+    strip_units,
+)
+
 MAX_ANSWER_CHARACTERS = 2000
 """Longer answers are not looked into (the longest real gold answer has fewer than 200 characters)."""
 
@@ -33,39 +44,35 @@ _UNICODE = str.maketrans(
     | {"×": r"\cdot ", "·": r"\cdot ", "⋅": r"\cdot ", "π": r"\pi ", "∞": r"\infty ", "√": r"\sqrt ", "±": r"\pm "}
     | {"≤": r"\le ", "≥": r"\ge ", "≠": r"\ne ", "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ", "∅": r"\emptyset "}
     | {"°": r"^\circ ", "²": "^2", "³": "^3", "½": r"\frac12 ", "¼": r"\frac14 ", "¾": r"\frac34 ", "θ": r"\theta "}
-    | {"，": ",", "’": "'"}
+    | {"，": ",", "’": "'", "≈": r"\approx "}
 )
 _STYLES = ("left", "right", "big", "Big", "bigg", "Bigg", "bigl", "bigr", "Bigl", "Bigr", "displaystyle", "textstyle")
-_TEXTS = ("textbf", "textit", "textrm", "mathrm", "mathbf", "mathit", "mathsf", "mbox", "operatorname", "hbox")
+_SWITCHES = ("rm", "bf", "it", "sf", "tt", "em", "bfseries", "itshape", "large", "Large", "LARGE", "huge", "Huge")
+_TEXTS = ("textbf", "textit", "textrm", "texttt", "textsf", "textnormal", "mbox", "hbox", "emph", "operatorname")
+_FONTS = ("mathrm", "mathbf", "mathit", "mathsf", "mathtt", "boldsymbol", "bm", "pmb")
+_NOTHING = ("limits", "boxed", "fbox", "underline", "uline", "$", "(", ")", "[", "]", "!")
 _RENAMED = (
-    dict.fromkeys((*_STYLES, "limits", "boxed", "fbox", "$", "(", ")", "[", "]", "!"), "")
+    dict.fromkeys((*_STYLES, *_SWITCHES, *_NOTHING), "")
     | dict.fromkeys((",", ";", ":", " ", ">", "\n", "\r", "\t", "quad", "qquad"), " ")
-    | dict.fromkeys(_TEXTS, r"\text")
+    | dict.fromkeys((*_TEXTS, *_FONTS), r"\text")
     | dict.fromkeys(("dfrac", "tfrac", "cfrac"), r"\frac")
     | dict.fromkeys(("lvert", "rvert", "vert", "mid"), "|")
     | {"leq": r"\le", "leqslant": r"\le", "geq": r"\ge", "geqslant": r"\ge", "neq": r"\ne", "lt": "<", "gt": ">"}
-    | {"times": r"\cdot", "ast": r"\cdot", "cdots": r"\dots", "ldots": r"\dots", "%": "%", "colon": ":"}
+    | {"times": r"\cdot", "ast": r"\cdot", "cdots": r"\dots", "ldots": r"\dots", "%": "%", "colon": ":", "&": " and "}
     | {"degree": r"^\circ", "varnothing": r"\emptyset", "infin": r"\infty", "lor": ",", "vee": ","}
     | {"lbrace": r"\{", "rbrace": r"\}", "lbrack": "[", "rbrack": "]"}
 )
+_COLOR = re.compile(r"\\(?:textcolor|color|colorbox|fcolorbox\s*\{[^{}]*\})\s*(?:\[[^\]]*\]\s*)?\{[^{}]*\}")
+_FONT = re.compile(r"\\(?:mathbf|mathit|boldsymbol|bm|pmb)\s*\{\s*([A-Za-z])\s*\}")
+_SWITCHED = re.compile(r"\{\s*\\(?:rm|bf|it|sf|tt|em|bfseries|itshape)(?![A-Za-z])\s*([^{}]*)\}")
+_ROW_SKIP = re.compile(r"\\\\\*?\s*\[\s*-?[0-9.]+\s*(?:pt|pc|em|ex|mm|cm|in|mu)\s*\]")
 _CONTROL = re.compile(r"\\([A-Za-z]+|.)", re.DOTALL)
 _TRIGONOMETRIC = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-z])")
-_TEXT = re.compile(r"\\text\s*\{([^{}]*)\}(?:\s*\^\s*(?:\{\s*-?[0-9]\s*\}|-?[0-9]))?")
 _DEGREES = re.compile(r"\s*\^\s*(?:\\circ(?![A-Za-z])|\{\s*\\circ\s*\})\s*[CF]?(?![A-Za-z])")
 _TYPOGRAPHIC_COMMA = re.compile(r"(?<=[0-9])\s*(?:\{\s*,\s*\}|,\s*\\!|\\,(?=[0-9]{3}))\s*(?=[0-9])")
 _THOUSANDS = re.compile(r"(?<![0-9.,])([0-9]{1,3})((?:,[0-9]{3})+|(?: [0-9]{3})+)(?![0-9]|,[0-9]|, ?[0-9])")
 _BRACKETED = re.compile(r"\\[{}]|[()\[\]]")
 _MIXED = re.compile(r"(?<![0-9./}])([0-9]{1,9})\s+([0-9]{1,9})\s*/\s*([0-9]{1,9})(?![0-9.])")
-_CONJUNCTION = re.compile(r",?\s(?:and|or)\s")
-_UNIT_WORD = (
-    "degrees?|radians?|dollars?|cents?|percent|cm|mm|km|kg|gm|mg|ml|mph|ft|sq|cubic|square|squared|cubed|inch|inches|feet|"
-    "foot|yards?|miles?|meters?|metres?|centimeters?|kilometers?|grams?|kilograms?|pounds?|ounces?|liters?|litres?|units?|"
-    "gallons?|quarts?|seconds?|minutes?|hours?|days?|weeks?|months?|years?|per|each|sec|min|hrs?|people|ways|students"
-)
-_UNITS = re.compile(rf"(?<=[0-9}})])\s*(?:(?:{_UNIT_WORD})(?:\s*\^\s*(?:\{{[23]\}}|[23]))?(?![A-Za-z0-9])[\s/.]*)+\Z")
-_WORDS = re.compile(
-    r"(?<=[0-9}).%])[\s/]*(?:(?:[A-Za-z]{2,}|(?<=[\s/])[mgshlL])(?:\s*\^\s*(?:\{[23]\}|[23]))?(?![A-Za-z0-9])[\s/.]*)+\Z"
-)
 _CLOCK = re.compile(r"(?<=[0-9])\s*([AaPp])\.?\s?[Mm](?![A-Za-z])\.?")
 _KEPT_SPACE = re.compile(r"(\\[A-Za-z]+)\s+(?=[A-Za-z])|([0-9.])\s+(?=[0-9.])|\s+")
 _ARGUMENT = re.compile(r"\\[A-Za-z]+|\\.|.", re.DOTALL)
@@ -82,18 +89,26 @@ def normalize_answer(answer: str, any_unit: bool = False) -> str:
     """
     if len(answer) > MAX_ANSWER_CHARACTERS:
         return answer.strip()
-    text = _TYPOGRAPHIC_COMMA.sub("", answer.strip().translate(_UNICODE))
+    text = _TYPOGRAPHIC_COMMA.sub("", _plain_type(answer.strip().translate(_UNICODE)))
     text = _CONTROL.sub(_rename, text).replace("~", " ").replace("$", "").replace("\x00", "")
-    text = " ".join(text.split())
+    text = _unwrap_group(" ".join(text.split()))
     # Before the units go: 45^\circ,135^\circ are two numbers.
-    text = _strip_texts(_join_thousands(text))
+    text = append_bases(strip_texts(name_bases(_join_thousands(text))))
     if _TRIGONOMETRIC.search(text) is None:
         text = _DEGREES.sub("", text)
-    text = _CONJUNCTION.sub(",", _CLOCK.sub(r" \1m", text).lstrip(" ,;:").rstrip(" .,;:"))
-    text = (_WORDS if any_unit else _UNITS).sub("", text).rstrip(" .,;:*")
+    text = join_conjunctions(_CLOCK.sub(r" \1m", text).lstrip(" ,;:").rstrip(" .,;:"))
+    text = strip_units(multiply_scales(strip_remarks(text)), any_unit).rstrip(" .,;:*/")
     text = _MIXED.sub(r"\1\\frac{\2}{\3}", text)
     text = _KEPT_SPACE.sub(lambda match: f"{match[1] or match[2]} " if match[1] or match[2] else "", text)
     return _unwrap_group(_brace_arguments(text))
+
+
+def _plain_type(text: str) -> str:
+    """Remove colours, bold and slanted type, and the skips between the rows of a matrix."""
+    if "\\" not in text:
+        return text
+    text = _SWITCHED.sub(r"\\text{\1}", _FONT.sub(r" \1 ", _COLOR.sub("", text)))
+    return _ROW_SKIP.sub(r"\\\\", text)
 
 
 def _rename(match: re.Match[str]) -> str:
@@ -102,27 +117,6 @@ def _rename(match: re.Match[str]) -> str:
     if new is None:
         return match[0]
     return new + " " if new[1:].isalpha() else new
-
-
-def _strip_texts(text: str) -> str:
-    """Remove units in ``\\text{}`` behind a value; replace any other ``\\text{}`` by its content."""
-    parts: list[str] = []
-    position, value = 0, False
-    for match in _TEXT.finditer(text):
-        before = text[position : match.start()]
-        value = value or any(character.isalnum() for character in before)
-        content = match[1].strip()
-        word = content.replace(".", "").casefold()
-        rest = text[match.end() :].lstrip()
-        closing = not rest or rest[0] in ".,;)}]"
-        parts.append(before)
-        if word in ("and", "or"):
-            parts.append(",")
-        elif not value or not closing or word in ("am", "pm") or any(character.isdigit() for character in content):
-            parts.append(f" {match[1]} ")
-            value = value or any(character.isdigit() for character in content)
-        position = match.end()
-    return "".join([*parts, text[position:]])
 
 
 def _join_thousands(text: str) -> str:

@@ -6,7 +6,8 @@ because general checkers are weak there (SPEC section 6 and what we measured on 
 - lists without brackets and ``\{…\}`` compare as multisets, points and intervals by order and by kind of bracket;
   a bare list equals a point with the same entries in the same order;
 - ``a \pm b`` is the list ``a+b, a-b``; unions compare piece by piece in any order;
-- an inequality in one variable equals the interval it describes (``k<-5`` and ``(-\infty,-5)``);
+- an inequality in one variable equals the interval it describes (``k<-5`` and ``(-\infty,-5)``), and listed intervals
+  equal a gold union;
 - ``x=5`` and ``x\in[0,1]`` equal ``5`` and ``[0,1]``; ``x=5`` is not ``y=5``;
 - matrices compare entry by entry;
 - an answer in words equals only the same words (any case), choice letters with or without parentheses.
@@ -19,8 +20,8 @@ from collections.abc import Callable, Sequence
 
 from roi_bench.answers import normalize_answer
 from roi_bench.evaluation import surely_different
-from roi_bench.numerals import numbers_equal, parse_number
-from roi_bench.structures import Structure, is_interval, relation_interval, structure, ungrouped
+from roi_bench.numerals import contradicts_itself, numbers_equal, parse_number
+from roi_bench.structures import Structure, is_interval, relation_interval, split_top, structure, ungrouped
 
 Symbolic = Callable[[str, str], bool]
 """Symbolic check of two leaf answers in normal form: (gold, answer) → equal."""
@@ -32,9 +33,11 @@ MAX_DEPTH = 10
 """Structures nested deeper are compared as strings only."""
 
 _INFINITIES = (r"\infty", r"-\infty")
-_ASSIGNED = re.compile(r"((?:[A-Za-z]|\\[a-z]+)(?:_\{[0-9A-Za-z]\})?(?:\([a-z]\))?)(?:=|\\in(?![a-z]))(?=[^=<>]+\Z)")
+_ASSIGNED = re.compile(
+    r"((?:[A-Za-z]|\\[a-z]+)(?:_\{[0-9A-Za-z]\})?(?:\([a-z]\))?)(?:=|\\(?:in|approx)(?![a-z]))(?=[^=<>]+\Z)"
+)
 _RELATIONAL = re.compile(r"[=<>]|\\(?:le|ge|ne)(?![a-z])")
-_BASED = re.compile(r"(-?[0-9A-Z]+(?:\.[0-9A-Z]+)?)(?:_\{([0-9]+)\})?")
+_BASED = re.compile(r"(-?(?=[0-9A-Z.]*[0-9])[0-9A-Z]+(?:\.[0-9A-Z]+)?)(?:_\{([0-9A-Za-z]+)\})?")
 _CLOCK = re.compile(r"([0-9]{1,2})(?::00)?((?::[0-9]{2})?[ap]m)", re.IGNORECASE)
 _WORDS_IN_TEXT = re.compile(r"\\(?:text|mbox|textbf|textit|textrm|mathrm)\s*\{[^{}0-9]*[A-Za-z]{3}[^{}0-9]*\}")
 _COMMA_SPACE = re.compile(r",\s+")
@@ -49,7 +52,7 @@ def compare(gold: str, answer: str, symbolic: Symbolic | None = None) -> bool | 
     gold_text, answer_text = normalize_answer(gold), normalize_answer(answer)
     if _WORDS_IN_TEXT.fullmatch(gold.strip().strip("$")) is not None:
         return bool(gold_text) and _folded(gold_text) == _folded(answer_text)
-    return _same(gold_text, answer_text, symbolic, 0)
+    return not contradicts_itself(answer_text) and _same(gold_text, answer_text, symbolic, 0)
 
 
 def same_string(gold: str, answer: str) -> bool:
@@ -80,15 +83,15 @@ def _same(gold: str, answer: str, symbolic: Symbolic | None, depth: int) -> bool
         return False
     left, right = parse_number(gold), parse_number(answer)
     if left is not None and right is not None:
-        return numbers_equal(left, right, rounded=True)
-    if (verdict := _same_notation(gold, answer)) is not None:
-        return verdict
+        return numbers_equal(left, right)
     assigned = _same_assignment(gold, answer, symbolic, depth)
     if assigned is not None:
         return assigned
     gold, answer, unwrapped = _strip_assignment(gold, answer)
     if unwrapped:
         return _same(gold, answer, symbolic, depth + 1)
+    if (verdict := _same_notation(gold, answer)) is not None:
+        return verdict
     gold, answer = _relations_to_intervals(gold, answer)
     left_form, right_form = structure(gold), structure(answer)
     if left_form is not None and right_form is not None and _decided_by_structure(left_form, right_form):
@@ -103,15 +106,17 @@ def _same(gold: str, answer: str, symbolic: Symbolic | None, depth: int) -> bool
 def _same_notation(gold: str, answer: str) -> bool | None:
     """Compare numerals with a base and times of day; None if neither has to do with them.
 
-    A numeral without its base equals the gold one with it (the question names the base); another base is another
-    answer.
+    A numeral without its base equals the gold one with it (the question names the base); another base, or a subscript
+    that is no base, is another answer.
     """
     left, right = _CLOCK.fullmatch(gold), _CLOCK.fullmatch(answer)
     if left is not None or right is not None:
         return left is not None and right is not None and left[1] + left[2].lower() == right[1] + right[2].lower()
     left, right = _BASED.fullmatch(gold), _BASED.fullmatch(answer)
-    if left is None or right is None or (left[2] is None and right[2] is None):
+    if all(side is None or side[2] is None for side in (left, right)):
         return None
+    if left is None or right is None:
+        return False
     return left[1] == right[1] and (right[2] is None or right[2] == (left[2] or "10"))
 
 
@@ -139,9 +144,16 @@ def _strip_assignment(gold: str, answer: str) -> tuple[str, str, bool]:
 
 
 def _relations_to_intervals(gold: str, answer: str) -> tuple[str, str]:
-    """Rewrite an inequality as the interval it describes if the other side is an interval or a union."""
-    if (interval := relation_interval(gold)) is not None and is_interval(answer):
-        return interval, answer
+    """Rewrite an inequality as the interval it describes if the other side is an interval or a union.
+
+    Beside a gold union, intervals listed with commas, "and" or "or" are a union too.
+    """
+    described = relation_interval(gold)
+    pieces = split_top(answer, ",")
+    if len(pieces) > 1 and r"\cup" in (described or gold) and all(map(is_interval, pieces)):
+        answer = r"\cup".join(pieces)
+    if described is not None and is_interval(answer):
+        return described, answer
     if (interval := relation_interval(answer)) is not None and is_interval(gold):
         return gold, interval
     return gold, answer

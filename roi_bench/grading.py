@@ -14,7 +14,7 @@ from typing import Literal
 
 from roi_bench.answers import MAX_ANSWER_CHARACTERS, normalize_answer
 from roi_bench.comparison import compare, same_string
-from roi_bench.numerals import numbers_equal, parse_number, read_quantity
+from roi_bench.numerals import parse_number, read_quantity
 from roi_bench.symbolic_pool import SymbolicPool
 
 Method = Literal["string", "number", "symbolic", "limit"]
@@ -143,6 +143,6 @@ def _decide_numeric(answer: str, accepted: tuple[str, ...]) -> Verdict:
         return Verdict(False, "string")
     quantity = read_quantity(answer)
     return Verdict(
-        quantity is not None and any(number is not None and numbers_equal(number, quantity) for number in numbers),
+        quantity is not None and any(number is not None and number.value == quantity.value for number in numbers),
         "number",
     )

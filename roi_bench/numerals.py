@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from roi_bench.answers import normalize_answer
+from roi_bench.structures import split_top
 
 MAX_EXPONENT = 300
 r"""Larger powers of ten in ``a \cdot 10^{b}`` are not numbers to us."""
@@ -20,13 +21,15 @@ _NUMBER = re.compile(
         (?P<whole>[0-9]+)?\\frac\{{(?P<top>[+-]?{_DECIMAL})\}}\{{(?P<bottom>[+-]?{_DECIMAL})\}}
       | (?P<left>{_DECIMAL})/(?P<right>{_DECIMAL})
       | (?P<start>[0-9]*\.[0-9]*)\\overline\{{(?P<period>[0-9]+)\}}
-      | (?P<decimal>{_DECIMAL})(?:\\cdot10\^\{{(?P<power>[+-]?[0-9]{{1,4}})\}}|[eE](?P<exponent>[+-]?[0-9]{{1,4}}))?
-    )(?P<percent>%?)""",
+      | (?P<decimal>{_DECIMAL})(?:[eE](?P<exponent>[+-]?[0-9]{{1,4}}))?
+    )(?:\\cdot(?P<base>10|12)\^\{{(?P<power>[+-]?[0-9]{{1,4}})\}})?(?P<percent>%?)""",
     re.VERBOSE,
 )
-_SCALED = re.compile(r"(?P<value>.*[0-9}])\s*(?P<scale>thousand|million|billion)\b.*", re.DOTALL | re.IGNORECASE)
-_SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9}
-_LABEL = re.compile(r"[^0-9=:]*[=:]\s*(?=[^=:]*\Z)")
+_LABEL = re.compile(r"[^0-9=:]*:")
+_SIGN = re.compile(r"=|\\approx(?![A-Za-z])")
+_NO_EQUATION = re.compile(r";|\\\\|[<>]|\\(?:le|ge|ne)(?![A-Za-z])|[A-Za-z]!\Z")
+_COUNTED = re.compile(r"[0-9.,/]+[A-Za-z]")
+_PROSE = re.compile(r"(?<![\\a-z])[A-Za-z]?[a-z]{3}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,7 @@ def parse_number(text: str) -> Number | None:
     """Return the number that ``text``, an answer in normal form, spells, or None."""
     if len(text) > 1000:
         return None
-    while text.startswith("(") and text.endswith(")") and len(text) > 2:
+    while len(text) > 2 and text[0] + text[-1] in ("()", "{}"):
         text = text[1:-1]
     match = _NUMBER.fullmatch(text)
     if match is None:
@@ -63,11 +66,15 @@ def parse_number(text: str) -> Number | None:
     elif match["period"] is not None:
         value = _repeating(match["start"], match["period"])
     else:
-        exponent = int(match["power"] or match["exponent"] or 0)
+        exponent = int(match["exponent"] or 0)
         if abs(exponent) > MAX_EXPONENT:
             return None
         value = Fraction(match["decimal"]) * Fraction(10) ** exponent
         places = len(match["decimal"].partition(".")[2])
+    power = int(match["power"] or 0)
+    if abs(power) > MAX_EXPONENT:
+        return None
+    value *= Fraction(match["base"] or 1) ** power
     return Number(sign * value, bool(match["percent"]), places)
 
 
@@ -78,36 +85,53 @@ def _repeating(start: str, period: str) -> Fraction:
 
 
 def read_quantity(answer: str) -> Number | None:
-    """Return the one number that ``answer`` to a numeric problem states, or None.
+    r"""Return the one number that ``answer`` to a numeric problem states, or None.
 
-    Beyond :func:`parse_number`: any unit words behind it go (``18 eggs``, ``\\$18 per day``), a label or equation
-    before it goes (``Total: 18``, ``m+n=18``), thousand/million/billion multiply. Text with other digits in it is no
-    number (``18 or 20``, ``3:1``).
+    Beyond :func:`parse_number`: any unit words behind it go (``18 eggs``, ``\$18 per day``), a label or equation
+    before it goes (``Total: 18``, ``m+n=18``, ``9\cdot2=18``). Nothing is picked out of several statements
+    (``x=18,y=3``), out of prose with numbers (``more than 2=3``), out of a false equation (``17=18``) or out of text
+    with other digits (``18 or 20``, ``3:1``).
     """
-    scaled = _SCALED.fullmatch(answer) if len(answer) <= 1000 else None
-    text = normalize_answer(scaled["value"] if scaled else answer, any_unit=True)
-    equation = text.rpartition("=")[2] if "=" in text else text
-    number = parse_number(equation)
-    if number is None and (label := _LABEL.match(equation)) is not None:
-        number = parse_number(equation[label.end() :])
-    if number is not None and scaled is not None:
-        number = Number(number.value * _SCALES[scaled["scale"].lower()], number.percent, number.places)
-    return number
+    text = normalize_answer(answer, any_unit=True)
+    if len(text) > 1000 or len(split_top(text, ",")) > 1:
+        return None
+    *sides, last = _SIGN.split(text)
+    label = _LABEL.match(last)
+    number = parse_number(last[label.end() :].strip() if label is not None else last)
+    if number is None or any(_COUNTED.fullmatch(side) for side in sides[1:]):
+        return None  # x=18y=3 was two equations
+    return number if all(_may_precede(side, number) for side in sides) else None
 
 
-def numbers_equal(gold: Number, answer: Number, rounded: bool = False) -> bool:
-    """Return whether two numbers are equal: the same value with percent signs ignored, or read as hundredths.
+def _may_precede(side: str, number: Number) -> bool:
+    """Return whether ``side`` may stand before ``= number``: a name, or a formula that is no other number."""
+    if _NO_EQUATION.search(side) is not None:
+        return False
+    if not any(character.isdigit() for character in side):
+        return True
+    stated = parse_number(side)
+    return _PROSE.search(side) is None and (stated is None or stated.value == number.value)
 
-    Args:
-        gold: The reference.
-        answer: The candidate.
-        rounded: Whether a decimal of at least :data:`ROUNDED_PLACES` places may stand for the fraction it rounds.
+
+def contradicts_itself(text: str) -> bool:
+    """Return whether ``text``, an answer in normal form, equates two different numbers: ``x=5=6``."""
+    if text.count("=") == 0 or len(text) > 1000:
+        return False
+    numbers = [parse_number(side) for side in text.split("=")]
+    return len({number.value for number in numbers if number is not None}) > 1
+
+
+def numbers_equal(gold: Number, answer: Number) -> bool:
+    """Return whether two numbers are equal as answers of the pool ``math``.
+
+    The same value with percent signs ignored, or with one percent sign read as hundredths; a decimal of at least
+    :data:`ROUNDED_PLACES` places may stand for the fraction it rounds. (Numeric pools compare :attr:`Number.value`.)
     """
     if gold.value == answer.value:
         return True
     if gold.percent != answer.percent and _value(gold) == _value(answer):
         return True
-    if rounded and (gold.places is None) != (answer.places is None):
+    if (gold.places is None) != (answer.places is None):
         places = gold.places if gold.places is not None else answer.places
         if places is not None and places >= ROUNDED_PLACES:
             return abs(gold.value - answer.value) <= Fraction(1, 2 * 10**ROUNDED_PLACES)

@@ -42,6 +42,11 @@ HOSTILE = (
     "{" * 900,
     "\\begin{pmatrix}" * 100,
     "," * 1500,
+    "5 " + "per " * 490 + "x?",
+    "5 " + "hundred " * 240 + "?",
+    "12_{" * 490,
+    "5" + "\\text{and}" * 190,
+    "5" + "\\text{million}" * 130,
 )
 LATEX = st.lists(
     st.sampled_from(
@@ -82,6 +87,18 @@ LATEX = st.lists(
     ),
     max_size=25,
 ).map("".join)
+
+
+BASE_NAMES = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+BASE_SPELLINGS = (
+    r"N_{\text{B}}",
+    "N_{B}",
+    r"N_\text{B}",
+    r"N_{\text{base }B}",
+    r"N\text{ (base B)}",
+    "(N)_{B}",
+    "N base B",
+)
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +166,28 @@ def test_integers_in_all_spellings(value: int) -> None:
     ):
         assert compare(str(value), spelling) is True
     assert compare(str(value), str(value + 1)) is False
+
+
+@given(
+    st.text("01", min_size=1, max_size=8),
+    st.sampled_from(BASE_NAMES),
+    st.sampled_from(BASE_NAMES),
+    st.sampled_from(BASE_SPELLINGS),
+)
+def test_a_numeral_equals_itself_in_its_base_only(digits: str, base: str, other: str, spelling: str) -> None:
+    gold = f"{digits}_{BASE_NAMES.index(base) + 2}"
+    assert compare(gold, spelling.replace("N", digits).replace("B", other)) is (base == other)
+
+
+@given(st.integers(1, 999), st.sampled_from(["hundred", "thousand", "million", "billion", "dozen"]))
+def test_scale_words_multiply_in_every_pool_and_spelling(value: int, scale: str) -> None:
+    factor = {"hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "dozen": 12}[scale]
+    for spelling in (f"{value} {scale}", rf"{value}\text{{ {scale}}}", rf"\${value} \text{{ {scale} dollars}}"):
+        assert compare(str(value * factor), spelling) is True
+        assert compare(str(value), spelling) is False
+        quantity = read_quantity(spelling)
+        assert quantity is not None
+        assert quantity.value == value * factor
 
 
 @pytest.mark.parametrize("pool", ["gsm8k", "math"])
