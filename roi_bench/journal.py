@@ -18,7 +18,8 @@ error, because a crash cannot explain it.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections import ChainMap
+from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -96,11 +97,11 @@ class Journal:
                 recorded before is untouched.
         """
         batch = list(entries)
-        merged = dict(self._entries)
+        added: dict[RequestKey, Entry] = {}
         for entry in batch:
-            _add(merged, entry, f"journal {self.path}")
+            _add(ChainMap(added, self._entries), entry, f"journal {self.path}")
         self._write(b"".join(entry_line(entry) for entry in batch))
-        self._entries = merged
+        self._entries.update(added)
 
     def _write(self, data: bytes) -> None:
         try:
@@ -182,7 +183,7 @@ def _parse(data: bytes, path: Path) -> _Content:
     return content
 
 
-def _add(entries: dict[RequestKey, Entry], entry: Entry, where: str) -> None:
+def _add(entries: MutableMapping[RequestKey, Entry], entry: Entry, where: str) -> None:
     """Add ``entry``; a response replaces a missing one, and two different responses to one request are an error."""
     known = entries.get(entry.key)
     if known is None or known.response is None:

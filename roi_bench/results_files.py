@@ -157,7 +157,7 @@ def _read_samples(path: Path, repeats: int) -> Iterator[RecordedExam]:
         try:
             sample = parse_object(line)
             exam_id = str(sample["doc"]["exam_id"])
-            usage = sample.get("usage") or [[None] * repeats] * 2
+            usage = sample.get("usage") or sample["doc"].get("usage") or [[None] * repeats] * 2
             main, easy = (
                 tuple(_response(text, spent) for text, spent in zip(texts, spents, strict=True))
                 for texts, spents in zip(sample["resps"], usage, strict=True)

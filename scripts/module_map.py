@@ -13,7 +13,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "architecture.md"
 BEGIN, END = "<!-- map: written by scripts/module_map.py -->\n", "<!-- end of map -->\n"
-FOLDERS = ("roi_bench", "roi_bench/harness", "roi_bench/cli", "baselines", "reference_training", "leaderboard")
+FOLDERS = (
+    "roi_bench",
+    "roi_bench/api",
+    "roi_bench/harness",
+    "roi_bench/cli",
+    "baselines",
+    "reference_training",
+    "leaderboard",
+)
 
 
 def summary(path: Path) -> str:

@@ -12,7 +12,7 @@ import pytest
 from scripts import module_map
 
 ROOT = Path(__file__).resolve().parents[1]
-OUTER = ("cli", "harness", "baselines", "reference_training", "leaderboard", "tasks")
+OUTER = ("api", "cli", "harness", "baselines", "reference_training", "leaderboard", "tasks")
 MAX_MODULE_LINES, MAX_FUNCTION_LINES = 300, 60
 
 THIRD_PARTY_OF_CORE = {
@@ -47,7 +47,7 @@ OUTSIDE = {
 """Modules of the standard library through which code touches the world outside."""
 
 HEAVY = {"accelerate", "litellm", "numpy", "pandas", "peft", "rich", "scipy", "tokenizers", "torch", "transformers"}
-HEAVY |= {"trl", "vllm", "datasets", "lm_eval", "math_verify", "reasoning_gym", "sympy", "tqdm", "jinja2"}
+HEAVY |= {"openai", "trl", "vllm", "datasets", "lm_eval", "math_verify", "reasoning_gym", "sympy", "tqdm", "jinja2"}
 """Packages that are imported inside functions only, wherever somebody else may import the module for another reason."""
 
 LM_EVAL_ADAPTERS = {"lm_eval", "datasets"}
@@ -92,7 +92,7 @@ def packages(names):
 
 
 CORE = sources("roi_bench")
-HARNESS, CLI = sources("roi_bench/harness"), sources("roi_bench/cli")
+API, HARNESS, CLI = (sources(f"roi_bench/{folder}") for folder in ("api", "harness", "cli"))
 
 
 @pytest.mark.parametrize("module", CORE)
@@ -133,8 +133,9 @@ def test_modules_of_the_core_do_not_import_in_circles():
 @pytest.mark.parametrize(
     ("folder", "allowed"),
     [
-        ("roi_bench/harness", {"harness"}),
-        ("roi_bench/cli", {"cli", "harness", "baselines", "reference_training", "leaderboard"}),
+        ("roi_bench/api", {"api"}),
+        ("roi_bench/harness", {"harness", "api"}),
+        ("roi_bench/cli", {"cli", "api", "harness", "baselines", "reference_training", "leaderboard"}),
         ("baselines", {"baselines", "harness"}),
         ("reference_training", {"reference_training", "harness"}),
         ("leaderboard", {"leaderboard", "harness"}),
@@ -145,7 +146,9 @@ def test_imports_point_inward(folder, allowed):
         assert {room(name) for name in imports(path)} <= allowed | {"core", None}, path
 
 
-@pytest.mark.parametrize("path", [*CORE.values(), *HARNESS.values(), *CLI.values()], ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", [*CORE.values(), *API.values(), *HARNESS.values(), *CLI.values()], ids=lambda path: path.stem
+)
 def test_heavy_packages_are_imported_late(path):
     allowed = LM_EVAL_ADAPTERS if path.parent.name == "harness" else set()
     assert packages(imports(path, top_only=True)) & HEAVY <= allowed

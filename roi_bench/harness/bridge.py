@@ -31,7 +31,10 @@ OFF_SWITCH = "ROI_BENCH_NO_BRIDGE"
 TASKS_GROUP = "lm_eval.tasks"
 MODELS_GROUP = "lm_eval.models"
 
-MODELS = (("roi-playback", "roi_bench.harness.playback:PlaybackLM"),)
+MODELS = (
+    ("roi-api", "roi_bench.harness.api_model:ApiLM"),
+    ("roi-playback", "roi_bench.harness.playback:PlaybackLM"),
+)
 """Model names and where their classes are; the same as the entry points in ``pyproject.toml``."""
 
 state: dict[str, str] = {}

@@ -9,6 +9,7 @@ from typing import Any
 from lm_eval.api.model import LM
 
 from roi_bench.errors import ModelError
+from roi_bench.harness.api_entries import ApiEntries
 from roi_bench.harness.batches import (
     Question,
     derived_seed,
@@ -18,6 +19,7 @@ from roi_bench.harness.batches import (
 )
 from roi_bench.harness.metering import Meter, MeteredText, usage_of
 from roi_bench.harness.progress import Progress
+from roi_bench.harness.stopping import EndedEarlyError
 from roi_bench.journal import Journal
 from roi_bench.journal_format import Entry, RequestKey
 
@@ -38,6 +40,7 @@ class JournaledModel(LM):
         batch_size: Requests handed to the model at once.
         seed: Seed of the run for sampling; None leaves the generators alone.
         show_progress: Show a progress bar.
+        preview: Only show what would be asked; for models that can (``roi-api``).
     """
 
     def __init__(
@@ -49,9 +52,11 @@ class JournaledModel(LM):
         recorded: Mapping[RequestKey, Entry] | None = None,
         seed: int | None = None,
         show_progress: bool = True,
+        preview: bool = False,
     ) -> None:
         super().__init__()
         self._lm = lm
+        self._preview = preview
         self._meter = Meter(lm)
         self.journal = journal
         self._show_progress = show_progress
@@ -62,15 +67,36 @@ class JournaledModel(LM):
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[Any]:
         """Return the responses to ``requests``, asking only for those that are recorded nowhere yet."""
         questions, keys = distinct_questions(requests)
-        batches = fixed_batches(questions, self._batch_size, self._prompt_length)
-        waiting = [[question for question in batch if not self._has(question.key)] for batch in batches]
-        with Progress(questions, waiting, visible=self._show_progress and not disable_tqdm) as progress:
-            for batch, missing in zip(batches, waiting, strict=True):
-                if missing:
-                    progress.add(self._ask(batch if self._batch_matters else missing, {item.key for item in missing}))
+        visible = self._show_progress and not disable_tqdm
+        if hasattr(self._lm, "ask_each"):
+            self._ask_each(questions, visible)
+        else:
+            self._ask_in_batches(questions, visible)
         responses = [_response(self._known(key)) for key in keys]
         self._refuse_gaps_under_cache(responses)
         return responses
+
+    def _ask_in_batches(self, questions: Sequence[Question], visible: bool) -> None:
+        batches = fixed_batches(questions, self._batch_size, self._prompt_length)
+        waiting = [[question for question in batch if not self._has(question.key)] for batch in batches]
+        with Progress(questions, waiting, visible=visible) as progress:
+            for batch, missing in zip(batches, waiting, strict=True):
+                if missing:
+                    progress.add(self._ask(batch if self._batch_matters else missing, {item.key for item in missing}))
+
+    def _ask_each(self, questions: Sequence[Question], visible: bool) -> None:
+        """Hand over all at once to a model that asks concurrently, and record each response as it comes."""
+        missing = [question for question in questions if not self._has(question.key)]
+        requests = [self._instance(question) for question in missing]
+        if self._preview:
+            raise EndedEarlyError(f"nothing was sent: {self._lm.preview(requests)}")
+        with Progress(questions, [missing], visible=visible) as progress, ApiEntries(self.journal) as entries:
+
+            def record(outcomes: Any) -> None:
+                found = [(missing[request.index], outcome) for request, outcome in outcomes]
+                progress.add(entries.add([(item.key, exam_fields(item), outcome) for item, outcome in found]))
+
+            self._lm.ask_each(requests, [question.key for question in missing], record, self.journal)
 
     def _known(self, key: RequestKey) -> Entry | None:
         """Return the recorded entry with a response, else the record of its lack, else None."""
@@ -97,7 +123,7 @@ class JournaledModel(LM):
             seed_everything(derived_seed(self._seed, [question.key for question in batch]))
         responses = self._meter.generate([self._instance(question) for question in batch])
         entries = [
-            Entry(question.key, None if response is None else str(response), usage_of(response), _exam_fields(question))
+            Entry(question.key, None if response is None else str(response), usage_of(response), exam_fields(question))
             for question, response in zip(batch, responses, strict=True)
             if question.key in wanted
         ]
@@ -108,8 +134,8 @@ class JournaledModel(LM):
         """Return the request to hand to the model: its own copy, which a backend may change."""
         instance = copy.copy(question.request)
         generation = copy.deepcopy(question.generation)
-        if self._seed is not None and question.is_sampled and type(self._lm).__name__ == "VLLM":
-            generation.setdefault("seed", derived_seed(self._seed, [question.key]))  # vLLM seeds each request by itself
+        if self._seed is not None and question.is_sampled and type(self._lm).__name__ in ("VLLM", "ApiLM"):
+            generation.setdefault("seed", derived_seed(self._seed, [question.key]))  # these seed each request by itself
         instance.arguments = (question.prompt, generation)
         instance.sample = question.key.sample
         return instance
@@ -180,10 +206,12 @@ class JournaledModel(LM):
 
 
 def _response(entry: Entry | None) -> MeteredText | None:
-    return None if entry is None or entry.response is None else MeteredText(entry.response, entry.usage)
+    if entry is None or entry.response is None:
+        return None
+    return MeteredText(entry.response, entry.usage, entry.extra.get("usd"))
 
 
-def _exam_fields(question: Question) -> dict[str, Any]:
+def exam_fields(question: Question) -> dict[str, Any]:
     """Return which exam a question is, for the reader of the journal."""
     doc = question.request.doc
     if not isinstance(doc, Mapping) or "exam_id" not in doc:

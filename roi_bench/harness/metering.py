@@ -12,6 +12,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from roi_bench.errors import ModelError
@@ -22,26 +23,38 @@ class MeteredText(str):
     """A response that knows what it cost; everywhere else it is its text.
 
     Attributes:
-        usage: What it cost, or None if unknown.
+        usage: Tokens that it took, or None if unknown.
+        usd: Money that it cost, or None if unknown or free.
     """
 
     usage: Usage | None
+    usd: float | None
 
-    def __new__(cls, text: str, usage: Usage | None = None) -> MeteredText:
-        """Return ``text`` carrying ``usage``."""
+    def __new__(cls, text: str, usage: Usage | None = None, usd: float | None = None) -> MeteredText:
+        """Return ``text`` carrying ``usage`` and ``usd``."""
         metered = super().__new__(cls, text)
-        metered.usage = usage
+        metered.usage, metered.usd = usage, usd
         return metered
 
-    __slots__ = ("usage",)
+    __slots__ = ("usage", "usd")
 
-    def __reduce__(self) -> tuple[type[MeteredText], tuple[str, Usage | None]]:
-        return MeteredText, (str(self), self.usage)
+    def __reduce__(self) -> tuple[type[MeteredText], tuple[str, Usage | None, float | None]]:
+        return MeteredText, (str(self), self.usage, self.usd)
 
 
 def usage_of(response: object) -> Usage | None:
     """Return what ``response`` cost if it knows."""
     return getattr(response, "usage", None)
+
+
+def metered(requests: Sequence[Sequence[object]]) -> dict[str, Any]:
+    """Return ``usage``, and ``usd`` where anything cost money, of responses by request and sample, as JSON values."""
+    usages = [[usage_of(response) for response in request] for request in requests]
+    found: dict[str, Any] = {
+        "usage": [[None if usage is None else asdict(usage) for usage in request] for request in usages]
+    }
+    costs = [[getattr(response, "usd", None) for response in request] for request in requests]
+    return {**found, "usd": costs} if any(usd is not None for request in costs for usd in request) else found
 
 
 class Meter:

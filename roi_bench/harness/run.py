@@ -6,12 +6,14 @@ import gc
 import logging
 import os
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from roi_bench.errors import ModelError
 from roi_bench.harness.run_arguments import RunArguments, parse_arguments
+from roi_bench.harness.stopping import EndedEarlyError
 from roi_bench.journal import Journal, read_journal
 from roi_bench.journal_format import Entry, Header, RequestKey
 
@@ -37,6 +39,7 @@ def _run(arguments: Sequence[str]) -> None:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     _set_up_logging(parsed.config)
     from roi_bench.harness import bridge
+    from roi_bench.harness.applicability import applicable_tasks
     from roi_bench.harness.model_loading import load_model
     from roi_bench.harness.task_selection import load_tasks, select_tasks
 
@@ -46,10 +49,17 @@ def _run(arguments: Sequence[str]) -> None:
     config.tasks = selected
     tasks = selected if config.check_integrity else load_tasks(manager, selected)
     lm = load_model(config)
+    not_applicable: dict[str, str] = {}
+    if not config.check_integrity:
+        tasks, not_applicable = applicable_tasks(tasks, lm, config.gen_kwargs)
+    for name, reason in not_applicable.items():
+        sys.stderr.write(f"roi-bench: {name} is not applicable and left out: {reason}\n")
     journal, recorded, batch_size = open_journal(parsed, lm)
     with journal:
         try:
-            _evaluate(config, tasks, manager, lm, journal, recorded, batch_size)
+            _evaluate(parsed, tasks, manager, lm, journal, recorded, batch_size, not_applicable)
+        except EndedEarlyError as ended:
+            sys.stderr.write(f"roi-bench: {ended}\n")
         except KeyboardInterrupt as error:
             finished = read_journal(journal.path)[1]
             raise KeyboardInterrupt(
@@ -80,6 +90,8 @@ def open_journal(parsed: RunArguments, lm: Any) -> tuple[Journal, dict[RequestKe
     config = parsed.config
     header = run_header(config.model, config.model_args, lm, _sampling_seed(config), {})
     folder = output_folder(config.output_path, _model_name(config))
+    if parsed.dry_run:
+        return _nowhere(header, folder)
     rank, stem = process_index(lm), f"journal-{run_digest(header)}"
     path = folder / f"{stem}.rank{rank}.jsonl"
     if not parsed.resume:
@@ -93,6 +105,16 @@ def open_journal(parsed: RunArguments, lm: Any) -> tuple[Journal, dict[RequestKe
     if hasattr(lm, "batch_size_per_gpu"):
         lm.batch_size_per_gpu = batch_size
     return Journal(path, Header(header.run, {**header.about, "batch_size": batch_size})), recorded, batch_size
+
+
+def _nowhere(header: Header, folder: Path) -> tuple[Journal, dict[RequestKey, Entry], int]:
+    """Return a journal that a dry run may open though it writes nothing into ``folder``, and what that holds."""
+    from roi_bench.harness.run_identity import run_digest
+
+    recorded: dict[RequestKey, Entry] = {}
+    for path in sorted(folder.glob(f"journal-{run_digest(header)}.rank*.jsonl")):
+        recorded |= read_journal(path)[1]
+    return Journal(Path(tempfile.mkdtemp(prefix="roi-bench-")) / "dry-run.jsonl", header), recorded, 1
 
 
 def process_index(lm: Any) -> int:
@@ -110,19 +132,21 @@ def _supersede(path: Path) -> None:
 
 
 def _evaluate(
-    config: Any,
+    parsed: RunArguments,
     tasks: list[Any],
     manager: Any,
     lm: Any,
     journal: Journal,
     recorded: Mapping[RequestKey, Entry],
     batch_size: int,
+    not_applicable: Mapping[str, str],
 ) -> None:
     from lm_eval import simple_evaluate
     from lm_eval.loggers import EvaluationTracker
 
     from roi_bench.harness.journaled_model import JournaledModel
 
+    config = parsed.config
     if token := os.environ.get("HF_TOKEN"):
         config.hf_hub_log_args["token"] = token
     tracker = EvaluationTracker(**{**config.hf_hub_log_args, "output_path": config.output_path})
@@ -133,6 +157,7 @@ def _evaluate(
         recorded=recorded,
         seed=_sampling_seed(config),
         show_progress=process_index(lm) == 0,
+        preview=parsed.dry_run,
     )
     seeds = config.seed or [None] * 4
     results = simple_evaluate(
@@ -151,7 +176,7 @@ def _evaluate(
     )
     if results is not None:  # None on all but the first process
         results["config"]["torch_seed"] = seeds[2]
-        _report(config, results, tracker, model)
+        _report(config, results, tracker, model, not_applicable)
 
 
 _PASSED_ON = (
@@ -162,7 +187,7 @@ _PASSED_ON = (
 """Settings that lm_eval's evaluation takes under their own names."""
 
 
-def _report(config: Any, results: dict[str, Any], tracker: Any, model: Any) -> None:
+def _report(config: Any, results: dict[str, Any], tracker: Any, model: Any, not_applicable: Mapping[str, str]) -> None:
     """Write and print the results.
 
     Raises:
@@ -170,6 +195,7 @@ def _report(config: Any, results: dict[str, Any], tracker: Any, model: Any) -> N
         ModelError: Responses are missing; the run is incomplete.
     """
     from roi_bench import __version__
+    from roi_bench.harness.cost_report import cost_lines, cost_of_run, missing_lines
     from roi_bench.harness.external_loggers import log_externally
     from roi_bench.harness.model_loading import shown_arguments
     from roi_bench.harness.results_table import print_results
@@ -179,13 +205,23 @@ def _report(config: Any, results: dict[str, Any], tracker: Any, model: Any) -> N
     add_usage(samples)
     missing = count_missing(samples)
     tracker.general_config_tracker.model_source = results["config"]["model"] = config.model
-    results["roi_bench"] = {"version": __version__, "journal": model.journal.path.name, "missing_responses": missing}
+    cost = cost_of_run(samples, model.journal)
+    results["roi_bench"] = {
+        "version": __version__,
+        "journal": model.journal.path.name,
+        "missing_responses": missing,
+        "not_applicable": dict(not_applicable),
+        "cost": cost,
+    }
     log_externally(config, results, samples)
     path = write_results(tracker, results, samples)
     if config.show_config:
         sys.stdout.write(path.read_text(encoding="utf-8") + "\n")
-    print_results(results, f"{config.model} {shown_arguments(config.model_args)}", [f"results: {path}"])
+    lines = [f"{name}: not applicable ({reason})" for name, reason in not_applicable.items()]
+    lines += [*cost_lines(cost), f"results: {path}"]
+    print_results(results, f"{config.model} {shown_arguments(config.model_args)}", lines)
     if missing:
+        sys.stderr.write("".join(f"{line}\n" for line in missing_lines(model.journal)))
         raise ModelError(
             f"{missing} responses could not be had, so this run is incomplete (their exams are left out of every "
             "number but error); run the same command again: it asks for the missing ones only"

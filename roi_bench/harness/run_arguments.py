@@ -20,10 +20,18 @@ class RunArguments:
     Attributes:
         config: lm_eval's ``EvaluatorConfig``, validated.
         resume: Continue the journal of the same run if there is one.
+        dry_run: Only show what would be asked, and what it may cost.
     """
 
     config: Any
     resume: bool
+    dry_run: bool = False
+
+
+API_MODEL = "roi-api"
+"""lm_eval's name of :class:`roi_bench.harness.api_model.ApiLM`, which alone knows money."""
+
+API_OPTIONS = ("max_usd", "provider_batch", "wait", "dry_run")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -46,7 +54,34 @@ def build_parser() -> argparse.ArgumentParser:
         default=True,
         help="Go on where an interrupted run of the same command stopped (default); --no-resume asks everything anew.",
     )
+    _add_api_options(parser.add_argument_group(f"API models (--model {API_MODEL})"))
     return parser
+
+
+def _add_api_options(group: Any) -> None:
+    """Add what only makes sense where responses are paid for."""
+    group.add_argument(
+        *("--max-usd", "--max_usd"),
+        type=float,
+        metavar="USD",
+        help="Stop before the run costs more, all its starts together; a higher limit goes on from there.",
+    )
+    group.add_argument(
+        *("--dry-run", "--dry_run"),
+        action="store_true",
+        help="Print the requests (JSON lines) and what they may cost; nothing is sent or written.",
+    )
+    group.add_argument(
+        *("--provider-batch", "--provider_batch"),
+        action="store_true",
+        help="Use the provider's batch mode: half the price, results within 24 hours. Stop and start again at will.",
+    )
+    group.add_argument(
+        *("--no-wait", "--no_wait"),
+        dest="wait",
+        action="store_false",
+        help="With --provider-batch: end after submitting; the same command fetches the results later.",
+    )
 
 
 def parse_arguments(arguments: Sequence[str]) -> RunArguments:
@@ -64,6 +99,7 @@ def parse_arguments(arguments: Sequence[str]) -> RunArguments:
         options = [option for action in parser._actions for option in action.option_strings if option.startswith("--")]
         raise UsageError(f"unknown option {rest[0]!r}; {nearest(rest[0].split('=')[0], options)}")
     resume = bool(vars(namespace).pop("resume"))
+    money = {name: vars(namespace).pop(name) for name in API_OPTIONS}
     namespace.log_samples = True
     if not namespace.output_path and not namespace.config:
         namespace.output_path = DEFAULT_OUTPUT
@@ -75,7 +111,25 @@ def parse_arguments(arguments: Sequence[str]) -> RunArguments:
     config = _checked(EvaluatorConfig.from_cli, namespace)
     if config.limit is not None and config.limit <= 0:
         raise UsageError(f"--limit must be above 0, not {config.limit:g}; leave it out for all exams")
-    return RunArguments(config, resume)
+    _apply_api_options(config, money)
+    return RunArguments(config, resume, bool(money["dry_run"]))
+
+
+def _apply_api_options(config: Any, given: dict[str, Any]) -> None:
+    """Hand what was given to the API model as its arguments of the same names.
+
+    Raises:
+        UsageError: Another model is named, which knows none of them.
+    """
+    changed = {name: value for name, value in given.items() if value not in (None, False) or name == "wait"}
+    if given["wait"]:
+        del changed["wait"]
+    if changed and config.model != API_MODEL:
+        option = "--no-wait" if "wait" in changed else f"--{next(iter(changed)).replace('_', '-')}"
+        raise UsageError(f"{option} is for API models; use it with --model {API_MODEL}, not with {config.model!r}")
+    if "wait" in changed and not given["provider_batch"]:
+        raise UsageError("--no-wait goes with --provider-batch; otherwise responses come at once")
+    config.model_args = {**config.model_args, **{key: changed[key] for key in changed if key != "dry_run"}}
 
 
 def _parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:

@@ -30,10 +30,11 @@ def run_header(
     Args:
         model: lm_eval's name of the backend.
         model_args: Its arguments.
-        lm: The loaded model.
+        lm: The loaded model; one that says itself what shapes its responses (``identity``) is taken at its word.
         seed: Seed of sampling.
         about: Facts for the reader.
     """
+    model_args = getattr(lm, "identity", model_args)
     run = {
         "model": model,
         "model_args": {name: _public(name, value) for name, value in sorted(model_args.items())},

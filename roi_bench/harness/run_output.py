@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from roi_bench.errors import RecordError
-from roi_bench.harness.metering import usage_of
+from roi_bench.harness.metering import metered
 from roi_bench.results_files import NO_RESPONSE
 
 
@@ -24,7 +23,8 @@ def output_folder(output_path: str, model_name: str) -> Path:
 def add_usage(samples: Mapping[str, Sequence[dict[str, Any]]]) -> None:
     """Put ``usage`` beside the responses of every logged sample, and mark responses that could not be had.
 
-    ``usage`` has the shape of ``resps``: per request, per sample ``{tokens, finish_reason, source}`` or null.
+    ``usage`` has the shape of ``resps``: per request, per sample ``{tokens, finish_reason, source}`` or null. Where any
+    response cost money, ``usd`` stands beside it in the same shape.
     """
     for sample in (sample for task in samples.values() for sample in task):
         responses = [
@@ -32,8 +32,9 @@ def add_usage(samples: Mapping[str, Sequence[dict[str, Any]]]) -> None:
             list(request)[: len(kept) if isinstance(kept, list) else None]
             for request, kept in zip(sample["resps"], sample["filtered_resps"], strict=True)
         ]
-        usages = [[usage_of(response) for response in request] for request in responses]
-        sample["usage"] = [[None if usage is None else asdict(usage) for usage in request] for request in usages]
+        sample |= metered(responses)
+        for name in ("usage", "usd"):
+            sample["doc"].pop(name, None)  # where plain lm_eval has to keep them
         sample["resps"] = [[NO_RESPONSE if text is None else text for text in request] for request in responses]
 
 

@@ -96,9 +96,21 @@ def temperature_of(generation: Mapping[str, Any]) -> float:
 
 
 def deviations(
-    named: Mapping[str, Any], settings: TaskSettings, generation: Mapping[str, Any], system_instruction: str | None
+    named: Mapping[str, Any],
+    settings: TaskSettings,
+    generation: Mapping[str, Any],
+    system_instruction: str | None,
+    omitted: str | None = None,
 ) -> tuple[str, ...]:
-    """Return a label for everything that makes a run other than what its name promises; none for the task itself."""
+    """Return a label for everything that makes a run other than what its name promises; none for the task itself.
+
+    Args:
+        named: What the task's name promises.
+        settings: What it was asked to do.
+        generation: Generation arguments.
+        system_instruction: The run's system instruction, if any.
+        omitted: Generation arguments that the model does not take and that were not sent (``omit`` of roi-api).
+    """
     labels = []
     if settings.budget != named["budget"]:
         labels.append(f"budget={settings.budget}")
@@ -108,6 +120,8 @@ def deviations(
     labels += [f"{key}={generation[key]}" for key in sorted(generation) if plain.get(key) != generation[key]]
     if system_instruction:
         labels.append("system_instruction")
+    if omitted:
+        labels.append(f"omit={omitted}")
     return tuple(labels)
 
 

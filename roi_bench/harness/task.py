@@ -19,6 +19,7 @@ from roi_bench.exams import EXAM_VERSION, Exam
 from roi_bench.grading import Grader, is_numeric_pool
 from roi_bench.harness import one_line_errors
 from roi_bench.harness.context_window import check_context, context_length
+from roi_bench.harness.metering import metered
 from roi_bench.harness.raw_responses import logged, response_of
 from roi_bench.harness.settings import (
     BUDGET_ALIASES,
@@ -138,8 +139,8 @@ class ExamTask(ConfigurableTask):
         counter = self.counter()
         if counter is None or not self.text_is_whole:
             logger.warning(
-                "%s: %s, so without metering (roi-bench run) token numbers are N/A and a response without an answer "
-                "counts as unanswered, not truncated",
+                "%s: %s, so tokens by position are N/A; unless the backend is metered (roi-bench run, roi-api) all "
+                "token numbers are, and a response without an answer counts as unanswered, not truncated",
                 self.config.task,
                 "no tokenizer=… is known" if counter is None else "lm_eval strips the reasoning before think_end_token",
             )
@@ -204,6 +205,8 @@ class ExamTask(ConfigurableTask):
         if "bypass" in self._metric_fn_list:
             return {"bypass": None}
         main, easy = (tuple(response_of(raw) for raw in raws) for raws in results)
+        if any(response.usage is not None for response in (*main, *easy)) and isinstance(doc, dict):
+            doc |= metered(results)  # the samples file of plain lm_eval shows the document: no count is lost
         exam = self.exams[doc["exam_id"]]
         sitting = Sitting(exam, doc["order"], self.settings.budget, main, easy, self.text_is_whole)
         (samples,) = score_sittings([sitting], shared_grader(), self.counter())
@@ -233,7 +236,8 @@ class ExamTask(ConfigurableTask):
     def dump_config(self) -> dict[str, Any]:
         """Return lm_eval's configuration with everything needed to identify and re-compute the run."""
         config: dict[str, Any] = super().dump_config()
-        labels = deviations(self.named, self.settings, self.config.generation_kwargs, self.system_instruction)
+        omitted = (self.config.metadata or {}).get("omit")
+        labels = deviations(self.named, self.settings, self.config.generation_kwargs, self.system_instruction, omitted)
         if labels:
             config["task_alias"] = f"{self.config.task} [{', '.join(labels)}]"
         config["metadata"] = {**config.get("metadata", {}), "roi_bench": self.record(labels)}

@@ -1,0 +1,116 @@
+"""Which batches were submitted, on disk before anything else: a batch whose number is lost would be paid twice."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from roi_bench.errors import RecordError
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLine:
+    """What is known of one batch.
+
+    Attributes:
+        chunk: Digest of its requests, also kept with the provider.
+        requests: ``custom_id`` of each request.
+        batch_id: The provider's number; None between the intention and the provider's answer.
+        done: Whether its results are in the journal.
+    """
+
+    chunk: str
+    requests: tuple[str, ...]
+    batch_id: str | None = None
+    done: bool = False
+
+
+class BatchRecord:
+    """An append-only file beside the journal: ``intend``, then ``submitted``, then ``done`` for each batch.
+
+    Args:
+        path: The file.
+
+    Raises:
+        RecordError: It cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._batches: dict[str, BatchLine] = {}
+        try:
+            lines = path.read_bytes().split(b"\n") if path.exists() else []
+        except OSError as error:
+            raise RecordError(f"cannot read {path}: {error.strerror or error}") from error
+        for number, line in enumerate(lines, start=1):
+            if line:
+                self._read(line, number, torn=number == len(lines))
+        if lines and lines[-1]:
+            self._append_bytes(b"\n")  # a torn last line: the next one must not be glued to it
+
+    def _read(self, line: bytes, number: int, torn: bool) -> None:
+        try:
+            value = json.loads(line)
+            chunk, event = value["chunk"], value["event"]
+            if event == "intend":
+                self._batches[chunk] = BatchLine(chunk, tuple(value["requests"]))
+            else:
+                known = self._batches[chunk]
+                batch_id = value.get("batch_id", known.batch_id)
+                self._batches[chunk] = BatchLine(chunk, known.requests, batch_id, done=event == "done")
+        except (ValueError, KeyError, TypeError) as error:
+            if not torn and not _is_fragment(line):
+                raise RecordError(f"{self.path}, line {number} is damaged ({error}); restore the file") from error
+
+    @property
+    def count(self) -> int:
+        """Number of batches ever intended."""
+        return len(self._batches)
+
+    @property
+    def open(self) -> list[BatchLine]:
+        """Batches whose results are not in the journal yet, in the order of their submission."""
+        return [batch for batch in self._batches.values() if not batch.done]
+
+    def intend(self, chunk: str, requests: Iterable[str]) -> BatchLine:
+        """Note that a batch is about to be submitted."""
+        line = BatchLine(chunk, tuple(requests))
+        self._append({"event": "intend", "chunk": chunk, "requests": list(line.requests)})
+        self._batches[chunk] = line
+        return line
+
+    def submitted(self, chunk: str, batch_id: str) -> BatchLine:
+        """Note the provider's number of a batch."""
+        self._append({"event": "submitted", "chunk": chunk, "batch_id": batch_id})
+        self._batches[chunk] = BatchLine(chunk, self._batches[chunk].requests, batch_id)
+        return self._batches[chunk]
+
+    def done(self, chunk: str) -> None:
+        """Note that the results of a batch are in the journal, or that there will be none."""
+        self._append({"event": "done", "chunk": chunk})
+        known = self._batches[chunk]
+        self._batches[chunk] = BatchLine(chunk, known.requests, known.batch_id, done=True)
+
+    def _append(self, value: dict[str, Any]) -> None:
+        self._append_bytes((json.dumps(value) + "\n").encode("utf-8"))
+
+    def _append_bytes(self, data: bytes) -> None:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("ab") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise RecordError(
+                f"cannot write {self.path}: {error.strerror or error}; make room and run the same command again"
+            ) from error
+
+
+def _is_fragment(line: bytes) -> bool:
+    """Whether a line is the beginning of one, as a kill in the middle of a write leaves it."""
+    return line.startswith(b'{"event"') and not line.endswith(b"}")

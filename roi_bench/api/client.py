@@ -1,0 +1,240 @@
+"""Asking many requests of an API model at once: retries, pacing, limits on money, and everything recorded first."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+from roi_bench.api.event_loop import finishing_on_ctrl_c, run_to_end
+from roi_bench.api.failures import Failure, Kind, failure_of
+from roi_bench.api.gateway import Completion
+from roi_bench.api.pacing import AdaptiveLimit, Pace
+from roi_bench.api.recorder import Recorder
+from roi_bench.api.replies import ApiReply, UnusableReplyError, read_reply
+from roi_bench.api.requests import ApiRequest, Ending, Missing, OnOutcomes, Outcome
+from roi_bench.api.settings import ApiSettings
+from roi_bench.api.spending import Price, Purse, usd_text
+
+MOST_WAIT = 60.0
+"""Longest wait between two attempts, in seconds, unless the provider asks for more."""
+
+FIRST_ATTEMPTS = 3
+"""Attempts at a connection, and requests that may fail, as long as nothing has ever come back."""
+
+FAILED_IN_A_ROW = 20
+"""Requests that may fail one after another before the run stops: the provider is down, or refuses everything."""
+
+
+class GatewayLike(Protocol):
+    """Makes single attempts; :class:`roi_bench.api.gateway.Gateway` does it with litellm."""
+
+    async def complete(self, prompt: str, parameters: Mapping[str, Any]) -> Completion:
+        """Ask for one response."""
+        ...
+
+    def prompt_tokens(self, prompt: str) -> int:
+        """Return about how many tokens ``prompt`` takes."""
+        ...
+
+    async def close(self) -> None:
+        """Close connections."""
+        ...
+
+
+class ApiClient:
+    """Asks requests concurrently. One instance serves one call of :meth:`ask`.
+
+    Args:
+        gateway: Makes the attempts.
+        settings: How to ask.
+        price: List price, needed where the purse has a limit.
+        purse: Money of the run.
+        on_event: Told in one line of what a user should know while the run goes on.
+        sleep: Waits for seconds.
+    """
+
+    def __init__(
+        self,
+        gateway: GatewayLike,
+        settings: ApiSettings,
+        *,
+        price: Price | None,
+        purse: Purse,
+        on_event: Callable[[str], None] = lambda _: None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._gateway, self._settings = gateway, settings
+        self._price, self._purse = price, purse
+        self._on_event, self._sleep = on_event, sleep
+        self._limit = AdaptiveLimit(settings.num_concurrent, sleep=sleep)
+        self._requests = Pace(settings.requests_per_minute, sleep=sleep)
+        self._tokens = Pace(settings.tokens_per_minute, sleep=sleep)
+        self._seen_ids: set[str] = set()
+        self._in_a_row = 0
+        self._heard_from = False
+        self.ending = Ending.DONE
+        self.reason = ""
+        """Why the run stopped, in one line; empty if it is done."""
+
+    def ask(self, requests: Sequence[ApiRequest], on_outcomes: OnOutcomes) -> Ending:
+        """Ask all ``requests`` and return how that ended; every outcome goes to ``on_outcomes`` before anything else.
+
+        Ctrl-C lets what is in flight finish, as it is paid for; a second one gives it up.
+
+        Raises:
+            Exception: What ``on_outcomes`` raised, after everything in flight was offered to it.
+            KeyboardInterrupt: Ctrl-C was pressed twice.
+        """
+        run_to_end(lambda: self._ask_all(requests, on_outcomes))
+        return self.ending
+
+    async def _ask_all(self, requests: Sequence[ApiRequest], on_outcomes: OnOutcomes) -> None:
+        waiting = iter(requests)
+        recorder = Recorder(on_outcomes, on_failure=lambda error: self._stop(Ending.STOPPED, str(error)))
+        workers = [
+            asyncio.create_task(self._work(waiting, recorder))
+            for _ in range(min(self._settings.num_concurrent, len(requests)))
+        ]
+        try:
+            with finishing_on_ctrl_c(workers, self._interrupt):
+                await asyncio.gather(*workers)
+        finally:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+            await recorder.close()
+            await self._gateway.close()
+        recorder.raise_failure()
+
+    async def _work(self, waiting: Iterator[ApiRequest], recorder: Recorder[tuple[ApiRequest, Outcome]]) -> None:
+        for request in waiting:
+            if self.ending is not Ending.DONE:
+                return
+            outcome = await self._outcome(request)
+            if outcome is None:
+                return  # the run stops, and nothing was paid for this request
+            await recorder.put((request, outcome))
+
+    async def _outcome(self, request: ApiRequest) -> Outcome | None:
+        """Return the response to ``request`` or its lack; None where the run stops before either is known."""
+        maybe_paid_usd = 0.0
+        prompt_tokens = self._gateway.prompt_tokens(request.prompt) if self._counts_prompts else 0
+        most = 0.0 if self._price is None else self._price.of(prompt_tokens, request.budget)
+        for attempt in range(1, self._settings.max_retries + 2):
+            result = await self._attempt(request, prompt_tokens, most, attempt)
+            if isinstance(result, ApiReply):
+                self._in_a_row, self._heard_from = 0, True
+                extra = {"maybe_paid_usd": maybe_paid_usd} if maybe_paid_usd else {}
+                return replace(result, record={**result.record, **extra})
+            if result is None:
+                return None
+            failure = result
+            maybe_paid_usd += most if result.maybe_paid else 0.0
+            if result.kind is Kind.STOP:
+                self._stop(Ending.STOPPED, result.message)
+                return None
+            if result.kind is Kind.UNREACHABLE and not self._heard_from and attempt >= FIRST_ATTEMPTS:
+                self._stop(Ending.STOPPED, result.message)
+                return None
+            self._heard_from |= result.kind is not Kind.UNREACHABLE
+            if result.kind is Kind.GIVE_UP or attempt > self._settings.max_retries:
+                break
+            wait = random.uniform(0.0, min(MOST_WAIT, self._settings.retry_wait * 2 ** (attempt - 1)))
+            await self._pause(max(wait, result.retry_after or 0.0))
+        self._note_failed(failure.message)
+        return Missing(failure.message, {"attempts": attempt, "maybe_paid_usd": maybe_paid_usd})
+
+    async def _attempt(
+        self, request: ApiRequest, prompt_tokens: int, most: float, attempt: int
+    ) -> ApiReply | Failure | None:
+        """Make one attempt; None if the run stops before it is sent."""
+        await self._requests.wait()
+        await self._tokens.wait(prompt_tokens + request.budget)
+        started = await self._limit.acquire()
+        try:
+            if self.ending is not Ending.DONE:
+                return None
+            if not self._purse.reserve(most):
+                self._stop(Ending.MONEY, f"the next request may cost {usd_text(most)}")
+                return None
+            result: ApiReply | Failure
+            actual = most  # of a request that was cancelled, or failed after it was sent
+            try:
+                result = await self._reply(request, attempt)
+                actual = self._cost(result, most)
+            except Exception as error:  # noqa: BLE001 - providers' clients raise anything; failure_of tells them apart
+                result = failure_of(error)
+                actual = most if result.maybe_paid else 0.0
+            finally:
+                self._purse.settle(most, actual)
+            if isinstance(result, ApiReply):
+                self._limit.succeeded()
+            elif result.kind is Kind.SLOWER:
+                self._limit.slow_down(started, result.retry_after)
+            return result
+        finally:
+            await self._limit.release()
+
+    async def _reply(self, request: ApiRequest, attempt: int) -> ApiReply:
+        began = time.monotonic()
+        completion = await self._gateway.complete(request.prompt, request.parameters)
+        record = {
+            "latency_s": round(time.monotonic() - began, 3),
+            "attempts": attempt,
+            "asked": dict(request.parameters),
+            "sent": completion.sent,
+        }
+        self._refuse_repeated(completion.body.get("id"), refused_before=attempt > 1)
+        return read_reply(
+            completion.body,
+            request.budget,
+            usd=completion.usd,
+            think_end_token=self._settings.think_end_token,
+            record=record,
+        )
+
+    def _refuse_repeated(self, identifier: object, refused_before: bool) -> None:
+        """Refuse a reply that was the reply to another request already: a proxy or connection is out of step.
+
+        A server that only ever gives one id has no ids; then a second reply with it is taken.
+        """
+        if not isinstance(identifier, str):
+            return
+        if identifier in self._seen_ids and (len(self._seen_ids) > 1 or not refused_before):
+            raise UnusableReplyError(f"the reply {identifier} had answered another request already")
+        self._seen_ids.add(identifier)
+
+    def _cost(self, reply: ApiReply, most: float) -> float:
+        if reply.usd is not None:
+            return reply.usd
+        if self._price is None:
+            return 0.0
+        prompt = int(reply.record.get("prompt_tokens", 0))
+        return self._price.of(prompt, reply.usage.tokens) if reply.usage else most
+
+    @property
+    def _counts_prompts(self) -> bool:
+        return self._settings.tokens_per_minute is not None or self._price is not None
+
+    def _note_failed(self, message: str) -> None:
+        self._in_a_row += 1
+        if self._in_a_row >= (FAILED_IN_A_ROW if self._seen_ids or self._purse.spent else FIRST_ATTEMPTS):
+            self._stop(Ending.STOPPED, f"{self._in_a_row} requests in a row failed, the last with: {message}")
+
+    def _interrupt(self) -> None:
+        self._stop(Ending.INTERRUPTED, "interrupted")
+        self._on_event("finishing what is in flight, as it is paid for; Ctrl-C again gives it up")
+
+    def _stop(self, ending: Ending, reason: str) -> None:
+        if self.ending is Ending.DONE:
+            self.ending, self.reason = ending, reason
+
+    async def _pause(self, seconds: float) -> None:
+        """Sleep for ``seconds``, or until the run stops."""
+        end = time.monotonic() + seconds
+        while self.ending is Ending.DONE and (left := end - time.monotonic()) > 0:
+            await self._sleep(min(left, 0.5))

@@ -1,0 +1,252 @@
+"""The one place that touches litellm: calls, what a call would send, model facts, prices, token counts."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import os
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from roi_bench.api.failures import one_line
+from roi_bench.api.parameters import messages_of
+from roi_bench.api.settings import ApiSettings
+from roi_bench.errors import DependencyError, ModelError
+
+_SENT: contextvars.ContextVar[dict[str, Any] | None] = contextvars.ContextVar("roi_bench_sent", default=None)
+"""Where the callback notes what litellm really sends for the call of this task."""
+
+_NOT_PARAMETERS = ("messages", "prompt", "contents", "system", "system_instruction", "stream")
+"""Fields of a request body that are no parameters: the prompt is in the journal by its hash."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What litellm's model list knows of a model; None for what it does not.
+
+    Attributes:
+        provider: litellm's name of the provider.
+        name: The provider's name of the model.
+        mode: ``chat``, ``completion``, ``responses`` ….
+        max_input_tokens: Longest prompt.
+        max_output_tokens: Longest response.
+        usd_in: USD per prompt token.
+        usd_out: USD per generated token.
+        batch_usd_in: USD per prompt token in batch mode.
+        batch_usd_out: USD per generated token in batch mode.
+    """
+
+    provider: str
+    name: str
+    mode: str | None = None
+    max_input_tokens: int | None = None
+    max_output_tokens: int | None = None
+    usd_in: float | None = None
+    usd_out: float | None = None
+    batch_usd_in: float | None = None
+    batch_usd_out: float | None = None
+
+
+def import_litellm() -> Any:
+    """Return litellm, set up for us: bundled price list unless the user says otherwise, nothing dropped silently.
+
+    Raises:
+        DependencyError: It is not installed.
+    """
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # the installed version's prices: the same every time
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the libraries that it imports
+            import litellm
+    except ImportError as error:
+        raise DependencyError(
+            f"API models need the package litellm, which cannot be imported ({one_line(error)}); "
+            "pip install 'roi-bench[api]'"
+        ) from error
+    litellm.suppress_debug_info = True
+    litellm.drop_params = False
+    litellm.telemetry = False
+    if not any(getattr(callback, "roi_bench", False) for callback in litellm.callbacks):
+        litellm.callbacks.append(_sent_parameters_logger())
+    return litellm
+
+
+def _sent_parameters_logger() -> Any:
+    from litellm.integrations.custom_logger import CustomLogger
+
+    class SentParameters(CustomLogger):
+        """Notes the body of every request before it goes out."""
+
+        roi_bench = True
+
+        def log_pre_api_call(self, model: Any, messages: Any, kwargs: Any) -> None:
+            body = (kwargs.get("additional_args") or {}).get("complete_input_dict")
+            noted = _SENT.get()
+            if noted is not None and isinstance(body, Mapping):
+                noted.update(
+                    {
+                        name: value
+                        for name, value in body.items()
+                        if name not in _NOT_PARAMETERS and value not in ({}, None)
+                    }
+                )
+
+    return SentParameters()
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A finished call.
+
+    Attributes:
+        body: The completion object in OpenAI's form.
+        usd: Its cost by litellm's price list or the user's prices, or None if unknown.
+        sent: The parameters that really went out.
+    """
+
+    body: dict[str, Any]
+    usd: float | None
+    sent: dict[str, Any]
+
+
+class Gateway:
+    """Calls one API model through litellm.
+
+    Args:
+        settings: The model and how it is asked.
+
+    Raises:
+        DependencyError: litellm is not installed.
+        ModelError: litellm knows no such provider.
+        UsageError: The variable that ``api_key_env`` names is not set.
+    """
+
+    def __init__(self, settings: ApiSettings) -> None:
+        self.settings = settings
+        self._litellm = import_litellm()
+        self.model, provider, name = self._resolve()
+        self.facts = self._facts(provider, name)
+        key = settings.api_key()
+        if key is None and self._is_elsewhere(provider) and not os.environ.get("OPENAI_API_KEY"):
+            key = "none"  # many servers want none, and the openai client insists on some
+        access = {"api_base": settings.base_url, "api_key": key}
+        self.access = {name: value for name, value in access.items() if value is not None}
+
+    def _resolve(self) -> tuple[str, str, str]:
+        """Return litellm's name of the model, its provider, and the provider's name of it."""
+        wanted, base = self.settings.model, self.settings.base_url
+        for model in (wanted, f"openai/{wanted}") if base else (wanted,):
+            try:
+                name, provider, _, _ = self._litellm.get_llm_provider(model)
+            except Exception as error:  # noqa: BLE001 - litellm raises its BadRequestError, and others for odd names
+                reason = error
+            else:
+                return model, str(provider), str(name)
+        raise ModelError(
+            f"litellm knows no provider for model {wanted!r} ({one_line(reason)[:120]}); name it as PROVIDER/MODEL, "
+            "e.g. openai/gpt-4o-mini, or give the base_url of an OpenAI-compatible server"
+        )
+
+    def _facts(self, provider: str, name: str) -> ModelFacts:
+        try:
+            info = dict(self._litellm.get_model_info(model=name, custom_llm_provider=provider))
+        except Exception:  # noqa: BLE001 - it says "not mapped yet" by a bare Exception
+            info = {}
+        if self._is_elsewhere(provider):
+            info = {}  # a server of the user's: another model of that name, and no list price
+        prices = [info.get(f"{side}_cost_per_token{mode}") for mode in ("", "_batches") for side in ("input", "output")]
+        own = (self.settings.input_cost_per_token, self.settings.output_cost_per_token)
+        if None not in own:
+            prices = [*own, None, None]
+        elif not any(prices[:2]):
+            prices = [None] * 4  # the list has zeros for models that it has no price of
+        return ModelFacts(
+            provider,
+            name,
+            info.get("mode"),
+            self.settings.max_length or info.get("max_input_tokens"),
+            info.get("max_output_tokens"),
+            *prices,
+        )
+
+    def _is_elsewhere(self, provider: str) -> bool:
+        """Whether ``base_url`` is a server other than OpenAI's own that only speaks its protocol."""
+        host = urlsplit(self.settings.base_url or "").hostname
+        return host is not None and provider in ("openai", "text-completion-openai") and not host.endswith("openai.com")
+
+    @property
+    def _is_text(self) -> bool:
+        return self.settings.endpoint == "completions"
+
+    def _allowed(self) -> dict[str, Any]:
+        """Return which parameters to pass to a server of unknown make though litellm's list does not name them."""
+        return {"allowed_openai_params": ["reasoning_effort"]} if self._is_elsewhere(self.facts.provider) else {}
+
+    def mapped(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Return ``parameters`` as the provider takes them, without asking it.
+
+        Raises:
+            Exception: litellm's UnsupportedParamsError where one would be dropped.
+        """
+        plain = {name: value for name, value in parameters.items() if name not in ("extra_body", "service_tier")}
+        mapped: dict[str, Any] = self._litellm.get_optional_params(
+            model=self.facts.name,
+            custom_llm_provider=self.facts.provider,
+            drop_params=False,
+            **plain,
+            **self._allowed(),
+        )
+        return {name: value for name, value in mapped.items() if name not in _NOT_PARAMETERS}
+
+    def body(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Return model name and ``parameters`` as the JSON body of a request, for batch mode."""
+        mapped = {"model": self.facts.name, **self.mapped(parameters)}
+        for extra in (mapped.pop("extra_body", None), parameters.get("extra_body")):
+            mapped |= extra or {}
+        return mapped
+
+    def takes(self, parameter: str) -> bool:
+        """Whether the provider takes a ``parameter`` for this model, as far as litellm knows."""
+        supported = self._litellm.get_supported_openai_params(self.facts.name, self.facts.provider) or []
+        return parameter in supported
+
+    def prompt_tokens(self, prompt: str) -> int:
+        """Return about how many tokens ``prompt`` takes (litellm's tokenizer for the model; close, not exact)."""
+        return int(self._litellm.token_counter(model=self.facts.name, messages=messages_of(prompt)))
+
+    async def complete(self, prompt: str, parameters: Mapping[str, Any]) -> Completion:
+        """Ask for one response; one attempt, no retries.
+
+        Raises:
+            Exception: One of litellm's or the openai client's errors; see :func:`roi_bench.api.failures.failure_of`.
+        """
+        noted: dict[str, Any] = {}
+        _SENT.set(noted)
+        arguments = {**self.access, **self._prices(), **self._allowed(), **parameters}
+        timeout = self.settings.timeout
+        limits = {"timeout": timeout, "max_retries": 0, "num_retries": 0}
+        if self._is_text:
+            call = self._litellm.atext_completion(**self._text_target(), prompt=prompt, **arguments, **limits)
+        else:
+            call = self._litellm.acompletion(model=self.model, messages=messages_of(prompt), **arguments, **limits)
+        response = await asyncio.wait_for(call, timeout * 1.1 + 1)  # some providers' clients overlook their time-out
+        hidden = getattr(response, "_hidden_params", None) or {}
+        usd = hidden.get("response_cost") if self.facts.usd_out is not None else None
+        return Completion(response.model_dump(), None if usd is None else float(usd), noted)
+
+    def _text_target(self) -> dict[str, str]:
+        """Return model and provider for a raw text completion."""
+        if self.facts.provider == "openai":
+            return {"model": f"text-completion-openai/{self.facts.name}"}
+        return {"model": self.model}
+
+    def _prices(self) -> dict[str, float]:
+        given, taken = self.settings.input_cost_per_token, self.settings.output_cost_per_token
+        return {} if given is None or taken is None else {"input_cost_per_token": given, "output_cost_per_token": taken}
+
+    async def close(self) -> None:
+        """Close connections, which belong to the event loop of this run."""
+        await self._litellm.close_litellm_async_clients()

@@ -1,0 +1,86 @@
+"""How fast to ask: a limit on requests in flight that adapts, and caps on requests and tokens per minute."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+Clock = Callable[[], float]
+Sleep = Callable[[float], Awaitable[None]]
+
+BACK_OFF = 0.5
+"""Share of the limit that remains after the provider asked to slow down."""
+
+
+class AdaptiveLimit:
+    """A limit on attempts in flight: additive increase, multiplicative decrease (Chiu and Jain, 1989).
+
+    Every success adds ``1 / limit``, so that one full round of successes adds one. Being asked to slow down halves the
+    limit, once for all attempts that were under way at that moment, and holds new ones back for as long as the provider
+    says.
+
+    Args:
+        most: The limit at the start and at most.
+        clock: Monotonic time in seconds.
+        sleep: Waits for seconds.
+    """
+
+    def __init__(self, most: int, clock: Clock = time.monotonic, sleep: Sleep = asyncio.sleep) -> None:
+        self.limit = float(most)
+        self._most = most
+        self._clock, self._sleep = clock, sleep
+        self._in_flight = 0
+        self._halved = self._held_until = -1.0
+        self._free = asyncio.Condition()
+
+    async def acquire(self) -> float:
+        """Wait for a place and return the time at which it was had, to be given back with the outcome."""
+        async with self._free:
+            while self._in_flight >= int(self.limit):
+                await self._free.wait()
+            self._in_flight += 1
+        while (wait := self._held_until - self._clock()) > 0:
+            await self._sleep(wait)
+        return self._clock()
+
+    async def release(self) -> None:
+        """Give the place back."""
+        async with self._free:
+            self._in_flight -= 1
+            self._free.notify_all()
+
+    def succeeded(self) -> None:
+        """Note an attempt that succeeded."""
+        self.limit = min(float(self._most), self.limit + 1 / self.limit)
+
+    def slow_down(self, started: float, seconds: float | None) -> None:
+        """Note that an attempt begun at ``started`` was told to slow down, and to wait for ``seconds`` if it was."""
+        if started > self._halved:
+            self.limit, self._halved = max(1.0, self.limit * BACK_OFF), self._clock()
+        if seconds is not None:
+            self._held_until = max(self._held_until, self._clock() + seconds)
+
+
+class Pace:
+    """At most ``per_minute`` units a minute, evenly spaced: no burst, hence no minute with more.
+
+    Args:
+        per_minute: The cap; None for none.
+        clock: Monotonic time in seconds.
+        sleep: Waits for seconds.
+    """
+
+    def __init__(self, per_minute: int | None, clock: Clock = time.monotonic, sleep: Sleep = asyncio.sleep) -> None:
+        self._seconds_per_unit = 60.0 / per_minute if per_minute else 0.0
+        self._clock, self._sleep = clock, sleep
+        self._next = -1.0
+
+    async def wait(self, units: int = 1) -> None:
+        """Wait until ``units`` may be used, and use them."""
+        if not self._seconds_per_unit:
+            return
+        begin = max(self._clock(), self._next)
+        self._next = begin + units * self._seconds_per_unit
+        if (wait := begin - self._clock()) > 0:
+            await self._sleep(wait)

@@ -1,0 +1,114 @@
+"""Can this model sit this exam at this budget at all? Asked before the first paid call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from roi_bench.api.failures import one_line
+from roi_bench.api.gateway import ModelFacts
+from roi_bench.api.settings import ApiSettings
+from roi_bench.errors import ModelError
+
+MINIMUM_THINKING = 1024
+"""Least thinking budget of Claude, in tokens; it counts against ``max_tokens`` and must be below it.
+https://docs.claude.com/en/docs/build-with-claude/extended-thinking"""
+
+MOST_STOPS = 4
+"""Stop sequences that OpenAI's API takes. https://platform.openai.com/docs/api-reference/chat/create"""
+
+
+class GatewayLike(Protocol):
+    """What the checks ask of a gateway (:class:`roi_bench.api.gateway.Gateway`)."""
+
+    @property
+    def facts(self) -> ModelFacts:
+        """What is known of the model."""
+        ...
+
+    def mapped(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Return parameters as the provider takes them; raises where one would be dropped."""
+        ...
+
+
+def check_parameters(gateway: GatewayLike, settings: ApiSettings, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``parameters`` as the provider will get them.
+
+    Raises:
+        ModelError: One is not accepted, would be dropped, or contradicts another; or the endpoint is not the model's.
+    """
+    facts = gateway.facts
+    if settings.endpoint == "completions" and facts.mode in ("chat", "responses"):
+        raise ModelError(
+            f"{settings.model} is chat only and takes no raw text; leave endpoint=completions out of --model_args"
+        )
+    if settings.endpoint == "chat" and facts.mode == "completion":
+        raise ModelError(f"{settings.model} takes raw text only; add endpoint=completions to --model_args")
+    stops = parameters.get("stop") or []
+    if facts.provider in ("openai", "azure") and len(stops) > MOST_STOPS:
+        raise ModelError(
+            f"{settings.model} takes at most {MOST_STOPS} stop sequences, the task has {len(stops)}: a response could "
+            "run on past its end; add omit=stop to --model_args to go without them"
+        )
+    try:
+        mapped = gateway.mapped(parameters)
+    except Exception as error:
+        culprits = [name for name in parameters if name in str(error) and name != "max_tokens"] or ["NAME"]
+        raise ModelError(
+            f"{settings.model} does not take what the task asks for, and dropping it silently would change the exam: "
+            f"{one_line(error)[:160]} To go without, add omit={'+'.join(culprits)} to --model_args; the results will "
+            "be labelled so"
+        ) from error
+    if "max_tokens" not in parameters:
+        raise ModelError("the budget is sent as max_tokens and cannot be left out; take it out of omit")
+    if _claude_thinks(facts, mapped) and parameters.get("temperature", 1) != 1:
+        raise ModelError(
+            f"{settings.model} takes no temperature but 1 while it thinks; add omit=temperature to --model_args (the "
+            "results will be labelled so), or thinking=disabled"
+        )
+    return mapped
+
+
+def why_not_applicable(
+    facts: ModelFacts, mapped: Mapping[str, Any], budget: int, longest_prompt: int | None = None
+) -> str | None:
+    """Return why no exam can be sat at ``budget``, or None.
+
+    Args:
+        facts: What is known of the model.
+        mapped: Parameters as the provider will get them.
+        budget: Budget in generated tokens, hidden reasoning included.
+        longest_prompt: Tokens of the longest prompt, if counted.
+    """
+    thinking = thinking_budget(mapped)
+    if _claude_thinks(facts, mapped) and thinking is not None and thinking < MINIMUM_THINKING:
+        return f"a thinking budget of {thinking} tokens is below the provider's minimum of {MINIMUM_THINKING}"
+    if thinking is not None and thinking >= budget:
+        return (
+            f"its thinking budget of {thinking} tokens is not below the budget of {budget}, which has to hold the "
+            "answers as well"
+        )
+    if facts.max_output_tokens is not None and budget > facts.max_output_tokens:
+        return f"the model writes at most {facts.max_output_tokens} tokens, fewer than the budget of {budget}"
+    if longest_prompt is not None and facts.max_input_tokens is not None and longest_prompt > facts.max_input_tokens:
+        return f"the longest prompt has about {longest_prompt} tokens, the model takes {facts.max_input_tokens}"
+    return None
+
+
+def thinking_budget(mapped: Mapping[str, Any]) -> int | None:
+    """Return the tokens set aside for thinking in a provider's own parameters, or None.
+
+    Known: Claude (``thinking.budget_tokens``), Gemini (``thinkingConfig.thinkingBudget``; 0 is off, −1 dynamic).
+    """
+    claude, gemini = mapped.get("thinking"), mapped.get("thinkingConfig")
+    if isinstance(claude, Mapping) and isinstance(claude.get("budget_tokens"), int):
+        return int(claude["budget_tokens"])
+    if isinstance(gemini, Mapping) and isinstance(gemini.get("thinkingBudget"), int):
+        return max(0, int(gemini["thinkingBudget"])) or None
+    return None
+
+
+def _claude_thinks(facts: ModelFacts, mapped: Mapping[str, Any]) -> bool:
+    thinking = mapped.get("thinking")
+    is_claude = "claude" in facts.name or facts.provider == "anthropic"
+    return is_claude and isinstance(thinking, Mapping) and thinking.get("type") not in (None, "disabled")

@@ -1,0 +1,181 @@
+"""Which API model is asked, and how: the arguments of ``--model roi-api``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+from urllib.parse import urlsplit
+
+from roi_bench.errors import UsageError, nearest
+
+HARNESS_ARGUMENTS = ("batch_size", "max_batch_size", "device", "trust_remote_code", "tokenizer")
+"""Arguments that lm_eval gives to every model, or that only the task reads (``tokenizer`` counts tokens by problem)."""
+
+KEY_ARGUMENTS = ("api_key", "key", "token", "auth_token", "headers", "extra_headers")
+"""Arguments that would carry a secret into results files; they are refused."""
+
+ENDPOINTS = ("chat", "completions")
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+@dataclass(frozen=True, slots=True)
+class ApiSettings:
+    """An API model and how it is asked.
+
+    What shapes a response (see :meth:`identity`) identifies the run; everything else may change from one start of a run
+    to the next.
+
+    Attributes:
+        model: litellm's name, ``provider/model``; behind a ``base_url`` the server's own name will do.
+        base_url: Address of an OpenAI-compatible server, up to and with its version (``http://localhost:8000/v1``).
+        endpoint: ``chat`` or ``completions`` (raw text).
+        api_key_env: Environment variable with the key, where it is not the provider's usual one.
+        reasoning_effort: none, minimal, low, medium, high, as the provider knows it.
+        thinking: Thinking tokens (a whole number), ``disabled``, or the provider's own object.
+        extra_body: Further fields of the request body.
+        service_tier: The provider's service tier, e.g. ``flex``.
+        omit: Generation arguments not to send because the model does not take them, joined by ``+``.
+        think_end_token: Text that ends hidden reasoning where the server leaves it in the answer.
+        num_concurrent: Most requests in flight at once; fewer while the provider asks to slow down.
+        timeout: Seconds to wait for a response.
+        max_retries: Further attempts at a request that failed for a passing reason.
+        retry_wait: Seconds of the first wait between attempts; doubled each time, up to 60, at random within that.
+        requests_per_minute: Cap, or None.
+        tokens_per_minute: Cap on prompt tokens + budget, or None.
+        max_usd: Most that the run may cost over all its starts, or None.
+        input_cost_per_token: USD per prompt token, where litellm's price list does not know the model.
+        output_cost_per_token: USD per generated token, likewise.
+        max_length: Context length in tokens, where litellm does not know the model.
+        provider_batch: Use the provider's batch mode.
+        wait: In batch mode, wait for the results; else end after submitting.
+        poll_seconds: In batch mode, time between two looks.
+        journal: Folder of the journal under plain lm_eval.
+        seed: Seed of sampling under plain lm_eval.
+    """
+
+    model: str
+    base_url: str | None = None
+    endpoint: str = "chat"
+    api_key_env: str | None = None
+    reasoning_effort: str | None = None
+    thinking: int | str | dict[str, Any] | None = None
+    extra_body: dict[str, Any] | None = None
+    service_tier: str | None = None
+    omit: str = ""
+    think_end_token: str | None = None
+    num_concurrent: int = 16
+    timeout: float = 600.0
+    max_retries: int = 8
+    retry_wait: float = 1.0
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    max_usd: float | None = None
+    input_cost_per_token: float | None = None
+    output_cost_per_token: float | None = None
+    max_length: int | None = None
+    provider_batch: bool = False
+    wait: bool = True
+    poll_seconds: float = 30.0
+    journal: str | None = None
+    seed: int = 1234
+
+    @property
+    def omitted(self) -> tuple[str, ...]:
+        """Generation arguments that are not sent."""
+        return tuple(sorted(filter(None, self.omit.split("+"))))
+
+    def identity(self) -> dict[str, Any]:
+        """Return what shapes responses: a journal is continued only where all of it is equal."""
+        shaping = ("model", "base_url", "endpoint", "reasoning_effort", "thinking", "extra_body", "service_tier")
+        given = {name: getattr(self, name) for name in (*shaping, "think_end_token")}
+        return {**{name: value for name, value in given.items() if value is not None}, "omit": list(self.omitted)}
+
+    def api_key(self) -> str | None:
+        """Return the key that ``api_key_env`` names, None where litellm is to find the provider's usual one.
+
+        A server on this machine gets no key unless one is named: the key in OPENAI_API_KEY is not meant for it.
+
+        Raises:
+            UsageError: The variable is not set.
+        """
+        if self.api_key_env:
+            if not (key := os.environ.get(self.api_key_env)):
+                raise UsageError(f"api_key_env names {self.api_key_env}, but that environment variable is not set")
+            return key
+        return "none" if self.base_url and urlsplit(self.base_url).hostname in LOOPBACK else None
+
+
+def api_settings(arguments: Mapping[str, Any]) -> ApiSettings:
+    """Return the settings that model ``arguments`` give.
+
+    Raises:
+        UsageError: An argument is unknown, missing, a secret, or cannot be meant.
+    """
+    known = {field.name: field for field in fields(ApiSettings)}
+    given = {name: value for name, value in arguments.items() if name not in HARNESS_ARGUMENTS and value is not None}
+    for name in given:
+        if name in KEY_ARGUMENTS:
+            raise UsageError(
+                f"roi-api takes no {name!r}: keys come from the environment only (OPENAI_API_KEY, ANTHROPIC_API_KEY, "
+                "…; api_key_env=NAME for another variable), so that no results file can hold one"
+            )
+        if name not in known:
+            raise UsageError(f"roi-api has no argument {name!r}; {nearest(name, sorted(known))}")
+    if not given.get("model"):
+        raise UsageError("roi-api needs a model: --model_args model=PROVIDER/MODEL, e.g. model=openai/gpt-4o-mini")
+    settings = ApiSettings(**{name: _value(name, value, known[name].type) for name, value in given.items()})
+    _check(settings)
+    return settings
+
+
+def _value(name: str, value: Any, kind: Any) -> Any:
+    """Return ``value`` as the ``kind`` of its field (its annotation as text)."""
+    kinds = {part.strip() for part in str(kind).split("|")}
+    if "dict[str, Any]" in kinds and isinstance(value, dict):
+        return value
+    if "bool" in kinds and isinstance(value, bool):
+        return value
+    if "int" in kinds and isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if "float" in kinds and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if "str" in kinds and not isinstance(value, dict | bool):
+        return str(value)
+    wanted = " or ".join(sorted(kinds - {"None"})).replace("dict[str, Any]", "an object (write --model_args as JSON)")
+    raise UsageError(f"{name} must be {wanted}, not {value!r}")
+
+
+def _check(settings: ApiSettings) -> None:
+    """Check values that no type rules out.
+
+    Raises:
+        UsageError: One cannot be meant.
+    """
+    if settings.endpoint not in ENDPOINTS:
+        raise UsageError(f"unknown endpoint {settings.endpoint!r}; {nearest(settings.endpoint, ENDPOINTS)}")
+    above_zero = ("num_concurrent", "timeout", "requests_per_minute", "tokens_per_minute", "max_usd", "poll_seconds")
+    for name in (*above_zero, "max_length"):
+        if (value := getattr(settings, name)) is not None and not value > 0:
+            raise UsageError(f"{name} must be above 0, not {value!r}")
+    for name in ("max_retries", "retry_wait", "input_cost_per_token", "output_cost_per_token"):
+        if (value := getattr(settings, name)) is not None and not value >= 0:
+            raise UsageError(f"{name} must not be below 0, not {value!r}")
+    if (settings.input_cost_per_token is None) != (settings.output_cost_per_token is None):
+        raise UsageError("input_cost_per_token and output_cost_per_token go together; give both")
+    if settings.base_url is not None:
+        _check_url(settings.base_url)
+
+
+def _check_url(url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise UsageError(f"base_url must be like http://localhost:8000/v1, not {url!r}")
+    if parts.username or parts.password or parts.query:
+        raise UsageError(
+            "base_url must hold no user, password or query: results files show it; put the key into an environment "
+            "variable and name it by api_key_env"
+        )
+    if parts.path.rstrip("/").endswith(("/chat/completions", "/completions")):
+        raise UsageError(f"base_url ends before /chat/completions, like http://localhost:8000/v1, not {url!r}")

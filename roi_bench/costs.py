@@ -1,0 +1,59 @@
+"""What a task cost in money: per exam and per correct answer, from the cost of each raw response."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import fsum
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class TaskCost:
+    """The cost of one task.
+
+    Attributes:
+        usd: USD of the responses in the task's own order, those that the score counts.
+        usd_easy: USD of the responses in easy order, those that regret needs besides.
+        exams: Exams × samples.
+        correct: Correct answers in the task's own order.
+        unknown: Responses in either order whose cost is unknown; they are in no sum.
+    """
+
+    usd: float
+    usd_easy: float
+    exams: int
+    correct: float
+    unknown: int
+
+    @property
+    def usd_per_exam(self) -> float | None:
+        """USD per exam in the task's order; None where a cost is unknown or there is no exam."""
+        return None if self.unknown or not self.exams else self.usd / self.exams
+
+    @property
+    def usd_per_correct(self) -> float | None:
+        """USD per correct answer in the task's order; None where a cost is unknown or nothing was correct."""
+        return None if self.unknown or not self.correct else self.usd / self.correct
+
+    def as_document(self) -> dict[str, float | int | None]:
+        """Return every number by name, for the results file."""
+        numbers = {name: getattr(self, name) for name in ("usd", "usd_easy", "exams", "correct", "unknown")}
+        return {**numbers, "usd_per_exam": self.usd_per_exam, "usd_per_correct": self.usd_per_correct}
+
+
+def task_cost(samples: Sequence[Mapping[str, Any]]) -> TaskCost | None:
+    """Return the cost of a task from its logged samples; None where no response has one.
+
+    Args:
+        samples: One per exam, with ``usd`` (USD by request and sample, null if unknown) and ``score`` (correct answers,
+            mean over the samples; null where a response is missing).
+    """
+    given = [sample["usd"] for sample in samples if sample.get("usd")]
+    sides = [[usd for by_request in given for usd in by_request[side]] for side in (0, 1)]
+    if not any(usd is not None for side in sides for usd in side):
+        return None
+    main, easy = ([usd for usd in side if usd is not None] for side in sides)
+    correct = fsum((sample.get("score") or 0.0) * len(sample["usd"][0]) for sample in samples if sample.get("usd"))
+    unknown = sum(len(side) for side in sides) - len(main) - len(easy)
+    return TaskCost(fsum(main), fsum(easy), len(sides[0]), correct, unknown)

@@ -1,0 +1,275 @@
+"""``roi-api``: an lm_eval model for every API that litellm knows and every OpenAI-compatible server.
+
+    lm_eval --model roi-api --model_args model=openai/gpt-4o-mini --tasks roi_exam_hard_512 …
+
+Arguments: :class:`roi_bench.api.settings.ApiSettings`. Keys come from the environment. Every response is in a journal
+on disk before anything else happens, under plain ``lm_eval`` too; the same command goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lm_eval.api.instance import Instance
+from lm_eval.api.model import LM
+
+from roi_bench.api.batch_record import BatchRecord
+from roi_bench.api.client import ApiClient
+from roi_bench.api.gateway import Gateway
+from roi_bench.api.parameters import chat_prompt, messages_of, request_parameters
+from roi_bench.api.preflight import check_parameters, why_not_applicable
+from roi_bench.api.requests import ApiRequest, Ending, OnOutcomes
+from roi_bench.api.settings import ApiSettings, api_settings
+from roi_bench.api.spending import Estimate, Price, Purse, estimate, usd_text
+from roi_bench.errors import ModelError, UsageError
+from roi_bench.harness import one_line_errors
+from roi_bench.harness.stopping import EndedEarlyError
+from roi_bench.journal import Journal
+from roi_bench.journal_format import Header, RequestKey, canonical_json
+from roi_bench.problems import sha256_text
+
+logger = logging.getLogger(__name__)
+
+
+class ApiLM(LM):
+    """Asks an API model.
+
+    Args:
+        arguments: See :class:`roi_bench.api.settings.ApiSettings`.
+
+    Raises:
+        UsageError: An argument cannot be meant, or ``max_usd`` is given and the price unknown.
+        DependencyError: litellm is not installed.
+        ModelError: litellm knows no such provider.
+    """
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__()
+        one_line_errors.install()
+        self.settings: ApiSettings = api_settings(arguments)
+        self.gateway = Gateway(self.settings)
+        self.price = self._price()
+        if self.settings.max_usd is not None and self.price is None:
+            raise UsageError(
+                f"max_usd was given, but the price of {self.settings.model} is unknown; add input_cost_per_token=… and "
+                "output_cost_per_token=… (USD) to --model_args, or LITELLM_LOCAL_MODEL_COST_MAP=False to the "
+                "environment for litellm's newest price list"
+            )
+
+    def _price(self) -> Price | None:
+        facts = self.gateway.facts
+        if facts.usd_in is None or facts.usd_out is None:
+            return None
+        if not self.settings.provider_batch:
+            return Price(facts.usd_in, facts.usd_out)
+        half_in, half_out = facts.usd_in / 2, facts.usd_out / 2  # the providers' discount, where the list has no price
+        return Price(facts.batch_usd_in or half_in, facts.batch_usd_out or half_out)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What shapes responses, for the header of the journal."""
+        return self.settings.identity()
+
+    # ------------------------------------------------------------------------------------------------ before asking
+    def why_not(self, generation: Mapping[str, Any]) -> str | None:
+        """Return why this model cannot sit exams under ``generation`` arguments at all, or None.
+
+        Raises:
+            ModelError: It could, but not with these parameters; the message says with which.
+            UsageError: A generation argument is none that API models take.
+        """
+        parameters = self._parameters(generation)
+        mapped = check_parameters(self.gateway, self.settings, parameters)
+        return why_not_applicable(self.gateway.facts, mapped, int(generation["max_gen_toks"]))
+
+    def _parameters(self, generation: Mapping[str, Any]) -> dict[str, Any]:
+        parameters = request_parameters(generation, self.settings)
+        if "seed" in parameters and not self.gateway.takes("seed"):
+            del parameters["seed"]  # ours, for repeatable samples where there can be any; no part of the task
+        return parameters
+
+    def prepared(self, requests: Sequence[Instance]) -> list[ApiRequest]:
+        """Return what will be sent for ``requests``, every one checked.
+
+        Raises:
+            ModelError: The model cannot sit these exams.
+            UsageError: A generation argument is none that API models take.
+        """
+        made = []
+        checked: dict[str, dict[str, Any]] = {}
+        longest: dict[str, str] = {}
+        for index, request in enumerate(requests):
+            prompt, generation = request.args
+            made.append(ApiRequest(index, prompt, self._parameters(generation), int(generation["max_gen_toks"])))
+            name = canonical_json({key: value for key, value in generation.items() if key != "seed"})
+            checked.setdefault(name, dict(generation))
+            longest[name] = max(longest.get(name, ""), prompt, key=len)
+        for name, generation in checked.items():
+            mapped = check_parameters(self.gateway, self.settings, self._parameters(generation))
+            tokens = self.gateway.prompt_tokens(longest[name])
+            if reason := why_not_applicable(self.gateway.facts, mapped, int(generation["max_gen_toks"]), tokens):
+                raise ModelError(f"{self.settings.model} cannot sit this exam: {reason}; nothing was sent")
+        return made
+
+    def estimate(self, requests: Sequence[ApiRequest]) -> Estimate:
+        """Return what ``requests`` may cost."""
+        counted = ((self.gateway.prompt_tokens(request.prompt), request.budget) for request in requests)
+        return estimate(counted, self.price)
+
+    def preview(self, requests: Sequence[Instance]) -> str:
+        """Write what would be sent to stdout, a JSON object a line, and return the estimate."""
+        prepared = self.prepared(requests)
+        for request in prepared:
+            shown = {**self.gateway.body(request.parameters), "messages": messages_of(request.prompt)}
+            sys.stdout.write(json.dumps(shown, ensure_ascii=False) + "\n")
+        return self.estimate(prepared).line()
+
+    # ------------------------------------------------------------------------------------------------ asking
+    def ask_each(
+        self, requests: Sequence[Instance], keys: Sequence[RequestKey], on_outcomes: OnOutcomes, journal: Journal
+    ) -> None:
+        """Ask ``requests``, each finished one going to ``on_outcomes`` (which records it) before anything else.
+
+        Args:
+            requests: What to ask.
+            keys: Their keys in the journal.
+            on_outcomes: Records outcomes.
+            journal: Where it records; says what earlier starts of the run cost.
+
+        Raises:
+            ModelError: The model cannot sit these exams, the limit of money is reached, or no request can succeed.
+            EndedEarlyError: A batch was submitted, and is not to be waited for.
+            KeyboardInterrupt: Ctrl-C.
+        """
+        prepared = self.prepared(requests)
+        if not prepared:
+            return
+        purse = Purse(self.settings.max_usd, spent_before(journal))
+        spent = f"; {usd_text(purse.spent)} spent before" if purse.spent else ""
+        limit = f"; limit {usd_text(self.settings.max_usd)}" if self.settings.max_usd is not None else ""
+        _tell(f"{self.estimate(prepared).line()}{spent}{limit}")
+        if self.settings.provider_batch:
+            ending, reason = self._ask_in_batches(prepared, keys, on_outcomes, journal, purse)
+        else:
+            client = ApiClient(self.gateway, self.settings, price=self.price, purse=purse, on_event=_tell)
+            ending, reason = client.ask(prepared, on_outcomes), client.reason
+        self._raise_unless_done(ending, reason, journal)
+
+    def _ask_in_batches(
+        self,
+        prepared: Sequence[ApiRequest],
+        keys: Sequence[RequestKey],
+        on_outcomes: OnOutcomes,
+        journal: Journal,
+        purse: Purse,
+    ) -> tuple[Ending, str]:
+        from roi_bench.api.batch_service import BatchService
+        from roi_bench.api.provider_batch import ProviderBatches
+        from roi_bench.harness.run_identity import run_digest
+
+        batches = ProviderBatches(
+            BatchService(self.gateway),
+            BatchRecord(journal.path.with_suffix(".batches.jsonl")),
+            self.settings,
+            body=self.gateway.body,
+            prompt_tokens=self.gateway.prompt_tokens,
+            price=self.price,
+            purse=purse,
+            run=run_digest(journal.header),
+            on_event=_tell,
+        )
+        names = [sha256_text(canonical_json([key.prompt_sha256, key.generation, key.sample]))[:32] for key in keys]
+        return batches.ask(prepared, names, on_outcomes), batches.reason
+
+    def _raise_unless_done(self, ending: Ending, reason: str, journal: Journal) -> None:
+        if ending is Ending.DONE:
+            return
+        if ending is Ending.INTERRUPTED:
+            raise KeyboardInterrupt
+        have = sum(entry.response is not None for entry in journal.entries.values())
+        kept = f"{have} responses are in {journal.path}"
+        if ending is Ending.SUBMITTED:
+            raise EndedEarlyError(f"submitted: {reason}; run the same command again to fetch the results; {kept}")
+        if ending is Ending.MONEY:
+            raise ModelError(
+                f"stopped at the limit of {usd_text(self.settings.max_usd or 0.0)} ({reason}); {kept}; run the same "
+                "command with a higher limit to go on from there"
+            )
+        raise ModelError(f"{self.settings.model}: {reason}; {kept}; mend the cause and run the same command again")
+
+    def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[Any]:
+        """Return the responses under plain lm_eval, recorded in a journal of this model's own.
+
+        Raises:
+            ModelError: Responses could not be had; the rest is in the journal.
+        """
+        from roi_bench.harness.journaled_model import JournaledModel
+
+        if not self.settings.wait:
+            raise UsageError("wait=False is for roi-bench run, which can end before there are results")
+        with Journal(*self._own_journal()) as journal:
+            model = JournaledModel(self, journal, batch_size=1, seed=self.settings.seed, show_progress=not disable_tqdm)
+            responses = model.generate_until(requests)
+            if missing := sum(response is None for response in responses):
+                reasons = {str(entry.extra["error"]) for entry in journal.entries.values() if "error" in entry.extra}
+                raise ModelError(
+                    f"{missing} of {len(responses)} responses could not be had ({'; '.join(sorted(reasons)[:3])}); the "
+                    f"others are in {journal.path}; run the same command again: it asks for the missing ones only"
+                )
+        return responses
+
+    def _own_journal(self) -> tuple[Path, Header]:
+        from roi_bench.harness.run_arguments import DEFAULT_OUTPUT
+        from roi_bench.harness.run_identity import run_digest, run_header
+        from roi_bench.harness.run_output import output_folder
+
+        header = run_header("roi-api", {}, self, self.settings.seed, {})
+        folder = output_folder(self.settings.journal or DEFAULT_OUTPUT, self.settings.model)
+        return folder / f"journal-{run_digest(header)}.rank0.jsonl", header
+
+    # ------------------------------------------------------------------------------------------------ chat
+    @property
+    def tokenizer_name(self) -> str:
+        """Name of the chat template: there is none, conversations are sent as they are."""
+        return "roi-api"
+
+    def chat_template(self, chat_template: bool | str = False) -> str:
+        """Return no template: conversations are sent as they are."""
+        return ""
+
+    def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
+        """Return the conversation as the text that stands for it."""
+        return chat_prompt(chat_history)
+
+    def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
+        """APIs give texts only.
+
+        Raises:
+            ModelError: Always.
+        """
+        raise ModelError("roi-api has texts only; tasks that need likelihoods cannot be run on it")
+
+    def loglikelihood_rolling(self, requests: list[Instance]) -> list[float]:
+        """APIs give texts only.
+
+        Raises:
+            ModelError: Always.
+        """
+        raise ModelError("roi-api has texts only; tasks that need likelihoods cannot be run on it")
+
+
+def spent_before(journal: Journal) -> float:
+    """Return what the responses in ``journal`` cost, and what failed attempts may have cost."""
+    extras = [entry.extra for entry in journal.entries.values()]
+    return float(sum((extra.get("usd") or 0.0) + (extra.get("maybe_paid_usd") or 0.0) for extra in extras))
+
+
+def _tell(line: str) -> None:
+    from tqdm import tqdm
+
+    tqdm.write(f"roi-api: {line}", file=sys.stderr)

@@ -1,0 +1,42 @@
+"""Which tasks a model can sit at all: an exam that it cannot sit is "not applicable", never scored 0."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from roi_bench.errors import ModelError
+from roi_bench.harness.task import ExamTask
+
+
+def applicable_tasks(
+    tasks: Sequence[Any], lm: Any, gen_kwargs: Mapping[str, Any] | None
+) -> tuple[list[Any], dict[str, str]]:
+    """Return the tasks that ``lm`` can sit, and why it cannot sit the others, by name.
+
+    Args:
+        tasks: lm_eval tasks and groups, loaded.
+        lm: The model; one without an opinion (``why_not``) can sit everything.
+        gen_kwargs: Generation arguments of the command line.
+
+    Raises:
+        ModelError: It can sit none of them, or only with other parameters.
+    """
+    if not hasattr(lm, "why_not"):
+        return list(tasks), {}
+    leaves = [leaf for item in tasks for leaf in (item.get_all_tasks() if hasattr(item, "get_all_tasks") else [item])]
+    reasons: dict[str, str] = {}
+    for task in leaves:
+        if not isinstance(task, ExamTask):
+            continue
+        if gen_kwargs:
+            task.set_config(key="generation_kwargs", value=dict(gen_kwargs), update=True)
+        if reason := lm.why_not(task.config.generation_kwargs):
+            reasons[str(task.config.task)] = reason
+    if not reasons:
+        return list(tasks), {}
+    left = [task for task in leaves if str(task.config.task) not in reasons]
+    if not left:
+        name, reason = next(iter(reasons.items()))
+        raise ModelError(f"not applicable, nothing was sent: {name}: {reason}")
+    return left, reasons

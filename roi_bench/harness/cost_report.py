@@ -1,0 +1,48 @@
+"""What a run of an API model cost, for its results file and its last lines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from roi_bench.api.spending import usd_text
+from roi_bench.costs import task_cost
+from roi_bench.harness.api_model import spent_before
+from roi_bench.journal import Journal
+
+
+def cost_of_run(samples: Mapping[str, Sequence[Mapping[str, Any]]], journal: Journal) -> dict[str, Any] | None:
+    """Return the cost of the run and of each task; None where no response has a known cost.
+
+    ``total_usd`` counts each request once, though tasks share those in easy order, and what failed attempts may have
+    cost; a task's ``usd`` is that of the responses that its score counts.
+    """
+    found = {name: task_cost(task) for name, task in samples.items()}
+    tasks = {name: cost.as_document() for name, cost in found.items() if cost is not None}
+    return {"total_usd": spent_before(journal), "tasks": tasks} if tasks else None
+
+
+def cost_lines(cost: Mapping[str, Any] | None) -> list[str]:
+    """Return the cost as lines to print."""
+    if cost is None:
+        return []
+    lines = [f"cost: {usd_text(cost['total_usd'])} in all, easy order and lost attempts included"]
+    for name, task in cost["tasks"].items():
+        per_correct = task["usd_per_correct"]
+        shown = "n/a" if per_correct is None else usd_text(per_correct)
+        unknown = f", {task['unknown']} responses of unknown cost left out" if task["unknown"] else ""
+        lines.append(f"  {name}: {usd_text(task['usd'])} in its own order, {shown} per correct answer{unknown}")
+    return lines
+
+
+def missing_lines(journal: Journal, most: int = 10) -> list[str]:
+    """Return a line for each response that could not be had: which, and why."""
+    missing = [entry for entry in journal.entries.values() if entry.response is None]
+    lines = []
+    for entry in missing[:most]:
+        named = " ".join(str(entry.extra[name]) for name in ("exam", "order") if name in entry.extra)
+        what = named or f"prompt {entry.key.prompt_sha256[:12]}…"
+        lines.append(f"missing: {what}, sample {entry.key.sample}: {entry.extra.get('error', 'no response')}")
+    if len(missing) > most:
+        lines.append(f"missing: and {len(missing) - most} more")
+    return lines
