@@ -23,6 +23,12 @@ CHAT_TEMPLATE = (
     "{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% endif %}"
 )
 
+RESPONSE_TEMPLATE = {
+    "start_anchor": "<|assistant|>\n",
+    "fields": {"content": {"close": [END], "content": "text"}},
+}
+"""How servers read a response; without it ``transformers serve`` takes that of Qwen, which shows the prompt as well."""
+
 HEADERS = tuple(problem_header(position) + "\n" for position in (1, 2, 3))
 LEVEL_TAGS = tuple(f"<predicted_level>Level-{level}</predicted_level>" for level in range(4))
 QUESTION_PARTS = ("Start at", ". Apply", " and", " in turn,", " times, modulo 100.")
@@ -89,6 +95,7 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
         pad_token=PAD,
         eos_token=END,
         chat_template=CHAT_TEMPLATE,
+        response_template=RESPONSE_TEMPLATE,
         padding_side="left",
         clean_up_tokenization_spaces=False,
         model_input_names=["input_ids", "attention_mask"],  # else transformers 4 adds token_type_ids

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -53,6 +53,7 @@ class ApiClient:
         settings: How to ask.
         price: List price, needed where the purse has a limit.
         purse: Money of the run.
+        seen_ids: The provider's ids of replies that earlier starts of the run have recorded.
         on_event: Told in one line of what a user should know while the run goes on.
         sleep: Waits for seconds.
     """
@@ -64,6 +65,7 @@ class ApiClient:
         *,
         price: Price | None,
         purse: Purse,
+        seen_ids: Iterable[str] = (),
         on_event: Callable[[str], None] = lambda _: None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -73,9 +75,10 @@ class ApiClient:
         self._limit = AdaptiveLimit(settings.num_concurrent, sleep=sleep)
         self._requests = Pace(settings.requests_per_minute, sleep=sleep)
         self._tokens = Pace(settings.tokens_per_minute, sleep=sleep)
-        self._seen_ids: set[str] = set()
+        self._settled = asyncio.Event()
+        self._seen_ids = set(seen_ids)
         self._in_a_row = 0
-        self._heard_from = False
+        self._heard_from = self._succeeded = False
         self.ending = Ending.DONE
         self.reason = ""
         """Why the run stopped, in one line; empty if it is done."""
@@ -127,7 +130,7 @@ class ApiClient:
         for attempt in range(1, self._settings.max_retries + 2):
             result = await self._attempt(request, prompt_tokens, most, attempt)
             if isinstance(result, ApiReply):
-                self._in_a_row, self._heard_from = 0, True
+                self._in_a_row, self._heard_from, self._succeeded = 0, True, True
                 extra = {"maybe_paid_usd": maybe_paid_usd} if maybe_paid_usd else {}
                 return replace(result, record={**result.record, **extra})
             if result is None:
@@ -158,8 +161,7 @@ class ApiClient:
         try:
             if self.ending is not Ending.DONE:
                 return None
-            if not self._purse.reserve(most):
-                self._stop(Ending.MONEY, f"the next request may cost {usd_text(most)}")
+            if not await self._reserve(most):
                 return None
             result: ApiReply | Failure
             actual = most  # of a request that was cancelled, or failed after it was sent
@@ -171,6 +173,7 @@ class ApiClient:
                 actual = most if result.maybe_paid else 0.0
             finally:
                 self._purse.settle(most, actual)
+                self._settled.set()
             if isinstance(result, ApiReply):
                 self._limit.succeeded()
             elif result.kind is Kind.SLOWER:
@@ -178,6 +181,20 @@ class ApiClient:
             return result
         finally:
             await self._limit.release()
+
+    async def _reserve(self, most: float) -> bool:
+        """Set money aside for an attempt, waiting for what is in flight to cost less than it might have.
+
+        Returns:
+            False, and the run stops, if the limit does not allow it even then.
+        """
+        while not self._purse.reserve(most):
+            if not self._purse.in_flight:
+                self._stop(Ending.MONEY, f"the next request may cost {usd_text(most)}")
+                return False
+            self._settled.clear()
+            await self._settled.wait()
+        return True
 
     async def _reply(self, request: ApiRequest, attempt: int) -> ApiReply:
         began = time.monotonic()
@@ -222,7 +239,7 @@ class ApiClient:
 
     def _note_failed(self, message: str) -> None:
         self._in_a_row += 1
-        if self._in_a_row >= (FAILED_IN_A_ROW if self._seen_ids or self._purse.spent else FIRST_ATTEMPTS):
+        if self._in_a_row >= (FAILED_IN_A_ROW if self._succeeded else FIRST_ATTEMPTS):
             self._stop(Ending.STOPPED, f"{self._in_a_row} requests in a row failed, the last with: {message}")
 
     def _interrupt(self) -> None:

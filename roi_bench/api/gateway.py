@@ -127,6 +127,7 @@ class Gateway:
     def __init__(self, settings: ApiSettings) -> None:
         self.settings = settings
         self._litellm = import_litellm()
+        self._pool: Any = None
         self.model, provider, name = self._resolve()
         self.facts = self._facts(provider, name)
         key = settings.api_key()
@@ -229,6 +230,7 @@ class Gateway:
         timeout = self.settings.timeout
         limits = {"timeout": timeout, "max_retries": 0, "num_retries": 0}
         if self._is_text:
+            self._share_connections()
             call = self._litellm.atext_completion(**self._text_target(), prompt=prompt, **arguments, **limits)
         else:
             call = self._litellm.acompletion(model=self.model, messages=messages_of(prompt), **arguments, **limits)
@@ -236,6 +238,14 @@ class Gateway:
         hidden = getattr(response, "_hidden_params", None) or {}
         usd = hidden.get("response_cost") if self.facts.usd_out is not None else None
         return Completion(response.model_dump(), None if usd is None else float(usd), noted)
+
+    def _share_connections(self) -> None:
+        """Give litellm one pool of connections: for raw text it would open, and leave open, one for each request."""
+        if self._litellm.aclient_session is None:
+            import httpx
+
+            connections = httpx.Limits(max_connections=None, max_keepalive_connections=self.settings.num_concurrent)
+            self._pool = self._litellm.aclient_session = httpx.AsyncClient(limits=connections)
 
     def _text_target(self) -> dict[str, str]:
         """Return model and provider for a raw text completion."""
@@ -250,3 +260,6 @@ class Gateway:
     async def close(self) -> None:
         """Close connections, which belong to the event loop of this run."""
         await self._litellm.close_litellm_async_clients()
+        if self._pool is not None:
+            await self._pool.aclose()
+            self._pool = self._litellm.aclient_session = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import floor, log10
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +57,11 @@ def estimate(requests: Iterable[tuple[int, int]], price: Price | None) -> Estima
 
 
 def usd_text(usd: float) -> str:
-    """Return an amount with enough digits to mean something: ``$12.34``, ``$0.0042``."""
-    return f"${usd:,.2f}" if usd >= 1 else f"${usd:.4f}"
+    """Return an amount with enough digits to mean something: ``$12.34``, ``$0.0420``, ``$0.00025``."""
+    if usd >= 1:
+        return f"${usd:,.2f}"
+    decimals = 4 if usd == 0 else max(4, 1 - floor(log10(abs(usd))))
+    return f"${usd:.{decimals}f}"
 
 
 class Purse:
@@ -66,11 +70,16 @@ class Purse:
     Args:
         max_usd: The limit, or None.
         spent: What earlier starts of the run cost.
+
+    Attributes:
+        spent: What was paid so far, in USD.
+        in_flight: Attempts for which something is set aside.
     """
 
     def __init__(self, max_usd: float | None, spent: float = 0.0) -> None:
         self.max_usd = max_usd
         self.spent = spent
+        self.in_flight = 0
         self._reserved = 0.0
 
     def reserve(self, most: float) -> bool:
@@ -78,9 +87,11 @@ class Purse:
         if self.max_usd is not None and self.spent + self._reserved + most > self.max_usd:
             return False
         self._reserved += most
+        self.in_flight += 1
         return True
 
     def settle(self, most: float, actual: float) -> None:
         """Turn what was set aside into what it cost."""
-        self._reserved -= most
+        self.in_flight -= 1
+        self._reserved = self._reserved - most if self.in_flight else 0.0  # no rounding error stays behind
         self.spent += actual

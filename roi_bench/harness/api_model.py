@@ -149,14 +149,21 @@ class ApiLM(LM):
         prepared = self.prepared(requests)
         if not prepared:
             return
-        purse = Purse(self.settings.max_usd, spent_before(journal))
+        purse = Purse(self.settings.max_usd, paid(journal) + maybe_paid(journal))
         spent = f"; {usd_text(purse.spent)} spent before" if purse.spent else ""
         limit = f"; limit {usd_text(self.settings.max_usd)}" if self.settings.max_usd is not None else ""
         _tell(f"{self.estimate(prepared).line()}{spent}{limit}")
         if self.settings.provider_batch:
             ending, reason = self._ask_in_batches(prepared, keys, on_outcomes, journal, purse)
         else:
-            client = ApiClient(self.gateway, self.settings, price=self.price, purse=purse, on_event=_tell)
+            client = ApiClient(
+                self.gateway,
+                self.settings,
+                price=self.price,
+                purse=purse,
+                seen_ids={str(entry.extra.get("provider_id")) for entry in journal.entries.values()},
+                on_event=_tell,
+            )
             ending, reason = client.ask(prepared, on_outcomes), client.reason
         self._raise_unless_done(ending, reason, journal)
 
@@ -263,10 +270,14 @@ class ApiLM(LM):
         raise ModelError("roi-api has texts only; tasks that need likelihoods cannot be run on it")
 
 
-def spent_before(journal: Journal) -> float:
-    """Return what the responses in ``journal`` cost, and what failed attempts may have cost."""
-    extras = [entry.extra for entry in journal.entries.values()]
-    return float(sum((extra.get("usd") or 0.0) + (extra.get("maybe_paid_usd") or 0.0) for extra in extras))
+def paid(journal: Journal) -> float:
+    """Return what the responses in ``journal`` cost, in USD."""
+    return float(sum(entry.extra.get("usd") or 0.0 for entry in journal.entries.values()))
+
+
+def maybe_paid(journal: Journal) -> float:
+    """Return what attempts whose response never came may have cost at most, in USD."""
+    return float(sum(entry.extra.get("maybe_paid_usd") or 0.0 for entry in journal.entries.values()))
 
 
 def _tell(line: str) -> None:

@@ -7,26 +7,29 @@ from typing import Any
 
 from roi_bench.api.spending import usd_text
 from roi_bench.costs import task_cost
-from roi_bench.harness.api_model import spent_before
+from roi_bench.harness.api_model import maybe_paid, paid
 from roi_bench.journal import Journal
 
 
 def cost_of_run(samples: Mapping[str, Sequence[Mapping[str, Any]]], journal: Journal) -> dict[str, Any] | None:
     """Return the cost of the run and of each task; None where no response has a known cost.
 
-    ``total_usd`` counts each request once, though tasks share those in easy order, and what failed attempts may have
-    cost; a task's ``usd`` is that of the responses that its score counts.
+    ``total_usd`` counts each response once, though tasks share those in easy order; ``lost_usd`` is what attempts whose
+    response never came may have cost besides, at most. A task's ``usd`` is that of the responses that its score counts.
     """
     found = {name: task_cost(task) for name, task in samples.items()}
     tasks = {name: cost.as_document() for name, cost in found.items() if cost is not None}
-    return {"total_usd": spent_before(journal), "tasks": tasks} if tasks else None
+    if not tasks:
+        return None
+    return {"total_usd": paid(journal), "lost_usd": maybe_paid(journal), "tasks": tasks}
 
 
 def cost_lines(cost: Mapping[str, Any] | None) -> list[str]:
     """Return the cost as lines to print."""
     if cost is None:
         return []
-    lines = [f"cost: {usd_text(cost['total_usd'])} in all, easy order and lost attempts included"]
+    lost = f", at most {usd_text(cost['lost_usd'])} more for lost attempts" if cost["lost_usd"] else ""
+    lines = [f"cost: {usd_text(cost['total_usd'])} for all responses, easy order included{lost}"]
     for name, task in cost["tasks"].items():
         per_correct = task["usd_per_correct"]
         shown = "n/a" if per_correct is None else usd_text(per_correct)

@@ -1,4 +1,4 @@
-"""The progress bar of a run: responses, rate, tokens a second, time left."""
+"""The progress bar of a run: responses, rate, tokens a second, money, time left."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ class Progress:
         self._done = self._total - sum(len(batch) for batch in waiting)
         self._visible = visible
         self._tokens = 0
+        self._usd = 0.0
 
     def __enter__(self) -> Progress:
         from tqdm import tqdm
@@ -42,9 +43,11 @@ class Progress:
     def add(self, entries: Sequence[Entry]) -> None:
         """Count finished responses."""
         self._tokens += sum(entry.usage.tokens for entry in entries if entry.usage is not None)
+        self._usd += sum(entry.extra.get("usd") or 0.0 for entry in entries)
         if self._tokens:
             rate = self._tokens / max(time.monotonic() - self._begin, 1e-9)
-            self._bar.set_postfix_str(f"{rate:,.0f} tokens/s", refresh=False)
+            money = f", ${self._usd:.4f}" if self._usd else ""
+            self._bar.set_postfix_str(f"{rate:,.0f} tokens/s{money}", refresh=False)
         self._bar.update(len(entries))
 
     def __exit__(

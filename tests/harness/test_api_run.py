@@ -1,0 +1,460 @@
+"""``roi-bench run --model roi-api`` against a real local server: right, resumable, and clear about what is wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from roi_bench.cli.regrade import regrade
+from roi_bench.errors import ModelError, RecordError, RoiBenchError, UsageError
+from roi_bench.exam_sets import load_exams
+from roi_bench.harness.run import run
+from roi_bench.journal import read_journal
+from roi_bench.prompts import exam_prompt
+from tests.api.exam_answers import answer_exam, empty_for
+from tests.api.provider_server import Fault, ProviderServer, Reply, prompt_of, random_faults
+from tests.harness.test_run import HARD, MEDIUM, in_process, journal_in, results_in, samples_in
+
+PRICES = ("input_cost_per_token=1e-6", "output_cost_per_token=1e-5")
+
+
+def command(
+    server: ProviderServer | str, output: Path, *more: str, tasks: str = HARD, limit: int = 6, args: Sequence[str] = ()
+) -> list[str]:
+    url = server if isinstance(server, str) else server.url
+    model_args = ",".join(["model=a-model", f"base_url={url}", "retry_wait=0.02", *args])
+    return [
+        *("--model", "roi-api", "--model_args", model_args, "--tasks", tasks, "--limit", str(limit)),
+        *("--output_path", str(output), *more),
+    ]
+
+
+def entries_in(output: Path) -> list[Any]:
+    return list(read_journal(journal_in(output))[1].values())
+
+
+def answers_in(output: Path, task: str = HARD) -> list[Any]:
+    """Return what was answered to what, and what it took: all that has to be the same in two equal runs."""
+    return [(s["doc"], s["resps"], s["usage"], s.get("usd"), s["score"], s["regret"]) for s in samples_in(output, task)]
+
+
+def test_every_answer_stands_where_it_belongs_and_every_token_is_counted(tmp_path: Path) -> None:
+    with ProviderServer(answer_exam, delay=lambda number: 0.05 * (number * 7 % 5)) as server:  # out of order
+        run(command(server, tmp_path, tasks=f"{HARD},{MEDIUM}"))
+        assert len(server.books) == 3 * 6  # hard, medium and one shared easy order
+    exams = {exam.id: exam for exam in load_exams("tiny")}
+    for task, own in ((HARD, "hard"), (MEDIUM, "medium")):
+        for sample in samples_in(tmp_path, task):
+            for (text,), (usage,), order in zip(sample["resps"], sample["usage"], (own, "easy"), strict=True):
+                questions = [problem.question for problem in exams[sample["doc"]["exam_id"]].ordered(order)]
+                expected = answer_exam({"messages": [{"role": "user", "content": exam_prompt(questions, 128)}]})
+                assert text == expected.content
+                assert usage == {"tokens": expected.completion_tokens, "finish_reason": "stop", "source": "provider"}
+            assert sample["doc"].keys() == {"exam_id", "order", "budget", "problem_ids"}
+    assert 0 < results_in(tmp_path)["results"][HARD]["score,none"] < 3
+    assert CliRunner().invoke(regrade, [str(tmp_path)]).exit_code == 0
+
+
+def test_the_journal_holds_what_was_asked_sent_answered_and_paid(tmp_path: Path) -> None:
+    def respond(body: dict[str, Any]) -> Reply:
+        return Reply("\\boxed{1}", 40, reasoning="let me see", reasoning_tokens=30, model="a-model-2026-11-01")
+
+    with ProviderServer(respond) as server:
+        run(command(server, tmp_path, limit=1, args=(*PRICES, "reasoning_effort=low")))
+        assert all(body["reasoning_effort"] == "low" for body in server.bodies)
+    for entry in entries_in(tmp_path):
+        extra = entry.extra
+        assert entry.response == "\\boxed{1}"
+        assert extra["reasoning"] == "let me see"
+        assert (entry.usage.tokens, extra["reasoning_tokens"], extra["completion_tokens"]) == (40, 30, 40)
+        assert extra["asked"] == {"max_tokens": 128, "temperature": 0.0, "reasoning_effort": "low"}
+        assert extra["sent"] == {"model": "a-model", **extra["asked"]}
+        assert extra["provider_model"] == "a-model-2026-11-01"
+        assert (extra["finish_reason"], extra["attempts"]) == ("stop", 1)
+        assert extra["usd"] == pytest.approx(extra["prompt_tokens"] * 1e-6 + 40 * 1e-5)
+        assert extra["latency_s"] > 0
+
+
+def test_empty_contents_are_outcome_empty_and_move_no_other_answer(tmp_path: Path) -> None:
+    with ProviderServer(empty_for(3), delay=lambda number: 0.03 * (number % 4)) as server:
+        run(command(server, tmp_path / "some", limit=20))
+    with ProviderServer(answer_exam) as server:
+        run(command(server, tmp_path / "full", limit=20))
+    empty = 0
+    for sample, full in zip(samples_in(tmp_path / "some"), samples_in(tmp_path / "full"), strict=True):
+        for (text,), (usage,), (whole,) in zip(sample["resps"], sample["usage"], full["resps"], strict=True):
+            assert text == ("" if usage["tokens"] == 128 else whole)
+            empty += text == ""
+    assert 5 < empty < 35
+    numbers = results_in(tmp_path / "some")["results"][HARD]
+    assert numbers["empty,none"] > 0
+    assert numbers["error,none"] == 0
+
+
+def test_a_response_above_the_budget_is_flagged_and_worth_nothing(tmp_path: Path) -> None:
+    def respond(body: dict[str, Any]) -> Reply:
+        right = answer_exam(body)
+        return Reply(right.content, 129, "stop")
+
+    with ProviderServer(respond) as server:
+        run(command(server, tmp_path))
+    numbers = results_in(tmp_path)["results"][HARD]
+    assert (numbers["score,none"], numbers["over_budget,none"], numbers["truncated,none"]) == (0, 1, 1)
+    assert all(entry.extra["over_budget"] is True for entry in entries_in(tmp_path))
+
+
+@pytest.mark.parametrize("fault", ["faulty", "duplicated"])
+def test_faults_change_nothing_in_the_results(tmp_path: Path, fault: str) -> None:
+    faults = random_faults(0.3, 5) if fault == "faulty" else random_faults(0.3, 5, [Fault("duplicate")])
+    with ProviderServer(answer_exam, faults=faults) as server:
+        run(command(server, tmp_path / "faulty", limit=20))
+        assert sum(line.fault is not None for line in server.books) > 5
+        assert set(server.finished_per_prompt().values()) == {1}
+    with ProviderServer(answer_exam) as server:
+        run(command(server, tmp_path / "clean", limit=20))
+    assert answers_in(tmp_path / "faulty") == answers_in(tmp_path / "clean")
+    assert results_in(tmp_path / "faulty")["results"] == results_in(tmp_path / "clean")["results"]
+
+
+def test_what_cannot_be_had_is_an_error_named_and_asked_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused = {"share": True}
+
+    def faults(number: int, body: dict[str, Any]) -> Fault | None:
+        tokens = answer_exam(body).completion_tokens
+        return Fault("status", 400, message="content policy") if refused["share"] and tokens % 4 == 0 else None
+
+    with ProviderServer(answer_exam, faults=faults) as server:
+        with pytest.raises(ModelError, match=r"\d responses could not be had, so this run is incomplete"):
+            run(command(server, tmp_path, limit=10))
+        shown = capsys.readouterr()
+        missing = [entry for entry in entries_in(tmp_path) if entry.response is None]
+        assert 0 < len(missing) < 19
+        for entry in missing:
+            assert f"missing: {entry.extra['exam']} {entry.extra['order']}, sample 0: content policy" in shown.err
+        assert results_in(tmp_path)["results"][HARD]["error,none"] > 0
+        assert results_in(tmp_path)["roi_bench"]["missing_responses"] == len(missing)
+        before = len(server.books)
+        refused["share"] = False
+        run(command(server, tmp_path, limit=10))
+        assert len(server.books) - before == len(missing)
+    assert results_in(tmp_path)["results"][HARD]["error,none"] == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "arguments", "message"),
+    [
+        ({"key": "right"}, (), r"a-model: Incorrect API key .*check the key in the environment"),
+        ({}, ("model=missing-model",), r"missing-model: .*does not exist.*check the model's name and base_url"),
+        ({"path": "/v2"}, (), r"Invalid URL.*base_url, which for most servers ends in /v1"),
+        ({"path": "closed"}, (), r"Connection error.*server cannot be reached"),
+        ({"rejected_parameters": ("temperature",)}, (), r"3 requests in a row failed.*temperature"),
+    ],
+    ids=["wrong key", "unknown model", "wrong path", "unreachable", "refused parameter"],
+)
+def test_what_no_request_can_pass_ends_in_one_line_at_once(
+    tmp_path: Path, settings: dict[str, Any], arguments: tuple[str, ...], message: str
+) -> None:
+    path = settings.pop("path", None)
+    server = ProviderServer(answer_exam, **settings)
+    with server:
+        url = server.url.replace("/v1", path) if path == "/v2" else server.url
+        if path != "closed":
+            with pytest.raises(ModelError, match=message) as raised:
+                run(command(url, tmp_path, args=arguments))
+    if path == "closed":
+        with pytest.raises(ModelError, match=message) as raised:
+            run(command(url, tmp_path, args=arguments))
+    assert "\n" not in str(raised.value)
+    assert "0 responses are in" in str(raised.value)
+
+
+def test_the_limit_of_money_is_never_passed_and_a_higher_one_goes_on(tmp_path: Path) -> None:
+    with ProviderServer(answer_exam, delay=0.01) as server:
+        with pytest.raises(ModelError, match=r"stopped at the limit of \$0.0200 .*higher limit to go on"):
+            run(command(server, tmp_path, "--max-usd", "0.02", limit=20, args=PRICES))
+        paid = sum(entry.extra["usd"] for entry in entries_in(tmp_path))
+        assert 0.01 < paid <= 0.02
+        first = len(entries_in(tmp_path))
+        run(command(server, tmp_path, "--max-usd", "1", limit=20, args=PRICES))
+        assert len(server.books) == 40
+        assert 5 < first < 40
+    cost = results_in(tmp_path)["roi_bench"]["cost"]
+    entries = entries_in(tmp_path)
+    assert cost["total_usd"] == pytest.approx(sum(entry.extra["usd"] for entry in entries))
+    own = sum(entry.extra["usd"] for entry in entries if entry.extra["order"] == "hard")
+    correct = sum(sample["score"] for sample in samples_in(tmp_path))
+    assert cost["tasks"][HARD]["usd"] == pytest.approx(own)
+    assert cost["tasks"][HARD]["usd_per_correct"] == pytest.approx(own / correct)
+    assert sum(usd for s in samples_in(tmp_path) for side in s["usd"] for usd in side) == pytest.approx(
+        cost["total_usd"]
+    )
+
+
+def test_a_limit_without_a_price_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="the price of a-model is unknown; add input_cost_per_token"):
+        run(command("http://127.0.0.1:9/v1", tmp_path, "--max-usd", "1"))
+
+
+def test_a_dry_run_shows_requests_and_estimate_and_sends_and_writes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with ProviderServer(answer_exam) as server:
+        run(command(server, tmp_path / "out", "--dry-run", limit=3, args=PRICES))
+        assert server.books == []
+    shown = capsys.readouterr()
+    requests = [json.loads(line) for line in shown.out.splitlines()]
+    assert len(requests) == 6
+    for request in requests:
+        assert (request["model"], request["max_tokens"], request["temperature"]) == ("a-model", 128, 0.0)
+        assert "### Problem 1" in request["messages"][0]["content"]
+    assert "nothing was sent: 6 requests, " in shown.err
+    assert "at most 768 generated tokens: at most $0.00" in shown.err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        (
+            "anthropic/claude-sonnet-4-5,reasoning_effort=low,omit=temperature",
+            "thinking budget of 1024 tokens is not below",
+        ),
+        ("anthropic/claude-sonnet-4-5,thinking=100,omit=temperature", "100 tokens is below the provider's minimum"),
+        (
+            "gemini/gemini-2.5-flash,reasoning_effort=low",
+            "thinking budget of 1024 tokens is not below the budget of 128",
+        ),
+    ],
+)
+def test_an_exam_that_the_model_cannot_sit_is_not_applicable_and_never_zero(
+    tmp_path: Path, model: str, reason: str
+) -> None:
+    with ProviderServer(answer_exam) as server:
+        with pytest.raises(ModelError, match=f"not applicable, nothing was sent: {HARD}: .*{reason}"):
+            run(command(server, tmp_path, tasks=f"{HARD},{MEDIUM}", args=(f"model={model}",)))
+        assert server.books == []
+
+
+def test_only_the_tasks_that_a_model_can_sit_are_sat(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with ProviderServer(answer_exam) as server:
+        arguments = command(server, tmp_path, tasks="roi_tiny", limit=2)
+        from roi_bench.harness.api_model import ApiLM
+
+        original = ApiLM.why_not
+        try:
+            ApiLM.why_not = lambda self, generation: (  # type: ignore[method-assign]
+                "it thinks for 200 tokens" if generation["max_gen_toks"] == 128 else original(self, generation)
+            )
+            run(arguments)
+        finally:
+            ApiLM.why_not = original  # type: ignore[method-assign]
+        assert {body["max_tokens"] for body in server.bodies} == {256}
+    recorded = results_in(tmp_path)
+    assert set(recorded["results"]) == {"roi_tiny_hard_256", "roi_tiny_medium_256"}
+    assert set(recorded["roi_bench"]["not_applicable"]) == {"roi_tiny_hard_128", "roi_tiny_medium_128"}
+    assert "roi_tiny_hard_128: not applicable (it thinks for 200 tokens)" in capsys.readouterr().out
+
+
+def test_omitted_parameters_are_not_sent_and_label_the_results(tmp_path: Path) -> None:
+    with ProviderServer(answer_exam) as server:
+        run(command(server, tmp_path, limit=1, args=("omit=temperature",)))
+        assert all("temperature" not in body for body in server.bodies)
+    assert results_in(tmp_path)["results"][HARD]["alias"] == f"{HARD} [omit=temperature]"
+
+
+def test_repeats_stay_distinct_and_carry_their_own_seed(tmp_path: Path) -> None:
+    counter = iter(range(1000))
+
+    def respond(body: dict[str, Any]) -> Reply:
+        return Reply(f"\\boxed{{{next(counter)}}}", 7)
+
+    sampling = ("--gen_kwargs", "do_sample=true,temperature=0.7", "--metadata", "repeats=3")
+    with ProviderServer(respond) as server:
+        for _ in range(2):
+            run(command(server, tmp_path, *sampling, limit=2))
+        assert len(server.bodies) == 2 * 2 * 3
+        assert len({body["seed"] for body in server.bodies}) == 12
+    texts = [text for sample in samples_in(tmp_path) for side in sample["resps"] for text in side]
+    assert len(set(texts)) == 12
+    numbers = {entry.key.sample for entry in entries_in(tmp_path)}
+    assert numbers == {0, 1, 2}
+
+
+def test_how_fast_one_asks_is_no_part_of_the_run_but_the_model_is(tmp_path: Path) -> None:
+    with ProviderServer(answer_exam) as server:
+        run(command(server, tmp_path, limit=1))
+        run(command(server, tmp_path, limit=1, args=("num_concurrent=2", "timeout=9", "requests_per_minute=6000")))
+        assert len(server.books) == 2
+        run(command(server, tmp_path, limit=1, args=("reasoning_effort=high",)))
+        assert len(server.books) == 4
+    assert len(list(tmp_path.rglob("journal-*.jsonl"))) == 2
+
+
+def test_the_chat_template_option_sends_a_conversation(tmp_path: Path) -> None:
+    with ProviderServer(lambda body: Reply("\\boxed{1}", 5)) as server:
+        run(command(server, tmp_path, "--apply_chat_template", "--system_instruction", "Be brief.", limit=1))
+        for body in server.bodies:
+            assert [message["role"] for message in body["messages"]] == ["system", "user"]
+            assert body["messages"][0]["content"] == "Be brief."
+            assert body["messages"][1]["content"].startswith("Answer the three problems")
+
+
+def wait_for_lines(child: subprocess.Popen[str], output: Path, lines: int) -> Path:
+    while not (found := list(output.rglob("journal-*.jsonl"))) or found[0].read_bytes().count(b"\n") < lines:
+        assert child.poll() is None, child.communicate()
+        time.sleep(0.02)
+    return found[0]
+
+
+def test_ctrl_c_lets_what_is_in_flight_finish(tmp_path: Path) -> None:
+    with ProviderServer(answer_exam, delay=0.3) as server:
+        child = in_process(command(server, tmp_path, limit=200, args=("num_concurrent=8",)))
+        wait_for_lines(child, tmp_path, 10)
+        child.send_signal(signal.SIGINT)
+        _, stderr = child.communicate()
+        assert child.returncode == 130
+        assert "finishing what is in flight" in stderr
+        last = stderr.strip().splitlines()[-1]
+        assert "run the same command again to go on from there" in last
+        assert len(server.books) == len(entries_in(tmp_path))  # nothing that was sent is lost
+    assert "Traceback" not in stderr
+
+
+def test_two_processes_on_one_journal_are_refused(tmp_path: Path) -> None:
+    with ProviderServer(answer_exam, delay=0.3) as server:
+        child = in_process(command(server, tmp_path, limit=300))
+        try:
+            wait_for_lines(child, tmp_path, 2)
+            with pytest.raises(RecordError, match=f"in use by process {child.pid};"):
+                run(command(server, tmp_path, limit=300))
+        finally:
+            child.kill()
+            child.communicate()
+
+
+def test_a_full_disk_loses_nothing_that_was_paid_for(tmp_path: Path) -> None:
+    code = (
+        "import resource, sys; from roi_bench.cli.main import main\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000)); main()"
+    )
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    with ProviderServer(answer_exam, delay=0.05) as server:
+        arguments = command(server, tmp_path / "out", limit=40, args=("num_concurrent=4",))
+        done = subprocess.run(
+            [sys.executable, "-c", code, "run", *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=environment,
+        )
+        assert done.returncode == RecordError.exit_code, done.stderr[-2000:]
+        last = done.stderr.strip().splitlines()[-1]
+        assert "cannot write journal" in last
+        assert "responses that were in flight are in" in last
+        (rescued,) = tmp_path.glob("roi-bench-*/rescued-journal-*.jsonl")
+        journal = journal_in(tmp_path / "out")
+        kept = len(read_journal(journal)[1]) + rescued.read_bytes().count(b"\n")
+        assert kept == len(server.books) < 80
+        with journal.open("ab") as file:  # as the message says
+            file.write(rescued.read_bytes())
+        run(arguments)
+        assert len(server.books) == 80
+
+
+def test_a_damaged_journal_is_refused_and_names_the_line(tmp_path: Path) -> None:
+    with ProviderServer(answer_exam) as server:
+        run(command(server, tmp_path, limit=2))
+        journal = journal_in(tmp_path)
+        lines = journal.read_bytes().split(b"\n")
+        journal.write_bytes(b"\n".join([*lines[:2], lines[2][:50], *lines[3:]]))
+        with pytest.raises(RecordError, match=r"line 3 is damaged"):
+            run(command(server, tmp_path, limit=2))
+        journal.write_bytes(b"\n".join(lines)[:-20])  # a torn last line is no damage
+        run(command(server, tmp_path, limit=2))
+        assert len(server.books) == 5
+
+
+@pytest.mark.parametrize(
+    ("more", "arguments", "message"),
+    [
+        ((), ("api_key=sk-secret",), "takes no 'api_key': keys come from the environment only"),
+        ((), ("num_concurent=4",), "no argument 'num_concurent'; did you mean 'num_concurrent'"),
+        (("--no-wait",), (), "--no-wait goes with --provider-batch"),
+        (("--max-usd", "-1"), PRICES, "max_usd must be above 0"),
+        (("--gen_kwargs", "min_p=0.1"), (), "no generation argument 'min_p'"),
+    ],
+)
+def test_arguments_that_cannot_be_meant(
+    tmp_path: Path, more: tuple[str, ...], arguments: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message) as raised:
+        run(command("http://127.0.0.1:9/v1", tmp_path, *more, args=arguments))
+    assert "sk-secret" not in str(raised.value)
+
+
+def test_options_about_money_are_refused_for_other_models(tmp_path: Path) -> None:
+    arguments = ["--model", "hf", "--model_args", "pretrained=x", "--tasks", HARD, "--output_path", str(tmp_path)]
+    with pytest.raises(UsageError, match="--max-usd is for API models; use it with --model roi-api, not with 'hf'"):
+        run([*arguments, "--max-usd", "1"])
+
+
+def test_a_missing_extra_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "litellm.py").write_text("raise ImportError('No module named litellm')\n")
+    code = "from roi_bench.cli.main import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "run", *command("http://127.0.0.1:9/v1", tmp_path / "out")],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )
+    assert done.returncode == 6
+    assert done.stderr.strip().splitlines()[-1].endswith("pip install 'roi-bench[api]'")
+    assert "Traceback" not in done.stderr
+
+
+def test_no_key_is_in_any_file_or_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MY_PROVIDER_KEY", "sk-very-secret-key-123456")
+    with ProviderServer(answer_exam, key="sk-very-secret-key-123456") as server:
+        run(command(server, tmp_path, limit=2, args=("api_key_env=MY_PROVIDER_KEY",)))
+        assert all(headers["authorization"].endswith("123456") for headers in server.headers)
+    with ProviderServer(
+        answer_exam, faults=lambda *_: Fault("status", 401, message="bad key sk-very-secret-key-123456")
+    ) as server:
+        with pytest.raises(RoiBenchError) as raised:
+            run(command(server, tmp_path / "refused", limit=2, args=("api_key_env=MY_PROVIDER_KEY",)))
+        assert "bad key ***" in str(raised.value)
+    shown = capfd.readouterr()
+    assert "very-secret" not in shown.out + shown.err
+    for path in tmp_path.rglob("*"):
+        assert path.is_dir() or b"very-secret" not in path.read_bytes()
+
+
+def test_a_key_meant_for_openai_never_reaches_a_server_on_this_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-openai-only-0000")
+    with ProviderServer(answer_exam) as server:
+        run(command(server, tmp_path, limit=1))
+        assert all("sk-openai" not in value for headers in server.headers for value in headers.values())
+
+
+def test_the_prompt_is_what_the_harness_sends(tmp_path: Path) -> None:
+    with ProviderServer(answer_exam) as server:
+        run(command(server, tmp_path, limit=1))
+        shown = [sample["arguments"][name]["arg_0"] for sample in samples_in(tmp_path) for name in sample["arguments"]]
+        assert sorted(shown) == sorted(prompt_of(body) for body in server.bodies)
