@@ -1,6 +1,7 @@
 """What the documentation shows is run or, where it needs a hub or a GPU, parsed; links and numbers are checked.
 
-Fenced ``bash`` blocks are commands. A line that names a hub model, ``pip install`` or a set-up script is parsed only.
+Fenced ``bash`` blocks are commands. A line that names a hub model, ``pip install`` or a set-up script is parsed only,
+and so is one that would ask an API for more than a dry run.
 """
 
 from __future__ import annotations
@@ -10,17 +11,21 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from roi_bench.api.settings import ApiSettings, api_settings
+from roi_bench.harness.run_arguments import parse_arguments
 from roi_bench.statistics import ExamTerm, estimate_ratio
 from tests.harness.harness_runs import evaluate_tiny
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 NOT_RUN = re.compile(
-    r"^(pip|bash|git|python -m venv|source|accelerate) |pretrained=\w+/|benchmarks/|tiny_base|vllm|regrade results$"
+    r"^(pip|bash|git|python -m venv|source|accelerate|export|vllm|transformers) "
+    r"|pretrained=\w+/|benchmarks/|tiny_base|vllm|regrade results$"
 )
 
 
@@ -57,11 +62,19 @@ def test_commands_name_what_exists(page: str, command: str) -> None:
         from lm_eval._cli.harness import HarnessCLI
 
         arguments = words[2:] if words[:2] == ["roi-bench", "run"] or words[1] == "run" else words[1:]
-        if arguments[0] != "ls":
+        if words[0] == "roi-bench":
+            parse_arguments(arguments)
+        elif arguments[0] != "ls":
             HarnessCLI()._parser.parse_args(["run", *arguments])
+    if "roi-api" in words and words[0] == "roi-bench":
+        api_settings(parse_arguments(words[2:]).config.model_args)
 
 
-RUN = [(page, command) for page, command in COMMANDS if not NOT_RUN.search(command)]
+def is_run(command: str) -> bool:
+    return not NOT_RUN.search(command) and ("roi-api" not in command or "--dry-run" in command)
+
+
+RUN = [(page, command) for page, command in COMMANDS if is_run(command)]
 
 
 @pytest.mark.slow
@@ -110,6 +123,16 @@ def test_the_metrics_page_names_every_metric() -> None:
     for pools in (("gsm8k", "math", "aime"), ("tiny-easy", "tiny-middle", "tiny-hard")):
         for metric in metrics_of(pools):
             assert f"`{metric.name}`" in page
+
+
+def test_the_page_of_api_models_names_every_argument_and_its_default() -> None:
+    page = (ROOT / "docs" / "api-models.md").read_text(encoding="utf-8")
+    table = page[page.index("## All arguments") :]
+    for field in fields(ApiSettings):
+        assert f"`{field.name}`" in table, field.name
+    for name in ("num_concurrent", "timeout", "max_retries", "retry_wait"):
+        default = next(field.default for field in fields(ApiSettings) if field.name == name)
+        assert re.search(rf"^\| `{name}` \| {default:g} \|", table, re.MULTILINE), name
 
 
 @pytest.mark.slow

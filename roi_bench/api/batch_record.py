@@ -12,6 +12,11 @@ from typing import Any
 from roi_bench.errors import RecordError
 
 
+def record_path(journal: Path) -> Path:
+    """Return where the batches of the run of ``journal`` are noted; no run takes that for a journal."""
+    return journal.with_name(journal.name.replace("journal-", "batches-", 1))
+
+
 @dataclass(frozen=True, slots=True)
 class BatchLine:
     """What is known of one batch.

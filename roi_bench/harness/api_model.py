@@ -18,7 +18,7 @@ from typing import Any
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 
-from roi_bench.api.batch_record import BatchRecord
+from roi_bench.api.batch_record import BatchRecord, record_path
 from roi_bench.api.client import ApiClient
 from roi_bench.api.gateway import Gateway
 from roi_bench.api.parameters import chat_prompt, messages_of, request_parameters
@@ -181,7 +181,7 @@ class ApiLM(LM):
 
         batches = ProviderBatches(
             BatchService(self.gateway),
-            BatchRecord(journal.path.with_suffix(".batches.jsonl")),
+            BatchRecord(record_path(journal.path)),
             self.settings,
             body=self.gateway.body,
             prompt_tokens=self.gateway.prompt_tokens,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from roi_bench.api.settings import ApiSettings
 from roi_bench.api.spending import usd_text
 from roi_bench.costs import task_cost
 from roi_bench.harness.api_model import maybe_paid, paid
@@ -24,10 +25,12 @@ def cost_of_run(samples: Mapping[str, Sequence[Mapping[str, Any]]], journal: Jou
     return {"total_usd": paid(journal), "lost_usd": maybe_paid(journal), "tasks": tasks}
 
 
-def cost_lines(cost: Mapping[str, Any] | None) -> list[str]:
-    """Return the cost as lines to print."""
+def cost_lines(cost: Mapping[str, Any] | None, model: Any) -> list[str]:
+    """Return the cost of a run of ``model`` as lines to print; none for a model that costs no money."""
+    settings = getattr(model, "settings", None)
     if cost is None:
-        return []
+        unknown = f"cost: unknown, as no price of {getattr(settings, 'model', '')} is known"
+        return [unknown] if isinstance(settings, ApiSettings) else []
     lost = f", at most {usd_text(cost['lost_usd'])} more for lost attempts" if cost["lost_usd"] else ""
     lines = [f"cost: {usd_text(cost['total_usd'])} for all responses, easy order included{lost}"]
     for name, task in cost["tasks"].items():

@@ -83,6 +83,7 @@ def open_journal(parsed: RunArguments, lm: Any) -> tuple[Journal, dict[RequestKe
     Raises:
         RecordError: The journal is in use, damaged, or cannot be written.
     """
+    from roi_bench.api.batch_record import record_path
     from roi_bench.harness.batches import batch_size_of
     from roi_bench.harness.run_identity import run_digest, run_header
     from roi_bench.harness.run_output import output_folder
@@ -96,6 +97,7 @@ def open_journal(parsed: RunArguments, lm: Any) -> tuple[Journal, dict[RequestKe
     path = folder / f"{stem}.rank{rank}.jsonl"
     if not parsed.resume:
         _supersede(path)
+        _supersede(record_path(path))
     earlier = sorted(folder.glob(f"{stem}.rank*.jsonl")) if parsed.resume else []
     read = [(other, *read_journal(other)) for other in earlier]
     recorded = {key: entry for other, _, entries in read if other != path for key, entry in entries.items()}
@@ -123,7 +125,7 @@ def process_index(lm: Any) -> int:
 
 
 def _supersede(path: Path) -> None:
-    """Put an earlier journal aside under a name that no run reads."""
+    """Put an earlier file aside under a name that no run reads."""
     if path.exists():
         number = 1
         while (aside := path.with_name(f"superseded-{number}-{path.name}")).exists():
@@ -218,7 +220,7 @@ def _report(config: Any, results: dict[str, Any], tracker: Any, model: Any, not_
     if config.show_config:
         sys.stdout.write(path.read_text(encoding="utf-8") + "\n")
     lines = [f"{name}: not applicable ({reason})" for name, reason in not_applicable.items()]
-    lines += [*cost_lines(cost), f"results: {path}"]
+    lines += [*cost_lines(cost, model), f"results: {path}"]
     print_results(results, f"{config.model} {shown_arguments(config.model_args)}", lines)
     if missing:
         sys.stderr.write("".join(f"{line}\n" for line in missing_lines(model.journal)))

@@ -202,6 +202,23 @@ def test_the_limit_of_money_is_never_passed_and_a_higher_one_goes_on(tmp_path: P
     )
 
 
+def test_what_it_cost_is_said_at_the_end_and_an_unknown_price_is_said_to_be_unknown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with ProviderServer(answer_exam) as server:
+        run(command(server, tmp_path / "priced", args=PRICES))
+        shown = capsys.readouterr()
+        assert "at most 1,536 generated tokens: at most $0.01" in shown.err
+        assert "cost: $0.0" in shown.out
+        assert f"  {HARD}: $0.00" in shown.out
+        assert "per correct answer" in shown.out
+        run(command(server, tmp_path / "unknown"))
+        shown = capsys.readouterr()
+        assert "generated tokens: price unknown" in shown.err
+        assert "cost: unknown, as no price of a-model is known" in shown.out
+    assert results_in(tmp_path / "unknown")["roi_bench"]["cost"] is None
+
+
 def test_a_limit_without_a_price_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="the price of a-model is unknown; add input_cost_per_token"):
         run(command("http://127.0.0.1:9/v1", tmp_path, "--max-usd", "1"))

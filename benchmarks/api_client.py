@@ -1,0 +1,131 @@
+"""What roi-api adds to a provider's own time and memory: throughput against a server of known delay, and 20,000 mocks.
+
+    python benchmarks/api_client.py throughput [--concurrency 32] [--delay 1] [--requests 960]
+    python benchmarks/api_client.py memory [--requests 20000]
+
+``throughput`` starts the OpenAI-compatible server of the tests in a process of its own and compares the rate of a run
+(requests, journal with one synced write a batch, progress) with what the delay alone allows: concurrency / delay.
+``memory`` lets litellm mock every response and prints the resident memory while the run goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+RESPONSE = "### Problem 1\n" + "29 30 *53\n11 29 -8\n" * 40 + "\\boxed{69}\n"
+"""A response of the length of a real one, about 800 characters."""
+
+
+def instances(count: int) -> list[Any]:
+    """Return ``count`` different requests of the size of an exam's."""
+    from lm_eval.api.instance import Instance
+
+    from roi_bench.prompts import exam_prompt
+
+    generation = {"until": [], "do_sample": False, "temperature": 0.0, "max_gen_toks": 512}
+    return [
+        Instance("generate_until", {}, (exam_prompt([f"Question {number}-{k}?" for k in range(3)], 512), generation), 0)
+        for number in range(count)
+    ]
+
+
+@contextlib.contextmanager
+def server(delay: float) -> Iterator[str]:
+    """Run the tests' provider in a process of its own and give its base URL."""
+    command = [sys.executable, "-m", "tests.api.provider_server", "--delay", str(delay)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as child:
+        if child.stdout is None:
+            raise RuntimeError("no output of the server")
+        yield child.stdout.readline().strip()
+        child.terminate()
+
+
+def ask(lm: Any, count: int, folder: Path) -> float:
+    """Ask ``count`` requests through the journal and return the seconds that it took."""
+    from roi_bench.harness.journaled_model import JournaledModel
+    from roi_bench.journal import Journal
+    from roi_bench.journal_format import Header
+
+    requests = instances(count)
+    with Journal(folder / f"journal-{count}.jsonl", Header({"benchmark": count})) as journal:
+        begin = time.perf_counter()
+        responses = JournaledModel(lm, journal, batch_size=1).generate_until(requests)
+        seconds = time.perf_counter() - begin
+    if any(response is None for response in responses):
+        raise RuntimeError("a response is missing")
+    return seconds
+
+
+def throughput(concurrency: int, delay: float, count: int) -> float:
+    """Print and return the measured rate as a share of the ideal one."""
+    from roi_bench.harness.api_model import ApiLM
+
+    with server(delay) as url, tempfile.TemporaryDirectory() as folder:
+        lm = ApiLM(model="a-model", base_url=url, num_concurrent=concurrency)
+        ask(lm, concurrency, Path(folder))  # the first round opens connections and imports what litellm imports late
+        seconds = ask(lm, count, Path(folder))
+    rate, ideal = count / seconds, concurrency / delay
+    shown = f"{rate:.1f}/s of {ideal:.1f}/s, {rate / ideal:.1%}"
+    print(f"{count} requests, concurrency {concurrency}, delay {delay:g} s: {shown}")
+    return rate / ideal
+
+
+def resident_bytes() -> int:
+    """Return this process's resident memory (Linux)."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def memory(count: int) -> list[tuple[int, int]]:
+    """Print and return ``(finished requests, resident bytes)`` after each tenth of the run."""
+    from roi_bench.api.gateway import Gateway
+    from roi_bench.harness.api_model import ApiLM
+
+    readings: list[tuple[int, int]] = []
+    done = 0
+
+    class Mocked(Gateway):
+        """Lets litellm mock the response, and looks at the memory now and then."""
+
+        async def complete(self, prompt: str, parameters: Mapping[str, Any]) -> Any:
+            nonlocal done
+            done += 1
+            if done % (count // 10) == 0:
+                readings.append((done, resident_bytes()))
+                print(f"{done:>7} requests: {readings[-1][1] / 2**20:7.1f} MiB", flush=True)
+            return await super().complete(prompt, {**parameters, "mock_response": RESPONSE})
+
+    lm = ApiLM(model="gpt-4o-mini", num_concurrent=32)
+    lm.gateway = Mocked(lm.settings)
+    with tempfile.TemporaryDirectory() as folder:
+        seconds = ask(lm, count, Path(folder))
+    (first, low), (last, high) = readings[0], readings[-1]
+    print(f"{count / seconds:.0f}/s; {(high - low) / (last - first) / 1024:.2f} KiB a request from {first} to {last}")
+    return readings
+
+
+def main() -> None:
+    """Measure what the command line names."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("throughput", "memory"))
+    parser.add_argument("--concurrency", type=int, default=32)
+    parser.add_argument("--delay", type=float, default=1.0, help="seconds before any answer")
+    parser.add_argument("--requests", type=int)
+    options = parser.parse_args()
+    if options.what == "throughput":
+        throughput(options.concurrency, options.delay, options.requests or 30 * options.concurrency)
+    else:
+        memory(options.requests or 20_000)
+
+
+if __name__ == "__main__":
+    main()
