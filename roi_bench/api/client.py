@@ -25,6 +25,9 @@ MOST_WAIT = 60.0
 FIRST_ATTEMPTS = 3
 """Attempts at a connection, and requests that may fail, as long as nothing has ever come back."""
 
+MOST_RETRY_AFTER = 600.0
+"""Longest wait, in seconds, that a provider may ask for; with more the run stops and says so."""
+
 FAILED_IN_A_ROW = 20
 """Requests that may fail one after another before the run stops: the provider is down, or refuses everything."""
 
@@ -43,6 +46,10 @@ class GatewayLike(Protocol):
     async def close(self) -> None:
         """Close connections."""
         ...
+
+
+class _StoppedError(Exception):
+    """The run stops: this request is not asked (again)."""
 
 
 class ApiClient:
@@ -72,9 +79,9 @@ class ApiClient:
         self._gateway, self._settings = gateway, settings
         self._price, self._purse = price, purse
         self._on_event, self._sleep = on_event, sleep
-        self._limit = AdaptiveLimit(settings.num_concurrent, sleep=sleep)
-        self._requests = Pace(settings.requests_per_minute, sleep=sleep)
-        self._tokens = Pace(settings.tokens_per_minute, sleep=sleep)
+        self._limit = AdaptiveLimit(settings.num_concurrent, sleep=self._pause)
+        self._requests = Pace(settings.requests_per_minute, sleep=self._pause)
+        self._tokens = Pace(settings.tokens_per_minute, sleep=self._pause)
         self._settled = asyncio.Event()
         self._seen_ids = set(seen_ids)
         self._in_a_row = 0
@@ -117,52 +124,68 @@ class ApiClient:
         for request in waiting:
             if self.ending is not Ending.DONE:
                 return
-            outcome = await self._outcome(request)
-            if outcome is None:
-                return  # the run stops, and nothing was paid for this request
+            try:
+                outcome = await self._outcome(request)
+            except _StoppedError:
+                return  # nothing is in flight for this request
             await recorder.put((request, outcome))
 
-    async def _outcome(self, request: ApiRequest) -> Outcome | None:
-        """Return the response to ``request`` or its lack; None where the run stops before either is known."""
-        maybe_paid_usd = 0.0
+    async def _outcome(self, request: ApiRequest) -> Outcome:
+        """Return the response to ``request`` or its lack.
+
+        Raises:
+            _StoppedError: The run stops before either is known, and nothing can have been paid.
+        """
         prompt_tokens = self._gateway.prompt_tokens(request.prompt) if self._counts_prompts else 0
         most = 0.0 if self._price is None else self._price.of(prompt_tokens, request.budget)
+        lost = 0.0
         for attempt in range(1, self._settings.max_retries + 2):
-            result = await self._attempt(request, prompt_tokens, most, attempt)
-            if isinstance(result, ApiReply):
-                self._in_a_row, self._heard_from, self._succeeded = 0, True, True
-                extra = {"maybe_paid_usd": maybe_paid_usd} if maybe_paid_usd else {}
-                return replace(result, record={**result.record, **extra})
-            if result is None:
-                return None
-            failure = result
-            maybe_paid_usd += most if result.maybe_paid else 0.0
-            if result.kind is Kind.STOP:
-                self._stop(Ending.STOPPED, result.message)
-                return None
-            if result.kind is Kind.UNREACHABLE and not self._heard_from and attempt >= FIRST_ATTEMPTS:
-                self._stop(Ending.STOPPED, result.message)
-                return None
-            self._heard_from |= result.kind is not Kind.UNREACHABLE
-            if result.kind is Kind.GIVE_UP or attempt > self._settings.max_retries:
-                break
-            wait = random.uniform(0.0, min(MOST_WAIT, self._settings.retry_wait * 2 ** (attempt - 1)))
-            await self._pause(max(wait, result.retry_after or 0.0))
+            try:
+                result = await self._attempt(request, prompt_tokens, most, attempt)
+                if isinstance(result, ApiReply):
+                    self._in_a_row, self._heard_from, self._succeeded = 0, True, True
+                    return replace(result, record={**result.record, **_lost(lost)})
+                failure = result
+                lost += most if failure.maybe_paid else 0.0
+                self._stop_if_hopeless(failure, attempt)
+                self._heard_from |= failure.kind is not Kind.UNREACHABLE
+                if failure.kind is Kind.GIVE_UP or attempt > self._settings.max_retries:
+                    break
+                wait = random.uniform(0.0, min(MOST_WAIT, self._settings.retry_wait * 2 ** (attempt - 1)))
+                await self._pause(max(wait, failure.retry_after or 0.0))
+            except _StoppedError:
+                if not lost:
+                    raise
+                return Missing(f"the run stopped: {self.reason}", {"attempts": attempt, **_lost(lost)})
         self._note_failed(failure.message)
-        return Missing(failure.message, {"attempts": attempt, "maybe_paid_usd": maybe_paid_usd})
+        return Missing(failure.message, {"attempts": attempt, **_lost(lost)})
 
-    async def _attempt(
-        self, request: ApiRequest, prompt_tokens: int, most: float, attempt: int
-    ) -> ApiReply | Failure | None:
-        """Make one attempt; None if the run stops before it is sent."""
+    def _stop_if_hopeless(self, failure: Failure, attempt: int) -> None:
+        """Stop the run after a failure that no request, or none for a long time, can get past.
+
+        Raises:
+            _StoppedError: It was one.
+        """
+        unreachable = failure.kind is Kind.UNREACHABLE and not self._heard_from and attempt >= FIRST_ATTEMPTS
+        if failure.kind is Kind.STOP or unreachable:
+            self._stop(Ending.STOPPED, failure.message)
+            raise _StoppedError
+        if failure.retry_after is not None and failure.retry_after > MOST_RETRY_AFTER:
+            asked = f"the provider asks to wait {failure.retry_after:,.0f} s ({failure.message})"
+            self._stop(Ending.STOPPED, asked)
+            raise _StoppedError
+
+    async def _attempt(self, request: ApiRequest, prompt_tokens: int, most: float, attempt: int) -> ApiReply | Failure:
+        """Make one attempt.
+
+        Raises:
+            _StoppedError: The run stops before it is sent.
+        """
         await self._requests.wait()
         await self._tokens.wait(prompt_tokens + request.budget)
         started = await self._limit.acquire()
         try:
-            if self.ending is not Ending.DONE:
-                return None
-            if not await self._reserve(most):
-                return None
+            await self._reserve(most)
             result: ApiReply | Failure
             actual = most  # of a request that was cancelled, or failed after it was sent
             try:
@@ -182,19 +205,21 @@ class ApiClient:
         finally:
             await self._limit.release()
 
-    async def _reserve(self, most: float) -> bool:
+    async def _reserve(self, most: float) -> None:
         """Set money aside for an attempt, waiting for what is in flight to cost less than it might have.
 
-        Returns:
-            False, and the run stops, if the limit does not allow it even then.
+        Raises:
+            _StoppedError: The run stops, because the limit does not allow it even then or for another reason.
         """
-        while not self._purse.reserve(most):
+        while self.ending is Ending.DONE:
+            if self._purse.reserve(most):
+                return
             if not self._purse.in_flight:
                 self._stop(Ending.MONEY, f"the next request may cost {usd_text(most)}")
-                return False
+                break
             self._settled.clear()
             await self._settled.wait()
-        return True
+        raise _StoppedError
 
     async def _reply(self, request: ApiRequest, attempt: int) -> ApiReply:
         began = time.monotonic()
@@ -251,7 +276,18 @@ class ApiClient:
             self.ending, self.reason = ending, reason
 
     async def _pause(self, seconds: float) -> None:
-        """Sleep for ``seconds``, or until the run stops."""
+        """Sleep for ``seconds``.
+
+        Raises:
+            _StoppedError: The run stops meanwhile.
+        """
         end = time.monotonic() + seconds
-        while self.ending is Ending.DONE and (left := end - time.monotonic()) > 0:
+        while (left := end - time.monotonic()) > 0:
             await self._sleep(min(left, 0.5))
+            if self.ending is not Ending.DONE:
+                raise _StoppedError
+
+
+def _lost(usd: float) -> dict[str, float]:
+    """Return what the journal keeps of attempts whose response never came: what they may have cost at most."""
+    return {"maybe_paid_usd": usd} if usd else {}

@@ -40,8 +40,12 @@ class AdaptiveLimit:
             while self._in_flight >= int(self.limit):
                 await self._free.wait()
             self._in_flight += 1
-        while (wait := self._held_until - self._clock()) > 0:
-            await self._sleep(wait)
+        try:
+            while (wait := self._held_until - self._clock()) > 0:
+                await self._sleep(wait)
+        except BaseException:
+            await self.release()
+            raise
         return self._clock()
 
     async def release(self) -> None:

@@ -34,11 +34,20 @@ class ApiEntries:
         Raises:
             RecordError: The journal cannot be written.
         """
-        entries = [_entry(key, fields, outcome) for key, fields, outcome in outcomes]
+        entries = [self._entry(key, fields, outcome) for key, fields, outcome in outcomes]
         self._unsaved += entries
         self._journal.append(self._unsaved)
         self._unsaved = []
         return entries
+
+    def _entry(self, key: RequestKey, fields: Mapping[str, Any], outcome: Outcome) -> Entry:
+        known = self._journal.entries.get(key)
+        extra = {**fields, **outcome.record}
+        if known is not None and (lost := known.extra.get("maybe_paid_usd")):  # by attempts of an earlier start
+            extra["maybe_paid_usd"] = lost + extra.get("maybe_paid_usd", 0.0)
+        if isinstance(outcome, Missing):
+            return Entry(key, None, None, {**extra, "error": outcome.message})
+        return Entry(key, outcome.text, outcome.usage, extra)
 
     def __enter__(self) -> ApiEntries:
         return self
@@ -59,9 +68,3 @@ class ApiEntries:
                 f"{full}; {len(paid)} responses that were in flight are in {rescued}: make room, then append them with "
                 f"cat {rescued} >> {self._journal.path}"
             ) from error
-
-
-def _entry(key: RequestKey, fields: Mapping[str, Any], outcome: Outcome) -> Entry:
-    if isinstance(outcome, Missing):
-        return Entry(key, None, None, {**fields, "error": outcome.message, **outcome.record})
-    return Entry(key, outcome.text, outcome.usage, {**fields, **outcome.record})
