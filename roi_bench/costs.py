@@ -46,14 +46,19 @@ def task_cost(samples: Sequence[Mapping[str, Any]]) -> TaskCost | None:
     """Return the cost of a task from its logged samples; None where no response has one.
 
     Args:
-        samples: One per exam, with ``usd`` (USD by request and sample, null if unknown) and ``score`` (correct answers,
-            mean over the samples; null where a response is missing).
+        samples: One per exam, with ``usage`` and ``usd`` (USD) by request and sample, null where unknown (no ``usd`` at
+            all: all of them), and ``score`` (correct answers, mean over the samples; null where a response is missing).
     """
-    given = [sample["usd"] for sample in samples if sample.get("usd")]
-    sides = [[usd for by_request in given for usd in by_request[side]] for side in (0, 1)]
-    if not any(usd is not None for side in sides for usd in side):
+    given = [sample.get("usd") or _unknown(sample.get("usage")) for sample in samples]
+    main_order, easy_order = ([usd for by_request in given for usd in by_request[side]] for side in (0, 1))
+    main, easy = ([usd for usd in order if usd is not None] for order in (main_order, easy_order))
+    if not main and not easy:
         return None
-    main, easy = ([usd for usd in side if usd is not None] for side in sides)
-    correct = fsum((sample.get("score") or 0.0) * len(sample["usd"][0]) for sample in samples if sample.get("usd"))
-    unknown = sum(len(side) for side in sides) - len(main) - len(easy)
-    return TaskCost(fsum(main), fsum(easy), len(sides[0]), correct, unknown)
+    correct = fsum((sample.get("score") or 0.0) * len(usd[0]) for sample, usd in zip(samples, given, strict=True))
+    unknown = len(main_order) + len(easy_order) - len(main) - len(easy)
+    return TaskCost(fsum(main), fsum(easy), len(main_order), correct, unknown)
+
+
+def _unknown(usage: Sequence[Sequence[object]] | None) -> list[list[None]]:
+    """Return unknown costs in the shape of ``usage``."""
+    return [[None] * len(request) for request in usage or ([], [])]

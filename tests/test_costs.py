@@ -114,3 +114,10 @@ def test_costs_are_exact_sums(task: list[dict[str, Any]]) -> None:
         assert cost.usd_per_exam == pytest.approx(float(sum(known) / len(main)))
         by_correct = None if not correct else pytest.approx(float(sum(known) / correct))
         assert cost.usd_per_correct == by_correct
+
+
+def test_an_exam_none_of_whose_costs_is_known_leaves_no_ratio() -> None:
+    cost = task_cost([{"usd": [[0.5], [0.25]], "score": 1.0, "usage": [[None], [None]]},
+                      {"score": 2.0, "usage": [[None], [None]]}])  # as metering.metered writes it  # fmt: skip
+    assert cost is not None
+    assert (cost.usd_per_exam, cost.usd_per_correct) == (None, None)

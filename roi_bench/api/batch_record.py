@@ -1,4 +1,8 @@
-"""Which batches were submitted, on disk before anything else: a batch whose number is lost would be paid twice."""
+"""Which batches were submitted, on disk before anything else: a batch whose number is lost would be paid twice.
+
+An open batch may hold requests of several commands (tasks, limits): each fetches its own responses, and it is done when
+all of them are in the journal.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,16 @@ from typing import Any
 from roi_bench.errors import RecordError
 
 
+def open_batches(journal: Path) -> list[BatchLine]:
+    """Return the batches of the run of ``journal`` whose results are still to be fetched.
+
+    Raises:
+        RecordError: The record of batches cannot be read.
+    """
+    path = record_path(journal)
+    return BatchRecord(path).open if path.exists() else []
+
+
 def record_path(journal: Path) -> Path:
     """Return where the batches of the run of ``journal`` are noted; no run takes that for a journal."""
     return journal.with_name(journal.name.replace("journal-", "batches-", 1))
@@ -22,7 +36,7 @@ class BatchLine:
     """What is known of one batch.
 
     Attributes:
-        chunk: Digest of its requests, also kept with the provider.
+        chunk: Our own name of it, also kept with the provider.
         requests: ``custom_id`` of each request.
         batch_id: The provider's number; None between the intention and the provider's answer.
         done: Whether its results are in the journal.
@@ -48,16 +62,17 @@ class BatchRecord:
         self.path = path
         self._batches: dict[str, BatchLine] = {}
         try:
-            lines = path.read_bytes().split(b"\n") if path.exists() else []
+            data = path.read_bytes() if path.exists() else b""
+            whole = _mended(data)
+            if whole != data:
+                path.write_bytes(whole)
         except OSError as error:
             raise RecordError(f"cannot read {path}: {error.strerror or error}") from error
-        for number, line in enumerate(lines, start=1):
+        for number, line in enumerate(whole.splitlines(), start=1):
             if line:
-                self._read(line, number, torn=number == len(lines))
-        if lines and lines[-1]:
-            self._append_bytes(b"\n")  # a torn last line: the next one must not be glued to it
+                self._read(line, number)
 
-    def _read(self, line: bytes, number: int, torn: bool) -> None:
+    def _read(self, line: bytes, number: int) -> None:
         try:
             value = json.loads(line)
             chunk, event = value["chunk"], value["event"]
@@ -68,13 +83,7 @@ class BatchRecord:
                 batch_id = value.get("batch_id", known.batch_id)
                 self._batches[chunk] = BatchLine(chunk, known.requests, batch_id, done=event == "done")
         except (ValueError, KeyError, TypeError) as error:
-            if not torn and not _is_fragment(line):
-                raise RecordError(f"{self.path}, line {number} is damaged ({error}); restore the file") from error
-
-    @property
-    def count(self) -> int:
-        """Number of batches ever intended."""
-        return len(self._batches)
+            raise RecordError(f"{self.path}, line {number} is damaged ({error}); restore the file") from error
 
     @property
     def open(self) -> list[BatchLine]:
@@ -116,6 +125,12 @@ class BatchRecord:
             ) from error
 
 
-def _is_fragment(line: bytes) -> bool:
-    """Whether a line is the beginning of one, as a kill in the middle of a write leaves it."""
-    return line.startswith(b'{"event"') and not line.endswith(b"}")
+def _mended(data: bytes) -> bytes:
+    """Return ``data`` without a last line torn by a kill or a power loss, which is found out anew."""
+    intact = data[: data.rstrip(b"\0").rfind(b"\n") + 1]
+    tail = data[len(intact) :].rstrip(b"\0")
+    try:
+        json.loads(tail)
+    except ValueError:
+        return intact
+    return intact + tail + b"\n"  # only its line end is missing

@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from types import MappingProxyType
 
-from roi_bench.api.event_loop import finishing_on_ctrl_c, run_to_end
+from roi_bench.api.event_loop import CtrlC, run_to_end
 from roi_bench.api.failures import Failure, Kind, failure_of
-from roi_bench.api.gateway import Completion
 from roi_bench.api.pacing import AdaptiveLimit, Pace
 from roi_bench.api.recorder import Recorder
-from roi_bench.api.replies import ApiReply, UnusableReplyError, read_reply
-from roi_bench.api.requests import ApiRequest, Ending, Missing, OnOutcomes, Outcome
+from roi_bench.api.replies import ApiReply, read_reply
+from roi_bench.api.reply_ids import ReplyIds
+from roi_bench.api.requests import ApiRequest, Ending, GatewayLike, Missing, OnOutcomes, Outcome
 from roi_bench.api.settings import ApiSettings
 from roi_bench.api.spending import Price, Purse, usd_text
 
@@ -25,27 +25,14 @@ MOST_WAIT = 60.0
 FIRST_ATTEMPTS = 3
 """Attempts at a connection, and requests that may fail, as long as nothing has ever come back."""
 
+FIRST_REFUSED = 10
+"""Requests that the provider may refuse (400) as long as it has answered none."""
+
 MOST_RETRY_AFTER = 600.0
 """Longest wait, in seconds, that a provider may ask for; with more the run stops and says so."""
 
 FAILED_IN_A_ROW = 20
 """Requests that may fail one after another before the run stops: the provider is down, or refuses everything."""
-
-
-class GatewayLike(Protocol):
-    """Makes single attempts; :class:`roi_bench.api.gateway.Gateway` does it with litellm."""
-
-    async def complete(self, prompt: str, parameters: Mapping[str, Any]) -> Completion:
-        """Ask for one response."""
-        ...
-
-    def prompt_tokens(self, prompt: str) -> int:
-        """Return about how many tokens ``prompt`` takes."""
-        ...
-
-    async def close(self) -> None:
-        """Close connections."""
-        ...
 
 
 class _StoppedError(Exception):
@@ -60,7 +47,7 @@ class ApiClient:
         settings: How to ask.
         price: List price, needed where the purse has a limit.
         purse: Money of the run.
-        seen_ids: The provider's ids of replies that earlier starts of the run have recorded.
+        known: Text by the provider's id, of the replies that earlier starts of the run have recorded.
         on_event: Told in one line of what a user should know while the run goes on.
         sleep: Waits for seconds.
     """
@@ -72,7 +59,7 @@ class ApiClient:
         *,
         price: Price | None,
         purse: Purse,
-        seen_ids: Iterable[str] = (),
+        known: Mapping[str, str] = MappingProxyType({}),
         on_event: Callable[[str], None] = lambda _: None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -83,9 +70,12 @@ class ApiClient:
         self._requests = Pace(settings.requests_per_minute, sleep=self._pause)
         self._tokens = Pace(settings.tokens_per_minute, sleep=self._pause)
         self._settled = asyncio.Event()
-        self._seen_ids = set(seen_ids)
+        self._ctrl_c = CtrlC(self._interrupt)
+        self._ids = ReplyIds(known)
         self._in_a_row = 0
-        self._heard_from = self._succeeded = False
+        self._heard_from = False
+        self._succeeded = bool(known)
+        self._error: Exception | None = None
         self.ending = Ending.DONE
         self.reason = ""
         """Why the run stopped, in one line; empty if it is done."""
@@ -99,7 +89,7 @@ class ApiClient:
             Exception: What ``on_outcomes`` raised, after everything in flight was offered to it.
             KeyboardInterrupt: Ctrl-C was pressed twice.
         """
-        run_to_end(lambda: self._ask_all(requests, on_outcomes))
+        run_to_end(lambda: self._ask_all(requests, on_outcomes), self._ctrl_c)
         return self.ending
 
     async def _ask_all(self, requests: Sequence[ApiRequest], on_outcomes: OnOutcomes) -> None:
@@ -110,7 +100,7 @@ class ApiClient:
             for _ in range(min(self._settings.num_concurrent, len(requests)))
         ]
         try:
-            with finishing_on_ctrl_c(workers, self._interrupt):
+            with self._ctrl_c.over(workers):
                 await asyncio.gather(*workers)
         finally:
             for worker in workers:
@@ -119,6 +109,8 @@ class ApiClient:
             await recorder.close()
             await self._gateway.close()
         recorder.raise_failure()
+        if self._error is not None:
+            raise self._error
 
     async def _work(self, waiting: Iterator[ApiRequest], recorder: Recorder[tuple[ApiRequest, Outcome]]) -> None:
         for request in waiting:
@@ -128,6 +120,10 @@ class ApiClient:
                 outcome = await self._outcome(request)
             except _StoppedError:
                 return  # nothing is in flight for this request
+            except Exception as error:  # noqa: BLE001 - raised at the end: what others have in flight is paid for
+                self._error = self._error or error
+                self._stop(Ending.STOPPED, str(error))
+                return
             await recorder.put((request, outcome))
 
     async def _outcome(self, request: ApiRequest) -> Outcome:
@@ -144,6 +140,7 @@ class ApiClient:
                 result = await self._attempt(request, prompt_tokens, most, attempt)
                 if isinstance(result, ApiReply):
                     self._in_a_row, self._heard_from, self._succeeded = 0, True, True
+                    lost += most if result.usd is None and result.usage is None else 0.0
                     return replace(result, record={**result.record, **_lost(lost)})
                 failure = result
                 lost += most if failure.maybe_paid else 0.0
@@ -152,12 +149,12 @@ class ApiClient:
                 if failure.kind is Kind.GIVE_UP or attempt > self._settings.max_retries:
                     break
                 wait = random.uniform(0.0, min(MOST_WAIT, self._settings.retry_wait * 2 ** (attempt - 1)))
-                await self._pause(max(wait, failure.retry_after or 0.0))
+                await self._pause(wait + (failure.retry_after or 0.0))
             except _StoppedError:
                 if not lost:
                     raise
                 return Missing(f"the run stopped: {self.reason}", {"attempts": attempt, **_lost(lost)})
-        self._note_failed(failure.message)
+        self._note_failed(failure)
         return Missing(failure.message, {"attempts": attempt, **_lost(lost)})
 
     def _stop_if_hopeless(self, failure: Failure, attempt: int) -> None:
@@ -167,13 +164,14 @@ class ApiClient:
             _StoppedError: It was one.
         """
         unreachable = failure.kind is Kind.UNREACHABLE and not self._heard_from and attempt >= FIRST_ATTEMPTS
+        wait = failure.retry_after or 0.0
         if failure.kind is Kind.STOP or unreachable:
             self._stop(Ending.STOPPED, failure.message)
-            raise _StoppedError
-        if failure.retry_after is not None and failure.retry_after > MOST_RETRY_AFTER:
-            asked = f"the provider asks to wait {failure.retry_after:,.0f} s ({failure.message})"
-            self._stop(Ending.STOPPED, asked)
-            raise _StoppedError
+        elif wait > MOST_RETRY_AFTER:
+            self._stop(Ending.STOPPED, f"the provider asks to wait {wait:,.0f} s ({failure.message})")
+        else:
+            return
+        raise _StoppedError
 
     async def _attempt(self, request: ApiRequest, prompt_tokens: int, most: float, attempt: int) -> ApiReply | Failure:
         """Make one attempt.
@@ -181,10 +179,10 @@ class ApiClient:
         Raises:
             _StoppedError: The run stops before it is sent.
         """
-        await self._requests.wait()
-        await self._tokens.wait(prompt_tokens + request.budget)
         started = await self._limit.acquire()
         try:
+            await self._requests.wait()
+            await self._tokens.wait(prompt_tokens + request.budget)
             await self._reserve(most)
             result: ApiReply | Failure
             actual = most  # of a request that was cancelled, or failed after it was sent
@@ -230,25 +228,15 @@ class ApiClient:
             "asked": dict(request.parameters),
             "sent": completion.sent,
         }
-        self._refuse_repeated(completion.body.get("id"), refused_before=attempt > 1)
-        return read_reply(
+        reply = read_reply(
             completion.body,
             request.budget,
             usd=completion.usd,
             think_end_token=self._settings.think_end_token,
             record=record,
         )
-
-    def _refuse_repeated(self, identifier: object, refused_before: bool) -> None:
-        """Refuse a reply that was the reply to another request already: a proxy or connection is out of step.
-
-        A server that only ever gives one id has no ids; then a second reply with it is taken.
-        """
-        if not isinstance(identifier, str):
-            return
-        if identifier in self._seen_ids and (len(self._seen_ids) > 1 or not refused_before):
-            raise UnusableReplyError(f"the reply {identifier} had answered another request already")
-        self._seen_ids.add(identifier)
+        self._ids.check(reply, refused_before=attempt > 1)
+        return reply
 
     def _cost(self, reply: ApiReply, most: float) -> float:
         if reply.usd is not None:
@@ -262,10 +250,14 @@ class ApiClient:
     def _counts_prompts(self) -> bool:
         return self._settings.tokens_per_minute is not None or self._price is not None
 
-    def _note_failed(self, message: str) -> None:
+    def _note_failed(self, failure: Failure) -> None:
+        """Count a request that failed for good; stop the run where it seems that all will."""
+        if failure.kind is Kind.GIVE_UP and self._succeeded:
+            return  # the provider's word on this request (its content), not on the others
         self._in_a_row += 1
-        if self._in_a_row >= (FAILED_IN_A_ROW if self._succeeded else FIRST_ATTEMPTS):
-            self._stop(Ending.STOPPED, f"{self._in_a_row} requests in a row failed, the last with: {message}")
+        most = FIRST_REFUSED if failure.kind is Kind.GIVE_UP else FIRST_ATTEMPTS
+        if self._in_a_row >= (FAILED_IN_A_ROW if self._succeeded else most):
+            self._stop(Ending.STOPPED, f"{self._in_a_row} requests in a row failed, the last with: {failure.message}")
 
     def _interrupt(self) -> None:
         self._stop(Ending.INTERRUPTED, "interrupted")

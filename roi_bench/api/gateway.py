@@ -7,17 +7,23 @@ import contextvars
 import os
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
 from roi_bench.api.failures import one_line
 from roi_bench.api.parameters import messages_of
-from roi_bench.api.settings import ApiSettings
+from roi_bench.api.settings import ApiSettings, checked_url
 from roi_bench.errors import DependencyError, ModelError
 
 _SENT: contextvars.ContextVar[dict[str, Any] | None] = contextvars.ContextVar("roi_bench_sent", default=None)
 """Where the callback notes what litellm really sends for the call of this task."""
+
+BASE_VARIABLES = ("BASE_URL", "API_BASE")
+"""Ends of the environment variables (after the provider's name) in which litellm and the openai client find servers."""
+
+OPENAI_PROTOCOL = ("openai", "text-completion-openai", "hosted_vllm")
+"""litellm's providers that may be anybody's server."""
 
 _NOT_PARAMETERS = ("messages", "prompt", "contents", "system", "system_instruction", "stream")
 """Fields of a request body that are no parameters: the prompt is in the journal by its hash."""
@@ -37,6 +43,7 @@ class ModelFacts:
         usd_out: USD per generated token.
         batch_usd_in: USD per prompt token in batch mode.
         batch_usd_out: USD per generated token in batch mode.
+        context: Most tokens of prompt and response together, where the user says so.
     """
 
     provider: str
@@ -48,6 +55,7 @@ class ModelFacts:
     usd_out: float | None = None
     batch_usd_in: float | None = None
     batch_usd_out: float | None = None
+    context: int | None = None
 
 
 def import_litellm() -> Any:
@@ -129,11 +137,14 @@ class Gateway:
         self._litellm = import_litellm()
         self._pool: Any = None
         self.model, provider, name = self._resolve()
+        found = next(filter(None, (os.environ.get(f"{provider.upper()}_{part}") for part in BASE_VARIABLES)), None)
+        if settings.base_url is None and found is not None:
+            self.settings = replace(settings, base_url=checked_url(found))  # where one asks identifies the run
         self.facts = self._facts(provider, name)
         key = settings.api_key()
-        if key is None and self._is_elsewhere(provider) and not os.environ.get("OPENAI_API_KEY"):
-            key = "none"  # many servers want none, and the openai client insists on some
-        access = {"api_base": settings.base_url, "api_key": key}
+        if key is None and settings.base_url is not None and self._is_elsewhere(provider):
+            key = "none"  # the provider's own key is not meant for it, and the openai client insists on some
+        access = {"api_base": self.settings.base_url, "api_key": key}
         self.access = {name: value for name, value in access.items() if value is not None}
 
     def _resolve(self) -> tuple[str, str, str]:
@@ -158,25 +169,35 @@ class Gateway:
             info = {}
         if self._is_elsewhere(provider):
             info = {}  # a server of the user's: another model of that name, and no list price
-        prices = [info.get(f"{side}_cost_per_token{mode}") for mode in ("", "_batches") for side in ("input", "output")]
+        tier = f"_{self.settings.service_tier}" if self.settings.service_tier else ""
+        prices = [
+            info.get(f"{side}_cost_per_token{mode}") for mode in (tier, "_batches") for side in ("input", "output")
+        ]
+        if not any(prices[:2]):
+            prices[:2] = [info.get(f"{side}_cost_per_token") for side in ("input", "output")]
         own = (self.settings.input_cost_per_token, self.settings.output_cost_per_token)
         if None not in own:
             prices = [*own, None, None]
         elif not any(prices[:2]):
             prices = [None] * 4  # the list has zeros for models that it has no price of
+        usd_in, usd_out, batch_usd_in, batch_usd_out = prices
         return ModelFacts(
             provider,
             name,
-            info.get("mode"),
-            self.settings.max_length or info.get("max_input_tokens"),
-            info.get("max_output_tokens"),
-            *prices,
+            mode=info.get("mode"),
+            max_input_tokens=info.get("max_input_tokens"),
+            max_output_tokens=info.get("max_output_tokens"),
+            usd_in=usd_in,
+            usd_out=usd_out,
+            batch_usd_in=batch_usd_in,
+            batch_usd_out=batch_usd_out,
+            context=self.settings.max_length,
         )
 
     def _is_elsewhere(self, provider: str) -> bool:
         """Whether ``base_url`` is a server other than OpenAI's own that only speaks its protocol."""
         host = urlsplit(self.settings.base_url or "").hostname
-        return host is not None and provider in ("openai", "text-completion-openai") and not host.endswith("openai.com")
+        return host is not None and provider in OPENAI_PROTOCOL and not f".{host}".endswith(".openai.com")
 
     @property
     def _is_text(self) -> bool:
@@ -192,7 +213,7 @@ class Gateway:
         Raises:
             Exception: litellm's UnsupportedParamsError where one would be dropped.
         """
-        plain = {name: value for name, value in parameters.items() if name not in ("extra_body", "service_tier")}
+        plain = {name: value for name, value in parameters.items() if name != "extra_body"}
         mapped: dict[str, Any] = self._litellm.get_optional_params(
             model=self.facts.name,
             custom_llm_provider=self.facts.provider,
@@ -236,8 +257,10 @@ class Gateway:
             call = self._litellm.acompletion(model=self.model, messages=messages_of(prompt), **arguments, **limits)
         response = await asyncio.wait_for(call, timeout * 1.1 + 1)  # some providers' clients overlook their time-out
         hidden = getattr(response, "_hidden_params", None) or {}
-        usd = hidden.get("response_cost") if self.facts.usd_out is not None else None
-        return Completion(response.model_dump(), None if usd is None else float(usd), noted)
+        body = response.model_dump()
+        counted = any((body.get("usage") or {}).get(f"{part}_tokens") for part in ("prompt", "completion"))
+        usd = hidden.get("response_cost") if self.facts.usd_out is not None and counted else None
+        return Completion(body, None if usd is None else float(usd), noted)
 
     def _share_connections(self) -> None:
         """Give litellm one pool of connections: for raw text it would open, and leave open, one for each request."""

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 
 Clock = Callable[[], float]
 Sleep = Callable[[float], Awaitable[None]]
+
+MINUTE = 60.0
+"""Seconds."""
 
 BACK_OFF = 0.5
 """Share of the limit that remains after the provider asked to slow down."""
@@ -67,24 +71,37 @@ class AdaptiveLimit:
 
 
 class Pace:
-    """At most ``per_minute`` units a minute, evenly spaced: no burst, hence no minute with more.
+    """At most ``per_minute`` units in any 60 seconds, evenly spaced.
 
     Args:
-        per_minute: The cap; None for none.
+        per_minute: The cap; None for none. What is larger than the cap by itself has a minute of its own.
         clock: Monotonic time in seconds.
         sleep: Waits for seconds.
     """
 
     def __init__(self, per_minute: int | None, clock: Clock = time.monotonic, sleep: Sleep = asyncio.sleep) -> None:
-        self._seconds_per_unit = 60.0 / per_minute if per_minute else 0.0
+        self._per_minute = per_minute
         self._clock, self._sleep = clock, sleep
         self._next = -1.0
+        self._recent: deque[tuple[float, int]] = deque()
 
     async def wait(self, units: int = 1) -> None:
         """Wait until ``units`` may be used, and use them."""
-        if not self._seconds_per_unit:
+        if self._per_minute is None:
             return
-        begin = max(self._clock(), self._next)
-        self._next = begin + units * self._seconds_per_unit
+        begin = self._begin(units, self._per_minute)
         if (wait := begin - self._clock()) > 0:
             await self._sleep(wait)
+
+    def _begin(self, units: int, per_minute: int) -> float:
+        """Return when ``units`` may be used, and count them as used then."""
+        begin = max(self._clock(), self._next)
+        while self._recent:
+            time_of_oldest, _ = self._recent[0]
+            if begin < time_of_oldest + MINUTE and units + sum(used for _, used in self._recent) <= per_minute:
+                break
+            begin = max(begin, time_of_oldest + MINUTE)
+            self._recent.popleft()
+        self._recent.append((begin, units))
+        self._next = begin + units * MINUTE / per_minute
+        return begin

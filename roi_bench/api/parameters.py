@@ -28,10 +28,14 @@ def request_parameters(generation: Mapping[str, Any], settings: ApiSettings) -> 
             f"API models take no generation argument {unknown[0]!r}; where your server does, put it into extra_body: "
             f'--model_args \'{{"model": …, "extra_body": {{"{unknown[0]}": …}}}}\''
         )
-    sampled = generation.get("do_sample", float(generation.get("temperature") or 0) > 0)
+    if "max_gen_toks" not in generation:
+        raise UsageError("API models need a budget: add --gen_kwargs max_gen_toks=N")
+    temperature = generation.get("temperature")
+    sampled = generation.get("do_sample", float(temperature or 0) > 0)
     parameters: dict[str, Any] = {"max_tokens": int(generation["max_gen_toks"])}
-    parameters["temperature"] = float(generation.get("temperature", 1.0)) if sampled else 0.0
-    if stops := [stop for stop in generation.get("until") or [] if stop]:
+    parameters["temperature"] = (1.0 if temperature is None else float(temperature)) if sampled else 0.0
+    until = generation.get("until") or []
+    if stops := [stop for stop in ([until] if isinstance(until, str) else until) if stop]:
         parameters["stop"] = stops
     parameters |= {name: generation[name] for name in PASSED_ON if name in generation}
     if sampled and "seed" in generation:
@@ -64,11 +68,19 @@ def messages_of(prompt: str) -> list[dict[str, str]]:
     if prompt.startswith('[{"role":'):
         try:
             messages = json.loads(prompt)
-        except ValueError:
+        except (ValueError, RecursionError):
             messages = None
-        if isinstance(messages, list) and all(set(message) == {"role", "content"} for message in messages):
+        if isinstance(messages, list) and all(map(_is_message, messages)):
             return messages
     return [{"role": "user", "content": prompt}]
+
+
+def _is_message(value: object) -> bool:
+    return (
+        isinstance(value, dict)
+        and set(value) == {"role", "content"}
+        and all(isinstance(text, str) for text in value.values())
+    )
 
 
 def chat_prompt(messages: list[dict[str, str]]) -> str:

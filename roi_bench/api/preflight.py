@@ -7,12 +7,16 @@ from typing import Any, Protocol
 
 from roi_bench.api.failures import one_line
 from roi_bench.api.gateway import ModelFacts
-from roi_bench.api.settings import ApiSettings
+from roi_bench.api.settings import OMITTABLE, ApiSettings
 from roi_bench.errors import ModelError
 
 MINIMUM_THINKING = 1024
 """Least thinking budget of Claude, in tokens; it counts against ``max_tokens`` and must be below it.
 https://docs.claude.com/en/docs/build-with-claude/extended-thinking"""
+
+GEMINI_MINIMUM = (("gemini-2.5-flash-lite", 512), ("gemini-2.5-pro", 128))
+"""Least thinking budgets of Gemini, in tokens; that of Pro cannot be switched off.
+https://ai.google.dev/gemini-api/docs/thinking"""
 
 MOST_STOPS = 4
 """Stop sequences that OpenAI's API takes. https://platform.openai.com/docs/api-reference/chat/create"""
@@ -45,7 +49,7 @@ def check_parameters(gateway: GatewayLike, settings: ApiSettings, parameters: Ma
     if settings.endpoint == "chat" and facts.mode == "completion":
         raise ModelError(f"{settings.model} takes raw text only; add endpoint=completions to --model_args")
     stops = parameters.get("stop") or []
-    if facts.provider in ("openai", "azure") and len(stops) > MOST_STOPS:
+    if facts.provider in ("openai", "azure") and settings.base_url is None and len(stops) > MOST_STOPS:
         raise ModelError(
             f"{settings.model} takes at most {MOST_STOPS} stop sequences, the task has {len(stops)}: a response could "
             "run on past its end; add omit=stop to --model_args to go without them"
@@ -53,14 +57,26 @@ def check_parameters(gateway: GatewayLike, settings: ApiSettings, parameters: Ma
     try:
         mapped = gateway.mapped(parameters)
     except Exception as error:
-        culprits = [name for name in parameters if name in str(error) and name != "max_tokens"] or ["NAME"]
+        culprits = [name for name in parameters if name in str(error) and name != "max_tokens"]
+        switches = [name for name in culprits if name not in OMITTABLE]
+        advice = (
+            f"Take {' and '.join(switches)} out of --model_args"
+            if switches
+            else f"To go without, add omit={'+'.join(culprits) or 'NAME'} to --model_args; the results will be labelled so"
+        )
         raise ModelError(
             f"{settings.model} does not take what the task asks for, and dropping it silently would change the exam: "
-            f"{one_line(error)[:160]} To go without, add omit={'+'.join(culprits)} to --model_args; the results will "
-            "be labelled so"
+            f"{one_line(error)[:160]} {advice}"
         ) from error
     if "max_tokens" not in parameters:
         raise ModelError("the budget is sent as max_tokens and cannot be left out; take it out of omit")
+    if isinstance(settings.thinking, int) and settings.thinking and thinking_budget(mapped) != settings.thinking:
+        raise ModelError(
+            f"thinking={settings.thinking} would not reach {settings.model}: this provider takes no number of thinking "
+            "tokens; leave it out, or use reasoning_effort"
+        )
+    if settings.thinking == "disabled" and mapped.get("thinkingConfig") == {}:
+        raise ModelError(f"thinking=disabled says nothing to {settings.model}; add thinking=0 to --model_args instead")
     if _claude_thinks(facts, mapped) and parameters.get("temperature", 1) != 1:
         raise ModelError(
             f"{settings.model} takes no temperature but 1 while it thinks; add omit=temperature to --model_args (the "
@@ -81,9 +97,10 @@ def why_not_applicable(
         longest_prompt: Tokens of the longest prompt, if counted.
     """
     thinking = thinking_budget(mapped)
-    if _claude_thinks(facts, mapped) and thinking is not None and thinking < MINIMUM_THINKING:
-        return f"a thinking budget of {thinking} tokens is below the provider's minimum of {MINIMUM_THINKING}"
-    if thinking is not None and thinking >= budget:
+    least = _least_thinking(facts, mapped)
+    if thinking is not None and thinking < least:
+        return f"a thinking budget of {thinking} tokens is below the provider's minimum of {least}"
+    if thinking is not None and thinking >= budget > 0:
         return (
             f"its thinking budget of {thinking} tokens is not below the budget of {budget}, which has to hold the "
             "answers as well"
@@ -92,7 +109,19 @@ def why_not_applicable(
         return f"the model writes at most {facts.max_output_tokens} tokens, fewer than the budget of {budget}"
     if longest_prompt is not None and facts.max_input_tokens is not None and longest_prompt > facts.max_input_tokens:
         return f"the longest prompt has about {longest_prompt} tokens, the model takes {facts.max_input_tokens}"
+    if longest_prompt is not None and facts.context is not None and longest_prompt + budget > facts.context:
+        both = f"the longest prompt (about {longest_prompt} tokens) and the budget of {budget}"
+        return f"{both} do not fit into max_length={facts.context}"
     return None
+
+
+def _least_thinking(facts: ModelFacts, mapped: Mapping[str, Any]) -> int:
+    """Return the least number of thinking tokens that the provider takes, besides none where it can be switched off."""
+    if _claude_thinks(facts, mapped):
+        return MINIMUM_THINKING
+    least = next((tokens for name, tokens in GEMINI_MINIMUM if name in facts.name), 0)
+    can_be_off = "pro" not in facts.name
+    return 0 if can_be_off and thinking_budget(mapped) == 0 else least
 
 
 def thinking_budget(mapped: Mapping[str, Any]) -> int | None:
@@ -104,7 +133,7 @@ def thinking_budget(mapped: Mapping[str, Any]) -> int | None:
     if isinstance(claude, Mapping) and isinstance(claude.get("budget_tokens"), int):
         return int(claude["budget_tokens"])
     if isinstance(gemini, Mapping) and isinstance(gemini.get("thinkingBudget"), int):
-        return max(0, int(gemini["thinkingBudget"])) or None
+        return int(gemini["thinkingBudget"]) if gemini["thinkingBudget"] >= 0 else None
     return None
 
 

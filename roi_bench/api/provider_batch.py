@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from roi_bench.api.batch_record import BatchLine, BatchRecord
@@ -90,13 +90,20 @@ class ProviderBatches:
         self.reason = ""
         """Why not everything was asked, in one line; empty if it was."""
 
-    def ask(self, requests: Sequence[ApiRequest], identifiers: Sequence[str], on_outcomes: OnOutcomes) -> Ending:
+    def ask(
+        self,
+        requests: Sequence[ApiRequest],
+        identifiers: Sequence[str],
+        on_outcomes: OnOutcomes,
+        recorded: Collection[str] = (),
+    ) -> Ending:
         """Submit what no open batch holds, wait, and hand every result to ``on_outcomes``.
 
         Args:
             requests: Requests without a response in the journal.
             identifiers: A name of each request that is the same in every start of the run.
             on_outcomes: Records outcomes; when it returns they are safe.
+            recorded: Names of requests whose responses are in the journal.
 
         Raises:
             ModelError: The provider refuses a batch.
@@ -117,11 +124,15 @@ class ProviderBatches:
             affordable[name] = request
         for chunk in self._chunks(affordable):
             self._submit(chunk)
-        if self._record.open and not self._settings.wait:
-            self.reason = ", ".join(str(batch.batch_id) for batch in self._record.open)
+        ours = [batch for batch in self._record.open if by_name.keys() & set(batch.requests)]
+        if ours and not self._settings.wait:
+            self.reason = ", ".join(str(batch.batch_id) for batch in ours)
             return Ending.SUBMITTED
-        for batch in self._record.open:
+        for batch in ours:
             self._fetch(batch, self._wait_for(batch), by_name, on_outcomes)
+            if {*by_name, *recorded}.issuperset(batch.requests):
+                self._record.done(batch.chunk)
+            # Otherwise it holds responses to requests of other tasks: it stays open for the command that asks for them.
         return ending
 
     # ------------------------------------------------------------------------------------------------ submitting
@@ -155,8 +166,7 @@ class ProviderBatches:
 
     def _submit(self, chunk: Mapping[str, bytes]) -> None:
         content = b"".join(chunk.values())
-        # Requests that failed in an earlier batch come again with the same content: the number tells the two apart.
-        digest = hashlib.sha256(content + str(self._record.count).encode()).hexdigest()[:16]
+        digest = secrets.token_hex(8)  # not of the content, which may have been in another batch before
         self._record.intend(digest, chunk)
         metadata = {"roi_bench_run": self._run, "roi_bench_chunk": digest}
         file_id = self._service.upload(content)
@@ -217,7 +227,6 @@ class ProviderBatches:
                 lack = Missing(f"batch {batch.batch_id} ended without it ({found['status']})", {})
                 outcomes.setdefault(name, lack)
         on_outcomes([(by_name[name], outcome) for name, outcome in outcomes.items()])
-        self._record.done(batch.chunk)
 
     def _outcome(self, request: ApiRequest, result: Mapping[str, Any], batch_id: str) -> Outcome:
         response = result.get("response") or {}
@@ -236,7 +245,7 @@ class ProviderBatches:
     def _usd(self, usage: Mapping[str, Any]) -> float | None:
         prompt, total = int(usage.get("prompt_tokens") or 0), int(usage.get("total_tokens") or 0)
         generated = max(int(usage.get("completion_tokens") or 0), total - prompt)
-        return None if self._price is None else self._price.of(prompt, generated)
+        return None if self._price is None or not generated else self._price.of(prompt, generated)
 
 
 def _parsed(line: bytes) -> tuple[str, dict[str, Any]]:

@@ -20,18 +20,21 @@ class Recorder(Generic[Item]):
     def __init__(self, write: Callable[[Sequence[Item]], None], on_failure: Callable[[Exception], None]) -> None:
         self._write, self._on_failure = write, on_failure
         self._waiting: list[Item] = []
-        self._lock = asyncio.Lock()
+        self._put = self._written = 0
+        self._writing: asyncio.Task[None] | None = None
         self._failure: Exception | None = None
 
     async def put(self, item: Item) -> None:
         """Return when ``item`` is safe, or could not be made so (see :meth:`raise_failure`)."""
         self._waiting.append(item)
-        async with self._lock:
+        self._put += 1
+        number = self._put
+        while self._written < number:
             await self._flush()
 
     async def close(self) -> None:
-        """Write what is still waiting."""
-        async with self._lock:
+        """Return when everything is written, also what was put by somebody who did not wait for it."""
+        while self._written < self._put:
             await self._flush()
 
     def raise_failure(self) -> None:
@@ -40,12 +43,19 @@ class Recorder(Generic[Item]):
             raise self._failure
 
     async def _flush(self) -> None:
-        if not self._waiting:
-            return  # somebody else's call has written ours along
-        batch, self._waiting = self._waiting, []
+        """Begin to write what is waiting unless a write is under way, and wait for its end."""
+        if self._writing is None:
+            batch, self._waiting = self._waiting, []
+            self._writing = asyncio.create_task(self._write_batch(batch))
+        await asyncio.shield(self._writing)  # who is cancelled here does not take the write along
+
+    async def _write_batch(self, batch: Sequence[Item]) -> None:
         try:
             await asyncio.to_thread(self._write, batch)
         except Exception as error:  # noqa: BLE001 - kept, and raised at the end: what is in flight must be offered too
             if self._failure is None:
                 self._failure = error
                 self._on_failure(error)
+        finally:
+            self._written += len(batch)
+            self._writing = None

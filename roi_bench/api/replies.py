@@ -43,23 +43,28 @@ def read_reply(
         record: Further fields for the journal.
 
     Raises:
-        UnusableReplyError: It holds no choice, or neither text nor spent tokens.
+        UnusableReplyError: It holds no choice, or nothing at all.
     """
     choices = body.get("choices") or []
     if not choices or not isinstance(choices[0], Mapping):
         raise UnusableReplyError("the reply holds no choices")
     choice = choices[0]
-    message = choice.get("message") or {}
+    message = choice.get("message")
+    message = message if isinstance(message, Mapping) else {}
     content = message.get("content") if "message" in choice else choice.get("text")
     reasoning = message.get("reasoning_content") or message.get("reasoning")
     text = content if isinstance(content, str) else ""
     tokens, details = _tokens(body.get("usage") or {})
-    if not text and not tokens:
-        raise UnusableReplyError("the reply holds neither text nor spent tokens")
+    reason = choice.get("finish_reason")
+    if not text and not tokens and not reasoning and reason is None:
+        raise UnusableReplyError(
+            "the reply holds neither text nor reasoning, spent tokens or a reason to have finished"
+        )
+    if not tokens:
+        tokens = None  # something that took no tokens: the provider does not count
     if think_end_token and think_end_token in text:
         inside, _, text = text.rpartition(think_end_token)
         reasoning = f"{reasoning or ''}{inside}"
-    reason = choice.get("finish_reason")
     usage = None if tokens is None else Usage(tokens, _finish_reason(reason), "provider")
     kept = {
         **({"reasoning": reasoning} if reasoning else {}),

@@ -1,13 +1,16 @@
-"""One request to an API model, what can become of it, and how a run over many can end."""
+"""One request to an API model, what makes its attempts, what can become of it, and how a run over many can end."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from roi_bench.api.replies import ApiReply
+
+if TYPE_CHECKING:
+    from roi_bench.api.gateway import Completion
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +57,19 @@ class Ending(Enum):
     MONEY = "money"
     STOPPED = "stopped"
     SUBMITTED = "submitted"
+
+
+class GatewayLike(Protocol):
+    """Makes single attempts; :class:`roi_bench.api.gateway.Gateway` does it with litellm."""
+
+    async def complete(self, prompt: str, parameters: Mapping[str, Any]) -> Completion:
+        """Ask for one response."""
+        ...
+
+    def prompt_tokens(self, prompt: str) -> int:
+        """Return about how many tokens ``prompt`` takes."""
+        ...
+
+    async def close(self) -> None:
+        """Close connections."""
+        ...

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 from urllib.parse import urlsplit
 
+from roi_bench.api.failures import never_show
 from roi_bench.errors import UsageError, nearest
 
 HARNESS_ARGUMENTS = ("batch_size", "max_batch_size", "device", "trust_remote_code", "tokenizer")
@@ -17,7 +19,15 @@ KEY_ARGUMENTS = ("api_key", "key", "token", "auth_token", "headers", "extra_head
 """Arguments that would carry a secret into results files; they are refused."""
 
 ENDPOINTS = ("chat", "completions")
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+OMITTABLE = ("temperature", "stop", "seed", "top_p", "top_k", "presence_penalty", "frequency_penalty")
+"""Parameters that ``omit`` may name."""
+
+RESERVED = (
+    *("model", "messages", "prompt", "n", "stream", "max_tokens", "max_completion_tokens", "max_output_tokens"),
+    *("temperature", "top_p", "stop", "seed"),
+)
+"""Fields of a request that are the task's, or would change what a response is; ``extra_body`` cannot set them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +113,9 @@ class ApiSettings:
         if self.api_key_env:
             if not (key := os.environ.get(self.api_key_env)):
                 raise UsageError(f"api_key_env names {self.api_key_env}, but that environment variable is not set")
+            never_show(key)
             return key
-        return "none" if self.base_url and urlsplit(self.base_url).hostname in LOOPBACK else None
+        return "none" if self.base_url and _is_this_machine(urlsplit(self.base_url).hostname) else None
 
 
 def api_settings(arguments: Mapping[str, Any]) -> ApiSettings:
@@ -162,20 +173,46 @@ def _check(settings: ApiSettings) -> None:
     for name in ("max_retries", "retry_wait", "input_cost_per_token", "output_cost_per_token"):
         if (value := getattr(settings, name)) is not None and not value >= 0:
             raise UsageError(f"{name} must not be below 0, not {value!r}")
+    for name in settings.omitted:
+        if name not in OMITTABLE:
+            raise UsageError(
+                f"omit names {name!r}, which is no parameter that can be left out; {nearest(name, OMITTABLE)}"
+            )
+    for name in settings.extra_body or {}:
+        if name in RESERVED:
+            raise UsageError(f"extra_body cannot set {name!r}: it is the task's; use --gen_kwargs, or omit={name}")
     if (settings.input_cost_per_token is None) != (settings.output_cost_per_token is None):
         raise UsageError("input_cost_per_token and output_cost_per_token go together; give both")
     if settings.base_url is not None:
-        _check_url(settings.base_url)
+        checked_url(settings.base_url)
 
 
-def _check_url(url: str) -> None:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UsageError(f"base_url must be like http://localhost:8000/v1, not {url!r}")
-    if parts.username or parts.password or parts.query:
+def checked_url(url: str) -> str:
+    """Return ``url``, which may be the address of a server.
+
+    Raises:
+        UsageError: It may not; the message shows it only where it cannot hold a secret.
+    """
+    if set("@?#") & set(url):  # never shown: one of these may come with a secret
         raise UsageError(
-            "base_url must hold no user, password or query: results files show it; put the key into an environment "
-            "variable and name it by api_key_env"
+            "base_url must hold no user, password, query or fragment: results files show it; put the key into an "
+            "environment variable and name it by api_key_env"
         )
+    try:
+        parts = urlsplit(url)
+        is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_address = False
+    if not is_address:
+        raise UsageError(f"base_url must be like http://localhost:8000/v1, not {url!r}")
     if parts.path.rstrip("/").endswith(("/chat/completions", "/completions")):
         raise UsageError(f"base_url ends before /chat/completions, like http://localhost:8000/v1, not {url!r}")
+    return url
+
+
+def _is_this_machine(host: str | None) -> bool:
+    try:
+        address = ipaddress.ip_address(host or "")
+    except ValueError:
+        return host == "localhost"
+    return address.is_loopback or address.is_unspecified

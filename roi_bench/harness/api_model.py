@@ -9,7 +9,6 @@ on disk before anything else happens, under plain ``lm_eval`` too; the same comm
 from __future__ import annotations
 
 import json
-import logging
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 
-from roi_bench.api.batch_record import BatchRecord, record_path
+from roi_bench.api.batch_record import BatchRecord, open_batches, record_path
 from roi_bench.api.client import ApiClient
 from roi_bench.api.gateway import Gateway
 from roi_bench.api.parameters import chat_prompt, messages_of, request_parameters
@@ -28,12 +27,10 @@ from roi_bench.api.settings import ApiSettings, api_settings
 from roi_bench.api.spending import Estimate, Price, Purse, estimate, usd_text
 from roi_bench.errors import ModelError, UsageError
 from roi_bench.harness import one_line_errors
+from roi_bench.harness.api_requests import maybe_paid, paid, request_name, with_budget
 from roi_bench.harness.stopping import EndedEarlyError
 from roi_bench.journal import Journal
 from roi_bench.journal_format import Header, RequestKey, canonical_json
-from roi_bench.problems import sha256_text
-
-logger = logging.getLogger(__name__)
 
 
 class ApiLM(LM):
@@ -51,8 +48,8 @@ class ApiLM(LM):
     def __init__(self, **arguments: Any) -> None:
         super().__init__()
         one_line_errors.install()
-        self.settings: ApiSettings = api_settings(arguments)
-        self.gateway = Gateway(self.settings)
+        self.gateway = Gateway(api_settings(arguments))
+        self.settings: ApiSettings = self.gateway.settings
         self.price = self._price()
         if self.settings.max_usd is not None and self.price is None:
             raise UsageError(
@@ -83,8 +80,8 @@ class ApiLM(LM):
             ModelError: It could, but not with these parameters; the message says with which.
             UsageError: A generation argument is none that API models take.
         """
-        parameters = self._parameters(generation)
-        mapped = check_parameters(self.gateway, self.settings, parameters)
+        generation = with_budget(generation)
+        mapped = check_parameters(self.gateway, self.settings, self._parameters(generation))
         return why_not_applicable(self.gateway.facts, mapped, int(generation["max_gen_toks"]))
 
     def _parameters(self, generation: Mapping[str, Any]) -> dict[str, Any]:
@@ -104,7 +101,7 @@ class ApiLM(LM):
         checked: dict[str, dict[str, Any]] = {}
         longest: dict[str, str] = {}
         for index, request in enumerate(requests):
-            prompt, generation = request.args
+            prompt, generation = request.args[0], with_budget(request.args[1])
             made.append(ApiRequest(index, prompt, self._parameters(generation), int(generation["max_gen_toks"])))
             name = canonical_json({key: value for key, value in generation.items() if key != "seed"})
             checked.setdefault(name, dict(generation))
@@ -125,7 +122,9 @@ class ApiLM(LM):
         """Write what would be sent to stdout, a JSON object a line, and return the estimate."""
         prepared = self.prepared(requests)
         for request in prepared:
-            shown = {**self.gateway.body(request.parameters), "messages": messages_of(request.prompt)}
+            is_text = self.settings.endpoint == "completions"
+            asked = {"prompt": request.prompt} if is_text else {"messages": messages_of(request.prompt)}
+            shown = {**self.gateway.body(request.parameters), **asked}
             sys.stdout.write(json.dumps(shown, ensure_ascii=False) + "\n")
         return self.estimate(prepared).line()
 
@@ -149,19 +148,25 @@ class ApiLM(LM):
         prepared = self.prepared(requests)
         if not prepared:
             return
+        names = [request_name(key) for key in keys]
+        self._refuse_open_batches(names, journal)
         purse = Purse(self.settings.max_usd, paid(journal) + maybe_paid(journal))
         spent = f"; {usd_text(purse.spent)} spent before" if purse.spent else ""
         limit = f"; limit {usd_text(self.settings.max_usd)}" if self.settings.max_usd is not None else ""
         _tell(f"{self.estimate(prepared).line()}{spent}{limit}")
         if self.settings.provider_batch:
-            ending, reason = self._ask_in_batches(prepared, keys, on_outcomes, journal, purse)
+            ending, reason = self._ask_in_batches(prepared, names, on_outcomes, journal, purse)
         else:
             client = ApiClient(
                 self.gateway,
                 self.settings,
                 price=self.price,
                 purse=purse,
-                seen_ids={str(entry.extra.get("provider_id")) for entry in journal.entries.values()},
+                known={
+                    str(entry.extra["provider_id"]): entry.response
+                    for entry in journal.entries.values()
+                    if entry.response is not None and entry.extra.get("provider_id")
+                },
                 on_event=_tell,
             )
             ending, reason = client.ask(prepared, on_outcomes), client.reason
@@ -170,7 +175,7 @@ class ApiLM(LM):
     def _ask_in_batches(
         self,
         prepared: Sequence[ApiRequest],
-        keys: Sequence[RequestKey],
+        names: Sequence[str],
         on_outcomes: OnOutcomes,
         journal: Journal,
         purse: Purse,
@@ -190,8 +195,19 @@ class ApiLM(LM):
             run=run_digest(journal.header),
             on_event=_tell,
         )
-        names = [sha256_text(canonical_json([key.prompt_sha256, key.generation, key.sample]))[:32] for key in keys]
-        return batches.ask(prepared, names, on_outcomes), batches.reason
+        recorded = {request_name(key) for key, entry in journal.entries.items() if entry.response is not None}
+        return batches.ask(prepared, names, on_outcomes, recorded), batches.reason
+
+    def _refuse_open_batches(self, names: Sequence[str], journal: Journal) -> None:
+        """Refuse to ask one by one, and pay again, for what an open batch is going to answer."""
+        if self.settings.provider_batch:
+            return
+        for batch in open_batches(journal.path):
+            if set(names) & set(batch.requests):
+                raise ModelError(
+                    f"batch {batch.batch_id or '(just submitted)'} was submitted for these requests, and its results "
+                    "are not fetched; add --provider-batch to fetch them"
+                )
 
     def _raise_unless_done(self, ending: Ending, reason: str, journal: Journal) -> None:
         if ending is Ending.DONE:
@@ -250,7 +266,15 @@ class ApiLM(LM):
         return ""
 
     def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
-        """Return the conversation as the text that stands for it."""
+        """Return the conversation as the text that stands for it.
+
+        Raises:
+            UsageError: The endpoint takes raw text.
+        """
+        if self.settings.endpoint == "completions":
+            raise UsageError(
+                "endpoint=completions takes raw text; leave --apply_chat_template out, or endpoint=completions"
+            )
         return chat_prompt(chat_history)
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
@@ -268,16 +292,6 @@ class ApiLM(LM):
             ModelError: Always.
         """
         raise ModelError("roi-api has texts only; tasks that need likelihoods cannot be run on it")
-
-
-def paid(journal: Journal) -> float:
-    """Return what the responses in ``journal`` cost, in USD."""
-    return float(sum(entry.extra.get("usd") or 0.0 for entry in journal.entries.values()))
-
-
-def maybe_paid(journal: Journal) -> float:
-    """Return what attempts whose response never came may have cost at most, in USD."""
-    return float(sum(entry.extra.get("maybe_paid_usd") or 0.0 for entry in journal.entries.values()))
 
 
 def _tell(line: str) -> None:

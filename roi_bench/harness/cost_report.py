@@ -8,7 +8,7 @@ from typing import Any
 from roi_bench.api.settings import ApiSettings
 from roi_bench.api.spending import usd_text
 from roi_bench.costs import task_cost
-from roi_bench.harness.api_model import maybe_paid, paid
+from roi_bench.harness.api_requests import maybe_paid, paid
 from roi_bench.journal import Journal
 
 
@@ -20,17 +20,19 @@ def cost_of_run(samples: Mapping[str, Sequence[Mapping[str, Any]]], journal: Jou
     """
     found = {name: task_cost(task) for name, task in samples.items()}
     tasks = {name: cost.as_document() for name, cost in found.items() if cost is not None}
-    if not tasks:
+    if not tasks and not maybe_paid(journal):
         return None
     return {"total_usd": paid(journal), "lost_usd": maybe_paid(journal), "tasks": tasks}
 
 
 def cost_lines(cost: Mapping[str, Any] | None, model: Any) -> list[str]:
     """Return the cost of a run of ``model`` as lines to print; none for a model that costs no money."""
-    settings = getattr(model, "settings", None)
     if cost is None:
-        unknown = f"cost: unknown, as no price of {getattr(settings, 'model', '')} is known"
-        return [unknown] if isinstance(settings, ApiSettings) else []
+        settings = getattr(model, "settings", None)
+        if not isinstance(settings, ApiSettings):
+            return []
+        known = getattr(model, "price", None) is not None
+        return ["cost: none yet" if known else f"cost: unknown, as no price of {settings.model} is known"]
     lost = f", at most {usd_text(cost['lost_usd'])} more for lost attempts" if cost["lost_usd"] else ""
     lines = [f"cost: {usd_text(cost['total_usd'])} for all responses, easy order included{lost}"]
     for name, task in cost["tasks"].items():

@@ -5,13 +5,14 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from roi_bench.errors import ModelError
+from roi_bench.errors import ModelError, UsageError
 from roi_bench.harness.run_arguments import RunArguments, parse_arguments
 from roi_bench.harness.stopping import EndedEarlyError
 from roi_bench.journal import Journal, read_journal
@@ -60,10 +61,12 @@ def _run(arguments: Sequence[str]) -> None:
             _evaluate(parsed, tasks, manager, lm, journal, recorded, batch_size, not_applicable)
         except EndedEarlyError as ended:
             sys.stderr.write(f"roi-bench: {ended}\n")
+            if parsed.dry_run:
+                shutil.rmtree(journal.path.parent)
         except KeyboardInterrupt as error:
-            finished = read_journal(journal.path)[1]
+            finished = sum(entry.response is not None for entry in read_journal(journal.path)[1].values())
             raise KeyboardInterrupt(
-                f"interrupted; {len(finished)} responses are in {journal.path}; run the same command again "
+                f"interrupted; {finished} responses are in {journal.path}; run the same command again "
                 "to go on from there"
             ) from error
         except RuntimeError as error:
@@ -83,7 +86,6 @@ def open_journal(parsed: RunArguments, lm: Any) -> tuple[Journal, dict[RequestKe
     Raises:
         RecordError: The journal is in use, damaged, or cannot be written.
     """
-    from roi_bench.api.batch_record import record_path
     from roi_bench.harness.batches import batch_size_of
     from roi_bench.harness.run_identity import run_digest, run_header
     from roi_bench.harness.run_output import output_folder
@@ -97,7 +99,6 @@ def open_journal(parsed: RunArguments, lm: Any) -> tuple[Journal, dict[RequestKe
     path = folder / f"{stem}.rank{rank}.jsonl"
     if not parsed.resume:
         _supersede(path)
-        _supersede(record_path(path))
     earlier = sorted(folder.glob(f"{stem}.rank*.jsonl")) if parsed.resume else []
     read = [(other, *read_journal(other)) for other in earlier]
     recorded = {key: entry for other, _, entries in read if other != path for key, entry in entries.items()}
@@ -125,7 +126,19 @@ def process_index(lm: Any) -> int:
 
 
 def _supersede(path: Path) -> None:
-    """Put an earlier file aside under a name that no run reads."""
+    """Put an earlier journal aside under a name that no run reads.
+
+    Raises:
+        UsageError: A provider still works on batches of that run.
+    """
+    from roi_bench.api.batch_record import open_batches, record_path
+
+    if waiting := [str(batch.batch_id) for batch in open_batches(path)]:
+        raise UsageError(
+            f"--no-resume would pay again for what is in batches {', '.join(waiting)}, not fetched yet; fetch them "
+            "first (the same command with --provider-batch, without --no-resume), or cancel them at the provider and "
+            f"remove {record_path(path)}"
+        )
     if path.exists():
         number = 1
         while (aside := path.with_name(f"superseded-{number}-{path.name}")).exists():

@@ -34,11 +34,12 @@ def run_header(
         seed: Seed of sampling.
         about: Facts for the reader.
     """
-    model_args = getattr(lm, "identity", model_args)
+    identity = getattr(lm, "identity", None)
+    model_args = model_args if identity is None else identity
     run = {
         "model": model,
         "model_args": {name: _public(name, value) for name, value in sorted(model_args.items())},
-        "model_files": model_files(model_args, lm),
+        "model_files": model_files(model_args, lm) if identity is None else {},
         "seed": seed,
         "exam_version": EXAM_VERSION,
     }

@@ -193,6 +193,20 @@ def test_an_error_of_the_recorder_stops_the_run_after_all_in_flight_was_offered(
     assert len(offered) < 20
 
 
+def test_an_unforeseen_error_loses_no_reply_that_is_in_flight() -> None:
+    class Odd(FakeGateway):
+        def prompt_tokens(self, prompt: str) -> int:
+            if prompt == "p4":
+                raise ValueError("no tokenizer for this prompt")
+            return 10
+
+    run = Run(Odd(delay=0.1), price=PRICE)
+    with pytest.raises(ValueError, match="no tokenizer"):
+        run.ask(50)
+    assert run.answered == set(run.gateway.attempts)
+    assert len(run.answered) >= 4
+
+
 def interrupt_after(seconds: float, times: int = 1) -> None:
     """Press Ctrl-C after a while, from a process of its own."""
     kills = " ; ".join([f"sleep {seconds} ; kill -INT {os.getpid()}"] * times)

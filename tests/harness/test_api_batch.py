@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from roi_bench.errors import ModelError
+from roi_bench.errors import ModelError, UsageError
 from roi_bench.harness.run import run
 from roi_bench.journal import read_journal
 from tests.api.exam_answers import answer_exam, empty_for
 from tests.api.provider_server import ProviderServer
 from tests.harness.test_api_run import PRICES, answers_in, command, entries_in
-from tests.harness.test_run import HARD, in_process, journal_in, results_in
+from tests.harness.test_run import HARD, MEDIUM, in_process, journal_in, results_in
 
 QUICK = ("poll_seconds=0.05",)
 BATCH = "--provider-batch"
@@ -96,12 +96,33 @@ def test_a_batch_that_never_got_to_the_provider_is_submitted_anew(tmp_path: Path
     assert results_in(tmp_path)["results"][HARD]["error,none"] == 0
 
 
-def test_no_resume_asks_anew_and_fetches_no_old_batch(tmp_path: Path) -> None:
+def test_no_resume_is_refused_while_a_batch_is_not_fetched(tmp_path: Path) -> None:
     with ProviderServer(answer_exam) as server:
         run(command(server, tmp_path, BATCH, "--no-wait", args=QUICK))
-        run(command(server, tmp_path, BATCH, "--no-resume", args=QUICK))
-        assert len({line["batch_id"] for line in batch_lines(tmp_path) if "batch_id" in line}) == 1
-        assert len(list(tmp_path.rglob("superseded-1-*.jsonl"))) == 2
+        with pytest.raises(UsageError, match=r"--no-resume would pay again for what is in batches batch\S+, not"):
+            run(command(server, tmp_path, BATCH, "--no-resume", args=QUICK))
+        run(command(server, tmp_path, BATCH, args=QUICK))
+        run(command(server, tmp_path, "--no-resume", args=QUICK))
+        assert len(server.books) == 24
+
+
+def test_what_is_in_an_open_batch_is_not_asked_one_by_one(tmp_path: Path) -> None:
+    with ProviderServer(answer_exam) as server:
+        run(command(server, tmp_path, BATCH, "--no-wait", args=QUICK))
+        with pytest.raises(ModelError, match="its results are not fetched; add --provider-batch to fetch them"):
+            run(command(server, tmp_path, args=QUICK))
+        run(command(server, tmp_path, tasks="roi_tiny_hard_256", args=QUICK))  # other requests may go on
+        assert {line.path for line in server.books} == {"/v1/chat/completions"}
+
+
+def test_a_batch_of_several_tasks_is_fetched_by_each_and_paid_once(tmp_path: Path) -> None:
+    with ProviderServer(answer_exam) as server:
+        run(command(server, tmp_path, BATCH, "--no-wait", args=QUICK))  # hard and easy order
+        run(command(server, tmp_path, BATCH, tasks=MEDIUM, args=QUICK))  # fetches easy, submits medium
+        run(command(server, tmp_path, BATCH, args=QUICK))  # fetches hard
+        assert set(server.finished_per_prompt().values()) == {1}
+        assert len(server.finished_per_prompt()) == 18
+    assert results_in(tmp_path)["results"][HARD]["error,none"] == 0
 
 
 def test_lines_that_fail_are_missing_and_asked_again_in_another_batch(

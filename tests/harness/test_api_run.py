@@ -159,7 +159,7 @@ def test_what_cannot_be_had_is_an_error_named_and_asked_again(
         ({}, ("model=missing-model",), r"missing-model: .*does not exist.*check the model's name and base_url"),
         ({"path": "/v2"}, (), r"Invalid URL.*base_url, which for most servers ends in /v1"),
         ({"path": "closed"}, (), r"Connection error.*server cannot be reached"),
-        ({"rejected_parameters": ("temperature",)}, (), r"3 requests in a row failed.*temperature"),
+        ({"rejected_parameters": ("temperature",)}, (), r"10 requests in a row failed.*temperature"),
     ],
     ids=["wrong key", "unknown model", "wrong path", "unreachable", "refused parameter"],
 )
@@ -411,6 +411,7 @@ def test_a_damaged_journal_is_refused_and_names_the_line(tmp_path: Path) -> None
         (("--no-wait",), (), "--no-wait goes with --provider-batch"),
         (("--max-usd", "-1"), PRICES, "max_usd must be above 0"),
         (("--gen_kwargs", "min_p=0.1"), (), "no generation argument 'min_p'"),
+        ((), ("omit=tempratura",), "omit names 'tempratura'.*did you mean 'temperature'"),
     ],
 )
 def test_arguments_that_cannot_be_meant(
@@ -461,13 +462,93 @@ def test_no_key_is_in_any_file_or_output(
         assert path.is_dir() or b"very-secret" not in path.read_bytes()
 
 
-def test_a_key_meant_for_openai_never_reaches_a_server_on_this_machine(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_key_meant_for_openai_never_reaches_another_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-openai-only-0000")
     with ProviderServer(answer_exam) as server:
         run(command(server, tmp_path, limit=1))
         assert all("sk-openai" not in value for headers in server.headers for value in headers.values())
+    from roi_bench.harness.api_model import ApiLM
+
+    for url in ("http://192.0.2.7:8000/v1", "https://evilopenai.com/v1"):
+        assert ApiLM(model="mine", base_url=url).gateway.access["api_key"] == "none"
+    assert "api_key" not in ApiLM(model="gpt-4o-mini", base_url="https://eu.api.openai.com/v1").gateway.access
+
+
+def test_a_server_named_by_the_environment_is_part_of_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-for-the-proxy")
+    with ProviderServer(answer_exam) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        arguments = command(server, tmp_path, limit=1)
+        arguments[3] = "model=openai/gpt-4o-mini"
+        run(arguments)
+        assert len(server.books) == 2
+        header, _ = read_journal(journal_in(tmp_path))
+        assert header is not None
+        assert header.run["model_args"]["base_url"] == server.url
+    assert results_in(tmp_path)["roi_bench"]["cost"] is None  # not at OpenAI's prices
+
+
+def test_a_folder_named_like_an_argument_is_no_part_of_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with ProviderServer(answer_exam) as server:
+        for _ in range(2):
+            run(command(server, tmp_path / "out", limit=1))
+            (tmp_path / "chat").mkdir(exist_ok=True)
+        assert len(server.books) == 2
+
+
+@pytest.mark.parametrize("identifier", ["chatcmpl-1", "few"])
+def test_servers_whose_ids_say_nothing_are_paid_about_once(tmp_path: Path, identifier: str) -> None:
+    ids = iter(range(1000))
+
+    class Odd(ProviderServer):
+        def _own_answer(self, path: str, body: dict[str, Any], name: str) -> bytes:
+            whole = json.loads(super()._own_answer(path, body, name))
+            whole["id"] = identifier if identifier != "few" else f"chatcmpl-{next(ids) * 7 % 10}"
+            return json.dumps(whole).encode()
+
+    with Odd(answer_exam) as server:
+        for limit in (20, 40):
+            run(command(server, tmp_path, limit=limit))
+        assert 80 <= len(server.books) <= 84
+    assert all(entry.response is not None for entry in entries_in(tmp_path))
+
+
+def test_what_stays_refused_leaves_the_results_of_the_rest(tmp_path: Path) -> None:
+    def faults(number: int, body: dict[str, Any]) -> Fault | None:
+        return Fault("status", 400, message="content policy") if answer_exam(body).completion_tokens % 2 else None
+
+    with ProviderServer(answer_exam, faults=faults) as server:
+        for _ in range(2):  # the second time only refused ones are asked
+            with pytest.raises(ModelError, match="responses could not be had, so this run is incomplete"):
+                run(command(server, tmp_path, limit=20))
+    assert len(list(tmp_path.rglob("results_*.json"))) == 2
+
+
+def test_an_empty_answer_without_usage_is_taken_and_not_paid_again(tmp_path: Path) -> None:
+    with ProviderServer(lambda body: Reply(None, 0, "length", reasoning="hmm", usage=False)) as server:
+        run(command(server, tmp_path, limit=2))
+        assert len(server.books) == 4
+    assert results_in(tmp_path)["results"][HARD]["empty,none"] == 1
+
+
+def test_a_server_without_usage_costs_what_it_may_have_cost(tmp_path: Path) -> None:
+    with ProviderServer(lambda body: Reply("\\boxed{1}", 5, usage=False)) as server:
+        for _ in range(2):
+            with pytest.raises(ModelError, match=r"stopped at the limit of \$0.0100"):
+                run(command(server, tmp_path, "--max-usd", "0.01", limit=20, args=PRICES))
+        assert 4 < len(server.books) < 8  # at up to 0.0015 each, both starts together
+    assert all(entry.extra["usd"] is None for entry in entries_in(tmp_path))
+
+
+def test_raw_text_takes_no_chat_template(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="endpoint=completions takes raw text"):
+        run(command("http://127.0.0.1:9/v1", tmp_path, "--apply_chat_template", args=("endpoint=completions",)))
+
+
+def test_prompt_and_budget_must_fit_the_context_that_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="do not fit into max_length=250"):
+        run(command("http://127.0.0.1:9/v1", tmp_path, args=("max_length=250",)))
 
 
 def test_the_prompt_is_what_the_harness_sends(tmp_path: Path) -> None:
