@@ -58,12 +58,11 @@ def check_parameters(gateway: GatewayLike, settings: ApiSettings, parameters: Ma
         mapped = gateway.mapped(parameters)
     except Exception as error:
         culprits = [name for name in parameters if name in str(error) and name != "max_tokens"]
-        switches = [name for name in culprits if name not in OMITTABLE]
-        advice = (
-            f"Take {' and '.join(switches)} out of --model_args"
-            if switches
-            else f"To go without, add omit={'+'.join(culprits) or 'NAME'} to --model_args; the results will be labelled so"
-        )
+        if switches := [name for name in culprits if name not in OMITTABLE]:
+            advice = f"Take {' and '.join(switches)} out of --model_args"
+        else:
+            omit = "+".join(culprits) or "NAME"
+            advice = f"To go without, add omit={omit} to --model_args; the results will be labelled so"
         raise ModelError(
             f"{settings.model} does not take what the task asks for, and dropping it silently would change the exam: "
             f"{one_line(error)[:160]} {advice}"

@@ -262,7 +262,7 @@ def test_o3_takes_no_temperature_and_its_cap_holds_the_reasoning_too() -> None:
 
 def test_a_model_that_does_not_reason_takes_no_effort() -> None:
     message = refusal(known("gpt-4o-mini"), ApiSettings("gpt-4o-mini", reasoning_effort="low"))
-    assert "add omit=reasoning_effort to --model_args" in message
+    assert "Take reasoning_effort out of --model_args" in message
 
 
 @pytest.mark.parametrize("how", [{"thinking": 1024}, {"reasoning_effort": "low"}])
