@@ -77,6 +77,15 @@ def _run(arguments: Sequence[str]) -> None:
                 "run the same command with a smaller --batch_size to go on from there"
             ) from error
 
+    _leave_process_group()
+
+
+def _leave_process_group() -> None:
+    """Take leave of the other processes of a launch; torch may abort a process that ends without."""
+    distributed = sys.modules.get("torch.distributed")
+    if distributed is not None and distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
+
 
 def open_journal(parsed: RunArguments, lm: Any) -> tuple[Journal, dict[RequestKey, Entry], int]:
     """Return this process's journal, what other processes of the run recorded, and the batch size.

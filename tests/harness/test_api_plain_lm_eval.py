@@ -15,9 +15,10 @@ from click.testing import CliRunner
 from roi_bench.cli.regrade import regrade
 from roi_bench.exam_sets import load_exams
 from roi_bench.harness import bridge
+from roi_bench.harness.run import run
 from roi_bench.journal import read_journal
 from roi_bench.prompts import exam_prompt
-from tests.api.exam_answers import answer_exam, empty_for
+from tests.api.exam_answers import empty_for
 from tests.api.provider_server import Fault, ProviderServer
 from tests.harness.harness_runs import simple_evaluate
 from tests.harness.test_run import HARD, journal_in
@@ -83,7 +84,9 @@ def command(server: ProviderServer, *more: str) -> list[str]:
 
 
 @pytest.mark.slow
-def test_the_lm_eval_command_resumes_and_its_numbers_come_back_from_its_samples(tmp_path: Path) -> None:
+def test_the_lm_eval_command_resumes_and_its_numbers_come_back_from_its_samples(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     broken = {"is": True}
 
     def faults(number: int, body: dict[str, Any]) -> Fault | None:
@@ -96,10 +99,13 @@ def test_the_lm_eval_command_resumes_and_its_numbers_come_back_from_its_samples(
         broken["is"] = False
         shown = lm_eval(tmp_path, *command(server))
         assert len(server.books) == 11
+        monkeypatch.chdir(tmp_path)  # roi-bench run goes on with the same journal, and asks nothing
+        run([item for item in command(server) if item not in ("--log_samples", "--output_path", "results")])
+        assert len(server.books) == 11
     assert "|score " in shown.stdout
     journal = journal_in(tmp_path / "roi-bench-results")
     assert sum(entry.response is not None for entry in read_journal(journal)[1].values()) == 10
-    (samples,) = tmp_path.rglob("samples_*.jsonl")
+    (samples,) = (tmp_path / "results").rglob("samples_*.jsonl")
     first = json.loads(samples.read_text().splitlines()[0])
     assert first["doc"]["usage"][0][0]["source"] == "provider"
     regraded = CliRunner().invoke(regrade, [str(tmp_path / "results"), "--json"])
@@ -107,15 +113,3 @@ def test_the_lm_eval_command_resumes_and_its_numbers_come_back_from_its_samples(
     numbers = json.loads(regraded.output)[0]["numbers"]
     assert numbers["empty"]["recorded"] > 0
     assert isinstance(numbers["tokens"]["recorded"], float)
-
-
-@pytest.mark.slow
-def test_plain_lm_eval_and_roi_bench_run_share_one_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from roi_bench.harness.run import run
-
-    with ProviderServer(answer_exam) as server:
-        lm_eval(tmp_path, *command(server))
-        monkeypatch.chdir(tmp_path)
-        arguments = command(server)
-        run([item if item != "results" else "roi-bench-results" for item in arguments if item != "--log_samples"])
-        assert len(server.books) == 10

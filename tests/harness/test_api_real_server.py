@@ -22,7 +22,7 @@ from tests.harness.test_run import HARD, journal_in, results_in, samples_in
 SECONDS = 120
 """Time for the server to load torch and the model."""
 
-LIMIT = 12
+LIMIT = 6
 
 
 @pytest.fixture(scope="module")
