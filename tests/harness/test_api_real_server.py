@@ -57,7 +57,8 @@ def wait_until_healthy(url: str, child: subprocess.Popen[bytes], log: Path) -> N
 
 
 def ask_server(url: str, output: Path, *more: str, endpoint: str = "completions") -> None:
-    arguments = f"model={model_path()},base_url={url},endpoint={endpoint},tokenizer={model_path()},retry_wait=0.05"
+    arguments = f"model={model_path()},base_url={url},endpoint={endpoint},tokenizer={model_path()}"
+    arguments += ",retry_wait=0.05,max_retries=30"
     run(
         [
             *("--model", "roi-api", "--model_args", arguments, "--tasks", HARD, "--limit", str(LIMIT)),
@@ -111,7 +112,7 @@ def test_conversations_over_http_give_the_answers_of_the_hf_backend(server: str,
 def test_a_faulty_line_to_the_server_changes_nothing(server: str, by_hf: Path, tmp_path: Path) -> None:
     kinds = [Fault("status", 429, "0.05"), Fault("status", 500), Fault("drop"), Fault("drop_mid_body")]
     kinds += [Fault("status", 503), Fault("truncated_json"), Fault("duplicate"), Fault("empty_body")]
-    with ProviderServer(faults=random_faults(0.7, 1, kinds), upstream=server) as proxy:
+    with ProviderServer(faults=random_faults(0.6, 1, kinds), upstream=server) as proxy:
         ask_server(proxy.url, tmp_path)
         assert sum(line.fault is not None for line in proxy.books) > 3
         assert set(proxy.finished_per_prompt().values()) == {1}
