@@ -81,6 +81,7 @@ class ProblemOutcome:
 
     Attributes:
         position: 1-based place in the exam as asked.
+        problem_id: Id of the problem.
         tier: easy, middle or hard.
         pool: Pool of the problem.
         outcome: One of :data:`OUTCOMES`.
@@ -91,6 +92,7 @@ class ProblemOutcome:
     """
 
     position: int
+    problem_id: str
     tier: str
     pool: str
     outcome: str
@@ -183,6 +185,7 @@ def problem_outcomes(sheet: Sheet, verdicts: Sequence[VerdictLike]) -> tuple[Pro
         outcomes.append(
             ProblemOutcome(
                 position=segment.position,
+                problem_id=problem.id,
                 tier=tiers[index],
                 pool=problem.pool,
                 outcome=outcome,

@@ -15,6 +15,7 @@ PAGE = ROOT / "docs" / "architecture.md"
 BEGIN, END = "<!-- map: written by scripts/module_map.py -->\n", "<!-- end of map -->\n"
 FOLDERS = (
     "roi_bench",
+    "roi_bench/analysis",
     "roi_bench/api",
     "roi_bench/harness",
     "roi_bench/cli",

@@ -12,7 +12,7 @@ import pytest
 from scripts import module_map
 
 ROOT = Path(__file__).resolve().parents[1]
-OUTER = ("api", "cli", "harness", "baselines", "reference_training", "leaderboard", "tasks")
+OUTER = ("analysis", "api", "cli", "harness", "baselines", "reference_training", "leaderboard", "tasks")
 MAX_MODULE_LINES, MAX_FUNCTION_LINES = 300, 60
 
 THIRD_PARTY_OF_CORE = {
@@ -50,8 +50,8 @@ HEAVY = {"accelerate", "litellm", "numpy", "pandas", "peft", "rich", "scipy", "t
 HEAVY |= {"openai", "trl", "vllm", "datasets", "lm_eval", "math_verify", "reasoning_gym", "sympy", "tqdm", "jinja2"}
 """Packages that are imported inside functions only, wherever somebody else may import the module for another reason."""
 
-LM_EVAL_ADAPTERS = {"lm_eval", "datasets"}
-"""What the harness may import at the top: it subclasses the classes of lm_eval."""
+IMPORTED_AT_THE_TOP = {"harness": {"lm_eval", "datasets"}, "analysis": {"numpy"}}
+"""What a room may import at the top: the harness subclasses the classes of lm_eval, the analysis computes on arrays."""
 
 
 def sources(folder):
@@ -92,7 +92,7 @@ def packages(names):
 
 
 CORE = sources("roi_bench")
-API, HARNESS, CLI = (sources(f"roi_bench/{folder}") for folder in ("api", "harness", "cli"))
+ANALYSIS, API, HARNESS, CLI = (sources(f"roi_bench/{folder}") for folder in ("analysis", "api", "harness", "cli"))
 
 
 @pytest.mark.parametrize("module", CORE)
@@ -133,12 +133,13 @@ def test_modules_of_the_core_do_not_import_in_circles():
 @pytest.mark.parametrize(
     ("folder", "allowed"),
     [
+        ("roi_bench/analysis", {"analysis"}),
         ("roi_bench/api", {"api"}),
         ("roi_bench/harness", {"harness", "api"}),
-        ("roi_bench/cli", {"cli", "api", "harness", "baselines", "reference_training", "leaderboard"}),
+        ("roi_bench/cli", {"cli", "analysis", "api", "harness", "baselines", "reference_training", "leaderboard"}),
         ("baselines", {"baselines", "harness"}),
-        ("reference_training", {"reference_training", "harness"}),
-        ("leaderboard", {"leaderboard", "harness"}),
+        ("reference_training", {"reference_training", "harness", "analysis"}),
+        ("leaderboard", {"leaderboard", "harness", "analysis"}),
     ],
 )
 def test_imports_point_inward(folder, allowed):
@@ -147,10 +148,12 @@ def test_imports_point_inward(folder, allowed):
 
 
 @pytest.mark.parametrize(
-    "path", [*CORE.values(), *API.values(), *HARNESS.values(), *CLI.values()], ids=lambda path: path.stem
+    "path",
+    [*CORE.values(), *ANALYSIS.values(), *API.values(), *HARNESS.values(), *CLI.values()],
+    ids=lambda path: path.stem,
 )
 def test_heavy_packages_are_imported_late(path):
-    allowed = LM_EVAL_ADAPTERS if path.parent.name == "harness" else set()
+    allowed = IMPORTED_AT_THE_TOP.get(path.parent.name, set())
     assert packages(imports(path, top_only=True)) & HEAVY <= allowed
 
 
@@ -159,6 +162,12 @@ def loaded_by(statement):
     script = f"import sys; before = set(sys.modules); {statement}; print(*sorted(set(sys.modules) - before))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
     return set(done.stdout.split())
+
+
+@pytest.mark.parametrize("module", ANALYSIS)
+def test_the_analysis_computes_and_does_no_input_or_output_but_in_figures(module):
+    touched = {name.split(".")[0] for name in imports(ANALYSIS[module])} & OUTSIDE
+    assert module == "figures" or not touched
 
 
 def test_importing_the_package_loads_nothing_else():
