@@ -7,15 +7,18 @@ from dataclasses import dataclass
 from math import fsum
 from typing import Any
 
+from roi_bench.prompts import REQUESTS
+
 
 @dataclass(frozen=True, slots=True)
 class TaskCost:
     """The cost of one task.
 
     Attributes:
-        usd: USD of the responses in the task's own order, those that the score counts.
+        usd: USD of the responses in the task's own order, those that the score counts; where problems are asked alone,
+            of all.
         usd_easy: USD of the responses in easy order, those that regret needs besides.
-        exams: Exams × samples.
+        exams: Exams × samples (problems × samples where problems are asked alone, for a profile).
         correct: Correct answers in the task's own order.
         unknown: Responses in either order whose cost is unknown; they are in no sum.
     """
@@ -47,16 +50,24 @@ def task_cost(samples: Sequence[Mapping[str, Any]]) -> TaskCost | None:
 
     Args:
         samples: One per exam, with ``usage`` and ``usd`` (USD) by request and sample, null where unknown (no ``usd`` at
-            all: all of them), and ``score`` (correct answers, mean over the samples; null where a response is missing).
+            all: all of them), and ``score`` (correct answers, mean over the samples; null where a response is missing;
+            ``acc`` in a solo task).
     """
     given = [sample.get("usd") or _unknown(sample.get("usage")) for sample in samples]
-    main_order, easy_order = ([usd for by_request in given for usd in by_request[side]] for side in (0, 1))
+    # An exam task asks in its own order and in easy order; problems asked alone serve both, and all of them count.
+    both_orders = any(len(by_request) == REQUESTS["exam"] for by_request in given)
+    own = [by_request[:1] if both_orders else by_request for by_request in given]
+    main_order = [usd for by_request in own for request in by_request for usd in request]
+    easy_order = [usd for by_request in given for request in by_request[1:] for usd in request] if both_orders else []
     main, easy = ([usd for usd in order if usd is not None] for order in (main_order, easy_order))
     if not main and not easy:
         return None
-    correct = fsum((sample.get("score") or 0.0) * len(usd[0]) for sample, usd in zip(samples, given, strict=True))
+    correct = fsum(
+        (sample.get("score", sample.get("acc")) or 0.0) * len(usd[0])
+        for sample, usd in zip(samples, given, strict=True)
+    )
     unknown = len(main_order) + len(easy_order) - len(main) - len(easy)
-    return TaskCost(fsum(main), fsum(easy), len(main_order), correct, unknown)
+    return TaskCost(fsum(main), fsum(easy), sum(len(usd[0]) for usd in given), correct, unknown)
 
 
 def _unknown(usage: Sequence[Sequence[object]] | None) -> list[list[None]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from roi_bench.errors import UsageError, nearest
@@ -57,3 +58,8 @@ class Exam:
         """Return the tier names by position for ``order``."""
         first, second, third = self.permutation(order)
         return TIERS[first], TIERS[second], TIERS[third]
+
+
+def pools_of(exams: Mapping[str, Exam]) -> list[str]:
+    """Return the pools of ``exams`` (by id, not empty) in tier order."""
+    return [problem.pool for problem in next(iter(exams.values())).problems]

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import fsum
+from typing import Any, Generic, Protocol, TypeVar
 
-from roi_bench.outcomes import ProblemOutcome, Sheet
+from roi_bench.outcomes import ProblemOutcome
 from roi_bench.problems import POOL_TIERS, TIERS
 from roi_bench.statistics import ExamTerm
+from roi_bench.tokens import Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +22,20 @@ class ScoredResponse:
     """One response with the outcome of each of its problems.
 
     Attributes:
-        sheet: The response as read.
         outcomes: Outcome of each problem by position.
+        budget: Budget in generated tokens.
+        usage: What the response cost, or None where nothing can be counted.
+        planning: Tokens before the first header and hidden ones; None where nothing can be counted.
+        over_budget: It took more tokens than the budget.
+        failed: No response could be had.
     """
 
-    sheet: Sheet
     outcomes: tuple[ProblemOutcome, ...]
+    budget: int
+    usage: Usage | None
+    planning: int | None
+    over_budget: bool
+    failed: bool
 
     @property
     def correct(self) -> int:
@@ -35,7 +45,7 @@ class ScoredResponse:
     @property
     def tokens(self) -> int | None:
         """Tokens of the whole response, or None where nothing can be counted."""
-        return self.sheet.usage.tokens if self.sheet.usage else None
+        return self.usage.tokens if self.usage else None
 
     def count(self, outcome: str) -> int:
         """Return how many problems ended in ``outcome``."""
@@ -52,8 +62,19 @@ class Sample:
     @property
     def failed(self) -> bool:
         """Whether a response could not be had; such a sample is never scored as wrong."""
-        return self.main.sheet.failed or self.easy.sheet.failed
+        return self.main.failed or self.easy.failed
 
+
+class SampleLike(Protocol):
+    """What metrics are computed from: an exam in two orders, or a problem alone."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether a response could not be had."""
+        ...
+
+
+SampleT = TypeVar("SampleT", bound=SampleLike)
 
 Part = tuple[float, float]
 """Numerator and denominator that one sample adds to a metric."""
@@ -108,27 +129,27 @@ def _tokens(sample: Sample) -> Part | None:
 
 def _position_tokens(position: int) -> Callable[[Sample], Part | None]:
     def part(sample: Sample) -> Part | None:
-        shares = sample.main.sheet.shares
-        return None if shares is None else (float(shares[position - 1]), 1.0)
+        tokens = sample.main.outcomes[position - 1].tokens
+        return None if tokens is None else (float(tokens), 1.0)
 
     return part
 
 
 def _planning_tokens(sample: Sample) -> Part | None:
-    planning = sample.main.sheet.planning
+    planning = sample.main.planning
     return None if planning is None else (float(planning), 1.0)
 
 
 def _budget_use(sample: Sample) -> Part | None:
-    return None if sample.main.tokens is None else (sample.main.tokens / sample.main.sheet.budget, 1.0)
+    return None if sample.main.tokens is None else (sample.main.tokens / sample.main.budget, 1.0)
 
 
 def _over_budget(sample: Sample) -> Part | None:
-    return None if sample.main.tokens is None else (float(sample.main.sheet.over_budget), 1.0)
+    return None if sample.main.tokens is None else (float(sample.main.over_budget), 1.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Metric:
+class Metric(Generic[SampleT]):
     """A number of the benchmark.
 
     Attributes:
@@ -139,17 +160,22 @@ class Metric:
     """
 
     name: str
-    part: Callable[[Sample], Part | None]
+    part: Callable[[SampleT], Part | None]
     higher_is_better: bool | None
     meaning: str
 
 
-def metrics_of(pools: Sequence[str]) -> tuple[Metric, ...]:
-    """Return the metrics of exams whose problems come from ``pools`` (tier order easy, middle, hard).
+def tier_names(pools: Sequence[str]) -> dict[str, str]:
+    """Return how the tiers of exams are called whose problems come from ``pools`` (tier order easy, middle, hard).
 
-    Real pools give their accuracy its name (``gsm8k_acc``), generated ones their tier (``easy_acc``).
+    Real pools give their name (``gsm8k``), generated ones their tier (``easy``).
     """
-    named = {tier: pool if pool in POOL_TIERS else tier for tier, pool in zip(TIERS, pools, strict=True)}
+    return {tier: pool if pool in POOL_TIERS else tier for tier, pool in zip(TIERS, pools, strict=True)}
+
+
+def metrics_of(pools: Sequence[str]) -> tuple[Metric[Sample], ...]:
+    """Return the metrics of exams whose problems come from ``pools`` (tier order easy, middle, hard)."""
+    named = tier_names(pools)
     return (
         Metric("score", _score, True, "correct answers per exam in the task's order, 0–3"),
         Metric("score_easy", _score_easy, True, "correct answers per exam in easy order, 0–3"),
@@ -175,12 +201,14 @@ def metrics_of(pools: Sequence[str]) -> tuple[Metric, ...]:
     )
 
 
-ERROR = Metric("error", lambda sample: (float(sample.failed), 1.0), False, "share of exams without a response, 0–1")
+ERROR: Metric[Any] = Metric(
+    "error", lambda sample: (float(sample.failed), 1.0), False, "share of exams without a response, 0–1"
+)
 """The only metric that counts exams without a response."""
 
 
-def exam_term(metric: Metric, samples: Iterable[Sample], cluster: str) -> ExamTerm | None:
-    """Return what one exam with its K ``samples`` contributes to ``metric``: the mean over its samples.
+def exam_term(metric: Metric[SampleT], samples: Iterable[SampleT], cluster: str) -> ExamTerm | None:
+    """Return what one exam (or problem alone) with its K ``samples`` contributes to ``metric``: the mean over them.
 
     A sample that says nothing (no level written) adds nothing to either sum. None where no sample says anything, or no
     response could be had.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from roi_bench.exams import Exam
+from roi_bench.problems import Problem
 from roi_bench.responses import Reading, Segment, read_response
 from roi_bench.tokens import (
     LEVEL_BOUNDS,
@@ -32,7 +33,7 @@ OUTCOMES = ("correct", "wrong", "skipped", "truncated", "unanswered", "empty", "
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """One raw response to one exam.
+    """One raw response to one exam, or to one problem asked alone.
 
     Attributes:
         text: Visible text; None where there is none.
@@ -48,8 +49,8 @@ class Sheet:
     """A response as read, before grading.
 
     Attributes:
-        exam: The exam that was sat.
-        order: The order in which its problems were asked.
+        problems: The problems asked, by position.
+        tiers: Their tiers.
         budget: Budget in generated tokens.
         reading: What the response says.
         usage: Exact usage, or one re-counted from the text, or None where no tokenizer is known.
@@ -59,8 +60,8 @@ class Sheet:
         failed: No response could be had.
     """
 
-    exam: Exam
-    order: str
+    problems: tuple[Problem, ...]
+    tiers: tuple[str, ...]
     budget: int
     reading: Reading
     usage: Usage | None
@@ -125,7 +126,20 @@ def read_sheet(
     *,
     text_is_whole: bool = True,
 ) -> Sheet:
-    """Read ``response`` to ``exam``.
+    """Read ``response`` to ``exam`` asked in ``order``; see :func:`read_problems`."""
+    return read_problems(exam.ordered(order), exam.tiers(order), budget, response, counter, text_is_whole=text_is_whole)
+
+
+def read_problems(
+    problems: tuple[Problem, ...],
+    tiers: tuple[str, ...],
+    budget: int,
+    response: Response,
+    counter: TokenCounter | None = None,
+    *,
+    text_is_whole: bool = True,
+) -> Sheet:
+    """Read ``response`` to ``problems`` that were asked in one generation (one problem: alone).
 
     Where the backend stripped hidden reasoning from the text (``text_is_whole`` false), only exact usage counts:
     counting the text again would miss the reasoning. A missing or non-string response is ``error`` where no usage is
@@ -133,17 +147,17 @@ def read_sheet(
     """
     text = response.text if isinstance(response.text, str) else ""
     missing = not isinstance(response.text, str)
-    reading = read_response(text, len(exam.problems))
+    reading = read_response(text, len(problems))
     usage, planning, shares = response.usage, None, None
     if counter is not None and not missing and (usage is not None or text_is_whole):
         starts = counter.token_starts(text)
         usage = usage or retokenized_usage(len(starts), budget)
         planning, shares = token_shares(starts, [(s.start, s.end) for s in reading.segments], usage)
     elif missing and usage is not None:
-        planning, shares = usage.tokens, (0,) * len(exam.problems)
+        planning, shares = usage.tokens, (0,) * len(problems)
     return Sheet(
-        exam=exam,
-        order=order,
+        problems=problems,
+        tiers=tiers,
         budget=budget,
         reading=reading,
         usage=usage,
@@ -156,10 +170,9 @@ def read_sheet(
 
 def answers_to_grade(sheet: Sheet) -> list[tuple[str, str, tuple[str, ...]]]:
     """Return ``(pool, answer, accepted answers)`` for each problem of ``sheet`` whose answer must be graded."""
-    problems = sheet.exam.ordered(sheet.order)
     return [
         (problem.pool, segment.answer, problem.answers)
-        for problem, segment in zip(problems, sheet.reading.segments, strict=True)
+        for problem, segment in zip(sheet.problems, sheet.reading.segments, strict=True)
         if segment.answer is not None and _open_outcome(sheet, segment) is None
     ]
 
@@ -173,8 +186,7 @@ def problem_outcomes(sheet: Sheet, verdicts: Sequence[VerdictLike]) -> tuple[Pro
     """
     remaining = iter(verdicts)
     outcomes = []
-    tiers = sheet.exam.tiers(sheet.order)
-    for problem, segment in zip(sheet.exam.ordered(sheet.order), sheet.reading.segments, strict=True):
+    for problem, segment in zip(sheet.problems, sheet.reading.segments, strict=True):
         outcome, method = _open_outcome(sheet, segment), None
         if outcome is None:
             verdict = next(remaining)
@@ -186,7 +198,7 @@ def problem_outcomes(sheet: Sheet, verdicts: Sequence[VerdictLike]) -> tuple[Pro
             ProblemOutcome(
                 position=segment.position,
                 problem_id=problem.id,
-                tier=tiers[index],
+                tier=sheet.tiers[index],
                 pool=problem.pool,
                 outcome=outcome,
                 level=segment.level,

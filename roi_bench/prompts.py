@@ -1,13 +1,33 @@
-"""The one home of prompt text: tasks, baselines, training and leaderboard all take it from here.
+r"""The one home of prompt text: tasks, baselines, training and leaderboard all take it from here.
 
-A prompt never names the pool, the difficulty or the order (SPEC section 3).
+A prompt never names the pool, the difficulty or the order (SPEC section 3). Each has a name, which stands in the
+name of its tasks, and a version, the hash of its text. What each is after, and what of it is the paper's, says
+``baselines/README.md``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
+from roi_bench.errors import UsageError, nearest
 from roi_bench.problems import sha256_text
+from roi_bench.tokens import LEVEL_BOUNDS
+
+Form = Literal["exam", "knapsack", "solo"]
+"""How problems are asked.
+
+- ``exam``: the three problems of an exam in one generation, in the task's order and in easy order.
+- ``knapsack``: each problem of an exam alone; which answers count is decided afterwards (:mod:`roi_bench.knapsack`).
+- ``solo``: each distinct problem of an exam set alone, for a solo profile.
+"""
+
+REQUESTS: dict[str, int] = {"exam": 2, "knapsack": 3, "solo": 1}
+"""Requests of one document of a task, by form.
+
+``exam``: the task's order, the easy order. ``knapsack``: the easy, middle and hard problem. ``solo``: the problem.
+"""
 
 DIRECT_INSTRUCTIONS = (
     "Answer the three problems below in one response of at most {budget} tokens. "
@@ -19,11 +39,87 @@ DIRECT_INSTRUCTIONS = (
 )
 """Budget, format and skip option, stated plainly (SPEC sections 5 and 10)."""
 
+PLAN_AND_SOLVE_INSTRUCTIONS = (
+    DIRECT_INSTRUCTIONS + "\n"
+    "Before the first header line, write a short plan for the whole exam: how to solve each problem and how many "
+    "tokens to give it. Then carry out the plan, problem by problem."
+)
+"""A short global plan first (SPEC section 10)."""
+
+LEAST_TO_MOST_INSTRUCTIONS = (
+    DIRECT_INSTRUCTIONS + "\n"
+    "First look at the whole exam and judge which problems are easier and which are harder. Then go through them one "
+    "after the other: break each into its simplest parts, solve these in turn, and build the answer from them. If an "
+    "early problem is hard, you may skip it at once and keep the tokens for the easier ones behind it."
+)
+"""Sequential, with leave to skip early hard problems after a look at the whole exam (SPEC section 10)."""
+
+_LEVELS = (
+    "<predicted_level>Level-k</predicted_level>, where Level-0 means at most {level_0} tokens, Level-1 at most "
+    "{level_1}, Level-2 at most {level_2}, and Level-3 not worth attempting. After Level-3 write \\boxed{{NA}} at once"
+)
+
+METACOGNITIVE_INSTRUCTIONS = (
+    DIRECT_INSTRUCTIONS + "\n"
+    f"Directly after each header line, before any work, predict what the problem will cost: write {_LEVELS} and go on "
+    "with the next problem."
+)
+"""The level tag before each problem, Level-3 → NA: the format that MFT trains (SPEC section 10)."""
+
+SOLO_INSTRUCTIONS = (
+    "Answer the problem below in a response of at most {budget} tokens. "
+    "Everything you write counts, and the response is cut off at the limit.\n"
+    'Write the header line "### Problem 1", then your work, then the final answer as \\boxed{{answer}}.'
+)
+"""One problem alone, with no leave to skip it: what can the model do, and at what cost (SPEC section 11)."""
+
+GREEDY_KNAPSACK_INSTRUCTIONS = (
+    SOLO_INSTRUCTIONS + "\n"
+    f"Directly after the header line, before any work, predict what the problem will cost: write {_LEVELS} and stop.\n"
+    "A correct answer is worth one point; a wrong, missing or cut-off answer is worth nothing."
+)
+"""One problem alone in the metacognitive format (SPEC section 10)."""
+
 RESPONSE_CUE = "Response:\n"
 """Last line of every prompt; the response starts right after it."""
 
-INSTRUCTIONS = {"direct": DIRECT_INSTRUCTIONS}
-"""Instruction text by prompt name; ``{budget}`` is the budget in tokens."""
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A way to ask.
+
+    Attributes:
+        instructions: Text above the problems; ``{budget}`` and ``{level_0}`` to ``{level_2}`` are numbers of tokens.
+        form: How problems are asked.
+    """
+
+    instructions: str
+    form: Form = "exam"
+
+
+PROMPTS = {
+    "direct": Prompt(DIRECT_INSTRUCTIONS),
+    "plan_and_solve": Prompt(PLAN_AND_SOLVE_INSTRUCTIONS),
+    "least_to_most": Prompt(LEAST_TO_MOST_INSTRUCTIONS),
+    "metacognitive": Prompt(METACOGNITIVE_INSTRUCTIONS),
+    "greedy_knapsack": Prompt(GREEDY_KNAPSACK_INSTRUCTIONS, "knapsack"),
+    "solo": Prompt(SOLO_INSTRUCTIONS, "solo"),
+}
+"""Every prompt by name."""
+
+BASELINES = ("plan_and_solve", "least_to_most", "metacognitive", "greedy_knapsack")
+"""Prompts of the baselines (SPEC section 10), in the order of tables."""
+
+
+def find_prompt(name: str) -> Prompt:
+    """Return the prompt called ``name``.
+
+    Raises:
+        UsageError: There is none.
+    """
+    if name not in PROMPTS:
+        raise UsageError(f"unknown prompt {name!r}; {nearest(name, list(PROMPTS))}")
+    return PROMPTS[name]
 
 
 def problem_header(position: int) -> str:
@@ -31,19 +127,28 @@ def problem_header(position: int) -> str:
     return f"### Problem {position}"
 
 
-def exam_prompt(questions: Sequence[str], budget: int, prompt: str = "direct") -> str:
+def skipped_problem(position: int) -> str:
+    """Return the text that skips the problem at ``position``, line end included; its tokens are the cost of a skip."""
+    return f"{problem_header(position)}\n\\boxed{{NA}}\n"
+
+
+def exam_prompt(
+    questions: Sequence[str], budget: int, prompt: str = "direct", bounds: Sequence[int] = LEVEL_BOUNDS
+) -> str:
     """Return the prompt of an exam: instructions, the questions by position, the cue.
 
     Args:
-        questions: Canonical question texts by position.
+        questions: Canonical question texts by position; one question for the forms that ask problems alone.
         budget: Budget in generated tokens.
-        prompt: Name of the prompt, a key of :data:`INSTRUCTIONS`.
+        prompt: Name of the prompt, a key of :data:`PROMPTS`.
+        bounds: Upper token bounds of Level-0 to Level-2, for prompts that ask for levels.
     """
-    parts = [INSTRUCTIONS[prompt].format(budget=budget)]
+    levels = {f"level_{level}": bound for level, bound in enumerate(bounds)}
+    parts = [PROMPTS[prompt].instructions.format(budget=budget, **levels)]
     parts += [f"{problem_header(k)}\n{question}" for k, question in enumerate(questions, start=1)]
     return "\n\n".join(parts) + "\n\n" + RESPONSE_CUE
 
 
 def prompt_sha256(prompt: str = "direct") -> str:
     """Return the SHA-256 of the prompt's template (budget and questions left open): its version."""
-    return sha256_text(INSTRUCTIONS[prompt] + "\x1f" + problem_header(0) + "\x1f" + RESPONSE_CUE)
+    return sha256_text(PROMPTS[prompt].instructions + "\x1f" + problem_header(0) + "\x1f" + RESPONSE_CUE)

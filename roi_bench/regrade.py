@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 
-from roi_bench.errors import RecordError, nearest
-from roi_bench.exams import Exam
-from roi_bench.metrics import Sample, exam_term, metrics_of
-from roi_bench.prompts import INSTRUCTIONS, prompt_sha256
+from roi_bench.errors import RecordError, UsageError, nearest
+from roi_bench.exams import Exam, pools_of
+from roi_bench.knapsack import SittingAlone, score_alone
+from roi_bench.metrics import Metric, Sample, SampleT, ScoredResponse, exam_term, metrics_of
+from roi_bench.prompts import PROMPTS, prompt_sha256
 from roi_bench.results_files import RecordedTask
 from roi_bench.scoring import GraderLike, Sitting, score_sittings
+from roi_bench.solo import SittingSolo, score_solo, solo_metrics_of, solo_problems
 from roi_bench.statistics import Estimate, estimate_ratio
 from roi_bench.tokens import TokenCounter
 
@@ -43,22 +46,74 @@ class Comparison:
 
 
 def score_recorded(
-    task: RecordedTask, exams: dict[str, Exam], grader: GraderLike, counter: TokenCounter | None
+    task: RecordedTask, exams: Mapping[str, Exam], grader: GraderLike, counter: TokenCounter | None
 ) -> dict[str, tuple[Sample, ...]]:
-    """Return the scored samples of ``task`` by exam id.
+    """Return the scored samples of an exam task (asked together or one problem at a time) by exam id.
 
     Raises:
         RecordError: An exam is unknown, or the prompt was another one.
+        UsageError: The task asked no exams (a solo task).
     """
-    unknown = [recorded.exam_id for recorded in task.exams if recorded.exam_id not in exams]
-    if unknown:
-        raise RecordError(
-            f"{task.samples_path}: unknown exam {unknown[0]!r}; it is not of set {task.record.exam_set!r}"
-        )
     record = task.record
-    if record.prompt not in INSTRUCTIONS:
+    if record.order is None:
+        raise UsageError(f"{task.results_path}: {task.name} holds problems asked alone, and no exams")
+    check_recorded(task, exams)
+    if record.form == "knapsack":
+        alone = [
+            SittingAlone(exams[d.id], record.order, record.budget, d.requests, record.text_is_whole)
+            for d in task.documents
+        ]
+        scored = score_alone(alone, grader, counter)
+    else:
+        sittings = [
+            Sitting(exams[d.id], record.order, record.budget, d.requests[0], d.requests[1], record.text_is_whole)
+            for d in task.documents
+        ]
+        scored = score_sittings(sittings, grader, counter)
+    return {document.id: samples for document, samples in zip(task.documents, scored, strict=True)}
+
+
+def score_recorded_solo(
+    task: RecordedTask, exams: Mapping[str, Exam], grader: GraderLike, counter: TokenCounter | None
+) -> dict[str, tuple[ScoredResponse, ...]]:
+    """Return the scored responses of a solo task by problem id.
+
+    Raises:
+        RecordError: A problem is unknown, or the prompt was another one.
+        UsageError: The task is no solo task.
+    """
+    record = task.record
+    if record.form != "solo":
+        raise UsageError(f"{task.results_path}: {task.name} holds exams; a solo profile is made of a roi_…solo_… task")
+    problems = solo_problems(tuple(exams.values()))
+    check_recorded(task, problems)
+    sittings = [
+        SittingSolo(problem, tier, record.budget, document.requests[0], record.text_is_whole)
+        for document, (tier, problem) in ((document, problems[document.id]) for document in task.documents)
+    ]
+    scored = score_solo(sittings, grader, counter)
+    return {document.id: samples for document, samples in zip(task.documents, scored, strict=True)}
+
+
+def check_recorded(task: RecordedTask, known: Container[str]) -> None:
+    """Check that a task asked what it says, with a prompt of this package.
+
+    Args:
+        task: The task.
+        known: Ids of its exam set's exams, or problems for a solo task.
+
+    Raises:
+        RecordError: A document is unknown, or the prompt was another one.
+    """
+    record = task.record
+    unknown = [document.id for document in task.documents if document.id not in known]
+    if unknown:
+        what = "problem" if record.form == "solo" else "exam"
+        raise RecordError(f"{task.samples_path}: unknown {what} {unknown[0]!r}; it is not of set {record.exam_set!r}")
+    if record.prompt not in PROMPTS or PROMPTS[record.prompt].form != record.form:
         raise RecordError(
-            f"{task.results_path}: unknown prompt {record.prompt!r}; {nearest(record.prompt, list(INSTRUCTIONS))}"
+            f"{task.results_path}: unknown prompt {record.prompt!r} of form {record.form!r}; "
+            f"{nearest(record.prompt, list(PROMPTS))}"
         )
     expected = prompt_sha256(record.prompt)
     if record.prompt_sha256 != expected:
@@ -66,19 +121,37 @@ def score_recorded(
             f"{task.results_path}: {task.name} was asked with prompt {record.prompt_sha256[:12]}…, this "
             f"package has {expected[:12]}… as {record.prompt!r}; use the roi-bench release of that run"
         )
-    sittings = [
-        Sitting(exams[r.exam_id], record.order, record.budget, r.main, r.easy, record.text_is_whole) for r in task.exams
-    ]
-    scored = score_sittings(sittings, grader, counter)
-    return {sitting.exam.id: samples for sitting, samples in zip(sittings, scored, strict=True)}
 
 
-def estimate_metrics(scored: dict[str, tuple[Sample, ...]], exams: dict[str, Exam]) -> dict[str, Estimate]:
+def estimate_task(
+    task: RecordedTask, exams: Mapping[str, Exam], grader: GraderLike, counter: TokenCounter | None
+) -> dict[str, Estimate]:
+    """Return every metric of a recorded task by name, from its raw responses.
+
+    Raises:
+        RecordError: See :func:`check_recorded`.
+    """
+    if task.record.form == "solo":
+        metrics = solo_metrics_of(pools_of(exams))
+        scored = score_recorded_solo(task, exams, grader, counter)
+        return _estimates(metrics, ((samples, problem) for problem, samples in scored.items()))
+    return estimate_metrics(score_recorded(task, exams, grader, counter), exams)
+
+
+def estimate_metrics(scored: Mapping[str, tuple[Sample, ...]], exams: Mapping[str, Exam]) -> dict[str, Estimate]:
     """Return every metric over the scored samples, by metric name."""
-    metrics = metrics_of([problem.pool for problem in next(iter(exams.values())).problems])
+    return _estimates(
+        metrics_of(pools_of(exams)), ((samples, exams[exam_id].cluster) for exam_id, samples in scored.items())
+    )
+
+
+def _estimates(
+    metrics: Iterable[Metric[SampleT]], scored: Iterable[tuple[tuple[SampleT, ...], str]]
+) -> dict[str, Estimate]:
+    rows = list(scored)
     found = {}
     for metric in metrics:
-        terms = [exam_term(metric, samples, exams[exam_id].cluster) for exam_id, samples in scored.items()]
+        terms = [exam_term(metric, samples, cluster) for samples, cluster in rows]
         found[metric.name] = estimate_ratio([term for term in terms if term is not None])
     return found
 

@@ -11,18 +11,23 @@ from roi_bench.errors import RecordError, UsageError
 from roi_bench.exams import EXAM_VERSION
 from roi_bench.journal_format import parse_object, parse_usage
 from roi_bench.outcomes import Response
+from roi_bench.prompts import REQUESTS
 
 NO_RESPONSE = "<|roi_bench:no_response|>"
 """Stands in the samples file where no response could be had; lm_eval would write the text "None", as a model might."""
 
 
 @dataclass(frozen=True, slots=True)
-class RecordedExam:
-    """The raw responses of one exam: K in the task's order, K in easy order."""
+class RecordedDocument:
+    """The raw responses to one document of a task.
 
-    exam_id: str
-    main: tuple[Response, ...]
-    easy: tuple[Response, ...]
+    Attributes:
+        id: Id of the exam, or of the problem in a solo task.
+        requests: K responses to each of its requests (see :data:`roi_bench.prompts.REQUESTS`).
+    """
+
+    id: str
+    requests: tuple[tuple[Response, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +35,12 @@ class RunRecord:
     """What identifies the run of a task (``metadata.roi_bench`` of its configuration, see the task's ``record``).
 
     Attributes:
+        form: ``exam``, ``knapsack`` or ``solo``.
         exam_set: ``v1``, ``fresh`` or ``tiny``.
         exam_seed: Seed of a generated set, None for the frozen one.
-        order: The task's order.
+        order: The task's order, None for problems asked alone.
         budget: Budget in tokens.
-        repeats: Samples per exam and order.
+        repeats: Samples per request.
         prompt: Name of the prompt.
         prompt_sha256: Version of the prompt.
         tokenizer: Tokenizer that counted tokens, or None.
@@ -42,9 +48,10 @@ class RunRecord:
         text_is_whole: False where the backend stripped hidden reasoning from the text.
     """
 
+    form: str
     exam_set: str
     exam_seed: int | None
-    order: str
+    order: str | None
     budget: int
     repeats: int
     prompt: str
@@ -63,16 +70,20 @@ class RecordedTask:
         results_path: The results file.
         samples_path: The samples file.
         record: What identifies the run of the task.
+        model: What was asked: the model's name or folder, as far as the file tells.
+        decoding: Generation arguments besides the budget, as recorded.
         values: Recorded numbers by name, ``score`` or ``score_stderr``; "N/A" where undefined.
-        exams: Raw responses in file order.
+        documents: Raw responses in file order.
     """
 
     name: str
     results_path: Path
     samples_path: Path
     record: RunRecord
+    model: str
+    decoding: dict[str, Any]
     values: dict[str, float | str]
-    exams: tuple[RecordedExam, ...]
+    documents: tuple[RecordedDocument, ...]
 
 
 def find_results(path: Path) -> list[Path]:
@@ -112,7 +123,7 @@ def _read_task(path: Path, results: dict[str, Any], name: str, found: Any) -> Re
     samples_path = path.with_name(f"samples_{Path(name).name}_{path.stem.rpartition('_')[2]}.jsonl")
     if not samples_path.exists():
         raise RecordError(f"{path}: {samples_path.name} is missing beside it; run with --log_samples")
-    exams = tuple(_read_samples(samples_path, record.repeats))
+    documents = tuple(_read_samples(samples_path, record))
     try:
         values = {
             key.removesuffix(",none"): value
@@ -122,16 +133,34 @@ def _read_task(path: Path, results: dict[str, Any], name: str, found: Any) -> Re
         sat = int(results["n-samples"][name]["effective"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RecordError(f"{path}: the numbers of {name} are damaged ({type(error).__name__}: {error})") from error
-    if len(exams) != sat:
+    if len(documents) != sat:
         raise RecordError(
-            f"{samples_path}: holds {len(exams)} exams, the run sat {sat}; the file is cut off or altered"
+            f"{samples_path}: holds {len(documents)} documents, the run had {sat}; the file is cut off or altered"
         )
-    return RecordedTask(name, path, samples_path, record, values, exams)
+    return RecordedTask(
+        name, path, samples_path, record, _model_name(results), _decoding(results, name), values, documents
+    )
+
+
+def _model_name(results: dict[str, Any]) -> str:
+    """Return the name under which lm_eval put the results away, else the kind of model."""
+    config = results.get("config")
+    kind = config.get("model") if isinstance(config, dict) else None
+    return str(results.get("model_name") or kind or "unknown model")
+
+
+def _decoding(results: dict[str, Any], name: str) -> dict[str, Any]:
+    generation = results["configs"][name].get("generation_kwargs")
+    known = generation if isinstance(generation, dict) else {}
+    return {key: known[key] for key in sorted(known) if key not in ("max_gen_toks", "until")}
 
 
 def _run_record(path: Path, name: str, found: Any) -> RunRecord:
+    if isinstance(found, dict):
+        found = {"form": "exam", **found}  # runs before there were other forms do not name theirs
     kinds: dict[str, type | tuple[type, ...]] = {
-        **dict.fromkeys(("exam_set", "order", "prompt", "prompt_sha256"), str),
+        **dict.fromkeys(("form", "exam_set", "prompt", "prompt_sha256"), str),
+        "order": (str, type(None)),
         **dict.fromkeys(("budget", "repeats"), int),
         "exam_seed": (int, type(None)),
         **dict.fromkeys(("tokenizer", "tokenizer_revision"), (str, type(None))),
@@ -144,21 +173,26 @@ def _run_record(path: Path, name: str, found: Any) -> RunRecord:
             "two versions are never mixed, use the roi-bench release of that run"
         )
     wrong = [key for key, kind in kinds.items() if not isinstance(found, dict) or not isinstance(found.get(key), kind)]
-    if wrong or found["budget"] < 1 or found["repeats"] < 1:
-        raise RecordError(f"{path}: the record of {name} is damaged at {wrong[0] if wrong else 'budget or repeats'!r}")
+    if not wrong:
+        wrong = [key for key in ("budget", "repeats") if found[key] < 1]
+        wrong += [] if found["form"] in REQUESTS and (found["order"] is None) == (found["form"] == "solo") else ["form"]
+    if wrong:
+        raise RecordError(f"{path}: the record of {name} is damaged at {wrong[0]!r}")
     return RunRecord(**{key: found[key] for key in kinds})
 
 
-def _read_samples(path: Path, repeats: int) -> Iterator[RecordedExam]:
+def _read_samples(path: Path, record: RunRecord) -> Iterator[RecordedDocument]:
+    what, name = ("problem", "problem") if record.form == "solo" else ("exam", "exam_id")
+    requests, repeats = REQUESTS[record.form], record.repeats
     seen: set[str] = set()
     for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
         if not line:
             continue
         try:
             sample = parse_object(line)
-            exam_id = str(sample["doc"]["exam_id"])
-            usage = sample.get("usage") or sample["doc"].get("usage") or [[None] * repeats] * 2
-            main, easy = (
+            found = str(sample["doc"][name])
+            usage = sample.get("usage") or sample["doc"].get("usage") or [[None] * repeats] * requests
+            responses = tuple(
                 tuple(_response(text, spent) for text, spent in zip(texts, spents, strict=True))
                 for texts, spents in zip(sample["resps"], usage, strict=True)
             )
@@ -167,12 +201,14 @@ def _read_samples(path: Path, repeats: int) -> Iterator[RecordedExam]:
                 f"{path}:{number}: not a whole sample ({type(error).__name__}: {error}); the file is cut off or "
                 "altered; run the task again (roi-bench run resumes from its journal)"
             ) from error
-        if exam_id in seen:
-            raise RecordError(f"{path}:{number}: exam {exam_id} occurs twice; the file mixes two runs")
-        if len(main) != repeats or len(easy) != repeats:
-            raise RecordError(f"{path}:{number}: exam {exam_id} has not the {repeats} samples per order of its run")
-        seen.add(exam_id)
-        yield RecordedExam(exam_id, main, easy)
+        if found in seen:
+            raise RecordError(f"{path}:{number}: {what} {found} occurs twice; the file mixes two runs")
+        if [len(of_one) for of_one in responses] != [repeats] * requests:
+            raise RecordError(
+                f"{path}:{number}: {what} {found} has not the {repeats} samples of its run for {requests} requests"
+            )
+        seen.add(found)
+        yield RecordedDocument(found, responses)
 
 
 def _response(text: Any, usage: Any) -> Response:

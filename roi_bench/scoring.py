@@ -44,23 +44,32 @@ class Sitting:
 def score_sittings(
     sittings: Sequence[Sitting], grader: GraderLike, counter: TokenCounter | None = None
 ) -> list[tuple[Sample, ...]]:
-    """Return the K scored samples of each sitting.
-
-    All answers of all sittings go to the grader in one call, so that symbolic checks run in parallel.
-    """
+    """Return the K scored samples of each sitting."""
 
     def read(s: Sitting, order: str, response: Response) -> Sheet:
         return read_sheet(s.exam, order, s.budget, response, counter, text_is_whole=s.text_is_whole)
 
-    sheets = [
-        [(read(s, s.order, main), read(s, "easy", easy)) for main, easy in zip(s.main, s.easy, strict=True)]
-        for s in sittings
-    ]
-    questions = [answers_to_grade(sheet) for sitting in sheets for pair in sitting for sheet in pair]
+    pairs = [(s, main, easy) for s in sittings for main, easy in zip(s.main, s.easy, strict=True)]
+    sheets = [sheet for s, main, easy in pairs for sheet in (read(s, s.order, main), read(s, "easy", easy))]
+    scored = iter(score_sheets(sheets, grader))
+    return [tuple(Sample(next(scored), next(scored)) for _ in s.main) for s in sittings]
+
+
+def score_sheets(sheets: Sequence[Sheet], grader: GraderLike) -> list[ScoredResponse]:
+    """Return ``sheets`` scored.
+
+    All their answers go to the grader in one call, so that symbolic checks run in parallel.
+    """
+    questions = [answers_to_grade(sheet) for sheet in sheets]
     verdicts = iter(grader.grade_many([answer for answers in questions for answer in answers]))
-    counts = iter([len(answers) for answers in questions])
-
-    def scored(sheet: Sheet) -> ScoredResponse:
-        return ScoredResponse(sheet, problem_outcomes(sheet, [next(verdicts) for _ in range(next(counts))]))
-
-    return [tuple(Sample(scored(main), scored(easy)) for main, easy in sitting) for sitting in sheets]
+    return [
+        ScoredResponse(
+            outcomes=problem_outcomes(sheet, [next(verdicts) for _ in answers]),
+            budget=sheet.budget,
+            usage=sheet.usage,
+            planning=sheet.planning,
+            over_budget=sheet.over_budget,
+            failed=sheet.failed,
+        )
+        for sheet, answers in zip(sheets, questions, strict=True)
+    ]

@@ -72,8 +72,8 @@ def test_numbers_come_back_and_differences_are_named(tmp_path: Path) -> None:
 def test_usage_beside_a_sample_and_the_mark_for_no_response_are_read(tmp_path: Path) -> None:
     usage = [[{"tokens": 7, "finish_reason": "stop", "source": "generated"}], [None]]
     (task,) = read_results(write(tmp_path, [sample("tiny/0/000", ["text"], [NO_RESPONSE], usage=usage)]))
-    assert task.exams[0].main == (Response("text", Usage(7, "stop", "generated")),)
-    assert task.exams[0].easy == (Response(None, None),)
+    assert task.documents[0].requests[0] == (Response("text", Usage(7, "stop", "generated")),)
+    assert task.documents[0].requests[1] == (Response(None, None),)
 
 
 def test_repeats_are_kept_apart(tmp_path: Path) -> None:
@@ -90,9 +90,9 @@ def test_repeats_are_kept_apart(tmp_path: Path) -> None:
         ([ONE], {"repeats": 2}, r":1: not a whole sample|has not the 2 samples"),
         ([{"doc": {}}], {}, r":1: not a whole sample \(KeyError: 'exam_id'\)"),
         ([ONE], {"exam_version": 2}, r"exam version 2, this package has version 1"),
-        ([ONE], {"sat": 3}, r"holds 1 exams, the run sat 3; the file is cut off"),
+        ([ONE], {"sat": 3}, r"holds 1 documents, the run had 3; the file is cut off"),
         ([ONE], {"budget": None}, r"the record of roi_tiny_hard_128 is damaged at 'budget'"),
-        ([ONE], {"repeats": 0}, r"damaged at 'budget or repeats'"),
+        ([ONE], {"repeats": 0}, r"damaged at 'repeats'"),
         ([ONE], {"repeats": "x"}, r"damaged at 'repeats'"),
         ([sample("tiny/0/000", ["a"], [None])], {}, r":1: not a whole sample \(TypeError: a response is NoneType"),
         (
@@ -144,7 +144,7 @@ def test_unknown_exam_and_other_prompt_are_refused(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match="asked with prompt 000000000000"):
         score_recorded(task, EXAMS, EqualityGrader(), None)
     (task,) = read_results(write(tmp_path, [ONE], prompt="drect"))
-    with pytest.raises(RecordError, match="unknown prompt 'drect'; did you mean 'direct'"):
+    with pytest.raises(RecordError, match="unknown prompt 'drect' of form 'exam'; did you mean 'direct'"):
         score_recorded(task, EXAMS, EqualityGrader(), None)
 
 

@@ -135,18 +135,19 @@ def list_(exam_set: str, seed: int, limit: int | None) -> None:
 def show(exam_id: str, order: str, budget: int, prompt: str, answers: bool, source: str | None) -> None:
     """Show an exam by its ID: v1/000, fresh/SEED/000, tiny/SEED/000 or train/SEED/000.
 
-    Prints the exact prompt to stdout and everything about it to stderr.
+    Prints the exact prompt (one for each problem where they are asked alone) to stdout and all about it to stderr.
     """
-    from roi_bench.errors import UsageError, nearest
     from roi_bench.exam_sets import find_exam
-    from roi_bench.prompts import INSTRUCTIONS, exam_prompt
+    from roi_bench.outcomes import level_bounds
+    from roi_bench.prompts import exam_prompt, find_prompt
 
-    if prompt not in INSTRUCTIONS:
-        raise UsageError(f"unknown prompt {prompt!r}; {nearest(prompt, list(INSTRUCTIONS))}")
+    together = find_prompt(prompt).form == "exam"
     exam = find_exam(exam_id, source=source)
-    text = exam_prompt([problem.question for problem in exam.ordered(order)], budget, prompt)
+    questions = [problem.question for problem in exam.ordered(order)]
+    bounds = level_bounds(exam.problems[0].pool)
     _describe(exam, order, answers)
-    click.echo(text, nl=False)
+    for asked in [questions] if together else [[question] for question in questions]:
+        click.echo(exam_prompt(asked, budget, prompt, bounds), nl=False)
 
 
 def _describe(exam: Exam, order: str, answers: bool) -> None:

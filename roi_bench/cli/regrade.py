@@ -45,11 +45,11 @@ def regrade(
 
 def _compare(task: RecordedTask, grader: GraderLike, tokenizer: str | None, trust: bool) -> list[Comparison]:
     from roi_bench.exam_sets import load_exams
-    from roi_bench.regrade import compare, estimate_metrics, flat_values, score_recorded
+    from roi_bench.regrade import compare, estimate_task, flat_values
 
     exams = {exam.id: exam for exam in load_exams(task.record.exam_set, seed=task.record.exam_seed or 0)}
-    scored = score_recorded(task, exams, grader, _counter(task, tokenizer, trust))
-    return compare(task, flat_values(estimate_metrics(scored, exams)))
+    estimates = estimate_task(task, exams, grader, _counter(task, tokenizer, trust))
+    return compare(task, flat_values(estimates))
 
 
 def _counter(task: RecordedTask, tokenizer: str | None, trust: bool) -> TokenCounter | None:
@@ -63,7 +63,7 @@ def _as_dict(task: RecordedTask, rows: list[Comparison]) -> dict[str, object]:
     return {
         "task": task.name,
         "results": str(task.results_path),
-        "exams": len(task.exams),
+        "exams": len(task.documents),
         "numbers": {
             row.name: {"recorded": row.recorded, "recomputed": row.recomputed, "equal": row.equal} for row in rows
         },
@@ -77,7 +77,7 @@ def _print(comparisons: list[tuple[RecordedTask, list[Comparison]]]) -> None:
     console = Console()
     for task, rows in comparisons:
         different = [row for row in rows if not row.equal]
-        title = f"{task.name}: {len(task.exams)} exams, {len(rows)} numbers, {len(different)} differ"
+        title = f"{task.name}: {len(task.documents)} exams, {len(rows)} numbers, {len(different)} differ"
         console.print(title, soft_wrap=True)
         table = Table("number", "recorded", "re-computed", "")
         for row in rows:

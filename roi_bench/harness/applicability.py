@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from roi_bench.errors import ModelError
-from roi_bench.harness.task import ExamTask
+from roi_bench.harness.budget_task import BudgetTask
 
 
 def applicable_tasks(
@@ -27,7 +27,7 @@ def applicable_tasks(
     leaves = [leaf for item in tasks for leaf in (item.get_all_tasks() if hasattr(item, "get_all_tasks") else [item])]
     reasons: dict[str, str] = {}
     for task in leaves:
-        if not isinstance(task, ExamTask):
+        if not isinstance(task, BudgetTask):
             continue
         if gen_kwargs:
             task.set_config(key="generation_kwargs", value=dict(gen_kwargs), update=True)

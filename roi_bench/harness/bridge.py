@@ -3,7 +3,7 @@
 Released versions of lm_eval (0.4.13) load no plugins. So a start-up file (:mod:`roi_bench.harness.startup`) waits for
 lm_eval to import two of its modules, and this module changes them right after they are executed:
 
-- ``lm_eval.tasks.manager``: ``TaskManager`` indexes our ``tasks`` folder after its own and before the user's
+- ``lm_eval.tasks.manager``: ``TaskManager`` indexes our folders of tasks after its own and before the user's
   ``include_path``, so a task of the user's wins over one of ours. A manager made with ``include_defaults=False`` asked
   for exactly its own folders and is left alone.
 - ``lm_eval.models``: our model names are registered as lazy placeholders.
@@ -46,9 +46,10 @@ def switched_off() -> bool:
     return os.environ.get(OFF_SWITCH, "") not in ("", "0")
 
 
-def tasks_folder() -> Path:
-    """Return the folder of our task files, links resolved."""
-    return (Path(__file__).resolve().parents[1] / "tasks").resolve()
+def task_folders() -> list[Path]:
+    """Return the folders of our task files that are there, links resolved: the tasks, and their baselines."""
+    folders = [(Path(__file__).resolve().parents[1] / name).resolve() for name in ("tasks", "baselines/tasks")]
+    return [folder for folder in folders if folder.is_dir()]
 
 
 def find_spec(fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
@@ -127,7 +128,7 @@ def _apply(change: Callable[[ModuleType], str], module: ModuleType) -> None:
 
 
 def _bridge_tasks(module: ModuleType) -> str:
-    """Have ``TaskManager`` index our folder between lm_eval's own tasks and the user's."""
+    """Have ``TaskManager`` index our folders between lm_eval's own tasks and the user's."""
     if names_group(module, TASKS_GROUP):
         return "stepped aside"
     original = module.TaskManager.__init__
@@ -149,12 +150,10 @@ def _bridge_tasks(module: ModuleType) -> str:
 
 
 def _with_our_tasks(given: Any) -> list[Any]:
-    """Return the user's include paths (None, one, or several) with our folder before them, but not twice."""
+    """Return the user's include paths (None, one, or several) with our folders before them, but none twice."""
     paths = [] if not given else list(given) if isinstance(given, (list, tuple)) else [given]
-    ours = tasks_folder()
-    if not ours.is_dir() or any(Path(path).resolve() == ours for path in paths):
-        return paths
-    return [ours, *paths]
+    named = {Path(path).resolve() for path in paths}
+    return [*(folder for folder in task_folders() if folder not in named), *paths]
 
 
 def _bridge_models(module: ModuleType) -> str:

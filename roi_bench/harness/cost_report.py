@@ -48,7 +48,7 @@ def missing_lines(journal: Journal, most: int = 10) -> list[str]:
     missing = [entry for entry in journal.entries.values() if entry.response is None]
     lines = []
     for entry in missing[:most]:
-        named = " ".join(str(entry.extra[name]) for name in ("exam", "order") if name in entry.extra)
+        named = " ".join(str(entry.extra[name]) for name in ("exam", "order", "problem") if name in entry.extra)
         what = named or f"prompt {entry.key.prompt_sha256[:12]}…"
         lines.append(f"missing: {what}, sample {entry.key.sample}: {entry.extra.get('error', 'no response')}")
     if len(missing) > most:

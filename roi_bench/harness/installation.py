@@ -128,7 +128,7 @@ def check_discovery() -> Iterator[Finding]:
 def declared_tasks() -> list[str]:
     """Return the names of the tasks and groups that our task files declare."""
     names = []
-    for path in sorted(bridge.tasks_folder().glob("**/*.yaml")):
+    for path in sorted(path for folder in bridge.task_folders() for path in folder.glob("**/*.yaml")):
         text = path.read_text(encoding="utf-8")
         match = re.search(r"^group: *(\S+)", text, re.MULTILINE) or re.search(r"^task: *(\S+)", text, re.MULTILINE)
         if match:

@@ -214,6 +214,9 @@ def _response(entry: Entry | None) -> MeteredText | None:
 def exam_fields(question: Question) -> dict[str, Any]:
     """Return which exam a question is, for the reader of the journal."""
     doc = question.request.doc
-    if not isinstance(doc, Mapping) or "exam_id" not in doc:
+    if not isinstance(doc, Mapping):
         return {}
-    return {"exam": doc["exam_id"], **{name: doc[name] for name in ("order", "budget") if name in doc}}
+    if "problem" in doc:
+        return {name: doc[name] for name in ("problem", "budget") if name in doc}
+    named = {"exam": "exam_id", "order": "order", "budget": "budget"}
+    return {name: doc[key] for name, key in named.items() if key in doc} if "exam_id" in doc else {}

@@ -2,14 +2,15 @@
 
     lm_eval --model roi-playback --model_args responses=FILE[,tokenizer=PATH] --tasks roi_exam_hard_512 …
 
-The file holds one JSON object a line, each a response and what it answers, named in one of two ways::
+The file holds one JSON object a line, each a response and what it answers, named in one of three ways::
 
     {"prompt_sha256": "…", "sample": 0, "response": "…"}
     {"exam": "v1/017", "order": "hard", "budget": 512, "sample": 0, "response": "…"}
+    {"problem": "gsm8k/test/3", "budget": 512, "sample": 0, "response": "…"}
 
-``prompt_sha256`` is that of the prompt as sent; ``budget`` may be left out (the response serves every budget) and
-``sample`` defaults to 0. A response of null is one that could not be had. A journal of ``roi-bench run`` is such a
-file.
+``prompt_sha256`` is that of the prompt as sent; ``problem`` is one that was asked alone; ``budget`` may be left out
+(the response serves every budget) and ``sample`` defaults to 0. A response of null is one that could not be had. A
+journal of ``roi-bench run`` is such a file.
 
 With a tokenizer a response is cut where a real generation would have been cut, after ``max_gen_toks`` tokens
 (``cut=false`` leaves it whole), and its usage is known.
@@ -165,14 +166,18 @@ class PlaybackLM(LM):
 def _keys(prompt: str, doc: dict[str, Any], sample: int) -> Iterator[_Key]:
     """Yield the keys under which a response to this request may stand, most specific first."""
     yield sha256_text(prompt), str(sample)
-    if "exam_id" in doc and "order" in doc:
-        yield _exam_key(doc["exam_id"], doc["order"], doc.get("budget"), sample)
-        yield _exam_key(doc["exam_id"], doc["order"], None, sample)
+    if "problem" in doc:
+        named: tuple[str, ...] = (f"problem {doc['problem']},",)
+    elif "exam_id" in doc and "order" in doc:
+        named = (f"exam {doc['exam_id']},", f"order {doc['order']},")
+    else:
+        return
+    yield _named_key(named, doc.get("budget"), sample)
+    yield _named_key(named, None, sample)
 
 
-def _exam_key(exam: str, order: str, budget: int | None, sample: int) -> _Key:
-    at = () if budget is None else (f"budget {budget},",)
-    return (f"exam {exam},", f"order {order},", *at, f"sample {sample}")
+def _named_key(named: tuple[str, ...], budget: int | None, sample: int) -> _Key:
+    return (*named, *(() if budget is None else (f"budget {budget},",)), f"sample {sample}")
 
 
 def _read(path: Path) -> dict[_Key, str | None]:
@@ -222,6 +227,8 @@ def _key_of(value: dict[str, Any]) -> _Key:
         raise ValueError("response must be there, a string or null")
     if isinstance(value.get("prompt_sha256"), str):
         return (value["prompt_sha256"], str(sample))
+    if isinstance(value.get("problem"), str):
+        return _named_key((f"problem {value['problem']},",), budget, sample)
     if not isinstance(value.get("exam"), str) or not isinstance(value.get("order"), str):
-        raise ValueError("neither prompt_sha256 nor exam and order say what it answers")
-    return _exam_key(value["exam"], value["order"], budget, sample)
+        raise ValueError("neither prompt_sha256 nor exam and order nor problem say what it answers")
+    return _named_key((f"exam {value['exam']},", f"order {value['order']},"), budget, sample)

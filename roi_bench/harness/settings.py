@@ -10,14 +10,19 @@ from typing import Any
 from roi_bench.errors import UsageError, nearest
 from roi_bench.exam_sets import EXAM_SETS
 from roi_bench.exams import ORDERS
-from roi_bench.prompts import INSTRUCTIONS
+from roi_bench.prompts import PROMPTS, Form
 
 BUDGET_ALIASES = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
 """Generation arguments that set the budget, most binding first, as lm_eval orders them."""
 
 GREEDY: dict[str, Any] = {"until": [], "do_sample": False, "temperature": 0.0}
-"""Generation arguments of every named task besides its budget; without ``until`` lm_eval would stop at blank lines."""
+"""Generation arguments of every exam task besides its budget; without ``until`` lm_eval would stop at blank lines."""
 
+SAMPLED: dict[str, Any] = {"until": [], "do_sample": True, "temperature": 0.7}
+"""Generation arguments of solo tasks: a profile is a distribution, so its samples must be able to differ."""
+
+SOLO_REPEATS = 16
+"""Samples of each problem in a solo task, unless ``--metadata`` says otherwise."""
 
 METADATA_KEYS = ("budget", "repeats", "exam_seed")
 """What ``--metadata`` may change of a task."""
@@ -32,7 +37,7 @@ class TaskSettings:
 
     Attributes:
         exam_set: ``v1``, ``fresh`` or ``tiny``.
-        order: ``medium`` or ``hard`` (the easy order is always asked beside it).
+        order: ``medium`` or ``hard`` (the easy order is always asked beside it); None for problems asked alone.
         prompt: Name of the prompt.
         budget: Budget in generated tokens.
         exam_seed: Seed of generated exam sets; None for the frozen one.
@@ -40,11 +45,21 @@ class TaskSettings:
     """
 
     exam_set: str
-    order: str
+    order: str | None
     prompt: str
     budget: int
     exam_seed: int | None
     repeats: int
+
+    @property
+    def form(self) -> Form:
+        """How problems are asked."""
+        return PROMPTS[self.prompt].form
+
+    @property
+    def decoding(self) -> dict[str, Any]:
+        """Generation arguments that the task's name stands for, besides its budget."""
+        return SAMPLED if self.form == "solo" else GREEDY
 
 
 def task_settings(named: Mapping[str, Any], metadata: Mapping[str, Any]) -> TaskSettings:
@@ -60,13 +75,15 @@ def task_settings(named: Mapping[str, Any], metadata: Mapping[str, Any]) -> Task
         raise UsageError(
             "exam_seed was given, but the exams of version 1 are frozen; use a roi_fresh_… task for new ones"
         )
+    prompt = _choice("prompt", named.get("prompt", "direct"), tuple(PROMPTS))
+    solo = PROMPTS[prompt].form == "solo"
     return TaskSettings(
         exam_set=exam_set,
-        order=_choice("order", named.get("order"), ORDERS),
-        prompt=_choice("prompt", named.get("prompt", "direct"), tuple(INSTRUCTIONS)),
+        order=None if solo else _choice("order", named.get("order"), ORDERS),
+        prompt=prompt,
         budget=_whole("budget", metadata.get("budget", named.get("budget"))),
         exam_seed=None if exam_set == "v1" else seed,
-        repeats=_whole("repeats", metadata.get("repeats", named.get("repeats", 1))),
+        repeats=_whole("repeats", metadata.get("repeats", named.get("repeats", SOLO_REPEATS if solo else 1))),
     )
 
 
@@ -116,7 +133,7 @@ def deviations(
         labels.append(f"budget={settings.budget}")
     if settings.exam_seed not in (None, named.get("exam_seed", 0)):
         labels.append(f"exam_seed={settings.exam_seed}")
-    plain = {**GREEDY, **dict.fromkeys(BUDGET_ALIASES, settings.budget)}
+    plain = {**settings.decoding, **dict.fromkeys(BUDGET_ALIASES, settings.budget)}
     labels += [f"{key}={generation[key]}" for key in sorted(generation) if plain.get(key) != generation[key]]
     if system_instruction:
         labels.append("system_instruction")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from roi_bench.errors import UsageError, nearest
-from roi_bench.harness.bridge import tasks_folder
+from roi_bench.harness.bridge import task_folders
 
 OUR_PREFIX = "roi_"
 """Every task name of ours begins so; a name that does and is unknown is misspelt, wherever else one might look."""
@@ -26,7 +26,7 @@ def select_tasks(names: Sequence[Any], include_path: str | None, metadata: dict[
     """
     from lm_eval.tasks import TaskManager
 
-    folders: list[str | Path] = [tasks_folder(), *([include_path] if include_path else [])]
+    folders: list[str | Path] = [*task_folders(), *([include_path] if include_path else [])]
     for defaults in (False, True):
         manager = TaskManager(include_path=folders, include_defaults=defaults, metadata=metadata)
         found = {str(name): _find(str(name), manager) for name in names}

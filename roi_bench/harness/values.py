@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from roi_bench.metrics import Metric
 from roi_bench.statistics import ExamTerm
 
@@ -26,7 +28,7 @@ class ExamValue(float):
         return ExamValue, (float(self), self.term)
 
 
-def exam_value(metric: Metric, term: ExamTerm | None) -> ExamValue | None:
+def exam_value(metric: Metric[Any], term: ExamTerm | None) -> ExamValue | None:
     """Return the value of ``metric`` on one exam, or None where the exam says nothing."""
     if term is None:
         return None

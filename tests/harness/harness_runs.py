@@ -8,7 +8,7 @@ from typing import Any
 import roi_bench
 from roi_bench.tiny import model_path
 
-TASKS_FOLDER = str(Path(roi_bench.__file__).parent / "tasks")
+TASK_FOLDERS = [str(Path(roi_bench.__file__).parent / name) for name in ("tasks", "baselines/tasks")]
 
 
 def evaluate(
@@ -43,7 +43,7 @@ def simple_evaluate_or_none(
     from lm_eval.tasks import TaskManager
 
     manager = TaskManager(
-        include_path=TASKS_FOLDER, include_defaults=False, metadata={**model_args, **(metadata or {})}
+        include_path=TASK_FOLDERS, include_defaults=False, metadata={**model_args, **(metadata or {})}
     )
     results: dict[str, Any] | None = lm_eval.simple_evaluate(
         model=model, model_args=model_args, tasks=tasks, task_manager=manager, **options

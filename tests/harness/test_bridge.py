@@ -18,7 +18,7 @@ from roi_bench.harness import bridge
 from tests.harness.fake_lm_eval import MANAGER, write_fake_lm_eval
 
 ROOT = Path(__file__).resolve().parents[2]
-OURS = str((ROOT / "tasks").resolve())
+OURS = [str((ROOT / name).resolve()) for name in ("tasks", "baselines/tasks")]
 PATHS = "from lm_eval.tasks import TaskManager; show([str(p) for p in TaskManager({}).paths])"
 MODELS = "import lm_eval.models; from lm_eval.api.registry import model_registry; show(dict(model_registry))"
 STATE = "import lm_eval.models, lm_eval.tasks; from roi_bench.harness import bridge; show(bridge.state)"
@@ -55,9 +55,9 @@ def builtin(tmp_path):
 
 
 def test_our_tasks_come_after_the_built_in_and_before_the_users(interpret, tmp_path):
-    assert interpret(PATHS.format("")) == [builtin(tmp_path), OURS]
-    assert interpret(PATHS.format("include_path='mine'")) == [builtin(tmp_path), OURS, "mine"]
-    assert interpret(PATHS.format("None, ['a', 'b']")) == [builtin(tmp_path), OURS, "a", "b"]
+    assert interpret(PATHS.format("")) == [builtin(tmp_path), *OURS]
+    assert interpret(PATHS.format("include_path='mine'")) == [builtin(tmp_path), *OURS, "mine"]
+    assert interpret(PATHS.format("None, ['a', 'b']")) == [builtin(tmp_path), *OURS, "a", "b"]
 
 
 def test_a_manager_without_defaults_is_left_alone(interpret):
@@ -65,7 +65,7 @@ def test_a_manager_without_defaults_is_left_alone(interpret):
 
 
 def test_our_folder_is_not_indexed_twice(interpret, tmp_path):
-    assert interpret(PATHS.format(f"include_path={OURS!r}")) == [builtin(tmp_path), OURS]
+    assert interpret(PATHS.format(f"include_path={OURS!r}")) == [builtin(tmp_path), *OURS]
 
 
 def test_the_manager_shows_what_its_caller_gave(interpret):
@@ -86,7 +86,7 @@ def test_the_first_lookup_still_loads_the_built_in_models(interpret):
 
 @pytest.mark.parametrize(("switch", "on"), [("1", False), ("yes", False), ("0", True), ("", True)])
 def test_the_off_switch(interpret, tmp_path, switch, on):
-    assert interpret(PATHS.format(""), switch=switch) == [builtin(tmp_path), *([OURS] if on else [])]
+    assert interpret(PATHS.format(""), switch=switch) == [builtin(tmp_path), *(OURS if on else [])]
     assert ("roi-playback" in interpret(MODELS, switch=switch)) is on
 
 
@@ -94,9 +94,10 @@ def test_it_steps_aside_where_the_harness_loads_entry_points(interpret, tmp_path
     info = tmp_path / "roi_bench-0.1.0.dist-info"  # as pip writes it
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: roi-bench\nVersion: 0.1.0\n")
-    (info / "entry_points.txt").write_text("[lm_eval.tasks]\nroi_bench = roi_bench.tasks\n")
+    points = "roi_bench = roi_bench.tasks\nroi_bench_baselines = roi_bench.baselines.tasks\n"
+    (info / "entry_points.txt").write_text(f"[lm_eval.tasks]\n{points}")
     found = interpret(PATHS.format("include_path='mine'"), loads_entry_points=True)
-    assert found == [builtin(tmp_path), OURS, "mine"]
+    assert found == [builtin(tmp_path), *OURS, "mine"]
     assert interpret(STATE) == dict.fromkeys(["lm_eval.models", "lm_eval.tasks.manager"], "stepped aside")
     assert "roi-playback" not in interpret(MODELS)
 
@@ -137,7 +138,7 @@ def test_two_start_up_files_do_not_call_each_other(interpret, tmp_path, startup)
     again = startup.replace("import sys; ", "").strip()
     finder = "import sys; first = sys.meta_path.pop(0); "
     script = f"{finder}{again}; sys.meta_path.insert(0, first); " + PATHS.format("")
-    assert interpret(script) == [builtin(tmp_path), OURS]
+    assert interpret(script) == [builtin(tmp_path), *OURS]
 
 
 def test_the_loader_is_left_as_it_was(interpret):
@@ -153,23 +154,25 @@ def test_a_zipped_harness_is_bridged_too(tmp_path, interpret):
         for path in sorted((tmp_path / "lm_eval").rglob("*.py")):
             archive.write(path, path.relative_to(tmp_path))
     script = "import sys; sys.path.insert(0, 'harness.zip'); from lm_eval.tasks import TaskManager; "
-    assert OURS in interpret(script + "show([str(p) for p in TaskManager().paths])")
+    assert set(OURS) <= set(interpret(script + "show([str(p) for p in TaskManager().paths])"))
 
 
 def test_install_bridges_what_is_loaded_already(interpret, tmp_path):
     script = "import sys; sys.meta_path.pop(0); import lm_eval.tasks; from roi_bench.harness import bridge; "
     script += "bridge.install(); bridge.install(); " + PATHS.format("")
-    assert interpret(script) == [builtin(tmp_path), OURS]
+    assert interpret(script) == [builtin(tmp_path), *OURS]
 
 
 def test_the_declared_entry_points_are_what_the_bridge_adds():
     with (ROOT / "pyproject.toml").open("rb") as file:
         declared = tomllib.load(file)["project"]["entry-points"]
     assert declared[bridge.MODELS_GROUP] == dict(bridge.MODELS)
-    (value,) = declared[bridge.TASKS_GROUP].values()
-    spec = importlib.util.find_spec(value)
-    assert spec is not None
-    assert [str(Path(p).resolve()) for p in spec.submodule_search_locations or ()] == [OURS]
+    folders = []
+    for value in declared[bridge.TASKS_GROUP].values():
+        spec = importlib.util.find_spec(value)
+        assert spec is not None
+        folders += [str(Path(p).resolve()) for p in spec.submodule_search_locations or ()]
+    assert folders == OURS
 
 
 def test_every_model_name_leads_to_a_model():

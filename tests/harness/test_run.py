@@ -103,16 +103,16 @@ def test_usage_stands_beside_every_sample_and_the_record_can_be_read_back(finish
     known = {(entry.extra["exam"], entry.extra["order"]): entry for entry in recorded.values()}
     (hard, medium) = sorted(read_results(results_path(finished)), key=lambda task: task.name)
     for task, order in ((hard, "hard"), (medium, "medium")):
-        for exam in task.exams:
-            for (response,), asked in ((exam.main, order), (exam.easy, "easy")):
-                entry = known[exam.exam_id, asked]
+        for document in task.documents:
+            for (response,), asked in zip(document.requests, (order, "easy"), strict=True):
+                entry = known[document.id, asked]
                 assert (response.text, response.usage) == (entry.response, entry.usage)
                 assert entry.usage is not None
                 assert entry.usage.source == "generated"
                 assert 0 < entry.usage.tokens <= 128
                 assert (entry.usage.finish_reason == "length") >= (entry.usage.tokens == 0)
     assert {entry.usage.finish_reason for entry in recorded.values() if entry.usage} == {"stop", "length"}
-    tokens = [known[exam.exam_id, "hard"].usage.tokens for exam in hard.exams]  # type: ignore[union-attr]
+    tokens = [known[document.id, "hard"].usage.tokens for document in hard.documents]  # type: ignore[union-attr]
     assert results_in(finished)["results"][HARD]["tokens,none"] == pytest.approx(sum(tokens) / 4)
 
 
@@ -388,7 +388,7 @@ def test_a_configuration_file_serves_as_in_lm_eval(tmp_path: Path) -> None:
 
 def test_our_tasks_are_found_without_the_built_in_index(tmp_path: Path) -> None:
     manager, selected = select_tasks(["roi_tiny_*_128", HARD], None, {})
-    assert sorted(selected) == [HARD, MEDIUM]
+    assert sorted(selected) == [HARD, MEDIUM, "roi_tiny_solo_128"]
     assert all(name.startswith("roi_") for name in manager.all_tasks)
     assert [task.task_name for task in load_tasks(manager, selected)] == selected
     (tmp_path / "mine.yaml").write_text(f"include: {manager.task_index[HARD].yaml_path}\ntask: mine\n")

@@ -1,0 +1,298 @@
+"""What every lm_eval task of the benchmark shares: a budget, prompts that name it, ratio metrics, and its record."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import datasets
+from lm_eval.api.instance import Instance
+from lm_eval.api.task import ConfigurableTask
+
+from roi_bench import __version__
+from roi_bench.errors import ModelError, UsageError
+from roi_bench.exam_sets import load_exams
+from roi_bench.exams import EXAM_VERSION, Exam, pools_of
+from roi_bench.grading import is_numeric_pool
+from roi_bench.harness import one_line_errors
+from roi_bench.harness.context_window import check_context, context_length
+from roi_bench.harness.metering import metered
+from roi_bench.harness.raw_responses import logged, response_of
+from roi_bench.harness.settings import (
+    BUDGET_ALIASES,
+    TaskSettings,
+    budget_of,
+    deviations,
+    task_settings,
+    temperature_of,
+)
+from roi_bench.harness.shared_grader import shared_grader
+from roi_bench.harness.tokenizer import load_token_counter
+from roi_bench.harness.values import ExamValue, exam_value
+from roi_bench.metrics import Metric
+from roi_bench.outcomes import Response, Sheet, answers_to_grade, level_bounds
+from roi_bench.problems import Problem
+from roi_bench.prompts import exam_prompt, prompt_sha256
+from roi_bench.regrade import FIXED_STDERR, UNDEFINED
+from roi_bench.statistics import Estimate, ExamTerm, estimate_ratio
+from roi_bench.tokens import TokenCounter
+
+logger = logging.getLogger(__name__)
+
+Scored = list[tuple[Metric[Any], ExamTerm | None]]
+"""Every metric with what one document contributes to it."""
+
+
+class BudgetTask(ConfigurableTask):
+    """A task name of the benchmark. Subclasses say what a document is, what it asks, and how answers are scored.
+
+    The YAML's ``dataset_kwargs`` say what the task is (exam set, order, budget, prompt); ``--metadata`` may override
+    ``budget``, ``repeats`` and ``exam_seed``.
+
+    Raises:
+        UsageError: A setting cannot be meant.
+        DataError: A problem is missing or is not the one that was frozen.
+    """
+
+    def __init__(self, config: dict[str, Any] | None = None) -> None:
+        one_line_errors.install()
+        config = dict(config or {})
+        config.pop("class", None)
+        self.named: dict[str, Any] = dict(config.get("dataset_kwargs") or {})
+        self.settings = task_settings(self.named, config.get("metadata") or {})
+        self.system_instruction: str | None = None
+        self.estimates: dict[str, Estimate] = {}
+        config["generation_kwargs"] = {**self.settings.decoding, "max_gen_toks": self.settings.budget}
+        config["repeats"] = self.settings.repeats
+        config["test_split"] = "test"
+        super().__init__(config=config)
+        self.metrics: tuple[Metric[Any], ...] = self.metrics_of(pools_of(self.exams))
+
+    # ------------------------------------------------------------------------------------------ said by subclasses
+    def metrics_of(self, pools: Sequence[str]) -> tuple[Metric[Any], ...]:
+        """Return the metrics of exams whose problems come from ``pools`` (tier order)."""
+        raise NotImplementedError
+
+    def documents(self) -> list[dict[str, Any]]:
+        """Return the documents, plain data."""
+        raise NotImplementedError
+
+    def variants(self, doc: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return what ``doc`` asks, one document a request, in the order of their indices."""
+        raise NotImplementedError
+
+    def asked(self, doc: Mapping[str, Any]) -> tuple[Problem, ...]:
+        """Return the problems that one request asks, by position."""
+        raise NotImplementedError
+
+    def sheet(self, doc: Mapping[str, Any], response: Response) -> Sheet:
+        """Return a response to one request as read, for grading ahead."""
+        raise NotImplementedError
+
+    def score(self, doc: Mapping[str, Any], responses: list[tuple[Response, ...]]) -> Scored:
+        """Return what the K ``responses`` to each request of ``doc`` contribute to each metric."""
+        raise NotImplementedError
+
+    # ------------------------------------------------------------------------------------------------ documents
+    def download(self, *_: Any, **__: Any) -> None:
+        """Load the exams and make the documents; nothing is written to disk."""
+        exams = load_exams(self.settings.exam_set, seed=self.settings.exam_seed or 0)
+        self.exams: dict[str, Exam] = {exam.id: exam for exam in exams}
+        self._build_documents()
+
+    def _build_documents(self) -> None:
+        self.dataset = {"test": datasets.Dataset.from_list(self.documents())}
+
+    def doc_to_text(self, doc: Mapping[str, Any], *_: Any) -> str:
+        """Return the prompt of one request."""
+        problems = self.asked(doc)
+        questions = [problem.question for problem in problems]
+        return exam_prompt(questions, self.settings.budget, self.settings.prompt, level_bounds(problems[0].pool))
+
+    def doc_to_target(self, doc: Mapping[str, Any], *_: Any) -> str:
+        """Return the gold answers by position, for the samples file only."""
+        return " | ".join(problem.answer for problem in self.asked(doc))
+
+    # ------------------------------------------------------------------------------------------------ requests
+    def set_config(self, key: str, value: Any, update: bool = False) -> None:
+        """Take a setting from the command line; a changed budget changes the prompt as well.
+
+        Raises:
+            UsageError: Few-shot examples are asked for, or the budget cannot be meant.
+        """
+        if key == "num_fewshot" and value:
+            raise UsageError(
+                f"{self.config.task}: --num_fewshot {value} is refused: an exam is one prompt under one budget, and "
+                "worked examples would give the costs away that the model has to foresee; leave --num_fewshot out"
+            )
+        super().set_config(key, value, update)
+        if key == "generation_kwargs":
+            generation = self.config.generation_kwargs
+            if "do_sample" not in value and temperature_of(generation) > 0:
+                generation["do_sample"] = True  # else lm_eval would silently set the temperature back to 0
+            budget = budget_of(generation, self.settings.budget)
+            for alias in BUDGET_ALIASES:
+                generation.pop(alias, None)
+            generation["max_gen_toks"] = budget
+            self.settings = replace(self.settings, budget=budget)
+            self._build_documents()
+
+    def build_all_requests(self, **kwargs: Any) -> None:
+        """Build all requests, and check that prompt and budget fit the model where its context is known."""
+        self.system_instruction = kwargs.get("system_instruction")
+        if kwargs.get("cache_requests"):
+            # lm_eval keys that cache by task name alone: prompts of another budget or seed would come back from it
+            logger.warning("%s: --cache_requests is ignored; prompts are built in milliseconds", self.config.task)
+            kwargs = {**kwargs, "cache_requests": False, "rewrite_requests_cache": False}
+        super().build_all_requests(**kwargs)
+        counter = self.counter()
+        if counter is None or not self.text_is_whole:
+            logger.warning(
+                "%s: %s, so tokens by position are N/A; unless the backend is metered (roi-bench run, roi-api) all "
+                "token numbers are, and a response without an answer counts as unanswered, not truncated",
+                self.config.task,
+                "no tokenizer=… is known" if counter is None else "lm_eval strips the reasoning before think_end_token",
+            )
+        length = context_length(self.config.metadata or {})
+        if length is not None and counter is not None:
+            prompts = {str(instance.args[0]) for instance in self.instances}
+            check_context(sorted(prompts), self.settings.budget, length, counter, str(self.config.task))
+
+    def fewshot_context(self, doc: dict[str, Any], *args: Any, **kwargs: Any) -> list[str]:
+        """Return the prompt of every request of ``doc``.
+
+        Raises:
+            ModelError: A chat template is asked for and the tokenizer has none.
+        """
+        try:
+            return [super(BudgetTask, self).fewshot_context(variant, *args, **kwargs) for variant in self.variants(doc)]
+        except ValueError as error:
+            if "chat_template" not in str(error) and "chat template" not in str(error):
+                raise
+            raise ModelError(
+                "--apply_chat_template was given, but the model's tokenizer has no chat template; leave the option out "
+                "or use a tokenizer that has one"
+            ) from error
+
+    def construct_requests(self, doc: dict[str, Any], ctx: list[str], **kwargs: Any) -> list[Instance]:
+        """Return the requests of ``doc``."""
+        return [
+            Instance(
+                request_type="generate_until",
+                doc=variant,
+                arguments=(prompt, dict(self.config.generation_kwargs)),
+                idx=index,
+                metadata=kwargs["metadata"],
+            )
+            for index, (prompt, variant) in enumerate(zip(ctx, self.variants(doc), strict=True))
+        ]
+
+    # ------------------------------------------------------------------------------------------------ results
+    def apply_filters(self) -> None:
+        """Hand all K samples of every request on; symbolic checks of this process start here, all in parallel."""
+        answers = []
+        symbolic = self.has_symbolic_answers
+        for instance in self.instances:
+            # accelerate's padding may ask the last request too often
+            raws = instance.resps[: self.settings.repeats]
+            instance.resps = [logged(raw) for raw in raws]
+            instance.filtered_resps["none"] = instance.resps
+            if symbolic:
+                for raw in instance.filtered_resps["none"]:
+                    answers += answers_to_grade(self.sheet(instance.doc, response_of(raw)))
+        shared_grader().grade_many(answers)
+
+    def process_results(self, doc: dict[str, Any], results: list[list[Any]]) -> dict[str, ExamValue | None]:
+        """Return every metric of one document; ``X_stderr`` follows ``X`` empty and is filled in by aggregation."""
+        if "bypass" in self._metric_fn_list:
+            return {"bypass": None}
+        responses = [tuple(response_of(raw) for raw in raws) for raws in results]
+        if any(response.usage is not None for of_one in responses for response in of_one) and isinstance(doc, dict):
+            doc |= metered(results)  # the samples file of plain lm_eval shows the document: no count is lost
+        values: dict[str, ExamValue | None] = {}
+        for metric, term in self.score(doc, responses):
+            values[metric.name] = exam_value(metric, term)
+            values[f"{metric.name}_stderr"] = None
+        values.update({f"{name}_fixed_stderr": None for name in FIXED_STDERR if name in values})
+        return values
+
+    def aggregation(self) -> dict[str, Callable[[list[Any]], Any]]:
+        """Return one aggregation per metric, and one that hands out the standard error found by it."""
+        if "bypass" in self._metric_fn_list:
+            return dict(super().aggregation())
+        found: dict[str, Callable[[list[Any]], Any]] = {}
+        for metric in self.metrics:
+            found[metric.name] = partial(self._aggregate, metric)
+            found[f"{metric.name}_stderr"] = partial(self._stderr, metric.name, "stderr_general")
+        for name in [name for name in FIXED_STDERR if name in found]:
+            found[f"{name}_fixed_stderr"] = partial(self._stderr, name, "stderr_fixed")
+        return found
+
+    def higher_is_better(self) -> dict[str, bool]:
+        """Return the direction of every metric that has one."""
+        return {m.name: m.higher_is_better for m in self.metrics if m.higher_is_better is not None}
+
+    def dump_config(self) -> dict[str, Any]:
+        """Return lm_eval's configuration with everything needed to identify and re-compute the run."""
+        config: dict[str, Any] = super().dump_config()
+        omitted = (self.config.metadata or {}).get("omit")
+        labels = deviations(self.named, self.settings, self.config.generation_kwargs, self.system_instruction, omitted)
+        if labels:
+            config["task_alias"] = f"{self.config.task} [{', '.join(labels)}]"
+        config["metadata"] = {**config.get("metadata", {}), "roi_bench": self.record(labels)}
+        return config
+
+    def record(self, labels: tuple[str, ...]) -> dict[str, Any]:
+        """Return what identifies this run of the task: settings, prompt and exam version, deviations, software."""
+        settings: TaskSettings = self.settings
+        return {
+            "roi_bench_version": __version__,
+            "form": settings.form,
+            "exam_set": settings.exam_set,
+            "exam_version": EXAM_VERSION,
+            "exam_seed": settings.exam_seed,
+            "order": settings.order,
+            "budget": settings.budget,
+            "repeats": settings.repeats,
+            "prompt": settings.prompt,
+            "prompt_sha256": prompt_sha256(settings.prompt),
+            "tokenizer": self.tokenizer_name(),
+            "tokenizer_revision": (self.config.metadata or {}).get("revision"),
+            "text_is_whole": self.text_is_whole,
+            "deviations": list(labels),
+        }
+
+    # ------------------------------------------------------------------------------------------------ helpers
+    def tokenizer_name(self) -> str | None:
+        """Return the tokenizer that counts tokens: ``tokenizer=``, else ``pretrained=`` of the model arguments."""
+        metadata = self.config.metadata or {}
+        name = metadata.get("tokenizer") or metadata.get("pretrained")
+        return name if isinstance(name, str) else None
+
+    @property
+    def has_symbolic_answers(self) -> bool:
+        """Whether grading may need symbolic checks, which are worth doing in parallel."""
+        return any(not is_numeric_pool(pool) for pool in pools_of(self.exams))
+
+    @property
+    def text_is_whole(self) -> bool:
+        """Whether responses show all that was generated; ``think_end_token`` has lm_eval strip the reasoning."""
+        return (self.config.metadata or {}).get("think_end_token") is None
+
+    def counter(self) -> TokenCounter | None:
+        """Return the token counter, or None where no tokenizer is known."""
+        name, metadata = self.tokenizer_name(), self.config.metadata or {}
+        trusted = bool(metadata.get("trust_remote_code", False))
+        return load_token_counter(name, revision=metadata.get("revision"), trust_remote_code=trusted) if name else None
+
+    def _aggregate(self, metric: Metric[Any], values: list[ExamValue | None]) -> float | str:
+        estimate = estimate_ratio([value.term for value in values if value is not None])
+        self.estimates[metric.name] = estimate
+        return UNDEFINED if estimate.value is None else estimate.value
+
+    def _stderr(self, name: str, kind: str, _: list[None]) -> float | str:
+        stderr: float | None = getattr(self.estimates[name], kind)
+        return UNDEFINED if stderr is None else stderr

@@ -1,0 +1,133 @@
+"""The greedy-knapsack baseline: which answers to problems asked alone count, and what they cost (SPEC section 10).
+
+Every problem of an exam is answered alone in the metacognitive format. Its level forecasts its cost; problems are taken
+in ascending forecast cost while their sum fits the budget. The answers so kept are then paid with their actual tokens
+in exam order. The selection is the paper's (ROI-Reasoning, arXiv 2601.03822); the payment is ours:
+
+- No level tag is Level-2, Level-3 is left out. Of equal forecasts the earlier problem comes first.
+- What is not kept is ``skipped`` and costs nothing, though the model did write an answer.
+- An answer that no longer fits is ``truncated``, and what it takes of the budget is gone: as in one generation, what
+  stands behind it is truncated too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from roi_bench.exams import Exam
+from roi_bench.metrics import Sample, ScoredResponse
+from roi_bench.outcomes import ProblemOutcome, Response, Sheet, level_bounds, read_problems
+from roi_bench.problems import TIERS
+from roi_bench.scoring import GraderLike, score_sheets
+from roi_bench.tokens import NOT_WORTH_ATTEMPTING, TokenCounter, Usage
+
+LEVEL_WITHOUT_TAG = 2
+"""What a response without a level tag is taken to forecast."""
+
+
+@dataclass(frozen=True, slots=True)
+class SittingAlone:
+    """One exam whose problems were asked one at a time, K samples each.
+
+    Attributes:
+        exam: The exam.
+        order: The task's order.
+        budget: Budget in generated tokens, of each response and of the exam.
+        responses: K responses to each problem, in tier order easy, middle, hard.
+        text_is_whole: False where the backend stripped hidden reasoning from the text.
+    """
+
+    exam: Exam
+    order: str
+    budget: int
+    responses: tuple[tuple[Response, ...], ...]
+    text_is_whole: bool = True
+
+    def sheets(self, counter: TokenCounter | None) -> list[Sheet]:
+        """Return the responses as read: sample by sample, within each in tier order."""
+        return [
+            read_problems((problem,), (tier,), self.budget, response, counter, text_is_whole=self.text_is_whole)
+            for sample in zip(*self.responses, strict=True)
+            for problem, tier, response in zip(self.exam.problems, TIERS, sample, strict=True)
+        ]
+
+
+def score_alone(
+    sittings: Sequence[SittingAlone], grader: GraderLike, counter: TokenCounter | None = None
+) -> list[tuple[Sample, ...]]:
+    """Return the K scored samples of each sitting: the exam put together in the task's order and in easy order."""
+    sheets = [sitting.sheets(counter) for sitting in sittings]
+    scored = iter(score_sheets([sheet for of_sitting in sheets for sheet in of_sitting], grader))
+    samples = []
+    for sitting in sittings:
+        triples = [[next(scored) for _ in TIERS] for _ in sitting.responses[0]]
+        samples.append(
+            tuple(Sample(pack(sitting.exam, sitting.order, t), pack(sitting.exam, "easy", t)) for t in triples)
+        )
+    return samples
+
+
+def forecast_cost(outcome: ProblemOutcome) -> int | None:
+    """Return the tokens that the level of a response forecasts, the middle of its range; None for Level-3.
+
+    128, 384 and 768 for Level-0 to Level-2 of the real exams (the paper's centroids).
+    """
+    level = LEVEL_WITHOUT_TAG if outcome.level is None else outcome.level
+    if level >= NOT_WORTH_ATTEMPTING:
+        return None
+    bounds = (0, *level_bounds(outcome.pool))
+    return (bounds[level] + bounds[level + 1]) // 2
+
+
+def select(forecasts: Sequence[int | None], budget: int) -> frozenset[int]:
+    """Return which items are kept: in ascending forecast cost (ties: the earlier) while the sum fits ``budget``."""
+    kept, total = set(), 0
+    for cost, index in sorted((cost, index) for index, cost in enumerate(forecasts) if cost is not None):
+        total += cost
+        if total > budget:
+            break
+        kept.add(index)
+    return frozenset(kept)
+
+
+def pack(exam: Exam, order: str, scored: Sequence[ScoredResponse]) -> ScoredResponse:
+    """Return the exam in ``order`` that the answers ``scored`` (tier order) make under the budget.
+
+    Where a response could not be had, or its tokens are unknown so that nobody can pay for it, the whole is failed.
+    """
+    ordered = [scored[tier] for tier in exam.permutation(order)]
+    budget = ordered[0].budget
+    usages = [one.usage for one in ordered]
+    if any(one.failed for one in ordered) or any(usage is None for usage in usages):
+        failed = tuple(_placed(one, position, "error", None) for position, one in enumerate(ordered, start=1))
+        return ScoredResponse(failed, budget, None, None, over_budget=False, failed=True)
+    kept = select([forecast_cost(one.outcomes[0]) for one in ordered], budget)
+    spent, outcomes = 0, []
+    is_cut = False
+    for index, one in enumerate(ordered):
+        tokens = one.tokens or 0
+        if index not in kept:
+            outcomes.append(_placed(one, index + 1, "skipped", 0))
+        elif is_cut or spent + tokens > budget:
+            is_cut = True
+            outcomes.append(_placed(one, index + 1, "truncated", budget - spent))
+            spent = budget
+        else:
+            spent += tokens
+            outcomes.append(_placed(one, index + 1, one.outcomes[0].outcome, tokens))
+    usage = Usage(spent, "length" if is_cut else "stop", usages[0].source if usages[0] else "retokenized")
+    return ScoredResponse(tuple(outcomes), budget, usage, 0, over_budget=False, failed=False)
+
+
+def _placed(one: ScoredResponse, position: int, outcome: str, tokens: int | None) -> ProblemOutcome:
+    """Return the outcome of a problem asked alone, at its position in the exam."""
+    found = one.outcomes[0]
+    attempted = outcome not in ("skipped", "error") or found.outcome == outcome
+    return replace(
+        found,
+        position=position,
+        outcome=outcome,
+        tokens=tokens,
+        actual_level=found.actual_level if attempted else None,
+    )

@@ -1,0 +1,89 @@
+"""Problems asked alone: what a model can do, and at what cost, when nothing else wants its tokens (SPEC section 11)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from roi_bench.exams import Exam
+from roi_bench.metrics import ERROR, Metric, Part, ScoredResponse, tier_names
+from roi_bench.outcomes import Response, read_problems
+from roi_bench.problems import TIERS, Problem
+from roi_bench.scoring import GraderLike, score_sheets
+from roi_bench.tokens import TokenCounter
+
+
+@dataclass(frozen=True, slots=True)
+class SittingSolo:
+    """One problem as asked alone.
+
+    Attributes:
+        problem: The problem.
+        tier: Its tier.
+        cap: Most tokens of a response.
+        responses: K responses.
+        text_is_whole: False where the backend stripped hidden reasoning from the text.
+    """
+
+    problem: Problem
+    tier: str
+    cap: int
+    responses: tuple[Response, ...]
+    text_is_whole: bool = True
+
+
+def solo_problems(exams: Sequence[Exam]) -> dict[str, tuple[str, Problem]]:
+    """Return ``(tier, problem)`` of each distinct problem of ``exams`` by id, in the order in which exams need them."""
+    found: dict[str, tuple[str, Problem]] = {}
+    for exam in exams:
+        for tier, problem in zip(TIERS, exam.problems, strict=True):
+            found.setdefault(problem.id, (tier, problem))
+    return found
+
+
+def score_solo(
+    sittings: Sequence[SittingSolo], grader: GraderLike, counter: TokenCounter | None = None
+) -> list[tuple[ScoredResponse, ...]]:
+    """Return the K scored responses to each problem."""
+    sheets = [
+        read_problems((s.problem,), (s.tier,), s.cap, response, counter, text_is_whole=s.text_is_whole)
+        for s in sittings
+        for response in s.responses
+    ]
+    scored = iter(score_sheets(sheets, grader))
+    return [tuple(next(scored) for _ in sitting.responses) for sitting in sittings]
+
+
+def solo_metrics_of(pools: Sequence[str]) -> tuple[Metric[ScoredResponse], ...]:
+    """Return the metrics of problems asked alone; pools as in :func:`roi_bench.metrics.metrics_of`."""
+    named = tier_names(pools)
+    return (
+        Metric("acc", _share("correct"), True, "share of samples answered right, mean over problems, 0–1"),
+        *(
+            Metric(f"{named[t]}_acc", _in_tier(t, _share("correct")), True, f"the same for {named[t]} problems")
+            for t in TIERS
+        ),
+        Metric("wrong", _share("wrong"), False, "share of samples with outcome wrong, 0–1"),
+        Metric("skip_rate", _share("skipped"), None, "share of samples answered NA, 0–1"),
+        Metric("truncated", _share("truncated"), False, "share of samples that the cap cut off, 0–1"),
+        Metric("unanswered", _share("unanswered"), False, "share of samples without an answer, 0–1"),
+        Metric("empty", _share("empty"), False, "share of samples with nothing visible, 0–1"),
+        Metric("tokens", _tokens, None, "generated tokens per sample"),
+        *(Metric(f"{named[t]}_tokens", _in_tier(t, _tokens), None, f"the same for {named[t]} problems") for t in TIERS),
+        ERROR,
+    )
+
+
+_Of = Callable[[ScoredResponse], Part | None]
+
+
+def _share(outcome: str) -> _Of:
+    return lambda sample: (float(sample.count(outcome)), 1.0)
+
+
+def _tokens(sample: ScoredResponse) -> Part | None:
+    return None if sample.tokens is None else (float(sample.tokens), 1.0)
+
+
+def _in_tier(tier: str, part: _Of) -> _Of:
+    return lambda sample: part(sample) if sample.outcomes[0].tier == tier else None
