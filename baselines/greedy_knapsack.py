@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,8 +13,6 @@ from roi_bench.metrics import exam_term
 from roi_bench.outcomes import Response, Sheet, read_problems
 from roi_bench.problems import TIERS, Problem
 
-logger = logging.getLogger(__name__)
-
 
 class GreedyKnapsackTask(ExamTask):
     """An exam put together from problems asked alone, e.g. ``roi_exam_hard_512_greedy_knapsack``.
@@ -23,6 +20,11 @@ class GreedyKnapsackTask(ExamTask):
     Each document is one exam and makes three requests, one a problem in tier order: the same for every order, so that
     ``roi-bench run`` asks each once for all of them.
     """
+
+    if_uncounted = (
+        "its exams count as error, since nobody can pay for answers whose cost is unknown; name a tokenizer "
+        "(tokenizer=… in --model_args), or score the samples with roi-bench regrade --tokenizer …"
+    )
 
     def variants(self, doc: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Return one request a problem, in tier order."""
@@ -44,12 +46,4 @@ class GreedyKnapsackTask(ExamTask):
         exam = self.exams[doc["exam_id"]]
         sitting = SittingAlone(exam, doc["order"], self.settings.budget, tuple(responses), self.text_is_whole)
         (samples,) = score_alone([sitting], shared_grader(), self.counter())
-        answered = all(isinstance(response.text, str) for of_one in responses for response in of_one)
-        if answered and any(sample.failed for sample in samples):
-            logger.warning(
-                "%s: %s counts as error: how many tokens its answers took is unknown, so they cannot be paid for; name "
-                "a tokenizer (tokenizer=… in --model_args, or roi-bench regrade --tokenizer …)",
-                self.config.task,
-                exam.id,
-            )
         return [(metric, exam_term(metric, samples, exam.cluster)) for metric in self.metrics]

@@ -53,7 +53,9 @@ def task_cost(samples: Sequence[Mapping[str, Any]]) -> TaskCost | None:
             all: all of them), and ``score`` (correct answers, mean over the samples; null where a response is missing;
             ``acc`` in a solo task).
     """
-    given = [sample.get("usd") or _unknown(sample.get("usage")) for sample in samples]
+    shapes = [sample.get("usd") or sample.get("usage") for sample in samples]
+    shape = next((known for known in shapes if known), None)  # of a sample that tells neither
+    given = [sample.get("usd") or _unknown(sample.get("usage") or shape) for sample in samples]
     # An exam task asks in its own order and in easy order; problems asked alone serve both, and all of them count.
     both_orders = any(len(by_request) == REQUESTS["exam"] for by_request in given)
     own = [by_request[:1] if both_orders else by_request for by_request in given]

@@ -6,6 +6,7 @@ in exam order. The selection is the paper's (ROI-Reasoning, arXiv 2601.03822); t
 
 - No level tag is Level-2, Level-3 is left out. Of equal forecasts the earlier problem comes first.
 - What is not kept is ``skipped`` and costs nothing, though the model did write an answer.
+- Tokens of text that was counted again have the usual slack (:func:`roi_bench.tokens.is_over_budget`).
 - An answer that no longer fits is ``truncated``, and what it takes of the budget is gone: as in one generation, what
   stands behind it is truncated too.
 """
@@ -20,7 +21,7 @@ from roi_bench.metrics import Sample, ScoredResponse
 from roi_bench.outcomes import ProblemOutcome, Response, Sheet, level_bounds, read_problems
 from roi_bench.problems import TIERS
 from roi_bench.scoring import GraderLike, score_sheets
-from roi_bench.tokens import NOT_WORTH_ATTEMPTING, TokenCounter, Usage
+from roi_bench.tokens import NOT_WORTH_ATTEMPTING, TokenCounter, Usage, is_over_budget, level_of
 
 LEVEL_WITHOUT_TAG = 2
 """What a response without a level tag is taken to forecast."""
@@ -98,36 +99,40 @@ def pack(exam: Exam, order: str, scored: Sequence[ScoredResponse]) -> ScoredResp
     """
     ordered = [scored[tier] for tier in exam.permutation(order)]
     budget = ordered[0].budget
-    usages = [one.usage for one in ordered]
-    if any(one.failed for one in ordered) or any(usage is None for usage in usages):
+    known = [one.usage for one in ordered if one.usage is not None]
+    if len(known) < len(ordered):  # a failed response has no usage
         failed = tuple(_placed(one, position, "error", None) for position, one in enumerate(ordered, start=1))
         return ScoredResponse(failed, budget, None, None, over_budget=False, failed=True)
     kept = select([forecast_cost(one.outcomes[0]) for one in ordered], budget)
     spent, outcomes = 0, []
     is_cut = False
-    for index, one in enumerate(ordered):
-        tokens = one.tokens or 0
+    for index, (one, usage) in enumerate(zip(ordered, known, strict=True)):
         if index not in kept:
             outcomes.append(_placed(one, index + 1, "skipped", 0))
-        elif is_cut or spent + tokens > budget:
+        elif is_cut or is_over_budget(replace(usage, tokens=spent + usage.tokens), budget):
             is_cut = True
             outcomes.append(_placed(one, index + 1, "truncated", budget - spent))
             spent = budget
         else:
-            spent += tokens
-            outcomes.append(_placed(one, index + 1, one.outcomes[0].outcome, tokens))
-    usage = Usage(spent, "length" if is_cut else "stop", usages[0].source if usages[0] else "retokenized")
+            spent = min(budget, spent + usage.tokens)
+            outcomes.append(_placed(one, index + 1, one.outcomes[0].outcome, usage.tokens))
+            is_cut = outcomes[-1].outcome == "truncated"
+    usage = Usage(spent, "length" if is_cut else "stop", known[0].source)
     return ScoredResponse(tuple(outcomes), budget, usage, 0, over_budget=False, failed=False)
 
 
 def _placed(one: ScoredResponse, position: int, outcome: str, tokens: int | None) -> ProblemOutcome:
-    """Return the outcome of a problem asked alone, at its position in the exam."""
-    found = one.outcomes[0]
-    attempted = outcome not in ("skipped", "error") or found.outcome == outcome
+    """Return the outcome of a problem asked alone, at its position in the exam; its level is that of all its tokens."""
+    found, level = one.outcomes[0], None
+    answered = outcome in ("correct", "wrong")
+    begun = outcome == "unanswered" and found.actual_level is not None
+    if one.tokens is not None and (answered or begun or outcome == "truncated"):
+        level = level_of(one.tokens, level_bounds(found.pool))
     return replace(
         found,
         position=position,
         outcome=outcome,
         tokens=tokens,
-        actual_level=found.actual_level if attempted else None,
+        actual_level=level,
+        method=found.method if answered else None,
     )

@@ -69,7 +69,8 @@ METACOGNITIVE_INSTRUCTIONS = (
 SOLO_INSTRUCTIONS = (
     "Answer the problem below in a response of at most {budget} tokens. "
     "Everything you write counts, and the response is cut off at the limit.\n"
-    'Write the header line "### Problem 1", then your work, then the final answer as \\boxed{{answer}}.'
+    'Write the header line "### Problem k" with its number k, then your work, then the final answer as '
+    "\\boxed{{answer}}."
 )
 """One problem alone, with no leave to skip it: what can the model do, and at what cost (SPEC section 11)."""
 

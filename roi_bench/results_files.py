@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from roi_bench.errors import RecordError, UsageError
-from roi_bench.exams import EXAM_VERSION
+from roi_bench.exams import EXAM_VERSION, ORDERS
 from roi_bench.journal_format import parse_object, parse_usage
 from roi_bench.outcomes import Response
 from roi_bench.prompts import REQUESTS
@@ -46,6 +46,7 @@ class RunRecord:
         tokenizer: Tokenizer that counted tokens, or None.
         tokenizer_revision: Its revision on the hub, or None.
         text_is_whole: False where the backend stripped hidden reasoning from the text.
+        deviations: Labels of what makes the run other than what its task's name promises.
     """
 
     form: str
@@ -59,6 +60,7 @@ class RunRecord:
     tokenizer: str | None
     tokenizer_revision: str | None
     text_is_whole: bool
+    deviations: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +159,7 @@ def _decoding(results: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _run_record(path: Path, name: str, found: Any) -> RunRecord:
     if isinstance(found, dict):
-        found = {"form": "exam", **found}  # runs before there were other forms do not name theirs
+        found = {"form": "exam", "deviations": [], **found}  # runs of the first form do not name it
     kinds: dict[str, type | tuple[type, ...]] = {
         **dict.fromkeys(("form", "exam_set", "prompt", "prompt_sha256"), str),
         "order": (str, type(None)),
@@ -165,6 +167,7 @@ def _run_record(path: Path, name: str, found: Any) -> RunRecord:
         "exam_seed": (int, type(None)),
         **dict.fromkeys(("tokenizer", "tokenizer_revision"), (str, type(None))),
         "text_is_whole": bool,
+        "deviations": list,
     }
     version = found.get("exam_version") if isinstance(found, dict) else None
     if isinstance(found, dict) and version != EXAM_VERSION:
@@ -176,9 +179,11 @@ def _run_record(path: Path, name: str, found: Any) -> RunRecord:
     if not wrong:
         wrong = [key for key in ("budget", "repeats") if found[key] < 1]
         wrong += [] if found["form"] in REQUESTS and (found["order"] is None) == (found["form"] == "solo") else ["form"]
+        wrong += [] if found["order"] in (None, *ORDERS) else ["order"]
     if wrong:
         raise RecordError(f"{path}: the record of {name} is damaged at {wrong[0]!r}")
-    return RunRecord(**{key: found[key] for key in kinds})
+    deviations = tuple(str(label) for label in found["deviations"])
+    return RunRecord(**{**{key: found[key] for key in kinds}, "deviations": deviations})
 
 
 def _read_samples(path: Path, record: RunRecord) -> Iterator[RecordedDocument]:

@@ -84,6 +84,43 @@ def test_what_was_free_has_a_cost_of_nothing() -> None:
     assert task_cost([sample([0.0], [0.0], 3.0)]) == TaskCost(0.0, 0.0, exams=1, correct=3.0, unknown=0)
 
 
+def test_problems_asked_alone_all_count_and_no_exam_counts_three_times() -> None:
+    exams = [
+        {"usd": [[0.25, 0.5], [0.5, 0.25], [1.0, 1.0]], "score": 1.5},  # 3 answers correct in two samples
+        {"usd": [[0.125, 0.125], [0.25, None], [0.5, 0.5]], "score": 0.0},
+    ]
+    cost = task_cost(exams)
+    assert cost == TaskCost(usd=5.0, usd_easy=0.0, exams=4, correct=3.0, unknown=1)
+    exams[1]["usd"][1][1] = 0.0
+    cost = task_cost(exams)
+    assert cost == TaskCost(usd=5.0, usd_easy=0.0, exams=4, correct=3.0, unknown=0)
+    assert (cost.usd_per_exam, cost.usd_per_correct) == (1.25, pytest.approx(5 / 3))
+
+
+def test_a_solo_task_counts_problems_and_their_accuracy() -> None:
+    problems = [
+        {"usd": [[0.25, 0.5, 0.25, 0.0]], "acc": 0.75},
+        {"usd": [[0.5, 0.5, 0.5, 0.5]], "acc": 0.0},
+        {"usage": [[None] * 4], "acc": None},
+    ]
+    assert task_cost(problems[:2]) == TaskCost(usd=3.0, usd_easy=0.0, exams=8, correct=3.0, unknown=0)
+    cost = task_cost(problems)
+    assert cost == TaskCost(usd=3.0, usd_easy=0.0, exams=12, correct=3.0, unknown=4)
+    assert (cost.usd_per_exam, cost.usd_per_correct) == (None, None)
+
+
+def test_unknown_costs_keep_the_shape_of_their_form() -> None:
+    known = {"usd": [[0.5], [0.25], [0.25]], "score": 1.0}
+    unknown = {"usage": [[None], [{"tokens": 3}], [None]], "score": 2.0}
+    assert task_cost([known, unknown]) == TaskCost(1.0, 0.0, exams=2, correct=3.0, unknown=3)
+    assert task_cost([unknown]) is None
+
+
+def test_a_sample_that_tells_nothing_of_its_cost_has_the_form_of_the_others() -> None:
+    cost = task_cost([{"usd": [[1.0], [1.0], [1.0]], "score": 1.0}, {"score": 2.0}])
+    assert cost == TaskCost(usd=3.0, usd_easy=0.0, exams=2, correct=3.0, unknown=3)
+
+
 @st.composite
 def tasks(draw: st.DrawFn) -> list[dict[str, Any]]:
     """Draw a task of some exams, each asked in both orders with the same number of samples."""

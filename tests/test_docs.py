@@ -22,10 +22,11 @@ from roi_bench.statistics import ExamTerm, estimate_ratio
 from tests.harness.harness_runs import evaluate_tiny
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "baselines" / "README.md"]
+PAGES += sorted((ROOT / "docs").glob("*.md"))
 NOT_RUN = re.compile(
     r"^(pip|bash|git|python -m venv|source|accelerate|export|vllm|transformers) "
-    r"|pretrained=\w+/|benchmarks/|tiny_base|vllm|regrade results$"
+    r"|pretrained=\w+/|benchmarks/|tiny_base|vllm|regrade results$| results/|allocate profile\.json"
 )
 
 
@@ -54,7 +55,8 @@ def test_commands_name_what_exists(page: str, command: str) -> None:
     words = shlex.split(command)
     names = re.findall(r"\broi_\w+\b", " ".join(words[1:])) if words[0] in ("lm_eval", "roi-bench") else []
     for name in names:
-        assert name == "roi_bench" or (ROOT / "tasks" / f"{name}.yaml").exists(), f"{page}: no task {name}"
+        files = [ROOT / folder / f"{name}.yaml" for folder in ("tasks", "baselines/tasks")]
+        assert name == "roi_bench" or any(file.exists() for file in files), f"{page}: no task {name}"
     for word in words:
         if word.endswith((".sh", ".py")) and "/" in word:
             assert (ROOT / word).exists(), f"{page}: no file {word}"
@@ -90,7 +92,7 @@ def test_examples_run(page: str, command: str, data_dir: Path, tmp_path_factory:
         "OMP_NUM_THREADS": "1",
     }
     done = subprocess.run(
-        shlex.split(command),
+        ["bash", "-c", command],
         cwd=folder,
         env=environment,
         capture_output=True,
@@ -148,3 +150,70 @@ def test_the_numbers_of_the_readme_are_those_of_the_shipped_model() -> None:
         ]
         positions = ", ".join(f"{found[f'p{k}_acc,none']:.2f}" for k in (1, 2, 3))
         assert shown == " | ".join([*pairs, positions])
+
+
+def test_the_allocation_example_of_the_metrics_page() -> None:
+    import numpy as np
+
+    from roi_bench.analysis.allocation import hindsight_value, optimal_policy, play_value
+
+    page = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+    costs = np.array([[[6, 10], [4, 4], [2, 2]]])
+    correct = np.array([[[True, False], [True, True], [True, True]]])
+    always = np.ones((1, 3))
+    in_order = float(play_value(costs, correct, 10, 1, always)[0, 10])
+    optimal = float(optimal_policy(costs, correct, 10, 1).values[0, 10])
+    hindsight = float(hindsight_value(costs, correct, 10, 1)[0, 10])
+    assert f"`in order` = (2 + 0)/2 = {in_order}" in page
+    assert f"`V_DP in sample` = {optimal}, and `hindsight` = {hindsight}" in page
+    efficiency, retention = in_order / optimal, 1 / in_order
+    assert f"replays to `V_replay` = {in_order}" in page
+    assert f"AE against `V_DP in sample` is {efficiency}, SR is\n{retention}" in page
+    assert f"{optimal} · {efficiency} · {retention} = {optimal * efficiency * retention}" in page
+
+
+def test_the_skipping_example_of_the_metrics_page() -> None:
+    from roi_bench.analysis.skipping import skip_skills
+    from roi_bench.analysis.solo_skill import SoloSkill, SoloWithin
+    from roi_bench.outcomes import Response
+    from roi_bench.scoring import Sitting, score_sittings
+    from tests.exam_factory import make_exam, respond
+    from tests.test_metrics import EqualityGrader
+
+    page = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+    exam = make_exam()
+    both = (Response(respond(["NA", "NA", "1"])),)
+    (samples,) = score_sittings([Sitting(exam, "hard", 512, both, both)], EqualityGrader())
+    rates = {exam.problems[2].id: 0, exam.problems[1].id: 1, exam.problems[0].id: 3}  # of four samples
+    skills = {name: SoloSkill((9,) * 4, tuple(k < right for k in range(4))) for name, right in rates.items()}
+    found = next(
+        item
+        for item in skip_skills({exam.id: samples}, "hard", None, SoloWithin(skills, 512))
+        if (item.order, item.tier) == ("hard", None)
+    )
+    assert f"precision = (1 + 0.75)/2 = {found.precision.value}" in page
+    assert f"1.75/(1 + 0.75 + 0.25) = {found.recall.value}, plain precision = {found.plain_precision.value}" in page
+
+
+def test_the_comparison_example_of_the_metrics_page() -> None:
+    from roi_bench.analysis.paired import compare_paired
+
+    page = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+    a, b = (
+        {str(i): ExamTerm(float(score), 1.0, str(i)) for i, score in enumerate(scores)}
+        for scores in ((2, 1, 3), (1, 1, 1))
+    )
+    found = compare_paired(a, b)
+    assert found.discordant == 2
+    assert f"A − B = {found.difference:.3f}, SE = {found.stderr:.3f}, two discordant exams" in page
+    assert f"p = 2/4 = {found.p_value:.3f}" in page
+    assert f"·0.577 = {found.minimum_detectable_effect:.3f}" in page
+
+
+def test_the_metrics_page_names_every_number_of_a_report() -> None:
+    from roi_bench.solo import solo_metrics_of
+
+    page = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+    for metric in solo_metrics_of(("gsm8k", "math", "aime")):
+        if metric.name not in ("math_acc", "aime_acc", "math_tokens", "aime_tokens"):
+            assert f"`{metric.name}`" in page, metric.name

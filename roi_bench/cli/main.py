@@ -18,6 +18,9 @@ from roi_bench.errors import RoiBenchError, nearest
 
 COMMANDS = {
     "run": ("roi_bench.cli.run:run", "Sit exams with a model: lm_eval's flags, exact token counts, resumable."),
+    "report": ("roi_bench.cli.report:report", "Report on runs: tables, comparisons, tiers, pictures."),
+    "profile": ("roi_bench.cli.profile:profile", "Make a solo profile: what each problem costs a model alone."),
+    "allocate": ("roi_bench.cli.allocate:allocate", "Tell allocation from solving: V_DP, AE, SR at every budget."),
     "regrade": ("roi_bench.cli.regrade:regrade", "Recompute every number of a results folder from its raw responses."),
     "exams": ("roi_bench.cli.exams:exams", "Build, verify and show exams."),
     "doctor": ("roi_bench.cli.doctor:doctor", "Check this installation and say what to do about each problem."),

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from roi_bench.regrade import Comparison
     from roi_bench.results_files import RecordedTask
     from roi_bench.scoring import GraderLike
-    from roi_bench.tokens import TokenCounter
 
 
 @click.command()
@@ -45,18 +44,12 @@ def regrade(
 
 def _compare(task: RecordedTask, grader: GraderLike, tokenizer: str | None, trust: bool) -> list[Comparison]:
     from roi_bench.exam_sets import load_exams
+    from roi_bench.harness.tokenizer import recorded_token_counter
     from roi_bench.regrade import compare, estimate_task, flat_values
 
     exams = {exam.id: exam for exam in load_exams(task.record.exam_set, seed=task.record.exam_seed or 0)}
-    estimates = estimate_task(task, exams, grader, _counter(task, tokenizer, trust))
+    estimates = estimate_task(task, exams, grader, recorded_token_counter(task.record, tokenizer, trust))
     return compare(task, flat_values(estimates))
-
-
-def _counter(task: RecordedTask, tokenizer: str | None, trust: bool) -> TokenCounter | None:
-    from roi_bench.harness.tokenizer import load_token_counter
-
-    name, revision = tokenizer or task.record.tokenizer, None if tokenizer else task.record.tokenizer_revision
-    return load_token_counter(name, revision=revision, trust_remote_code=trust) if name else None
 
 
 def _as_dict(task: RecordedTask, rows: list[Comparison]) -> dict[str, object]:
@@ -77,7 +70,8 @@ def _print(comparisons: list[tuple[RecordedTask, list[Comparison]]]) -> None:
     console = Console()
     for task, rows in comparisons:
         different = [row for row in rows if not row.equal]
-        title = f"{task.name}: {len(task.documents)} exams, {len(rows)} numbers, {len(different)} differ"
+        asked = "problems" if task.record.form == "solo" else "exams"
+        title = f"{task.name}: {len(task.documents)} {asked}, {len(rows)} numbers, {len(different)} differ"
         console.print(title, soft_wrap=True)
         table = Table("number", "recorded", "re-computed", "")
         for row in rows:

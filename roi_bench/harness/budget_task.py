@@ -72,6 +72,8 @@ class BudgetTask(ConfigurableTask):
         self.metrics: tuple[Metric[Any], ...] = self.metrics_of(pools_of(self.exams))
 
     # ------------------------------------------------------------------------------------------ said by subclasses
+    if_uncounted = "a response without an answer counts as unanswered, not truncated"  # what unknown tokens mean
+
     def metrics_of(self, pools: Sequence[str]) -> tuple[Metric[Any], ...]:
         """Return the metrics of exams whose problems come from ``pools`` (tier order)."""
         raise NotImplementedError
@@ -125,14 +127,14 @@ class BudgetTask(ConfigurableTask):
         """
         if key == "num_fewshot" and value:
             raise UsageError(
-                f"{self.config.task}: --num_fewshot {value} is refused: an exam is one prompt under one budget, and "
-                "worked examples would give the costs away that the model has to foresee; leave --num_fewshot out"
+                f"{self.config.task}: --num_fewshot {value} is refused: worked examples would give the costs away that "
+                "the model has to foresee under one budget; leave --num_fewshot out"
             )
         super().set_config(key, value, update)
         if key == "generation_kwargs":
             generation = self.config.generation_kwargs
-            if "do_sample" not in value and temperature_of(generation) > 0:
-                generation["do_sample"] = True  # else lm_eval would silently set the temperature back to 0
+            if "do_sample" not in value:  # else lm_eval sets a temperature back to 0, and transformers refuses one of 0
+                generation["do_sample"] = temperature_of(generation) > 0
             budget = budget_of(generation, self.settings.budget)
             for alias in BUDGET_ALIASES:
                 generation.pop(alias, None)
@@ -152,9 +154,10 @@ class BudgetTask(ConfigurableTask):
         if counter is None or not self.text_is_whole:
             logger.warning(
                 "%s: %s, so tokens by position are N/A; unless the backend is metered (roi-bench run, roi-api) all "
-                "token numbers are, and a response without an answer counts as unanswered, not truncated",
+                "token numbers are, and %s",
                 self.config.task,
                 "no tokenizer=… is known" if counter is None else "lm_eval strips the reasoning before think_end_token",
+                self.if_uncounted,
             )
         length = context_length(self.config.metadata or {})
         if length is not None and counter is not None:
@@ -294,5 +297,4 @@ class BudgetTask(ConfigurableTask):
         return UNDEFINED if estimate.value is None else estimate.value
 
     def _stderr(self, name: str, kind: str, _: list[None]) -> float | str:
-        stderr: float | None = getattr(self.estimates[name], kind)
-        return UNDEFINED if stderr is None else stderr
+        return UNDEFINED if (stderr := getattr(self.estimates[name], kind)) is None else float(stderr)

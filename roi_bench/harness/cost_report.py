@@ -39,7 +39,8 @@ def cost_lines(cost: Mapping[str, Any] | None, model: Any) -> list[str]:
         per_correct = task["usd_per_correct"]
         shown = "n/a" if per_correct is None else usd_text(per_correct)
         unknown = f", {task['unknown']} responses of unknown cost left out" if task["unknown"] else ""
-        lines.append(f"  {name}: {usd_text(task['usd'])} in its own order, {shown} per correct answer{unknown}")
+        own = " in its own order" if task["usd_easy"] else ""
+        lines.append(f"  {name}: {usd_text(task['usd'])}{own}, {shown} per correct answer{unknown}")
     return lines
 
 

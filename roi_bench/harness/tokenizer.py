@@ -8,6 +8,7 @@ from itertools import accumulate
 from typing import Any
 
 from roi_bench.errors import DependencyError, ModelError
+from roi_bench.results_files import RunRecord
 
 
 class HFTokenCounter:
@@ -58,6 +59,24 @@ def load_token_counter(name: str, *, revision: str | None = None, trust_remote_c
         ModelError: The tokenizer cannot be loaded.
     """
     return HFTokenCounter(load_tokenizer(name, revision, trust_remote_code))
+
+
+def recorded_token_counter(
+    record: RunRecord, tokenizer: str | None = None, trust_remote_code: bool = False
+) -> HFTokenCounter | None:
+    """Return the counter of a recorded run, None where no tokenizer is known.
+
+    Args:
+        record: The run's record.
+        tokenizer: Tokenizer to take in place of the recorded one.
+        trust_remote_code: Allow a tokenizer that brings its own code.
+
+    Raises:
+        DependencyError: transformers is not installed.
+        ModelError: The tokenizer cannot be loaded.
+    """
+    name, revision = (tokenizer, None) if tokenizer else (record.tokenizer, record.tokenizer_revision)
+    return load_token_counter(name, revision=revision, trust_remote_code=trust_remote_code) if name else None
 
 
 def load_tokenizer(name: str, revision: str | None = None, trust_remote_code: bool = False) -> Any:

@@ -13,7 +13,7 @@ from lm_eval.api.model import LM
 
 from roi_bench.errors import ModelError, RecordError
 from roi_bench.harness.batches import Question, batch_size_of, derived_seed, distinct_questions, fixed_batches
-from roi_bench.harness.journaled_model import JournaledModel
+from roi_bench.harness.journaled_model import JournaledModel, exam_fields
 from roi_bench.harness.metering import MeteredText, usage_of
 from roi_bench.journal import Journal, read_journal
 from roi_bench.journal_format import Header, request_key
@@ -97,6 +97,41 @@ def test_equal_requests_of_two_tasks_are_asked_once(journal: Journal) -> None:
         "order": "medium",
         "budget": 24,
     }
+
+
+@pytest.mark.parametrize(
+    ("doc", "fields"),
+    [
+        (
+            {"exam_id": "v1/000", "order": "easy", "budget": 512, "problem_ids": ["a", "b", "c"]},
+            {"exam": "v1/000", "order": "easy", "budget": 512},
+        ),
+        ({"problem": "gsm8k/test/3", "tier": "easy", "budget": 512}, {"problem": "gsm8k/test/3", "budget": 512}),
+        (  # a problem asked alone serves both orders of its exam, and other exams
+            {"exam_id": "v1/000", "order": "hard", "budget": 512, "problem": "gsm8k/test/3", "tier": "easy"},
+            {"problem": "gsm8k/test/3", "budget": 512},
+        ),
+        ({"question": "somebody else's", "budget": 9}, {}),
+        ({"exam_id": "v1/000"}, {"exam": "v1/000"}),
+        ({"problem": "x"}, {"problem": "x"}),
+        ("a document that is text", {}),
+        (None, {}),
+    ],
+)
+def test_the_journal_says_what_each_response_answers(doc: Any, fields: dict[str, Any]) -> None:
+    item = Instance("generate_until", doc, ("prompt", GREEDY), 0)
+    assert exam_fields(Question(request_key("prompt", GREEDY, 0), item)) == fields
+
+
+def test_a_problem_asked_alone_for_two_tasks_is_asked_once(journal: Journal) -> None:
+    lm = Echo()
+    asked = [request("a", order) for order in ("medium", "hard")]
+    for item in asked:
+        item.doc |= {"problem": "tiny/0/easy/000", "tier": "easy"}
+    assert JournaledModel(lm, journal, batch_size=8).generate_until(asked) == ["a/0", "a/0"]
+    assert lm.batches == [["a"]]
+    (entry,) = journal.entries.values()
+    assert entry.extra == {"problem": "tiny/0/easy/000", "budget": 24}
 
 
 def test_repeats_are_different_samples_shared_between_tasks(journal: Journal) -> None:

@@ -60,6 +60,55 @@ def test_responses_are_found_by_exam_order_and_budget_and_by_prompt(tmp_path: Pa
     assert model.generate_until(asked) == ["other exam", "any budget", None, "1024 only", "by prompt"]
 
 
+def alone(problem: str, prompt: str = "alone", budget: int = 512, **doc: Any) -> Instance:
+    """A request for one problem: of a solo task, or with ``exam_id`` and ``order`` of an exam asked so."""
+    doc = {"problem": problem, "tier": "hard", "budget": budget, **doc}
+    return Instance("generate_until", doc, (prompt, {**GENERATION, "max_gen_toks": budget}), 0, metadata=("task", 0, 1))
+
+
+def test_problems_asked_alone_are_found_by_their_names(tmp_path: Path) -> None:
+    path = recording(
+        tmp_path,
+        {"problem": "aime/test/3", "response": "any budget"},
+        {"problem": "aime/test/3", "budget": 1024, "response": "1024 only"},
+        {"problem": "aime/test/3", "sample": 1, "response": "second sample"},
+        {"problem": "aime/test/4", "response": None},
+        {"problem": "aime/test/5", "response": "by name"},
+        {"prompt_sha256": sha256_text("π?"), "response": "by prompt"},
+        {"exam": "v1/000", "order": "hard", "response": "the whole exam"},
+    )
+    model = PlaybackLM(responses=path)
+    in_exam = {"exam_id": "v1/000", "order": "hard", "problem_ids": ["aime/test/3"]}
+    twice = alone("aime/test/3", prompt="twice")
+    twice.repeats = 2
+    asked = [
+        *(
+            alone("aime/test/4"),
+            alone("aime/test/3"),
+            alone("aime/test/3", **in_exam),
+            alone("aime/test/3", budget=1024),
+        ),
+        *(alone("aime/test/5", prompt="π?"), twice, twice, request()),
+    ]
+    assert model.generate_until(asked) == [
+        *(None, "any budget", "any budget", "1024 only"),
+        *("by prompt", "any budget", "second sample", "the whole exam"),
+    ]
+
+
+def test_a_problem_that_is_missing_is_named_and_no_exam_stands_in_for_it(tmp_path: Path) -> None:
+    path = recording(
+        tmp_path,
+        {"exam": "v1/000", "order": "hard", "response": "a"},
+        {"problem": "aime/test/3", "budget": 1024, "response": "b"},
+    )
+    for asked in (alone("aime/test/3"), alone("aime/test/3", exam_id="v1/000", order="hard")):
+        with pytest.raises(RecordError, match="no response to problem aime/test/3, sample 0;"):
+            PlaybackLM(responses=path).generate_until([asked])
+    with pytest.raises(RecordError, match="no response to exam v1/001, order hard, sample 0;"):
+        PlaybackLM(responses=path).generate_until([request("v1/001")])
+
+
 def test_repeats_are_samples_in_order_and_padding_asks_again(tmp_path: Path) -> None:
     lines = [{"exam": "v1/000", "order": "hard", "sample": k, "response": f"sample {k}"} for k in (1, 0)]
     model = PlaybackLM(responses=recording(tmp_path, *lines))
@@ -114,7 +163,15 @@ def test_a_journal_is_played_back(tmp_path: Path) -> None:
         (["[]"], "not a JSON object"),
         ([{"exam": "v1/000", "order": "hard"}], "response must be there"),
         ([{"exam": "v1/000", "order": "hard", "response": 7}], "a string or null"),
-        ([{"exam": "v1/000", "response": ""}], "neither prompt_sha256 nor exam and order"),
+        ([{"exam": "v1/000", "response": ""}], "neither prompt_sha256 nor exam and order nor problem say"),
+        ([{"problem": 3, "response": ""}], "neither prompt_sha256 nor exam and order nor problem say"),
+        ([{"problem": "p/1", "budget": 1.5, "response": ""}], "budget must be"),
+        ([{"problem": "p/1", "sample": True, "response": ""}], "sample must be"),
+        ([{"problem": "p/1"}], "response must be there"),
+        (
+            [{"problem": "p/1", "budget": 512, "response": text} for text in "ab"],
+            r"line 2 answers problem p/1, budget 512, sample 0 again \(first in line 1\)",
+        ),
         ([{"exam": "v1/000", "order": "hard", "budget": "512", "response": ""}], "budget must be"),
         ([{"exam": "v1/000", "order": "hard", "sample": -1, "response": ""}], "sample must be"),
         (
@@ -145,6 +202,22 @@ def test_what_is_missing_is_named(tmp_path: Path, tokenizer: str) -> None:
             PlaybackLM(**arguments)
     with pytest.raises(ModelError, match="likelihoods"):
         model.loglikelihood([])
+
+
+def test_a_journal_of_problems_asked_alone_is_played_back_by_prompt(tmp_path: Path) -> None:
+    """One problem is asked with several prompts; the journal of all of them answers each."""
+    path = tmp_path / "journal.jsonl"
+    entries = [
+        Entry(request_key(prompt, GENERATION, sample), f"{prompt}/{sample}", None, {"problem": "p/1", "budget": 512})
+        for prompt in ("solo", "knapsack")
+        for sample in (0, 1)
+    ]
+    with Journal(path, Header({"model": "hf"})) as journal:
+        journal.append(entries)
+    twice = alone("p/1", prompt="solo")
+    twice.repeats = 2
+    played = PlaybackLM(responses=str(path)).generate_until([alone("p/1", prompt="knapsack"), twice, twice])
+    assert played == ["knapsack/0", "solo/0", "solo/1"]
 
 
 def test_the_chat_template_is_the_tokenizers(tmp_path: Path, tokenizer: str) -> None:

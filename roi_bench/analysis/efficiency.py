@@ -1,0 +1,236 @@
+"""Skill, allocation and interference told apart: score = V_DP · AE · SR (SPEC section 11).
+
+- V_DP: what the best policy reaches with the model's own skill, its samples of each problem alone.
+- V_replay: what the model's own decisions in the exam (:mod:`roi_bench.analysis.decisions`) reach with that skill.
+- AE = V_replay / V_DP, allocation efficiency. SR = score / V_replay, solve retention: what answering three problems at
+  once costs. Lift = V_replay − value of attempting problems at random, as often as the model did.
+
+All are ratios of sums over exams, so one estimator serves them (:func:`roi_bench.statistics.estimate_ratio`), and
+V_DP · AE · SR equals the score up to rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from roi_bench.analysis.allocation import (
+    cross_fitted_value,
+    hindsight_value,
+    optimal_policy,
+    play_value,
+)
+from roi_bench.analysis.decisions import read_decisions
+from roi_bench.analysis.profile import Profile
+from roi_bench.analysis.runs import ScoredRun
+from roi_bench.errors import UsageError
+from roi_bench.exams import Exam
+from roi_bench.metrics import ScoredResponse
+from roi_bench.statistics import Estimate, ExamTerm, estimate_ratio
+
+FloatArray = NDArray[np.float64]
+
+RANDOM_ATTEMPTS = 0.5
+"""How often random selection attempts a problem, where no model says otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class ValueCurves:
+    """What a profile is worth in one order, at every budget from 0 to ``budget``.
+
+    Attributes:
+        exams: The exams, rows of the arrays.
+        order: Their order.
+        optimal: V_DP, cross-fitted: policy from one half of the samples, value on the other; (exams, budget + 1).
+        plug_in: V_DP with policy and value from all samples: an upper bound, as V_DP is a lower one.
+        hindsight: Best choice knowing each sample's outcome.
+        sequential: Attempting every problem in order.
+        random: Attempting each problem with probability :data:`RANDOM_ATTEMPTS`.
+    """
+
+    exams: tuple[Exam, ...]
+    order: str
+    optimal: FloatArray
+    plug_in: FloatArray
+    hindsight: FloatArray
+    sequential: FloatArray
+    random: FloatArray
+
+    @property
+    def budget(self) -> int:
+        """Largest budget."""
+        return int(self.optimal.shape[1]) - 1
+
+
+def value_curves(profile: Profile, exams: Sequence[Exam], order: str, budget: int) -> ValueCurves:
+    """Return the values of ``profile`` on ``exams`` in ``order`` for every budget up to ``budget``.
+
+    Raises:
+        UsageError: The profile has no such budget, or a single sample of each problem.
+    """
+    check_budget(profile, budget)
+    costs, correct = profile.arrays(exams, order)
+    always = np.ones(costs.shape[:2])
+    skip = profile.skip_cost
+    return ValueCurves(
+        exams=tuple(exams),
+        order=order,
+        optimal=cross_fitted_value(costs, correct, budget, skip),
+        plug_in=optimal_policy(costs, correct, budget, skip).values,
+        hindsight=hindsight_value(costs, correct, budget, skip),
+        sequential=play_value(costs, correct, budget, skip, always),
+        random=play_value(costs, correct, budget, skip, RANDOM_ATTEMPTS * always),
+    )
+
+
+def check_budget(profile: Profile, budget: int) -> None:
+    """Check that ``profile`` can tell about ``budget``.
+
+    Raises:
+        UsageError: It was made under a smaller cap.
+    """
+    if budget > profile.cap:
+        raise UsageError(
+            f"the profile was made under a cap of {profile.cap} tokens and cannot tell about a budget of {budget}; "
+            f"make one with --metadata '{{\"budget\": {budget}}}' or a solo task of that cap"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Efficiency:
+    """How a run used its model's skill, in one order.
+
+    Attributes:
+        order: Order of the exams.
+        budget: Budget in tokens.
+        exams: Number of exams.
+        score: Correct answers per exam.
+        optimal: V_DP, cross-fitted.
+        plug_in: V_DP in sample, an upper bound.
+        replay: V_replay.
+        random: Value of attempting problems at random, as often as the run did.
+        allocation_efficiency: AE = V_replay / V_DP.
+        solve_retention: SR = score / V_replay.
+        lift: V_replay − random, correct answers per exam.
+        foresight: V_DP / V_hindsight: what not knowing the outcomes costs.
+        attempt_rate: Share of the problems reached that were attempted.
+    """
+
+    order: str
+    budget: int
+    exams: int
+    score: Estimate
+    optimal: Estimate
+    plug_in: Estimate
+    replay: Estimate
+    random: Estimate
+    allocation_efficiency: Estimate
+    solve_retention: Estimate
+    lift: Estimate
+    foresight: Estimate
+    attempt_rate: float
+
+
+def efficiency(
+    profile: Profile, responses: Mapping[str, Sequence[ScoredResponse]], curves: ValueCurves, budget: int
+) -> Efficiency:
+    """Return how the run that gave ``responses`` used the skill that ``profile`` shows.
+
+    Args:
+        profile: The model's solo profile.
+        responses: Scored responses by exam id, in the order of ``curves``; failed ones are left out.
+        curves: Values of the profile on exams in that order, up to ``budget`` at least.
+        budget: The run's budget.
+
+    Raises:
+        UsageError: No exam of the run is among those of ``curves``, or ``budget`` is beyond them.
+        RecordError: See :func:`roi_bench.analysis.decisions.read_decisions`.
+    """
+    check_budget(profile, budget)
+    heard = {name: [r for r in given if not r.failed] for name, given in responses.items()}
+    rows = [row for row, exam in enumerate(curves.exams) if heard.get(exam.id)]
+    if not rows:
+        raise UsageError("no exam of the run has all its problems in the profile; they are of different exam sets")
+    exams = [curves.exams[row] for row in rows]
+    replay, rate = _replayed(profile, exams, heard, curves.order, budget)
+    costs, correct = profile.arrays(exams, curves.order)
+    at_random = play_value(costs, correct, budget, profile.skip_cost, np.full(costs.shape[:2], rate))[:, budget]
+    score = np.array([np.mean([response.correct for response in heard[exam.id]]) for exam in exams])
+    optimal, hindsight = curves.optimal[rows, budget], curves.hindsight[rows, budget]
+    one = np.ones(len(exams))
+
+    def ratio(numerator: FloatArray, denominator: FloatArray) -> Estimate:
+        return ratio_over(exams, numerator, denominator)
+
+    return Efficiency(
+        order=curves.order,
+        budget=budget,
+        exams=len(exams),
+        score=ratio(score, one),
+        optimal=ratio(optimal, one),
+        plug_in=ratio(curves.plug_in[rows, budget], one),
+        replay=ratio(replay, one),
+        random=ratio(at_random, one),
+        allocation_efficiency=ratio(replay, optimal),
+        solve_retention=ratio(score, replay),
+        lift=ratio(replay - at_random, one),
+        foresight=ratio(optimal, hindsight),
+        attempt_rate=rate,
+    )
+
+
+def ratio_over(exams: Sequence[Exam], numerator: FloatArray, denominator: FloatArray) -> Estimate:
+    """Return Σ numerator / Σ denominator over ``exams``; arrays of shape (exams,)."""
+    return estimate_ratio(
+        [ExamTerm(float(n), float(d), exam.cluster) for n, d, exam in zip(numerator, denominator, exams, strict=True)]
+    )
+
+
+def efficiencies(
+    profile: Profile, runs: Sequence[ScoredRun], curves: Mapping[str, ValueCurves]
+) -> list[tuple[str, Efficiency]]:
+    """Return how each run used the skill that ``profile`` shows, in its own order and in easy order, with its name.
+
+    Runs of one name and budget that share the easy order (medium and hard) get it once.
+
+    Args:
+        profile: Solo profile of the model of ``runs``.
+        runs: Runs of exams of the profile's set.
+        curves: Values of the profile by order: those of the runs, and ``easy``.
+
+    Raises:
+        UsageError: A run is of another exam set, or its budget is beyond the profile's cap.
+    """
+    found, seen = [], set()
+    for run in runs:
+        record = run.task.record
+        if (record.exam_set, record.exam_seed) != (profile.exam_set, profile.exam_seed):
+            raise UsageError(
+                f"{run.name} sat {run.cell.title}, and the profile is of exam set {profile.exam_set} with seed "
+                f"{profile.exam_seed}; they have no problem in common"
+            )
+        main = {name: [sample.main for sample in samples if not sample.failed] for name, samples in run.scored.items()}
+        easy = {name: [sample.easy for sample in samples if not sample.failed] for name, samples in run.scored.items()}
+        for order, responses in ((run.cell.order, main), ("easy", easy)):
+            if order == "easy" and (run.name, record.budget) in seen:
+                continue
+            found.append((run.name, efficiency(profile, responses, curves[order], record.budget)))
+        seen.add((run.name, record.budget))
+    return found
+
+
+def _replayed(
+    profile: Profile, exams: Sequence[Exam], heard: Mapping[str, Sequence[ScoredResponse]], order: str, budget: int
+) -> tuple[FloatArray, float]:
+    """Return V_replay of each exam, mean over its responses, and how often the run attempts a problem."""
+    counts = np.array([len(heard[exam.id]) for exam in exams])
+    owners = np.repeat(np.arange(len(exams)), counts)
+    decided = read_decisions([response for exam in exams for response in heard[exam.id]])
+    costs, correct = profile.arrays(exams, order)
+    values = play_value(costs[owners], correct[owners], budget, profile.skip_cost, decided.attempt, decided.caps)[
+        :, budget
+    ]
+    return np.bincount(owners, weights=values, minlength=len(exams)) / counts, decided.attempt_rate

@@ -1,0 +1,161 @@
+"""All that is to be said of one or several runs, as tables: the paper's views, allocation, comparisons, tiers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from roi_bench.analysis.allocation_tables import efficiency_table, value_table
+from roi_bench.analysis.efficiency import Efficiency, ValueCurves, efficiencies, value_curves
+from roi_bench.analysis.effort import effort_table
+from roi_bench.analysis.level_views import confusion_table, level_forecast, level_table
+from roi_bench.analysis.position_views import position_table, tier_position_table
+from roi_bench.analysis.profile import Profile
+from roi_bench.analysis.runs import ScoredRun
+from roi_bench.analysis.score_tables import (
+    budget_table,
+    comparison_table,
+    outcome_table,
+    ranking_table,
+    score_table,
+)
+from roi_bench.analysis.skipping import skip_table
+from roi_bench.analysis.solo_skill import SoloWithin
+from roi_bench.analysis.tables import Cell, Column, Table
+from roi_bench.analysis.token_views import token_table
+
+Show = Callable[[Iterable["ProfiledRuns"]], Iterable["ProfiledRuns"]]
+
+
+@dataclass(frozen=True, slots=True)
+class ProfiledRuns:
+    """Runs of one model with its solo profile.
+
+    Attributes:
+        profile: The profile.
+        runs: Runs whose budgets its cap reaches.
+    """
+
+    profile: Profile
+    runs: tuple[ScoredRun, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """How the runs of one model used its skill.
+
+    Attributes:
+        profile: The model's profile.
+        curves: Values of the profile by order.
+        found: Efficiency of each run, with its name.
+    """
+
+    profile: Profile
+    curves: Mapping[str, ValueCurves]
+    found: tuple[tuple[str, Efficiency], ...]
+
+
+def match_profiles(runs: Sequence[ScoredRun], profiles: Sequence[Profile]) -> list[ProfiledRuns]:
+    """Return the runs with the profile of their model, the one with the smallest cap that reaches the budget.
+
+    Runs and profiles that match none are left out.
+    """
+    matched: dict[int, list[ScoredRun]] = {}
+    for run in runs:
+        fitting = [index for index, profile in enumerate(profiles) if _fits(run, profile)]
+        if fitting:
+            matched.setdefault(min(fitting, key=lambda index: profiles[index].cap), []).append(run)
+    return [ProfiledRuns(profiles[index], tuple(members)) for index, members in sorted(matched.items())]
+
+
+def _fits(run: ScoredRun, profile: Profile) -> bool:
+    record = run.task.record
+    same_set = (record.exam_set, record.exam_seed) == (profile.exam_set, profile.exam_seed)
+    covered = any(profile.covers(run.exams[name]) for name in run.scored)
+    return same_set and covered and run.task.model == profile.model and record.budget <= profile.cap
+
+
+def allocations(matched: Sequence[ProfiledRuns], show: Show = iter) -> list[Allocation]:
+    """Return how runs used their model's skill."""
+    found = []
+    for item in show(matched):
+        exams = [exam for exam in item.runs[0].exams.values() if item.profile.covers(exam)]
+        budget = max(run.cell.budget for run in item.runs)
+        orders = dict.fromkeys([*(run.cell.order for run in item.runs), "easy"])
+        curves = {order: value_curves(item.profile, exams, order, budget) for order in orders}
+        found.append(Allocation(item.profile, curves, tuple(efficiencies(item.profile, item.runs, curves))))
+    return found
+
+
+def report_tables(
+    runs: Sequence[ScoredRun],
+    matched: Sequence[ProfiledRuns] = (),
+    allocated: Sequence[Allocation] = (),
+    target: str = "general",
+) -> list[Table]:
+    """Return every table of a report; those that would be empty are left out.
+
+    Args:
+        runs: The runs.
+        matched: Profiles of their models, where there are any.
+        allocated: :func:`allocations` of these.
+        target: What intervals and tests are about, ``general`` or ``fixed``.
+    """
+    tables = [score_table(runs, target), outcome_table(runs), budget_table(runs, target)]
+    if efficient := [item for allocation in allocated for item in allocation.found]:
+        tables.append(efficiency_table(efficient, target))
+    for number, allocation in enumerate(allocated, start=1):
+        budgets = sorted({item.budget for _, item in allocation.found})
+        table = value_table(list(allocation.curves.values()), budgets, target)
+        if len(allocated) > 1:
+            table = Table(
+                f"{table.name}_{number}",
+                f"{table.title}: {allocation.profile.model}",
+                table.columns,
+                table.rows,
+                table.note,
+            )
+        tables.append(table)
+    tables += [comparison_table(runs, target), ranking_table(runs, target)]
+    tables += _views(runs, matched, target)
+    return [table for table in tables if table is not None]
+
+
+def _views(runs: Sequence[ScoredRun], matched: Sequence[ProfiledRuns], target: str) -> list[Table | None]:
+    """Return the views of each run, all runs of one view in one table."""
+    profiles = {id(run): item.profile for item in matched for run in item.runs}
+    parts: dict[str, list[tuple[ScoredRun, Table]]] = {}
+    for run in runs:
+        order, clusters = run.cell.order, run.clusters if target == "general" else None
+        profile = profiles.get(id(run))
+        solo = None if profile is None else SoloWithin(profile.skills, run.cell.budget)
+        made = [
+            position_table(run.scored, order, clusters),
+            tier_position_table(run.scored, order, clusters),
+            token_table(run.scored, order),
+            effort_table(run.scored, order, clusters),
+            skip_table(run.scored, order, clusters, solo),
+        ]
+        if any(map(sum, level_forecast(run.scored, clusters, solo).counts)):
+            made += [level_table(run.scored, order, clusters, solo), confusion_table(run.scored, order, solo)]
+        for table in made:
+            parts.setdefault(table.name, []).append((run, table))
+    return [stacked(members) for members in parts.values()]
+
+
+def stacked(parts: Sequence[tuple[ScoredRun, Table]]) -> Table:
+    """Return one view of several runs as one table: the run, what it sat, then the columns of the view.
+
+    Where runs differ in columns (some have a profile), what a run has not is left undefined. The note is the longest,
+    as more columns need more words.
+    """
+    columns = dict.fromkeys(column for _, table in parts for column in table.columns)
+    rows: list[tuple[Cell, ...]] = []
+    for run, table in parts:
+        places = {column: index for index, column in enumerate(table.columns)}
+        for row in table.rows:
+            cells = (row[places[column]] if column in places else None for column in columns)
+            rows.append((run.name, run.cell.title, *cells))
+    first = parts[0][1]
+    note = max((table.note for _, table in parts), key=len)
+    return Table(first.name, first.title, (Column("run"), Column("exams sat"), *columns), tuple(rows), note)

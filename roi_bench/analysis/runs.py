@@ -1,0 +1,123 @@
+"""Scored runs side by side: what to call them, and which of them can be compared."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from roi_bench.exams import ORDERS, Exam, pools_of
+from roi_bench.metrics import Sample, exam_term, metrics_of
+from roi_bench.prompts import PROMPTS
+from roi_bench.regrade import estimate_metrics
+from roi_bench.results_files import RecordedTask
+from roi_bench.statistics import Estimate, ExamTerm
+
+LONGEST_NAME = 48
+"""Characters of a model's name that tables show."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What runs must have in common to be compared: the same exams in the same order under the same budget."""
+
+    exam_set: str
+    exam_seed: int | None
+    order: str
+    budget: int
+
+    @property
+    def title(self) -> str:
+        """Name for people: ``v1 hard 512``, ``fresh/7 hard 512``."""
+        return f"{self.set_title} {self.order} {self.budget}"
+
+    @property
+    def set_title(self) -> str:
+        """Name of the exam set: ``v1``, or ``fresh/7`` with the seed of a generated one other than 0."""
+        return f"{self.exam_set}/{self.exam_seed}" if self.exam_seed else self.exam_set
+
+    @property
+    def slug(self) -> str:
+        """Name for files: ``v1_hard_512``."""
+        seed = "" if not self.exam_seed else f"_{self.exam_seed}"
+        return f"{self.exam_set}{seed}_{self.order}_{self.budget}"
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredRun:
+    """One task of one run with its scored samples.
+
+    Attributes:
+        name: What tables call it; distinct among the runs of one report.
+        task: As recorded.
+        exams: The exams of its set, by id.
+        scored: Its scored samples by exam id.
+    """
+
+    name: str
+    task: RecordedTask
+    exams: Mapping[str, Exam]
+    scored: Mapping[str, tuple[Sample, ...]]
+
+    @property
+    def cell(self) -> Cell:
+        """What it sat."""
+        record = self.task.record
+        return Cell(record.exam_set, record.exam_seed, str(record.order), record.budget)
+
+    @property
+    def clusters(self) -> dict[str, str]:
+        """Cluster of each exam."""
+        return {name: self.exams[name].cluster for name in self.scored}
+
+    def estimates(self) -> dict[str, Estimate]:
+        """Return every metric by name."""
+        return estimate_metrics(self.scored, self.exams)
+
+    def terms(self, metric: str) -> dict[str, ExamTerm]:
+        """Return what each exam contributes to ``metric``, by exam id; exams that say nothing are left out."""
+        (wanted,) = (found for found in metrics_of(pools_of(self.exams)) if found.name == metric)
+        terms = {name: exam_term(wanted, samples, self.exams[name].cluster) for name, samples in self.scored.items()}
+        return {name: term for name, term in terms.items() if term is not None}
+
+
+def in_order(tasks: Sequence[RecordedTask]) -> list[RecordedTask]:
+    """Return ``tasks`` as tables list them: by exam set, order, budget, model and prompt."""
+    prompts = list(PROMPTS)
+
+    def key(task: RecordedTask) -> tuple[str, int, int, int, str, int]:
+        record = task.record
+        prompt = prompts.index(record.prompt) if record.prompt in PROMPTS else len(prompts)
+        order = ORDERS.index(record.order) if record.order in ORDERS else len(ORDERS)
+        return record.exam_set, record.exam_seed or 0, order, record.budget, task.model, prompt
+
+    return sorted(tasks, key=key)
+
+
+def run_names(tasks: Sequence[RecordedTask]) -> list[str]:
+    """Return a name for each run: model (if there are several), prompt, deviations; a number where that is not unique.
+
+    Names need to be unique among runs that sat the same.
+    """
+    several = len({task.model for task in tasks}) > 1
+    names = [f"{short_name(task.model)} · {_asked(task)}" if several else _asked(task) for task in tasks]
+    seen: Counter[tuple[str, str, int | None, str | None, int]] = Counter()
+    found = []
+    for task, name in zip(tasks, names, strict=True):
+        record = task.record
+        key = (name, record.exam_set, record.exam_seed, record.order, record.budget)
+        seen[key] += 1
+        found.append(name if seen[key] == 1 else f"{name} #{seen[key]}")
+    return found
+
+
+def short_name(model: str) -> str:
+    """Return a model's name as tables show it: the last part of a path, the end of a long name."""
+    parts = model.rstrip("/").split("/")
+    name = parts[-1] if model.startswith(("/", ".")) or len(parts) > 2 else model
+    return name if len(name) <= LONGEST_NAME else f"…{name[-LONGEST_NAME + 1 :]}"
+
+
+def _asked(task: RecordedTask) -> str:
+    kept = [label for label in task.record.deviations if not label.startswith(("budget=", "exam_seed="))]
+    return task.record.prompt + (f" [{', '.join(kept)}]" if kept else "")

@@ -1,0 +1,155 @@
+"""``roi-bench allocate``: what perfect allocation would make of a model's own skill, and what the model made of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from roi_bench.cli.table_output import output_options
+
+if TYPE_CHECKING:
+    from roi_bench.analysis.efficiency import Efficiency, ValueCurves
+    from roi_bench.analysis.profile import Profile
+    from roi_bench.analysis.runs import ScoredRun
+
+
+@click.command()
+@click.argument("profile", type=click.Path(path_type=Path))
+@click.option(
+    "--results",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Exam results of the same model (a results_*.json or a folder); several times for several.",
+)
+@click.option(
+    "--order",
+    "orders",
+    multiple=True,
+    type=click.Choice(["easy", "medium", "hard"]),
+    help="Order of the exams (default: all three).",
+)
+@click.option("--budgets", help="Budgets of the table, comma-separated (default: five up to the profile's cap).")
+@click.option("--any-model", is_flag=True, help="Do not insist on the profile's model being that of the results.")
+@output_options
+def allocate(
+    profile: Path,
+    results: tuple[Path, ...],
+    orders: tuple[str, ...],
+    budgets: str | None,
+    any_model: bool,
+    target: str,
+    style: str,
+    out: Path | None,
+    no_figures: bool,
+    tokenizer: str | None,
+    trust_remote_code: bool,
+    workers: int | None,
+) -> None:
+    """Say what a solo PROFILE (made by roi-bench profile) is worth in exams, at every budget, without any model call.
+
+    With --results it says how a model used its skill: score = V_DP · AE · SR.
+    """
+    from roi_bench.analysis.allocation_tables import efficiency_table, value_table
+    from roi_bench.analysis.efficiency import efficiencies, value_curves
+    from roi_bench.cli.table_output import print_tables, with_progress, write_tables
+    from roi_bench.exam_sets import load_exams
+    from roi_bench.harness.recorded_runs import Means, load_profile, score_runs
+
+    loaded = load_profile(profile)
+    if out is not None and not no_figures:
+        from roi_bench.analysis.figures import check_figures
+
+        check_figures()
+    chosen = _budgets(budgets, loaded.cap)
+    runs = []
+    if results:
+        runs = score_runs(results, Means(tokenizer, trust_remote_code, workers), show=with_progress("grading"))
+        _check_runs(loaded, runs, any_model)
+    exams = _covered(loaded, load_exams(loaded.exam_set, seed=loaded.exam_seed or 0))
+    needed = dict.fromkeys([*(orders or ("easy", "medium", "hard")), *(run.cell.order for run in runs)])
+    needed |= {"easy": None} if runs else {}
+    curves = {
+        order: value_curves(loaded, exams, order, loaded.cap) for order in with_progress("allocating")(list(needed))
+    }
+    tables = [value_table([curves[order] for order in orders or needed], chosen, target)]
+    found = efficiencies(loaded, runs, curves)
+    if found:
+        tables.insert(0, efficiency_table(found, target))
+    print_tables(tables, style)
+    if out is not None:
+        figures = {} if no_figures else _figures(loaded, [curves[order] for order in orders or needed], found, target)
+        write_tables(tables, out, "allocation", figures)
+
+
+def _budgets(given: str | None, cap: int) -> list[int]:
+    """Return the budgets of the table.
+
+    Raises:
+        click.UsageError: One is no number of tokens up to ``cap``.
+    """
+    if given is None:
+        return sorted({max(1, cap * part // 8) for part in (1, 2, 4, 6, 8)})
+    found = []
+    for part in given.split(","):
+        if not part.strip().isdigit() or not 0 < int(part) <= cap:
+            raise click.UsageError(
+                f"--budgets {given}: {part.strip()!r} is no number of tokens from 1 to the profile's cap of {cap}"
+            )
+        found.append(int(part))
+    return found
+
+
+def _check_runs(profile: Profile, runs: list[ScoredRun], any_model: bool) -> None:
+    """Refuse runs of another model, and say if decoding differs.
+
+    Raises:
+        UsageError: A run is of another model than the profile.
+    """
+    from roi_bench.errors import UsageError
+
+    for run in runs:
+        if run.task.model != profile.model and not any_model:
+            raise UsageError(
+                f"{run.name} is a run of {run.task.model!r}, and the profile is of {profile.model!r}; skill is a "
+                "model's own. If both are the same model by another name, add --any-model"
+            )
+    others = {_shown(run.task.decoding) for run in runs if run.task.decoding != dict(profile.decoding)}
+    if others:
+        click.echo(
+            f"roi-bench: the profile was decoded with {_shown(profile.decoding)}, runs with "
+            f"{'; '.join(sorted(others))}; SR holds that difference as well",
+            err=True,
+        )
+
+
+def _shown(decoding: Any) -> str:
+    return ", ".join(f"{name}={value}" for name, value in sorted(decoding.items())) or "the defaults"
+
+
+def _covered(profile: Profile, exams: Any) -> list[Any]:
+    """Return the exams whose problems are all in the profile.
+
+    Raises:
+        UsageError: There are none.
+    """
+    from roi_bench.errors import UsageError
+
+    covered = [exam for exam in exams if profile.covers(exam)]
+    if not covered:
+        raise UsageError("the profile has all problems of no exam; run the solo task with a higher --limit, or without")
+    if len(covered) < len(exams):
+        click.echo(
+            f"roi-bench: the profile has the problems of {len(covered)} of {len(exams)} exams; the others are left out",
+            err=True,
+        )
+    return covered
+
+
+def _figures(
+    profile: Profile, curves: list[ValueCurves], found: list[tuple[str, Efficiency]], target: str
+) -> dict[str, Any]:
+    from roi_bench.analysis.report_figures import sweep_figure
+
+    return {f"budget_sweep_{c.order}": sweep_figure(profile, c, found, target) for c in curves}

@@ -1,0 +1,51 @@
+"""``roi-bench profile``: a solo profile from the raw responses of a solo task."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="File to write (default: print the table only)."
+)
+@click.option("--task", "task_name", help="Solo task to take, where RESULTS holds several.")
+@click.option("--skip-cost", type=click.IntRange(min=0), help="Tokens of a skip (default: counted with the tokenizer).")
+@click.option("--tokenizer", help="Tokenizer to count with, where the recorded one is not at hand.")
+@click.option("--trust-remote-code", is_flag=True, help="Allow a tokenizer that brings its own code.")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes for symbolic checks (default: one per core).")
+def profile(
+    results: tuple[Path, ...],
+    out: Path | None,
+    task_name: str | None,
+    skip_cost: int | None,
+    tokenizer: str | None,
+    trust_remote_code: bool,
+    workers: int | None,
+) -> None:
+    """Turn the solo task in RESULTS (a results_*.json or a folder) into a table of costs and successes by problem.
+
+    A capped generation is a prefix of the longer one, so the profile tells the success at every budget up to its cap.
+    """
+    from roi_bench.analysis.allocation_tables import profile_table
+    from roi_bench.analysis.profile import profile_text
+    from roi_bench.cli.table_output import print_tables
+    from roi_bench.harness.recorded_runs import Means, choose_solo_task, exams_of, profile_of, read_all
+
+    task = choose_solo_task(read_all(results), task_name)
+    made = profile_of(task, Means(tokenizer, trust_remote_code, workers), skip_cost=skip_cost)
+    print_tables([profile_table(made, list(exams_of(task).values()))], "text")
+    if all(len({*zip(skill.costs, skill.correct, strict=True)}) == 1 for skill in made.skills.values()):
+        click.echo(
+            "roi-bench: all samples of every problem are equal (were they decoded greedily?); a distribution needs a "
+            "sampling temperature",
+            err=True,
+        )
+    if out is not None:
+        part = out.with_name(f"{out.name}.part")
+        part.write_text(profile_text(made), encoding="utf-8")
+        part.replace(out)
+        click.echo(f"written to {out}", err=True)

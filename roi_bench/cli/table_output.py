@@ -1,0 +1,96 @@
+"""What commands that end in tables have in common: printing them, and writing them with their pictures."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from roi_bench.analysis.tables import Table
+
+Item = TypeVar("Item")
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+NARROWEST = 100
+"""Columns of text tables where the terminal is narrower, or none."""
+
+FIGURE_SUFFIXES = (".svg", ".png")
+
+
+def output_options(command: Command) -> Command:
+    """Add the options of commands that end in tables."""
+    for option in (
+        click.option(
+            "--target",
+            type=click.Choice(["general", "fixed"]),
+            default="general",
+            show_default=True,
+            help="What intervals and tests are about: such problems in general, or these very exams.",
+        ),
+        click.option(
+            "--format",
+            "style",
+            type=click.Choice(["text", "markdown"]),
+            default="text",
+            show_default=True,
+            help="Form of what is printed.",
+        ),
+        click.option(
+            "--out",
+            type=click.Path(path_type=Path, file_okay=False),
+            help="Folder for the tables as text, Markdown and CSV, and for pictures.",
+        ),
+        click.option("--no-figures", is_flag=True, help="Draw no pictures (they need matplotlib)."),
+        click.option("--tokenizer", help="Tokenizer to count with, where the recorded one is not at hand."),
+        click.option("--trust-remote-code", is_flag=True, help="Allow a tokenizer that brings its own code."),
+        click.option("--workers", type=click.IntRange(min=1), help="Processes for symbolic checks."),
+    ):
+        command = option(command)
+    return command
+
+
+def print_tables(tables: Sequence[Table], style: str) -> None:
+    """Print ``tables`` to stdout as ``text`` or ``markdown``."""
+    from roi_bench.analysis.tables import to_markdown, to_text
+
+    width = max(NARROWEST, shutil.get_terminal_size().columns)
+    for table in tables:
+        click.echo(to_text(table, width) if style == "text" else to_markdown(table))
+
+
+def write_tables(tables: Sequence[Table], folder: Path, name: str, figures: Mapping[str, Any]) -> None:
+    """Write ``tables`` into ``folder``: ``NAME.txt``, ``NAME.md``, one CSV each; and ``figures`` as SVG and PNG.
+
+    Files of earlier calls with the same names are replaced; nothing else in the folder is touched.
+    """
+    from roi_bench.analysis.tables import to_csv, to_markdown, to_text
+
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures = "".join(f"\n![{figure}]({figure}.svg)\n" for figure in figures)
+    (folder / f"{name}.txt").write_text("\n".join(to_text(table, 200) for table in tables), encoding="utf-8")
+    (folder / f"{name}.md").write_text("\n".join(map(to_markdown, tables)) + pictures, encoding="utf-8")
+    for table in tables:
+        (folder / f"{table.name}.csv").write_bytes(to_csv(table).encode("utf-8"))
+    if figures:
+        from roi_bench.analysis.figures import save_figure
+
+        for figure, drawn in figures.items():
+            for suffix in FIGURE_SUFFIXES:
+                save_figure(drawn, folder / f"{figure}{suffix}")
+    click.echo(f"written to {folder}", err=True)
+
+
+def with_progress(what: str) -> Callable[[Iterable[Item]], Iterable[Item]]:
+    """Return a function that goes through items under a progress bar on stderr."""
+
+    def show(items: Iterable[Item]) -> Iterable[Item]:
+        from tqdm import tqdm
+
+        bar: Iterable[Item] = tqdm(items, desc=what, unit="task", leave=False, delay=2)
+        return bar
+
+    return show

@@ -1,0 +1,139 @@
+"""Prompts: what each says, what none may say, and their versions."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from roi_bench.errors import UsageError
+from roi_bench.exam_sets import load_exams
+from roi_bench.outcomes import level_bounds
+from roi_bench.problems import sha256_text
+from roi_bench.prompts import (
+    BASELINES,
+    PROMPTS,
+    REQUESTS,
+    RESPONSE_CUE,
+    exam_prompt,
+    find_prompt,
+    problem_header,
+    prompt_sha256,
+    skipped_problem,
+)
+from roi_bench.responses import read_response
+
+QUESTIONS = ["What is 1 + 1?", "What is $\\frac{1}{2}$ of {4, 6}?", "What is {budget}{{0}} %s {?"]
+ALONE = [name for name, prompt in PROMPTS.items() if prompt.form != "exam"]
+WITH_LEVELS = ("metacognitive", "greedy_knapsack")
+COMPARISONS = {"least_to_most": {"easier", "harder", "hard"}}
+"""What a prompt may say of problems in general: none says it of a particular one."""
+
+
+def prompt_of(name: str, budget: int = 512, **more: object) -> str:
+    return exam_prompt(QUESTIONS[:1] if name in ALONE else QUESTIONS, budget, name, **more)  # type: ignore[arg-type]
+
+
+def test_the_direct_prompt_is_the_one_of_version_1() -> None:
+    """Results of the exam tasks are comparable only while this holds; both hashes are of the first release's code."""
+    assert prompt_sha256() == prompt_sha256("direct")
+    assert prompt_sha256("direct") == "ef9661eee9ef02c2fdf0aba2f43bb25fa551f6aa46aa36f5c8ff4125a2fd3d80"
+    whole = sha256_text(exam_prompt(["A?", "B {x}?", "C?"], 512))
+    assert whole == "8d1ddc99268c325a8c20337a8a59149216b249bef45c397d82f40050774d375f"
+
+
+def test_every_prompt_has_a_version_of_its_own_and_a_known_form() -> None:
+    assert len({prompt_sha256(name) for name in PROMPTS}) == len(PROMPTS) == 6
+    assert {name: prompt.form for name, prompt in PROMPTS.items() if prompt.form != "exam"} == {
+        "greedy_knapsack": "knapsack",
+        "solo": "solo",
+    }
+    assert REQUESTS == {"exam": 2, "knapsack": 3, "solo": 1}
+    assert set(BASELINES) == set(PROMPTS) - {"direct", "solo"}
+
+
+@pytest.mark.parametrize("name", PROMPTS)
+def test_no_prompt_tells_pool_difficulty_or_order(name: str) -> None:
+    said = set(re.findall(r"[a-z0-9]+", prompt_of(name).lower()))
+    telling = {"easy", "middle", "medium", "hard", "easier", "harder", "easiest", "hardest", "difficult", "difficulty"}
+    telling |= {"tier", "pool", "gsm8k", "gsm", "math", "aime", "olympiad", "competition", "grade", "tiny", "fresh"}
+    assert said & telling == COMPARISONS.get(name, set())
+
+
+@pytest.mark.parametrize("name", PROMPTS)
+@pytest.mark.parametrize("budget", [128, 512, 2048])
+def test_the_budget_stands_in_every_prompt_and_no_place_is_left_open(name: str, budget: int) -> None:
+    prompt = prompt_of(name, budget)
+    instructions = prompt.split("\n\n")[0]
+    assert f"at most {budget} tokens" in instructions
+    assert re.findall(r"\{(?!answer\}|NA\})", instructions) == []
+    assert "\\boxed{answer}" in instructions
+    assert ("\\boxed{NA}" in instructions) == (name != "solo")
+    assert prompt.endswith(f"\n\n{RESPONSE_CUE}")
+
+
+@pytest.mark.parametrize(("bounds", "given"), [((32, 64, 128), {"bounds": level_bounds("tiny-easy")}),
+                                               ((256, 512, 1024), {})])  # fmt: skip
+def test_level_bounds_stand_in_the_prompts_that_ask_for_levels(
+    bounds: tuple[int, ...], given: dict[str, object]
+) -> None:
+    low, middle, high = bounds
+    ranges = (
+        f"Level-0 means at most {low} tokens, Level-1 at most {middle}, Level-2 at most {high}, and Level-3 not worth"
+    )
+    for name in PROMPTS:
+        prompt = prompt_of(name, 77, **given)
+        assert (ranges in prompt) == (name in WITH_LEVELS)
+        assert ("<predicted_level>Level-k</predicted_level>" in prompt) == (name in WITH_LEVELS)
+        assert ("Level-" in prompt) == (name in WITH_LEVELS)
+
+
+@pytest.mark.parametrize("name", PROMPTS)
+def test_questions_stand_whole_under_their_headers(name: str) -> None:
+    questions = QUESTIONS[2:] if name in ALONE else QUESTIONS
+    blocks = exam_prompt(questions, 512, name).split("\n\n")
+    assert blocks[1:-1] == [f"### Problem {k}\n{question}" for k, question in enumerate(questions, start=1)]
+    assert blocks[-1] == RESPONSE_CUE
+    assert "### Problem" not in blocks[0].replace('"### Problem k"', "").replace('"### Problem 1"', "")
+
+
+def test_what_sets_the_baselines_apart() -> None:
+    direct = PROMPTS["direct"].instructions
+    for name in ("plan_and_solve", "least_to_most", "metacognitive"):
+        assert PROMPTS[name].instructions.startswith(f"{direct}\n")
+    assert "Before the first header line, write a short plan" in PROMPTS["plan_and_solve"].instructions
+    assert "you may skip it at once" in PROMPTS["least_to_most"].instructions
+    assert PROMPTS["metacognitive"].instructions.endswith("\\boxed{{NA}} at once and go on with the next problem.")
+    assert PROMPTS["greedy_knapsack"].instructions.startswith(f"{PROMPTS['solo'].instructions}\n")
+    assert "three problems" in direct
+    assert all("three" not in PROMPTS[name].instructions for name in ALONE)
+    assert "skip" not in PROMPTS["solo"].instructions
+
+
+def test_a_skip_is_read_as_one() -> None:
+    text = "".join(skipped_problem(position) for position in (1, 2, 3))
+    assert text == "".join(f"{problem_header(k)}\n\\boxed{{NA}}\n" for k in (1, 2, 3))
+    assert [segment.skipped for segment in read_response(text, 3).segments] == [True] * 3
+
+
+def test_the_instructions_answer_no_problem() -> None:
+    """A model that echoes a prompt's instructions has answered nothing, however many boxes they show."""
+    for name in PROMPTS:
+        echo = prompt_of(name)
+        assert [segment.answer for segment in read_response(echo, 1 if name in ALONE else 3).segments] == [None] * (
+            1 if name in ALONE else 3
+        )
+
+
+def test_every_question_of_the_generated_sets_survives() -> None:
+    for exam_set in ("tiny", "fresh"):
+        for exam in load_exams(exam_set)[:30]:
+            questions = [problem.question for problem in exam.ordered("hard")]
+            prompt = exam_prompt(questions, 128, "metacognitive", level_bounds(exam.problems[0].pool))
+            assert all(f"### Problem {k}\n{question}\n\n" in prompt for k, question in enumerate(questions, start=1))
+
+
+def test_an_unknown_prompt_is_named_with_the_nearest() -> None:
+    assert find_prompt("solo") is PROMPTS["solo"]
+    with pytest.raises(UsageError, match="unknown prompt 'greedy_knapsak'; did you mean 'greedy_knapsack'"):
+        find_prompt("greedy_knapsak")
