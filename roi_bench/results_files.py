@@ -145,10 +145,11 @@ def _read_task(path: Path, results: dict[str, Any], name: str, found: Any) -> Re
 
 
 def _model_name(results: dict[str, Any]) -> str:
-    """Return the name under which lm_eval put the results away, else the kind of model."""
+    """Return the name under which lm_eval put the results away; where it had to invent one, the kind of model."""
     config = results.get("config")
-    kind = config.get("model") if isinstance(config, dict) else None
-    return str(results.get("model_name") or kind or "unknown model")
+    kind, given = (config.get("model"), config.get("model_args")) if isinstance(config, dict) else (None, None)
+    invented = kind == "roi-playback" and "model" not in (given or ())
+    return str((None if invented else results.get("model_name")) or kind or "unknown model")
 
 
 def _decoding(results: dict[str, Any], name: str) -> dict[str, Any]:

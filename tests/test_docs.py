@@ -172,6 +172,50 @@ def test_the_allocation_example_of_the_metrics_page() -> None:
     assert f"{optimal} · {efficiency} · {retention} = {optimal * efficiency * retention}" in page
 
 
+def test_the_example_of_outcomes_levels_and_tokens_of_the_metrics_page() -> None:
+    from roi_bench.metrics import exam_term, metrics_of
+    from roi_bench.outcomes import Response
+    from roi_bench.scoring import Sitting, score_sittings
+    from tests.exam_factory import WordCounter, make_exam
+    from tests.test_metrics import EqualityGrader
+
+    page = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+    tag = "<predicted_level>Level-0</predicted_level>"
+    text = (
+        "### Problem 1\nskip \\boxed{NA}\n"
+        f"### Problem 2\n{tag}\n{'w ' * 295}\\boxed{{2}}\n"
+        f"### Problem 3\n{tag}\n{'w ' * 35}\\boxed{{9}}"
+    )
+    both = (Response(text),)
+    (samples,) = score_sittings([Sitting(make_exam(), "hard", 600, both, both)], EqualityGrader(), WordCounter())
+    found = {}
+    for metric in metrics_of(("gsm8k", "math", "aime")):
+        term = exam_term(metric, samples, "c")
+        found[metric.name] = None if term is None else term.numerator / term.denominator if term.denominator else None
+    assert found["skip_rate"] == found["correct"] == found["wrong"] == pytest.approx(1 / 3)
+    assert "`skip_rate` = `correct` = `wrong` =\n0.333" in page
+    tokens = f"`tokens` = {found['tokens']:.0f}, `p2_tokens` = {found['p2_tokens']:.0f}"
+    assert f"{tokens}, `budget_use` = {found['budget_use']}" in page
+    assert f"`level_acc` = {found['level_acc']} and\n`level_mae` = {found['level_mae']}" in page
+
+
+def test_the_effort_example_of_the_metrics_page() -> None:
+    import numpy as np
+    from scipy.stats import spearmanr
+
+    from roi_bench.analysis.effort import partial_spearman
+
+    page = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+    tokens, tier, position = (
+        np.array(row) for row in ([10, 20, 60, 50, 40, 25], [0, 1, 2, 2, 1, 0], [1, 2, 3, 1, 1, 3])
+    )
+    xy, xz, yz = (spearmanr(*pair).statistic for pair in ((tokens, tier), (tokens, position), (tier, position)))
+    difficulty, place = partial_spearman(tokens, tier, position)
+    assert f"are {xy:.3f} (tokens, tier), {xz:.3f} (tokens, position), {yz:.3f} (tier, position)" in page
+    assert f"difficulty have {difficulty:.3f}, and holding difficulty fixed, tokens and position {place:.3f}" in page
+    assert difficulty == pytest.approx((xy - xz * yz) / np.sqrt((1 - xz**2) * (1 - yz**2)))
+
+
 def test_the_skipping_example_of_the_metrics_page() -> None:
     from roi_bench.analysis.skipping import skip_skills
     from roi_bench.analysis.solo_skill import SoloSkill, SoloWithin

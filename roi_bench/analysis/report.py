@@ -121,14 +121,18 @@ def report_tables(
     return [table for table in tables if table is not None]
 
 
+def solo_within(matched: Sequence[ProfiledRuns]) -> dict[int, SoloWithin]:
+    """Return what each run's model can do alone within the run's budget, by the ``id`` of the run."""
+    return {id(run): SoloWithin(item.profile.skills, run.cell.budget) for item in matched for run in item.runs}
+
+
 def _views(runs: Sequence[ScoredRun], matched: Sequence[ProfiledRuns], target: str) -> list[Table | None]:
     """Return the views of each run, all runs of one view in one table."""
-    profiles = {id(run): item.profile for item in matched for run in item.runs}
+    skills = solo_within(matched)
     parts: dict[str, list[tuple[ScoredRun, Table]]] = {}
     for run in runs:
         order, clusters = run.cell.order, run.clusters if target == "general" else None
-        profile = profiles.get(id(run))
-        solo = None if profile is None else SoloWithin(profile.skills, run.cell.budget)
+        solo = skills.get(id(run))
         made = [
             position_table(run.scored, order, clusters),
             tier_position_table(run.scored, order, clusters),

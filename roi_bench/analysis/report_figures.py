@@ -23,7 +23,7 @@ from roi_bench.analysis.figures import (
 from roi_bench.analysis.level_views import level_forecast
 from roi_bench.analysis.position_views import accuracies_by_position
 from roi_bench.analysis.profile import Profile
-from roi_bench.analysis.report import Allocation
+from roi_bench.analysis.report import Allocation, ProfiledRuns, solo_within
 from roi_bench.analysis.runs import ScoredRun, short_name
 from roi_bench.analysis.score_tables import cells_of, interval_of
 from roi_bench.analysis.tables import Interval
@@ -75,7 +75,10 @@ def _end(bound: float | None, value: float) -> float:
 
 
 def report_figures(
-    runs: Sequence[ScoredRun], allocated: Sequence[Allocation], target: str = "general"
+    runs: Sequence[ScoredRun],
+    matched: Sequence[ProfiledRuns] = (),
+    allocated: Sequence[Allocation] = (),
+    target: str = "general",
 ) -> dict[str, Figure]:
     """Return the pictures of a report by name (of their files).
 
@@ -83,6 +86,7 @@ def report_figures(
     are any; for each profile and order: the sweep over budgets.
     """
     figures: dict[str, Figure] = {}
+    solo = solo_within(matched)
     for cell, members in cells_of(runs).items():
         figures[f"scores_{_slug(cell.slug)}"] = scores_of_runs(
             [_scores(run, target) for run in members], f"Score and regret: {cell.title}"
@@ -98,7 +102,7 @@ def report_figures(
             figures[f"tokens_{name}"] = tokens_by_position_and_tier(
                 summaries, f"Tokens spent on attempted problems: {title}"
             )
-        counts = level_forecast(run.scored).counts
+        counts = level_forecast(run.scored, solo=solo.get(id(run))).counts
         if any(map(sum, counts)):
             figures[f"levels_{name}"] = level_confusion(counts, f"Forecast and actual levels: {title}")
     for number, allocation in enumerate(allocated, start=1):

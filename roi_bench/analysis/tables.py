@@ -225,7 +225,7 @@ def _widths(heads: Sequence[str], cells: Sequence[Sequence[str]], text: Sequence
     return widths
 
 
-_NARROWEST = 12  # columns of a terminal that a column of text keeps
+_NARROWEST = 15  # columns of a terminal that a column of text keeps
 _UNDEFINED = "n/a"
 
 

@@ -73,7 +73,7 @@ def report(
         if not no_figures:
             from roi_bench.analysis.report_figures import report_figures
 
-            figures = report_figures(runs, allocated, target)
+            figures = report_figures(runs, matched, allocated, target)
         write_tables(tables, out, "report", figures)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-NARROWEST = 100
-"""Columns of text tables where the terminal is narrower, or none."""
+NARROWEST, LOG_WIDTH = 100, 160
+"""Columns of text tables where the terminal is narrower, and where there is none."""
 
 FIGURE_SUFFIXES = (".svg", ".png")
 
@@ -57,7 +58,7 @@ def print_tables(tables: Sequence[Table], style: str) -> None:
     """Print ``tables`` to stdout as ``text`` or ``markdown``."""
     from roi_bench.analysis.tables import to_markdown, to_text
 
-    width = max(NARROWEST, shutil.get_terminal_size().columns)
+    width = max(NARROWEST, shutil.get_terminal_size().columns) if sys.stdout.isatty() else LOG_WIDTH
     for table in tables:
         click.echo(to_text(table, width) if style == "text" else to_markdown(table))
 

@@ -1,6 +1,6 @@
 """``roi-playback``: an lm_eval model that answers from a file of recorded responses.
 
-    lm_eval --model roi-playback --model_args responses=FILE[,tokenizer=PATH] --tasks roi_exam_hard_512 …
+    lm_eval --model roi-playback --model_args responses=FILE[,tokenizer=PATH][,model=NAME] --tasks roi_exam_hard_512 …
 
 The file holds one JSON object a line, each a response and what it answers, named in one of three ways::
 
@@ -37,7 +37,7 @@ from roi_bench.tokens import Usage
 
 _Key = tuple[str, ...]
 
-_ARGUMENTS = ("responses", "tokenizer", "cut")
+_ARGUMENTS = ("responses", "tokenizer", "cut", "model")
 _HARNESS_ARGUMENTS = ("batch_size", "max_batch_size", "device", "trust_remote_code")  # lm_eval hands these to any model
 
 
@@ -48,6 +48,7 @@ class PlaybackLM(LM):
         responses: The file.
         tokenizer: Folder or hub name of the tokenizer that cuts, counts and applies the chat template.
         cut: Cut at the budget (needs a tokenizer; without one, responses are played as they are).
+        model: Whose responses these are; lm_eval files the results under this name.
 
     Raises:
         UsageError: No file is named.
@@ -56,7 +57,12 @@ class PlaybackLM(LM):
     """
 
     def __init__(
-        self, responses: str | None = None, tokenizer: str | None = None, cut: bool = True, **others: Any
+        self,
+        responses: str | None = None,
+        tokenizer: str | None = None,
+        cut: bool = True,
+        model: str | None = None,
+        **others: Any,
     ) -> None:
         super().__init__()
         one_line_errors.install()

@@ -1,0 +1,29 @@
+"""The measurement of docs/benchmarks.md works, on fewer exams: every command on recorded responses."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from benchmarks.analysis_at_full_size import measure
+
+
+@pytest.mark.slow
+def test_every_command_works_on_recorded_responses_to_the_real_exams(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROI_BENCH_DATA_DIR", str(data_dir))
+    timings = measure(tmp_path, exams=30, samples=2)
+    assert all(timing.seconds > 0 for timing in timings)
+    with (tmp_path / "out" / "report" / "allocation.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    orders = {(row["run"], row["order"], row["budget"]) for row in rows}
+    prompts = ("direct", "metacognitive", "greedy_knapsack")
+    assert orders == {(p, o, b) for p in prompts for o in ("easy", "medium", "hard") for b in ("512", "1024")}
+    for row in rows:
+        assert row["n"] == "30"
+        product = float(row["V_DP"]) * float(row["AE"]) * float(row["SR"])
+        assert product == pytest.approx(float(row["score"]), abs=1e-9)
+    assert len(list((tmp_path / "out" / "allocate").glob("budget_sweep_*.png"))) == 3
