@@ -95,12 +95,17 @@ def in_order(tasks: Sequence[RecordedTask]) -> list[RecordedTask]:
 
 
 def run_names(tasks: Sequence[RecordedTask]) -> list[str]:
-    """Return a name for each run: model (if there are several), prompt, deviations; a number where that is not unique.
+    """Return a name for each run: prompt, and where runs differ in them model and deviations; numbered if need be.
 
-    Names need to be unique among runs that sat the same.
+    Names need to be unique among runs that sat the same. What all runs have in common says :func:`common_name`.
     """
     several = len({task.model for task in tasks}) > 1
-    names = [f"{short_name(task.model)} · {_asked(task)}" if several else _asked(task) for task in tasks]
+    shared = set(_shared_labels(tasks))
+    names = []
+    for task in tasks:
+        labels = [label for label in _labels(task) if label not in shared]
+        asked = task.record.prompt + (f" [{', '.join(labels)}]" if labels else "")
+        names.append(f"{short_name(task.model)} · {asked}" if several else asked)
     seen: Counter[tuple[str, str, int | None, str | None, int]] = Counter()
     found = []
     for task, name in zip(tasks, names, strict=True):
@@ -111,6 +116,13 @@ def run_names(tasks: Sequence[RecordedTask]) -> list[str]:
     return found
 
 
+def common_name(tasks: Sequence[RecordedTask]) -> str | None:
+    """Return what all ``tasks`` have in common, ``my-model [temperature=0.7]``; None if they differ in all."""
+    models, labels = sorted({task.model for task in tasks}), _shared_labels(tasks)
+    parts = [short_name(models[0])] if len(models) == 1 else []
+    return " ".join([*parts, *([f"[{', '.join(labels)}]"] if labels else [])]) or None
+
+
 def short_name(model: str) -> str:
     """Return a model's name as tables show it: the last part of a path, the end of a long name."""
     parts = model.rstrip("/").split("/")
@@ -118,6 +130,11 @@ def short_name(model: str) -> str:
     return name if len(name) <= LONGEST_NAME else f"…{name[-LONGEST_NAME + 1 :]}"
 
 
-def _asked(task: RecordedTask) -> str:
-    kept = [label for label in task.record.deviations if not label.startswith(("budget=", "exam_seed="))]
-    return task.record.prompt + (f" [{', '.join(kept)}]" if kept else "")
+def _shared_labels(tasks: Sequence[RecordedTask]) -> list[str]:
+    return [label for label in _labels(tasks[0]) if all(label in _labels(task) for task in tasks)] if tasks else []
+
+
+def _labels(task: RecordedTask) -> list[str]:
+    """Return the deviations that the rest of a table does not show."""
+    shown = ("budget=", "exam_seed=", "do_sample=True")  # a temperature says that there was sampling
+    return [label for label in task.record.deviations if not label.startswith(shown)]

@@ -7,7 +7,7 @@ from itertools import combinations
 
 from roi_bench.analysis.paired import PairedDifference, compare_paired
 from roi_bench.analysis.ranking import rank_runs
-from roi_bench.analysis.runs import Cell, ScoredRun, short_name
+from roi_bench.analysis.runs import Cell, ScoredRun, common_name
 from roi_bench.analysis.tables import Cell as TableCell
 from roi_bench.analysis.tables import Column, Interval, Table
 from roi_bench.errors import UsageError
@@ -36,7 +36,7 @@ def interval_of(estimate: Estimate, target: str = "general") -> Interval:
 
 def score_table(runs: Sequence[ScoredRun], target: str = "general") -> Table:
     """Return score, easy-order score and regret of each run, with intervals."""
-    models = sorted({run.task.model for run in runs})
+    common = common_name([run.task for run in runs])
     rows: list[tuple[TableCell, ...]] = []
     for run in runs:
         found = run.estimates()
@@ -44,7 +44,7 @@ def score_table(runs: Sequence[ScoredRun], target: str = "general") -> Table:
         rows.append((run.name, run.cell.title, found["error"].exams, *main, found["error"].value))
     return Table(
         name="scores",
-        title=f"Scores of {short_name(models[0])}" if len(models) == 1 else "Scores",
+        title=f"Scores of {common}" if common else "Scores",
         columns=(
             *(Column("run"), Column("exams"), Column("n", 0), Column("score"), Column("score in easy order")),
             *(Column("regret"), Column("error")),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from roi_bench.analysis.report import ProfiledRuns, allocations, match_profiles, report_tables
-from roi_bench.analysis.runs import Cell, ScoredRun, in_order, run_names, short_name
+from roi_bench.analysis.runs import Cell, ScoredRun, common_name, in_order, run_names, short_name
 from roi_bench.analysis.score_tables import comparison_table, outcome_table, ranking_table, score_table
 from roi_bench.analysis.tables import Interval, Table
 from roi_bench.exams import Exam
@@ -54,8 +54,14 @@ def test_names_say_what_differs():
     assert run_names(one_model) == ["direct", "metacognitive", "direct #2"]
     two = [task_of(model="Qwen/Qwen2.5-1.5B-Instruct"), task_of(model="/data/models/mine")]
     assert run_names(two) == ["Qwen/Qwen2.5-1.5B-Instruct · direct", "mine · direct"]
-    labelled = replace(one_model[0], record=replace(one_model[0].record, deviations=("budget=99", "temperature=0.7")))
-    assert run_names([labelled]) == ["direct [temperature=0.7]"]
+    labelled = replace(
+        one_model[0], record=replace(one_model[0].record, deviations=("budget=99", "do_sample=True", "temperature=0.7"))
+    )
+    assert run_names([labelled, one_model[0]]) == ["direct [temperature=0.7]", "direct"]
+    assert run_names([labelled, labelled]) == ["direct", "direct #2"]
+    assert common_name([labelled, labelled]) == "simulated [temperature=0.7]"
+    assert common_name([labelled, one_model[0]]) == "simulated"
+    assert common_name(two) is None
     assert run_names([task_of(order="hard"), task_of(order="medium")]) == ["direct", "direct"]
     assert short_name("x" * 60) == "…" + "x" * 47
 
