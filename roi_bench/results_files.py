@@ -95,6 +95,11 @@ def find_results(path: Path) -> list[Path]:
         UsageError: There are none.
     """
     found = sorted(path.rglob("results_*.json")) if path.is_dir() else [path]
+    if not found and any(path.rglob("journal-*.jsonl")):
+        raise UsageError(
+            f"{path}: holds the journal of an unfinished run and no results_*.json; run the same command again to "
+            "end it"
+        )
     if not found or not found[0].exists():
         raise UsageError(f"{path}: no results_*.json there; name the folder given to --output_path")
     return found

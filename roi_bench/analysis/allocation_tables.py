@@ -8,6 +8,7 @@ import numpy as np
 
 from roi_bench.analysis.efficiency import Efficiency, FloatArray, ValueCurves, ratio_over
 from roi_bench.analysis.profile import Profile
+from roi_bench.analysis.runs import short_name
 from roi_bench.analysis.score_tables import TARGET_NOTES, interval_of
 from roi_bench.analysis.tables import Cell as TableCell
 from roi_bench.analysis.tables import Column, Interval, Table
@@ -60,7 +61,14 @@ def profile_table(profile: Profile, exams: Sequence[Exam]) -> Table:
     )
 
 
-def value_table(curves: Sequence[ValueCurves], budgets: Sequence[int], target: str = "general") -> Table:
+def profile_title(profile: Profile, exams: int) -> str:
+    """Return what values of ``profile`` on so many exams are about, for titles."""
+    return f"{short_name(profile.model)}, {profile.set_title}, {exams} exams, {profile.samples} samples a problem"
+
+
+def value_table(
+    profile: Profile, curves: Sequence[ValueCurves], budgets: Sequence[int], target: str = "general"
+) -> Table:
     """Return what the profile is worth in each order at each of ``budgets``."""
     rows: list[tuple[TableCell, ...]] = []
     for of_order in curves:
@@ -71,21 +79,29 @@ def value_table(curves: Sequence[ValueCurves], budgets: Sequence[int], target: s
             foresight = ratio_over(of_order.exams, values["optimal"], values["hindsight"])
             rows.append(
                 (
-                    *(of_order.order, budget, found["random"].value, found["sequential"].value),
+                    *(of_order.order, budget, len(of_order.exams), found["random"].value, found["sequential"].value),
                     *(interval_of(found["optimal"], target), found["plug_in"].value, found["hindsight"].value),
                     interval_of(foresight, target),
                 )
             )
     return Table(
         name="values",
-        title="What the profile is worth",
+        title=f"What the profile is worth: {profile_title(profile, len(curves[0].exams))}",
         columns=(
-            *(Column("order"), Column("budget", 0), Column("random"), Column("in order"), Column("V_DP")),
+            *(
+                Column("order"),
+                Column("budget", 0),
+                Column("n", 0),
+                Column("random"),
+                Column("in order"),
+                Column("V_DP"),
+            ),
             *(Column("V_DP in sample"), Column("hindsight"), Column("V_DP / hindsight")),
         ),
         rows=tuple(rows),
-        note="Correct answers per exam, 0–3, with the model's own skill. V_DP: best policy, cross-fitted; in sample it "
-        f"is an upper bound. {TARGET_NOTES[target]}",
+        note="Correct answers per exam, 0–3, with the model's own skill. V_DP: best policy, cross-fitted, so "
+        "too low with few samples (it may fall below a fixed plan); in sample it is an upper bound. "
+        f"{TARGET_NOTES[target]}",
     )
 
 
@@ -93,7 +109,7 @@ def efficiency_table(found: Sequence[tuple[str, Efficiency]], target: str = "gen
     """Return how runs used their model's skill: score = V_DP · AE · SR."""
     rows = [
         (
-            *(name, item.order, item.budget, item.exams, interval_of(item.score, target)),
+            *(name, item.exam_set, item.order, item.budget, item.exams, interval_of(item.score, target)),
             *(interval_of(item.optimal, target), interval_of(item.allocation_efficiency, target)),
             *(interval_of(item.solve_retention, target), interval_of(item.lift, target)),
             *(item.replay.value, item.random.value, item.attempt_rate),
@@ -104,8 +120,8 @@ def efficiency_table(found: Sequence[tuple[str, Efficiency]], target: str = "gen
         name="allocation",
         title="Skill, allocation, interference: score = V_DP · AE · SR",
         columns=(
-            *(Column("run"), Column("order"), Column("budget", 0), Column("n", 0), Column("score"), Column("V_DP")),
-            *(Column("AE"), Column("SR"), Column("lift")),
+            *(Column("run"), Column("exams"), Column("order"), Column("budget", 0), Column("n", 0)),
+            *(Column("score"), Column("V_DP"), Column("AE"), Column("SR"), Column("lift")),
             *(Column("V_replay"), Column("V_random"), Column("attempted")),
         ),
         rows=tuple(rows),

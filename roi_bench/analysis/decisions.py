@@ -5,8 +5,7 @@ problems in that very response. Choices that the specification leaves open (ours
 
 - ``skipped``: skip. ``correct``, ``wrong``: an attempt without a cap; how long it would have gone on is not known, and
   capping at the tokens of one response would fail every second replay of a sound decision.
-- ``unanswered``: the model left the problem by itself; an attempt capped at the tokens it spent there (none: as good as
-  a skip).
+- ``unanswered``: the model left the problem by itself; an attempt capped at the tokens it spent there (none: a skip).
 - ``truncated``, ``empty``: an attempt without a cap.
 - Never reached, because the budget ended before: nobody knows. It is taken to be attempted as often as the run attempts
   problems that it reaches; else choosing at random would look worse than chance.
@@ -62,7 +61,8 @@ def _attempt(problem: ProblemOutcome) -> float:
     """Return 1 for an attempt, 0 for a skip, not-a-number for a problem that was never reached."""
     if problem.outcome == "truncated" and problem.tokens == 0 and problem.actual_level is None:
         return float("nan")
-    return float(problem.outcome != "skipped")
+    left_at_once = problem.outcome == "unanswered" and problem.tokens == 0
+    return float(problem.outcome != "skipped" and not left_at_once)
 
 
 def _cap(problem: ProblemOutcome) -> int:

@@ -26,7 +26,7 @@ from roi_bench.analysis.allocation import (
 from roi_bench.analysis.decisions import read_decisions
 from roi_bench.analysis.profile import Profile
 from roi_bench.analysis.runs import ScoredRun
-from roi_bench.errors import UsageError
+from roi_bench.errors import RoiBenchError, UsageError
 from roi_bench.exams import Exam
 from roi_bench.metrics import ScoredResponse
 from roi_bench.statistics import Estimate, ExamTerm, estimate_ratio
@@ -104,6 +104,7 @@ class Efficiency:
     """How a run used its model's skill, in one order.
 
     Attributes:
+        exam_set: What was sat: ``v1``, ``fresh/7``.
         order: Order of the exams.
         budget: Budget in tokens.
         exams: Number of exams.
@@ -119,6 +120,7 @@ class Efficiency:
         attempt_rate: Share of the problems reached that were attempted.
     """
 
+    exam_set: str
     order: str
     budget: int
     exams: int
@@ -166,6 +168,7 @@ def efficiency(
         return ratio_over(exams, numerator, denominator)
 
     return Efficiency(
+        exam_set=profile.set_title,
         order=curves.order,
         budget=budget,
         exams=len(exams),
@@ -194,7 +197,7 @@ def efficiencies(
 ) -> list[tuple[str, Efficiency]]:
     """Return how each run used the skill that ``profile`` shows, in its own order and in easy order, with its name.
 
-    Runs of one name and budget that share the easy order (medium and hard) get it once.
+    Runs of one name and budget that share the responses in easy order (medium and hard) get it once.
 
     Args:
         profile: Solo profile of the model of ``runs``.
@@ -204,7 +207,8 @@ def efficiencies(
     Raises:
         UsageError: A run is of another exam set, or its budget is beyond the profile's cap.
     """
-    found, seen = [], set()
+    found: list[tuple[str, Efficiency]] = []
+    seen: dict[tuple[str, int], list[dict[str, list[ScoredResponse]]]] = {}
     for run in runs:
         record = run.task.record
         if (record.exam_set, record.exam_seed) != (profile.exam_set, profile.exam_seed):
@@ -214,11 +218,15 @@ def efficiencies(
             )
         main = {name: [sample.main for sample in samples if not sample.failed] for name, samples in run.scored.items()}
         easy = {name: [sample.easy for sample in samples if not sample.failed] for name, samples in run.scored.items()}
-        for order, responses in ((run.cell.order, main), ("easy", easy)):
-            if order == "easy" and (run.name, record.budget) in seen:
-                continue
-            found.append((run.name, efficiency(profile, responses, curves[order], record.budget)))
-        seen.add((run.name, record.budget))
+        shown = seen.setdefault((run.name, record.budget), [])
+        try:
+            found.append((run.name, efficiency(profile, main, curves[run.cell.order], record.budget)))
+            if easy not in shown:
+                name = f"{run.name} (beside {run.cell.order})" if shown else run.name
+                found.append((name, efficiency(profile, easy, curves["easy"], record.budget)))
+        except RoiBenchError as error:
+            raise type(error)(f"{run.task.samples_path}: {error}") from error
+        shown.append(easy)
     return found
 
 

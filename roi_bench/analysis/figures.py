@@ -48,6 +48,10 @@ __all__ = [
 ]
 
 
+INTERVALS = "95 % intervals"
+"""What error bars show, where nobody says it more exactly (of such problems in general, or of these very exams)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Curve:
     """A curve over budgets.
@@ -110,7 +114,7 @@ def save_figure(figure: Figure, path: Path) -> None:
             raise UsageError(f"{path}: cannot be written ({error})") from error
 
 
-def budget_sweep(curves: Sequence[Curve], points: Sequence[Point], title: str) -> Figure:
+def budget_sweep(curves: Sequence[Curve], points: Sequence[Point], title: str, intervals: str = INTERVALS) -> Figure:
     """Return score against budget: what could be reached as curves, what was measured as points with error bars.
 
     The legend lists the curves from the highest to the lowest at their ends.
@@ -163,13 +167,17 @@ def budget_sweep(curves: Sequence[Curve], points: Sequence[Point], title: str) -
             beside = len({point.name for point in points}) > 1
             footnote(
                 figure,
-                "Shaded areas and error bars: 95 % intervals."
+                f"Shaded areas and error bars: {intervals}."
                 + (" Points of one budget stand side by side." if beside else ""),
             )
         return settled(figure)
 
 
-def accuracy_by_position(rows: Sequence[PositionBars], title: str = "Accuracy by position in the exam") -> Figure:
+def accuracy_by_position(
+    rows: Sequence[PositionBars],
+    title: str = "Accuracy by position in the exam",
+    intervals: str = INTERVALS,
+) -> Figure:
     """Return one group of bars a run, one bar a position, with 95 % intervals."""
     with house_style():
         count = max((len(row.accuracies) for row in rows), default=0)
@@ -194,11 +202,11 @@ def accuracy_by_position(rows: Sequence[PositionBars], title: str = "Accuracy by
             places[0], places[-1] = f"{places[0]} (asked first)", f"{places[-1]} (asked last)"
         if count:
             axes.legend(bars, places, loc="lower right", bbox_to_anchor=(1, 1), ncols=count, borderaxespad=0.3)
-        footnote(figure, "Error bars: 95 % intervals.")
+        footnote(figure, f"Error bars: {intervals}.")
         return settled(figure)
 
 
-def scores_of_runs(rows: Sequence[RunScores], title: str = "Score and regret") -> Figure:
+def scores_of_runs(rows: Sequence[RunScores], title: str = "Score and regret", intervals: str = INTERVALS) -> Figure:
     """Return score and regret of runs with 95 % intervals, one row a run, in the order given."""
     with house_style():
         figure = new_figure(9.5, 1.9 + 0.55 * max(2, len(rows)), title)
@@ -217,7 +225,7 @@ def scores_of_runs(rows: Sequence[RunScores], title: str = "Score and regret") -
         ends = [end for row in rows for end in bounds(row.regret) or (row.regret.value or 0.0,)]
         low, high = min([0.0, *ends]), max([0.1, *ends])
         right.set_xlim(low - 0.06 * (high - low), high + 0.06 * (high - low))
-        footnote(figure, "Error bars: 95 % intervals.")
+        footnote(figure, f"Error bars: {intervals}.")
         return settled(figure)
 
 

@@ -58,6 +58,11 @@ class Profile:
         """Samples of each problem."""
         return len(next(iter(self.skills.values())).costs)
 
+    @property
+    def set_title(self) -> str:
+        """Name of the exam set: ``v1``, or ``fresh/7`` with the seed of a generated one other than 0."""
+        return f"{self.exam_set}/{self.exam_seed}" if self.exam_seed else self.exam_set
+
     def covers(self, exam: Exam) -> bool:
         """Whether every problem of ``exam`` is in the profile."""
         return all(problem.id in self.skills for problem in exam.problems)
@@ -173,8 +178,9 @@ def parse_profile(content: bytes, where: str) -> Profile:
         if len({len(skill.costs) for skill in skills.values()}) != 1:
             raise ValueError("no problems, or not as many samples of each")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
+        what = str(error) if isinstance(error, ValueError) else "a part has another form than expected"
         raise RecordError(
-            f"{where}: not a solo profile, or a damaged one ({error}); make it with roi-bench profile"
+            f"{where}: not a solo profile, or a damaged one ({what}); make it with roi-bench profile"
         ) from error
     if value["prompt_sha256"] != prompt_sha256("solo"):
         raise RecordError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from roi_bench.analysis.allocation_tables import efficiency_table, value_table
 from roi_bench.analysis.efficiency import Efficiency, ValueCurves, efficiencies, value_curves
@@ -11,12 +11,14 @@ from roi_bench.analysis.effort import effort_table
 from roi_bench.analysis.level_views import confusion_table, level_forecast, level_table
 from roi_bench.analysis.position_views import position_table, tier_position_table
 from roi_bench.analysis.profile import Profile
+from roi_bench.analysis.profiled_runs import ProfiledRuns
 from roi_bench.analysis.runs import ScoredRun
 from roi_bench.analysis.score_tables import (
     budget_table,
     comparison_table,
     outcome_table,
     ranking_table,
+    runs_table,
     score_table,
 )
 from roi_bench.analysis.skipping import skip_table
@@ -24,20 +26,7 @@ from roi_bench.analysis.solo_skill import SoloWithin
 from roi_bench.analysis.tables import Cell, Column, Table
 from roi_bench.analysis.token_views import token_table
 
-Show = Callable[[Iterable["ProfiledRuns"]], Iterable["ProfiledRuns"]]
-
-
-@dataclass(frozen=True, slots=True)
-class ProfiledRuns:
-    """Runs of one model with its solo profile.
-
-    Attributes:
-        profile: The profile.
-        runs: Runs whose budgets its cap reaches.
-    """
-
-    profile: Profile
-    runs: tuple[ScoredRun, ...]
+Show = Callable[[Iterable[ProfiledRuns]], Iterable[ProfiledRuns]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,31 +44,12 @@ class Allocation:
     found: tuple[tuple[str, Efficiency], ...]
 
 
-def match_profiles(runs: Sequence[ScoredRun], profiles: Sequence[Profile]) -> list[ProfiledRuns]:
-    """Return the runs with the profile of their model, the one with the smallest cap that reaches the budget.
-
-    Runs and profiles that match none are left out.
-    """
-    matched: dict[int, list[ScoredRun]] = {}
-    for run in runs:
-        fitting = [index for index, profile in enumerate(profiles) if _fits(run, profile)]
-        if fitting:
-            matched.setdefault(min(fitting, key=lambda index: profiles[index].cap), []).append(run)
-    return [ProfiledRuns(profiles[index], tuple(members)) for index, members in sorted(matched.items())]
-
-
-def _fits(run: ScoredRun, profile: Profile) -> bool:
-    record = run.task.record
-    same_set = (record.exam_set, record.exam_seed) == (profile.exam_set, profile.exam_seed)
-    covered = any(profile.covers(run.exams[name]) for name in run.scored)
-    return same_set and covered and run.task.model == profile.model and record.budget <= profile.cap
-
-
 def allocations(matched: Sequence[ProfiledRuns], show: Show = iter) -> list[Allocation]:
-    """Return how runs used their model's skill."""
+    """Return how runs used their model's skill; values are those of the exams that some run sat."""
     found = []
     for item in show(matched):
-        exams = [exam for exam in item.runs[0].exams.values() if item.profile.covers(exam)]
+        sat = {name for run in item.runs for name in run.scored}
+        exams = [e for e in item.runs[0].exams.values() if e.id in sat and item.profile.covers(e)]
         budget = max(run.cell.budget for run in item.runs)
         orders = dict.fromkeys([*(run.cell.order for run in item.runs), "easy"])
         curves = {order: value_curves(item.profile, exams, order, budget) for order in orders}
@@ -106,18 +76,10 @@ def report_tables(
         tables.append(efficiency_table(efficient, target))
     for number, allocation in enumerate(allocated, start=1):
         budgets = sorted({item.budget for _, item in allocation.found})
-        table = value_table(list(allocation.curves.values()), budgets, target)
-        if len(allocated) > 1:
-            table = Table(
-                f"{table.name}_{number}",
-                f"{table.title}: {allocation.profile.model}",
-                table.columns,
-                table.rows,
-                table.note,
-            )
-        tables.append(table)
+        table = value_table(allocation.profile, list(allocation.curves.values()), budgets, target)
+        tables.append(replace(table, name=f"{table.name}_{number}") if len(allocated) > 1 else table)
     tables += [comparison_table(runs, target), ranking_table(runs, target)]
-    tables += _views(runs, matched, target)
+    tables += [*_views(runs, matched, target), runs_table(runs)]
     return [table for table in tables if table is not None]
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from roi_bench.analysis.allocation_tables import curve_bands, curve_means
+from roi_bench.analysis.allocation_tables import curve_bands, curve_means, profile_title
 from roi_bench.analysis.efficiency import Efficiency, ValueCurves
 from roi_bench.analysis.figures import (
     Curve,
@@ -23,14 +23,21 @@ from roi_bench.analysis.figures import (
 from roi_bench.analysis.level_views import level_forecast
 from roi_bench.analysis.position_views import accuracies_by_position
 from roi_bench.analysis.profile import Profile
-from roi_bench.analysis.report import Allocation, ProfiledRuns, solo_within
-from roi_bench.analysis.runs import ScoredRun, short_name
+from roi_bench.analysis.profiled_runs import ProfiledRuns
+from roi_bench.analysis.report import Allocation, solo_within
+from roi_bench.analysis.runs import ScoredRun
 from roi_bench.analysis.score_tables import cells_of, interval_of
 from roi_bench.analysis.tables import Interval
 from roi_bench.analysis.token_views import tokens_by_position_and_tier as token_summaries
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+INTERVALS = {
+    "general": "95 % intervals, for such problems in general",
+    "fixed": "95 % intervals, on these very exams",
+}
+"""What error bars are about, by target."""
 
 SWEEP_POINTS = 65
 """Budgets at which the curves of a sweep are drawn."""
@@ -66,7 +73,12 @@ def sweep_figure(
         for name, item in found
         if item.order == curves.order
     ]
-    return budget_sweep(drawn, points, f"Score against budget, {curves.order} order: {short_name(profile.model)}")
+    return budget_sweep(
+        drawn,
+        points,
+        f"Score against budget, {curves.order} order: {profile_title(profile, len(curves.exams))}",
+        INTERVALS[target],
+    )
 
 
 def _end(bound: float | None, value: float) -> float:
@@ -89,13 +101,14 @@ def report_figures(
     solo = solo_within(matched)
     for cell, members in cells_of(runs).items():
         figures[f"scores_{_slug(cell.slug)}"] = scores_of_runs(
-            [_scores(run, target) for run in members], f"Score and regret: {cell.title}"
+            [_scores(run, target) for run in members], f"Score and regret: {cell.title}", INTERVALS[target]
         )
         figures[f"accuracy_by_position_{_slug(cell.slug)}"] = accuracy_by_position(
-            [_positions(run, target) for run in members], f"Accuracy by position: {cell.title}"
+            [_positions(run, target) for run in members], f"Accuracy by position: {cell.title}", INTERVALS[target]
         )
+    taken: set[str] = set()
     for run in runs:
-        name = f"{_slug(run.cell.slug)}_{_slug(run.name)}"
+        name = _unused(f"{_slug(run.cell.slug)}_{_slug(run.name)}", taken)
         title = f"{run.name}, {run.cell.title}"
         summaries = token_summaries(run.scored, run.cell.order)
         if any(summary.quantiles for summary in summaries):
@@ -123,6 +136,15 @@ def _positions(run: ScoredRun, target: str) -> PositionBars:
         item.accuracy for item in accuracies_by_position(run.scored, order, clusters) if item.order == order
     ]
     return PositionBars(run.name, found)
+
+
+def _unused(name: str, taken: set[str]) -> str:
+    """Return ``name``, numbered if it is taken: names of models may differ only in letters that files leave out."""
+    found, number = name, 2
+    while found in taken:
+        found, number = f"{name}_{number}", number + 1
+    taken.add(found)
+    return found
 
 
 def _slug(text: str) -> str:

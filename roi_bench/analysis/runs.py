@@ -99,13 +99,13 @@ def run_names(tasks: Sequence[RecordedTask]) -> list[str]:
 
     Names need to be unique among runs that sat the same. What all runs have in common says :func:`common_name`.
     """
-    several = len({task.model for task in tasks}) > 1
+    models = _model_names(tasks)
     shared = set(_shared_labels(tasks))
     names = []
     for task in tasks:
         labels = [label for label in _labels(task) if label not in shared]
         asked = task.record.prompt + (f" [{', '.join(labels)}]" if labels else "")
-        names.append(f"{short_name(task.model)} · {asked}" if several else asked)
+        names.append(f"{models[task.model]} · {asked}" if len(models) > 1 else asked)
     seen: Counter[tuple[str, str, int | None, str | None, int]] = Counter()
     found = []
     for task, name in zip(tasks, names, strict=True):
@@ -114,6 +114,13 @@ def run_names(tasks: Sequence[RecordedTask]) -> list[str]:
         seen[key] += 1
         found.append(name if seen[key] == 1 else f"{name} #{seen[key]}")
     return found
+
+
+def _model_names(tasks: Sequence[RecordedTask]) -> dict[str, str]:
+    """Return what to call each model: its short name, the whole where two would be called alike."""
+    models = dict.fromkeys(task.model for task in tasks)
+    short = Counter(short_name(model) for model in models)
+    return {model: short_name(model) if short[short_name(model)] == 1 else model for model in models}
 
 
 def common_name(tasks: Sequence[RecordedTask]) -> str | None:

@@ -17,8 +17,8 @@ from roi_bench.problems import TIERS
 from roi_bench.statistics import Estimate, confidence_interval
 
 TARGET_NOTES = {
-    "general": "Intervals: 95 %, for such problems in general (clustered by re-used problem).",
-    "fixed": "Intervals: 95 %, on these very exams (exams independent).",
+    "general": "Intervals: 95 %, for such problems in general (clustered by re-used problem), where anything varied.",
+    "fixed": "Intervals: 95 %, on these very exams (exams independent), where anything varied.",
 }
 """What intervals are about, by target."""
 
@@ -53,6 +53,22 @@ def score_table(runs: Sequence[ScoredRun], target: str = "general") -> Table:
         note="Score: correct answers per exam, 0–3. Regret: share of the easy order's correct answers lost. "
         f"{TARGET_NOTES[target]}",
     )
+
+
+def runs_table(runs: Sequence[ScoredRun]) -> Table:
+    """Return what each name in the other tables stands for."""
+    rows: list[tuple[TableCell, ...]] = []
+    for run in runs:
+        decoding = ", ".join(f"{name}={value}" for name, value in sorted(run.task.decoding.items()))
+        file = run.task.results_path
+        rows.append(
+            (
+                *(run.name, run.cell.title, run.task.model, run.task.name, run.task.record.repeats, decoding),
+                f"{file.parent.name}/{file.name}",
+            )
+        )
+    heads = ("run", "exams", "model", "task", "samples", "decoding", "results file")
+    return Table("runs", "Runs", tuple(map(Column, heads)), tuple(rows), "What each name in these tables stands for.")
 
 
 def outcome_table(runs: Sequence[ScoredRun]) -> Table:
@@ -142,7 +158,7 @@ def comparison_table(runs: Sequence[ScoredRun], target: str = "general") -> Tabl
         ),
         rows=tuple(rows),
         note="Exam by exam on the exams that both sat. p: permutation test, not corrected for the number of pairs. "
-        "Detectable: true difference that this many exams would find with 80 % power. "
+        "Discordant: exams whose scores differ. Detectable: true difference found with 80 % power by so many exams. "
         f"{TARGET_NOTES[target]}",
     )
 
@@ -155,7 +171,10 @@ def _span(ranks: tuple[int, int] | None) -> str | None:
 
 
 def _difference(found: PairedDifference) -> Interval:
-    return Interval(found.difference, *(found.interval or (None, None)))
+    interval = found.interval
+    if interval is None or interval[0] == interval[1]:  # as in interval_of
+        return Interval(found.difference, None, None)
+    return Interval(found.difference, *interval)
 
 
 def ranking_table(runs: Sequence[ScoredRun], target: str = "general") -> Table | None:

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from roi_bench.cli.table_output import output_options
+from roi_bench.cli.table_output import output_options, tell
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from roi_bench.analysis.efficiency import Efficiency, ValueCurves
     from roi_bench.analysis.profile import Profile
     from roi_bench.analysis.runs import ScoredRun
+    from roi_bench.exams import Exam
 
 
 @click.command()
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
     "orders",
     multiple=True,
     type=click.Choice(["easy", "medium", "hard"]),
-    help="Order of the exams (default: all three).",
+    help="Order whose values and picture are shown (default: all three); runs are shown in their own.",
 )
 @click.option("--budgets", help="Budgets of the table, comma-separated (default: five up to the profile's cap).")
 @click.option("--any-model", is_flag=True, help="Do not insist on the profile's model being that of the results.")
@@ -53,7 +56,7 @@ def allocate(
     """
     from roi_bench.analysis.allocation_tables import efficiency_table, value_table
     from roi_bench.analysis.efficiency import efficiencies, value_curves
-    from roi_bench.cli.table_output import print_tables, with_progress, write_tables
+    from roi_bench.cli.table_output import make_folder, print_tables, with_progress, write_tables
     from roi_bench.exam_sets import load_exams
     from roi_bench.harness.recorded_runs import Means, load_profile, score_runs
 
@@ -63,17 +66,20 @@ def allocate(
 
         check_figures()
     chosen = _budgets(budgets, loaded.cap)
-    runs = []
+    if out is not None:
+        make_folder(out)
+    runs: list[ScoredRun] = []
     if results:
-        runs = score_runs(results, Means(tokenizer, trust_remote_code, workers), show=with_progress("grading"))
-        _check_runs(loaded, runs, any_model)
-    exams = _covered(loaded, load_exams(loaded.exam_set, seed=loaded.exam_seed or 0))
+        means = Means(tokenizer, trust_remote_code, workers)
+        runs = score_runs(results, means, show=with_progress("grading"), tell=tell)
+        runs = _served(loaded, runs, any_model)
+    exams = _covered(loaded, load_exams(loaded.exam_set, seed=loaded.exam_seed or 0), runs)
     needed = dict.fromkeys([*(orders or ("easy", "medium", "hard")), *(run.cell.order for run in runs)])
     needed |= {"easy": None} if runs else {}
     curves = {
         order: value_curves(loaded, exams, order, loaded.cap) for order in with_progress("allocating")(list(needed))
     }
-    tables = [value_table([curves[order] for order in orders or needed], chosen, target)]
+    tables = [value_table(loaded, [curves[order] for order in orders or needed], chosen, target)]
     found = efficiencies(loaded, runs, curves)
     if found:
         tables.insert(0, efficiency_table(found, target))
@@ -93,57 +99,57 @@ def _budgets(given: str | None, cap: int) -> list[int]:
         return sorted({max(1, cap * part // 8) for part in (1, 2, 4, 6, 8)})
     found = []
     for part in given.split(","):
-        if not part.strip().isdigit() or not 0 < int(part) <= cap:
+        if not (part.strip().isascii() and part.strip().isdecimal()) or not 0 < int(part) <= cap:
             raise click.UsageError(
                 f"--budgets {given}: {part.strip()!r} is no number of tokens from 1 to the profile's cap of {cap}"
             )
         found.append(int(part))
-    return found
+    return sorted(set(found))
 
 
-def _check_runs(profile: Profile, runs: list[ScoredRun], any_model: bool) -> None:
-    """Refuse runs of another model, and say if decoding differs.
+def _served(profile: Profile, runs: list[ScoredRun], any_model: bool) -> list[ScoredRun]:
+    """Return the runs that ``profile`` can tell about, and say which are left out, and if decoding differs.
 
     Raises:
-        UsageError: A run is of another model than the profile.
+        UsageError: A run is of another model than the profile, or none is left.
     """
+    from roi_bench.analysis.profiled_runs import decoding_notes, why_not_served
     from roi_bench.errors import UsageError
 
+    served = []
     for run in runs:
         if run.task.model != profile.model and not any_model:
             raise UsageError(
                 f"{run.name} is a run of {run.task.model!r}, and the profile is of {profile.model!r}; skill is a "
                 "model's own. If both are the same model by another name, add --any-model"
             )
-    others = {_shown(run.task.decoding) for run in runs if run.task.decoding != dict(profile.decoding)}
-    if others:
-        click.echo(
-            f"roi-bench: the profile was decoded with {_shown(profile.decoding)}, runs with "
-            f"{'; '.join(sorted(others))}; SR holds that difference as well",
-            err=True,
-        )
+        if reason := why_not_served(run, profile):
+            tell(f"{run.name}, {run.cell.title}, is left out: {reason}")
+        else:
+            served.append(run)
+    if not served:
+        raise UsageError(f"the profile can tell about none of the {len(runs)} runs; the lines above say why")
+    for note in decoding_notes(profile, served):
+        tell(note)
+    return served
 
 
-def _shown(decoding: Any) -> str:
-    return ", ".join(f"{name}={value}" for name, value in sorted(decoding.items())) or "the defaults"
-
-
-def _covered(profile: Profile, exams: Any) -> list[Any]:
-    """Return the exams whose problems are all in the profile.
+def _covered(profile: Profile, exams: Sequence[Exam], runs: Sequence[ScoredRun]) -> list[Exam]:
+    """Return the exams whose problems are all in the profile; where there are runs, those that some run sat.
 
     Raises:
         UsageError: There are none.
     """
     from roi_bench.errors import UsageError
 
-    covered = [exam for exam in exams if profile.covers(exam)]
+    sat = {name for run in runs for name in run.scored}
+    wanted = [exam for exam in exams if not runs or exam.id in sat]
+    covered = [exam for exam in wanted if profile.covers(exam)]
     if not covered:
         raise UsageError("the profile has all problems of no exam; run the solo task with a higher --limit, or without")
     if len(covered) < len(exams):
-        click.echo(
-            f"roi-bench: the profile has the problems of {len(covered)} of {len(exams)} exams; the others are left out",
-            err=True,
-        )
+        left = "that runs sat " if runs else ""
+        tell(f"values are of the {len(covered)} of {len(exams)} exams {left}whose problems the profile has")
     return covered
 
 

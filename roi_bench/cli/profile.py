@@ -14,7 +14,7 @@ import click
 )
 @click.option("--task", "task_name", help="Solo task to take, where RESULTS holds several.")
 @click.option("--skip-cost", type=click.IntRange(min=0), help="Tokens of a skip (default: counted with the tokenizer).")
-@click.option("--tokenizer", help="Tokenizer to count with, where the recorded one is not at hand.")
+@click.option("--tokenizer", help="Tokenizer to count with in place of the recorded one.")
 @click.option("--trust-remote-code", is_flag=True, help="Allow a tokenizer that brings its own code.")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes for symbolic checks (default: one per core).")
 def profile(
@@ -32,17 +32,23 @@ def profile(
     """
     from roi_bench.analysis.allocation_tables import profile_table
     from roi_bench.analysis.profile import profile_text
-    from roi_bench.cli.table_output import print_tables
+    from roi_bench.cli.table_output import make_folder, print_tables, tell
     from roi_bench.harness.recorded_runs import Means, choose_solo_task, exams_of, profile_of, read_all
 
+    if out is not None:
+        make_folder(out.parent)
     task = choose_solo_task(read_all(results), task_name)
     made = profile_of(task, Means(tokenizer, trust_remote_code, workers), skip_cost=skip_cost)
     print_tables([profile_table(made, list(exams_of(task).values()))], "text")
     if all(len({*zip(skill.costs, skill.correct, strict=True)}) == 1 for skill in made.skills.values()):
-        click.echo(
-            "roi-bench: all samples of every problem are equal (were they decoded greedily?); a distribution needs a "
-            "sampling temperature",
-            err=True,
+        tell(
+            "all samples of every problem are equal (were they decoded greedily?); a distribution needs a sampling "
+            "temperature"
+        )
+    if skip_cost is None and Means(tokenizer).name_for(task) is None:
+        tell(
+            f"no tokenizer is known, so a skip is taken to cost {made.skip_cost} tokens; --tokenizer counts it, "
+            "--skip-cost says it"
         )
     if out is not None:
         part = out.with_name(f"{out.name}.part")

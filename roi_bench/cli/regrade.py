@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--tokenizer", help="Tokenizer to count with, where the recorded one is not at hand.")
+@click.option("--tokenizer", help="Tokenizer to count with in place of the recorded one.")
 @click.option("--trust-remote-code", is_flag=True, help="Allow a tokenizer that brings its own code.")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes for symbolic checks (default: one per core).")
 @click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")

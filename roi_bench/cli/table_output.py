@@ -46,12 +46,38 @@ def output_options(command: Command) -> Command:
             help="Folder for the tables as text, Markdown and CSV, and for pictures.",
         ),
         click.option("--no-figures", is_flag=True, help="Draw no pictures (they need matplotlib)."),
-        click.option("--tokenizer", help="Tokenizer to count with, where the recorded one is not at hand."),
+        click.option("--tokenizer", help="Tokenizer to count with in place of the recorded one."),
         click.option("--trust-remote-code", is_flag=True, help="Allow a tokenizer that brings its own code."),
-        click.option("--workers", type=click.IntRange(min=1), help="Processes for symbolic checks."),
-    ):
+        click.option(
+            "--workers", type=click.IntRange(min=1), help="Processes for symbolic checks (default: one per core)."
+        ),
+    )[::-1]:
         command = option(command)
     return command
+
+
+def tell(line: str) -> None:
+    """Print a remark to stderr."""
+    click.echo(f"roi-bench: {line}", err=True)
+
+
+def make_folder(folder: Path) -> None:
+    """Make ``folder`` before anything is computed for it.
+
+    Raises:
+        UsageError: It cannot be made or written.
+    """
+    from roi_bench.errors import UsageError
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".roi-bench-probe"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UsageError(
+            f"--out {folder}: cannot be written ({error.strerror or error}); name another folder"
+        ) from error
 
 
 def print_tables(tables: Sequence[Table], style: str) -> None:
@@ -70,7 +96,6 @@ def write_tables(tables: Sequence[Table], folder: Path, name: str, figures: Mapp
     """
     from roi_bench.analysis.tables import to_csv, to_markdown, to_text
 
-    folder.mkdir(parents=True, exist_ok=True)
     pictures = "".join(f"\n![{figure}]({figure}.svg)\n" for figure in figures)
     (folder / f"{name}.txt").write_text("\n".join(to_text(table, 200) for table in tables), encoding="utf-8")
     (folder / f"{name}.md").write_text("\n".join(map(to_markdown, tables)) + pictures, encoding="utf-8")

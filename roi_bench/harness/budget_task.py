@@ -30,7 +30,7 @@ from roi_bench.harness.settings import (
     temperature_of,
 )
 from roi_bench.harness.shared_grader import shared_grader
-from roi_bench.harness.tokenizer import load_token_counter
+from roi_bench.harness.tokenizer import lasting_name, load_token_counter
 from roi_bench.harness.values import ExamValue, exam_value
 from roi_bench.metrics import Metric
 from roi_bench.outcomes import Response, Sheet, answers_to_grade, level_bounds
@@ -262,7 +262,7 @@ class BudgetTask(ConfigurableTask):
             "repeats": settings.repeats,
             "prompt": settings.prompt,
             "prompt_sha256": prompt_sha256(settings.prompt),
-            "tokenizer": self.tokenizer_name(),
+            "tokenizer": lasting_name(self.tokenizer_name()),
             "tokenizer_revision": (self.config.metadata or {}).get("revision"),
             "text_is_whole": self.text_is_whole,
             "deviations": list(labels),

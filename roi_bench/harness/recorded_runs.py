@@ -8,7 +8,7 @@ from pathlib import Path
 
 from roi_bench.analysis.profile import UNCOUNTED_SKIP_COST, Profile, make_profile, parse_profile
 from roi_bench.analysis.runs import ScoredRun, in_order, run_names
-from roi_bench.errors import RecordError, UsageError
+from roi_bench.errors import ModelError, RecordError, RoiBenchError, UsageError
 from roi_bench.exam_sets import load_exams
 from roi_bench.exams import Exam
 from roi_bench.grading import Grader
@@ -20,6 +20,10 @@ from roi_bench.tokens import TokenCounter
 
 Show = Callable[[Iterable[RecordedTask]], Iterable[RecordedTask]]
 """Goes through tasks and shows progress."""
+
+
+def silent(_: str) -> None:
+    """Say nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,16 @@ class Means:
         Raises:
             ModelError: The tokenizer cannot be loaded.
         """
-        return recorded_token_counter(task.record, self.tokenizer, self.trust_remote_code)
+        try:
+            return recorded_token_counter(task.record, self.tokenizer, self.trust_remote_code)
+        except ModelError as error:
+            if self.tokenizer is not None:
+                raise
+            raise ModelError(f"{task.results_path}: {error} (or name one with --tokenizer)") from error
+
+    def name_for(self, task: RecordedTask) -> str | None:
+        """Return the name of the tokenizer for ``task``, None where none is known."""
+        return self.tokenizer or task.record.tokenizer
 
 
 AS_RECORDED = Means()
@@ -69,7 +82,9 @@ def exams_of(task: RecordedTask) -> dict[str, Exam]:
     return {exam.id: exam for exam in load_exams(task.record.exam_set, seed=task.record.exam_seed or 0)}
 
 
-def score_runs(paths: Sequence[Path], means: Means = AS_RECORDED, *, show: Show = iter) -> list[ScoredRun]:
+def score_runs(
+    paths: Sequence[Path], means: Means = AS_RECORDED, *, show: Show = iter, tell: Callable[[str], None] = silent
+) -> list[ScoredRun]:
     """Return the exam tasks of ``paths``, scored from raw responses; solo tasks among them are left out.
 
     Raises:
@@ -78,14 +93,64 @@ def score_runs(paths: Sequence[Path], means: Means = AS_RECORDED, *, show: Show 
     """
     tasks = in_order([task for task in read_all(paths) if task.record.form != "solo"])
     if not tasks:
-        raise UsageError(f"{paths[0]}: holds no exam task, only problems asked alone; see roi-bench profile")
+        where = ", ".join(str(path) for path in paths)
+        raise UsageError(f"{where}: holds no exam task, only problems asked alone; see roi-bench profile")
+    _check_tokenizers(tasks, means)
     runs = []
     with Grader(workers=means.workers) as grader:
         for task, name in zip(show(tasks), run_names(tasks), strict=True):
             exams = exams_of(task)
             scored = score_recorded(task, exams, grader, means.counter(task))
             runs.append(ScoredRun(name, task, exams, scored))
+            if means.name_for(task) is None and _is_uncounted(task):
+                tell(f"{name}, {runs[-1].cell.title}: tokens are unknown, so {UNCOUNTED[task.record.form]}")
     return runs
+
+
+UNCOUNTED = {
+    "exam": "answers that the budget cut off count as unanswered; name the model's tokenizer (--tokenizer …)",
+    "knapsack": "nobody can pay for its answers and every exam is an error; name the model's tokenizer (--tokenizer …)",
+}
+"""What follows for a run whose tokens are unknown, by its form."""
+
+
+def _is_uncounted(task: RecordedTask) -> bool:
+    return any(
+        response.usage is None and response.text is not None
+        for document in task.documents
+        for request in document.requests
+        for response in request
+    )
+
+
+def _check_tokenizers(tasks: Sequence[RecordedTask], means: Means) -> None:
+    """Refuse one tokenizer in place of several.
+
+    Raises:
+        UsageError: The tasks recorded different ones.
+    """
+    recorded = sorted({task.record.tokenizer for task in tasks if task.record.tokenizer})
+    if means.tokenizer is not None and len(recorded) > 1:
+        raise UsageError(
+            f"--tokenizer {means.tokenizer} would count for all runs, and they recorded different tokenizers "
+            f"({', '.join(recorded)}); report them apart"
+        )
+
+
+def solo_profiles(paths: Sequence[Path], means: Means, tell: Callable[[str], None]) -> list[Profile]:
+    """Return the profiles that the solo tasks of ``paths`` make; one that makes none is told and left out.
+
+    Raises:
+        RecordError: A results file is damaged.
+    """
+    found = []
+    for task in read_all(paths):
+        if task.record.form == "solo":
+            try:
+                found.append(profile_of(task, means))
+            except RoiBenchError as error:
+                tell(f"{task.name} makes no profile and is left out: {error}")
+    return found
 
 
 def profile_of(task: RecordedTask, means: Means = AS_RECORDED, *, skip_cost: int | None = None) -> Profile:
@@ -113,6 +178,8 @@ def load_profile(path: Path) -> Profile:
     Raises:
         RecordError: It cannot be read, or is damaged.
     """
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder; make a profile of the solo task in it with roi-bench profile {path}")
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -132,7 +199,8 @@ def choose_solo_task(tasks: Sequence[RecordedTask], name: str | None = None) -> 
         return named[0]
     known = ", ".join(f"{task.name} ({task.results_path.name})" for task in solo)
     if not solo:
-        raise UsageError("holds no solo task; run one first, for example --tasks roi_solo_512")
+        where = ", ".join(sorted({str(task.results_path) for task in tasks}))
+        raise UsageError(f"{where}: holds no solo task; run one first, for example --tasks roi_solo_512")
     if not named:
         raise UsageError(f"no solo task {name!r} there; there are: {known}")
     raise UsageError(f"several solo tasks there: {known}; name one with --task, or one results file")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
 from roi_bench.errors import DependencyError, ModelError
@@ -59,6 +60,11 @@ def load_token_counter(name: str, *, revision: str | None = None, trust_remote_c
         ModelError: The tokenizer cannot be loaded.
     """
     return HFTokenCounter(load_tokenizer(name, revision, trust_remote_code))
+
+
+def lasting_name(name: str | None) -> str | None:
+    """Return the name of a tokenizer so that it is found from any folder: a folder's whole path, else as it is."""
+    return str(Path(name).resolve()) if name is not None and Path(name).is_dir() else name
 
 
 def recorded_token_counter(

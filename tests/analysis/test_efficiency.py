@@ -142,8 +142,8 @@ def test_decisions_by_outcome():
         (respond(["3", "NA", "9"]), stop, [1, 0, 1], [NO_CAP] * 3),
         # left without an answer after "### Problem 1 some work": capped at its five words
         (respond([None, "2", "1"]), stop, [1, 1, 1], [5, NO_CAP, NO_CAP]),
-        # stopped by itself before problem 3: as good as a skip
-        (respond(["3", "2"]), stop, [1, 1, 1], [NO_CAP, NO_CAP, 0]),
+        # stopped by itself before problem 3: a skip
+        (respond(["3", "2"]), stop, [1, 1, 0], [NO_CAP, NO_CAP, 0]),
         # cut off: what was never reached is attempted as often as what was
         ("### Problem 1\nwork work", Usage(40, "length", "generated"), [1, 1, 1], [NO_CAP] * 3),
         (

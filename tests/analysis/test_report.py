@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from roi_bench.analysis.report import ProfiledRuns, allocations, match_profiles, report_tables
+from roi_bench.analysis.profiled_runs import ProfiledRuns, match_notes, match_profiles
+from roi_bench.analysis.report import allocations, report_tables
+from roi_bench.analysis.report_figures import report_figures
 from roi_bench.analysis.runs import Cell, ScoredRun, common_name, in_order, run_names, short_name
 from roi_bench.analysis.score_tables import comparison_table, outcome_table, ranking_table, score_table
 from roi_bench.analysis.tables import Interval, Table
@@ -64,6 +66,8 @@ def test_names_say_what_differs():
     assert common_name(two) is None
     assert run_names([task_of(order="hard"), task_of(order="medium")]) == ["direct", "direct"]
     assert short_name("x" * 60) == "…" + "x" * 47
+    alike = [task_of(model="/a/run/checkpoint-500"), task_of(model="/b/run/checkpoint-500"), task_of(model="/c/other")]
+    assert run_names(alike) == ["/a/run/checkpoint-500 · direct", "/b/run/checkpoint-500 · direct", "other · direct"]
 
 
 def test_runs_are_listed_by_what_they_sat_then_by_prompt():
@@ -126,6 +130,75 @@ def test_profiles_go_to_the_runs_of_their_model_within_their_cap():
     assert match_profiles(RUNS, [wider, PROFILE, stranger, narrow]) == [ProfiledRuns(PROFILE, tuple(RUNS))]
     assert match_profiles(RUNS, [stranger, narrow]) == []
     assert match_profiles(RUNS, [replace(PROFILE, exam_set="fresh")]) == []
+
+
+def test_of_several_profiles_the_one_that_covers_most_serves_then_the_one_decoded_alike():
+    some = replace(PROFILE, cap=BUDGET, skills={p.id: PROFILE.skills[p.id] for e in EXAMS[:5] for p in e.problems})
+    whole = replace(PROFILE, cap=4 * BUDGET)
+    warm = replace(whole, decoding={"temperature": 1.0})
+    matched = match_profiles(RUNS, [some, warm, whole])
+    assert matched == [ProfiledRuns(whole, tuple(RUNS))]
+    notes = match_notes(RUNS, [some, warm, whole], matched)
+    assert [note.endswith("another profile serves these runs better") for note in notes] == [True, True]
+    (note, decoding) = (
+        match_notes(RUNS[:1], [some], match_profiles(RUNS[:1], [some])),
+        match_notes(RUNS[:1], [warm], match_profiles(RUNS[:1], [warm])),
+    )
+    assert note == [f"direct, v1 hard {BUDGET}: the profile has 5 of its 90 exams"]
+    assert "decoded with temperature=1.0, runs with the defaults; SR holds" in decoding[0]
+    (beyond,) = match_notes(RUNS[:1], [replace(PROFILE, cap=99)], [])
+    assert f"direct v1 hard {BUDGET}: its budget of {BUDGET} is beyond the profile's cap of 99" in beyond
+    (single,) = match_notes(RUNS[:1], [MODEL.profile(samples=1, seed=2)], [])
+    assert "one sample of each problem" in single
+
+
+def test_values_are_of_the_exams_that_were_sat_and_the_tables_say_which():
+    few = run_of(everything, "direct", exams=EXAMS[:30])
+    matched = match_profiles([few], [PROFILE])
+    tables = named(report_tables([few], matched, allocations(matched)))
+    assert tables["values"].title == "What the profile is worth: simulated, v1, 30 exams, 8 samples a problem"
+    values = {(row["order"], row["budget"]): row for row in rows_of(tables["values"])}
+    (hard, easy) = rows_of(tables["allocation"])
+    assert (hard["exams"], hard["n"], values["hard", BUDGET]["n"]) == ("v1", 30, 30)
+    assert values["hard", BUDGET]["V_DP"] == hard["V_DP"]
+    assert values["easy", BUDGET]["V_DP"] == easy["V_DP"]
+
+
+def test_the_easy_order_is_shown_once_only_if_it_is_the_same():
+    hard, medium = (run_of(everything, "direct", order=order) for order in ("hard", "medium"))
+    other = run_of(everything, "direct", order="medium", seed=4)
+    for second, expected in ((medium, ["direct", "direct"]), (other, ["direct", "direct (beside medium)"])):
+        same = (
+            replace(
+                second,
+                scored={
+                    name: tuple(
+                        replace(sample, easy=first.easy)
+                        for sample, first in zip(samples, hard.scored[name], strict=True)
+                    )
+                    for name, samples in second.scored.items()
+                },
+            )
+            if second is medium
+            else second
+        )
+        matched = match_profiles([hard, same], [PROFILE])
+        (found,) = allocations(matched)
+        assert [name for name, item in found.found if item.order == "easy"] == expected[: 1 if second is medium else 2]
+
+
+def test_names_that_differ_only_in_letters_that_files_leave_out_do_not_overwrite_each_other():
+    pytest.importorskip("matplotlib")
+    twins = [replace(RUNS[0], name="模型 · direct"), replace(RUNS[1], name="测试 · direct")]
+    figures = report_figures(twins)
+    assert len([name for name in figures if name.startswith("tokens_")]) == 2
+
+
+def test_every_name_is_explained():
+    rows = rows_of(named(report_tables(RUNS))["runs"])
+    assert [(row["run"], row["model"], row["task"]) for row in rows] == [
+        (run.name, "simulated", run.task.name) for run in RUNS
+    ]
 
 
 def test_the_whole_report():

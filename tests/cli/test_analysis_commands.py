@@ -80,9 +80,9 @@ def test_the_report_shows_the_baselines_side_by_side_with_intervals(folder, caps
     code, out, err = command(capsys, "report", folder / "exams", folder / "solo", "--out", tmp_path / "report")
     assert code == 0, err
     for name in ("direct", *BASELINES):
-        assert re.search(
-            rf"^{name} +tiny hard {BUDGET} +{EXAMS} +\d\.\d\d \[-?\d\.\d\d, \d\.\d\d\]", out, re.MULTILINE
-        ), name
+        row = re.search(rf"^{name} +tiny hard {BUDGET} +{EXAMS} +.*$", out, re.MULTILINE)
+        assert row is not None, name
+        assert re.search(r"\d\.\d\d \[-?\d\.\d\d, \d\.\d\d\]", row[0]), row[0]
     scores = read_csv(tmp_path / "report" / "scores.csv")
     assert [row["run"] for row in scores] == ["direct", *BASELINES]
     (results,) = (folder / "exams").rglob("results_*.json")
@@ -116,7 +116,7 @@ def test_allocate_tells_what_the_profile_is_worth(profile, folder, capsys, tmp_p
         capsys, "allocate", profile, "--results", folder / "exams", "--budgets", f"32,{BUDGET}", "--out", tmp_path
     )
     assert code == 0, err
-    assert "the profile has the problems of 12 of 480 exams" in err
+    assert "values are of the 12 of 480 exams that runs sat whose problems the profile has" in err
     assert "the profile was decoded with do_sample=True, temperature=0.7" in err
     values = read_csv(tmp_path / "values.csv")
     assert [(row["order"], row["budget"]) for row in values] == [
@@ -144,6 +144,11 @@ def test_allocate_tells_what_the_profile_is_worth(profile, folder, capsys, tmp_p
         (["allocate", "{profile}", "--budgets", "129"], 2, "'129' is no number of tokens from 1"),
         (["allocate", "{folder}/absent.json"], 5, "cannot read profile"),
         (["allocate", "{results}"], 5, "not a solo profile"),
+        (["allocate", "{folder}/solo"], 2, "make a profile of the solo task in it with roi-bench profile"),
+        (["allocate", "{profile}", "--budgets", "²"], 2, "'²' is no number of tokens"),
+        (["allocate", "{profile}", "--out", "{results}"], 2, "is a file"),
+        (["allocate", "{profile}", "--out", "{results}/below"], 2, "cannot be written"),
+        (["profile", "{folder}/solo", "--out", "{results}/p.json"], 2, "cannot be written"),
         (["allocate", "{profile}", "--results", "{folder}/solo"], 2, "holds no exam task"),
         (["profile", "{folder}/exams"], 2, "holds no solo task"),
         (
@@ -175,4 +180,4 @@ def test_the_profile_of_another_model_is_refused(profile, folder, capsys, tmp_pa
     assert command(capsys, "allocate", other, "--results", folder / "exams", "--any-model")[0] == 0
     code, _, err = command(capsys, "report", folder / "exams", "--profile", other)
     assert code == 0
-    assert "the profile of another (tiny, cap 128) fits none of the runs" in err
+    assert "the profile of another (tiny, cap 128) is left out: no run is of this model" in err
