@@ -216,7 +216,7 @@ def test_a_killed_run_resumes_and_equals_an_uninterrupted_one(
 
 
 def test_ctrl_c_says_how_to_go_on(random_model: Path, tmp_path: Path) -> None:
-    child = in_process(command(random_model, tmp_path, limit=100))
+    child = in_process(command(random_model, tmp_path, limit=480))
     while not (found := list(tmp_path.rglob("journal-*.jsonl"))) or found[0].read_bytes().count(b"\n") < 7:
         assert child.poll() is None, child.communicate()
         time.sleep(0.02)
@@ -230,13 +230,13 @@ def test_ctrl_c_says_how_to_go_on(random_model: Path, tmp_path: Path) -> None:
 
 
 def test_a_second_run_on_the_same_folder_is_refused(random_model: Path, tmp_path: Path) -> None:
-    child = in_process(command(random_model, tmp_path, limit=100))
+    child = in_process(command(random_model, tmp_path, limit=480))
     try:
         while not (found := list(tmp_path.rglob("journal-*.jsonl"))) or not found[0].stat().st_size:
             assert child.poll() is None, child.communicate()
             time.sleep(0.02)
         with pytest.raises(RecordError, match=f"in use by process {child.pid};"):
-            run(command(random_model, tmp_path, limit=100))
+            run(command(random_model, tmp_path, limit=480))
     finally:
         child.kill()
         child.communicate()
