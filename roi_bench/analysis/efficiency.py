@@ -11,7 +11,7 @@ V_DP · AE · SR equals the score up to rounding.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -193,7 +193,10 @@ def ratio_over(exams: Sequence[Exam], numerator: FloatArray, denominator: FloatA
 
 
 def efficiencies(
-    profile: Profile, runs: Sequence[ScoredRun], curves: Mapping[str, ValueCurves]
+    profile: Profile,
+    runs: Sequence[ScoredRun],
+    curves: Mapping[str, ValueCurves],
+    tell: Callable[[str], None] | None = None,
 ) -> list[tuple[str, Efficiency]]:
     """Return how each run used the skill that ``profile`` shows, in its own order and in easy order, with its name.
 
@@ -203,9 +206,11 @@ def efficiencies(
         profile: Solo profile of the model of ``runs``.
         runs: Runs of exams of the profile's set.
         curves: Values of the profile by order: those of the runs, and ``easy``.
+        tell: Is told of a run that cannot be replayed, which is then left out; without it that is an error.
 
     Raises:
         UsageError: A run is of another exam set, or its budget is beyond the profile's cap.
+        RecordError: See :func:`roi_bench.analysis.decisions.read_decisions`.
     """
     found: list[tuple[str, Efficiency]] = []
     seen: dict[tuple[str, int], list[dict[str, list[ScoredResponse]]]] = {}
@@ -225,7 +230,10 @@ def efficiencies(
                 name = f"{run.name} (beside {run.cell.order})" if shown else run.name
                 found.append((name, efficiency(profile, easy, curves["easy"], record.budget)))
         except RoiBenchError as error:
-            raise type(error)(f"{run.task.samples_path}: {error}") from error
+            if tell is None:
+                raise type(error)(f"{run.task.samples_path}: {error}") from error
+            tell(f"{run.name}, {run.cell.title}: no allocation, since {error}")
+            continue
         shown.append(easy)
     return found
 

@@ -44,8 +44,13 @@ class Allocation:
     found: tuple[tuple[str, Efficiency], ...]
 
 
-def allocations(matched: Sequence[ProfiledRuns], show: Show = iter) -> list[Allocation]:
-    """Return how runs used their model's skill; values are those of the exams that some run sat."""
+def allocations(
+    matched: Sequence[ProfiledRuns], show: Show = iter, tell: Callable[[str], None] | None = None
+) -> list[Allocation]:
+    """Return how runs used their model's skill; values are those of the exams that some run sat.
+
+    ``tell`` is told of runs that cannot be replayed, which are then left out; without it they are an error.
+    """
     found = []
     for item in show(matched):
         sat = {name for run in item.runs for name in run.scored}
@@ -53,7 +58,7 @@ def allocations(matched: Sequence[ProfiledRuns], show: Show = iter) -> list[Allo
         budget = max(run.cell.budget for run in item.runs)
         orders = dict.fromkeys([*(run.cell.order for run in item.runs), "easy"])
         curves = {order: value_curves(item.profile, exams, order, budget) for order in orders}
-        found.append(Allocation(item.profile, curves, tuple(efficiencies(item.profile, item.runs, curves))))
+        found.append(Allocation(item.profile, curves, tuple(efficiencies(item.profile, item.runs, curves, tell))))
     return found
 
 
@@ -74,6 +79,7 @@ def report_tables(
     tables = [score_table(runs, target), outcome_table(runs), budget_table(runs, target)]
     if efficient := [item for allocation in allocated for item in allocation.found]:
         tables.append(efficiency_table(efficient, target))
+    allocated = [allocation for allocation in allocated if allocation.found]
     for number, allocation in enumerate(allocated, start=1):
         budgets = sorted({item.budget for _, item in allocation.found})
         table = value_table(allocation.profile, list(allocation.curves.values()), budgets, target)

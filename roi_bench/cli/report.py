@@ -57,7 +57,7 @@ def report(
     matched = match_profiles(runs, profiles)
     for note in match_notes(runs, profiles, matched):
         tell(note)
-    allocated = allocations(matched, with_progress("allocating"))
+    allocated = allocations(matched, with_progress("allocating"), tell)
     tables = report_tables(runs, matched, allocated, target)
     shown = [table for table in tables if print_all or table.name in MAIN_TABLES]
     print_tables(shown, style)

@@ -13,6 +13,7 @@ from roi_bench.analysis.report_figures import report_figures
 from roi_bench.analysis.runs import Cell, ScoredRun, common_name, in_order, run_names, short_name
 from roi_bench.analysis.score_tables import comparison_table, outcome_table, ranking_table, score_table
 from roi_bench.analysis.tables import Interval, Table
+from roi_bench.errors import RecordError
 from roi_bench.exams import Exam
 from roi_bench.prompts import prompt_sha256
 from roi_bench.results_files import RecordedTask, RunRecord
@@ -192,6 +193,24 @@ def test_names_that_differ_only_in_letters_that_files_leave_out_do_not_overwrite
     twins = [replace(RUNS[0], name="模型 · direct"), replace(RUNS[1], name="测试 · direct")]
     figures = report_figures(twins)
     assert len([name for name in figures if name.startswith("tokens_")]) == 2
+
+
+def test_a_run_that_cannot_be_replayed_is_told_and_left_out():
+    def uncounted(response):
+        outcomes = tuple(replace(problem, tokens=None, outcome="unanswered") for problem in response.outcomes)
+        return replace(response, usage=None, outcomes=outcomes)
+
+    scored = {
+        name: tuple(replace(sample, main=uncounted(sample.main)) for sample in samples)
+        for name, samples in RUNS[1].scored.items()
+    }
+    matched = match_profiles([RUNS[0], replace(RUNS[1], scored=scored)], [PROFILE])
+    told: list[str] = []
+    (found,) = allocations(matched, tell=told.append)
+    assert {name for name, _ in found.found} == {"direct"}
+    assert told[0].startswith(f"plan_and_solve, v1 hard {BUDGET}: no allocation, since a problem was given up after an")
+    with pytest.raises(RecordError, match=r"^s\.jsonl: a problem was given up"):
+        allocations(matched)
 
 
 def test_every_name_is_explained():
