@@ -42,7 +42,9 @@ def command(model: Path, output: Path, *more: str, tasks: str = HARD, limit: int
 
 
 def in_process(arguments: list[str]) -> subprocess.Popen[str]:
-    code = "from roi_bench.cli.main import main; main()"
+    # Ctrl-C works also where the tests themselves were started in the background by a shell that ignores it.
+    listen = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{listen}; from roi_bench.cli.main import main; main()"
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     pipe = subprocess.PIPE
     return subprocess.Popen(
