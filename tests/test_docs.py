@@ -254,10 +254,67 @@ def test_the_comparison_example_of_the_metrics_page() -> None:
     assert f"·0.577 = {found.minimum_detectable_effect:.3f}" in page
 
 
-def test_the_metrics_page_names_every_number_of_a_report() -> None:
+def test_the_metrics_page_names_every_number_of_a_solo_task_and_every_heading_of_a_report() -> None:
+    from roi_bench.analysis.allocation_tables import profile_table
+    from roi_bench.analysis.profiled_runs import match_profiles
+    from roi_bench.analysis.report import allocations, report_tables
     from roi_bench.solo import solo_metrics_of
+    from tests.analysis.test_report import EXAMS, PROFILE, RUNS
 
     page = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
     for metric in solo_metrics_of(("gsm8k", "math", "aime")):
         if metric.name not in ("math_acc", "aime_acc", "math_tokens", "aime_tokens"):
             assert f"`{metric.name}`" in page, metric.name
+    matched = match_profiles(RUNS, [PROFILE])
+    tables = [*report_tables(RUNS, matched, allocations(matched)), profile_table(PROFILE, EXAMS)]
+    numbers = {
+        re.sub(r"\d+", "1", column.name)
+        for table in tables
+        for index, column in enumerate(table.columns)
+        if table.name != "runs" and not any(isinstance(row[index], str) for row in table.rows)
+    }
+    counted = {
+        "exams",
+        "problems",
+        "samples",
+        "attempts",
+        "forecasts",
+        "not counted",
+        "no solo samples",
+        "of",
+        "position",
+    }
+    left = {name for name in numbers - counted if name.replace("right within 1", "right within") not in page}
+    assert {name.removesuffix(" (regret)") for name in left} <= {"regret A − B", "score A − B", "detectable", "p"}
+
+
+def test_the_python_example_of_the_allocation_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from roi_bench.analysis.profile import Profile, profile_text
+    from roi_bench.analysis.solo_skill import SoloSkill
+    from roi_bench.prompts import prompt_sha256
+    from roi_bench.tiny import tiny_exams
+
+    problems = [problem for exam in tiny_exams(count=3) for problem in exam.problems]
+    skills = {problem.id: SoloSkill((50, 50), (True, True)) for problem in problems}
+    made = Profile("m", "tiny", 0, 256, 5, prompt_sha256("solo"), {}, skills)
+    (tmp_path / "tiny").mkdir()
+    (tmp_path / "tiny" / "profile.json").write_text(profile_text(made), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    (block,) = re.findall(r"^```python\n(.*?)^```", (ROOT / "docs" / "allocation.md").read_text("utf-8"), re.S | re.M)
+    exec(block, {})  # noqa: S102 - our own page
+    assert capsys.readouterr().out == "2.0 2.0\n"  # two of three at 50 fit into 128
+
+
+@pytest.mark.parametrize(("page", "command"), COMMANDS, ids=[f"{page}:{command[:60]}" for page, command in COMMANDS])
+def test_commands_have_the_options_that_are_shown(page: str, command: str) -> None:
+    import click
+
+    from roi_bench.cli.main import cli
+
+    words = shlex.split(command)
+    if words[0] == "roi-bench" and words[1] in ("profile", "allocate", "report", "regrade"):
+        found = cli.get_command(click.Context(cli), words[1])
+        assert found is not None, f"{page}: {command}"
+        found.make_context(words[1], words[2:], resilient_parsing=True)

@@ -225,15 +225,16 @@ def efficiencies(
         easy = {name: [sample.easy for sample in samples if not sample.failed] for name, samples in run.scored.items()}
         shown = seen.setdefault((run.name, record.budget), [])
         try:
-            found.append((run.name, efficiency(profile, main, curves[run.cell.order], record.budget)))
+            rows = [(run.name, efficiency(profile, main, curves[run.cell.order], record.budget))]
             if easy not in shown:
                 name = f"{run.name} (beside {run.cell.order})" if shown else run.name
-                found.append((name, efficiency(profile, easy, curves["easy"], record.budget)))
+                rows.append((name, efficiency(profile, easy, curves["easy"], record.budget)))
         except RoiBenchError as error:
             if tell is None:
                 raise type(error)(f"{run.task.samples_path}: {error}") from error
             tell(f"{run.name}, {run.cell.title}: no allocation, since {error}")
             continue
+        found += rows
         shown.append(easy)
     return found
 

@@ -9,8 +9,7 @@ from roi_bench.analysis.paired import PairedDifference, compare_paired
 from roi_bench.analysis.ranking import rank_runs
 from roi_bench.analysis.runs import Cell, ScoredRun, common_name
 from roi_bench.analysis.tables import Cell as TableCell
-from roi_bench.analysis.tables import Column, Interval, Table
-from roi_bench.errors import UsageError
+from roi_bench.analysis.tables import Column, Interval, Table, interval_around
 from roi_bench.exams import pools_of
 from roi_bench.metrics import tier_names
 from roi_bench.problems import TIERS
@@ -24,14 +23,8 @@ TARGET_NOTES = {
 
 
 def interval_of(estimate: Estimate, target: str = "general") -> Interval:
-    """Return an estimate with its 95 % interval, as tables show it.
-
-    None where nothing varied: that all of few exams agree does not make them certain.
-    """
-    found = confidence_interval(estimate, target=target)
-    if found is not None and found[0] == found[1]:
-        found = None
-    return Interval(estimate.value, *(found or (None, None)))
+    """Return an estimate with its 95 % interval, as tables show it."""
+    return interval_around(estimate.value, confidence_interval(estimate, target=target))
 
 
 def score_table(runs: Sequence[ScoredRun], target: str = "general") -> Table:
@@ -131,14 +124,12 @@ def comparison_table(runs: Sequence[ScoredRun], target: str = "general") -> Tabl
     """Return every pair of runs that sat the same exams, compared exam by exam; None where there is no such pair."""
     rows: list[tuple[TableCell, ...]] = []
     for cell, members in cells_of(runs).items():
+        scores, regrets = ({run.name: run.terms(metric) for run in members} for metric in ("score", "regret"))
         for a, b in combinations(members, 2):
-            try:
-                score, regret = (
-                    compare_paired(a.terms(metric), b.terms(metric), target=target) for metric in ("score", "regret")
-                )
-            except UsageError:  # no exam in common: say so, and go on with the other pairs
+            if not scores[a.name].keys() & scores[b.name].keys():
                 rows.append((cell.title, a.name, b.name, 0, *[None] * 7))
                 continue
+            score, regret = (compare_paired(terms[a.name], terms[b.name], target=target) for terms in (scores, regrets))
             rows.append(
                 (
                     *(cell.title, a.name, b.name, score.exams, score.discordant, _difference(score), score.p_value),
@@ -171,10 +162,7 @@ def _span(ranks: tuple[int, int] | None) -> str | None:
 
 
 def _difference(found: PairedDifference) -> Interval:
-    interval = found.interval
-    if interval is None or interval[0] == interval[1]:  # as in interval_of
-        return Interval(found.difference, None, None)
-    return Interval(found.difference, *interval)
+    return interval_around(found.difference, found.interval)
 
 
 def ranking_table(runs: Sequence[ScoredRun], target: str = "general") -> Table | None:
@@ -184,13 +172,13 @@ def ranking_table(runs: Sequence[ScoredRun], target: str = "general") -> Table |
         if len(members) < 2:
             continue
         terms = {run.name: run.terms("score") for run in members}
-        try:
-            ranks = rank_runs(terms, higher_is_better=True, target=target).ranks
-        except UsageError:  # two of them have no exam in common: nobody can rank these
+        if any(not terms[a.name].keys() & terms[b.name].keys() for a, b in combinations(members, 2)):
+            # two of them have no exam in common: nobody can rank these
             rows += [
                 (cell.title, None, None, run.name, interval_of(run.estimates()["score"], target)) for run in members
             ]
             continue
+        ranks = rank_runs(terms, higher_is_better=True, target=target).ranks
         rows += [
             (cell.title, rank.tier, _span(rank.ranks), rank.name, interval_of(rank.estimate, target)) for rank in ranks
         ]

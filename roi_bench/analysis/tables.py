@@ -32,6 +32,18 @@ class Interval:
     high: float | None
 
 
+def interval_around(value: float | None, ends: tuple[float, float] | None) -> Interval:
+    """Return ``value`` with its interval, without one where nothing varied.
+
+    That all of few exams agree does not make a number certain, and an interval of no width would say so.
+    """
+    if value is None or ends is None or ends[1] - ends[0] < _NOISE:
+        return Interval(value, None, None)
+    return Interval(value, *ends)
+
+
+_NOISE = 1e-12
+
 Cell = str | int | float | None | Interval
 """What stands in a table; None is "not applicable" and never a number."""
 

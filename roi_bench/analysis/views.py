@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from roi_bench.analysis.tables import Interval
+from roi_bench.analysis.tables import Interval, interval_around
 from roi_bench.errors import UsageError, nearest
 from roi_bench.exams import ORDERS
 from roi_bench.metrics import Metric, Part, Sample, ScoredResponse, exam_term
@@ -79,18 +79,15 @@ def ratio(
     """Return Σ numerator / Σ denominator over exams (means over the samples of each) with its 95 % t interval.
 
     The interval (:func:`roi_bench.statistics.confidence_interval`) is cut to ``bounds``, the possible values. There is
-    none below two clusters, and none where nothing varied: that all of few samples agree does not make them certain.
+    none below two clusters, and none where nothing varied (:func:`roi_bench.analysis.tables.interval_around`).
     """
     metric = Metric("", part, None, "")
     terms = [exam_term(metric, scored[exam], cluster_of(exam, clusters)) for exam in sorted(scored)]
     estimate = estimate_ratio([term for term in terms if term is not None])
-    found = confidence_interval(estimate)
-    if estimate.value is None or found is None or (estimate.stderr_general or 0.0) < _NOISE:
-        return Interval(estimate.value, None, None)
-    return Interval(estimate.value, max(found[0], bounds[0]), min(found[1], bounds[1]))
-
-
-_NOISE = 1e-12
+    found = interval_around(estimate.value, confidence_interval(estimate))
+    if found.low is None or found.high is None:
+        return found
+    return Interval(found.value, max(found.low, bounds[0]), min(found.high, bounds[1]))
 
 
 def interval_note(clusters: Clusters | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -59,8 +60,7 @@ class BudgetTask(ConfigurableTask):
 
     def __init__(self, config: dict[str, Any] | None = None) -> None:
         one_line_errors.install()
-        config = dict(config or {})
-        config.pop("class", None)
+        config = {key: value for key, value in (config or {}).items() if key != "class"}
         self.named: dict[str, Any] = dict(config.get("dataset_kwargs") or {})
         self.settings = task_settings(self.named, config.get("metadata") or {})
         self.system_instruction: str | None = None
@@ -74,29 +74,29 @@ class BudgetTask(ConfigurableTask):
     # ------------------------------------------------------------------------------------------ said by subclasses
     if_uncounted = "a response without an answer counts as unanswered, not truncated"  # what unknown tokens mean
 
+    @abstractmethod
     def metrics_of(self, pools: Sequence[str]) -> tuple[Metric[Any], ...]:
         """Return the metrics of exams whose problems come from ``pools`` (tier order)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def documents(self) -> list[dict[str, Any]]:
         """Return the documents, plain data."""
-        raise NotImplementedError
 
+    @abstractmethod
     def variants(self, doc: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Return what ``doc`` asks, one document a request, in the order of their indices."""
-        raise NotImplementedError
 
+    @abstractmethod
     def asked(self, doc: Mapping[str, Any]) -> tuple[Problem, ...]:
         """Return the problems that one request asks, by position."""
-        raise NotImplementedError
 
+    @abstractmethod
     def sheet(self, doc: Mapping[str, Any], response: Response) -> Sheet:
         """Return a response to one request as read, for grading ahead."""
-        raise NotImplementedError
 
+    @abstractmethod
     def score(self, doc: Mapping[str, Any], responses: list[tuple[Response, ...]]) -> Scored:
         """Return what the K ``responses`` to each request of ``doc`` contribute to each metric."""
-        raise NotImplementedError
 
     # ------------------------------------------------------------------------------------------------ documents
     def download(self, *_: Any, **__: Any) -> None:

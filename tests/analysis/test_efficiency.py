@@ -12,11 +12,11 @@ from roi_bench.analysis.profile import Profile
 from roi_bench.analysis.solo_skill import SoloSkill
 from roi_bench.errors import RecordError, UsageError
 from roi_bench.exams import Exam
-from roi_bench.metrics import Sample, ScoredResponse
+from roi_bench.metrics import ScoredResponse
 from roi_bench.outcomes import Response
 from roi_bench.prompts import prompt_sha256
 from roi_bench.scoring import Sitting, score_sittings
-from roi_bench.statistics import confidence_interval, estimate_ratio
+from roi_bench.statistics import confidence_interval
 from roi_bench.tokens import Usage
 from tests.analysis.simulated_model import BUDGET, Decide, follow, invented_exams, simulated_model
 from tests.exam_factory import WordCounter, make_exam, respond
@@ -214,5 +214,3 @@ def test_repeats_are_means_within_an_exam():
     found = efficiency(PROFILE, main, value_curves(PROFILE, EXAMS[:30], "hard", BUDGET), BUDGET)
     expected = np.mean([[response.correct for response in responses] for responses in main.values()])
     assert found.score.value == pytest.approx(float(expected))
-    assert estimate_ratio([]).value is None
-    assert all(isinstance(sample, Sample) for samples in scored.values() for sample in samples)

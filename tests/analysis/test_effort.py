@@ -66,7 +66,8 @@ def test_by_hand() -> None:
 
 @pytest.mark.parametrize("order", ["hard", "medium"])
 def test_against_least_squares_the_formula_and_pandas(order: str) -> None:
-    pandas = pytest.importorskip("pandas")
+    import pandas
+
     scored, _ = invented_run(80, order, samples=2, seed=3)
     tokens, tier, position, _ = attempts(scored, order)
     found = effort(scored, order, resamples=5)

@@ -33,8 +33,6 @@ from roi_bench.analysis.token_views import tokens_by_position_and_tier as token_
 from roi_bench.errors import DependencyError, UsageError
 from tests.analysis.invented_runs import invented_run
 
-pytest.importorskip("matplotlib")
-
 NONE = Interval(None, None, None)
 NAMES = ("Qwen/Qwen2.5-1.5B-Instruct · direct", "gpt-4o-mini")
 HOSTILE = (

@@ -189,7 +189,6 @@ def test_the_easy_order_is_shown_once_only_if_it_is_the_same():
 
 
 def test_names_that_differ_only_in_letters_that_files_leave_out_do_not_overwrite_each_other():
-    pytest.importorskip("matplotlib")
     twins = [replace(RUNS[0], name="模型 · direct"), replace(RUNS[1], name="测试 · direct")]
     figures = report_figures(twins)
     assert len([name for name in figures if name.startswith("tokens_")]) == 2
