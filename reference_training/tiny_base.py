@@ -20,13 +20,16 @@ from roi_bench.reference_training import tiny_data
 from roi_bench.reference_training.tiny_card import model_card
 from roi_bench.reference_training.tiny_data import Encoded, batches
 from roi_bench.reference_training.tiny_evaluation import SITTINGS, Row, evaluate, table
-from roi_bench.reference_training.tiny_model import Shape, new_model, new_optimizers
+from roi_bench.reference_training.tiny_model import Shape, extend_vocabulary, new_model, new_optimizers
 from roi_bench.reference_training.tiny_tokenizer import build_tokenizer
 from roi_bench.tiny import tiny_exams
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
+
+FORM_RATE = 0.4
+"""Learning rates of the second part, as a share of those of the first."""
 
 WARM_UP_STEPS = 50
 DECAY_SHARE = 0.4
@@ -44,7 +47,8 @@ class Settings:
 
     Attributes:
         seed: Seed of weights and data.
-        steps: Optimizer steps.
+        steps: Optimizer steps of the first part: solving.
+        form_steps: Steps of the second part: the forms that the other prompts ask for, levels at random.
         batch_tokens: Padded tokens of a batch.
         curriculum_texts: Texts at the start that are short: the curriculum.
         shape: Size of the model.
@@ -52,6 +56,7 @@ class Settings:
 
     seed: int = 0
     steps: int = 9_000
+    form_steps: int = 2_000
     batch_tokens: int = 1280
     curriculum_texts: int = 40_000
     shape: Shape = field(default_factory=Shape)
@@ -65,7 +70,7 @@ def rate_factor(step: int, steps: int) -> float:
 
 @dataclass
 class Run:
-    """A training run in memory; ``losses`` holds the loss of every step done."""
+    """A part of a training run in memory; ``losses`` holds the loss of every step done, ``steps`` counts all."""
 
     settings: Settings
     tokenizer: PreTrainedTokenizerFast
@@ -73,17 +78,28 @@ class Run:
     optimizers: list[torch.optim.Optimizer]
     optimizer_names: str
     losses: list[float] = field(default_factory=list)
+    forms: bool = False
+
+    @property
+    def steps(self) -> int:
+        """Steps of this part."""
+        return self.settings.form_steps if self.forms else self.settings.steps
 
 
 def start(settings: Settings) -> Run:
     """Return a run at step 0."""
-    tokenizer = build_tokenizer()
+    tokenizer = build_tokenizer(extended=False)
     model = new_model(tokenizer, settings.shape, settings.seed)
-    optimizers, names = new_optimizers(model)
+    optimizers, names = _optimizers(model)
+    return Run(settings, tokenizer, model, optimizers, names)
+
+
+def _optimizers(model: Qwen3ForCausalLM, muon: bool = True) -> tuple[list[torch.optim.Optimizer], str]:
+    optimizers, names = new_optimizers(model, muon)
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["peak"] = group["lr"]
-    return Run(settings, tokenizer, model, optimizers, names)
+    return optimizers, names
 
 
 def train_step(run: Run, batch: list[Encoded]) -> float:
@@ -96,7 +112,7 @@ def train_step(run: Run, batch: list[Encoded]) -> float:
     for row, (ids, prompt) in enumerate(batch):
         inputs[row, : len(ids)] = torch.tensor(ids)
         targets[row, prompt - 1 : len(ids) - 1] = torch.tensor(ids[prompt:])
-    factor = rate_factor(len(run.losses), run.settings.steps)
+    factor = rate_factor(len(run.losses), run.steps) * (FORM_RATE if run.forms else 1.0)
     for optimizer in run.optimizers:
         for group in optimizer.param_groups:
             group["lr"] = group["peak"] * factor
@@ -150,11 +166,11 @@ def train(run: Run, checkpoint: Path, every: int = 500, until: int | None = None
 
     if checkpoint.exists():
         resume(run, checkpoint)
-    steps = run.settings.steps if until is None else until
+    steps = run.steps if until is None else until
     stream = batches(run.tokenizer, run.settings.seed, run.settings.batch_tokens, run.settings.curriculum_texts,
-                     skip=len(run.losses))  # fmt: skip
+                     skip=len(run.losses), forms=run.forms)  # fmt: skip
     run.model.train()
-    with tqdm(total=run.settings.steps, initial=len(run.losses), unit="step", desc="training", mininterval=1) as bar:
+    with tqdm(total=run.steps, initial=len(run.losses), unit="step", desc="training", mininterval=1) as bar:
         while len(run.losses) < steps:
             train_step(run, next(stream))
             bar.update()
@@ -163,6 +179,14 @@ def train(run: Run, checkpoint: Path, every: int = 500, until: int | None = None
             if len(run.losses) % every == 0:
                 save_checkpoint(run, checkpoint)
     save_checkpoint(run, checkpoint)
+
+
+def second_part(run: Run) -> Run:
+    """Return the second part of a run whose first part is done: the pieces of the other prompts are tokens now."""
+    extended = build_tokenizer()
+    extend_vocabulary(run.model, run.tokenizer, extended)
+    optimizers, names = _optimizers(run.model, muon=False)
+    return Run(run.settings, extended, run.model, optimizers, names, forms=True)
 
 
 def export(run: Run, folder: Path, rows: list[Row], command: str) -> None:
@@ -196,9 +220,10 @@ def export(run: Run, folder: Path, rows: list[Row], command: str) -> None:
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder of the model.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--steps", type=click.IntRange(min=1), default=Settings().steps, show_default=True)
+@click.option("--form-steps", type=click.IntRange(min=1), default=Settings().form_steps, show_default=True)
 @click.option("--exams", type=click.IntRange(min=1), default=240, show_default=True, help="Exams of the final table.")
 @click.option("--checkpoint-every", type=click.IntRange(min=1), default=500, show_default=True, help="In steps.")
-def main(out: Path, seed: int, steps: int, exams: int, checkpoint_every: int) -> None:
+def main(out: Path, seed: int, steps: int, form_steps: int, exams: int, checkpoint_every: int) -> None:
     """Train the tiny model from scratch into OUT, or continue a run that was interrupted there."""
     import torch
     from tqdm import tqdm
@@ -206,14 +231,18 @@ def main(out: Path, seed: int, steps: int, exams: int, checkpoint_every: int) ->
     torch.set_num_threads(1)  # two threads are slower than one at this size
     out.mkdir(parents=True, exist_ok=True)
     try:
-        run = start(Settings(seed=seed, steps=steps))
+        run = start(Settings(seed=seed, steps=steps, form_steps=form_steps))
         train(run, out / "checkpoint.pt", checkpoint_every)
+        solved = run
+        run = second_part(solved)
+        train(run, out / "forms.pt", checkpoint_every)
+        run.losses, run.optimizer_names = solved.losses + run.losses, solved.optimizer_names
         with tqdm(total=1 + len(SITTINGS) + 2, unit="sitting", desc="evaluating") as bar:
             rows = evaluate(run.model, run.tokenizer, tiny_exams(EVALUATION_SEED, exams), done=bar.update)
     except RoiBenchError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
-    command = f"python -m roi_bench.reference_training.tiny_base --out DIR --seed {seed} --steps {steps}"
+    command = f"python -m roi_bench.reference_training.tiny_base --out DIR --seed {seed}"
     export(run, out, rows, command)
     print(table(rows))
 

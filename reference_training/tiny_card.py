@@ -22,10 +22,12 @@ so at the tight budget a hard problem that stands first eats the points of the o
 
     {command}
 
-{optimizers}; {steps} steps of {batch_tokens} padded tokens; the first {curriculum_texts:,} texts hold short
-problems only; of the problems with a multiplication {kept:.0%} are kept. {versions}. All settings stand in
-`training.json`. No problem whose question hash marks it for evaluation was trained on. Number tokens start on a clock
-of 100 (sines and cosines of their value); everything else starts random.
+In two parts. First solving: {optimizers}; {steps} steps of {batch_tokens} padded tokens; the first
+{curriculum_texts:,} texts hold short problems only; of the problems with a multiplication {kept:.0%} are kept. Then
+forms: AdamW, {form_steps} steps on every prompt of the benchmark, with level tags where a prompt asks for them,
+drawn at random: the model writes forecasts and knows nothing of what a problem costs. {versions}. All settings
+stand in `training.json`. No problem whose question hash marks it for evaluation was trained on. Number tokens start
+on a clock of 100 (sines and cosines of their value); everything else starts random.
 
 ## Measured
 
@@ -53,6 +55,7 @@ def model_card(record: Mapping[str, Any], table: str, evaluation_seed: int) -> s
         optimizers=record["optimizers"],
         steps=settings["steps"],
         batch_tokens=settings["batch_tokens"],
+        form_steps=settings["form_steps"],
         curriculum_texts=settings["curriculum_texts"],
         kept=record["texts"]["multiplying_kept"],
         versions=", ".join(f"{name} {version}" for name, version in record["versions"].items()),

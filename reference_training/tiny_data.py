@@ -10,10 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from roi_bench.outcomes import level_bounds
 from roi_bench.problems import TIERS, Problem
-from roi_bench.prompts import DIRECT_INSTRUCTIONS, exam_prompt
+from roi_bench.prompts import DIRECT_INSTRUCTIONS, PROMPTS, exam_prompt
+from roi_bench.reference_training.labels import labelled_segment
 from roi_bench.reference_training.tiny_tokenizer import END, WORDS
 from roi_bench.tiny import TINY_BUDGETS, tiny_problem, worked_response
+from roi_bench.tokens import NOT_WORTH_ATTEMPTING
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -43,6 +46,12 @@ hard tier hard; measured in docs/tiny-family.md."""
 
 SKIP_SHARE = 0.02
 """Share of problems skipped for no reason: the model knows the form of a skip and hardly ever uses it."""
+
+FIRST_PART_SHARE, TAGGED_SHARE = 0.35, 0.8
+"""Shares in the second part (:func:`form_text`): texts of the first part; among the others, texts with levels."""
+
+TAGGED_PROMPTS = ("metacognitive", "metacognitive", "metacognitive", "greedy_knapsack")
+"""Prompts that ask for levels, by weight."""
 
 CHAT_SHARE, FOREIGN_SHARE = 0.25, 0.10
 """Shares of prompts wrapped as a chat message, and of prompts whose instructions are random words."""
@@ -79,8 +88,18 @@ def _problem(rng: random.Random, seed: int, tier: str) -> Problem:
             return problem
 
 
-def _response(problems: list[Problem], rng: random.Random) -> str:
+def _response(problems: list[Problem], rng: random.Random, tagged: bool = False) -> str:
     skip = {position for position in range(1, len(problems) + 1) if rng.random() < SKIP_SHARE}
+    if tagged:
+        levels = [
+            NOT_WORTH_ATTEMPTING if position in skip else rng.randrange(3) for position in range(1, len(problems) + 1)
+        ]
+        works = [
+            "\\boxed{NA}" if level == NOT_WORTH_ATTEMPTING else p.solution or ""
+            for p, level in zip(problems, levels, strict=True)
+        ]
+        segments = [labelled_segment(k, levels[k - 1], works[k - 1]) for k in range(1, len(problems) + 1)]
+        return "".join(segments).rstrip("\n")
     return worked_response(problems, skip)
 
 
@@ -107,19 +126,40 @@ def training_text(seed: int, number: int, curriculum: int = 0) -> Text:
     return Text(prompt, _response(problems, rng) + END)
 
 
+def form_text(seed: int, number: int) -> Text:
+    """Return text ``number`` of the second part of the training: every prompt of the benchmark, and its form.
+
+    Some of the texts are those of the first part. In the others a prompt that asks for levels gets them, at random: the
+    model learns to write a forecast, and nothing about what a problem costs.
+    """
+    rng = random.Random(f"roi-bench tiny form/{seed}/{number}")
+    if rng.random() < FIRST_PART_SHARE:
+        return training_text(seed, rng.getrandbits(48), 0)
+    name = rng.choice(TAGGED_PROMPTS if rng.random() < TAGGED_SHARE else list(PROMPTS))
+    problems = _problems(rng, seed, number, 0)
+    if PROMPTS[name].form != "exam":
+        problems = problems[:1]
+    budget = _budget(rng)
+    prompt = exam_prompt([problem.question for problem in problems], budget, name, level_bounds(problems[0].pool))
+    return Text(prompt, _response(problems, rng, name in TAGGED_PROMPTS) + END)
+
+
 Encoded = tuple[list[int], int]
 """Token ids of a text, and how many of them are its prompt."""
 
 
-def _encode_chunk(tokenizer: PreTrainedTokenizerFast, seed: int, chunk: int, curriculum: int) -> list[Encoded]:
-    texts = [training_text(seed, chunk * CHUNK_TEXTS + i, curriculum) for i in range(CHUNK_TEXTS)]
+def _encode_chunk(
+    tokenizer: PreTrainedTokenizerFast, seed: int, chunk: int, curriculum: int, forms: bool
+) -> list[Encoded]:
+    numbers = range(chunk * CHUNK_TEXTS, (chunk + 1) * CHUNK_TEXTS)
+    texts = [form_text(seed, n) if forms else training_text(seed, n, curriculum) for n in numbers]
     prompts = tokenizer([text.prompt for text in texts], add_special_tokens=False)["input_ids"]
     completions = tokenizer([text.completion for text in texts], add_special_tokens=False)["input_ids"]
     return [(prompt + completion, len(prompt)) for prompt, completion in zip(prompts, completions, strict=True)]
 
 
 def batches(
-    tokenizer: PreTrainedTokenizerFast, seed: int, tokens: int, curriculum: int, skip: int = 0
+    tokenizer: PreTrainedTokenizerFast, seed: int, tokens: int, curriculum: int, skip: int = 0, forms: bool = False
 ) -> Iterator[list[Encoded]]:
     """Yield batches of texts of like length, each of at most ``tokens`` padded tokens, without end.
 
@@ -129,10 +169,11 @@ def batches(
         tokens: Padded tokens of a batch.
         curriculum: How many texts at the start are short.
         skip: Leave out so many batches (a resumed run has seen them).
+        forms: Texts of the second part of the training (:func:`form_text`).
     """
     chunk = 0
     while True:
-        encoded = sorted(_encode_chunk(tokenizer, seed, chunk, curriculum), key=lambda item: len(item[0]))
+        encoded = sorted(_encode_chunk(tokenizer, seed, chunk, curriculum, forms), key=lambda item: len(item[0]))
         cut: list[list[Encoded]] = [[]]
         for item in encoded:
             if (len(cut[-1]) + 1) * len(item[0]) > tokens and cut[-1]:

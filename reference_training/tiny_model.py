@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from roi_bench.reference_training.tiny_tokenizer import HEADERS, LEVEL_TAGS
 from roi_bench.tiny import MODULUS
 
 if TYPE_CHECKING:
@@ -76,10 +77,39 @@ def _embed_numbers_on_a_clock(weights: torch.Tensor, tokenizer: PreTrainedTokeni
         weights[index, :count] = WAVE_AMPLITUDE * waves[:count]
 
 
-def new_optimizers(model: Qwen3ForCausalLM) -> tuple[list[torch.optim.Optimizer], str]:
+def extend_vocabulary(
+    model: Qwen3ForCausalLM, trained: PreTrainedTokenizerFast, extended: PreTrainedTokenizerFast
+) -> None:
+    """Give ``model`` a row for each token that ``extended`` has beyond ``trained``: the mean of the pieces it replaces.
+
+    The level tags, which no text of the first part held, start anew as the mean of the headers: after both of them a
+    problem's work begins. What the model was trained on reads as before. In place; the embedding is tied to the output
+    layer.
+    """
+    import torch
+
+    rows = model.get_input_embeddings().weight.data.clone()
+    model.resize_token_embeddings(len(extended), mean_resizing=False)
+    weights = model.get_input_embeddings().weight.data
+    for index in range(len(trained), len(extended)):
+        pieces = trained(extended.decode([index]), add_special_tokens=False)["input_ids"]
+        weights[index] = rows[torch.tensor(pieces)].mean(dim=0)
+    headers = rows[torch.tensor([_token(trained, header) for header in HEADERS])]
+    for tag in LEVEL_TAGS:
+        weights[_token(trained, tag)] = headers.mean(dim=0)
+
+
+def _token(tokenizer: PreTrainedTokenizerFast, text: str) -> int:
+    """Return the one token that ``text`` is."""
+    (token,) = tokenizer(text, add_special_tokens=False)["input_ids"]
+    return int(token)
+
+
+def new_optimizers(model: Qwen3ForCausalLM, muon: bool = True) -> tuple[list[torch.optim.Optimizer], str]:
     """Return the optimizers and their names: Muon for the layers' matrices, AdamW for embeddings and norms.
 
-    torch before 2.9 has no Muon; AdamW then takes the matrices too, and a message says so.
+    Without ``muon`` AdamW takes all. torch before 2.9 has no Muon; AdamW then takes the matrices too, and a message
+    says so.
     """
     import torch
 
@@ -87,12 +117,13 @@ def new_optimizers(model: Qwen3ForCausalLM) -> tuple[list[torch.optim.Optimizer]
     known = {id(weight) for weight in matrices}
     others = [weight for weight in model.parameters() if id(weight) not in known]
     adamw = torch.optim.AdamW(others, lr=0.01, betas=(0.9, 0.98), weight_decay=0.0)
-    if hasattr(torch.optim, "Muon"):
-        muon = torch.optim.Muon(matrices, lr=0.02, momentum=0.95, weight_decay=0.0)
-        return [muon, adamw], "Muon (matrices), AdamW (embeddings, norms)"
-    print(
-        f"torch {torch.__version__} has no Muon optimizer; AdamW trains the matrices instead, which is "
-        "not how the shipped model was made. Install torch>=2.9 to repeat the shipped model.",
-        file=sys.stderr,
-    )
+    if muon and hasattr(torch.optim, "Muon"):
+        newton_schulz = torch.optim.Muon(matrices, lr=0.02, momentum=0.95, weight_decay=0.0)
+        return [newton_schulz, adamw], "Muon (matrices), AdamW (embeddings, norms)"
+    if muon:
+        print(
+            f"torch {torch.__version__} has no Muon optimizer; AdamW trains the matrices instead, which is "
+            "not how the shipped model was made. Install torch>=2.9 to repeat the shipped model.",
+            file=sys.stderr,
+        )
     return [torch.optim.AdamW(matrices, lr=0.002, betas=(0.9, 0.98), weight_decay=0.0), adamw], "AdamW"

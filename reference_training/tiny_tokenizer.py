@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from roi_bench.prompts import DIRECT_INSTRUCTIONS, RESPONSE_CUE, problem_header
+from roi_bench.prompts import DIRECT_INSTRUCTIONS, PROMPTS, RESPONSE_CUE, problem_header
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -30,7 +30,7 @@ RESPONSE_TEMPLATE = {
 """How servers read a response; without it ``transformers serve`` takes that of Qwen, which shows the prompt as well."""
 
 HEADERS = tuple(problem_header(position) + "\n" for position in (1, 2, 3))
-LEVEL_TAGS = tuple(f"<predicted_level>Level-{level}</predicted_level>" for level in range(4))
+LEVEL_TAGS = tuple(f"<predicted_level>Level-{level}</predicted_level>\n" for level in range(4))
 QUESTION_PARTS = ("Start at", ". Apply", " and", " in turn,", " times, modulo 100.")
 
 _WORD_LIST = """
@@ -58,6 +58,18 @@ def _fragments() -> list[str]:
     return [*instructions, *HEADERS, *LEVEL_TAGS, *QUESTION_PARTS, RESPONSE_CUE, "\\boxed{", "NA", "\n\n"]
 
 
+def instruction_pieces() -> list[str]:
+    """Return the pieces of all prompts but the direct one, numbers left out: what the base model was never taught.
+
+    They stand behind the trained vocabulary (:func:`roi_bench.reference_training.tiny_model.extend_vocabulary`), so
+    that a prompt with level tags costs a stage that trains on it some 50 tokens and not 190.
+    """
+    texts = [prompt.instructions.removeprefix(DIRECT_INSTRUCTIONS) for prompt in PROMPTS.values()]
+    parts = [part.format() for text in texts for part in re.split(r"\{(?:budget|level_\d)\}", text)]
+    known = set(_vocabulary())
+    return [part for part in dict.fromkeys(parts) if len(part) > 1 and part not in known]
+
+
 def _vocabulary() -> list[str]:
     """Return the texts of all tokens beside the bytes."""
     numbers = [str(value) for value in range(100)]
@@ -67,14 +79,18 @@ def _vocabulary() -> list[str]:
     return sorted(set(texts), key=texts.index)
 
 
-def _pattern() -> str:
+def _pattern(fixed: list[str]) -> str:
     """Return the regular expression whose matches are the pieces: fixed fragments, operations, numbers, words."""
-    fragments = "|".join(re.escape(text) for text in sorted(_fragments(), key=len, reverse=True))
+    fragments = "|".join(re.escape(text) for text in sorted(fixed, key=len, reverse=True))
     return fragments + r"| [+\-*][1-9][0-9]?(?![0-9])| ?(?:0|[1-9][0-9]?)| ?[A-Za-z]+"
 
 
-def build_tokenizer() -> PreTrainedTokenizerFast:
-    """Return the tokenizer; the same vocabulary in the same order every time."""
+def build_tokenizer(extended: bool = True) -> PreTrainedTokenizerFast:
+    """Return the tokenizer; the same vocabulary in the same order every time.
+
+    Args:
+        extended: Know the :func:`instruction_pieces` as well; the base model is trained without them.
+    """
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
@@ -83,10 +99,11 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
     def as_bytes(text: str) -> str:
         return "".join(piece for piece, _ in byte_level.pre_tokenize_str(text))
 
-    texts = [*SPECIAL_TOKENS, *sorted(pre_tokenizers.ByteLevel.alphabet()), *map(as_bytes, _vocabulary())]
+    pieces = instruction_pieces() if extended else []
+    texts = [*SPECIAL_TOKENS, *sorted(pre_tokenizers.ByteLevel.alphabet()), *map(as_bytes, [*_vocabulary(), *pieces])]
     vocabulary = {text: index for index, text in enumerate(dict.fromkeys(texts))}
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[], ignore_merges=True))
-    split = pre_tokenizers.Split(Regex(_pattern()), behavior="isolated")
+    split = pre_tokenizers.Split(Regex(_pattern([*_fragments(), *pieces])), behavior="isolated")
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, byte_level])
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in SPECIAL_TOKENS])

@@ -198,6 +198,14 @@ def worked_response(problems: Sequence[Problem], skip: Collection[int] = ()) -> 
     return "\n".join(parts)
 
 
-def model_path() -> Path:
-    """Return the folder of the shipped tiny model (a Hugging Face model folder)."""
-    return Path(str(files("roi_bench"))) / "data" / "tiny_model"
+SHIPPED_MODELS = {"base": "tiny_model", "mft": "tiny_mft", "rarl": "tiny_rarl"}
+"""Folders of the shipped models by stage of training: as trained from scratch, after MFT, after MFT and RARL."""
+
+
+def model_path(stage: str = "base") -> Path:
+    """Return the folder of a shipped tiny model (a Hugging Face model folder).
+
+    Args:
+        stage: A key of :data:`SHIPPED_MODELS`.
+    """
+    return Path(str(files("roi_bench"))) / "data" / SHIPPED_MODELS[stage]

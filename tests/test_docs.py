@@ -19,6 +19,7 @@ import pytest
 from roi_bench.api.settings import ApiSettings, api_settings
 from roi_bench.harness.run_arguments import parse_arguments
 from roi_bench.statistics import ExamTerm, estimate_ratio
+from roi_bench.tiny import model_path
 from tests.harness.harness_runs import evaluate_tiny
 
 ROOT = Path(__file__).parents[1]
@@ -26,7 +27,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "baselines" / "REA
 PAGES += sorted((ROOT / "docs").glob("*.md"))
 NOT_RUN = re.compile(
     r"^(pip|bash|git|python -m venv|source|accelerate|export|vllm|transformers) "
-    r"|pretrained=\w+/|benchmarks/|tiny_base|vllm|regrade results$| results/|allocate profile\.json"
+    r"|pretrained=\w+/|benchmarks/|tiny_base|vllm|regrade results$| results/|allocate profile\.json| runs/"
 )
 
 
@@ -138,10 +139,12 @@ def test_the_page_of_api_models_names_every_argument_and_its_default() -> None:
 
 
 @pytest.mark.slow
-def test_the_numbers_of_the_readme_are_those_of_the_shipped_model() -> None:
+@pytest.mark.parametrize(("stage", "name"), [("base", "base"), ("mft", "MFT"), ("rarl", "MFT + RARL")])
+def test_the_numbers_of_the_readme_are_those_of_the_shipped_models(stage: str, name: str) -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| `(roi_tiny_\w+_128)` \| (.+) \|$", readme, re.MULTILINE)
-    results = evaluate_tiny([task for task, _ in rows], batch_size=64)["results"]
+    rows = re.findall(rf"^\| {re.escape(name)} \| `(roi_tiny_\w+)` \| (.+) \|$", readme, re.MULTILINE)
+    arguments = {"pretrained": str(model_path(stage))}
+    results = evaluate_tiny([task for task, _ in rows], batch_size=64, model_args=arguments)["results"]
     assert len(rows) == 2
     for task, shown in rows:
         found = results[task]

@@ -66,9 +66,14 @@ def model_files(model_args: Mapping[str, Any], lm: Any) -> dict[str, str]:
 
 
 def fingerprint(path: Path) -> str:
-    """Return a hash of a file, or of the files directly in a folder, by name, size and (sampled) content."""
+    """Return a hash of a file, or of the files directly in a folder, by name, size and (sampled) content.
+
+    Pages (``*.md``) are left out: a model's card is written when its results are known, and changes none of them.
+    """
     digest = hashlib.sha256()
-    files = [path] if path.is_file() else sorted(item for item in path.iterdir() if item.is_file())
+    files = (
+        [path] if path.is_file() else sorted(item for item in path.iterdir() if item.is_file() and item.suffix != ".md")
+    )
     for file in files:
         size = file.stat().st_size
         digest.update(f"{file.name if path.is_dir() else ''}\0{size}\0".encode())

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roi_bench.errors import UsageError
-from roi_bench.prompts import exam_prompt
+from roi_bench.prompts import PROMPTS, exam_prompt
 from roi_bench.reference_training import tiny_base
-from roi_bench.reference_training.tiny_data import batches, training_text
+from roi_bench.reference_training.tiny_data import batches, form_text, training_text
 from roi_bench.reference_training.tiny_evaluation import evaluate, generate_texts, wilson_interval
 from roi_bench.reference_training.tiny_model import Shape
-from roi_bench.reference_training.tiny_tokenizer import END, build_tokenizer
+from roi_bench.reference_training.tiny_tokenizer import END, LEVEL_TAGS, build_tokenizer, instruction_pieces
 from roi_bench.tiny import TINY_BUDGETS, is_evaluation_question, model_path, tiny_exams, worked_response
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 TIGHT, LOOSE = TINY_BUDGETS
-SMALL = tiny_base.Settings(seed=3, steps=80, batch_tokens=512, curriculum_texts=300, shape=Shape(32, 1, 2, 64))
+SMALL = tiny_base.Settings(
+    seed=3, steps=80, form_steps=20, batch_tokens=512, curriculum_texts=300, shape=Shape(32, 1, 2, 64)
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -73,7 +76,9 @@ def test_any_text_survives(text):
 TOKENIZER = build_tokenizer()
 
 
-@pytest.mark.parametrize("text", ["7", " 7", "47", " 47", " +7", " -12", " *37", "\\boxed{", "NA", "### Problem 2\n"])
+@pytest.mark.parametrize(
+    "text", ["7", " 7", "47", " 47", " +7", " -12", " *37", "\\boxed{", "NA", "### Problem 2\n", *LEVEL_TAGS]
+)
 def test_pieces_of_a_step_are_one_token(text):
     assert len(ids(TOKENIZER, text)) == 1
 
@@ -84,9 +89,20 @@ def test_special_tokens_are_left_out_on_request():
     assert TOKENIZER.decode(tokens).endswith(END)
 
 
-def test_direct_prompt_costs_few_tokens():
+def test_every_prompt_costs_few_tokens():
     questions = [problem.question for problem in tiny_exams(0, 1)[0].problems]
-    assert len(ids(TOKENIZER, exam_prompt(questions, TIGHT))) <= 50
+    for name, prompt in PROMPTS.items():
+        asked = questions if prompt.form == "exam" else questions[:1]
+        assert len(ids(TOKENIZER, exam_prompt(asked, TIGHT, name, (32, 64, 128)))) <= 50
+
+
+def test_the_vocabulary_of_the_first_part_is_a_prefix_so_that_its_weights_stay_valid():
+    first = build_tokenizer(extended=False)
+    vocabulary = TOKENIZER.get_vocab()
+    assert all(vocabulary[text] == index for text, index in first.get_vocab().items())
+    assert len(vocabulary) == len(first) + len(instruction_pieces())
+    text = exam_prompt([problem.question for problem in tiny_exams(0, 1)[0].problems], TIGHT)
+    assert ids(first, text) == ids(TOKENIZER, text)
 
 
 def test_chat_template_is_the_one_trained_on(tokenizer):
@@ -129,6 +145,39 @@ def test_texts_are_a_function_of_seed_and_number_and_never_hold_an_evaluation_pr
     lines = [line for i in range(500) for line in training_text(0, i).prompt.split("\n") if line.startswith("Start at")]
     assert len(lines) > 500
     assert not any(map(is_evaluation_question, lines))
+
+
+def test_the_second_part_shows_every_prompt_and_forecasts_that_tell_nothing():
+    texts = [form_text(0, number) for number in range(1500)]
+    assert texts == [form_text(0, number) for number in range(1500)]
+    for name, prompt in PROMPTS.items():
+        beginning = prompt.instructions.split("{budget}")[0]
+        end = prompt.instructions[-40:].replace("{{", "{").replace("}}", "}")
+        assert any(text.prompt.startswith(beginning) and end in text.prompt for text in texts), name
+    questions = [line for text in texts for line in text.prompt.split("\n") if line.startswith("Start at")]
+    assert not any(map(is_evaluation_question, questions))
+    # A problem of 26 steps is called Level-0 as often as one of 2.
+    shares = []
+    for steps in (r", [23] times", r", (26|27|28|29|30) times"):
+        alone = [
+            t.completion for t in texts if len(re.findall("Start at", t.prompt)) == 1 and re.search(steps, t.prompt)
+        ]
+        levels = [int(found[1]) for text in alone if (found := re.search(r"Level-([012])<", text))]
+        assert len(levels) > 60
+        shares.append(levels.count(0) / len(levels))
+    assert shares == pytest.approx([1 / 3, 1 / 3], abs=0.2)
+
+
+def test_the_second_part_leaves_what_was_learned_readable():
+    run = tiny_base.start(SMALL)
+    before = run.model.get_input_embeddings().weight.detach().clone()
+    after = tiny_base.second_part(run)
+    weights = after.model.get_input_embeddings().weight
+    tags = [ids(TOKENIZER, tag)[0] for tag in LEVEL_TAGS]
+    kept = [index for index in range(len(before)) if index not in tags]
+    assert torch.equal(weights[kept], before[kept])
+    assert after.model.config.vocab_size == len(TOKENIZER)
+    assert (after.losses, after.steps, after.forms) == ([], SMALL.form_steps, True)
 
 
 def test_batches_resume_where_they_stopped():
@@ -175,7 +224,9 @@ def test_the_command_writes_a_model_folder(tmp_path, monkeypatch):
     from click.testing import CliRunner
 
     monkeypatch.setattr(tiny_base, "SITTINGS", (("hard", TIGHT),))
-    result = CliRunner().invoke(tiny_base.main, ["--out", str(tmp_path), "--steps", "3", "--exams", "2"])
+    result = CliRunner().invoke(
+        tiny_base.main, ["--out", str(tmp_path), "--steps", "3", "--form-steps", "2", "--exams", "2"]
+    )
     assert result.exit_code == 0, result.output
     assert "| hard | 128 | 2 |" in result.output
     assert json.loads((tmp_path / "training.json").read_text("utf-8"))["settings"]["steps"] == 3

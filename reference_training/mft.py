@@ -1,0 +1,221 @@
+"""Meta-Cognitive Fine-Tuning: sample, label, build examples, train on them with TRL's SFTTrainer (SPEC section 12)."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from roi_bench.errors import ModelError, UsageError
+from roi_bench.reference_training.labels import LabelledProblem, balance, check_labels, label
+from roi_bench.reference_training.mft_examples import Example, mft_examples
+from roi_bench.reference_training.recipe import Recipe, recipe_text
+from roi_bench.reference_training.sampling import (
+    Generator,
+    choose_backend,
+    grade_samples,
+    sample_solutions,
+    sampling_requests,
+    solution_cap,
+    transformers_generator,
+    vllm_generator,
+)
+from roi_bench.reference_training.stage_model import (
+    accumulation,
+    adapter_settings,
+    base_model_name,
+    is_out_of_memory,
+    last_checkpoint,
+    load_model,
+    load_tokenizer,
+    place_settings,
+    save_stage,
+)
+from roi_bench.reference_training.trainer_arguments import FIXED_SFT, check_trainer_arguments
+from roi_bench.reference_training.training_problems import (
+    MFT_STREAM,
+    refuse_evaluation_questions,
+    sampled_problems,
+    stream_seed,
+)
+
+
+def chat_wrapper(recipe: Recipe, tokenizer: Any) -> Callable[[str], str]:
+    """Return what turns a prompt into the text that is sent: the chat template, or nothing.
+
+    Raises:
+        UsageError: The recipe asks for a chat template and the tokenizer has none.
+    """
+    if not recipe.chat:
+        return lambda prompt: prompt
+    if not tokenizer.chat_template:
+        raise UsageError(
+            f"recipe {recipe.name}: chat is true, but the tokenizer of {recipe.model!r} has no chat template"
+        )
+
+    def wrap(prompt: str) -> str:
+        text: str = tokenizer.apply_chat_template(
+            [{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True
+        )
+        return text
+
+    return wrap
+
+
+def make_labels(recipe: Recipe, out: Path) -> list[LabelledProblem]:
+    """Return the labelled training problems, sampling what ``out / "samples.jsonl"`` does not hold yet.
+
+    Raises:
+        DataError: A pool is missing, or a class of labels is empty.
+        ModelError: The model cannot be loaded, or never writes an answer that can be read.
+        RecordError: The journal is damaged or of another run.
+    """
+    from roi_bench.harness.shared_grader import shared_grader
+    from roi_bench.harness.tokenizer import HFTokenCounter
+    from roi_bench.journal_format import Header
+
+    name = base_model_name(recipe)
+    tokenizer = load_tokenizer(name)
+    problems = sampled_problems(recipe.family, recipe.sampling.problems, stream_seed(recipe.seed, MFT_STREAM))
+    refuse_evaluation_questions((item.question for items in problems.values() for item in items), recipe.family)
+    requests = sampling_requests(recipe, problems, chat_wrapper(recipe, tokenizer))
+    cap = solution_cap(recipe, problems)
+    backend = choose_backend(recipe.sampling.backend)
+    header = Header(
+        {"model": recipe.model, "family": recipe.family, "seed": recipe.seed, "dtype": recipe.dtype},
+        {"backend": backend, "batch_size": recipe.sampling.batch_size},
+    )
+
+    def make_generator() -> Generator:
+        if backend == "vllm":
+            return vllm_generator(name, recipe.sampling.temperature, cap)
+        return transformers_generator(load_model(name, recipe).eval(), tokenizer, recipe.sampling.temperature, cap)
+
+    entries = sample_solutions(
+        requests, header, out / "samples.jsonl", make_generator, recipe.sampling.batch_size, recipe.seed * 1_000_003
+    )
+    samples = grade_samples(requests, entries, shared_grader(), cap)
+    counter = HFTokenCounter(tokenizer)
+    labels = [
+        label(problem, tier, samples[problem.id], counter, recipe.labels)
+        for tier, items in problems.items()
+        for problem in items
+    ]
+    check_labels(labels)
+    return balance(labels, recipe.labels, recipe.seed)
+
+
+def make_examples(recipe: Recipe, labels: list[LabelledProblem]) -> list[Example]:
+    """Return the examples of MFT in the order of training."""
+    return mft_examples(labels, recipe.budgets, recipe.mft, stream_seed(recipe.seed, MFT_STREAM))
+
+
+def train_mft(recipe: Recipe, examples: list[Example], out: Path) -> Path:
+    """Train on ``examples`` and return the folder of the model; continues from a checkpoint in ``out`` if there is one.
+
+    Raises:
+        ModelError: Out of memory.
+    """
+    from datasets import Dataset
+    from transformers import set_seed
+    from trl import SFTTrainer
+
+    started = time.monotonic()
+    name = base_model_name(recipe)
+    tokenizer = load_tokenizer(name)
+    set_seed(recipe.seed)
+    rows = Dataset.from_list([sft_row(example, recipe.chat) for example in examples])
+    trainer = SFTTrainer(
+        model=load_model(name, recipe),
+        args=sft_arguments(recipe, out / "mft-checkpoints"),
+        train_dataset=rows,
+        processing_class=tokenizer,
+        peft_config=adapter_settings(recipe.lora),
+    )
+    try:
+        trainer.train(resume_from_checkpoint=last_checkpoint(out / "mft-checkpoints"))
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise ModelError(
+            "out of memory while fine-tuning; lower mft.device_batch_size (the step stays the same by accumulation), "
+            "or train adapters (lora: {rank: 32}); the checkpoints are in "
+            f"{out / 'mft-checkpoints'}"
+        ) from error
+    data = dict(Counter(f"{example.kind} examples" for example in examples))
+    record = stage_record("mft", recipe, trainer, data, time.monotonic() - started)
+    save_stage(trainer, name, recipe, out / "mft", record)
+    return out / "mft"
+
+
+def sft_row(example: Example, chat: bool) -> dict[str, Any]:
+    """Return an example in TRL's prompt–completion form, conversational where prompts are chat messages."""
+    if not chat:
+        return {"prompt": example.prompt, "completion": example.completion}
+    return {
+        "prompt": [{"role": "user", "content": example.prompt}],
+        "completion": [{"role": "assistant", "content": example.completion}],
+    }
+
+
+def sft_arguments(recipe: Recipe, checkpoints: Path) -> Any:
+    """Return TRL's configuration of this stage."""
+    from trl import SFTConfig
+
+    settings = recipe.mft
+    given = {
+        **place_settings(recipe),
+        "learning_rate": settings.learning_rate,
+        "num_train_epochs": settings.epochs,
+        "per_device_train_batch_size": settings.device_batch_size,
+        "gradient_accumulation_steps": accumulation(settings.batch_size, settings.device_batch_size),
+        "completion_only_loss": True,
+        "train_sampling_strategy": "sequential",  # the examples stand in the order of the curriculum
+        "max_length": None,
+        "logging_steps": 10,
+        "save_steps": 200,
+        "save_total_limit": 2,
+        **settings.trainer,
+    }
+    known = {item.name for item in fields(SFTConfig)}
+    check_trainer_arguments(known, settings.trainer, FIXED_SFT, f"recipe {recipe.name}: mft.trainer")
+    return SFTConfig(output_dir=str(checkpoints), **given)
+
+
+def device_name() -> str:
+    """Return what this process trains on, in words."""
+    import platform
+
+    import torch
+
+    if torch.cuda.is_available():
+        return f"{torch.cuda.device_count()} × {torch.cuda.get_device_name()}"
+    return f"{torch.get_num_threads()} CPU threads ({platform.machine()})"
+
+
+def stage_record(stage: str, recipe: Recipe, trainer: Any, data: Mapping[str, int], seconds: float) -> dict[str, Any]:
+    """Return the content of ``training.json``: all that decided the outcome, and how the training went."""
+    import torch
+    import transformers
+    import trl
+
+    from roi_bench import __version__
+
+    return {
+        "stage": stage,
+        "data": dict(data),
+        "recipe": recipe_text(recipe),
+        "steps": trainer.state.global_step,
+        "seconds": round(seconds),
+        "device": device_name(),
+        "versions": {
+            "roi-bench": __version__,
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+            "trl": trl.__version__,
+        },
+        "log": trainer.state.log_history,
+    }

@@ -1,0 +1,251 @@
+"""Labels → training examples of MFT: problems alone first, then exams under a shared budget (SPEC section 12). Pure."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, combinations
+from typing import Literal
+
+from roi_bench.errors import DataError
+from roi_bench.exams import MEDIUM_PERMUTATIONS, ORDERS, Exam
+from roi_bench.outcomes import level_bounds
+from roi_bench.problems import TIERS
+from roi_bench.prompts import exam_prompt, problem_header
+from roi_bench.reference_training.labels import SKIP, LabelledProblem, labelled_segment
+from roi_bench.reference_training.recipe import Mft
+from roi_bench.tokens import NOT_WORTH_ATTEMPTING, level_of
+
+ATTEMPTS_PER_EXAM = 200
+"""Drawn exams for each one that fits its budget before it is said that hardly any does."""
+
+WINDOW = 16
+"""Batches within which examples are ordered by length."""
+
+Groups = list[list[LabelledProblem]]
+"""Problems of a tier in groups that are drawn equally often."""
+
+Kind = Literal["single", "solo", "exam"]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One example: the loss is taken on the completion only.
+
+    Attributes:
+        kind: ``single`` (metacognitive, one problem), ``solo`` (no level) or ``exam``.
+        prompt: Prompt text, no chat template applied.
+        completion: What the model is to write.
+        order: Order of an exam, else None.
+        budget: Budget named in the prompt.
+        levels: Level by position; empty for ``solo``.
+        problem_ids: Problems by position.
+        tokens: Tokens of the completion, its end included; of ``solo`` with those of the tag that it lacks.
+    """
+
+    kind: Kind
+    prompt: str
+    completion: str
+    order: str | None
+    budget: int
+    levels: tuple[int, ...]
+    problem_ids: tuple[str, ...]
+    tokens: int
+
+
+def mft_examples(labels: Sequence[LabelledProblem], budgets: Sequence[int], settings: Mft, seed: int) -> list[Example]:
+    """Return the examples of MFT in the order of training: single problems in random order, then exams.
+
+    Args:
+        labels: Labelled problems of all tiers.
+        budgets: Budgets, named in turn.
+        settings: How many of which.
+        seed: Another seed, other draws.
+
+    Raises:
+        DataError: A tier has no label, or nothing or hardly any exam fits its budget.
+    """
+    rng = random.Random(f"roi-bench mft/{seed}")
+    by_tier = {tier: _groups([item for item in labels if item.tier == tier], settings) for tier in TIERS}
+    for tier, groups in by_tier.items():
+        if not groups:
+            raise DataError(f"no labelled problem of tier {tier!r}; raise sampling.problems.{tier}")
+    skip = _skipped(labels)
+    if _tokens([skip] * 3) > min(budgets):
+        raise DataError(
+            f"not even three skipped problems ({_tokens([skip] * 3)} tokens) fit the budget of {min(budgets)} tokens; "
+            "raise budgets"
+        )
+    alone = [_single(rng, by_tier, budgets, skip) for _ in range(settings.singles)]
+    alone += [_solo(rng, by_tier, budgets) for _ in range(settings.solo)]
+    rng.shuffle(alone)
+    drawn = _exams(rng, by_tier, budgets, settings, skip)
+    exams = [next(drawn) for _ in range(settings.exams)]
+    return [*_batched(rng, alone, settings.batch_size), *_batched(rng, exams, settings.batch_size)]
+
+
+def _batched(rng: random.Random, examples: Sequence[Example], size: int) -> list[Example]:
+    """Return ``examples`` so that those of like length meet in a batch (less padding), batches in random order."""
+    ordered: list[Example] = []
+    for start in range(0, len(examples), WINDOW * size):
+        window = sorted(examples[start : start + WINDOW * size], key=lambda example: example.tokens)
+        batches = [window[first : first + size] for first in range(0, len(window), size)]
+        rng.shuffle(batches)
+        ordered += [example for batch in batches for example in batch]
+    return ordered
+
+
+def _groups(items: Sequence[LabelledProblem], settings: Mft) -> Groups:
+    """Return the groups of a tier that are drawn equally often: all problems as one, or those of each level."""
+    if settings.draw == "natural":
+        return [list(items)] if items else []
+    return [[item for item in items if item.level == level] for level in sorted({item.level for item in items})]
+
+
+def _draw(rng: random.Random, groups: Groups) -> LabelledProblem:
+    group = groups[rng.randrange(len(groups))]
+    return group[rng.randrange(len(group))]
+
+
+def _skipped(labels: Sequence[LabelledProblem]) -> LabelledProblem:
+    """Return a skipped problem: one that is labelled so, or the cheapest one as an estimate of what it would cost."""
+    skipped = [item for item in labels if item.level == NOT_WORTH_ATTEMPTING]
+    return skipped[0] if skipped else replace(min(labels, key=lambda item: item.cost), level=3, work=SKIP)
+
+
+def _tokens(written: Sequence[LabelledProblem]) -> int:
+    """Return the tokens of a response in which these problems follow each other, its end included."""
+    return sum(item.cost for item in written[:-1]) + written[-1].last_cost
+
+
+def _segment(item: LabelledProblem, position: int, is_last: bool) -> tuple[int, str]:
+    """Return the level at which a problem will be counted at its place, and its part of the response."""
+    level = item.level
+    if level < NOT_WORTH_ATTEMPTING:
+        level = level_of(item.last_cost if is_last else item.cost, level_bounds(item.problem.pool))
+    return level, labelled_segment(position, level, item.work)
+
+
+def _single(
+    rng: random.Random, by_tier: Mapping[str, Groups], budgets: Sequence[int], skip: LabelledProblem
+) -> Example:
+    """Return one problem in the format of the greedy-knapsack baseline; one that fits no budget is skipped."""
+    item = _draw(rng, by_tier[rng.choice(TIERS)])
+    budget = rng.choice([budget for budget in budgets if item.last_cost <= budget] or [max(budgets)])
+    written = item if item.last_cost <= budget else skip
+    level, text = _segment(written, 1, True)
+    bounds = level_bounds(item.problem.pool)
+    return Example(
+        kind="single",
+        prompt=exam_prompt([item.problem.question], budget, "greedy_knapsack", bounds),
+        completion=text.rstrip("\n"),
+        order=None,
+        budget=budget,
+        levels=(level,),
+        problem_ids=(item.problem.id,),
+        tokens=written.last_cost,
+    )
+
+
+def _solo(rng: random.Random, by_tier: Mapping[str, Groups], budgets: Sequence[int]) -> Example:
+    """Return one solved problem as the solo prompt asks for it: no level, no leave to skip."""
+    solved = [
+        item
+        for groups in by_tier.values()
+        for item in chain.from_iterable(groups)
+        if item.level < NOT_WORTH_ATTEMPTING and item.last_cost <= max(budgets)
+    ]
+    if not solved:
+        raise DataError(
+            f"no solved problem fits the budget of {max(budgets)} tokens, so there are no solo examples; set mft.solo "
+            "to 0, raise budgets, or sample more"
+        )
+    tier = rng.choice(sorted({item.tier for item in solved}))
+    item = _draw(rng, [[item for item in solved if item.tier == tier]])
+    budget = rng.choice([budget for budget in budgets if item.last_cost <= budget])
+    return Example(
+        kind="solo",
+        prompt=exam_prompt([item.problem.question], budget, "solo"),
+        completion=f"{problem_header(1)}\n{item.work}",
+        order=None,
+        budget=budget,
+        levels=(),
+        problem_ids=(item.problem.id,),
+        tokens=item.last_cost,
+    )
+
+
+def _exams(
+    rng: random.Random,
+    by_tier: Mapping[str, Groups],
+    budgets: Sequence[int],
+    settings: Mft,
+    skip: LabelledProblem,
+) -> Iterator[Example]:
+    """Yield exams whose written problems fit the budget, orders and budgets in turn."""
+    number, rejected = 0, 0
+    while True:
+        items = [_draw(rng, by_tier[tier]) for tier in TIERS]
+        order, budget = ORDERS[number % len(ORDERS)], budgets[number // len(ORDERS) % len(budgets)]
+        medium = MEDIUM_PERMUTATIONS[number // (len(ORDERS) * len(budgets)) % len(MEDIUM_PERMUTATIONS)]
+        exam = Exam("", (items[0].problem, items[1].problem, items[2].problem), medium, "")
+        placed = [items[tier] for tier in exam.permutation(order)]
+        attempted = _attempted(placed, budget, skip)
+        wanted = {index for index, item in enumerate(placed) if item.level < NOT_WORTH_ATTEMPTING}
+        if settings.over_budget == "drop" and attempted != wanted:
+            rejected += 1
+            if rejected > ATTEMPTS_PER_EXAM * (number + 1):
+                raise DataError(
+                    f"of {rejected + number} drawn exams only {number} fit their budget ({budget} tokens); raise "
+                    "budgets, or set mft.over_budget to skip"
+                )
+            continue
+        yield _exam_example(order, budget, placed, attempted, skip)
+        number += 1
+
+
+def _attempted(placed: Sequence[LabelledProblem], budget: int, skip: LabelledProblem) -> set[int]:
+    """Return the positions (from 0) of the problems to solve: a knapsack over the known costs."""
+    costs = [item.cost for item in placed[:-1]] + [placed[-1].last_cost]
+    known = [cost if item.level < NOT_WORTH_ATTEMPTING else None for cost, item in zip(costs, placed, strict=True)]
+    return knapsack(known, budget, max(skip.cost, skip.last_cost))
+
+
+def _exam_example(
+    order: str, budget: int, placed: Sequence[LabelledProblem], attempted: set[int], skip: LabelledProblem
+) -> Example:
+    written = [item if index in attempted else skip for index, item in enumerate(placed)]
+    parts = [_segment(item, index + 1, index == len(written) - 1) for index, item in enumerate(written)]
+    bounds = level_bounds(placed[0].problem.pool)
+    questions = [item.problem.question for item in placed]
+    return Example(
+        kind="exam",
+        prompt=exam_prompt(questions, budget, "metacognitive", bounds),
+        completion="".join(text for _, text in parts).rstrip("\n"),
+        order=order,
+        budget=budget,
+        levels=tuple(level for level, _ in parts),
+        problem_ids=tuple(item.problem.id for item in placed),
+        tokens=_tokens(written),
+    )
+
+
+def knapsack(costs: Sequence[int | None], budget: int, skip_cost: int) -> set[int]:
+    """Return which problems to solve under ``budget``: as many as possible, then with the fewest tokens.
+
+    Args:
+        costs: Tokens of each known solution, of the last one with the end of the response; None where there is none.
+        budget: Budget in tokens for all, skips included.
+        skip_cost: Tokens of a skipped problem.
+    """
+    solvable = [index for index, cost in enumerate(costs) if cost is not None]
+    for count in range(len(solvable), 0, -1):
+        fitting = []
+        for chosen in combinations(solvable, count):
+            spent = sum(costs[index] or 0 for index in chosen) + skip_cost * (len(costs) - count)
+            if spent <= budget:
+                fitting.append((spent, chosen))
+        if fitting:
+            return set(min(fitting)[1])
+    return set()

@@ -1,0 +1,184 @@
+"""Rationality-Aware RL: Dr. GRPO on training exams, on TRL's GRPOTrainer (SPEC section 12; arXiv 2503.20783)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import fields
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from roi_bench.errors import ModelError, UsageError
+from roi_bench.exams import Exam
+from roi_bench.outcomes import level_bounds
+from roi_bench.prompts import exam_prompt
+from roi_bench.reference_training.exam_schedule import Turn, exam_schedule, held_out_turns
+from roi_bench.reference_training.mft import stage_record
+from roi_bench.reference_training.recipe import Recipe
+from roi_bench.reference_training.stage_model import (
+    accumulation,
+    adapter_settings,
+    is_out_of_memory,
+    last_checkpoint,
+    load_model,
+    load_tokenizer,
+    place_settings,
+    save_stage,
+)
+from roi_bench.reference_training.trainer_arguments import FIXED_GRPO, check_trainer_arguments
+from roi_bench.reference_training.training_problems import (
+    RARL_STREAM,
+    exam_stream,
+    held_out_exams,
+    refuse_evaluation_questions,
+    stream_seed,
+)
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+BEST = "eval_held_out"
+"""The number by which checkpoints are compared: mean score over budgets and both orders on held-out exams."""
+
+
+def train_rarl(recipe: Recipe, out: Path, model: str | None = None) -> Path:
+    """Train the MFT model (or another) and return the folder of the result; goes on from a checkpoint if there is one.
+
+    Args:
+        recipe: The recipe.
+        out: Folder of the run.
+        model: Model to start from; by default ``out / "mft"``.
+
+    Raises:
+        UsageError: There is no model to start from.
+        DataError: A training pool is missing, or holds an evaluation problem.
+        ModelError: Out of memory.
+    """
+    from transformers import EarlyStoppingCallback, set_seed
+
+    from roi_bench.reference_training.budget_trainer import budget_trainer_class
+    from roi_bench.reference_training.exam_judge import ExamJudge
+
+    started = time.monotonic()
+    name = model or str(out / "mft")
+    if model is None and not (out / "mft" / "config.json").is_file():
+        raise UsageError(
+            f"there is no model in {out / 'mft'}; make it with roi-bench train mft {recipe.name} --out {out}, or name "
+            "another to start from with --model"
+        )
+    set_seed(recipe.seed)
+    tokenizer = load_tokenizer(name)
+    exams, turns = training_turns(recipe)
+    held_out = held_out_exams(recipe, recipe.rarl.evaluation_exams)
+    judge = ExamJudge([*exams, *held_out], recipe.rarl.reward, tokenizer)
+    trainer = budget_trainer_class()(
+        model=load_model(name, recipe),
+        reward_funcs=judge.reward,
+        args=grpo_arguments(recipe, out / "rarl-checkpoints"),
+        train_dataset=exam_rows(exams, turns, recipe.chat),
+        eval_dataset=exam_rows(held_out, held_out_turns(len(held_out), recipe.budgets), recipe.chat, len(exams)),
+        processing_class=tokenizer,
+        peft_config=adapter_settings(recipe.lora),
+        judge=judge,
+        callbacks=[EarlyStoppingCallback(recipe.rarl.patience)] if recipe.rarl.patience else [],
+    )
+    try:
+        trainer.train(resume_from_checkpoint=last_checkpoint(out / "rarl-checkpoints"))
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise ModelError(
+            "out of memory in RARL; lower rarl.device_batch_size (the step stays the same by accumulation), under "
+            "rarl.trainer vllm_gpu_memory_utilization, or train adapters (lora: {rank: 32}); the checkpoints are in "
+            f"{out / 'rarl-checkpoints'}"
+        ) from error
+    data = {"exams": len(exams), "responses": len(exams) * recipe.rarl.generations}
+    record = stage_record("rarl", recipe, trainer, data, time.monotonic() - started)
+    save_stage(trainer, name, recipe, out / "rarl", record)
+    return out / "rarl"
+
+
+def training_turns(recipe: Recipe) -> tuple[list[Exam], list[Turn]]:
+    """Return the exams of a run and the turns in which they are sat: step by step, one budget a step.
+
+    Raises:
+        DataError: A training pool is missing, or holds an evaluation problem.
+    """
+    turns = exam_schedule(recipe.rarl, recipe.budgets, recipe.seed)
+    exams = list(islice(exam_stream(recipe.family, stream_seed(recipe.seed, RARL_STREAM)), len(turns)))
+    refuse_evaluation_questions((p.question for exam in exams for p in exam.problems), recipe.family)
+    return exams, turns
+
+
+def exam_rows(exams: Sequence[Exam], turns: Sequence[Turn], chat: bool, first: int = 0) -> Dataset:
+    """Return TRL's data set of turns: ``prompt``, ``exam`` (its number in the judge's list), ``order``, ``budget``.
+
+    Args:
+        exams: The exams that ``turns`` speak of.
+        turns: Who sits what.
+        chat: Prompts as chat messages.
+        first: Number of ``exams[0]`` in the judge's list.
+    """
+    from datasets import Dataset
+
+    rows = []
+    for turn in turns:
+        problems = exams[turn.exam].ordered(turn.order)
+        bounds = level_bounds(problems[0].pool)
+        text = exam_prompt([problem.question for problem in problems], turn.budget, "metacognitive", bounds)
+        prompt = [{"role": "user", "content": text}] if chat else text
+        rows.append({"prompt": prompt, "exam": first + turn.exam, "order": turn.order, "budget": turn.budget})
+    return Dataset.from_list(rows)
+
+
+def grpo_arguments(recipe: Recipe, checkpoints: Path) -> Any:
+    """Return TRL's configuration of Dr. GRPO.
+
+    ``loss_type="dr_grpo"`` divides the loss by the constant ``max_completion_length`` in place of each response's own
+    length; ``scale_rewards="none"`` leaves the advantage R - mean(R) undivided by the group's standard deviation; both
+    are needed (arXiv 2503.20783, section 3). ``beta=0``: no reference model. Truncated responses stay in the loss.
+
+    Raises:
+        UsageError: A key under ``rarl.trainer`` is unknown or fixed by the method, or a step cannot be divided.
+    """
+    from trl import GRPOConfig
+
+    settings = recipe.rarl
+    every = settings.evaluate_every
+    defaults: dict[str, Any] = {
+        **place_settings(recipe),
+        "lr_scheduler_type": "constant",
+        "logging_steps": 10,
+        "save_steps": every or 50,
+        "save_total_limit": 2,
+        "per_device_eval_batch_size": settings.device_batch_size,
+    }
+    fixed: dict[str, Any] = {
+        "loss_type": "dr_grpo",
+        "scale_rewards": "none",
+        "beta": 0.0,
+        "mask_truncated_completions": False,
+        "shuffle_dataset": False,  # the schedule keeps one budget a step
+        "max_steps": settings.steps,
+        "learning_rate": settings.learning_rate,
+        "temperature": settings.temperature,
+        "num_generations": settings.generations,
+        "num_generations_eval": 1,
+        "max_completion_length": max(recipe.budgets),
+        "per_device_train_batch_size": settings.device_batch_size,
+        "gradient_accumulation_steps": accumulation(
+            settings.prompts * settings.generations, settings.device_batch_size
+        ),
+        "use_vllm": settings.rollouts != "transformers",
+        "eval_strategy": "steps" if every else "no",
+        "eval_steps": every or None,
+    }
+    if settings.rollouts != "transformers":
+        fixed["vllm_mode"] = "server" if settings.rollouts == "vllm-server" else "colocate"
+    if settings.patience:
+        fixed |= {"load_best_model_at_end": True, "metric_for_best_model": BEST, "greater_is_better": True}
+        fixed["save_steps"] = every  # the best checkpoint is one that was evaluated
+    known = {item.name for item in fields(GRPOConfig)}
+    check_trainer_arguments(known, settings.trainer, FIXED_GRPO, f"recipe {recipe.name}: rarl.trainer")
+    return GRPOConfig(output_dir=str(checkpoints), **{**defaults, **settings.trainer, **fixed})

@@ -1,0 +1,292 @@
+"""Recipes: every setting of a training run in one YAML file, checked before anything is loaded.
+
+A recipe names the model, the family of problems, and the settings of each stage; what it leaves out has the default
+that the dataclasses below document. The mappings ``trainer`` go to TRL's own configuration class (``SFTConfig``,
+``GRPOConfig``) as they stand, except for what the method fixes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from roi_bench.errors import DependencyError, UsageError, nearest
+from roi_bench.reference_training.recipe_checks import apply_change, check_settings, check_values
+
+RECIPES = Path(__file__).parent / "recipes"
+"""Folder of the recipes that come with the package; each is known by its name."""
+
+Family = Literal["tiny", "v1"]
+
+
+@dataclass(frozen=True, slots=True)
+class TierCounts:
+    """One number for each tier."""
+
+    easy: int
+    middle: int
+    hard: int
+
+    def __getitem__(self, tier: str) -> int:
+        count: int = getattr(self, tier)
+        return count
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the base model is sampled for labels.
+
+    Attributes:
+        problems: Training problems by tier; a pool with fewer gives all it has.
+        samples: Solutions K sampled for each problem.
+        temperature: Sampling temperature.
+        cap: Most tokens of a solution; None for the upper bound of Level-2.
+        batch_size: Prompts generated together (transformers only).
+        backend: ``auto`` takes vLLM where it is installed and a CUDA GPU is there, else transformers.
+    """
+
+    problems: TierCounts = field(default_factory=lambda: TierCounts(1000, 1000, 1000))
+    samples: int = 4
+    temperature: float = 0.7
+    cap: int | None = None
+    batch_size: int = 64
+    backend: Literal["auto", "transformers", "vllm"] = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """How samples become labels.
+
+    Attributes:
+        keep: Which of the correct samples is kept as the solution: the ``shortest``, the one of ``median`` length,
+            or the ``first``. The label is the level of the kept one.
+        minimum_correct: Correct samples a problem needs to be worth attempting; with fewer it is Level-3.
+        largest_share: Largest share of one level among the labels; what is beyond is dropped, at random. 1 keeps all.
+    """
+
+    keep: Literal["shortest", "median", "first"] = "median"
+    minimum_correct: int = 1
+    largest_share: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Lora:
+    """Low-rank adapters in place of full fine-tuning (peft); merged into the model at the end of a stage.
+
+    Attributes:
+        rank: Rank of the adapters.
+        alpha: Scale; the adapters count alpha / rank.
+        dropout: Dropout within the adapters.
+        quantised: Keep the frozen base in 4 bits (QLoRA; needs bitsandbytes and CUDA).
+    """
+
+    rank: int = 32
+    alpha: int = 64
+    dropout: float = 0.0
+    quantised: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Mft:
+    """Meta-Cognitive Fine-Tuning.
+
+    Attributes:
+        singles: Examples with one problem, trained on first.
+        exams: Examples with three problems under a shared budget, in mixed orders, trained on after them.
+        solo: Examples with one problem, the solo prompt and no level: they keep the skill that labels speak of.
+        over_budget: Exams whose labelled solutions do not fit the budget together: ``drop`` them, or ``skip`` the
+            problems that a knapsack over the known costs leaves out (most solved, then fewest tokens).
+        draw: How often a tier's problems are drawn: ``natural`` as they were labelled, ``equal`` each level of the tier
+            as often as the others, so that a rare one (solved, among the hard) is learned as well.
+        learning_rate: Peak learning rate.
+        batch_size: Examples of an optimizer step, over all processes.
+        device_batch_size: Examples of one forward pass on one device.
+        epochs: Passes over the examples.
+        trainer: Further arguments of ``trl.SFTConfig``.
+    """
+
+    singles: int = 1000
+    exams: int = 4000
+    solo: int = 0
+    over_budget: Literal["drop", "skip"] = "drop"
+    draw: Literal["natural", "equal"] = "natural"
+    learning_rate: float = 1e-5
+    batch_size: int = 32
+    device_batch_size: int = 32
+    epochs: float = 1.0
+    trainer: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Reward:
+    """What a response earns in RARL.
+
+    Attributes:
+        level: Pay a correct answer only where the predicted level is the actual one; false: pay every correct answer.
+        format_fault: What a problem costs that is skipped behind another forecast than Level-3. The paper's reward
+            gives a skip 0 whatever stands before it, and training then unlearns Level-3. Ours.
+    """
+
+    level: bool = True
+    format_fault: float = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Rarl:
+    """Rationality-Aware RL.
+
+    Attributes:
+        steps: Optimizer steps.
+        prompts: Exams of a step, over all processes; with mixed orders and budgets.
+        generations: Responses to each exam: the group whose mean reward is the baseline.
+        device_batch_size: Responses of one forward pass on one device.
+        learning_rate: Learning rate.
+        temperature: Sampling temperature.
+        orders: Shares of the orders among the exams.
+        curriculum: Budgets that come first, each with its share of the steps; the rest of the steps mixes all budgets.
+        reward: What a response earns.
+        evaluate_every: Steps between two evaluations on held-out exams; 0 for none.
+        evaluation_exams: Held-out training exams of an evaluation; each is sat in two orders at each budget.
+        patience: Evaluations without a better held-out score before training stops; 0 never stops.
+        rollouts: ``transformers``, ``vllm`` (on the same GPUs) or ``vllm-server`` (``trl vllm-serve`` elsewhere).
+        trainer: Further arguments of ``trl.GRPOConfig``.
+    """
+
+    steps: int = 200
+    prompts: int = 8
+    generations: int = 8
+    device_batch_size: int = 64
+    learning_rate: float = 1e-6
+    temperature: float = 1.0
+    orders: dict[str, float] = field(default_factory=lambda: {"easy": 1.0, "medium": 1.0, "hard": 1.0})
+    curriculum: dict[int, float] = field(default_factory=dict)
+    reward: Reward = field(default_factory=Reward)
+    evaluate_every: int = 50
+    evaluation_exams: int = 60
+    patience: int = 0
+    rollouts: Literal["transformers", "vllm", "vllm-server"] = "transformers"
+    trainer: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Which tasks judge the stages.
+
+    Attributes:
+        limit: Exams of each task; None for all 480.
+        batch_size: Requests generated together.
+        baselines: Ask the base and the MFT model with the baselines' prompts as well.
+        samples: Solo samples a problem, for the profile; 0 leaves the solo tasks out.
+        model_args: Further arguments of the model (``--model_args``).
+        backend: lm_eval's model: ``hf`` or ``vllm``.
+    """
+
+    limit: int | None = None
+    batch_size: int = 64
+    baselines: bool = True
+    samples: int = 16
+    model_args: dict[str, Any] = field(default_factory=dict)
+    backend: Literal["hf", "vllm"] = "hf"
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A training run.
+
+    Attributes:
+        name: Its name.
+        model: Base model: a hub name, a folder, or ``tiny`` for the shipped one.
+        family: Family of the exams: ``tiny``, or ``v1`` (GSM8K, MATH, AIME; the training pools).
+        budgets: Budgets in tokens, the tightest first.
+        seed: Seed of everything.
+        dtype: Type of the weights while training.
+        chat: Wrap prompts with the model's chat template.
+        lora: Adapters, or None for full fine-tuning.
+        sampling: Sampling of the base model.
+        labels: Samples to labels.
+        mft: First stage.
+        rarl: Second stage.
+        evaluation: The judgement.
+    """
+
+    name: str
+    model: str
+    family: Family
+    budgets: tuple[int, ...]
+    seed: int = 0
+    dtype: Literal["float32", "bfloat16"] = "bfloat16"
+    chat: bool = False
+    lora: Lora | None = None
+    sampling: Sampling = field(default_factory=Sampling)
+    labels: Labels = field(default_factory=Labels)
+    mft: Mft = field(default_factory=Mft)
+    rarl: Rarl = field(default_factory=Rarl)
+    evaluation: Evaluation = field(default_factory=Evaluation)
+
+
+def recipe_names() -> list[str]:
+    """Return the names of the recipes that come with the package."""
+    return sorted(path.stem for path in RECIPES.glob("*.yaml"))
+
+
+def load_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
+    """Return a recipe by name, or from a YAML file.
+
+    Args:
+        name: A name out of :func:`recipe_names`, or the path of a file.
+        changes: Settings in place of the file's, each ``key=value`` with dots for nested ones (``mft.epochs=2``); the
+            value is read as YAML.
+
+    Raises:
+        UsageError: No such recipe; not YAML; an unknown key, a wrong type, or a value that cannot be meant.
+        DependencyError: A package of the ``train`` extra is missing.
+    """
+    import yaml
+
+    path = Path(name) if name.endswith((".yaml", ".yml")) else RECIPES / f"{name}.yaml"
+    if not path.is_file():
+        known = recipe_names()
+        raise UsageError(f"unknown recipe {name!r}; {nearest(name, known)} (or give the path of a .yaml file)")
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"recipe {path} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(data, dict):
+        raise UsageError(f"recipe {path} holds no settings; see {RECIPES / 'tiny.yaml'} for one that does")
+    for change in changes:
+        apply_change(data, change)
+    return parse_recipe(data, str(path))
+
+
+def parse_recipe(data: Mapping[str, Any], where: str) -> Recipe:
+    """Return the recipe that ``data`` describes; ``where`` names its source in messages.
+
+    Raises:
+        UsageError: An unknown key (with the nearest), a wrong type, or a value that cannot be meant.
+        DependencyError: dacite is missing.
+    """
+    try:
+        from dacite import Config, DaciteError, from_dict
+    except ImportError as error:
+        raise DependencyError(
+            "training needs the package dacite; install it: pip install 'roi-bench[train]'"
+        ) from error
+    check_settings(Recipe, data, where)
+    try:
+        recipe = from_dict(Recipe, data, Config(cast=[tuple], check_types=True))
+    except DaciteError as error:
+        raise UsageError(f"recipe {where}: {error}") from error
+    check_values(recipe, where)
+    return recipe
+
+
+def recipe_text(recipe: Recipe) -> str:
+    """Return ``recipe`` as YAML with every setting spelled out; :func:`load_recipe` gives it back."""
+    import yaml
+
+    data = asdict(recipe)
+    data["budgets"] = list(recipe.budgets)
+    text: str = yaml.safe_dump(data, sort_keys=False)
+    return text

@@ -1,0 +1,169 @@
+"""The stages of a run in its folder: what each makes, and that a run is only ever continued by its own recipe."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from roi_bench.errors import RecordError, UsageError
+from roi_bench.reference_training.recipe import Evaluation, Recipe, load_recipe, recipe_text
+
+Tell = Callable[[str], None]
+
+
+def open_run(recipe: Recipe, out: Path) -> None:
+    """Write the recipe to ``out / "recipe.yaml"``, or make sure that it is the one there.
+
+    What may differ: the evaluation, and how many sequences a device takes at once (lowered when memory runs out).
+
+    Raises:
+        UsageError: The folder belongs to a run of another recipe.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / "recipe.yaml"
+    if path.exists():
+        known = load_recipe(str(path))
+        if _trained(known) != _trained(recipe):
+            changed = _differences(recipe_text(known), recipe_text(recipe))
+            raise UsageError(
+                f"{out} holds a run of another recipe ({changed}); give another --out, or the settings it was begun "
+                "with"
+            )
+    if is_main_process():
+        part = path.with_name("recipe.yaml.part")
+        part.write_text(recipe_text(recipe), encoding="utf-8")
+        part.replace(path)
+
+
+def _trained(recipe: Recipe) -> Recipe:
+    """Return ``recipe`` without what does not change the outcome of training."""
+    return replace(
+        recipe,
+        evaluation=Evaluation(),
+        sampling=replace(recipe.sampling, batch_size=1),
+        mft=replace(recipe.mft, device_batch_size=1),
+        rarl=replace(recipe.rarl, device_batch_size=1),
+    )
+
+
+def is_main_process() -> bool:
+    """Return whether this is the first of the processes that a launcher started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _differences(known: str, asked: str) -> str:
+    pairs = zip(known.splitlines(), asked.splitlines(), strict=False)
+    changed = [f"{old.strip()} there, {new.strip()} asked" for old, new in pairs if old != new]
+    return "; ".join(changed[:3])
+
+
+def run_data(recipe: Recipe, out: Path, tell: Tell) -> Path:
+    """Sample, label and build the examples, unless they are there; return their folder.
+
+    Raises:
+        UsageError: Several processes were started: sampling is the work of one.
+    """
+    from roi_bench.reference_training.mft import make_examples, make_labels
+    from roi_bench.reference_training.training_data import label_table, save_data
+
+    open_run(recipe, out)
+    if not (out / "data" / "examples" / "README.md").is_file():
+        if os.environ.get("WORLD_SIZE", "1") != "1":
+            raise UsageError(
+                f"there are no examples in {out} yet; make them with one process first: roi-bench train data "
+                f"{recipe.name} --out {out}"
+            )
+        labels = make_labels(recipe, out)
+        tell(label_table(labels))
+        save_data(recipe, labels, make_examples(recipe, labels), out)
+    return out / "data"
+
+
+def run_mft(recipe: Recipe, out: Path, tell: Tell) -> Path:
+    """Build the examples (unless they are there) and train; return the model's folder.
+
+    Examples that are there are taken as they are, so that they can be edited; evaluation problems in them are refused.
+    """
+    from roi_bench.reference_training.mft import train_mft
+    from roi_bench.reference_training.training_data import load_examples
+    from roi_bench.reference_training.training_problems import questions_of, refuse_evaluation_questions
+
+    open_run(recipe, out)
+    if _is_done(out / "mft", tell):
+        return out / "mft"
+    run_data(recipe, out, tell)
+    examples = load_examples(out)
+    questions = [questions_of(example.prompt) for example in examples]
+    if not all(questions):
+        raise RecordError(
+            f"example {questions.index([])} in {out / 'data' / 'examples'} has no header line ### Problem 1 in its "
+            "prompt; whether it holds an evaluation problem cannot be checked, so take it out"
+        )
+    refuse_evaluation_questions({question for found in questions for question in found}, recipe.family)
+    folder = train_mft(recipe, examples, out)
+    _write_card("mft", recipe, out)
+    return folder
+
+
+def run_rarl(recipe: Recipe, out: Path, tell: Tell, model: str | None = None) -> Path:
+    """Train with RARL from the MFT model (or from ``model``); return the model's folder."""
+    from roi_bench.reference_training.rarl import train_rarl
+
+    open_run(recipe, out)
+    if not _is_done(out / "rarl", tell):
+        train_rarl(recipe, out, model)
+        _write_card("rarl", recipe, out)
+    return out / "rarl"
+
+
+def run_evaluation(recipe: Recipe, out: Path, tell: Tell, shipped: bool = False) -> str:
+    """Evaluate base, MFT and RARL with the benchmark itself; return the tables to print.
+
+    The cards of the run's models get their measured tables; ``shipped`` evaluates the models of the package instead.
+    """
+    from roi_bench.reference_training.stage_evaluation import evaluate_stages
+
+    open_run(recipe, out)
+    folder = evaluate_stages(recipe, out, tell=tell, shipped=shipped)
+    for stage in () if shipped else ("mft", "rarl"):
+        _write_card(stage, recipe, out, folder / "stages.json")
+    tell(f"tables and pictures: {folder}")
+    return (folder / "stages.txt").read_text(encoding="utf-8")
+
+
+def _write_card(stage: str, recipe: Recipe, out: Path, summary: Path | None = None) -> None:
+    if is_main_process():
+        record = json.loads((out / stage / "training.json").read_text(encoding="utf-8"))
+        (out / stage / "README.md").write_text(card_of(stage, recipe, record, summary), encoding="utf-8")
+
+
+def card_of(stage: str, recipe: Recipe, record: Mapping[str, Any], summary: Path | None = None) -> str:
+    """Return the model card of a finished stage.
+
+    Args:
+        stage: ``mft`` or ``rarl``.
+        recipe: The recipe of the run.
+        record: Content of the stage's ``training.json``.
+        summary: ``stages.json`` of an evaluation, for the measured table; None where there is none yet.
+    """
+    from roi_bench.reference_training.stage_card import Making, measured_tables, stage_card
+
+    making = Making(
+        command=f"roi-bench train {stage} {recipe.name} --out DIR --set seed={recipe.seed}",
+        data=record["data"],
+        minutes=record["seconds"] / 60,
+        device=record["device"],
+        versions=record["versions"],
+    )
+    return stage_card(stage, recipe, making, measured_tables(summary, stage) if summary else None)
+
+
+def _is_done(folder: Path, tell: Tell) -> bool:
+    done = (folder / "training.json").is_file()
+    if done:
+        tell(f"{folder} is finished; remove it to train it again")
+    return done

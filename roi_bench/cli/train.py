@@ -1,0 +1,140 @@
+"""``roi-bench train``: the reference trainer, MFT and RARL, from labels to the evaluation of every stage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from roi_bench.reference_training.recipe import Recipe
+
+
+def _tell(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add what every stage takes: RECIPE, --out, --set and --dry-run."""
+    for option in (
+        click.option(
+            "--dry-run", is_flag=True, help="Check recipe, versions, data, memory, tokenizer; print the plan."
+        ),
+        click.option(
+            "--set", "changes", multiple=True, metavar="KEY=VALUE", help="A setting in place of the recipe's: seed=1."
+        ),
+        click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder of the run."),
+        click.argument("recipe"),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group()
+def train() -> None:
+    """Train a model to know what its thinking is worth: MFT, then RARL, on the benchmark's own code.
+
+    RECIPE is the name of a recipe (tiny, test, qwen2.5-1.5b, …) or a YAML file. Every stage can be interrupted and goes
+    on where it stopped when the same command is given again.
+    """
+
+
+@train.command(short_help="Sample the base model, label its problems, build the examples.")
+@recipe_options
+def data(recipe: str, out: Path | None, changes: tuple[str, ...], dry_run: bool) -> None:
+    """The first half of mft: sample the base model, label its problems, build the examples."""
+    if (loaded := _prepared(recipe, changes, out, dry_run, ("mft",))) is not None:
+        from roi_bench.reference_training.run import run_data
+
+        click.echo(run_data(loaded, _folder(out), _tell))
+
+
+@train.command(short_help="Meta-Cognitive Fine-Tuning (data first, if need be).")
+@recipe_options
+def mft(recipe: str, out: Path | None, changes: tuple[str, ...], dry_run: bool) -> None:
+    """Meta-Cognitive Fine-Tuning: sample the base model, label its problems, train on labelled exams."""
+    if (loaded := _prepared(recipe, changes, out, dry_run, ("mft",))) is not None:
+        from roi_bench.reference_training.run import run_mft
+
+        click.echo(run_mft(loaded, _folder(out), _tell))
+
+
+@train.command(short_help="Rationality-Aware RL: Dr. GRPO on training exams.")
+@recipe_options
+@click.option("--model", help="Model to start from (default: OUT/mft).")
+def rarl(recipe: str, out: Path | None, changes: tuple[str, ...], dry_run: bool, model: str | None) -> None:
+    """Rationality-Aware RL: Dr. GRPO on training exams, paid by the benchmark's own grading."""
+    if (loaded := _prepared(recipe, changes, out, dry_run, ("rarl",))) is not None:
+        from roi_bench.reference_training.run import run_rarl
+
+        click.echo(run_rarl(loaded, _folder(out), _tell, model))
+
+
+@train.command(short_help="Sit the benchmark with every stage and the baselines, and report.")
+@recipe_options
+@click.option("--shipped", is_flag=True, help="Evaluate the tiny models of the package in place of those in OUT.")
+def evaluate(recipe: str, out: Path | None, changes: tuple[str, ...], dry_run: bool, shipped: bool) -> None:
+    """Sit the benchmark with base, MFT, RARL and the baselines, and report."""
+    if (loaded := _prepared(recipe, changes, out, dry_run, ("evaluate",))) is not None:
+        from roi_bench.reference_training.run import run_evaluation
+
+        click.echo(run_evaluation(loaded, _folder(out), _tell, shipped))
+
+
+@train.command("run", short_help="All of it: mft, rarl, evaluate.")
+@recipe_options
+def run_all(recipe: str, out: Path | None, changes: tuple[str, ...], dry_run: bool) -> None:
+    """All of it: mft, rarl, evaluate."""
+    if (loaded := _prepared(recipe, changes, out, dry_run, ("mft", "rarl", "evaluate"))) is not None:
+        from roi_bench.reference_training.run import run_evaluation, run_mft, run_rarl
+
+        folder = _folder(out)
+        run_mft(loaded, folder, _tell)
+        run_rarl(loaded, folder, _tell)
+        click.echo(run_evaluation(loaded, folder, _tell))
+
+
+@train.command(short_help="Show labels and examples of a run.")
+@click.argument("out", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--data", "name", default="examples", show_default=True, help="labels or examples.")
+@click.option("--number", type=click.IntRange(min=0), help="Show this row alone.")
+@click.option("--limit", type=click.IntRange(min=1), default=3, show_default=True, help="Rows to show.")
+def inspect(out: Path, name: str, number: int | None, limit: int) -> None:
+    """Show the training data of the run in folder OUT: what is there of which kind, and some rows."""
+    from roi_bench.reference_training.inspection import inspection_text
+
+    click.echo(inspection_text(out, name, number, limit))
+
+
+def _folder(out: Path | None) -> Path:
+    if out is None:
+        raise click.UsageError("--out is missing: the folder that the run is written to")
+    return out
+
+
+def _prepared(
+    name: str, changes: tuple[str, ...], out: Path | None, dry_run: bool, stages: tuple[str, ...]
+) -> Recipe | None:
+    """Return the recipe, or None where a dry run said all there was to say.
+
+    Raises:
+        UsageError: The recipe cannot be meant, or a dry run found a problem.
+    """
+    from roi_bench.reference_training.recipe import load_recipe
+
+    recipe = load_recipe(name, changes)
+    if not dry_run:
+        _folder(out)
+        return recipe
+    from roi_bench.errors import UsageError
+    from roi_bench.reference_training.plan import make_plan, plan_text
+
+    plans = [make_plan(recipe, stage) for stage in stages]
+    for plan in plans:
+        click.echo(plan_text(plan))
+    problems = sum(finding.kind == "problem" for plan in plans for finding in plan.findings)
+    if problems:
+        raise UsageError(f"recipe {recipe.name}: {problems} problems would stop this run; they are marked above")
+    return None
