@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from roi_bench.errors import RecordError, UsageError
+from roi_bench.errors import DependencyError, RecordError, UsageError
 from roi_bench.reference_training.recipe import Evaluation, Recipe, load_recipe, recipe_text
 
 Tell = Callable[[str], None]
@@ -50,6 +50,25 @@ def _trained(recipe: Recipe) -> Recipe:
     )
 
 
+def require_packages(recipe: Recipe, stage: str, installed: Callable[[str], str | None] | None = None) -> None:
+    """Make sure that what ``stage`` needs is installed, before anything is computed.
+
+    Args:
+        recipe: The recipe.
+        stage: ``mft``, ``rarl`` or ``evaluate``.
+        installed: Says which version of a distribution is installed.
+
+    Raises:
+        DependencyError: A package is missing or has a version that will not do.
+    """
+    from roi_bench.harness.installation import version
+    from roi_bench.reference_training.plan_checks import check_versions
+
+    for finding in check_versions(recipe, frozenset({stage}), installed or version):
+        if finding.kind == "problem":
+            raise DependencyError(f"{finding.what}: {finding.detail}")
+
+
 def is_main_process() -> bool:
     """Return whether this is the first of the processes that a launcher started."""
     return os.environ.get("RANK", "0") == "0"
@@ -70,6 +89,7 @@ def run_data(recipe: Recipe, out: Path, tell: Tell) -> Path:
     from roi_bench.reference_training.mft import make_examples, make_labels
     from roi_bench.reference_training.training_data import label_table, save_data
 
+    require_packages(recipe, "mft")
     open_run(recipe, out)
     if not (out / "data" / "examples" / "README.md").is_file():
         if os.environ.get("WORLD_SIZE", "1") != "1":
@@ -92,6 +112,7 @@ def run_mft(recipe: Recipe, out: Path, tell: Tell) -> Path:
     from roi_bench.reference_training.training_data import load_examples
     from roi_bench.reference_training.training_problems import questions_of, refuse_evaluation_questions
 
+    require_packages(recipe, "mft")
     open_run(recipe, out)
     if _is_done(out / "mft", tell):
         return out / "mft"
@@ -113,6 +134,7 @@ def run_rarl(recipe: Recipe, out: Path, tell: Tell, model: str | None = None) ->
     """Train with RARL from the MFT model (or from ``model``); return the model's folder."""
     from roi_bench.reference_training.rarl import train_rarl
 
+    require_packages(recipe, "rarl")
     open_run(recipe, out)
     if not _is_done(out / "rarl", tell):
         train_rarl(recipe, out, model)
@@ -127,6 +149,7 @@ def run_evaluation(recipe: Recipe, out: Path, tell: Tell, shipped: bool = False)
     """
     from roi_bench.reference_training.stage_evaluation import evaluate_stages
 
+    require_packages(recipe, "evaluate")
     open_run(recipe, out)
     folder = evaluate_stages(recipe, out, tell=tell, shipped=shipped)
     for stage in () if shipped else ("mft", "rarl"):

@@ -100,10 +100,10 @@ def refuse_evaluation_questions(questions: Iterable[str], family: Family) -> Non
 
 
 def questions_of(prompt: str) -> list[str]:
-    """Return the questions in a prompt of the benchmark (:func:`roi_bench.prompts.exam_prompt`)."""
+    """Return the questions in a prompt of the benchmark (:func:`roi_bench.prompts.exam_prompt`); none of other text."""
     text = prompt.removesuffix("\n\n" + RESPONSE_CUE)
     starts = [(match.start(), match.end()) for match in re.finditer(r"(?:\A|\n\n)### Problem [123]\n", text)]
-    ends = [start for start, _ in starts[1:]] + [len(text)]
+    ends = [*(start for start, _ in starts[1:]), len(text)][: len(starts)]
     return [text[start:end] for (_, start), end in zip(starts, ends, strict=True)]
 
 
