@@ -9,7 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from roi_bench.errors import ModelError, UsageError
+from roi_bench.errors import UsageError
 from roi_bench.reference_training.labels import LabelledProblem, balance, check_labels, label
 from roi_bench.reference_training.mft_examples import Example, mft_examples
 from roi_bench.reference_training.recipe import Recipe, recipe_text
@@ -27,12 +27,11 @@ from roi_bench.reference_training.stage_model import (
     accumulation,
     adapter_settings,
     base_model_name,
-    is_out_of_memory,
-    last_checkpoint,
     load_model,
     load_tokenizer,
     place_settings,
     save_stage,
+    train_to_the_end,
 )
 from roi_bench.reference_training.trainer_arguments import FIXED_SFT, check_trainer_arguments
 from roi_bench.reference_training.training_problems import (
@@ -135,16 +134,9 @@ def train_mft(recipe: Recipe, examples: list[Example], out: Path) -> Path:
         processing_class=tokenizer,
         peft_config=adapter_settings(recipe.lora),
     )
-    try:
-        trainer.train(resume_from_checkpoint=last_checkpoint(out / "mft-checkpoints"))
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        raise ModelError(
-            "out of memory while fine-tuning; lower mft.device_batch_size (the step stays the same by accumulation), "
-            "or train adapters (lora: {rank: 32}); the checkpoints are in "
-            f"{out / 'mft-checkpoints'}"
-        ) from error
+    train_to_the_end(
+        trainer, out / "mft-checkpoints", "mft.device_batch_size (the step stays the same by accumulation)"
+    )
     data = dict(Counter(f"{example.kind} examples" for example in examples))
     record = stage_record("mft", recipe, trainer, data, time.monotonic() - started)
     save_stage(trainer, name, recipe, out / "mft", record)

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from roi_bench.errors import ModelError, UsageError
+from roi_bench.errors import UsageError
 from roi_bench.exams import Exam
 from roi_bench.outcomes import level_bounds
 from roi_bench.prompts import exam_prompt
@@ -19,12 +19,11 @@ from roi_bench.reference_training.recipe import Recipe
 from roi_bench.reference_training.stage_model import (
     accumulation,
     adapter_settings,
-    is_out_of_memory,
-    last_checkpoint,
     load_model,
     load_tokenizer,
     place_settings,
     save_stage,
+    train_to_the_end,
 )
 from roi_bench.reference_training.trainer_arguments import FIXED_GRPO, check_trainer_arguments
 from roi_bench.reference_training.training_problems import (
@@ -83,16 +82,8 @@ def train_rarl(recipe: Recipe, out: Path, model: str | None = None) -> Path:
         judge=judge,
         callbacks=[EarlyStoppingCallback(recipe.rarl.patience)] if recipe.rarl.patience else [],
     )
-    try:
-        trainer.train(resume_from_checkpoint=last_checkpoint(out / "rarl-checkpoints"))
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        raise ModelError(
-            "out of memory in RARL; lower rarl.device_batch_size (the step stays the same by accumulation), under "
-            "rarl.trainer vllm_gpu_memory_utilization, or train adapters (lora: {rank: 32}); the checkpoints are in "
-            f"{out / 'rarl-checkpoints'}"
-        ) from error
+    lower = "rarl.device_batch_size (the step stays the same by accumulation) or vllm_gpu_memory_utilization"
+    train_to_the_end(trainer, out / "rarl-checkpoints", lower)
     data = {"exams": len(exams), "responses": len(exams) * recipe.rarl.generations}
     record = stage_record("rarl", recipe, trainer, data, time.monotonic() - started)
     save_stage(trainer, name, recipe, out / "rarl", record)

@@ -156,8 +156,32 @@ def accumulation(total: int, device_batch_size: int) -> int:
     return total // (device_batch_size * processes)
 
 
-def last_checkpoint(folder: Path) -> str | None:
-    """Return the newest finished Trainer checkpoint in ``folder``, or None."""
-    from transformers.trainer_utils import get_last_checkpoint
+def train_to_the_end(trainer: Any, checkpoints: Path, lower: str) -> None:
+    """Train, from the newest complete checkpoint in ``checkpoints`` if there is one.
 
-    return get_last_checkpoint(str(folder)) if folder.is_dir() else None
+    Args:
+        trainer: A Trainer.
+        checkpoints: Its folder of checkpoints.
+        lower: What to lower when memory runs out.
+
+    Raises:
+        ModelError: Out of memory.
+    """
+    try:
+        trainer.train(resume_from_checkpoint=last_checkpoint(checkpoints))
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise ModelError(
+            f"out of memory; lower {lower} and run the same command again: it goes on from the checkpoints in "
+            f"{checkpoints}. Or train adapters (lora: {{rank: 32}}) in another --out"
+        ) from error
+
+
+def last_checkpoint(folder: Path) -> str | None:
+    """Return the newest complete Trainer checkpoint in ``folder``, or None.
+
+    ``trainer_state.json`` is what the Trainer writes last: a checkpoint without it was cut off.
+    """
+    complete = [state.parent for state in folder.glob("checkpoint-*/trainer_state.json")]
+    return str(max(complete, key=lambda path: int(path.name.rpartition("-")[2]))) if complete else None

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from roi_bench.errors import DependencyError, RecordError, UsageError
+from roi_bench.errors import DependencyError, ModelError, RecordError, UsageError
 from roi_bench.harness.installation import version
 from roi_bench.reference_training.labels import LabelledProblem
 from roi_bench.reference_training.mft_examples import Example
 from roi_bench.reference_training.recipe import load_recipe, recipe_text
 from roi_bench.reference_training.run import open_run, require_packages, run_mft, run_rarl
+from roi_bench.reference_training.stage_model import last_checkpoint, train_to_the_end
 from roi_bench.reference_training.training_data import NAMES, load_examples, load_rows, save_data
 from tests.reference_training.tiny_labels import problems
 
@@ -108,3 +109,44 @@ def test_an_example_whose_problems_cannot_be_told_is_refused(tmp_path):
     save_data(TEST, [LABEL], [EXAMPLE], tmp_path)
     with pytest.raises(RecordError, match=r"example 0 in .* has no header line"):
         run_mft(TEST, tmp_path, silent)
+
+
+# ----------------------------------------------------------------- interrupted, out of memory
+
+
+class FailingTrainer:
+    """Fails as torch does, and remembers where it was told to go on."""
+
+    def __init__(self, message):
+        self.message, self.resumed = message, None
+
+    def train(self, resume_from_checkpoint):
+        self.resumed = resume_from_checkpoint
+        raise RuntimeError(self.message)
+
+
+@pytest.mark.parametrize(
+    "message", ["CUDA out of memory. Tried to allocate", "DefaultCPUAllocator: can't allocate memory"]
+)
+def test_out_of_memory_says_what_to_lower_and_that_nothing_is_lost(tmp_path, message):
+    with pytest.raises(
+        ModelError, match=r"out of memory; lower x\.device_batch_size and .* goes on from the checkpoints in"
+    ):
+        train_to_the_end(FailingTrainer(message), tmp_path, "x.device_batch_size")
+
+
+def test_another_failure_is_not_called_out_of_memory(tmp_path):
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        train_to_the_end(FailingTrainer("shapes differ"), tmp_path, "x")
+
+
+def test_training_goes_on_from_the_newest_complete_checkpoint(tmp_path):
+    for step, complete in ((5, True), (20, True), (100, False)):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        if complete:
+            (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text("{}", "utf-8")
+    trainer = FailingTrainer("out of memory")
+    with pytest.raises(ModelError):
+        train_to_the_end(trainer, tmp_path, "x")
+    assert trainer.resumed == str(tmp_path / "checkpoint-20")
+    assert last_checkpoint(tmp_path / "nowhere") is None
