@@ -55,7 +55,7 @@ class Example:
 
 
 def mft_examples(labels: Sequence[LabelledProblem], budgets: Sequence[int], settings: Mft, seed: int) -> list[Example]:
-    """Return the examples of MFT in the order of training: single problems in random order, then exams.
+    """Return the examples of MFT in the order of training: single problems, then exams with solo examples among them.
 
     Args:
         labels: Labelled problems of all tiers.
@@ -77,12 +77,12 @@ def mft_examples(labels: Sequence[LabelledProblem], budgets: Sequence[int], sett
             f"not even three skipped problems ({_tokens([skip] * 3)} tokens) fit the budget of {min(budgets)} tokens; "
             "raise budgets"
         )
-    alone = [_single(rng, by_tier, budgets, skip) for _ in range(settings.singles)]
-    alone += [_solo(rng, by_tier, budgets) for _ in range(settings.solo)]
-    rng.shuffle(alone)
+    singles = [_single(rng, by_tier, budgets, skip) for _ in range(settings.singles)]
     drawn = _exams(rng, by_tier, budgets, settings, skip)
-    exams = [next(drawn) for _ in range(settings.exams)]
-    return [*_batched(rng, alone, settings.batch_size), *_batched(rng, exams, settings.batch_size)]
+    rest = [next(drawn) for _ in range(settings.exams)]
+    for example in [_solo(rng, by_tier, budgets) for _ in range(settings.solo)]:
+        rest.insert(rng.randrange(len(rest) + 1), example)
+    return [*_batched(rng, singles, settings.batch_size), *_batched(rng, rest, settings.batch_size)]
 
 
 def _batched(rng: random.Random, examples: Sequence[Example], size: int) -> list[Example]:

@@ -95,7 +95,8 @@ class Mft:
     Attributes:
         singles: Examples with one problem, trained on first.
         exams: Examples with three problems under a shared budget, in mixed orders, trained on after them.
-        solo: Examples with one problem, the solo prompt and no level: they keep the skill that labels speak of.
+        solo: Examples with one problem, the solo prompt and no level, spread among the exams: without them the model
+            forgets how to answer where nothing may be skipped, and its own solo profile understates its skill.
         over_budget: Exams whose labelled solutions do not fit the budget together: ``drop`` them, or ``skip`` the
             problems that a knapsack over the known costs leaves out (most solved, then fewest tokens).
         draw: How often a tier's problems are drawn: ``natural`` as they were labelled, ``equal`` each level of the tier
