@@ -28,7 +28,11 @@ from roi_bench.scoring import score_sheets
 from roi_bench.tiny import is_evaluation_question, model_path
 from roi_bench.tokens import LEVEL_BOUNDS
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    # TRL 1.16 and peft use this name, of which transformers 5.23 warns.
+    pytest.mark.filterwarnings("ignore:.*gradient_checkpointing.* is deprecated:FutureWarning"),
+]
 
 STEPS = 4
 
@@ -69,7 +73,7 @@ def test_every_stage_leaves_a_model_that_differs_from_the_one_before(run):
         record = json.loads((run / stage / "training.json").read_text("utf-8"))
         assert (record["stage"], record["steps"]) == (stage, steps)
         assert record["recipe"] == recipe_text(load_recipe("test"))
-        assert "| hard |" in (run / stage / "README.md").read_text("utf-8")
+        assert "| tiny hard 128 |" in (run / stage / "README.md").read_text("utf-8")
     assert load_recipe(str(run / "recipe.yaml")) == load_recipe("test")
 
 
