@@ -179,5 +179,5 @@ def test_what_an_exam_refuses_a_problem_alone_refuses_too() -> None:
         sit(right, num_fewshot=1)
     with pytest.raises(UsageError, match="repeats must be a whole number of at least 1, not 0"):
         sit(right, metadata={"repeats": 0})
-    with pytest.raises(ModelError, match="context holds 150; use a model with a longer context"):
-        sit(right, metadata={**COUNTED, "max_length": 150, "repeats": 1})
+    with pytest.raises(ModelError, match="context holds 140; use a model with a longer context"):
+        sit(right, metadata={**COUNTED, "max_length": 140, "repeats": 1})
