@@ -156,7 +156,7 @@ def check_labels(labels: Sequence[LabelledProblem]) -> None:
         raise DataError(
             f"none of {len(labels)} training problems was solved in {sum(item.samples for item in labels)} samples, so "
             "every label is Level-3; take a stronger base model, more samples (sampling.samples) or a larger "
-            "sampling.cap, and look at what it wrote with roi-bench train inspect"
+            "sampling.cap, and look at what it wrote in samples.jsonl"
         )
     if solved == len(labels):
         raise DataError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from roi_bench.errors import UsageError
 from roi_bench.reference_training.labels import LabelledProblem, balance, check_labels, label
 from roi_bench.reference_training.mft_examples import Example, mft_examples
-from roi_bench.reference_training.recipe import Recipe, recipe_text
+from roi_bench.reference_training.recipe import Recipe
 from roi_bench.reference_training.sampling import (
     Generator,
     choose_backend,
@@ -31,6 +31,7 @@ from roi_bench.reference_training.stage_model import (
     load_tokenizer,
     place_settings,
     save_stage,
+    stage_record,
     train_to_the_end,
 )
 from roi_bench.reference_training.trainer_arguments import FIXED_SFT, check_trainer_arguments
@@ -175,39 +176,3 @@ def sft_arguments(recipe: Recipe, checkpoints: Path) -> Any:
     known = {item.name for item in fields(SFTConfig)}
     check_trainer_arguments(known, settings.trainer, FIXED_SFT, f"recipe {recipe.name}: mft.trainer")
     return SFTConfig(output_dir=str(checkpoints), **given)
-
-
-def device_name() -> str:
-    """Return what this process trains on, in words."""
-    import platform
-
-    import torch
-
-    if torch.cuda.is_available():
-        return f"{torch.cuda.device_count()} × {torch.cuda.get_device_name()}"
-    return f"{torch.get_num_threads()} CPU threads ({platform.machine()})"
-
-
-def stage_record(stage: str, recipe: Recipe, trainer: Any, data: Mapping[str, int], seconds: float) -> dict[str, Any]:
-    """Return the content of ``training.json``: all that decided the outcome, and how the training went."""
-    import torch
-    import transformers
-    import trl
-
-    from roi_bench import __version__
-
-    return {
-        "stage": stage,
-        "data": dict(data),
-        "recipe": recipe_text(recipe),
-        "steps": trainer.state.global_step,
-        "seconds": round(seconds),
-        "device": device_name(),
-        "versions": {
-            "roi-bench": __version__,
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-            "trl": trl.__version__,
-        },
-        "log": trainer.state.log_history,
-    }

@@ -180,14 +180,14 @@ def _rarl_work(recipe: Recipe) -> tuple[int, list[tuple[str, str]]]:
 def _evaluation_work(recipe: Recipe) -> tuple[int, str]:
     from roi_bench.manifest import load_manifest
     from roi_bench.prompts import PROMPTS, REQUESTS
-    from roi_bench.reference_training.stage_evaluation import MODES, STAGE_PROMPTS
+    from roi_bench.reference_training.stage_evaluation import MODES, STAGES, prompts_of_stage
 
     exams = min(recipe.evaluation.limit or EXAMS, EXAMS)
     problems = 3 * exams
     if recipe.family == "v1":  # hard problems come back in several exams
         problems = min(problems, len(load_manifest().problems))
-    sittings = sum(REQUESTS[PROMPTS[name].form] for names in STAGE_PROMPTS.values() for name in names)
-    budgets, repeats, stages = recipe.budgets, recipe.evaluation.samples, len(STAGE_PROMPTS)
+    sittings = sum(REQUESTS[PROMPTS[name].form] for stage in STAGES for name in prompts_of_stage(recipe, stage))
+    budgets, repeats, stages = recipe.budgets, recipe.evaluation.samples, len(STAGES)
     asked = sittings * len(MODES) * exams
     alone = stages * problems * repeats
     responses = f"{asked * len(budgets):,} responses and {alone:,} solo samples"

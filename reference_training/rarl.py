@@ -14,7 +14,6 @@ from roi_bench.exams import Exam
 from roi_bench.outcomes import level_bounds
 from roi_bench.prompts import exam_prompt
 from roi_bench.reference_training.exam_schedule import Turn, exam_schedule, held_out_turns
-from roi_bench.reference_training.mft import stage_record
 from roi_bench.reference_training.recipe import Recipe
 from roi_bench.reference_training.stage_model import (
     accumulation,
@@ -23,6 +22,7 @@ from roi_bench.reference_training.stage_model import (
     load_tokenizer,
     place_settings,
     save_stage,
+    stage_record,
     train_to_the_end,
 )
 from roi_bench.reference_training.trainer_arguments import FIXED_GRPO, check_trainer_arguments
@@ -86,6 +86,8 @@ def train_rarl(recipe: Recipe, out: Path, model: str | None = None) -> Path:
     train_to_the_end(trainer, out / "rarl-checkpoints", lower)
     data = {"exams": len(exams), "responses": len(exams) * recipe.rarl.generations}
     record = stage_record("rarl", recipe, trainer, data, time.monotonic() - started)
+    if model is not None:
+        record["started_from"] = model
     save_stage(trainer, name, recipe, out / "rarl", record)
     return out / "rarl"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from roi_bench.errors import DependencyError, ModelError, UsageError
-from roi_bench.reference_training.recipe import Lora, Recipe
+from roi_bench.reference_training.recipe import Lora, Recipe, recipe_text
 
 
 def base_model_name(recipe: Recipe) -> str:
@@ -134,6 +134,42 @@ def save_stage(trainer: Any, name: str, recipe: Recipe, folder: Path, record: Ma
     for file in folder.glob("*.safetensors"):
         file.chmod(0o644)  # safetensors writes files that only their owner can read
     (folder / "training.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def device_name() -> str:
+    """Return what this process trains on, in words."""
+    import platform
+
+    import torch
+
+    if torch.cuda.is_available():
+        return f"{torch.cuda.device_count()} × {torch.cuda.get_device_name()}"
+    return f"{torch.get_num_threads()} CPU threads ({platform.machine()})"
+
+
+def stage_record(stage: str, recipe: Recipe, trainer: Any, data: Mapping[str, int], seconds: float) -> dict[str, Any]:
+    """Return the content of ``training.json``: all that decided the outcome, and how the training went."""
+    import torch
+    import transformers
+    import trl
+
+    from roi_bench import __version__
+
+    return {
+        "stage": stage,
+        "data": dict(data),
+        "recipe": recipe_text(recipe),
+        "steps": trainer.state.global_step,
+        "seconds": round(seconds),
+        "device": device_name(),
+        "versions": {
+            "roi-bench": __version__,
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+            "trl": trl.__version__,
+        },
+        "log": trainer.state.log_history,
+    }
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -11,6 +11,7 @@ _BATCH = "follows from the batch sizes of the recipe"
 FIXED_SFT: dict[str, str] = {
     "completion_only_loss": "MFT takes its loss on completions only",
     "packing": "an exam and its budget stand in one sequence each",
+    "train_sampling_strategy": "single problems come first",
     "output_dir": "set --out",
     "seed": "set seed",
     "learning_rate": "set mft.learning_rate",

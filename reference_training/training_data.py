@@ -42,7 +42,7 @@ _ABOUT = {
         "Labels of meta-cognitive fine-tuning",
         (
             "One row a training problem: the level that the base model's own sampled solutions give it, and the "
-            "solution that was kept. Level-3: none of them was correct."
+            "solution that was kept. Level-3: fewer of them were correct than `labels.minimum_correct` asks for."
         ),
     ),
     "examples": (

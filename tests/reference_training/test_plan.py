@@ -548,13 +548,15 @@ def test_the_work_of_the_tiny_recipe_by_hand():
     assert work["tokens to generate"] == f"{tokens:,} at most"
 
 
-def test_the_work_of_the_evaluation_is_that_of_its_calls():
-    calls = [call for stage in STAGES for call in stage_calls(tiny(["evaluation.limit=30"]), stage)]
+@pytest.mark.parametrize("baselines", ["true", "false"])
+def test_the_work_of_the_evaluation_is_that_of_its_calls(baselines):
+    changed = tiny(["evaluation.limit=30", f"evaluation.baselines={baselines}"])
+    calls = [call for stage in STAGES for call in stage_calls(changed, stage)]
     requests = 0
     for call in calls:
         for task in call.tasks:
             each = 3 if task.endswith("greedy_knapsack") else 2
             requests += 0 if "solo" in task else each * call.limit
     solo = sum(call.limit * call.metadata["repeats"] for call in calls if "solo" in call.tasks[0])
-    plan = make_plan(tiny(["evaluation.limit=30"]), "evaluate", processes=1, installed=VERSIONS.get)
+    plan = make_plan(changed, "evaluate", processes=1, installed=VERSIONS.get)
     assert f"at most {requests:,} responses and {solo:,} solo samples" in dict(plan.work)["evaluation"]
