@@ -29,7 +29,9 @@ def budget_trainer_class() -> Any:
         def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
             limit = max(row["budget"] for row in inputs)
             if self.use_vllm:
-                self.vllm_generation.max_completion_length = limit
+                # In an evaluation processes meet at the server with exams of different budgets; the judge cuts each.
+                held_out = not self.model.training
+                self.vllm_generation.max_completion_length = self.args.max_completion_length if held_out else limit
             else:
                 self.generation_config.max_new_tokens = limit
             return super()._generate_and_score_completions(inputs)  # type: ignore[no-any-return]

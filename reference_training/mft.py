@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import fields
@@ -10,16 +9,23 @@ from pathlib import Path
 from typing import Any
 
 from roi_bench.errors import UsageError
+from roi_bench.journal_format import canonical_json
+from roi_bench.problems import sha256_text
 from roi_bench.reference_training.labels import LabelledProblem, balance, check_labels, label
 from roi_bench.reference_training.mft_examples import Example, mft_examples
 from roi_bench.reference_training.recipe import Recipe
 from roi_bench.reference_training.sampling import (
-    Generator,
-    choose_backend,
     grade_samples,
     sample_solutions,
     sampling_requests,
     solution_cap,
+)
+from roi_bench.reference_training.sampling_backends import (
+    VLLM_BATCH,
+    Generator,
+    choose_backend,
+    on_gpu,
+    release_memory,
     transformers_generator,
     vllm_generator,
 )
@@ -32,9 +38,9 @@ from roi_bench.reference_training.stage_model import (
     place_settings,
     save_stage,
     stage_record,
-    train_to_the_end,
 )
-from roi_bench.reference_training.trainer_arguments import FIXED_SFT, check_trainer_arguments
+from roi_bench.reference_training.trainer_arguments import FIXED_SFT, check_trainer_arguments, renamed_arguments
+from roi_bench.reference_training.training_checkpoints import start_of, train_to_the_end
 from roi_bench.reference_training.training_problems import (
     MFT_STREAM,
     refuse_evaluation_questions,
@@ -84,19 +90,22 @@ def make_labels(recipe: Recipe, out: Path) -> list[LabelledProblem]:
     requests = sampling_requests(recipe, problems, chat_wrapper(recipe, tokenizer))
     cap = solution_cap(recipe, problems)
     backend = choose_backend(recipe.sampling.backend)
+    batch_size = VLLM_BATCH if backend == "vllm" else recipe.sampling.batch_size
     header = Header(
         {"model": recipe.model, "family": recipe.family, "seed": recipe.seed, "dtype": recipe.dtype},
-        {"backend": backend, "batch_size": recipe.sampling.batch_size},
+        {"backend": backend, "batch_size": batch_size},
     )
 
     def make_generator() -> Generator:
         if backend == "vllm":
-            return vllm_generator(name, recipe.sampling.temperature, cap)
-        return transformers_generator(load_model(name, recipe).eval(), tokenizer, recipe.sampling.temperature, cap)
+            return vllm_generator(name, tokenizer, recipe.sampling.temperature, cap)
+        model = on_gpu(load_model(name, recipe).eval())
+        return transformers_generator(model, tokenizer, recipe.sampling.temperature, cap)
 
     entries = sample_solutions(
-        requests, header, out / "samples.jsonl", make_generator, recipe.sampling.batch_size, recipe.seed * 1_000_003
+        requests, header, out / "samples.jsonl", make_generator, batch_size, recipe.seed * 1_000_003
     )
+    release_memory()
     samples = grade_samples(requests, entries, shared_grader(), cap)
     counter = HFTokenCounter(tokenizer)
     labels = [
@@ -117,17 +126,18 @@ def train_mft(recipe: Recipe, examples: list[Example], out: Path) -> Path:
     """Train on ``examples`` and return the folder of the model; continues from a checkpoint in ``out`` if there is one.
 
     Raises:
+        UsageError: The checkpoints are of a training on other examples.
         ModelError: Out of memory.
     """
     from datasets import Dataset
     from transformers import set_seed
     from trl import SFTTrainer
 
-    started = time.monotonic()
     name = base_model_name(recipe)
     tokenizer = load_tokenizer(name)
     set_seed(recipe.seed)
     rows = Dataset.from_list([sft_row(example, recipe.chat) for example in examples])
+    inputs = {"model to start from": start_of(name), "set of examples": sha256_text(canonical_json(rows.to_list()))}
     trainer = SFTTrainer(
         model=load_model(name, recipe),
         args=sft_arguments(recipe, out / "mft-checkpoints"),
@@ -135,11 +145,10 @@ def train_mft(recipe: Recipe, examples: list[Example], out: Path) -> Path:
         processing_class=tokenizer,
         peft_config=adapter_settings(recipe.lora),
     )
-    train_to_the_end(
-        trainer, out / "mft-checkpoints", "mft.device_batch_size (the step stays the same by accumulation)"
-    )
+    lower = "mft.device_batch_size (the step stays the same by accumulation)"
+    seconds = train_to_the_end(trainer, out / "mft-checkpoints", lower, inputs)
     data = dict(Counter(f"{example.kind} examples" for example in examples))
-    record = stage_record("mft", recipe, trainer, data, time.monotonic() - started)
+    record = stage_record("mft", recipe, trainer, data, inputs, seconds)
     save_stage(trainer, name, recipe, out / "mft", record)
     return out / "mft"
 
@@ -155,10 +164,18 @@ def sft_row(example: Example, chat: bool) -> dict[str, Any]:
 
 
 def sft_arguments(recipe: Recipe, checkpoints: Path) -> Any:
-    """Return TRL's configuration of this stage."""
+    """Return TRL's configuration of this stage.
+
+    Raises:
+        UsageError: A key under ``mft.trainer`` is unknown or fixed by the method, or a step cannot be divided.
+        ValueError: TRL refuses a value; ``argument_checks.try_arguments`` says which.
+        TypeError: The same.
+    """
     from trl import SFTConfig
 
     settings = recipe.mft
+    known = {item.name for item in fields(SFTConfig)}
+    check_trainer_arguments(known, settings.trainer, FIXED_SFT, f"recipe {recipe.name}: mft.trainer")
     given = {
         **place_settings(recipe),
         "learning_rate": settings.learning_rate,
@@ -171,8 +188,6 @@ def sft_arguments(recipe: Recipe, checkpoints: Path) -> Any:
         "logging_steps": 10,
         "save_steps": 200,
         "save_total_limit": 2,
-        **settings.trainer,
+        **renamed_arguments(settings.trainer, known),
     }
-    known = {item.name for item in fields(SFTConfig)}
-    check_trainer_arguments(known, settings.trainer, FIXED_SFT, f"recipe {recipe.name}: mft.trainer")
     return SFTConfig(output_dir=str(checkpoints), **given)

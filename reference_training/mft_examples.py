@@ -67,7 +67,9 @@ def mft_examples(labels: Sequence[LabelledProblem], budgets: Sequence[int], sett
         DataError: A tier has no label, or nothing or hardly any exam fits its budget.
     """
     rng = random.Random(f"roi-bench mft/{seed}")
-    by_tier = {tier: _groups([item for item in labels if item.tier == tier], settings) for tier in TIERS}
+    by_tier = {
+        tier: _groups([item for item in labels if item.tier == tier], tier in settings.equal_levels) for tier in TIERS
+    }
     for tier, groups in by_tier.items():
         if not groups:
             raise DataError(f"no labelled problem of tier {tier!r}; raise sampling.problems.{tier}")
@@ -96,9 +98,9 @@ def _batched(rng: random.Random, examples: Sequence[Example], size: int) -> list
     return ordered
 
 
-def _groups(items: Sequence[LabelledProblem], settings: Mft) -> Groups:
+def _groups(items: Sequence[LabelledProblem], by_level: bool) -> Groups:
     """Return the groups of a tier that are drawn equally often: all problems as one, or those of each level."""
-    if settings.draw == "natural":
+    if not by_level:
         return [list(items)] if items else []
     return [[item for item in items if item.level == level] for level in sorted({item.level for item in items})]
 
@@ -184,21 +186,22 @@ def _exams(
     skip: LabelledProblem,
 ) -> Iterator[Example]:
     """Yield exams whose written problems fit the budget, orders and budgets in turn."""
+    orders = [order for order in ORDERS for _ in range(settings.orders.get(order, 0))]
     number, rejected = 0, 0
     while True:
         items = [_draw(rng, by_tier[tier]) for tier in TIERS]
-        order, budget = ORDERS[number % len(ORDERS)], budgets[number // len(ORDERS) % len(budgets)]
-        medium = MEDIUM_PERMUTATIONS[number // (len(ORDERS) * len(budgets)) % len(MEDIUM_PERMUTATIONS)]
+        order, budget = orders[number % len(orders)], budgets[number // len(orders) % len(budgets)]
+        medium = MEDIUM_PERMUTATIONS[number // (len(orders) * len(budgets)) % len(MEDIUM_PERMUTATIONS)]
         exam = Exam("", (items[0].problem, items[1].problem, items[2].problem), medium, "")
         placed = [items[tier] for tier in exam.permutation(order)]
         attempted = _attempted(placed, budget, skip)
         wanted = {index for index, item in enumerate(placed) if item.level < NOT_WORTH_ATTEMPTING}
-        if settings.over_budget == "drop" and attempted != wanted:
+        if attempted != wanted and (settings.over_budget_kept == 0 or rng.random() >= settings.over_budget_kept):
             rejected += 1
             if rejected > ATTEMPTS_PER_EXAM * (number + 1):
                 raise DataError(
                     f"of {rejected + number} drawn exams only {number} fit their budget ({budget} tokens); raise "
-                    "budgets, or set mft.over_budget to skip"
+                    "budgets, or mft.over_budget_kept"
                 )
             continue
         yield _exam_example(order, budget, placed, attempted, skip)

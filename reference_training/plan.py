@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
@@ -12,22 +11,24 @@ from roi_bench.outcomes import level_bounds
 from roi_bench.reference_training.plan_checks import (
     Finding,
     Installed,
-    Stages,
     check_arguments,
     check_batches,
     check_data,
     check_versions,
+    check_visible_gpus,
 )
 from roi_bench.reference_training.plan_model import look_at_model, memory_findings
 from roi_bench.reference_training.recipe import Recipe
+from roi_bench.reference_training.stage_model import launched_processes
 
 PLANNED = {
+    "data": frozenset({"mft"}),
     "mft": frozenset({"mft"}),
     "rarl": frozenset({"rarl"}),
     "evaluate": frozenset({"evaluate"}),
     "run": frozenset({"mft", "rarl", "evaluate"}),
 }
-"""What each command does."""
+"""What each command does; ``data`` is the first half of ``mft`` and trains nothing."""
 
 EXAMS = 480
 """Exams of an evaluation task without a limit."""
@@ -71,7 +72,7 @@ def make_plan(
 
     Args:
         recipe: The recipe.
-        stage: ``mft``, ``rarl``, ``evaluate`` or ``run`` (all of them).
+        stage: ``data``, ``mft``, ``rarl``, ``evaluate`` or ``run`` (``mft``, ``rarl``, ``evaluate``).
         processes: Processes, one a device; by default what ``accelerate launch`` set, else 1.
         device_bytes: Memory of a device; by default that of the first CUDA GPU, if there is one.
         installed: Says which version of a distribution is installed.
@@ -84,25 +85,20 @@ def make_plan(
     if stage not in PLANNED:
         raise UsageError(f"unknown stage {stage!r}; {nearest(stage, list(PLANNED))}")
     if processes is None:
-        processes = _launched_processes()
+        processes = launched_processes()
     if processes < 1:
         raise UsageError(f"{processes} processes; give a number of at least 1")
     stages = PLANNED[stage]
     findings = list(check_versions(recipe, stages, installed or version))
-    findings += check_arguments(recipe, stages)
+    trained = frozenset() if stage == "data" else stages
+    findings += check_arguments(recipe, trained)
     findings += check_data(recipe, stages)
-    findings += check_batches(recipe, stages, processes)
+    findings += check_batches(recipe, trained, processes)
+    findings += check_visible_gpus(trained, processes)
     model_findings, facts = look_at_model(recipe)
     findings += model_findings
-    findings += memory_findings(recipe, stages, facts, processes, device_bytes or _cuda_bytes())
-    return Plan(recipe.name, stage, processes, tuple(findings), tuple(_work(recipe, stages)))
-
-
-def _launched_processes() -> int:
-    text = os.environ.get("WORLD_SIZE", "1")
-    if not text.isdigit():
-        raise UsageError(f"the environment variable WORLD_SIZE is {text!r}; expected a number of processes")
-    return int(text)
+    findings += memory_findings(recipe, trained, facts, processes, device_bytes or _cuda_bytes())
+    return Plan(recipe.name, stage, processes, tuple(findings), tuple(_work(recipe, stage)))
 
 
 def _cuda_bytes() -> int | None:
@@ -127,13 +123,13 @@ def plan_text(plan: Plan) -> str:
     return "\n".join([*lines, "", f"Nothing was trained: {verdict}."])
 
 
-def _work(recipe: Recipe, stages: Stages) -> Iterator[tuple[str, str]]:
+def _work(recipe: Recipe, stage: str) -> Iterator[tuple[str, str]]:
     """Yield what would be done, and how much of it; tokens are upper bounds."""
-    total = 0
+    stages, total = PLANNED[stage], 0
     if "mft" in stages:
         sampled, work = _mft_work(recipe)
         total += sampled
-        yield from work
+        yield from work[: 2 if stage == "data" else None]
     if "rarl" in stages:
         generated, work = _rarl_work(recipe)
         total += generated

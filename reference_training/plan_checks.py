@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from math import gcd
 from typing import Literal
@@ -14,8 +14,10 @@ from packaging.requirements import Requirement
 from roi_bench.diagnosis import judge_version, split_requirements
 from roi_bench.errors import DataError, DependencyError, UsageError
 from roi_bench.problems import POOL_TIERS, TIERS
+from roi_bench.reference_training.argument_checks import step_sizes, try_arguments, visible_gpus_fault
 from roi_bench.reference_training.recipe import Recipe, TierCounts
-from roi_bench.reference_training.trainer_arguments import FIXED_GRPO, FIXED_SFT, check_trainer_arguments
+from roi_bench.reference_training.stage_model import launched_processes
+from roi_bench.reference_training.trainer_arguments import check_trainer_arguments, fixed_arguments
 
 Stages = frozenset[str]
 """Some of ``mft``, ``rarl`` and ``evaluate``."""
@@ -82,27 +84,33 @@ def launched_with(plugin: str) -> bool:
 
 
 def check_arguments(recipe: Recipe, stages: Stages) -> Iterator[Finding]:
-    """Check the mappings ``trainer`` against TRL's configuration classes (imported; no model is)."""
+    """Check the mappings ``trainer``: TRL's configurations are built from them, without a model."""
     try:
         from trl import GRPOConfig, SFTConfig
     except (ImportError, RuntimeError) as error:
         detail = f"cannot be imported ({str(error).splitlines()[0]}); pip install 'roi-bench[train]'"
         yield Finding("problem", "package trl", detail)
         return
-    cases: dict[str, tuple[type, Mapping[str, object], Mapping[str, str]]] = {
-        "mft": (SFTConfig, recipe.mft.trainer, FIXED_SFT),
-        "rarl": (GRPOConfig, recipe.rarl.trainer, FIXED_GRPO),
-    }
-    for stage, (kind, given, fixed) in cases.items():
+    for stage, kind, given in (("mft", SFTConfig, recipe.mft.trainer), ("rarl", GRPOConfig, recipe.rarl.trainer)):
         if stage not in stages:
             continue
         where = f"{stage}.trainer"
+        known = {item.name for item in fields(kind)}
         try:
-            check_trainer_arguments({item.name for item in fields(kind)}, given, fixed, where)
-        except UsageError as error:
+            check_trainer_arguments(known, given, fixed_arguments(recipe, stage), where)
+            total, device = step_sizes(recipe, stage)
+            if total % (device * launched_processes()) == 0:  # else nothing can be built, and the batches say so
+                try_arguments(recipe, stage)
+        except (UsageError, DependencyError) as error:
             yield Finding("problem", where, str(error))
         else:
             yield Finding("ok", where, f"{', '.join(given) or 'nothing'} for trl.{kind.__name__}")
+
+
+def check_visible_gpus(stages: Stages, processes: int) -> Iterator[Finding]:
+    """Check that one process sees one GPU at most where it trains."""
+    if processes == 1 and stages & {"mft", "rarl"} and (fault := visible_gpus_fault()):
+        yield Finding("problem", "GPUs", fault)
 
 
 def check_data(recipe: Recipe, stages: Stages) -> Iterator[Finding]:

@@ -13,6 +13,7 @@ from roi_bench.reference_training.memory_estimate import USABLE, Memory, Shape, 
 from roi_bench.reference_training.plan_checks import Finding, Stages, launched_with
 from roi_bench.reference_training.recipe import Recipe
 from roi_bench.reference_training.stage_model import base_model_name, load_tokenizer
+from roi_bench.reference_training.trainer_arguments import renamed_arguments
 
 PROMPT_EXAMS = 24
 """Training exams whose prompts are counted."""
@@ -184,18 +185,18 @@ def workload(recipe: Recipe, stage: str, prompt_tokens: int | None, processes: i
         sequences, trainer = rarl.device_batch_size, rarl.trainer
         if rarl.rollouts == "transformers":
             rollouts = -(-rarl.prompts * rarl.generations // processes)
+    newer = renamed_arguments(trainer, {"activation_checkpointing"})
     return Workload(
         sequences=sequences,
         tokens=(prompt_tokens or UNKNOWN_PROMPT) + recipe.budgets[-1],
         scored=recipe.budgets[-1],
         rollouts=rollouts,
         weights=recipe.dtype,
-        autocast=trainer.get("bf16") is True,
+        autocast=trainer.get("bf16") is True or trainer.get("fp16") is True,
         adapter_rank=lora.rank if lora else 0,
         quantised=lora is not None and lora.quantised,
         processes=shared,
-        # The first is the name of transformers 5, which counts where both are given; on a GPU the default is true.
-        checkpointing=bool(trainer.get("activation_checkpointing", trainer.get("gradient_checkpointing", True))),
+        checkpointing=bool(newer.get("activation_checkpointing", True)),  # on a GPU the default is true
         fused_head=_fused_head(),
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import fields
 from itertools import islice
@@ -23,9 +22,13 @@ from roi_bench.reference_training.stage_model import (
     place_settings,
     save_stage,
     stage_record,
-    train_to_the_end,
 )
-from roi_bench.reference_training.trainer_arguments import FIXED_GRPO, check_trainer_arguments
+from roi_bench.reference_training.trainer_arguments import (
+    check_trainer_arguments,
+    fixed_arguments,
+    renamed_arguments,
+)
+from roi_bench.reference_training.training_checkpoints import start_of, train_to_the_end
 from roi_bench.reference_training.training_problems import (
     RARL_STREAM,
     exam_stream,
@@ -50,7 +53,7 @@ def train_rarl(recipe: Recipe, out: Path, model: str | None = None) -> Path:
         model: Model to start from; by default ``out / "mft"``.
 
     Raises:
-        UsageError: There is no model to start from.
+        UsageError: There is no model to start from, or the checkpoints started from another one.
         DataError: A training pool is missing, or holds an evaluation problem.
         ModelError: Out of memory.
     """
@@ -59,7 +62,6 @@ def train_rarl(recipe: Recipe, out: Path, model: str | None = None) -> Path:
     from roi_bench.reference_training.budget_trainer import budget_trainer_class
     from roi_bench.reference_training.exam_judge import ExamJudge
 
-    started = time.monotonic()
     name = model or str(out / "mft")
     if model is None and not (out / "mft" / "config.json").is_file():
         raise UsageError(
@@ -70,11 +72,14 @@ def train_rarl(recipe: Recipe, out: Path, model: str | None = None) -> Path:
     tokenizer = load_tokenizer(name)
     exams, turns = training_turns(recipe)
     held_out = held_out_exams(recipe, recipe.rarl.evaluation_exams)
+    inputs = {"model to start from": start_of(name)}
+    arguments = grpo_arguments(recipe, out / "rarl-checkpoints")
+    arguments.restore_callback_states_from_checkpoint = bool(recipe.rarl.patience)  # patience goes on where it was
     judge = ExamJudge([*exams, *held_out], recipe.rarl.reward, tokenizer)
     trainer = budget_trainer_class()(
         model=load_model(name, recipe),
         reward_funcs=judge.reward,
-        args=grpo_arguments(recipe, out / "rarl-checkpoints"),
+        args=arguments,
         train_dataset=exam_rows(exams, turns, recipe.chat),
         eval_dataset=exam_rows(held_out, held_out_turns(len(held_out), recipe.budgets), recipe.chat, len(exams)),
         processing_class=tokenizer,
@@ -83,9 +88,9 @@ def train_rarl(recipe: Recipe, out: Path, model: str | None = None) -> Path:
         callbacks=[EarlyStoppingCallback(recipe.rarl.patience)] if recipe.rarl.patience else [],
     )
     lower = "rarl.device_batch_size (the step stays the same by accumulation) or vllm_gpu_memory_utilization"
-    train_to_the_end(trainer, out / "rarl-checkpoints", lower)
+    seconds = train_to_the_end(trainer, out / "rarl-checkpoints", lower, inputs, recipe.rarl.patience)
     data = {"exams": len(exams), "responses": len(exams) * recipe.rarl.generations}
-    record = stage_record("rarl", recipe, trainer, data, time.monotonic() - started)
+    record = stage_record("rarl", recipe, trainer, data, inputs, seconds)
     if model is not None:
         record["started_from"] = model
     save_stage(trainer, name, recipe, out / "rarl", record)
@@ -134,11 +139,16 @@ def grpo_arguments(recipe: Recipe, checkpoints: Path) -> Any:
 
     Raises:
         UsageError: A key under ``rarl.trainer`` is unknown or fixed by the method, or a step cannot be divided.
+        ValueError: TRL refuses a value; ``argument_checks.try_arguments`` says which.
+        TypeError: The same.
     """
     from trl import GRPOConfig
 
     settings = recipe.rarl
     every = settings.evaluate_every
+    known = {item.name for item in fields(GRPOConfig)}
+    fixed_ones = fixed_arguments(recipe, "rarl")
+    check_trainer_arguments(known, settings.trainer, fixed_ones, f"recipe {recipe.name}: rarl.trainer")
     defaults: dict[str, Any] = {
         **place_settings(recipe),
         "lr_scheduler_type": "constant",
@@ -170,8 +180,8 @@ def grpo_arguments(recipe: Recipe, checkpoints: Path) -> Any:
     if settings.rollouts != "transformers":
         fixed["vllm_mode"] = "server" if settings.rollouts == "vllm-server" else "colocate"
     if settings.patience:
-        fixed |= {"load_best_model_at_end": True, "metric_for_best_model": BEST, "greater_is_better": True}
-        fixed["save_steps"] = every  # the best checkpoint is one that was evaluated
-    known = {item.name for item in fields(GRPOConfig)}
-    check_trainer_arguments(known, settings.trainer, FIXED_GRPO, f"recipe {recipe.name}: rarl.trainer")
-    return GRPOConfig(output_dir=str(checkpoints), **{**defaults, **settings.trainer, **fixed})
+        fixed |= {"load_best_model_at_end": True, "save_steps": every}  # the best checkpoint is one that was evaluated
+    if settings.patience or settings.trainer.get("load_best_model_at_end"):
+        fixed |= {"metric_for_best_model": BEST, "greater_is_better": True}
+    chosen = renamed_arguments(settings.trainer, known)
+    return GRPOConfig(output_dir=str(checkpoints), **{**defaults, **chosen, **fixed})

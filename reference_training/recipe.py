@@ -97,10 +97,13 @@ class Mft:
         exams: Examples with three problems under a shared budget, in mixed orders, trained on after them.
         solo: Examples with one problem, the solo prompt and no level, spread among the exams: without them the model
             forgets how to answer where nothing may be skipped, and its own solo profile understates its skill.
-        over_budget: Exams whose labelled solutions do not fit the budget together: ``drop`` them, or ``skip`` the
-            problems that a knapsack over the known costs leaves out (most solved, then fewest tokens).
-        draw: How often a tier's problems are drawn: ``natural`` as they were labelled, ``equal`` each level of the tier
-            as often as the others, so that a rare one (solved, among the hard) is learned as well.
+        orders: Shares of the orders among the exams, in whole numbers; orders come in turn.
+        over_budget_kept: Share kept of the exams whose labelled solutions do not fit the budget together. What a
+            knapsack over the known costs leaves out (most solved, then fewest tokens) is skipped there. With 0 MFT
+            teaches forecasts and leaves allocation to RARL, which finds nothing to learn from if no response ever skips
+            what it could solve; a small share is enough for that.
+        equal_levels: Tiers in which each level is drawn as often as the others, so that a rare one (solved, among the
+            hard) is learned as well; problems of the other tiers are drawn as they were labelled.
         learning_rate: Peak learning rate.
         batch_size: Examples of an optimizer step, over all processes.
         device_batch_size: Examples of one forward pass on one device.
@@ -111,8 +114,9 @@ class Mft:
     singles: int = 1000
     exams: int = 4000
     solo: int = 0
-    over_budget: Literal["drop", "skip"] = "drop"
-    draw: Literal["natural", "equal"] = "natural"
+    orders: dict[str, int] = field(default_factory=lambda: {"easy": 1, "medium": 1, "hard": 1})
+    over_budget_kept: float = 0.0
+    equal_levels: tuple[Literal["easy", "middle", "hard"], ...] = ()
     learning_rate: float = 1e-5
     batch_size: int = 32
     device_batch_size: int = 32
@@ -182,6 +186,7 @@ class Evaluation:
         samples: Solo samples a problem, for the profile; 0 leaves the solo tasks out.
         model_args: Further arguments of the model (``--model_args``).
         backend: lm_eval's model: ``hf`` or ``vllm``.
+        pictures: Draw the pictures of the report.
     """
 
     limit: int | None = None
@@ -190,6 +195,7 @@ class Evaluation:
     samples: int = 16
     model_args: dict[str, Any] = field(default_factory=dict)
     backend: Literal["hf", "vllm"] = "hf"
+    pictures: bool = True
 
 
 @dataclass(frozen=True, slots=True)

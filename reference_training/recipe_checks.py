@@ -8,11 +8,15 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 from roi_bench.errors import UsageError, nearest
+from roi_bench.exams import ORDERS
 
 if TYPE_CHECKING:
     from roi_bench.reference_training.recipe import Recipe
 
 _NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+
+SEEDS = 2**31
+"""Seeds below this one. NumPy takes them up to 2**32, and the trainers add the number of a process to them."""
 
 Rule = tuple[bool, str, object, str]
 """Whether a rule holds; key, value and expectation for the message where it does not."""
@@ -61,7 +65,7 @@ def _check_type(hint: Any, value: object, where: str, key: str) -> None:
     elif get_origin(hint) in (tuple, dict):
         _check_container(hint, value, where, key)
     elif hint is not Any and not _is_a(hint, value):
-        raise _fault(where, key, value, _NAMES[hint] + _exponent(hint, value))
+        raise _fault(where, key, value, _NAMES[hint] + exponent_remark(hint, value))
 
 
 def _check_container(hint: Any, value: object, where: str, key: str) -> None:
@@ -85,7 +89,7 @@ def _is_a(kind: type, value: object) -> bool:
     return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
 
 
-def _exponent(kind: type, value: object) -> str:
+def exponent_remark(kind: type, value: object) -> str:
     """Return a remark for the one way in which YAML surprises: 1e-5 without a point is text."""
     if kind is not float or not isinstance(value, str):
         return ""
@@ -158,7 +162,7 @@ def _general(recipe: Recipe) -> Iterator[Rule]:
     ascending = all(left < right for left, right in pairwise(budgets))
     yield bool(budgets) and min(budgets) > 0, "budgets", budgets, "at least one, each above 0"
     yield ascending, "budgets", budgets, "different ones, the tightest first"
-    yield recipe.seed >= 0, "seed", recipe.seed, "at least 0"
+    yield 0 <= recipe.seed < SEEDS, "seed", recipe.seed, f"0 to {SEEDS - 1}"
     counts = (asked.easy, asked.middle, asked.hard)
     yield min(counts) > 0, "sampling.problems", counts, "at least 1 of each tier"
     yield sampling.samples > 0, "sampling.samples", sampling.samples, "at least 1"
@@ -184,19 +188,24 @@ def _mft(recipe: Recipe) -> Iterator[Rule]:
     for name, count in (("singles", mft.singles), ("exams", mft.exams), ("solo", mft.solo)):
         yield count >= 0, f"mft.{name}", count, "at least 0"
     yield mft.singles + mft.exams > 0, "mft.exams", mft.exams, "some examples"
+    yield 0 <= mft.over_budget_kept <= 1, "mft.over_budget_kept", mft.over_budget_kept, "0 to 1"
+    yield _are_shares(mft.orders), "mft.orders", mft.orders, "shares of easy, medium and hard"
     yield mft.learning_rate > 0, "mft.learning_rate", mft.learning_rate, "above 0"
     yield mft.epochs > 0, "mft.epochs", mft.epochs, "above 0"
 
 
+def _are_shares(orders: Mapping[str, float]) -> bool:
+    return set(orders) <= set(ORDERS) and sum(orders.values()) > 0 and min(orders.values()) >= 0
+
+
 def _rarl(recipe: Recipe) -> Iterator[Rule]:
     rarl = recipe.rarl
-    orders, curriculum = rarl.orders, rarl.curriculum
+    curriculum = rarl.curriculum
     yield rarl.steps > 0, "rarl.steps", rarl.steps, "at least 1"
     yield rarl.generations > 1, "rarl.generations", rarl.generations, "at least 2: a group of one has no baseline"
     yield rarl.learning_rate > 0, "rarl.learning_rate", rarl.learning_rate, "above 0"
     yield rarl.temperature > 0, "rarl.temperature", rarl.temperature, "above 0"
-    shares = set(orders) <= {"easy", "medium", "hard"} and sum(orders.values()) > 0 and min(orders.values()) >= 0
-    yield shares, "rarl.orders", orders, "shares of easy, medium and hard"
+    yield _are_shares(rarl.orders), "rarl.orders", rarl.orders, "shares of easy, medium and hard"
     parts = set(curriculum) <= set(recipe.budgets) and sum(curriculum.values()) <= 1
     expected = f"shares of the steps (together at most 1) for budgets out of {list(recipe.budgets)}"
     yield parts and min(curriculum.values(), default=0) >= 0, "rarl.curriculum", curriculum, expected
@@ -205,5 +214,6 @@ def _rarl(recipe: Recipe) -> Iterator[Rule]:
     yield rarl.evaluate_every >= 0, "rarl.evaluate_every", rarl.evaluate_every, "at least 0"
     held_out = rarl.evaluation_exams
     yield held_out > 0 or rarl.evaluate_every == 0, "rarl.evaluation_exams", held_out, "at least 1"
+    yield held_out >= 0, "rarl.evaluation_exams", held_out, "at least 0"
     judged = rarl.evaluate_every > 0 or rarl.patience == 0
     yield rarl.patience >= 0 and judged, "rarl.patience", rarl.patience, "at least 0, and 0 where evaluate_every is 0"

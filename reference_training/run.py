@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from roi_bench.errors import DependencyError, RecordError, UsageError
-from roi_bench.reference_training.recipe import Evaluation, Recipe, load_recipe, recipe_text
+from roi_bench.reference_training.argument_checks import require_arguments
+from roi_bench.reference_training.recipe import Evaluation, Recipe, load_recipe, recipe_names, recipe_text
+from roi_bench.reference_training.stage_process import check_exit, run_stage
+from roi_bench.reference_training.training_checkpoints import is_main_process, start_of
 
 Tell = Callable[[str], None]
 
@@ -69,11 +73,6 @@ def require_packages(recipe: Recipe, stage: str, installed: Callable[[str], str 
             raise DependencyError(f"{finding.what}: {finding.detail}")
 
 
-def is_main_process() -> bool:
-    """Return whether this is the first of the processes that a launcher started."""
-    return os.environ.get("RANK", "0") == "0"
-
-
 def _differences(known: str, asked: str) -> str:
     pairs = zip(known.splitlines(), asked.splitlines(), strict=False)
     changed = [f"{old.strip()} there, {new.strip()} asked" for old, new in pairs if old != new]
@@ -92,11 +91,10 @@ def run_data(recipe: Recipe, out: Path, tell: Tell) -> Path:
     require_packages(recipe, "mft")
     open_run(recipe, out)
     if not (out / "data" / "examples" / "README.md").is_file():
-        if os.environ.get("WORLD_SIZE", "1") != "1":
-            raise UsageError(
-                f"there are no examples in {out} yet; make them with one process first: roi-bench train data "
-                f"{recipe.name} --out {out}"
-            )
+        _refuse_several_processes(
+            f"there are no examples in {out} yet; make them with one process first: roi-bench train data {recipe.name} "
+            f"--out {out}"
+        )
         labels = make_labels(recipe, out)
         tell(label_table(labels))
         save_data(recipe, labels, make_examples(recipe, labels), out)
@@ -116,6 +114,7 @@ def run_mft(recipe: Recipe, out: Path, tell: Tell) -> Path:
     open_run(recipe, out)
     if _is_done(out / "mft", tell):
         return out / "mft"
+    require_arguments(recipe, ("mft",))
     run_data(recipe, out, tell)
     examples = load_examples(out)
     questions = [questions_of(example.prompt) for example in examples]
@@ -131,24 +130,69 @@ def run_mft(recipe: Recipe, out: Path, tell: Tell) -> Path:
 
 
 def run_rarl(recipe: Recipe, out: Path, tell: Tell, model: str | None = None) -> Path:
-    """Train with RARL from the MFT model (or from ``model``); return the model's folder."""
+    """Train with RARL from the MFT model (or from ``model``); return the model's folder.
+
+    Raises:
+        UsageError: The finished model there started from another one.
+    """
     from roi_bench.reference_training.rarl import train_rarl
 
     require_packages(recipe, "rarl")
     open_run(recipe, out)
-    if not _is_done(out / "rarl", tell):
+    if not _is_done(out / "rarl", tell, model or str(out / "mft")):
+        require_arguments(recipe, ("rarl",))
         train_rarl(recipe, out, model)
         _write_card("rarl", recipe, out)
     return out / "rarl"
+
+
+def run_stages(
+    recipe: Recipe, asked: Sequence[str], out: Path, tell: Tell, run: Callable[[Sequence[str]], int] = run_stage
+) -> str:
+    """Do all of a recipe: data, MFT and RARL, each in a process of its own, then the evaluation; return its tables.
+
+    Args:
+        recipe: The recipe.
+        asked: What a command line of a stage says of it: its name or file, and changed settings.
+        out: Folder of the run.
+        tell: Is told what is done.
+        run: Runs a command and returns its exit code.
+
+    Raises:
+        UsageError: Several processes were started, or an argument of a later stage cannot be meant.
+        RoiBenchError: A stage failed; of the type that its exit code says.
+        KeyboardInterrupt: Ctrl-C; the same command goes on from there.
+    """
+    _refuse_several_processes(
+        "train run is the work of one process; with accelerate launch, give train mft, then train rarl"
+    )
+    require_arguments(recipe, ("mft", "rarl"))
+    for stage in ("mft", "rarl", "evaluate"):
+        require_packages(recipe, stage)
+    open_run(recipe, out)
+    for stage in ("data", "mft", "rarl"):
+        tell(f"train {stage}")
+        command = [sys.executable, "-m", "roi_bench", "train", stage, *asked, "--out", str(out)]
+        check_exit(run(command), f"train {stage}")
+    return run_evaluation(recipe, out, tell)
+
+
+def _refuse_several_processes(message: str) -> None:
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        raise UsageError(message)
 
 
 def run_evaluation(recipe: Recipe, out: Path, tell: Tell, shipped: bool = False) -> str:
     """Evaluate base, MFT and RARL with the benchmark itself; return the tables to print.
 
     The cards of the run's models get their measured tables; ``shipped`` evaluates the models of the package instead.
+
+    Raises:
+        UsageError: Several processes were started.
     """
     from roi_bench.reference_training.stage_evaluation import evaluate_stages
 
+    _refuse_several_processes("evaluation is the work of one process; give the command without accelerate launch")
     require_packages(recipe, "evaluate")
     open_run(recipe, out)
     folder = evaluate_stages(recipe, out, tell=tell, shipped=shipped)
@@ -176,7 +220,7 @@ def card_of(stage: str, recipe: Recipe, record: Mapping[str, Any], summary: Path
     from roi_bench.reference_training.stage_card import Making, measured_tables, stage_card
 
     making = Making(
-        command=f"roi-bench train {stage} {recipe.name} --out DIR --set seed={recipe.seed}",
+        command=_command(stage, recipe, record),
         data=record["data"],
         minutes=record["seconds"] / 60,
         device=record["device"],
@@ -185,8 +229,31 @@ def card_of(stage: str, recipe: Recipe, record: Mapping[str, Any], summary: Path
     return stage_card(stage, recipe, making, measured_tables(summary, stage) if summary else None)
 
 
-def _is_done(folder: Path, tell: Tell) -> bool:
-    done = (folder / "training.json").is_file()
-    if done:
-        tell(f"{folder} is finished; remove it to train it again")
-    return done
+def _command(stage: str, recipe: Recipe, record: Mapping[str, Any]) -> str:
+    """Return the command that makes the model: the recipe by name and seed if that gives it, else by its file.
+
+    Of a folder that RARL started from in place of the MFT model, only the name is given.
+    """
+    named = recipe.name in recipe_names() and load_recipe(recipe.name, [f"seed={recipe.seed}"]) == recipe
+    command = f"roi-bench train {stage} {recipe.name if named else 'recipe.yaml'} --out DIR"
+    command += f" --set seed={recipe.seed}" if named else ""
+    start = record.get("started_from")
+    return command if start is None else f"{command} --model {Path(start).name if Path(start).is_dir() else start}"
+
+
+def _is_done(folder: Path, tell: Tell, start: str | None = None) -> bool:
+    """Return whether a stage is finished.
+
+    Raises:
+        UsageError: It is, and started from another model than ``start`` is now.
+    """
+    path = folder / "training.json"
+    if not path.is_file():
+        return False
+    again = f"remove {folder} and {folder.name}-checkpoints beside it to train it again"
+    inputs = json.loads(path.read_text(encoding="utf-8")).get("inputs", {})
+    known = inputs.get("model to start from")
+    if start is not None and known is not None and known != start_of(start):
+        raise UsageError(f"{folder} is finished, and started from another model than {start} is now; {again}")
+    tell(f"{folder} is finished; {again}")
+    return True

@@ -20,9 +20,9 @@ METHODS = {
         "share a budget, in mixed orders."
     ),
     "rarl": (
-        "Rationality-Aware RL (RARL): Dr. GRPO on training exams, on top of the MFT model. Generation is cut at the "
-        "budget; the reward is the benchmark's own grading{reward}. Exams come in mixed orders, with the budget in the "
-        "prompt."
+        "Rationality-Aware RL (RARL): Dr. GRPO on training exams, on top of the MFT model (or the one that the command "
+        "names). Generation is cut at the budget; the reward is the benchmark's own grading{reward}. Exams come in "
+        "mixed orders, with the budget in the prompt."
     ),
 }
 """How the models of each stage are made, in a few sentences."""

@@ -7,7 +7,6 @@ and so that an interrupted evaluation goes on from the journals when the same co
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,17 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from roi_bench import tiny
-from roi_bench.errors import (
-    DataError,
-    DependencyError,
-    ModelError,
-    RecordError,
-    RoiBenchError,
-    UsageError,
-    nearest,
-)
+from roi_bench.errors import DependencyError, RecordError, UsageError, nearest
 from roi_bench.exam_sets import load_exams
 from roi_bench.reference_training.recipe import Recipe
+from roi_bench.reference_training.stage_process import check_exit, run_stage
 from roi_bench.solo import solo_problems
 
 STAGES = ("base", "mft", "rarl")
@@ -50,12 +42,6 @@ NAMED_BUDGETS = {"tiny": tiny.TINY_BUDGETS, "v1": (512, 1024)}
 
 RESULTS = "results"
 """Folder of the results within an evaluation's, with one folder a stage."""
-
-INTERRUPTED = 130
-"""Exit code of a command that Ctrl-C ended."""
-
-GRACE = 20.0
-"""Seconds that an interrupted process has to write down what it was about to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +68,6 @@ def evaluate_stages(
     tell: Callable[[str], None] = lambda _: None,
     run: Callable[[Sequence[str]], int] | None = None,
     *,
-    pictures: bool = True,
     shipped: bool = False,
 ) -> Path:
     """Evaluate the stages of the training run in ``out`` and return the folder with the outcome.
@@ -96,7 +81,6 @@ def evaluate_stages(
         stages: Which of :data:`STAGES`.
         tell: Is told in a line each what is done.
         run: Runs a command and returns its exit code; by default :func:`run_stage`.
-        pictures: Draw the pictures of the report (half a minute).
         shipped: Evaluate the tiny models that come with the package in place of those in ``out``.
 
     Raises:
@@ -106,6 +90,10 @@ def evaluate_stages(
     """
     run = run or run_stage
     chosen = check_stages(stages)
+    if shipped and recipe.model != "tiny":
+        raise UsageError(
+            f"--shipped evaluates the tiny models of the package; recipe {recipe.name} is of {recipe.model!r}"
+        )
     models = {stage: model_of_stage(recipe, out, stage, shipped) for stage in chosen}
     evaluation = (out / "evaluation").resolve()
     for budget in recipe.budgets:
@@ -122,7 +110,7 @@ def evaluate_stages(
         files.setdefault(call.stage, []).append(_run_call(call.stage, command, results, run))
     from roi_bench.reference_training.stage_report import write_stage_report
 
-    write_stage_report(recipe, files, evaluation, tell, pictures=pictures)
+    write_stage_report(recipe, files, evaluation, tell)
     return evaluation
 
 
@@ -224,23 +212,6 @@ def stage_command(recipe: Recipe, call: Call, model: str, results: Path, *, cuda
     return command
 
 
-def run_stage(command: Sequence[str]) -> int:
-    """Run ``command`` with this process's output and return its exit code.
-
-    Raises:
-        KeyboardInterrupt: Ctrl-C. The command got it as well, and had :data:`GRACE` seconds to end by itself.
-    """
-    with subprocess.Popen(list(command)) as process:
-        try:
-            return process.wait()
-        except KeyboardInterrupt:
-            try:
-                process.wait(GRACE)
-            except subprocess.TimeoutExpired:
-                process.terminate()
-            raise
-
-
 def _run_call(stage: str, command: list[str], results: Path, run: Callable[[Sequence[str]], int]) -> Path:
     """Run a call and return its results file.
 
@@ -252,13 +223,7 @@ def _run_call(stage: str, command: list[str], results: Path, run: Callable[[Sequ
     """
     before = set(results.rglob("results_*.json"))
     code = run(command)
-    if code == INTERRUPTED:
-        raise KeyboardInterrupt
-    if code != 0:
-        raise _FAILURES.get(code, ModelError)(
-            f"the evaluation of {stage} failed (exit code {code}); its own message stands above. Give the same command "
-            "again once that is settled: finished responses are kept"
-        )
+    check_exit(code, f"the evaluation of {stage}")
     new = sorted(set(results.rglob("results_*.json")) - before)
     if len(new) != 1:
         raise RecordError(
@@ -266,11 +231,6 @@ def _run_call(stage: str, command: list[str], results: Path, run: Callable[[Sequ
             "writing there?"
         )
     return new[0]
-
-
-_FAILURES: dict[int, type[RoiBenchError]] = {
-    kind.exit_code: kind for kind in (UsageError, DataError, ModelError, RecordError, DependencyError)
-}
 
 
 def _has_cuda() -> bool:

@@ -126,7 +126,9 @@ def save_stage(trainer: Any, name: str, recipe: Recipe, folder: Path, record: Ma
         return
     if recipe.lora is not None:
         from peft import PeftModel
+        from transformers.integrations import unset_hf_deepspeed_config
 
+        unset_hf_deepspeed_config()  # else ZeRO-3 waits for the other processes to load the base as well
         base = load_model(name, replace(recipe, lora=None))
         PeftModel.from_pretrained(base, str(saved)).merge_and_unload().save_pretrained(folder)
         load_tokenizer(name).save_pretrained(folder)
@@ -147,7 +149,9 @@ def device_name() -> str:
     return f"{torch.get_num_threads()} CPU threads ({platform.machine()})"
 
 
-def stage_record(stage: str, recipe: Recipe, trainer: Any, data: Mapping[str, int], seconds: float) -> dict[str, Any]:
+def stage_record(
+    stage: str, recipe: Recipe, trainer: Any, data: Mapping[str, int], inputs: Mapping[str, str], seconds: int
+) -> dict[str, Any]:
     """Return the content of ``training.json``: all that decided the outcome, and how the training went."""
     import torch
     import transformers
@@ -158,9 +162,13 @@ def stage_record(stage: str, recipe: Recipe, trainer: Any, data: Mapping[str, in
     return {
         "stage": stage,
         "data": dict(data),
+        "inputs": dict(inputs),
         "recipe": recipe_text(recipe),
         "steps": trainer.state.global_step,
-        "seconds": round(seconds),
+        "kept_step": trainer.state.best_global_step
+        if trainer.args.load_best_model_at_end
+        else trainer.state.global_step,
+        "seconds": seconds,
         "device": device_name(),
         "versions": {
             "roi-bench": __version__,
@@ -172,9 +180,16 @@ def stage_record(stage: str, recipe: Recipe, trainer: Any, data: Mapping[str, in
     }
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether a failure of torch says that memory ran out, on a GPU or a CPU."""
-    return any(words in str(error) for words in ("out of memory", "can't allocate memory", "not enough memory"))
+def launched_processes() -> int:
+    """Return how many processes a launcher started, one a device; 1 without one.
+
+    Raises:
+        UsageError: The environment variable WORLD_SIZE is no number.
+    """
+    text = os.environ.get("WORLD_SIZE", "1")
+    if not text.isdigit():
+        raise UsageError(f"the environment variable WORLD_SIZE is {text!r}; expected a number of processes")
+    return int(text)
 
 
 def accumulation(total: int, device_batch_size: int) -> int:
@@ -183,41 +198,10 @@ def accumulation(total: int, device_batch_size: int) -> int:
     Raises:
         UsageError: ``total`` cannot be divided so.
     """
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    processes = launched_processes()
     if total % (device_batch_size * processes):
         raise UsageError(
             f"a step of {total} cannot be divided among {processes} processes with {device_batch_size} each; make it a "
             f"multiple of {processes * device_batch_size}"
         )
     return total // (device_batch_size * processes)
-
-
-def train_to_the_end(trainer: Any, checkpoints: Path, lower: str) -> None:
-    """Train, from the newest complete checkpoint in ``checkpoints`` if there is one.
-
-    Args:
-        trainer: A Trainer.
-        checkpoints: Its folder of checkpoints.
-        lower: What to lower when memory runs out.
-
-    Raises:
-        ModelError: Out of memory.
-    """
-    try:
-        trainer.train(resume_from_checkpoint=last_checkpoint(checkpoints))
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        raise ModelError(
-            f"out of memory; lower {lower} and run the same command again: it goes on from the checkpoints in "
-            f"{checkpoints}. Or train adapters (lora: {{rank: 32}}) in another --out"
-        ) from error
-
-
-def last_checkpoint(folder: Path) -> str | None:
-    """Return the newest complete Trainer checkpoint in ``folder``, or None.
-
-    ``trainer_state.json`` is what the Trainer writes last: a checkpoint without it was cut off.
-    """
-    complete = [state.parent for state in folder.glob("checkpoint-*/trainer_state.json")]
-    return str(max(complete, key=lambda path: int(path.name.rpartition("-")[2]))) if complete else None

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from roi_bench.analysis.figure_style import check_figures
-from roi_bench.analysis.figures import save_figure
 from roi_bench.analysis.profiled_runs import ProfiledRuns, match_notes, match_profiles
 from roi_bench.analysis.report import Allocation, allocations, report_tables, solo_within
 from roi_bench.analysis.report_figures import report_figures
 from roi_bench.analysis.runs import ScoredRun
-from roi_bench.analysis.tables import Table, to_csv, to_markdown, to_text
+from roi_bench.analysis.table_files import write_tables
+from roi_bench.analysis.tables import to_csv
 from roi_bench.errors import DependencyError
 from roi_bench.harness.recorded_runs import AS_RECORDED, score_runs, solo_profiles
 from roi_bench.reference_training.recipe import Recipe
@@ -28,9 +28,6 @@ from roi_bench.reference_training.stage_table import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-TEXT_WIDTH = 160
-"""Columns of a text table in a file."""
-
 SUMMARY = "stages.json"
 """The summary for machines, in the folder of an evaluation."""
 
@@ -40,8 +37,6 @@ def write_stage_report(
     files: Mapping[str, Sequence[Path]],
     evaluation: Path,
     tell: Callable[[str], None],
-    *,
-    pictures: bool = True,
 ) -> None:
     """Write ``report/`` and the summary of an evaluation into its folder.
 
@@ -50,7 +45,6 @@ def write_stage_report(
         files: Results files by stage.
         evaluation: The folder.
         tell: Is told what a reader has to know.
-        pictures: Draw the pictures of the report.
 
     Raises:
         UsageError: There is no exam task among the results.
@@ -67,9 +61,8 @@ def write_stage_report(
     summary, aims = summary_table(items), aims_table(items)
     scores, *views = summary_views(summary)
     readable = [scores, *([aims] if aims.rows else []), *views]
-    _write_tables(readable, evaluation, "stages")
-    for table in (summary, aims):
-        (evaluation / f"{table.name}.csv").write_bytes(to_csv(table).encode("utf-8"))
+    write_tables(readable, evaluation, "stages")
+    (evaluation / f"{summary.name}.csv").write_bytes(to_csv(summary).encode("utf-8"))
     content = {
         "recipe": recipe.name,
         "family": recipe.family,
@@ -79,8 +72,8 @@ def write_stage_report(
     }
     text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
     (evaluation / SUMMARY).write_text(text, encoding="utf-8")
-    figures = _figures(runs, matched, allocated, tell) if pictures else {}
-    _write_report(report_tables(runs, matched, allocated), figures, evaluation / "report")
+    figures = _figures(runs, matched, allocated, tell) if recipe.evaluation.pictures else {}
+    write_tables(report_tables(runs, matched, allocated), evaluation / "report", "report", figures)
 
 
 def stage_runs(
@@ -119,21 +112,3 @@ def _figures(
         tell(f"the report has no pictures: {error}")
         return {}
     return report_figures(runs, matched, allocated)
-
-
-def _write_report(tables: Sequence[Table], figures: Mapping[str, Figure], folder: Path) -> None:
-    """Write what ``roi-bench report`` writes."""
-    _write_tables(tables, folder, "report", [f"\n![{figure}]({figure}.svg)\n" for figure in figures])
-    for table in tables:
-        (folder / f"{table.name}.csv").write_bytes(to_csv(table).encode("utf-8"))
-    for name, drawn in figures.items():
-        for suffix in (".svg", ".png"):
-            save_figure(drawn, folder / f"{name}{suffix}")
-
-
-def _write_tables(tables: Sequence[Table], folder: Path, name: str, pictures: Sequence[str] = ()) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    text = "\n".join(to_text(table, TEXT_WIDTH) for table in tables)
-    (folder / f"{name}.txt").write_text(text, encoding="utf-8")
-    markdown = "\n".join(map(to_markdown, tables)) + "".join(pictures)
-    (folder / f"{name}.md").write_text(markdown, encoding="utf-8")

@@ -56,7 +56,8 @@ def allocate(
     """
     from roi_bench.analysis.allocation_tables import efficiency_table, value_table
     from roi_bench.analysis.efficiency import efficiencies, value_curves
-    from roi_bench.cli.table_output import make_folder, print_tables, with_progress, write_tables
+    from roi_bench.analysis.table_files import write_tables
+    from roi_bench.cli.table_output import make_folder, print_tables, with_progress
     from roi_bench.exam_sets import load_exams
     from roi_bench.harness.recorded_runs import Means, load_profile, score_runs
 
@@ -87,6 +88,7 @@ def allocate(
     if out is not None:
         figures = {} if no_figures else _figures(loaded, [curves[order] for order in orders or needed], found, target)
         write_tables(tables, out, "allocation", figures)
+        tell(f"written to {out}")
 
 
 def _budgets(given: str | None, cap: int) -> list[int]:

@@ -42,7 +42,8 @@ def report(
     """
     from roi_bench.analysis.profiled_runs import match_notes, match_profiles
     from roi_bench.analysis.report import allocations, report_tables
-    from roi_bench.cli.table_output import make_folder, print_tables, with_progress, write_tables
+    from roi_bench.analysis.table_files import write_tables
+    from roi_bench.cli.table_output import make_folder, print_tables, with_progress
     from roi_bench.harness.recorded_runs import Means, load_profile, score_runs, solo_profiles
 
     if out is not None and not no_figures:
@@ -70,3 +71,4 @@ def report(
 
             figures = report_figures(runs, matched, allocated, target)
         write_tables(tables, out, "report", figures)
+        tell(f"written to {out}")

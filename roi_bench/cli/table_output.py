@@ -1,10 +1,10 @@
-"""What commands that end in tables have in common: printing them, and writing them with their pictures."""
+"""What commands that end in tables have in common: their options, a folder for files, printing, progress."""
 
 from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,8 +18,6 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 NARROWEST, LOG_WIDTH = 100, 160
 """Columns of text tables where the terminal is narrower, and where there is none."""
-
-FIGURE_SUFFIXES = (".svg", ".png")
 
 
 def output_options(command: Command) -> Command:
@@ -87,27 +85,6 @@ def print_tables(tables: Sequence[Table], style: str) -> None:
     width = max(NARROWEST, shutil.get_terminal_size().columns) if sys.stdout.isatty() else LOG_WIDTH
     for table in tables:
         click.echo(to_text(table, width) if style == "text" else to_markdown(table))
-
-
-def write_tables(tables: Sequence[Table], folder: Path, name: str, figures: Mapping[str, Any]) -> None:
-    """Write ``tables`` into ``folder``: ``NAME.txt``, ``NAME.md``, one CSV each; and ``figures`` as SVG and PNG.
-
-    Files of earlier calls with the same names are replaced; nothing else in the folder is touched.
-    """
-    from roi_bench.analysis.tables import to_csv, to_markdown, to_text
-
-    pictures = "".join(f"\n![{figure}]({figure}.svg)\n" for figure in figures)
-    (folder / f"{name}.txt").write_text("\n".join(to_text(table, 200) for table in tables), encoding="utf-8")
-    (folder / f"{name}.md").write_text("\n".join(map(to_markdown, tables)) + pictures, encoding="utf-8")
-    for table in tables:
-        (folder / f"{table.name}.csv").write_bytes(to_csv(table).encode("utf-8"))
-    if figures:
-        from roi_bench.analysis.figures import save_figure
-
-        for figure, drawn in figures.items():
-            for suffix in FIGURE_SUFFIXES:
-                save_figure(drawn, folder / f"{figure}{suffix}")
-    click.echo(f"written to {folder}", err=True)
 
 
 def with_progress(what: str) -> Callable[[Iterable[Item]], Iterable[Item]]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from roi_bench.cli.main import INTERRUPTED
 
 if TYPE_CHECKING:
     from roi_bench.reference_training.recipe import Recipe
@@ -14,6 +17,17 @@ if TYPE_CHECKING:
 
 def _tell(line: str) -> None:
     click.echo(line, err=True)
+
+
+@contextmanager
+def _resumable(out: Path | None) -> Iterator[Path]:
+    """Give the folder of the run; where Ctrl-C ends its work, say that the same command goes on from there."""
+    folder = _folder(out)
+    try:
+        yield folder
+    except KeyboardInterrupt as error:
+        _tell(f"roi-bench: interrupted; give the same command again to go on from what is in {folder}")
+        raise click.exceptions.Exit(INTERRUPTED) from error
 
 
 def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -45,10 +59,11 @@ def train() -> None:
 @recipe_options
 def data(recipe: str, out: Path | None, changes: tuple[str, ...], dry_run: bool) -> None:
     """The first half of mft: sample the base model, label its problems, build the examples."""
-    if (loaded := _prepared(recipe, changes, out, dry_run, ("mft",))) is not None:
+    if (loaded := _prepared(recipe, changes, out, dry_run, ("data",))) is not None:
         from roi_bench.reference_training.run import run_data
 
-        click.echo(run_data(loaded, _folder(out), _tell))
+        with _resumable(out) as folder:
+            click.echo(run_data(loaded, folder, _tell))
 
 
 @train.command(short_help="Meta-Cognitive Fine-Tuning (data first, if need be).")
@@ -58,7 +73,8 @@ def mft(recipe: str, out: Path | None, changes: tuple[str, ...], dry_run: bool) 
     if (loaded := _prepared(recipe, changes, out, dry_run, ("mft",))) is not None:
         from roi_bench.reference_training.run import run_mft
 
-        click.echo(run_mft(loaded, _folder(out), _tell))
+        with _resumable(out) as folder:
+            click.echo(run_mft(loaded, folder, _tell))
 
 
 @train.command(short_help="Rationality-Aware RL: Dr. GRPO on training exams.")
@@ -69,7 +85,8 @@ def rarl(recipe: str, out: Path | None, changes: tuple[str, ...], dry_run: bool,
     if (loaded := _prepared(recipe, changes, out, dry_run, ("rarl",))) is not None:
         from roi_bench.reference_training.run import run_rarl
 
-        click.echo(run_rarl(loaded, _folder(out), _tell, model))
+        with _resumable(out) as folder:
+            click.echo(run_rarl(loaded, folder, _tell, model))
 
 
 @train.command(short_help="Sit the benchmark with every stage and the baselines, and report.")
@@ -80,7 +97,8 @@ def evaluate(recipe: str, out: Path | None, changes: tuple[str, ...], dry_run: b
     if (loaded := _prepared(recipe, changes, out, dry_run, ("evaluate",))) is not None:
         from roi_bench.reference_training.run import run_evaluation
 
-        click.echo(run_evaluation(loaded, _folder(out), _tell, shipped))
+        with _resumable(out) as folder:
+            click.echo(run_evaluation(loaded, folder, _tell, shipped))
 
 
 @train.command("run", short_help="All of it: mft, rarl, evaluate.")
@@ -88,12 +106,11 @@ def evaluate(recipe: str, out: Path | None, changes: tuple[str, ...], dry_run: b
 def run_all(recipe: str, out: Path | None, changes: tuple[str, ...], dry_run: bool) -> None:
     """All of it: mft, rarl, evaluate."""
     if (loaded := _prepared(recipe, changes, out, dry_run, ("mft", "rarl", "evaluate"))) is not None:
-        from roi_bench.reference_training.run import run_evaluation, run_mft, run_rarl
+        from roi_bench.reference_training.run import run_stages
 
-        folder = _folder(out)
-        run_mft(loaded, folder, _tell)
-        run_rarl(loaded, folder, _tell)
-        click.echo(run_evaluation(loaded, folder, _tell))
+        asked = [recipe, *(part for change in changes for part in ("--set", change))]
+        with _resumable(out) as folder:
+            click.echo(run_stages(loaded, asked, folder, _tell))
 
 
 @train.command(short_help="Show labels and examples of a run.")

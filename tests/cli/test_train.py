@@ -30,6 +30,10 @@ def test_help_names_every_stage(capsys):
         (("evaluate", "tiny", "--out", "x"), 2, "roi-bench train"),
         (("mft", "tiny", "--dry-run", "--set", "mft.trainer={warmup_stps: 3}"), 2, "problem"),
         (("rarl", "tiny", "--dry-run", "--set", "rarl.trainer={beta: 0.1}"), 2, "problem"),
+        (("rarl", "tiny", "--dry-run", "--set", "rarl.trainer={lr_scheduler_type: cosin}"), 2, "1 problems would stop"),
+        (("mft", "tiny", "--dry-run", "--set", "mft.trainer={report_to: [tensorbord]}"), 2, "1 problems would stop"),
+        (("run", "tiny", "--dry-run", "--set", "mft.trainer={warmup_steps: abc}"), 2, "1 problems would stop"),
+        (("data", "tiny", "--out", "x", "--set", "seed=4294967296"), 2, "seed is 4294967296; expected 0 to"),
         (("run", "qwen2.5-1.5b", "--dry-run"), 2, "problems would stop this run"),  # no hub and no GPU here
     ],
 )
@@ -65,3 +69,17 @@ def test_inspect_of_a_folder_without_data_says_how_to_make_them(capsys, tmp_path
     assert "make them with roi-bench train mft" in err
     code, _, err = command(capsys, "inspect", str(tmp_path), "--data", "label")
     assert (code, "did you mean 'labels'" in err) == (2, True)
+
+
+@pytest.mark.parametrize("stage", ["data", "mft", "rarl", "evaluate", "run"])
+def test_ctrl_c_says_that_the_same_command_goes_on(capsys, tmp_path, monkeypatch, stage):
+    from roi_bench.reference_training import run
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    for name in ("run_data", "run_mft", "run_rarl", "run_evaluation", "run_stages"):
+        monkeypatch.setattr(run, name, stop)
+    code, out, err = command(capsys, stage, "test", "--out", str(tmp_path))
+    assert (code, out) == (130, "")
+    assert err == f"roi-bench: interrupted; give the same command again to go on from what is in {tmp_path}\n"

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from roi_bench.errors import UsageError
 from roi_bench.reference_training.exam_schedule import Turn, exam_schedule, held_out_turns
 from roi_bench.reference_training.recipe import Rarl, load_recipe
 from roi_bench.tiny import tiny_training_exams
@@ -209,6 +210,37 @@ def test_the_configuration():
     assert found.num_iterations == 1
     assert (found.top_k, found.top_p, found.repetition_penalty) == (0, 1.0, 1.0)
     assert found.steps_per_generation == found.gradient_accumulation_steps  # a step is one generation: ratios are 1
+
+
+@pytest.mark.parametrize("stage", ["mft", "rarl"])
+@pytest.mark.parametrize("name", ["gradient_checkpointing", "activation_checkpointing"])
+@pytest.mark.parametrize("wanted", ["true", "false"])
+def test_checkpointing_under_either_name_counts_with_and_without_a_gpu(stage, name, wanted, monkeypatch):
+    import torch
+
+    from roi_bench.reference_training import mft, rarl
+
+    make = {"mft": mft.sft_arguments, "rarl": rarl.grpo_arguments}[stage]
+    settings = {"mft": mft, "rarl": rarl}[stage]
+    recipe = load_recipe("test", [f"{stage}.trainer.{name}={wanted}", f"{stage}.trainer.use_cpu=true"])
+    for cuda in (False, True):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda cuda=cuda: cuda)
+        default = settings.place_settings(recipe)
+        assert default["activation_checkpointing"] is cuda
+        found = make(recipe, "unused")  # deprecation warnings are errors here
+        assert (found.activation_checkpointing, found.gradient_checkpointing) == ((wanted == "true"),) * 2
+
+
+def test_the_best_checkpoint_is_the_one_of_the_held_out_score():
+    from roi_bench.reference_training.rarl import grpo_arguments
+
+    patient = grpo_arguments(load_recipe("test", ["rarl.patience=1"]), "unused")
+    wanted = grpo_arguments(load_recipe("test", ["rarl.trainer.load_best_model_at_end=true"]), "unused")
+    for found in (patient, wanted):
+        best = (found.load_best_model_at_end, found.metric_for_best_model, found.greater_is_better, found.save_steps)
+        assert best == (True, "eval_held_out", True, 2)
+    with pytest.raises(UsageError, match=r"rarl\.trainer\.save_steps is not the recipe's to set: with rarl\.patience"):
+        grpo_arguments(load_recipe("test", ["rarl.patience=1", "rarl.trainer.save_steps=4"]), "unused")
 
 
 def test_a_short_training_takes_the_budgets_in_turn_and_logs_the_numbers_of_the_benchmark(tmp_path):

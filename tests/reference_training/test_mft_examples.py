@@ -23,7 +23,7 @@ from roi_bench.tokens import Usage
 from tests.reference_training.tiny_labels import SKIP_COST, counter, labels, problems, token_count, work_of_cost
 
 BUDGETS = (128, 256)
-SETTINGS = Mft(singles=60, solo=30, exams=180, over_budget="skip", batch_size=20, device_batch_size=20)
+SETTINGS = Mft(singles=60, solo=30, exams=180, over_budget_kept=1.0, batch_size=20, device_batch_size=20)
 BY_ID = {item.problem.id: item for item in labels()}
 LETTERS = {"easy": "E", "middle": "M", "hard": "H"}
 
@@ -61,7 +61,7 @@ def scored(made, by_id=BY_ID, tokens=None):
 # ----------------------------------------------------------------- by the benchmark's own reading
 
 
-@pytest.mark.parametrize("settings", [{}, {"over_budget": "drop"}])
+@pytest.mark.parametrize("settings", [{}, {"over_budget_kept": 0.0}])
 def test_every_completion_is_right_where_attempted_skipped_elsewhere_and_within_its_budget(settings):
     made = examples(**settings)
     for example, response in zip(made, scored(made), strict=True):
@@ -147,19 +147,30 @@ def test_counts_of_zero_leave_a_kind_out():
     assert {example.kind for example in examples(singles=0, solo=0)} == {"exam"}
 
 
-@pytest.mark.parametrize("rule", ["drop", "skip"])
+@pytest.mark.parametrize("rule", [0.0, 0.5, 1.0])
 def test_orders_budgets_and_medium_permutations_have_equal_shares(rule):
     for budgets in (BUDGETS, (128, 200, 256)):
-        exams = of_kind("exam", examples(over_budget=rule, budgets=budgets))
+        exams = of_kind("exam", examples(over_budget_kept=rule, budgets=budgets))
         shares = Counter((example.order, example.budget) for example in exams)
         assert shares == dict.fromkeys(product(("easy", "medium", "hard"), budgets), 60 // len(budgets))
-    exams = of_kind("exam", examples(over_budget=rule))
+    exams = of_kind("exam", examples(over_budget_kept=rule))
     orders = {order: Counter() for order in ("easy", "medium", "hard")}
     for example in exams:
         orders[example.order]["".join(LETTERS[BY_ID[name].tier] for name in example.problem_ids)] += 1
     assert orders["easy"] == {"EMH": 60}
     assert orders["hard"] == {"HME": 60}
     assert orders["medium"] == dict.fromkeys(MEDIUM_PERMUTATIONS, 20)
+
+
+def test_shares_of_the_orders_among_the_exams():
+    exams = of_kind("exam", examples(exams=192, orders={"easy": 1, "medium": 0, "hard": 3}))
+    assert Counter((example.order, example.budget) for example in exams) == {
+        ("easy", 128): 24,
+        ("easy", 256): 24,
+        ("hard", 128): 72,
+        ("hard", 256): 72,
+    }
+    assert examples(orders={"hard": 1, "easy": 1, "medium": 1}) == EXAMPLES, "the order of the keys means nothing"
 
 
 def test_singles_take_tiers_and_fitting_budgets_at_random():
@@ -196,13 +207,27 @@ def costs_of(example):
     return [BY_ID[name].cost if BY_ID[name].level < 3 else None for name in example.problem_ids]
 
 
-def test_drop_keeps_only_exams_that_fit_whole():
-    for example in of_kind("exam", examples(over_budget="drop")):
+def test_only_exams_that_fit_whole_where_none_over_budget_is_kept():
+    for example in of_kind("exam", examples(over_budget_kept=0.0)):
         assert [level == 3 for level in example.levels] == [cost is None for cost in costs_of(example)]
         assert sum(cost or SKIP_COST for cost in costs_of(example)) <= example.budget
 
 
-def test_skip_leaves_out_what_a_knapsack_leaves_out():
+def test_a_share_of_the_exams_over_budget_is_kept():
+    """Of those drawn, a share s of the exams over budget and all others: n·s / (1 − n·(1 − s)) of them, n of all."""
+
+    def over_budget(share):
+        made = of_kind("exam", examples(singles=0, solo=0, exams=1200, over_budget_kept=share, budgets=(128,)))
+        left_out = [[level == 3 for level in e.levels] != [cost is None for cost in costs_of(e)] for e in made]
+        return sum(left_out) / len(made)
+
+    of_all = over_budget(1.0)
+    assert 0.2 < of_all < 0.8
+    assert over_budget(0.0) == 0
+    assert over_budget(0.25) == pytest.approx(0.25 * of_all / (1 - 0.75 * of_all), abs=0.04)
+
+
+def test_kept_exams_leave_out_what_a_knapsack_leaves_out():
     left_out = 0
     for example in of_kind("exam"):
         chosen = brute_force(costs_of(example), example.budget, SKIP_COST)
@@ -281,14 +306,14 @@ def test_a_tier_without_labels_is_refused(tier):
 def test_a_budget_that_hardly_any_exam_fits_is_refused_when_dropping():
     solved = [item for item in labels() if item.level < 3] + [item for item in labels() if item.level == 3][:1]
     with pytest.raises(DataError, match=r"of \d+ drawn exams only \d+ fit their budget \(30 tokens\); raise budgets"):
-        examples(solved, budgets=(30, 256), over_budget="drop")
+        examples(solved, budgets=(30, 256), over_budget_kept=0.0)
     assert len(of_kind("exam", examples(solved, budgets=(30, 256)))) == 180
 
 
-@pytest.mark.parametrize("rule", ["drop", "skip"])
+@pytest.mark.parametrize("rule", [0.0, 0.5, 1.0])
 def test_a_budget_that_cannot_even_hold_three_skips_is_refused(rule):
     with pytest.raises(DataError, match=r"not even three skipped problems \(18 tokens\) fit the budget of 17 tokens"):
-        examples(budgets=(17, 256), over_budget=rule)
+        examples(budgets=(17, 256), over_budget_kept=rule)
     assert examples(budgets=(18, 256), solo=0)
 
 
@@ -302,13 +327,14 @@ def test_solo_examples_need_a_solved_problem():
 def test_equal_draws_take_each_level_of_a_tier_as_often_as_the_others():
     """A third of the hard problems is Level-3, the rest Level-2: drawn as they are, or half and half."""
 
-    def share(draw):
-        made = of_kind("exam", examples(exams=600, draw=draw, budgets=(256,)))
+    def share(*tiers):
+        made = of_kind("exam", examples(exams=600, equal_levels=tiers, budgets=(256,)))
         hard = [BY_ID[name] for example in made for name in example.problem_ids if BY_ID[name].tier == "hard"]
         assert len(hard) == 600
         return sum(item.level == 3 for item in hard) / 600
 
     natural = sum(item.level == 3 for item in labels() if item.tier == "hard") / 12
     assert natural == pytest.approx(1 / 3)
-    assert share("natural") == pytest.approx(natural, abs=0.07)
-    assert share("equal") == pytest.approx(1 / 2, abs=0.07)
+    assert share() == pytest.approx(natural, abs=0.07)
+    assert share("easy", "middle") == pytest.approx(natural, abs=0.07)
+    assert share("hard") == pytest.approx(1 / 2, abs=0.07)

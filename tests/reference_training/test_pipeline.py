@@ -23,6 +23,7 @@ from roi_bench.prompts import exam_prompt
 from roi_bench.reference_training.recipe import load_recipe, recipe_text
 from roi_bench.reference_training.run import run_mft, run_rarl
 from roi_bench.reference_training.stage_model import load_tokenizer
+from roi_bench.reference_training.training_checkpoints import IDENTITY
 from roi_bench.reference_training.training_problems import questions_of
 from roi_bench.scoring import score_sheets
 from roi_bench.tiny import is_evaluation_question, model_path
@@ -159,7 +160,7 @@ def test_a_finished_run_is_not_trained_again(run):
     assert run_mft(recipe, run, told.append) == run / "mft"
     assert run_rarl(recipe, run, told.append) == run / "rarl"
     assert len(told) == 2
-    assert all("is finished; remove it to train it again" in line for line in told)
+    assert all("is finished; remove" in line for line in told)
     assert (run / "mft" / "model.safetensors").stat().st_mtime_ns == before
 
 
@@ -172,6 +173,7 @@ def interrupted(run: Path, tmp_path: Path, stage: str, step: int) -> Path:
         shutil.copytree(run / "mft", out / "mft")
     source = run / f"{stage}-checkpoints" / f"checkpoint-{step}"
     shutil.copytree(source, out / f"{stage}-checkpoints" / f"checkpoint-{step}")
+    shutil.copy(source.parent / IDENTITY, out / f"{stage}-checkpoints" / IDENTITY)
     return out
 
 
@@ -183,6 +185,34 @@ def test_a_resumed_stage_ends_with_the_weights_of_an_uninterrupted_one(run, tmp_
     one, other = weights(run / stage), weights(out / stage)
     for name, values in one.items():
         assert torch.allclose(values, other[name], atol=1e-6), name
+
+
+def test_examples_that_were_edited_do_not_go_on_from_checkpoints_of_the_others(run, tmp_path):
+    from datasets import Dataset
+
+    out = interrupted(run, tmp_path, "mft", 5)
+    rows = load_from_disk(run / "data" / "examples").to_list()
+    shutil.rmtree(out / "data" / "examples")
+    Dataset.from_list(rows[:-20]).save_to_disk(str(out / "data" / "examples"))
+    (out / "data" / "examples" / "README.md").write_text("edited", "utf-8")
+    with pytest.raises(UsageError, match="a training with another set of examples"):
+        run_mft(load_recipe("test"), out, lambda line: None)
+
+
+def test_a_training_that_lost_patience_and_died_before_it_was_saved_ends_as_it_would_have(run, tmp_path):
+    out = tmp_path / "patient"
+    shutil.copytree(run / "mft", out / "mft")
+    changes = ("steps=20", "patience=1", "learning_rate=1.0e-9", "evaluation_exams=4")
+    recipe = load_recipe("test", [f"rarl.{change}" for change in changes])
+    ended = []
+    for _ in range(2):
+        run_rarl(recipe, out, lambda line: None)
+        record = json.loads((out / "rarl" / "training.json").read_text("utf-8"))
+        ended.append((record["steps"], record["kept_step"], weights(out / "rarl")))
+        shutil.rmtree(out / "rarl")
+    assert ended[0][:2] == ended[1][:2]
+    assert ended[0][1] < ended[0][0] < 20
+    assert not changed(ended[0][2], ended[1][2])
 
 
 def test_an_evaluation_problem_among_the_examples_is_refused(run, tmp_path):
@@ -210,7 +240,23 @@ def test_lora_adapters_are_merged_at_the_end(run, tmp_path):
     base, tuned = weights(model_path()), weights(out / "mft")
     assert base.keys() == tuned.keys()
     assert changed(base, tuned)
+    _check_merged(out)
     assert not list((out / "mft").glob("adapter*"))
+
+
+def _check_merged(out):
+    """The merged model says what the base says with the adapters beside it."""
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    base = AutoModelForCausalLM.from_pretrained(model_path(), dtype=torch.float32)
+    merged = AutoModelForCausalLM.from_pretrained(out / "mft", dtype=torch.float32)
+    ids = torch.tensor([load_tokenizer(str(out / "mft"))("### Problem 1\n")["input_ids"]])
+    with torch.inference_mode():
+        plain = base(ids).logits
+        adapted = PeftModel.from_pretrained(base, out / "mft-adapters")(ids).logits
+        assert torch.allclose(merged(ids).logits, adapted, atol=1e-4)
+    assert (plain - adapted).abs().max() > 1e-3, "the adapters change something"
 
 
 def test_several_processes_do_not_sample(tmp_path, monkeypatch):

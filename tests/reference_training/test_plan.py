@@ -1,7 +1,9 @@
 """The dry run: each finding is reached, and the numbers are those of a computation by hand."""
 
+import importlib.util
 import json
 import shutil
+import sys
 from dataclasses import replace
 
 import pytest
@@ -10,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from roi_bench.errors import UsageError
+from roi_bench.errors import DependencyError, UsageError
+from roi_bench.reference_training.argument_checks import require_arguments
 from roi_bench.reference_training.memory_estimate import Shape, Workload, estimate, shape_of
 from roi_bench.reference_training.plan import make_plan, plan_text
 from roi_bench.reference_training.plan_checks import (
@@ -21,7 +24,7 @@ from roi_bench.reference_training.plan_checks import (
     device_batch_sizes,
 )
 from roi_bench.reference_training.plan_model import ModelFacts, look_at_model, memory_findings, workload
-from roi_bench.reference_training.recipe import Lora, TierCounts, load_recipe
+from roi_bench.reference_training.recipe import Lora, TierCounts, load_recipe, recipe_names
 from roi_bench.reference_training.stage_evaluation import STAGES, stage_calls
 from roi_bench.reference_training.trainer_arguments import FIXED_GRPO, FIXED_SFT, check_trainer_arguments
 from roi_bench.tiny import model_path
@@ -208,10 +211,145 @@ def test_the_nearest_argument_is_named():
         check_trainer_arguments(["warmup_steps", "beta"], {"warmup_step": 1}, {"beta": "fixed"}, "here")
 
 
+REFUSED = [
+    ("rarl", "{lr_scheduler_type: cosin}", "lr_scheduler_type is 'cosin': TRL refuses it (cosin is not a valid"),
+    ("mft", "{optim: adamwx}", "optim is 'adamwx': TRL refuses it (adamwx is not a valid"),
+    ("rarl", "{logging_steps: 5, optim: adamwx}", "optim is 'adamwx': TRL refuses it (adamwx is not a valid"),
+    ("mft", "{warmup_steps: abc}", "warmup_steps is 'abc'; expected a number"),
+    ("mft", "{warmup_steps: -1}", "warmup_steps is -1: TRL refuses it (Got warmup_steps = -1"),
+    ("rarl", "{report_to: [tensorboard, tensorbord]}", "report_to is 'tensorbord': tensorbord is not supported, only"),
+    ("mft", "{report_to: tensorbord}", "report_to is 'tensorbord': tensorbord is not supported, only"),
+    ("mft", "{bf16: true, fp16: true}", "mft.trainer: TRL refuses it (At most one of fp16 and bf16"),
+    # TRL takes these and fails while it trains.
+    (
+        "rarl",
+        "{adam_epsilon: 1e-8}",
+        "adam_epsilon is '1e-8'; expected a number (YAML takes this for text; write 1.0e-8)",
+    ),
+    ("rarl", "{weight_decay: true}", "weight_decay is True; expected a number"),
+    ("rarl", "{save_total_limit: 1.5}", "save_total_limit is 1.5; expected a whole number"),
+    ("mft", "{gradient_checkpointing: 1}", "gradient_checkpointing is 1; expected true or false"),
+    ("mft", "{loss_type: nnl}", "loss_type is 'nnl'; expected one of nll, dft"),
+    (
+        "rarl",
+        "{gradient_checkpointing: true, activation_checkpointing: true}",
+        "its newer name activation_checkpointing",
+    ),
+]
+
+
+@pytest.mark.parametrize(("stage", "given", "message"), REFUSED)
+def test_a_value_that_a_trainer_would_refuse_is_a_problem_and_stops_before_the_stage(
+    stage, given, message, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    recipe = tiny([f"{stage}.trainer={given}"])
+    kind, text = detail(check_arguments(recipe, ALL), f"{stage}.trainer")
+    assert (kind, message in text) == ("problem", True)
+    other = {"mft": "rarl", "rarl": "mft"}[stage]
+    assert detail(check_arguments(recipe, ALL), f"{other}.trainer")[0] == "ok"
+    with pytest.raises(UsageError) as caught:
+        require_arguments(recipe, ["mft", "rarl"])
+    assert str(caught.value).startswith(f"recipe tiny: {stage}.trainer")
+    assert message in str(caught.value)
+    require_arguments(recipe, [other])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "{report_to: [tensorboard]}",
+        "{report_to: none}",
+        "{report_to: all}",
+        "{bf16: true}",
+        "{warmup_steps: 0.1, save_total_limit: null, weight_decay: 0}",
+        "{gradient_checkpointing: true, gradient_checkpointing_kwargs: {use_reentrant: false}}",
+        "{activation_checkpointing: null}",
+    ],
+)
+def test_values_that_can_be_meant_are_taken_without_a_gpu(given, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    require_arguments(tiny([f"mft.trainer={given}", f"rarl.trainer={given}"]), ["mft", "rarl"])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_the_trainers_take_the_arguments_of_the_shipped_recipes(name):
+    require_arguments(load_recipe(name), ["mft", "rarl"])
+
+
+@pytest.mark.parametrize(
+    ("given", "package", "message"),
+    [
+        ("{report_to: [tensorboard, swanlab]}", "swanlab", "report_to is 'swanlab': .*pip install swanlab"),
+        ("{optim: paged_adamw_8bit}", "bitsandbytes", "optim is 'paged_adamw_8bit': .*pip install -U bitsandbytes"),
+    ],
+)
+def test_a_package_that_a_value_needs_is_asked_for(given, package, message, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)  # as if it were not installed
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *more: None if name == package else find(name, *more))
+    recipe = tiny([f"rarl.trainer={given}"])
+    with pytest.raises(DependencyError, match=f"^recipe tiny: rarl.trainer.{message}"):
+        require_arguments(recipe, ["rarl"])
+    assert detail(check_arguments(recipe, ALL), "rarl.trainer")[0] == "problem"
+
+
+def test_a_step_that_the_launched_processes_cannot_divide_is_refused_before_the_stage(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    with pytest.raises(UsageError, match="a step of 32 cannot be divided among 3 processes"):
+        require_arguments(TINY, ["mft"])
+    plan = make_plan(TINY, "mft", installed=VERSIONS.get)
+    assert [finding.what for finding in plan.problems] == ["mft batches"]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "message"), [("bfloat16", "contradicts dtype: bfloat16"), ("float32", "needs a GPU")]
+)
+def test_half_precision_that_cannot_be_is_refused(dtype, message):
+    recipe = tiny([f"dtype={dtype}", "mft.trainer={fp16: true, bf16: false, use_cpu: true}"])
+    with pytest.raises(UsageError, match=f"mft.trainer.fp16 {message}"):
+        require_arguments(recipe, ["mft"])
+
+
+# Several GPUs
+
+
+@pytest.fixture
+def eight_gpus(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
+    for name in ("WORLD_SIZE", "LOCAL_RANK"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize("stage", ["mft", "rarl"])
+def test_several_gpus_without_a_launcher_are_refused(stage, eight_gpus):
+    message = "8 GPUs are visible to a single process, .* accelerate launch, or .* CUDA_VISIBLE_DEVICES=0"
+    with pytest.raises(UsageError, match=message):
+        require_arguments(TINY, [stage])
+    (problem,) = make_plan(TINY, stage, installed=VERSIONS.get, device_bytes=10**12).problems
+    assert problem.what == "GPUs"
+
+
+def test_several_gpus_are_well_with_a_launcher_and_where_nothing_is_trained(eight_gpus, monkeypatch):
+    assert make_plan(TINY, "evaluate", installed=VERSIONS.get).problems == ()
+    divided = tiny(["mft.device_batch_size=4"])
+    assert make_plan(divided, "mft", processes=8, installed=VERSIONS.get, device_bytes=10**12).problems == ()
+    require_arguments(TINY, [])
+    monkeypatch.setenv("WORLD_SIZE", "8")
+    require_arguments(divided, ["mft"])
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    with pytest.raises(UsageError, match="8 GPUs are visible"):
+        require_arguments(TINY, ["mft"])
+
+
 FIXED = [
     *("loss_type", "scale_rewards", "beta", "mask_truncated_completions", "num_generations", "max_completion_length"),
     *("max_steps", "output_dir", "learning_rate", "temperature", "use_vllm", "vllm_mode", "seed"),
-    *("per_device_train_batch_size", "shuffle_dataset"),
+    *("per_device_train_batch_size", "shuffle_dataset", "num_train_epochs", "remove_unused_columns"),
+    *("importance_sampling_level", "top_p", "top_k", "min_p", "repetition_penalty", "generation_kwargs"),
+    *("metric_for_best_model", "greater_is_better", "reward_weights", "sync_ref_model", "model_init_kwargs"),
 ]
 
 
@@ -223,7 +361,16 @@ def test_what_makes_dr_grpo_is_fixed(name):
 
 def test_what_makes_mft_is_fixed():
     names = {"completion_only_loss", "output_dir", "learning_rate", "per_device_train_batch_size"}
-    assert names | {"num_train_epochs", "seed", "packing"} <= set(FIXED_SFT)
+    assert names | {"num_train_epochs", "max_steps", "seed", "packing", "max_length", "eval_strategy"} <= set(FIXED_SFT)
+
+
+@pytest.mark.parametrize("name", ["save_steps", "load_best_model_at_end"])
+def test_patience_decides_when_a_checkpoint_is_written(name):
+    change = f"rarl.trainer.{name}={50 if name == 'save_steps' else 'true'}"
+    patient = tiny(["rarl.patience=2", change])
+    kind, text = detail(check_arguments(patient, ALL), "rarl.trainer")
+    assert (kind, f"{name} is not the recipe's to set: with rarl.patience" in text) == ("problem", True)
+    assert detail(check_arguments(tiny(["rarl.patience=0", change]), ALL), "rarl.trainer")[0] == "ok"
 
 
 # Data
@@ -435,13 +582,24 @@ def test_activations_are_near_what_a_model_really_keeps(config, dtype):
     assert 0.7 * measured < estimated < 1.3 * measured
 
 
+def test_data_are_planned_without_the_trainer(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    broken = tiny(["mft.trainer.beta=1"])
+    plan = make_plan(broken, "data", processes=1, installed=VERSIONS.get)
+    assert plan.problems == ()
+    assert not {"mft batches", "mft memory", "mft.trainer", "GPUs"} & set(kinds(plan.findings))
+    assert [what for what, _ in plan.work] == ["samples", "MFT examples", "tokens to generate"]
+
+
 def test_the_workload_follows_the_recipe():
     recipe = tiny(["rarl.trainer={bf16: true, gradient_checkpointing: false}", "lora.rank=4"])
     work = workload(recipe, "rarl", 50, processes=2, shared=1)
+    assert workload(tiny(["rarl.trainer={fp16: true}"]), "rarl", 50, processes=1, shared=1).autocast
     assert (work.sequences, work.tokens, work.scored, work.rollouts) == (64, 306, 256, 32)
     assert (work.weights, work.autocast, work.checkpointing, work.adapter_rank) == ("float32", True, False, 4)
-    renamed = tiny(["rarl.trainer={activation_checkpointing: false, gradient_checkpointing: true}"])
-    assert not workload(renamed, "rarl", 50, processes=1, shared=1).checkpointing  # the newer name counts
+    renamed = tiny(["rarl.trainer={activation_checkpointing: false}"])
+    assert not workload(renamed, "rarl", 50, processes=1, shared=1).checkpointing
     mft = workload(recipe, "mft", 50, processes=2, shared=2)
     assert (mft.sequences, mft.rollouts, mft.checkpointing, mft.processes) == (32, 0, True, 2)
 

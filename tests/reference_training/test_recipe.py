@@ -1,5 +1,6 @@
 """Recipes: what is refused and with which words, what is kept, and that the shipped ones can be used."""
 
+import re
 from dataclasses import asdict, fields, replace
 
 import pytest
@@ -107,6 +108,8 @@ def test_the_advice_about_exponents_is_right():
         ({"budgets": [256, 128]}, "budgets is (256, 128); expected different ones, the tightest first"),
         ({"budgets": [128, 128]}, "budgets is (128, 128)"),
         ({"seed": -1}, "seed is -1"),
+        ({"seed": 2**32}, "seed is 4294967296; expected 0 to 2147483647"),
+        ({"seed": 2**31}, "seed is 2147483648; expected"),
         ({"lora": {"rank": 0}}, "lora.rank is 0"),
         ({"lora": {"dropout": 1.0}}, "lora.dropout is 1.0"),
         ({"sampling": {"samples": 0}}, "sampling.samples is 0"),
@@ -126,6 +129,8 @@ def test_the_advice_about_exponents_is_right():
         ({"rarl": {"steps": 0}}, "rarl.steps is 0"),
         ({"rarl": {"generations": 1}}, "rarl.generations is 1; expected at least 2"),
         ({"rarl": {"prompts": 3}}, "rarl.prompts × rarl.generations is 24, which rarl.device_batch_size (64)"),
+        ({"mft": {"orders": {"hard": 0.5}}}, "mft.orders.hard is 0.5; expected a whole number"),
+        ({"mft": {"orders": {"hard": 0}}}, "mft.orders is {'hard': 0}"),
         ({"rarl": {"orders": {}}}, "rarl.orders is {}"),
         ({"rarl": {"orders": {"easy": 0}}}, "rarl.orders is {'easy': 0}"),
         ({"rarl": {"orders": {"mixed": 1}}}, "rarl.orders is {'mixed': 1}"),
@@ -134,7 +139,8 @@ def test_the_advice_about_exponents_is_right():
         ({"rarl": {"curriculum": {128: 0.6, 256: 0.6}}}, "rarl.curriculum is"),
         ({"rarl": {"curriculum": {128: -0.5}}}, "rarl.curriculum is"),
         ({"rarl": {"reward": {"format_fault": -1}}}, "rarl.reward.format_fault is -1"),
-        ({"rarl": {"evaluation_exams": 0}}, "rarl.evaluation_exams is 0"),
+        ({"rarl": {"evaluation_exams": 0}}, "rarl.evaluation_exams is 0; expected at least 1"),
+        ({"rarl": {"evaluation_exams": -3, "evaluate_every": 0}}, "rarl.evaluation_exams is -3; expected at least 0"),
         ({"rarl": {"patience": -1}}, "rarl.patience is -1"),
         ({"rarl": {"patience": 2, "evaluate_every": 0}}, "rarl.patience is 2; expected at least 0, and 0 where"),
         ({"evaluation": {"limit": 0}}, "evaluation.limit is 0"),
@@ -235,7 +241,7 @@ def valid_recipes(draw):
         model=draw(st.sampled_from(["tiny", "a/b", "é: #x", "1e5", "null"])),
         family=draw(st.sampled_from(["tiny", "v1"])),
         budgets=budgets,
-        seed=draw(st.integers(0, 2**40)),
+        seed=draw(st.integers(0, 2**31 - 1)),
         dtype=draw(st.sampled_from(["float32", "bfloat16"])),
         chat=draw(st.booleans()),
         lora=draw(st.none() | st.builds(Lora, rank=st.integers(1, 64), quantised=st.booleans())),
@@ -302,6 +308,14 @@ def test_the_steps_of_the_eight_gpu_recipe_divide_wherever_its_comment_says(proc
     recipe = load_recipe("qwen2.5-1.5b-8gpu")
     assert recipe.mft.batch_size % (processes * recipe.mft.device_batch_size) == 0
     assert recipe.rarl.prompts * recipe.rarl.generations % (processes * recipe.rarl.device_batch_size) == 0
+
+
+def test_the_commands_of_the_eight_gpu_recipe_take_this_recipe_in_the_order_of_the_stages():
+    """A folder belongs to one recipe, so that another name in one of them would end there."""
+    path = recipes.RECIPES / "qwen2.5-1.5b-8gpu.yaml"
+    comment = "".join(line for line in path.read_text(encoding="utf-8").splitlines(True) if line.startswith("#"))
+    commands = re.findall(r"roi[-_]bench train (\w+) (\S+) --out DIR\n", comment)
+    assert commands == [(stage, path.stem) for stage in ("data", "mft", "rarl", "evaluate")]
 
 
 ACCELERATE = {

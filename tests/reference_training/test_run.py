@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import time
+from types import SimpleNamespace
+
 import pytest
 
 from roi_bench.errors import DependencyError, ModelError, RecordError, UsageError
 from roi_bench.harness.installation import version
+from roi_bench.reference_training import run
 from roi_bench.reference_training.labels import LabelledProblem
 from roi_bench.reference_training.mft_examples import Example
 from roi_bench.reference_training.recipe import load_recipe, recipe_text
 from roi_bench.reference_training.run import open_run, require_packages, run_mft, run_rarl
-from roi_bench.reference_training.stage_model import last_checkpoint, train_to_the_end
+from roi_bench.reference_training.training_checkpoints import (
+    IDENTITY,
+    last_checkpoint,
+    start_of,
+    train_to_the_end,
+)
 from roi_bench.reference_training.training_data import NAMES, load_examples, load_rows, save_data
 from tests.reference_training.tiny_labels import problems
 
@@ -114,11 +124,15 @@ def test_an_example_whose_problems_cannot_be_told_is_refused(tmp_path):
 # ----------------------------------------------------------------- interrupted, out of memory
 
 
+INPUTS = {"model to start from": "a", "set of examples": "b"}
+
+
 class FailingTrainer:
     """Fails as torch does, and remembers where it was told to go on."""
 
     def __init__(self, message):
         self.message, self.resumed = message, None
+        self.args = SimpleNamespace(max_steps=100)
 
     def train(self, resume_from_checkpoint):
         self.resumed = resume_from_checkpoint
@@ -132,21 +146,142 @@ def test_out_of_memory_says_what_to_lower_and_that_nothing_is_lost(tmp_path, mes
     with pytest.raises(
         ModelError, match=r"out of memory; lower x\.device_batch_size and .* goes on from the checkpoints in"
     ):
-        train_to_the_end(FailingTrainer(message), tmp_path, "x.device_batch_size")
+        train_to_the_end(FailingTrainer(message), tmp_path, "x.device_batch_size", INPUTS)
 
 
 def test_another_failure_is_not_called_out_of_memory(tmp_path):
     with pytest.raises(RuntimeError, match="shapes differ"):
-        train_to_the_end(FailingTrainer("shapes differ"), tmp_path, "x")
+        train_to_the_end(FailingTrainer("shapes differ"), tmp_path, "x", INPUTS)
+
+
+def checkpoint(folder, step, state=None):
+    (folder / f"checkpoint-{step}").mkdir(parents=True)
+    if state is not None:
+        (folder / f"checkpoint-{step}" / "trainer_state.json").write_text(json.dumps(state), "utf-8")
+
+
+def begin(folder, inputs=INPUTS, patience=0):
+    """Begin a training that fails at once, or go on with it."""
+    trainer = FailingTrainer("out of memory")
+    with pytest.raises(ModelError):
+        train_to_the_end(trainer, folder, "x", inputs, patience)
+    return trainer
 
 
 def test_training_goes_on_from_the_newest_complete_checkpoint(tmp_path):
-    for step, complete in ((5, True), (20, True), (100, False)):
-        (tmp_path / f"checkpoint-{step}").mkdir()
-        if complete:
-            (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text("{}", "utf-8")
-    trainer = FailingTrainer("out of memory")
-    with pytest.raises(ModelError):
-        train_to_the_end(trainer, tmp_path, "x")
-    assert trainer.resumed == str(tmp_path / "checkpoint-20")
+    begin(tmp_path)
+    for step, state in ((5, {}), (20, {}), (100, None)):
+        checkpoint(tmp_path, step, state)
+    assert begin(tmp_path).resumed == str(tmp_path / "checkpoint-20")
     assert last_checkpoint(tmp_path / "nowhere") is None
+
+
+@pytest.mark.parametrize("name", INPUTS)
+def test_training_does_not_go_on_from_what_another_one_left(tmp_path, name):
+    begin(tmp_path)
+    with pytest.raises(UsageError, match=f"checkpoints of a training with another {name}; remove the folder"):
+        train_to_the_end(FailingTrainer(""), tmp_path, "x", {**INPUTS, name: "c"})
+
+
+@pytest.mark.parametrize("text", [None, "{", "[]", '{"inputs": {}}'])
+def test_checkpoints_of_which_nothing_is_known_are_refused(tmp_path, text):
+    checkpoint(tmp_path, 5, {})
+    if text is not None:
+        (tmp_path / IDENTITY).write_text(text, "utf-8")
+    with pytest.raises(RecordError, match="to train from the beginning"):
+        train_to_the_end(FailingTrainer(""), tmp_path, "x", INPUTS)
+
+
+def test_the_seconds_before_an_interruption_count(tmp_path):
+    begin(tmp_path)
+    (tmp_path / IDENTITY).write_text(json.dumps({"inputs": INPUTS, "seconds": 40}), "utf-8")
+    trainer = FailingTrainer("")
+    trainer.train = lambda resume_from_checkpoint: time.sleep(1.1)
+    assert train_to_the_end(trainer, tmp_path, "x", INPUTS) in (41, 42)
+
+
+@pytest.mark.parametrize(("counter", "steps"), [(0, 100), (2, 100), (3, 20), (4, 20)])
+def test_a_training_that_had_lost_patience_is_not_trained_further(tmp_path, counter, steps):
+    begin(tmp_path)
+    callback = {"args": {}, "attributes": {"early_stopping_patience_counter": counter}}
+    checkpoint(tmp_path, 20, {"stateful_callbacks": {"EarlyStoppingCallback": callback}})
+    assert begin(tmp_path, patience=3).args.max_steps == steps
+    assert begin(tmp_path).args.max_steps == 100, "no patience was asked for"
+
+
+# ----------------------------------------------------------------- finished stages, all stages
+
+
+def finished(folder, inputs):
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(f'{{"x": "{folder.name}"}}', "utf-8")
+    (folder / "training.json").write_text(json.dumps({"inputs": inputs}), "utf-8")
+    return folder
+
+
+def test_a_finished_rarl_model_is_of_the_mft_model_there(tmp_path):
+    mft, told = finished(tmp_path / "mft", {}), []
+    finished(tmp_path / "rarl", {"model to start from": start_of(str(mft))})
+    assert run_rarl(TEST, tmp_path, told.append) == tmp_path / "rarl"
+    again = f"remove {tmp_path / 'rarl'} and rarl-checkpoints beside it to train it again"
+    assert told == [f"{tmp_path / 'rarl'} is finished; {again}"]
+    (mft / "config.json").write_text("trained again", "utf-8")
+    with pytest.raises(UsageError, match=r"rarl is finished, and started from another model than .*mft is now; remove"):
+        run_rarl(TEST, tmp_path, silent)
+
+
+def test_run_gives_each_stage_a_process_with_what_was_asked(tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "run_evaluation", lambda recipe, out, tell: f"tables of {recipe.name}")
+    commands = []
+
+    def succeed(command):
+        commands.append(command[1:])
+        return 0
+
+    asked = ["test", "--set", "seed=3"]
+    assert run.run_stages(load_recipe("test", ["seed=3"]), asked, tmp_path, silent, succeed) == "tables of test"
+    stages = ("data", "mft", "rarl")
+    assert commands == [["-m", "roi_bench", "train", stage, *asked, "--out", str(tmp_path)] for stage in stages]
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"), [(2, UsageError), (4, ModelError), (130, KeyboardInterrupt), (-9, ModelError)]
+)
+def test_run_ends_with_the_first_stage_that_fails(tmp_path, code, kind):
+    commands = []
+
+    def fail(command):
+        commands.append(command)
+        return code
+
+    with pytest.raises(kind) as raised:
+        run.run_stages(TEST, ["test"], tmp_path, silent, fail)
+    assert type(raised.value) is kind
+    assert len(commands) == 1
+
+
+def test_an_argument_of_a_later_stage_is_refused_before_the_first(tmp_path):
+    recipe = load_recipe("test", ["rarl.trainer={lr_scheduler_type: cosin}"])
+    with pytest.raises(UsageError, match="cosin"):
+        run.run_stages(recipe, ["test"], tmp_path, silent, lambda command: pytest.fail("nothing may run"))
+
+
+def test_what_is_the_work_of_one_process_refuses_several(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UsageError, match="give train mft, then train rarl"):
+        run.run_stages(TEST, ["test"], tmp_path, silent, lambda command: pytest.fail("nothing may run"))
+    with pytest.raises(UsageError, match="evaluation is the work of one process"):
+        run.run_evaluation(TEST, tmp_path, silent)
+
+
+@pytest.mark.parametrize(
+    ("changes", "record", "command"),
+    [
+        (["seed=4"], {}, "roi-bench train rarl test --out DIR --set seed=4"),
+        (["rarl.steps=3"], {}, "roi-bench train rarl recipe.yaml --out DIR"),
+        (["name=mine"], {"started_from": "a/b"}, "roi-bench train rarl recipe.yaml --out DIR --model a/b"),
+    ],
+)
+def test_the_card_names_the_command_that_makes_this_very_model(changes, record, command):
+    whole = {"data": {}, "seconds": 60, "device": "d", "versions": {}, **record}
+    assert f"    {command}\n" in run.card_of("rarl", load_recipe("test", changes), whole)

@@ -1,4 +1,4 @@
-"""Sampling of the base model: resumed equals uninterrupted, journals checked, early stop, memory, exact usage."""
+"""Sampling of the base model: resumed equals uninterrupted, journals checked, early stop, memory."""
 
 from __future__ import annotations
 
@@ -6,27 +6,23 @@ from dataclasses import replace
 
 import pytest
 
-from roi_bench.errors import DependencyError, ModelError, RecordError
+from roi_bench.errors import ModelError, RecordError
 from roi_bench.harness.shared_grader import shared_grader
 from roi_bench.journal import read_journal
 from roi_bench.journal_format import Header
 from roi_bench.prompts import exam_prompt
-from roi_bench.reference_training import sampling
 from roi_bench.reference_training.labels import SampledSolution
 from roi_bench.reference_training.recipe import Sampling, TierCounts, load_recipe
 from roi_bench.reference_training.sampling import (
     EARLY_LOOK,
-    choose_backend,
     grade_samples,
-    response_of,
     sample_solutions,
     sampling_requests,
     solution_cap,
-    transformers_generator,
 )
 from roi_bench.tokens import Usage
 from tests.exam_factory import make_exam
-from tests.reference_training.tiny_labels import problems, tokenizer
+from tests.reference_training.tiny_labels import problems
 
 HEADER = Header({"model": "fake", "seed": 0}, {"batch_size": 4})
 
@@ -45,12 +41,12 @@ class FakeModel:
     def __init__(self, calls=None, text="### Problem 1\n{}\n\\boxed{{5}}\n"):
         self.calls, self.text, self.asked = calls, text, []
 
-    def __call__(self, prompts, seed):
+    def __call__(self, prompts, seeds):
         if self.calls is not None and len(self.asked) >= self.calls:
             raise KeyboardInterrupt
-        self.asked.append((len(prompts), seed))
+        self.asked.append((len(prompts), seeds.batch))
         return [
-            (self.text.format(hash_of(prompt, seed, index)), Usage(10 + index, "stop", "generated"))
+            (self.text.format(hash_of(prompt, seeds.batch, index)), Usage(10 + index, "stop", "generated"))
             for index, prompt in enumerate(prompts)
         ]
 
@@ -167,6 +163,19 @@ def test_a_batch_of_which_a_kill_left_a_part_is_asked_again_and_what_is_there_st
     assert all("another" in entry.response for entry in found[6:])
 
 
+@pytest.mark.parametrize("batch_size", [1, 4, 5, 100])
+def test_a_requests_own_seed_is_that_of_its_number_in_any_batch(tmp_path, batch_size):
+    requests, asked = requests_of(), {}
+
+    def model(prompts, seeds):
+        assert len(prompts) == len(seeds.requests)
+        asked.update(zip(seeds.requests, prompts, strict=True))
+        return [("\\boxed{5}", Usage(3, "stop", "generated")) for _ in prompts]
+
+    sample(requests, tmp_path / "s.jsonl", model, batch_size)
+    assert asked == {100 + number: request.prompt for number, request in enumerate(requests)}
+
+
 # ----------------------------------------------------------------- journals that must not be used
 
 
@@ -214,9 +223,9 @@ def test_a_model_that_never_writes_a_readable_answer_stops_the_sampling(tmp_path
 
 def test_one_readable_answer_is_enough_to_go_on(tmp_path):
     class Rarely(FakeModel):
-        def __call__(self, prompts, seed):
-            answers = super().__call__(prompts, seed)
-            return [("\\boxed{5}", answers[0][1]), *answers[1:]] if seed == 103 else answers
+        def __call__(self, prompts, seeds):
+            answers = super().__call__(prompts, seeds)
+            return [("\\boxed{5}", answers[0][1]), *answers[1:]] if seeds.batch == 103 else answers
 
     requests = requests_of(per_tier=200, samples=2)
     assert len(sample(requests, tmp_path / "s.jsonl", Rarely(text="No {}."), batch_size=50)) == 1200
@@ -228,10 +237,10 @@ def test_a_small_run_is_not_judged_early(tmp_path):
 
 def test_out_of_memory_says_what_to_lower_and_keeps_what_is_there(tmp_path):
     class Full(FakeModel):
-        def __call__(self, prompts, seed):
-            if seed == 102:
+        def __call__(self, prompts, seeds):
+            if seeds.batch == 102:
                 raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
-            return super().__call__(prompts, seed)
+            return super().__call__(prompts, seeds)
 
     path = tmp_path / "s.jsonl"
     with pytest.raises(ModelError, match=r"sampling 4 prompts at once.*s\.jsonl.*lower sampling\.batch_size"):
@@ -240,7 +249,7 @@ def test_out_of_memory_says_what_to_lower_and_keeps_what_is_there(tmp_path):
 
 
 def test_other_failures_of_the_model_are_not_taken_for_that(tmp_path):
-    def broken(prompts, seed):
+    def broken(prompts, seeds):
         raise RuntimeError("shape mismatch")
 
     with pytest.raises(RuntimeError, match="shape mismatch"):
@@ -254,10 +263,10 @@ def test_samples_are_graded_by_the_benchmark(tmp_path):
     requests = requests_of(per_tier=1, samples=2)
 
     class Solver:
-        def __call__(self, prompts, seed):
+        def __call__(self, prompts, seeds):
             by_prompt = {request.prompt: request.problem for request in requests}
             texts = [f"### Problem 1\n{by_prompt[prompt].solution}" for prompt in prompts]
-            if seed == 101:
+            if seeds.batch == 101:
                 texts = [text.replace("\\boxed{", "\\boxed{1") for text in texts]  # another number
             return [(text, Usage(50, "stop", "generated")) for text in texts]
 
@@ -272,86 +281,6 @@ def test_samples_are_graded_by_the_benchmark(tmp_path):
 def test_a_sample_over_its_cap_is_not_correct(tmp_path):
     requests = requests_of(per_tier=1, samples=1)[:1]
     problem = requests[0].problem
-    model = lambda prompts, seed: [(problem.solution, Usage(129, "stop", "generated"))]  # noqa: E731
+    model = lambda prompts, seeds: [(problem.solution, Usage(129, "stop", "generated"))]  # noqa: E731
     entries = sample(requests, tmp_path / "s.jsonl", model)
     assert [one.correct for one in grade_samples(requests, entries, shared_grader(), 128)[problem.id]] == [False]
-
-
-# ----------------------------------------------------------------- backends
-
-
-def test_the_backend_that_is_asked_for_is_taken(monkeypatch):
-    assert choose_backend("transformers") == "transformers"
-    monkeypatch.setattr(sampling, "find_spec", lambda name: None)
-    assert choose_backend("auto") == "transformers"
-    with pytest.raises(DependencyError, match=r"sampling\.backend is vllm, which is not installed"):
-        choose_backend("vllm")
-    monkeypatch.setattr(sampling, "find_spec", lambda name: object())
-    assert choose_backend("vllm") == "vllm"
-
-
-def test_vllm_is_taken_by_itself_only_with_a_gpu(monkeypatch):
-    import torch
-
-    monkeypatch.setattr(sampling, "find_spec", lambda name: object())
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert choose_backend("auto") == "transformers"
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert choose_backend("auto") == "vllm"
-
-
-# ----------------------------------------------------------------- tokens to response
-
-
-def tokens_of(text):
-    return tokenizer().encode(text, add_special_tokens=False)
-
-
-def test_a_response_ends_at_its_end_token_which_counts():
-    end, pad = tokenizer().eos_token_id, tokenizer().pad_token_id
-    tokens = tokens_of("9 1 +5\n\\boxed{14}")
-    text, usage = response_of([*tokens, end, pad, pad], {end}, tokenizer())
-    assert (text, usage) == ("9 1 +5\n\\boxed{14}", Usage(len(tokens) + 1, "stop", "generated"))
-    assert response_of([*tokens, end], {end}, tokenizer()) == (text, usage)  # at the last token of the cap
-    assert response_of([*tokens, end, *tokens, end], {end}, tokenizer()) == (text, usage)
-    assert response_of([*tokens, pad], {end, pad}, tokenizer()) == (text, usage)  # several ends
-
-
-def test_a_response_without_an_end_was_cut():
-    end = tokenizer().eos_token_id
-    tokens = tokens_of("9 1 +5\n\\boxed{14}")
-    text, usage = response_of(tokens, {end}, tokenizer())
-    assert (text, usage) == ("9 1 +5\n\\boxed{14}", Usage(len(tokens), "length", "generated"))
-    assert response_of([end], {end}, tokenizer()) == ("", Usage(1, "stop", "generated"))
-
-
-def test_the_shipped_model_samples_the_same_for_the_same_seed_and_within_the_cap():
-    from roi_bench.reference_training.stage_model import base_model_name, load_model
-
-    small = recipe(samples=1)
-    model = load_model(base_model_name(small), small).eval()
-    prompts = [request.prompt for request in requests_of(per_tier=3, samples=1)]
-    generate = transformers_generator(model, tokenizer(), 0.7, 40)
-    first = generate(prompts, 7)
-    assert generate(prompts, 7) == first
-    assert generate(prompts, 8) != first
-    assert len(first) == len(prompts)
-    for text, usage in first:
-        assert usage.tokens <= 40
-        assert (usage.finish_reason == "length") <= (usage.tokens == 40)
-        assert "<|" not in text
-    assert {usage.finish_reason for _, usage in first} == {"stop", "length"}  # easy ones end, hard ones are cut
-    assert sum("\\boxed{" in text for text, _ in first) >= 3
-
-
-def test_a_prompt_is_answered_beside_longer_ones():
-    """Padding stands before the prompt; behind it, the model would continue the padding."""
-    from roi_bench.reference_training.stage_model import base_model_name, load_model
-
-    model = load_model(base_model_name(recipe()), recipe()).eval()
-    easy = problems(6)["easy"]
-    long = exam_prompt([problem.question for problem in easy[:3]], 128, "metacognitive")
-    prompts = [long, *(exam_prompt([problem.question], 128, "solo") for problem in easy)]
-    answers = transformers_generator(model, tokenizer(), 0.7, 40)(prompts, 1)[1:]
-    right = [f"\\boxed{{{problem.answer}}}" in text for problem, (text, _) in zip(easy, answers, strict=True)]
-    assert sum(right) >= 5
