@@ -52,8 +52,8 @@ def train_to_the_end(trainer: Any, checkpoints: Path, lower: str, inputs: Mappin
     before = _claim(checkpoints, inputs)
     checkpoint = last_checkpoint(checkpoints)
     if checkpoint is not None and patience and _bad_evaluations(checkpoint) >= patience:
-        # It had stopped and died before the model was saved: there is nothing to train, only the best one to load.
-        trainer.args.max_steps = int(checkpoint.rpartition("-")[2])
+        _load_best(trainer, checkpoint)
+        return before
     started = time.monotonic()
     try:
         trainer.train(resume_from_checkpoint=checkpoint)
@@ -110,6 +110,17 @@ def _write(checkpoints: Path, inputs: Mapping[str, str], seconds: int) -> None:
         part = checkpoints / f"{IDENTITY}.part"
         part.write_text(json.dumps({"inputs": dict(inputs), "seconds": seconds}) + "\n", encoding="utf-8")
         part.replace(checkpoints / IDENTITY)
+
+
+def _load_best(trainer: Any, checkpoint: str) -> None:
+    """Load what a training kept that had lost patience at ``checkpoint`` and died before its model was saved.
+
+    The Trainer cannot go on without a further step, so that its own way of loading the best checkpoint is called.
+    """
+    from transformers import TrainerState
+
+    trainer.state = TrainerState.load_from_json(str(Path(checkpoint) / "trainer_state.json"))
+    trainer._load_best_model()
 
 
 def _bad_evaluations(checkpoint: str) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from types import SimpleNamespace
 
 import pytest
 
@@ -132,7 +131,6 @@ class FailingTrainer:
 
     def __init__(self, message):
         self.message, self.resumed = message, None
-        self.args = SimpleNamespace(max_steps=100)
 
     def train(self, resume_from_checkpoint):
         self.resumed = resume_from_checkpoint
@@ -200,13 +198,19 @@ def test_the_seconds_before_an_interruption_count(tmp_path):
     assert train_to_the_end(trainer, tmp_path, "x", INPUTS) in (41, 42)
 
 
-@pytest.mark.parametrize(("counter", "steps"), [(0, 100), (2, 100), (3, 20), (4, 20)])
-def test_a_training_that_had_lost_patience_is_not_trained_further(tmp_path, counter, steps):
+@pytest.mark.parametrize(("counter", "patience", "goes_on"), [(0, 3, True), (2, 3, True), (3, 3, False), (4, 0, True)])
+def test_a_training_that_had_lost_patience_is_not_trained_further(tmp_path, counter, patience, goes_on):
     begin(tmp_path)
     callback = {"args": {}, "attributes": {"early_stopping_patience_counter": counter}}
-    checkpoint(tmp_path, 20, {"stateful_callbacks": {"EarlyStoppingCallback": callback}})
-    assert begin(tmp_path, patience=3).args.max_steps == steps
-    assert begin(tmp_path).args.max_steps == 100, "no patience was asked for"
+    checkpoint(tmp_path, 20, {"global_step": 20, "stateful_callbacks": {"EarlyStoppingCallback": callback}})
+    if goes_on:
+        assert begin(tmp_path, patience=patience).resumed == str(tmp_path / "checkpoint-20")
+        return
+    trainer = FailingTrainer("must not train")
+    trainer._load_best_model = lambda: loaded.append(trainer.state.global_step)
+    loaded: list[int] = []
+    assert train_to_the_end(trainer, tmp_path, "x", INPUTS, patience) == 0
+    assert loaded == [20]
 
 
 # ----------------------------------------------------------------- finished stages, all stages
