@@ -260,7 +260,6 @@ def test_a_value_that_a_trainer_would_refuse_is_a_problem_and_stops_before_the_s
     "given",
     [
         "{report_to: none}",
-        "{report_to: none}",
         "{report_to: all}",
         "{bf16: true}",
         "{warmup_steps: 0.1, save_total_limit: null, weight_decay: 0}",
