@@ -139,7 +139,7 @@ def run_rarl(recipe: Recipe, out: Path, tell: Tell, model: str | None = None) ->
 
     require_packages(recipe, "rarl")
     open_run(recipe, out)
-    if not _is_done(out / "rarl", tell, model or str(out / "mft")):
+    if not _is_done(out / "rarl", tell, model or _folder_there(out / "mft")):
         require_arguments(recipe, ("rarl",))
         train_rarl(recipe, out, model)
         _write_card("rarl", recipe, out)
@@ -241,18 +241,25 @@ def _command(stage: str, recipe: Recipe, record: Mapping[str, Any]) -> str:
     return command if start is None else f"{command} --model {Path(start).name if Path(start).is_dir() else start}"
 
 
+def _folder_there(folder: Path) -> str | None:
+    return str(folder) if folder.is_dir() else None
+
+
 def _is_done(folder: Path, tell: Tell, start: str | None = None) -> bool:
-    """Return whether a stage is finished.
+    """Return whether a stage is finished; ``start`` is None where there is no model any more to compare with.
 
     Raises:
         UsageError: It is, and started from another model than ``start`` is now.
+        RecordError: Its ``training.json`` cannot be read.
     """
     path = folder / "training.json"
     if not path.is_file():
         return False
     again = f"remove {folder} and {folder.name}-checkpoints beside it to train it again"
-    inputs = json.loads(path.read_text(encoding="utf-8")).get("inputs", {})
-    known = inputs.get("model to start from")
+    try:
+        known = json.loads(path.read_text(encoding="utf-8")).get("inputs", {}).get("model to start from")
+    except (ValueError, AttributeError) as error:
+        raise RecordError(f"{path} is damaged; {again}") from error
     if start is not None and known is not None and known != start_of(start):
         raise UsageError(f"{folder} is finished, and started from another model than {start} is now; {again}")
     tell(f"{folder} is finished; {again}")

@@ -84,7 +84,7 @@ def evaluate_stages(
         shipped: Evaluate the tiny models that come with the package in place of those in ``out``.
 
     Raises:
-        UsageError: An unknown stage, or a model that has not been made yet.
+        UsageError: An unknown stage, a model that has not been made yet, or ``shipped`` for another than the tiny one.
         RoiBenchError: A call failed; of the type that its exit code says.
         KeyboardInterrupt: Ctrl-C; the same command goes on from there.
     """

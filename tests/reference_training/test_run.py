@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import time
+import shutil
+from types import SimpleNamespace
 
 import pytest
 
 from roi_bench.errors import DependencyError, ModelError, RecordError, UsageError
 from roi_bench.harness.installation import version
-from roi_bench.reference_training import run
+from roi_bench.reference_training import run, training_checkpoints
 from roi_bench.reference_training.labels import LabelledProblem
 from roi_bench.reference_training.mft_examples import Example
 from roi_bench.reference_training.recipe import load_recipe, recipe_text
@@ -190,12 +191,15 @@ def test_checkpoints_of_which_nothing_is_known_are_refused(tmp_path, text):
         train_to_the_end(FailingTrainer(""), tmp_path, "x", INPUTS)
 
 
-def test_the_seconds_before_an_interruption_count(tmp_path):
+def test_the_seconds_before_an_interruption_count(tmp_path, monkeypatch):
     begin(tmp_path)
     (tmp_path / IDENTITY).write_text(json.dumps({"inputs": INPUTS, "seconds": 40}), "utf-8")
     trainer = FailingTrainer("")
-    trainer.train = lambda resume_from_checkpoint: time.sleep(1.1)
-    assert train_to_the_end(trainer, tmp_path, "x", INPUTS) in (41, 42)
+    trainer.train = lambda resume_from_checkpoint: None
+    clock = iter((100.0, 107.4))
+    monkeypatch.setattr(training_checkpoints, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    assert train_to_the_end(trainer, tmp_path, "x", INPUTS) == 47
+    assert json.loads((tmp_path / IDENTITY).read_text("utf-8"))["seconds"] == 47
 
 
 @pytest.mark.parametrize(("counter", "patience", "goes_on"), [(0, 3, True), (2, 3, True), (3, 3, False), (4, 0, True)])
@@ -229,8 +233,19 @@ def test_a_finished_rarl_model_is_of_the_mft_model_there(tmp_path):
     assert run_rarl(TEST, tmp_path, told.append) == tmp_path / "rarl"
     again = f"remove {tmp_path / 'rarl'} and rarl-checkpoints beside it to train it again"
     assert told == [f"{tmp_path / 'rarl'} is finished; {again}"]
+    shutil.copytree(mft, tmp_path / "kept")
+    shutil.rmtree(mft)
+    assert run_rarl(TEST, tmp_path, told.append) == tmp_path / "rarl", "removed to save space"
+    shutil.move(tmp_path / "kept", mft)
     (mft / "config.json").write_text("trained again", "utf-8")
     with pytest.raises(UsageError, match=r"rarl is finished, and started from another model than .*mft is now; remove"):
+        run_rarl(TEST, tmp_path, silent)
+
+
+@pytest.mark.parametrize("text", ["{", "[]"])
+def test_a_damaged_record_of_a_finished_stage_is_said_to_be(tmp_path, text):
+    (finished(tmp_path / "rarl", {}) / "training.json").write_text(text, "utf-8")
+    with pytest.raises(RecordError, match=r"training\.json is damaged; remove .*rarl and rarl-checkpoints"):
         run_rarl(TEST, tmp_path, silent)
 
 
