@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 from roi_bench.errors import DependencyError, RecordError, UsageError
 from roi_bench.reference_training.argument_checks import require_arguments
 from roi_bench.reference_training.recipe import Evaluation, Recipe, load_recipe, recipe_names, recipe_text
-from roi_bench.reference_training.stage_process import check_exit, run_stage
+from roi_bench.reference_training.stage_process import StageRunner, check_exit, stage_runner
 from roi_bench.reference_training.training_checkpoints import is_main_process, start_of
 
 Tell = Callable[[str], None]
@@ -146,9 +145,7 @@ def run_rarl(recipe: Recipe, out: Path, tell: Tell, model: str | None = None) ->
     return out / "rarl"
 
 
-def run_stages(
-    recipe: Recipe, asked: Sequence[str], out: Path, tell: Tell, run: Callable[[Sequence[str]], int] = run_stage
-) -> str:
+def run_stages(recipe: Recipe, asked: Sequence[str], out: Path, tell: Tell, run: StageRunner | None = None) -> str:
     """Do all of a recipe: data, MFT and RARL, each in a process of its own, then the evaluation; return its tables.
 
     Args:
@@ -156,7 +153,7 @@ def run_stages(
         asked: What a command line of a stage says of it: its name or file, and changed settings.
         out: Folder of the run.
         tell: Is told what is done.
-        run: Runs a command and returns its exit code.
+        run: Runs a stage; by default what :func:`~roi_bench.reference_training.stage_process.stage_runner` chooses.
 
     Raises:
         UsageError: Several processes were started, or an argument of a later stage cannot be meant.
@@ -166,15 +163,15 @@ def run_stages(
     _refuse_several_processes(
         "train run is the work of one process; with accelerate launch, give train mft, then train rarl"
     )
+    run = run or stage_runner()
     require_arguments(recipe, ("mft", "rarl"))
     for stage in ("mft", "rarl", "evaluate"):
         require_packages(recipe, stage)
     open_run(recipe, out)
     for stage in ("data", "mft", "rarl"):
         tell(f"train {stage}")
-        command = [sys.executable, "-m", "roi_bench", "train", stage, *asked, "--out", str(out)]
-        check_exit(run(command), f"train {stage}")
-    return run_evaluation(recipe, out, tell)
+        check_exit(run(["train", stage, *asked, "--out", str(out)]), f"train {stage}")
+    return run_evaluation(recipe, out, tell, run=run)
 
 
 def _refuse_several_processes(message: str) -> None:
@@ -182,7 +179,7 @@ def _refuse_several_processes(message: str) -> None:
         raise UsageError(message)
 
 
-def run_evaluation(recipe: Recipe, out: Path, tell: Tell, shipped: bool = False) -> str:
+def run_evaluation(recipe: Recipe, out: Path, tell: Tell, shipped: bool = False, run: StageRunner | None = None) -> str:
     """Evaluate base, MFT and RARL with the benchmark itself; return the tables to print.
 
     The cards of the run's models get their measured tables; ``shipped`` evaluates the models of the package instead.
@@ -195,7 +192,7 @@ def run_evaluation(recipe: Recipe, out: Path, tell: Tell, shipped: bool = False)
     _refuse_several_processes("evaluation is the work of one process; give the command without accelerate launch")
     require_packages(recipe, "evaluate")
     open_run(recipe, out)
-    folder = evaluate_stages(recipe, out, tell=tell, shipped=shipped)
+    folder = evaluate_stages(recipe, out, tell=tell, run=run, shipped=shipped)
     for stage in () if shipped else ("mft", "rarl"):
         _write_card(stage, recipe, out, folder / "stages.json")
     tell(f"tables and pictures: {folder}")

@@ -7,7 +7,6 @@ and so that an interrupted evaluation goes on from the journals when the same co
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from roi_bench import tiny
 from roi_bench.errors import DependencyError, RecordError, UsageError, nearest
 from roi_bench.exam_sets import load_exams
 from roi_bench.reference_training.recipe import Recipe
-from roi_bench.reference_training.stage_process import check_exit, run_stage
+from roi_bench.reference_training.stage_process import StageRunner, check_exit, stage_runner
 from roi_bench.solo import solo_problems
 
 STAGES = ("base", "mft", "rarl")
@@ -66,7 +65,7 @@ def evaluate_stages(
     out: Path,
     stages: Sequence[str] = STAGES,
     tell: Callable[[str], None] = lambda _: None,
-    run: Callable[[Sequence[str]], int] | None = None,
+    run: StageRunner | None = None,
     *,
     shipped: bool = False,
 ) -> Path:
@@ -80,7 +79,7 @@ def evaluate_stages(
         out: Its folder.
         stages: Which of :data:`STAGES`.
         tell: Is told in a line each what is done.
-        run: Runs a command and returns its exit code; by default :func:`run_stage`.
+        run: Runs a command; by default what :func:`~roi_bench.reference_training.stage_process.stage_runner` chooses.
         shipped: Evaluate the tiny models that come with the package in place of those in ``out``.
 
     Raises:
@@ -88,7 +87,6 @@ def evaluate_stages(
         RoiBenchError: A call failed; of the type that its exit code says.
         KeyboardInterrupt: Ctrl-C; the same command goes on from there.
     """
-    run = run or run_stage
     chosen = check_stages(stages)
     if shipped and recipe.model != "tiny":
         raise UsageError(
@@ -100,6 +98,7 @@ def evaluate_stages(
         if budget not in NAMED_BUDGETS[recipe.family]:
             tell(f"no task is named after the budget of {budget} tokens; its results are labelled budget={budget}")
     cuda = recipe.evaluation.backend != "hf" or _has_cuda()
+    run = run or stage_runner()
     files: dict[str, list[Path]] = {}
     calls = [call for stage in chosen for call in stage_calls(recipe, stage)]
     for number, call in enumerate(calls, start=1):
@@ -192,7 +191,7 @@ def _solo_limit(recipe: Recipe) -> int | None:
 
 
 def stage_command(recipe: Recipe, call: Call, model: str, results: Path, *, cuda: bool) -> list[str]:
-    """Return the command line of a call.
+    """Return the command line of a call, as arguments of ``roi-bench``.
 
     Args:
         recipe: The recipe.
@@ -202,7 +201,7 @@ def stage_command(recipe: Recipe, call: Call, model: str, results: Path, *, cuda
         cuda: Whether the backend finds a device by itself; false asks for the CPU.
     """
     arguments: dict[str, Any] = {"pretrained": model, "dtype": recipe.dtype, **recipe.evaluation.model_args}
-    command = [sys.executable, "-m", "roi_bench", "run", "--model", recipe.evaluation.backend]
+    command = ["run", "--model", recipe.evaluation.backend]
     command += ["--model_args", json.dumps(arguments), "--tasks", ",".join(call.tasks)]
     command += ["--batch_size", str(recipe.evaluation.batch_size), "--log_samples", "--output_path", str(results)]
     command += [] if cuda else ["--device", "cpu"]
@@ -212,7 +211,7 @@ def stage_command(recipe: Recipe, call: Call, model: str, results: Path, *, cuda
     return command
 
 
-def _run_call(stage: str, command: list[str], results: Path, run: Callable[[Sequence[str]], int]) -> Path:
+def _run_call(stage: str, command: list[str], results: Path, run: StageRunner) -> Path:
     """Run a call and return its results file.
 
     Earlier results in the folder may be of another model or recipe, so only the file that is new counts.

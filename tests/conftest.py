@@ -10,6 +10,13 @@ from tests.pool_factory import write_pools
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Among several processes, begin with the files that take long: the last one would leave the others idle."""
+    if hasattr(config, "workerinput"):
+        long = {item.path for item in items if item.get_closest_marker("slow")}
+        items.sort(key=lambda item: item.path not in long)
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """Folder with the real pools; tests that need it are skipped where it does not exist."""

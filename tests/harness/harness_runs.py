@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import roi_bench
-from roi_bench.tiny import model_path
 
 TASK_FOLDERS = [str(Path(roi_bench.__file__).parent / name) for name in ("tasks", "baselines/tasks")]
 
@@ -16,13 +15,6 @@ def evaluate(
 ) -> dict[str, Any]:
     """Run ``tasks`` on a model of the harness's registry and return its results with samples."""
     return simple_evaluate(tasks, model=model, model_args=model_args, metadata=metadata)
-
-
-def evaluate_tiny(tasks: list[str], *, metadata: dict[str, Any] | None = None, **options: Any) -> dict[str, Any]:
-    """Run ``tasks`` on the shipped tiny model through the real hf backend."""
-    options.setdefault("batch_size", 16)
-    arguments = {"pretrained": str(model_path()), "dtype": "float32", **options.pop("model_args", {})}
-    return simple_evaluate(tasks, model="hf", model_args=arguments, metadata=metadata, device="cpu", **options)
 
 
 def simple_evaluate(

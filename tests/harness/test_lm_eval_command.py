@@ -61,7 +61,7 @@ def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
     return subprocess.run(command, capture_output=True, text=True, env=variables, timeout=900, check=False, cwd=root)
 
 
-def run_arguments(output: Path, *more: str, tasks: str = HARD, limit: int = 12) -> list[str]:
+def run_arguments(output: Path, *more: str, tasks: str = HARD, limit: int = 13) -> list[str]:
     return [
         *("run", "--model", "hf", "--model_args", f"pretrained={model_path()},dtype=float32", "--device", "cpu"),
         *("--tasks", tasks, "--batch_size", "8", "--limit", str(limit), "--output_path", str(output)),
@@ -81,7 +81,7 @@ def numbers(folder: Path, task: str = HARD) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """One plain run of a group, with its output."""
+    """One plain run of two tasks, with its output."""
     folder = tmp_path_factory.mktemp("plain")
     done = lm_eval(*run_arguments(folder, tasks=f"{HARD},{MEDIUM}"))
     assert done.returncode == 0, done.stderr[-3000:]
@@ -129,25 +129,20 @@ def test_regrade_finds_an_altered_response(plain: tuple[Path, str], tmp_path: Pa
 
 def test_chat_template_system_instruction_and_cache(plain: tuple[Path, str], tmp_path: Path) -> None:
     options = ["--apply_chat_template", "--system_instruction", "Be brief.", "--use_cache", str(tmp_path / "cache")]
-    first = lm_eval(*run_arguments(tmp_path / "first", *options))
+    first = lm_eval(*run_arguments(tmp_path / "first", *options, limit=4))
     assert first.returncode == 0, first.stderr[-3000:]
     assert f"{HARD} [system_instruction]" in first.stdout
-    second = lm_eval(*run_arguments(tmp_path / "second", *options))
+    second = lm_eval(*run_arguments(tmp_path / "second", *options, limit=4))
     assert second.returncode == 0, second.stderr[-3000:]
-    assert "Cached requests: 24, Requests remaining: 0" in second.stdout + second.stderr
+    assert "Cached requests: 8, Requests remaining: 0" in second.stdout + second.stderr
     assert numbers(tmp_path / "first") == numbers(tmp_path / "second")
     assert CliRunner().invoke(regrade, [str(tmp_path / "first")]).exit_code == 0
 
 
 def test_two_processes_give_the_numbers_of_one(plain: tuple[Path, str], tmp_path: Path) -> None:
-    done = accelerate("2", "lm_eval", *run_arguments(tmp_path, limit=13))
+    done = accelerate("2", "lm_eval", *run_arguments(tmp_path))  # 13 exams: unequal shares
     assert done.returncode == 0, done.stderr[-3000:]
-    alone = lm_eval(*run_arguments(tmp_path / "alone", limit=13))
-    assert alone.returncode == 0, alone.stderr[-3000:]
-    (two,) = [path for path in tmp_path.rglob("results_*.json") if "alone" not in path.parts]
-    assert (
-        json.loads(two.read_text(encoding="utf-8"))["results"][HARD] == results_in(tmp_path / "alone")["results"][HARD]
-    )
+    assert results_in(tmp_path)["results"][HARD] == results_in(plain[0])["results"][HARD]
 
 
 def test_exams_split_over_two_processes_merge_to_the_numbers_of_one() -> None:

@@ -15,7 +15,7 @@ from roi_bench.prompts import exam_prompt
 from roi_bench.tiny import model_path
 from tests.harness.test_lm_eval_command import lm_eval
 
-EXAMS = 16
+EXAMS = 4
 TASKS = ["roi_exam_medium_512", "roi_exam_hard_512"]  # the loose budget: test_reference_solutions, by playback
 
 
@@ -27,7 +27,7 @@ def run(
     folder = tmp_path_factory.mktemp("real")
     done = lm_eval(
         *("run", "--model", "hf", "--model_args", f"pretrained={model_path()},dtype=float32", "--device", "cpu"),
-        *("--tasks", ",".join(TASKS), "--batch_size", str(EXAMS), "--limit", str(EXAMS)),
+        *("--tasks", ",".join(TASKS), "--batch_size", str(4 * EXAMS), "--limit", str(EXAMS)),
         *("--output_path", str(folder), "--log_samples"),
         ROI_BENCH_DATA_DIR=str(data_dir),
     )

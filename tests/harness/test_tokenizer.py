@@ -5,16 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roi_bench.errors import ModelError
-from roi_bench.harness.tokenizer import HFTokenCounter, load_token_counter, load_tokenizer
+from roi_bench.harness.tokenizer import FileTokenCounter, HFTokenCounter, load_token_counter, load_tokenizer
+from roi_bench.prompts import PROMPTS, skipped_problem
+from roi_bench.tiny import SHIPPED_MODELS, model_path
 from tests.harness.random_model import byte_tokenizer, random_model
 
 __all__ = ["random_model"]
 
 FAST = HFTokenCounter(byte_tokenizer())
+
+PIECES = [
+    *(prompt.instructions for prompt in PROMPTS.values()),
+    *(skipped_problem(1), "<predicted_level>Level-1</predicted_level>\n", "63 12 +15\n", "\\boxed{99}", "é", "\u2212"),
+    *("<|end|>", "<|pad|>", "<|user|>", "<|assistant|>\n", "  ", "\r\n", "\x00"),
+]
+"""What responses are made of, and special tokens as text."""
 
 
 class SlowTokenizer:
@@ -88,3 +97,12 @@ def test_a_broken_tokenizer_is_named(tmp_path: Path) -> None:
     (tmp_path / "tokenizer_config.json").write_text("{")
     with pytest.raises(ModelError, match="cannot load tokenizer"):
         load_token_counter(str(tmp_path))
+
+
+@pytest.mark.parametrize("stage", SHIPPED_MODELS)
+@settings(max_examples=60)
+@given(text=st.text(max_size=60) | st.lists(st.sampled_from(PIECES)).map("".join))
+def test_the_file_of_a_shipped_tokenizer_counts_what_transformers_counts(stage: str, text: str) -> None:
+    folder = model_path(stage)
+    starts = FileTokenCounter(folder / "tokenizer.json").token_starts(text)
+    assert list(starts) == list(load_token_counter(str(folder)).token_starts(text))

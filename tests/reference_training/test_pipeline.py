@@ -151,6 +151,9 @@ def test_the_evaluation_is_the_benchmarks_own(run):
         assert "roi_tiny_hard_128" + ("" if stage == "base" else "_metacognitive") in results["results"]
     assert (evaluation / "report" / "report.md").is_file()
     assert "rarl" in (evaluation / "stages.md").read_text("utf-8")
+    submitted = [json.loads(path.read_text("utf-8")) for path in evaluation.glob("submissions/*/submission.json")]
+    assert {one["metadata"]["model"] for one in submitted} == {"tiny", "tiny + MFT", "tiny + MFT + RARL"}
+    assert all(one["draft"] for one in submitted)  # 12 exams
 
 
 def test_a_finished_run_is_not_trained_again(run):

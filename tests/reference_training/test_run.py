@@ -250,17 +250,17 @@ def test_a_damaged_record_of_a_finished_stage_is_said_to_be(tmp_path, text):
 
 
 def test_run_gives_each_stage_a_process_with_what_was_asked(tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "run_evaluation", lambda recipe, out, tell: f"tables of {recipe.name}")
+    monkeypatch.setattr(run, "run_evaluation", lambda recipe, out, tell, run: f"tables of {recipe.name}, {run([])}")
     commands = []
 
     def succeed(command):
-        commands.append(command[1:])
+        commands.append(command)
         return 0
 
     asked = ["test", "--set", "seed=3"]
-    assert run.run_stages(load_recipe("test", ["seed=3"]), asked, tmp_path, silent, succeed) == "tables of test"
+    assert run.run_stages(load_recipe("test", ["seed=3"]), asked, tmp_path, silent, succeed) == "tables of test, 0"
     stages = ("data", "mft", "rarl")
-    assert commands == [["-m", "roi_bench", "train", stage, *asked, "--out", str(tmp_path)] for stage in stages]
+    assert commands == [*(["train", stage, *asked, "--out", str(tmp_path)] for stage in stages), []]
 
 
 @pytest.mark.parametrize(
