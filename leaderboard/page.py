@@ -10,6 +10,8 @@ from typing import Any
 
 from roi_bench import __version__
 from roi_bench.leaderboard.graded import Number
+from roi_bench.leaderboard.plots import Plot, svg
+from roi_bench.leaderboard.shown_text import visible
 
 FOLDER = Path(__file__).resolve().parent
 TEMPLATES, STATIC = FOLDER / "templates", FOLDER / "static"
@@ -63,6 +65,10 @@ def render(template: str, path: str, context: Mapping[str, Any]) -> PageFile:
 @lru_cache(maxsize=1)
 def _environment() -> Any:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    def draw(plot: Plot) -> Markup:
+        return Markup(svg(plot))  # noqa: S704 (svg escapes every text)
 
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -71,15 +77,23 @@ def _environment() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
         auto_reload=False,
+        finalize=_readable,
     )
     environment.globals |= {"policy": CONTENT_SECURITY_POLICY, "release": __version__}
-    environment.filters |= {"number": number, "interval": interval, "percent": percent}
+    environment.filters |= {"number": number, "interval": interval, "percent": percent, "draw": draw}
     return environment
 
 
+def _readable(value: object) -> object:
+    """Return foreign text with hidden characters written out: no page can be made that a browser reads otherwise."""
+    if type(value) is str and not (value.isascii() and value.isprintable()):
+        return visible(value)
+    return value
+
+
 def number(value: float | None, digits: int = 2) -> str:
-    """Return ``value`` with ``digits`` decimals and a true minus sign; :data:`UNDEFINED` for None."""
-    return UNDEFINED if value is None else f"{value:.{digits}f}".replace("-", "−")
+    """Return ``value`` with ``digits`` decimals and a true minus sign, none before zero; :data:`UNDEFINED` for None."""
+    return UNDEFINED if value is None else f"{value:z.{digits}f}".replace("-", "−")
 
 
 def interval(found: Number | None, digits: int = 2) -> str:
@@ -91,4 +105,4 @@ def interval(found: Number | None, digits: int = 2) -> str:
 
 def percent(value: float | None, digits: int = 0) -> str:
     """Return a share from 0 to 1 as a percentage."""
-    return UNDEFINED if value is None else f"{100 * value:.{digits}f} %".replace("-", "−")
+    return UNDEFINED if value is None else f"{100 * value:z.{digits}f} %".replace("-", "−")

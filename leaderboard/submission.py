@@ -73,6 +73,8 @@ class SubmittedTask:
         documents: Number of lines in the file of responses.
         file: Its name in the folder.
         sha256: Hash of its bytes.
+        skip_token_lengths: Tokens of a written skip (:func:`roi_bench.prompts.skipped_problem`), which a solo profile
+            needs, in the form of the response files; None where no tokenizer was known.
     """
 
     name: str
@@ -94,6 +96,7 @@ class SubmittedTask:
     documents: int
     file: str
     sha256: str
+    skip_token_lengths: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,10 @@ def write_stage_report(
         "seed": recipe.seed,
         "stages": table_records(summary),
         "aims": table_records(aims),
+        "results": {
+            stage: [path.resolve().relative_to(evaluation.resolve()).as_posix() for path in paths]
+            for stage, paths in files.items()
+        },
     }
     text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
     (evaluation / SUMMARY).write_text(text, encoding="utf-8")

@@ -1,4 +1,5 @@
 # Sourced by the other scripts: changes to the project's root. ensure_environment then makes sure of its environment in .venv.
+# ensure_browser makes sure of a Chromium for the browser tests, after ensure_environment.
 #
 # $PYTHON is taken, else the first Python >= 3.11 among python3, python3.13 …. The environment is used again as long as
 # pyproject.toml and that Python are what they were; it is brought up to date otherwise. torch: the exact version first,
@@ -52,4 +53,39 @@ ensure_environment() {
     fi
     PATH="$PWD/.venv/bin:$PATH"
     export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" # models as small as ours are slower on more threads
+}
+
+# $ROI_BENCH_CHROMIUM is taken, else one on PATH, else one that Playwright keeps; exported as $ROI_BENCH_CHROMIUM.
+find_browser() {
+    local candidate
+    for candidate in "${ROI_BENCH_CHROMIUM:-}" chromium chromium-browser google-chrome; do
+        if use_browser "$candidate"; then return; fi
+    done
+    use_browser "$(playwright_browser)"
+}
+
+# It is asked for its version, because some distributions have a command of that name which only points elsewhere.
+use_browser() {
+    [ -n "$1" ] && "$1" --version >/dev/null 2>&1 || return 1
+    ROI_BENCH_CHROMIUM=$(command -v "$1")
+    export ROI_BENCH_CHROMIUM
+}
+
+playwright_browser() {
+    python -c 'from playwright.sync_api import sync_playwright
+with sync_playwright() as playwright:
+    print(playwright.chromium.executable_path)' 2>/dev/null || true
+}
+
+ensure_browser() {
+    if find_browser; then return; fi
+    echo "Installing Chromium for the browser tests (once) …" >&2
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends chromium; } \
+            >/dev/null 2>&1 || true
+    fi
+    if find_browser; then return; fi
+    python -m playwright install chromium >/dev/null 2>&1 || true
+    if find_browser; then return; fi
+    echo "There is no Chromium and none could be installed; the browser tests will fail. Name one: ROI_BENCH_CHROMIUM=…" >&2
 }

@@ -22,6 +22,7 @@ FOLDERS = (
     "baselines",
     "reference_training",
     "leaderboard",
+    "leaderboard/exporters",
 )
 
 

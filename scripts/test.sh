@@ -4,6 +4,7 @@
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 ensure_environment
+ensure_browser
 
 export HF_HUB_OFFLINE=1 # no test needs the network
 failed=0
@@ -20,5 +21,7 @@ check mypy --strict
 echo "== pytest"
 code=0
 # Two files at a time: a test file stays whole, so that tests which build on one another meet. -n 0 in the arguments: one.
-python -m pytest -n "$(python -c 'import os; print(min(2, os.cpu_count() or 1))')" --dist loadfile "$@" || code=$?
+# Files come in the order of tests/conftest.py, long ones first; xdist by itself would leave files of few tests to the end.
+python -m pytest -n "$(python -c 'import os; print(min(2, os.cpu_count() or 1))')" --dist loadfile --no-loadscope-reorder \
+    "$@" || code=$?
 exit $((code ? code : failed))

@@ -60,3 +60,80 @@ def test_an_environment_that_is_up_to_date_is_used_as_it_is(checkout):
     (checkout / "pyproject.toml").write_text("changed")
     done = make_environment(checkout, sys.executable)
     assert "Installing roi-bench" in done.stderr
+
+
+def command(folder, name, text):
+    """A command in ``folder`` that does ``text``."""
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(f"#!/bin/bash\n{text}\n")
+    (folder / name).chmod(0o755)
+
+
+@pytest.fixture
+def machine(checkout):
+    """A machine whose commands are those of one folder: what the scripts need, and nothing that is a browser."""
+    bin_ = checkout / "bin"
+    for name in ("bash", "dirname", "cat", "chmod", "printf", "env"):
+        bin_.mkdir(exist_ok=True)
+        (bin_ / name).symlink_to(shutil.which(name))
+    command(bin_, "id", "echo ${USER_ID:-0}")
+    command(bin_, "python", 'echo "python $*" >>calls')
+    return checkout
+
+
+def ensure_browser(machine, **variables):
+    text = '. scripts/environment.sh; ensure_browser; echo "found ${ROI_BENCH_CHROMIUM:-none}"'
+    environment = {"PATH": str(machine / "bin"), **variables}
+    done = subprocess.run(
+        ["bash", "-c", text], capture_output=True, text=True, check=True, cwd=machine, env=environment
+    )
+    calls = machine / "calls"
+    return done.stdout.strip(), done.stderr.splitlines(), calls.read_text() if calls.exists() else ""
+
+
+def test_a_browser_that_is_there_is_taken_without_a_word(machine):
+    command(machine / "bin", "chromium-browser", "exit 1")  # such as only points to another package
+    command(machine / "bin", "google-chrome", "echo 1.0")
+    assert ensure_browser(machine) == (f"found {machine}/bin/google-chrome", [], "")
+    command(machine / "mine", "chrome", "echo 2.0")
+    mine = str(machine / "mine" / "chrome")
+    assert ensure_browser(machine, ROI_BENCH_CHROMIUM=mine) == (f"found {mine}", [], "")
+
+
+def test_root_of_debian_gets_the_systems_chromium(machine):
+    install = f"""echo "apt-get $*" >>calls
+if [ "$2" = install ]; then
+    printf '#!/bin/bash\\necho 1.0\\n' >{machine}/bin/chromium
+    chmod +x {machine}/bin/chromium
+fi"""
+    command(machine / "bin", "apt-get", install)
+    found, told, calls = ensure_browser(machine)
+    assert found == f"found {machine}/bin/chromium"
+    assert told == ["Installing Chromium for the browser tests (once) …"]
+    assert "apt-get -qq update\napt-get -qq install --yes --no-install-recommends chromium\n" in calls
+    assert "playwright install" not in calls
+
+
+@pytest.mark.parametrize("user", ["0", "1000"])
+def test_elsewhere_playwright_brings_its_own(machine, user):
+    command(machine / "bin", "apt-get", 'echo "apt-get $*" >>calls; exit 100')
+    its_own = f"{machine}/kept/chrome"
+    command(
+        machine / "bin",
+        "python",
+        f"""echo "python $*" >>calls
+if [ "$2" = playwright ]; then bash -c 'printf "#!/bin/bash\\necho 1.0\\n" >{its_own}; chmod +x {its_own}'; fi
+[ "$1" = -c ] && echo {its_own} || true""",
+    )
+    (machine / "kept").mkdir()
+    found, told, calls = ensure_browser(machine, USER_ID=user)
+    assert found == f"found {its_own}"
+    assert len(told) == 1
+    assert "python -m playwright install chromium" in calls
+    assert ("apt-get" in calls) == (user == "0")
+
+
+def test_where_none_can_be_had_the_tests_are_run_all_the_same(machine):
+    found, told, _ = ensure_browser(machine, USER_ID="1000")
+    assert found == "found none"
+    assert told[-1].startswith("There is no Chromium and none could be installed")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import ceil
+from typing import TypeVar
 
 from roi_bench.analysis.paired import PERMUTATIONS, PairedDifference, check_target, compare_paired
 from roi_bench.errors import UsageError
 from roi_bench.statistics import Estimate, ExamTerm, confidence_interval, estimate_ratio
 
 Interval = tuple[float, float]
+
+Key = TypeVar("Key", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +86,7 @@ def rank_runs(
         UsageError: Two runs that :func:`roi_bench.analysis.paired.compare_paired` refuses, or a level outside (0, 1).
     """
     check_target(target)
-    if not 0 < level < 1:
-        raise UsageError(f"level must lie between 0 and 1, not {level}")
+    check_level(level)
     estimates = {name: estimate_ratio(list(terms.values())) for name, terms in runs.items()}
     values = {name: estimate.value for name, estimate in estimates.items() if estimate.value is not None}
     order = sorted(values, key=lambda name: (-values[name] if higher_is_better else values[name], name))
@@ -109,6 +111,12 @@ def rank_runs(
         for name in order + undefined
     )
     return Ranking(ranks, comparisons)
+
+
+def check_level(level: float) -> None:
+    """Raise UsageError unless ``level`` lies between 0 and 1."""
+    if not 0 < level < 1:
+        raise UsageError(f"level must lie between 0 and 1, not {level}")
 
 
 def permutations_for(comparisons: int, level: float) -> int:
@@ -152,21 +160,37 @@ def _better(a: str, b: str, paired: PairedDifference, significant: bool, higher_
     return a if (paired.difference > 0) == higher_is_better else b
 
 
+def rank_interval(beaten_by: int, beats: int, runs: int) -> tuple[int, int]:
+    """Return best and worst rank of one of ``runs`` runs that so many beat and that beats so many significantly."""
+    return 1 + beaten_by, runs - beats
+
+
+def tiers_of(order: Sequence[Key], is_beaten: Callable[[Key, Key], bool]) -> dict[Key, int]:
+    """Return the tier of each run, from 1.
+
+    Args:
+        order: The runs, best first.
+        is_beaten: Whether the first of two runs, which is higher up in ``order``, is significantly better than the
+            second.
+    """
+    tiers: dict[Key, int] = {}
+    tops: list[Key] = []
+    for name in order:
+        if not tops or is_beaten(tops[-1], name):
+            tops.append(name)
+        tiers[name] = len(tops)
+    return tiers
+
+
 def _rank_intervals(order: Sequence[str], comparisons: Sequence[Comparison]) -> dict[str, tuple[int, int]]:
     beaten_by, beats = dict.fromkeys(order, 0), dict.fromkeys(order, 0)
     for comparison in comparisons:
         if comparison.better is not None:
             beats[comparison.better] += 1
             beaten_by[comparison.second if comparison.better == comparison.first else comparison.first] += 1
-    return {name: (1 + beaten_by[name], len(order) - beats[name]) for name in order}
+    return {name: rank_interval(beaten_by[name], beats[name], len(order)) for name in order}
 
 
 def _tiers(order: Sequence[str], comparisons: Sequence[Comparison]) -> dict[str, int]:
     beaten = {(c.first, c.second) for c in comparisons if c.better == c.first}
-    tiers: dict[str, int] = {}
-    top, tier = "", 0
-    for name in order:
-        if not tiers or (top, name) in beaten:
-            top, tier = name, tier + 1
-        tiers[name] = tier
-    return tiers
+    return tiers_of(order, lambda top, name: (top, name) in beaten)

@@ -23,6 +23,8 @@ COMMANDS = {
     "allocate": ("roi_bench.cli.allocate:allocate", "Tell allocation from solving: V_DP, AE, SR at every budget."),
     "regrade": ("roi_bench.cli.regrade:regrade", "Recompute every number of a results folder from its raw responses."),
     "train": ("roi_bench.cli.train:train", "Train a model to know what its thinking is worth: MFT, then RARL."),
+    "submit": ("roi_bench.cli.submit:submit", "Pack finished runs for a leaderboard, and check submissions."),
+    "leaderboard": ("roi_bench.cli.leaderboard:leaderboard", "Build, show and export a board of submissions."),
     "exams": ("roi_bench.cli.exams:exams", "Build, verify and show exams."),
     "doctor": ("roi_bench.cli.doctor:doctor", "Check this installation and say what to do about each problem."),
 }

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from roi_bench.cli.main import INTERRUPTED
+from roi_bench.cli.stage_submissions import pack_stages
 
 if TYPE_CHECKING:
     from roi_bench.reference_training.recipe import Recipe
@@ -44,6 +45,11 @@ def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
     ):
         command = option(command)
     return command
+
+
+contact_option = click.option(
+    "--contact", help="Who answers questions about the submissions that are packed; without, they are drafts."
+)
 
 
 @click.group()
@@ -89,21 +95,26 @@ def rarl(recipe: str, out: Path | None, changes: tuple[str, ...], dry_run: bool,
             click.echo(run_rarl(loaded, folder, _tell, model))
 
 
-@train.command(short_help="Sit the benchmark with every stage and the baselines, and report.")
+@train.command(short_help="Sit the benchmark with every stage and the baselines, report, pack submissions.")
 @recipe_options
+@contact_option
 @click.option("--shipped", is_flag=True, help="Evaluate the tiny models of the package in place of those in OUT.")
-def evaluate(recipe: str, out: Path | None, changes: tuple[str, ...], dry_run: bool, shipped: bool) -> None:
-    """Sit the benchmark with base, MFT, RARL and the baselines, and report."""
+def evaluate(
+    recipe: str, out: Path | None, changes: tuple[str, ...], dry_run: bool, contact: str | None, shipped: bool
+) -> None:
+    """Sit the benchmark with base, MFT, RARL and the baselines, report, and pack submissions to a leaderboard."""
     if (loaded := _prepared(recipe, changes, out, dry_run, ("evaluate",))) is not None:
         from roi_bench.reference_training.run import run_evaluation
 
         with _resumable(out) as folder:
             click.echo(run_evaluation(loaded, folder, _tell, shipped))
+            pack_stages(loaded, folder, contact, _tell)
 
 
 @train.command("run", short_help="All of it: mft, rarl, evaluate.")
 @recipe_options
-def run_all(recipe: str, out: Path | None, changes: tuple[str, ...], dry_run: bool) -> None:
+@contact_option
+def run_all(recipe: str, out: Path | None, changes: tuple[str, ...], dry_run: bool, contact: str | None) -> None:
     """All of it: mft, rarl, evaluate."""
     if (loaded := _prepared(recipe, changes, out, dry_run, ("mft", "rarl", "evaluate"))) is not None:
         from roi_bench.reference_training.run import run_stages
@@ -111,6 +122,7 @@ def run_all(recipe: str, out: Path | None, changes: tuple[str, ...], dry_run: bo
         asked = [recipe, *(part for change in changes for part in ("--set", change))]
         with _resumable(out) as folder:
             click.echo(run_stages(loaded, asked, folder, _tell))
+            pack_stages(loaded, folder, contact, _tell)
 
 
 @train.command(short_help="Show labels and examples of a run.")

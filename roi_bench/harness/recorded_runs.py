@@ -167,9 +167,14 @@ def profile_of(task: RecordedTask, means: Means = AS_RECORDED, *, skip_cost: int
     """
     exams, counter = exams_of(task), means.counter(task)
     if skip_cost is None:
-        skip_cost = UNCOUNTED_SKIP_COST if counter is None else len(counter.token_starts(skipped_problem(1)))
+        skip_cost = skip_cost_of(counter)
     with Grader(workers=means.workers) as grader:
         return make_profile(task, score_recorded_solo(task, exams, grader, counter), skip_cost)
+
+
+def skip_cost_of(counter: TokenCounter | None) -> int:
+    """Return what writing a skip costs in tokens: a header line and a box with NA."""
+    return UNCOUNTED_SKIP_COST if counter is None else len(counter.token_starts(skipped_problem(1)))
 
 
 def load_profile(path: Path) -> Profile:

@@ -1,0 +1,167 @@
+"""The rules that a submission must pass: the same for ``submit check``, for CI, and for building a board.
+
+What passes is returned as the recorded tasks that grading works on; claimed numbers are not among them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from roi_bench.errors import RecordError
+from roi_bench.leaderboard.exam_hash import load_set
+from roi_bench.leaderboard.graded import Remark
+from roi_bench.leaderboard.response_files import Costs, Responses, read_responses
+from roi_bench.leaderboard.response_rules import check_responses, recorded_counter
+from roi_bench.leaderboard.safe_files import METADATA_FILE, content_of, read_folder
+from roi_bench.leaderboard.strict_json import shown
+from roi_bench.leaderboard.submission import Submission, SubmittedTask
+from roi_bench.leaderboard.submission_files import parse_submission
+from roi_bench.leaderboard.task_rules import check_task
+from roi_bench.regrade import check_recorded
+from roi_bench.results_files import RecordedTask, RunRecord
+from roi_bench.solo import solo_problems
+from roi_bench.tokens import TokenCounter
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedSubmission:
+    """A submission that passed all rules and is ready to be graded.
+
+    Attributes:
+        submission: As submitted.
+        content: SHA-256 over all files of its folder.
+        bytes: Size of its folder.
+        tasks: Its tasks with raw responses.
+        counters: What knows the tokens of a task's texts, and of a written skip, by task; None where no tokenizer was.
+        usd: Costs of responses by task and document, where known.
+        remarks: What was found that refuses nothing.
+        recounted: The tokens of every text were counted again and are the recorded ones.
+    """
+
+    submission: Submission
+    content: str
+    bytes: int
+    tasks: tuple[RecordedTask, ...]
+    counters: Mapping[str, TokenCounter | None]
+    usd: Mapping[str, Mapping[str, Costs]]
+    remarks: tuple[Remark, ...]
+    recounted: bool
+
+
+def content_hash(folder: Path) -> str:
+    """Return the SHA-256 over all files of a submission's folder.
+
+    Raises:
+        RecordError: It is no folder of plain files, or is too large.
+    """
+    return content_of(read_folder(folder))
+
+
+def check_submission(folder: Path, *, recount: bool = False, today: date | None = None) -> CheckedSubmission:
+    """Return the submission in ``folder`` if it passes every rule.
+
+    Args:
+        folder: Its folder, which bears its id.
+        recount: Count tokens again with tokenizers from the hub too; shipped ones always are.
+        today: Day against which its date is held; by default today's.
+
+    Raises:
+        RecordError: It is refused; the message says why.
+        DataError: The exams that it sat cannot be loaded.
+        ModelError: A tokenizer to count again with cannot be loaded.
+        DependencyError: jsonschema or transformers is not installed.
+    """
+    files = read_folder(folder)
+    if METADATA_FILE not in files:
+        raise RecordError(f"{folder}: holds no {METADATA_FILE}; make a submission with roi-bench submit pack")
+    submission = parse_submission(files[METADATA_FILE], f"{folder}: {METADATA_FILE}", today=today)
+    _check_folder(folder, submission, files)
+    content, size = content_of(files), sum(map(len, files.values()))
+    tasks, counters, usd, recounted = [], {}, {}, []
+    remarks = [Remark("draft", "a draft: not whole, and never published")] if submission.draft else []
+    for task in submission.tasks:
+        where = f"{folder}: {task.file}"
+        check_task(task, where)
+        found = read_responses(files.pop(task.file), task.form, task.repeats, task.documents, where)
+        recorded = recorded_task(folder, submission, task, found)
+        _check_documents(recorded, where, draft=submission.draft)
+        remarks += check_responses(task, found, where, draft=submission.draft)
+        counters[task.name], counted = recorded_counter(task, found, where, recount=recount)
+        remarks += [] if counted else [_not_counted(task)]
+        recounted.append(counted)
+        usd[task.name] = found.usd
+        tasks.append(recorded)
+    return CheckedSubmission(
+        submission, content, size, tuple(tasks), counters, usd, tuple(remarks), recounted=all(recounted)
+    )
+
+
+def recorded_task(folder: Path, submission: Submission, task: SubmittedTask, found: Responses) -> RecordedTask:
+    """Return a task as though it had been read from a results file; its recorded numbers are left out."""
+    record = RunRecord(
+        form=task.form,
+        exam_set=task.exam_set,
+        exam_seed=task.exam_seed,
+        order=task.order,
+        budget=task.budget,
+        repeats=task.repeats,
+        prompt=task.prompt,
+        prompt_sha256=task.prompt_sha256,
+        tokenizer=task.tokenizer,
+        tokenizer_revision=task.tokenizer_revision,
+        text_is_whole=task.text_is_whole,
+        deviations=task.deviations,
+    )
+    model, decoding = submission.metadata.model, dict(task.decoding)
+    paths = folder / METADATA_FILE, folder / task.file
+    return RecordedTask(task.name, *paths, record, model, decoding, {}, found.documents)
+
+
+def _check_folder(folder: Path, submission: Submission, files: Mapping[str, bytes]) -> None:
+    """Hold the folder against what its ``submission.json`` says of it."""
+    name = folder.resolve().name  # it is no link, read_folder saw to that
+    if name != submission.id:
+        raise RecordError(f"{folder}: the submission in it is called {submission.id}; the folder must be called so too")
+    names = [task.name for task in submission.tasks]
+    if twice := {task for task in names if names.count(task) > 1}:
+        raise RecordError(f"{folder}: task {min(twice)} occurs twice; a submission has one run of each")
+    expected = {METADATA_FILE, *(task.file for task in submission.tasks)}
+    if missing := sorted(expected - set(files)):
+        raise RecordError(f"{folder}: {missing[0]} is missing")
+    if unexpected := sorted(set(files) - expected):
+        raise RecordError(f"{folder}: {shown(unexpected[0])} does not belong to a submission")
+    for task in submission.tasks:
+        if (found := hashlib.sha256(files[task.file]).hexdigest()) != task.sha256:
+            raise RecordError(
+                f"{folder}: {task.file} has SHA-256 {found[:12]}…, submission.json tells {task.sha256[:12]}…; it was "
+                "altered or cut off"
+            )
+    asked = {task.name for task in submission.tasks if task.form != "solo"}
+    if strange := sorted(set(submission.claimed) - asked):
+        raise RecordError(f"{folder}: claims numbers of {strange[0]}, which is no exam task of the submission")
+
+
+def _check_documents(task: RecordedTask, where: str, *, draft: bool) -> None:
+    """Hold the documents of a task against the exams of its set."""
+    exams = load_set(task.record.exam_set, task.record.exam_seed)
+    solo = task.record.form == "solo"
+    known = list(solo_problems(exams)) if solo else [exam.id for exam in exams]
+    check_recorded(task, set(known))
+    sat = {document.id for document in task.documents}
+    missing = [name for name in known if name not in sat]
+    if missing and not draft:
+        what = "problems" if solo else "exams"
+        raise RecordError(
+            f"{where}: {len(missing)} of {len(known)} {what} are missing, the first {missing[0]}; only whole sets are "
+            "ranked (a draft may be a part)"
+        )
+
+
+def _not_counted(task: SubmittedTask) -> Remark:
+    if task.tokenizer is None:
+        return Remark("tokens", f"{task.name}: tokens are as reported; no tokenizer was named to count again with")
+    return Remark("tokens", f"{task.name}: tokens are as submitted, by {task.tokenizer}, and were not counted again")

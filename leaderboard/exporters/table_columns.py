@@ -1,0 +1,165 @@
+"""The columns of downloaded tables: their names, kinds and order, and the rows of a cell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from math import isfinite
+from typing import Literal
+
+from roi_bench.leaderboard.board import CellTable, Reported, Standing
+from roi_bench.leaderboard.graded import Allocation, GradedRun, Number
+from roi_bench.leaderboard.shown_text import visible_line
+from roi_bench.leaderboard.submission import Metadata
+
+Value = str | int | float | bool | None
+Row = dict[str, Value]
+"""Values by column name; None where unknown or undefined."""
+
+Kind = Literal["text", "integer", "number", "flag"]
+
+
+@dataclass(frozen=True, slots=True)
+class TableColumn:
+    """A column.
+
+    Attributes:
+        name: Its name, the same in every file.
+        kind: What it holds.
+        read: Returns its value for a row.
+    """
+
+    name: str
+    kind: Kind
+    read: Callable[[Standing], Value]
+
+
+def _text(name: str, read: Callable[[Metadata], str | None]) -> TableColumn:
+    return TableColumn(name, "text", lambda row: read(row.entry.graded.submission.metadata))
+
+
+def _run(name: str, kind: Kind, read: Callable[[GradedRun], Value]) -> TableColumn:
+    return TableColumn(name, kind, lambda row: read(row.run))
+
+
+def _number(name: str, read: Callable[[GradedRun], Number | None]) -> tuple[TableColumn, ...]:
+    """Return the columns of a number and of the ends of its interval."""
+
+    def part(end: Literal["value", "low", "high"]) -> Callable[[GradedRun], Value]:
+        def value(run: GradedRun) -> Value:
+            found = read(run)
+            return None if found is None else getattr(found, end)
+
+        return value
+
+    return (
+        _run(name, "number", part("value")),
+        _run(f"{name}_low", "number", part("low")),
+        _run(f"{name}_high", "number", part("high")),
+    )
+
+
+def _metric(name: str) -> tuple[TableColumn, ...]:
+    return _number(name, lambda run: run.numbers.get(name))
+
+
+def _fixed(name: str, read: Callable[[GradedRun], Number]) -> tuple[TableColumn, ...]:
+    return _number(f"{name}_fixed", read)[1:]
+
+
+def _allocation(name: str, read: Callable[[Allocation], Number]) -> tuple[TableColumn, ...]:
+    return _number(name, lambda run: None if run.allocation is None else read(run.allocation))
+
+
+COLUMNS: tuple[TableColumn, ...] = (
+    _run("cell", "text", lambda run: run.cell.title),
+    _run("exam_set", "text", lambda run: run.cell.exam_set),
+    _run("exam_seed", "integer", lambda run: run.cell.exam_seed),
+    _run("order", "text", lambda run: run.cell.order),
+    _run("budget", "integer", lambda run: run.cell.budget),
+    TableColumn("rank_low", "integer", lambda row: None if row.ranks is None else row.ranks[0]),
+    TableColumn("rank_high", "integer", lambda row: None if row.ranks is None else row.ranks[1]),
+    TableColumn("tier", "integer", lambda row: row.tier),
+    TableColumn("pareto", "flag", lambda row: row.pareto),
+    _text("model", lambda of: of.model),
+    _text("version", lambda of: of.version),
+    _run("prompt", "text", lambda run: run.prompt),
+    *_metric("score"),
+    *_fixed("score", lambda run: run.score_fixed),
+    _run("score_sampling_stderr", "number", lambda run: run.sampling_stderr),
+    *_metric("score_easy"),
+    *_metric("regret"),
+    *_fixed("regret", lambda run: run.regret_fixed),
+    *(column for k in (1, 2, 3) for column in _metric(f"p{k}_acc")),
+    *(column for tier in ("easy", "middle", "hard") for column in _metric(f"{tier}_acc")),
+    *_metric("skip_rate"),
+    *(column for name in ("correct", "wrong", "truncated", "unanswered", "empty") for column in _metric(name)),
+    *(column for name in ("level_acc", "level_mae", "tokens") for column in _metric(name)),
+    *(column for k in (1, 2, 3) for column in _metric(f"p{k}_tokens")),
+    *(column for name in ("planning_tokens", "budget_use") for column in _metric(name)),
+    _run("usd_per_exam", "number", lambda run: run.usd_per_exam),
+    _run("usd", "number", lambda run: run.usd),
+    *_allocation("v_dp", lambda found: found.optimal),
+    *_allocation("v_replay", lambda found: found.replay),
+    *_allocation("ae", lambda found: found.allocation_efficiency),
+    *_allocation("sr", lambda found: found.solve_retention),
+    *_allocation("lift", lambda found: found.lift),
+    TableColumn("parameters", "integer", lambda row: row.entry.graded.submission.metadata.parameters),
+    TableColumn("open_weights", "flag", lambda row: row.entry.graded.submission.metadata.open_weights),
+    _text("provider", lambda of: of.provider),
+    _text("organisation", lambda of: of.organisation),
+    _text("licence", lambda of: of.licence),
+    _text("hardware", lambda of: of.hardware),
+    _run("decoding", "text", lambda run: run.decoding or None),
+    _run("deviations", "text", lambda run: "; ".join(run.deviations) or None),
+    _run("repeats", "integer", lambda run: run.repeats),
+    _run("exams", "integer", lambda run: run.exams),
+    _run("clusters", "integer", lambda run: run.clusters),
+    _run("tokens_source", "text", lambda run: run.tokens_source),
+    _text("date", lambda of: of.date),
+    TableColumn("badge", "text", lambda row: row.entry.badge),
+    TableColumn("draft", "flag", lambda row: row.entry.graded.submission.draft),
+    TableColumn("submission", "text", lambda row: row.entry.id),
+    _run("task", "text", lambda run: run.task),
+    TableColumn("method", "text", lambda _: None),
+    TableColumn("source", "text", lambda _: None),
+)
+"""All columns, in the order of the files. ``method`` and ``source`` say what reported rows are."""
+
+NAMES = tuple(column.name for column in COLUMNS)
+"""Their names."""
+
+
+def rows_of(table: CellTable) -> list[Row]:
+    """Return the rows of a cell: its runs, best score first, then what the literature reports of it."""
+    rows = [{column.name: _plain(column.read(standing)) for column in COLUMNS} for standing in table.standings]
+    return rows + [_reported_row(reported) for reported in table.reported]
+
+
+def _reported_row(reported: Reported) -> Row:
+    cell = reported.cell
+    known: Row = {
+        "cell": cell.title,
+        "exam_set": cell.exam_set,
+        "exam_seed": cell.exam_seed,
+        "order": cell.order,
+        "budget": cell.budget,
+        "model": reported.model,
+        "score": reported.score,
+        "regret": reported.regret,
+        "badge": "reported",
+        "method": reported.method,
+        "source": reported.source,
+    }
+    return {name: _plain(known.get(name)) for name in NAMES}
+
+
+def _plain(value: Value) -> Value:
+    """Return ``value`` as all formats can hold it: no NaN, no infinity, no hidden character."""
+    if isinstance(value, str):
+        return _one_line(value)
+    return None if isinstance(value, float) and not isfinite(value) else value
+
+
+_one_line = lru_cache(maxsize=1 << 14)(visible_line)

@@ -1,0 +1,221 @@
+"""Grading a checked submission: raw responses → the numbers and views of its pages, by the paths that reports take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import fsum, sqrt
+from typing import TYPE_CHECKING
+
+from roi_bench.analysis.efficiency import Efficiency
+from roi_bench.analysis.profile import Profile, make_profile
+from roi_bench.analysis.profiled_runs import match_notes, match_profiles
+from roi_bench.analysis.report import allocations, solo_within
+from roi_bench.analysis.runs import ScoredRun, in_order, run_names
+from roi_bench.analysis.score_tables import interval_of
+from roi_bench.analysis.solo_skill import SoloWithin
+from roi_bench.analysis.tables import Interval
+from roi_bench.costs import TaskCost, task_cost
+from roi_bench.errors import RecordError
+from roi_bench.exams import pools_of
+from roi_bench.grading import Grader
+from roi_bench.harness.recorded_runs import exams_of, skip_cost_of
+from roi_bench.leaderboard.claims import claim_remarks
+from roi_bench.leaderboard.grade_views import behaviour_of, tokens_source
+from roi_bench.leaderboard.graded import Allocation, GradedRun, GradedSubmission, Number, Remark
+from roi_bench.metrics import Sample, tier_names
+from roi_bench.regrade import score_recorded, score_recorded_solo
+from roi_bench.results_files import RecordedTask
+from roi_bench.scoring import GraderLike
+
+if TYPE_CHECKING:
+    from roi_bench.leaderboard.checks import CheckedSubmission
+
+
+def grade_submission(
+    checked: CheckedSubmission, *, workers: int | None = None
+) -> tuple[GradedSubmission, dict[str, ScoredRun]]:
+    """Return what a submission is worth, and its scored runs by :attr:`GradedRun.slug`.
+
+    Solo tasks become profiles for allocation efficiency and solve retention of the submission's own runs; one that can
+    serve none of them is told in a remark.
+
+    Args:
+        checked: The submission.
+        workers: Processes for symbolic checks; by default one per core.
+
+    Raises:
+        RecordError: Two of its runs sat the same with the same prompt, or a text has no recorded tokens.
+        DataError: A problem is missing or altered.
+        DependencyError: math-verify is needed and not installed.
+    """
+    tasks = in_order([task for task in checked.tasks if task.record.form != "solo"])
+    solo = [task for task in checked.tasks if task.record.form == "solo"]
+    notes: list[str] = []
+    with Grader(workers=workers) as grader:
+        runs = [
+            ScoredRun(name, task, exams, score_recorded(task, exams, grader, checked.counters.get(task.name)))
+            for task, name, exams in zip(tasks, run_names(tasks), map(exams_of, tasks), strict=True)
+        ]
+        profiles = _profiles(checked, solo, grader, notes)
+    matched = match_profiles(runs, profiles)
+    notes += match_notes(runs, profiles, matched)
+    used: dict[int, Efficiency] = {}
+    for item in matched:
+        found = _efficiencies(allocations([item], tell=notes.append)[0].found)
+        served = {id(run): found.get((run.name, run.cell.order, run.cell.budget)) for run in item.runs}
+        used |= {run: efficiency for run, efficiency in served.items() if efficiency is not None}
+    skills = solo_within(matched)
+    graded = [
+        graded_run(
+            run,
+            checked.usd.get(run.task.name, {}),
+            used.get(id(run)),
+            skills.get(id(run)),
+            counted=checked.counters.get(run.task.name) is not None,
+        )
+        for run in runs
+    ]
+    by_slug = {found.slug: run for found, run in zip(graded, runs, strict=True)}
+    if len(by_slug) < len(runs):
+        raise RecordError(f"{checked.submission.id}: two of its tasks sat the same exams with the same prompt")
+    submission = GradedSubmission(
+        submission=checked.submission,
+        content=checked.content,
+        bytes=checked.bytes,
+        runs=tuple(graded),
+        profiles=tuple(task.name for task in solo),
+        remarks=(*checked.remarks, *claim_remarks(checked.submission, runs), *(Remark("profile", n) for n in notes)),
+        recounted=checked.recounted,
+    )
+    return submission, by_slug
+
+
+def graded_run(
+    run: ScoredRun,
+    usd: Mapping[str, Sequence[Sequence[float | None]]],
+    efficiency: Efficiency | None = None,
+    solo: SoloWithin | None = None,
+    *,
+    counted: bool = True,
+) -> GradedRun:
+    """Return one exam task as pages show it.
+
+    Args:
+        run: The scored run.
+        usd: USD of each response by request and sample, by exam, where known.
+        efficiency: How it used its model's skill, in its own order; None without a solo profile.
+        solo: What its model can do alone, None likewise.
+        counted: Whether the tokens of its texts are known.
+    """
+    estimates, record = run.estimates(), run.task.record
+    named = {f"{name}_acc": f"{tier}_acc" for tier, name in tier_names(pools_of(run.exams)).items()}
+    scores, scores_easy = run.terms("score"), run.terms("score_easy")
+    sat = [exam for exam in run.exams if exam in scores]
+    cost = _cost(run.task, usd)
+    behaviour = behaviour_of(run, solo)
+    return GradedRun(
+        task=run.task.name,
+        cell=run.cell,
+        prompt=record.prompt,
+        form=record.form,
+        repeats=record.repeats,
+        decoding=decoding_text(run.task.decoding),
+        deviations=record.deviations,
+        exams=estimates["score"].exams,
+        clusters=estimates["score"].clusters,
+        numbers={named.get(name, name): number_of(interval_of(found)) for name, found in estimates.items()},
+        score_fixed=number_of(interval_of(estimates["score"], "fixed")),
+        regret_fixed=number_of(interval_of(estimates["regret"], "fixed")),
+        exam_ids=tuple(sat),
+        exam_clusters=tuple(run.exams[exam].cluster for exam in sat),
+        scores=tuple(scores[exam].numerator for exam in sat),
+        scores_easy=tuple(scores_easy[exam].numerator for exam in sat),
+        sampling_stderr=sampling_stderr([run.scored[exam] for exam in sat]),
+        outcomes_by_tier=behaviour.outcomes_by_tier,
+        skip_rate_by_tier=behaviour.skip_rate_by_tier,
+        accuracy_by_position=behaviour.accuracy_by_position,
+        token_boxes=behaviour.token_boxes,
+        level_counts=behaviour.level_counts,
+        usd_per_exam=None if cost is None else cost.usd_per_exam,
+        usd=None if cost is None or cost.unknown else cost.usd + cost.usd_easy,
+        tokens_source=tokens_source(run.task, counted=counted),
+        allocation=None if efficiency is None else _allocation(efficiency),
+    )
+
+
+def number_of(interval: Interval) -> Number:
+    """Return a number of a table as pages know it."""
+    return Number(interval.value, interval.low, interval.high)
+
+
+def sampling_stderr(exams: Sequence[Sequence[Sample]]) -> float | None:
+    """Return the part of the score's standard error that comes from sampling: √(Σᵢ sᵢ² / Kᵢ) / n.
+
+    sᵢ² is the variance of the scores of exam i's Kᵢ samples (divisor Kᵢ − 1), n the number of exams; more samples per
+    exam make it smaller, more exams too (Miller 2024, arXiv 2411.00640, on resampling). None where an exam has fewer
+    than two samples with responses.
+    """
+    variances = []
+    for samples in exams:
+        scores = [sample.main.correct for sample in samples if not sample.failed]
+        if len(scores) < 2:
+            return None
+        mean = fsum(scores) / len(scores)
+        variances.append(fsum((score - mean) ** 2 for score in scores) / (len(scores) - 1) / len(scores))
+    return sqrt(fsum(variances)) / len(variances) if variances else None
+
+
+def decoding_text(decoding: Mapping[str, object]) -> str:
+    """Return generation arguments in a line, ``temperature=0.7, top_p=0.9``; an empty text for greedy decoding."""
+    told = {name: value for name, value in sorted(decoding.items()) if value is not None}
+    if not told.get("do_sample") and not told.get("temperature"):
+        told = {name: value for name, value in told.items() if name not in _OF_SAMPLING}
+    elif told.get("temperature") and told.get("do_sample") is True:
+        del told["do_sample"]  # the temperature says it
+    return ", ".join(f"{name}={value}" for name, value in told.items())
+
+
+_OF_SAMPLING = ("do_sample", "temperature", "top_p", "top_k", "min_p", "seed")
+
+
+def _profiles(
+    checked: CheckedSubmission, tasks: Sequence[RecordedTask], grader: GraderLike, notes: list[str]
+) -> list[Profile]:
+    """Return the profiles that solo ``tasks`` make; ``notes`` gets why one makes none."""
+    found = []
+    for task in tasks:
+        counter = checked.counters.get(task.name)
+        try:
+            scored = score_recorded_solo(task, exams_of(task), grader, counter)
+            found.append(make_profile(task, scored, skip_cost_of(counter)))
+        except RecordError as error:
+            reason = str(error).removeprefix(f"{task.samples_path}: ")
+            notes.append(f"{task.name} makes no profile and is left out: {reason}")
+    return found
+
+
+def _efficiencies(found: Sequence[tuple[str, Efficiency]]) -> dict[tuple[str, str, int], Efficiency]:
+    """Return the efficiency of each run in its own order, by name, order and budget.
+
+    Behind a run's own row may come one for the same responses in easy order; runs in easy order come first of all.
+    """
+    first: dict[tuple[str, str, int], Efficiency] = {}
+    for name, efficiency in found:
+        first.setdefault((name, efficiency.order, efficiency.budget), efficiency)
+    return first
+
+
+def _allocation(found: Efficiency) -> Allocation:
+    return Allocation(
+        optimal=number_of(interval_of(found.optimal)),
+        replay=number_of(interval_of(found.replay)),
+        allocation_efficiency=number_of(interval_of(found.allocation_efficiency)),
+        solve_retention=number_of(interval_of(found.solve_retention)),
+        lift=number_of(interval_of(found.lift)),
+    )
+
+
+def _cost(task: RecordedTask, usd: Mapping[str, Sequence[Sequence[float | None]]]) -> TaskCost | None:
+    unknown = [[[None] * len(request) for request in document.requests] for document in task.documents]
+    rows = [{"usd": usd.get(document.id) or none} for document, none in zip(task.documents, unknown, strict=True)]
+    return task_cost(rows)

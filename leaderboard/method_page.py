@@ -1,0 +1,83 @@
+"""The method page: what the numbers are, how they are computed, and which versions of everything they rest on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import metadata
+
+from roi_bench.leaderboard.board import BADGES, Board
+from roi_bench.leaderboard.columns import COLUMNS
+from roi_bench.leaderboard.model_page import CHECKED
+from roi_bench.leaderboard.page import PageFile, render
+from roi_bench.metrics import metrics_of
+from roi_bench.problems import TIERS
+from roi_bench.prompts import PROMPTS, prompt_sha256
+
+GRADERS = ("math-verify", "reasoning-gym", "sympy")
+"""Packages whose verdicts are part of what a score means."""
+
+OUTCOME_MEANINGS = {
+    "correct": "a final answer was given and is right",
+    "wrong": "a final answer was given and is not",
+    "skipped": "answered \\boxed{NA}",
+    "truncated": "the budget ended the response in the problem or before it",
+    "unanswered": "the model left the problem, or ended the response, without an answer",
+    "empty": "nothing visible: all tokens went into hidden reasoning",
+}
+"""What each outcome means, in the order of bars but for the last two."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExamVersion:
+    """An exam set on the board: its name, version, hash, and how many tasks of submissions sat it."""
+
+    title: str
+    version: int
+    sha256: str
+    tasks: int
+
+
+@dataclass(frozen=True, slots=True)
+class PromptVersion:
+    """A prompt: its name, the hash that is its version, and its text."""
+
+    name: str
+    sha256: str
+    text: str
+
+
+def method_page(board: Board) -> PageFile:
+    """Return ``method.html``."""
+    prompts = [PromptVersion(name, prompt_sha256(name), prompt.instructions) for name, prompt in PROMPTS.items()]
+    return render(
+        "method.html",
+        "method.html",
+        {
+            "board": board,
+            "columns": COLUMNS,
+            "metrics": metrics_of(TIERS),
+            "outcomes": OUTCOME_MEANINGS,
+            "badges": [(badge, CHECKED[badge]) for badge in BADGES],
+            "exams": exam_versions(board),
+            "prompts": prompts,
+            "software": [(name, version) for name in GRADERS if (version := _version(name)) is not None],
+        },
+    )
+
+
+def exam_versions(board: Board) -> list[ExamVersion]:
+    """Return the exam sets that submissions of the board sat, by name."""
+    counts: dict[tuple[str, int, str], int] = {}
+    for entry in board.entries:
+        for task in entry.graded.submission.tasks:
+            title = f"{task.exam_set}/{task.exam_seed}" if task.exam_seed else task.exam_set
+            key = (title, task.exam_version, task.exams_sha256)
+            counts[key] = counts.get(key, 0) + 1
+    return [ExamVersion(*key, tasks) for key, tasks in sorted(counts.items())]
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,177 @@
+"""What a page says beside a response: outcome, forecast, tokens and grading of each problem, and what ended it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from roi_bench.analysis.runs import ScoredRun
+from roi_bench.exams import Exam
+from roi_bench.leaderboard.exam_list import finish_of
+from roi_bench.leaderboard.response_marks import Piece, Span, cut_response
+from roi_bench.metrics import Sample, ScoredResponse
+from roi_bench.outcomes import ProblemOutcome, Response
+from roi_bench.problems import TIERS
+
+GRADED = {
+    "string": "graded as equal or different text",
+    "number": "graded by number",
+    "symbolic": "graded by a symbolic check",
+    "limit": "graded wrong: the check hit its limit of length, time or memory",
+}
+"""How an answer was graded (:class:`roi_bench.grading.Verdict`), in words."""
+
+SOURCES = {
+    "generated": "counted while generating",
+    "provider": "as the provider counts",
+    "retokenized": "counted again from the text",
+}
+"""Where the number of tokens comes from, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class PieceView:
+    """A stretch of a response and what stands beside it.
+
+    Attributes:
+        title: ``Problem 2``, or ``Before the first problem``.
+        outcome: Its outcome; an empty text for what is no problem.
+        notes: Short statements.
+        spans: Its text; none where the response never got there.
+    """
+
+    title: str
+    outcome: str
+    notes: tuple[str, ...]
+    spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseView:
+    """One response.
+
+    Attributes:
+        title: Which it is: order, or problem where it was asked alone, and sample.
+        summary: Correct answers and tokens.
+        pieces: Its text in pieces.
+        ending: What ended it, where that needs saying, else an empty text.
+    """
+
+    title: str
+    summary: str
+    pieces: tuple[PieceView, ...]
+    ending: str
+
+
+def response_views(run: ScoredRun, exam: Exam, requests: Sequence[Sequence[Response]]) -> list[ResponseView]:
+    """Return all responses of ``run`` to ``exam``.
+
+    Args:
+        run: The run.
+        exam: The exam.
+        requests: Its raw responses, by request and sample.
+    """
+    samples = run.scored[exam.id]
+    if run.task.record.form == "knapsack":
+        return [
+            _alone_view(exam, tier, response, sample, _sample_title(number, samples))
+            for tier, responses in zip(TIERS, requests, strict=True)
+            for number, (response, sample) in enumerate(zip(responses, samples, strict=True), start=1)
+        ]
+    order = run.cell.order
+    return [
+        _exam_view(title + _sample_title(number, samples), response, scored)
+        for title, responses, found in (
+            (f"{order.capitalize()} order ({', '.join(exam.tiers(order))})", requests[0], [s.main for s in samples]),
+            (f"Easy order ({', '.join(TIERS)})", requests[1], [s.easy for s in samples]),
+        )
+        for number, (response, scored) in enumerate(zip(responses, found, strict=True), start=1)
+    ]
+
+
+def _sample_title(number: int, samples: Sequence[Sample]) -> str:
+    return f", sample {number} of {len(samples)}" if len(samples) > 1 else ""
+
+
+def _exam_view(title: str, response: Response, scored: ScoredResponse) -> ResponseView:
+    first, *pieces = _pieces(response, len(scored.outcomes))
+    views = [_planning_view(first, scored)] if first.reached or scored.planning else []
+    for piece, outcome in zip(pieces, scored.outcomes, strict=True):
+        notes = [f"{outcome.tier} problem {outcome.problem_id}", *_notes(outcome, piece)]
+        views.append(PieceView(f"Problem {outcome.position}", outcome.outcome, tuple(notes), piece.spans))
+    summary = f"{scored.correct} of {len(scored.outcomes)} correct, {_spent(scored)}"
+    return ResponseView(title, summary, tuple(views), _ending(response, scored))
+
+
+def _alone_view(exam: Exam, tier: str, response: Response, sample: Sample, numbered: str) -> ResponseView:
+    """Return the view of a problem asked alone, whose answer counts or not in each order."""
+    problem = exam.problems[TIERS.index(tier)]
+    main, easy = (
+        next(outcome for outcome in scored.outcomes if outcome.problem_id == problem.id)
+        for scored in (sample.main, sample.easy)
+    )
+    first, own = _pieces(response, 1)
+    notes = [f"{tier} problem {problem.id}", *_notes(main, own)]
+    if easy.outcome != main.outcome:
+        notes.append(f"in easy order: {easy.outcome}")
+    views = [PieceView("Before the problem", "", (), first.spans)] if first.reached else []
+    views.append(PieceView(f"Problem {main.position} of the exam", main.outcome, tuple(notes), own.spans))
+    usage = response.usage
+    summary = f"{main.outcome}{'' if usage is None else f', {usage.tokens} tokens, {SOURCES[usage.source]}'}"
+    cut = usage is not None and usage.finish_reason == "length"
+    return ResponseView(
+        f"{tier.capitalize()} problem, asked alone{numbered}",
+        summary,
+        tuple(views),
+        f"The budget of {sample.main.budget} tokens ended the response here." if cut else "",
+    )
+
+
+def _pieces(response: Response, count: int) -> tuple[Piece, ...]:
+    return cut_response(response.text if isinstance(response.text, str) else "", count)
+
+
+def _planning_view(piece: Piece, scored: ScoredResponse) -> PieceView:
+    notes = []
+    if scored.planning:
+        what = "plan and hidden reasoning" if piece.reached else "hidden reasoning"
+        notes.append(f"{_tokens(scored.planning)} of planning ({what})")
+    return PieceView("Before the first problem", "", tuple(notes), piece.spans)
+
+
+def _notes(outcome: ProblemOutcome, piece: Piece) -> list[str]:
+    notes = []
+    forecast = "no forecast" if outcome.level is None else f"forecast Level-{outcome.level}"
+    if outcome.actual_level is not None:
+        notes.append(f"{forecast}, actual Level-{outcome.actual_level}")
+    elif outcome.level is not None:
+        notes.append(forecast)
+    if outcome.tokens is not None:
+        notes.append(_tokens(outcome.tokens))
+    if outcome.method is not None:
+        notes.append(GRADED[outcome.method])
+    if not piece.reached:
+        notes.append("never begun")
+    return notes
+
+
+def _tokens(count: int) -> str:
+    return f"{count} token" if count == 1 else f"{count} tokens"
+
+
+def _spent(scored: ScoredResponse) -> str:
+    if scored.usage is None:
+        return "tokens unknown"
+    return f"{scored.usage.tokens} of {scored.budget} tokens, {SOURCES[scored.usage.source]}"
+
+
+def _ending(response: Response, scored: ScoredResponse) -> str:
+    """Return what ended a response; an empty text where it ended by itself, or nobody knows."""
+    finish = finish_of(scored)
+    if finish == "error":
+        return "No response could be had."
+    if finish == "over":
+        return f"It took more tokens than the budget of {scored.budget} allows: nothing in it counts."
+    if not isinstance(response.text, str) or not response.text.strip():
+        return "Nothing visible: its tokens went into hidden reasoning." if scored.tokens else "An empty response."
+    return f"The budget of {scored.budget} tokens ended the response here." if finish == "length" else ""

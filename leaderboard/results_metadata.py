@@ -1,0 +1,105 @@
+"""What a results file tells of the model and the run, for the metadata of a submission."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from roi_bench.errors import RecordError, UsageError
+from roi_bench.journal_format import parse_object
+from roi_bench.leaderboard.public_names import public_model
+from roi_bench.results_files import find_results, read_results
+
+LOCAL_BACKENDS = ("hf", "vllm")
+"""Backends that run a model on the submitter's own machine."""
+
+
+def metadata_defaults(results: Sequence[Path]) -> dict[str, Any]:
+    """Return what the results files of one model tell, by name of the field (:class:`Metadata`).
+
+    Raises:
+        UsageError: There are no results, or those of several models.
+        RecordError: A file is damaged.
+    """
+    files = results_files(results)
+    names = {public_model(task.model): file for file in files for task in read_results(file)}
+    found: dict[str, Any] = {"model": next(iter(names))} if len(names) == 1 else {}
+    documents = [read_object(file) for file in files]
+    days = [document["date"] for document in documents if isinstance(document.get("date"), int | float)]
+    if days:
+        found["date"] = datetime.fromtimestamp(max(days), UTC).date().isoformat()
+    config = documents[0].get("config")
+    if isinstance(config, dict):
+        if type(count := config.get("model_num_parameters")) is int and count > 0:
+            found["parameters"] = count
+        if isinstance(commit := config.get("model_sha"), str) and commit:
+            found["version"] = commit
+        if config.get("model") in LOCAL_BACKENDS:
+            found["provider"] = "local"
+    return found
+
+
+def software(results: Sequence[Path]) -> dict[str, str]:
+    """Return the versions of what produced the responses, by package.
+
+    Raises:
+        UsageError: Two results files were produced by different versions.
+    """
+    found: dict[str, str] = {}
+    for file in results_files(results):
+        for name, version in _versions(read_object(file)).items():
+            if found.setdefault(name, version) != version:
+                raise UsageError(
+                    f"{file}: produced with {name} {version}, another one with {found[name]}; submit them apart"
+                )
+    return dict(sorted(found.items()))
+
+
+def total_usd(results: Sequence[Path]) -> float | None:
+    """Return what all responses cost together, as ``roi-bench run`` recorded it; None where nothing was recorded."""
+    costs: dict[tuple[Path, str], float] = {}
+    for file in results_files(results):
+        run = read_object(file).get("roi_bench")
+        run = run if isinstance(run, dict) else {}
+        cost = run.get("cost")
+        if isinstance(cost, dict) and type(cost.get("total_usd")) in (int, float):
+            journal = (file.parent, str(run.get("journal")))  # runs that share a journal count all of it each
+            costs[journal] = max(costs.get(journal, 0.0), float(cost["total_usd"]))
+    return sum(costs.values()) if costs else None
+
+
+def results_files(results: Sequence[Path]) -> list[Path]:
+    """Return the results files in files and folders, each once.
+
+    Raises:
+        UsageError: There are none.
+    """
+    return list(dict.fromkeys(found.resolve() for path in results for found in find_results(path)))
+
+
+def read_object(file: Path) -> dict[str, Any]:
+    """Return the JSON object in a results file of one's own.
+
+    Raises:
+        RecordError: It is damaged.
+    """
+    try:
+        return parse_object(file.read_bytes())
+    except (OSError, ValueError) as error:
+        raise RecordError(f"{file}: not a results file of lm_eval, or a damaged one ({error})") from error
+
+
+def _versions(document: dict[str, Any]) -> dict[str, str]:
+    configs: dict[str, dict[str, Any]] = document["configs"]  # read_results found tasks of ours in them
+    records = [(config.get("metadata") or {}).get("roi_bench") or {} for config in configs.values()]
+    environment = re.search(r"^PyTorch version: (\S{1,60})$", str(document.get("pretty_env_info")), re.MULTILINE)
+    found = {
+        "roi-bench": next((str(r["roi_bench_version"]) for r in records if r.get("roi_bench_version")), None),
+        "lm_eval": document.get("lm_eval_version"),
+        "transformers": document.get("transformers_version"),
+        "torch": environment[1] if environment and environment[1] != "N/A" else None,
+    }
+    return {name: str(version) for name, version in found.items() if version}

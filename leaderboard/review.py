@@ -1,0 +1,100 @@
+"""What a change to a board amounts to: every submission that it adds, checked and graded."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from roi_bench.errors import RecordError
+from roi_bench.leaderboard.added_folders import AddedFolder, added_folders, known_submissions, write_folder
+from roi_bench.leaderboard.gather import Gathered, Wish, grade_many
+from roi_bench.leaderboard.graded import GradedRun, GradedSubmission, Number
+from roi_bench.leaderboard.review_comment import FORMAT, FORMAT_VERSION
+
+
+def review_change(
+    repository: Path, submissions: str, base: str, head: str, *, recount: bool = False, workers: int | None = None
+) -> dict[str, Any]:
+    """Return what the submissions that ``head`` adds to ``base`` are worth, as a JSON value.
+
+    Args:
+        repository: A clone that has both.
+        submissions: Folder of the submissions in it.
+        base: What is changed.
+        head: The change.
+        recount: Count tokens again with tokenizers from the hub too.
+        workers: Processes that grade.
+
+    Raises:
+        UsageError: There is no such repository, branch or commit.
+        DataError: The exams that were sat cannot be loaded.
+    """
+    problem: str | None = None
+    found: list[dict[str, Any]] = []
+    known = known_submissions(repository, submissions, base)
+    try:
+        added = added_folders(repository, submissions, base, head)
+        with tempfile.TemporaryDirectory(prefix="roi-bench-review-") as folder:
+            places, too_large = _written(repository, added, Path(folder))
+            graded = [*too_large, *grade_many(places, Wish(drafts=True, recount=recount), workers)]
+            found = [_reviewed(one, known | {place.name for place in places}) for one in graded]
+    except RecordError as error:
+        problem = str(error)
+    found.sort(key=lambda one: str(one["folder"]))
+    return {"format": FORMAT, "format_version": FORMAT_VERSION, "problem": problem, "submissions": found}
+
+
+def is_accepted(review: Mapping[str, Any]) -> bool:
+    """Return whether nothing in a review was refused."""
+    return review["problem"] is None and all(one["refused"] is None for one in review["submissions"])
+
+
+def _written(repository: Path, added: Sequence[AddedFolder], out: Path) -> tuple[list[Path], list[Gathered]]:
+    """Return the folders that could be written, and why others could not."""
+    places, too_large = [], []
+    for one in added:
+        try:
+            places.append(write_folder(repository, one, out))
+        except RecordError as error:
+            too_large.append(Gathered(out / one.name, None, str(error)))
+    return places, too_large
+
+
+def _reviewed(one: Gathered, known: frozenset[str]) -> dict[str, Any]:
+    graded = one.graded
+    refused = one.refused if graded is None else _why_not(graded, known)
+    content = {"folder": one.folder.name, "refused": refused}
+    if graded is None or refused is not None:
+        return {**content, "model": None, "replaces": None, "remarks": [], "runs": []}
+    return {
+        **content,
+        "model": graded.submission.metadata.model,
+        "replaces": graded.submission.replaces,
+        "remarks": [remark.text for remark in graded.remarks],
+        "runs": [_run(run) for run in graded.runs],
+    }
+
+
+def _why_not(graded: GradedSubmission, known: frozenset[str]) -> str | None:
+    submission = graded.submission
+    if submission.draft:
+        return "a draft; pack the whole run without --draft to submit it"
+    if submission.replaces is not None and submission.replaces not in known:
+        return f"corrects {submission.replaces}, which is not on this board"
+    return None
+
+
+def _run(run: GradedRun) -> dict[str, Any]:
+    return {
+        "task": run.task,
+        "exams": run.exams,
+        "score": _interval(run.numbers["score"]),
+        "regret": _interval(run.numbers["regret"]),
+        "tokens": run.numbers["tokens"].value,
+    }
+
+
+def _interval(number: Number) -> list[float | None]:
+    return [number.value, number.low, number.high]

@@ -1,0 +1,370 @@
+// Comforts of the pages: the theme, and for the table #board sorting, filters, columns, downloads and the state in the
+// address. Nothing here is needed to read a page. Loaded before the page is drawn, so that nothing moves afterwards.
+(() => {
+  'use strict';
+
+  const root = document.documentElement;
+  root.classList.add('js');
+  // A table that the address asks to be filtered or sorted is shown once it is; see controls.css.
+  root.classList.toggle('pending', location.search !== '');
+
+  function make(tag, properties, ...children) {
+    const element = Object.assign(document.createElement(tag), properties);
+    element.append(...children);
+    return element;
+  }
+
+  // Theme: what the system says unless the reader chose another; private windows may refuse to remember it.
+
+  const THEME = 'roi-bench-theme';
+
+  function setTheme(name) {
+    if (name === 'light' || name === 'dark') root.dataset.theme = name;
+    else delete root.dataset.theme;
+  }
+
+  function rememberedTheme() {
+    try {
+      return localStorage.getItem(THEME);
+    } catch {
+      return null;
+    }
+  }
+
+  function addTheme(place) {
+    const names = ['system', 'light', 'dark'];
+    const select = make('select', { id: 'theme-choice' }, ...names.map((name) => make('option', {}, name)));
+    select.value = root.dataset.theme ?? 'system';
+    select.addEventListener('change', () => {
+      setTheme(select.value);
+      try {
+        localStorage.setItem(THEME, select.value);
+      } catch {
+        // The choice then lasts as long as the page.
+      }
+    });
+    place.append(make('label', { htmlFor: select.id }, 'Theme'), select);
+    place.hidden = false;
+  }
+
+  setTheme(rememberedTheme());
+
+  // What a cell says.
+
+  const UNITS = { k: 1e3, M: 1e6, B: 1e9, G: 1e9, T: 1e12 };
+
+  function textOf(node) {
+    const parts = [...node.childNodes].map((child) => (child.nodeType === Node.TEXT_NODE ? child.data : textOf(child)));
+    return parts.join(' ').replace(/\s+/g, ' ').trim();
+  }
+
+  function plain(text) {
+    return text.replace(/\u2212/g, '-').replace(/(\d)[,\u2009\u202f](?=\d{3}(?!\d))/g, '$1');
+  }
+
+  // The leading number, 1.5 B being 1.5e9; null where there is none.
+  function numberIn(text) {
+    const found = plain(text).match(/^[^\w.\u2013-]*(-?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?) ?([kMBGT]\b)?/);
+    return found ? Number(found[1]) * (UNITS[found[2]] ?? 1) : null;
+  }
+
+  // Filters: which column each reads, and whether a cell passes.
+
+  const FILTERS = [
+    { key: 'q', label: 'Search', type: 'search', column: null },
+    { key: 'prompt', label: 'Prompt', type: 'select', column: 'prompt' },
+    { key: 'provider', label: 'Provider', type: 'select', column: 'provider' },
+    { key: 'open', label: 'Open weights', type: 'select', column: 'open' },
+    { key: 'badge', label: 'Badge', type: 'select', column: 'badge' },
+    { key: 'size_from', label: 'Size from (B)', type: 'number', column: 'size' },
+    { key: 'size_to', label: 'Size to (B)', type: 'number', column: 'size' },
+    { key: 'since', label: 'Since', type: 'date', column: 'date' },
+  ];
+
+  function passes(filter, wanted, text) {
+    if (filter.type === 'select') return text === wanted;
+    if (filter.type === 'date') return /^\d{4}-/.test(text) && text >= wanted;
+    if (filter.type === 'search') {
+      const found = text.toLowerCase();
+      return wanted.toLowerCase().split(/\s+/).every((word) => found.includes(word));
+    }
+    const size = numberIn(text);
+    if (size === null) return false;
+    return filter.key === 'size_from' ? size >= Number(wanted) * 1e9 : size <= Number(wanted) * 1e9;
+  }
+
+  function isKnown(filter, input, wanted) {
+    if (filter.type === 'select') return [...input.options].some((option) => option.value === wanted);
+    if (filter.type === 'date') return /^\d{4}-\d\d-\d\d$/.test(wanted);
+    return filter.type === 'search' || (wanted !== '' && Number.isFinite(Number(wanted)));
+  }
+
+  class Board {
+    constructor(table, controls) {
+      this.table = table;
+      const heads = [...table.tHead.rows[table.tHead.rows.length - 1].cells];
+      this.columns = heads.flatMap((head, index) =>
+        head.dataset.key
+          ? [{ key: head.dataset.key, kind: head.dataset.kind, extra: 'extra' in head.dataset, label: textOf(head), head, index }]
+          : [],
+      );
+      this.byKey = new Map(this.columns.map((column) => [column.key, column]));
+      this.usual = this.columns.filter((column) => !column.extra).map((column) => column.key);
+      this.shown = new Set(this.usual);
+      this.sorted = null; // { key, descending }
+      this.rows = [];
+      this.sheet = 'adoptedStyleSheets' in document ? new CSSStyleSheet() : null;
+      if (this.sheet) document.adoptedStyleSheets = [...document.adoptedStyleSheets, this.sheet];
+      this.readColumns(new URLSearchParams(location.search));
+      this.columns.forEach((column) => this.addSorting(column));
+      this.addControls(controls);
+      this.showColumns();
+    }
+
+    // Controls.
+
+    addSorting(column) {
+      const button = make('button', { type: 'button', className: 'sort' }, ...column.head.childNodes);
+      button.addEventListener('click', () => {
+        // First the end that readers want to see: large numbers and late days, but names from A, and what is better low.
+        const falling = column.kind !== 'text' && !['rank', 'tier'].includes(column.key) && !column.label.includes('\u2193');
+        const now = this.sorted?.key === column.key ? this.sorted.descending : null;
+        if (now === null) this.sorted = { key: column.key, descending: falling };
+        else if (now === falling) this.sorted = { key: column.key, descending: !falling };
+        else this.sorted = null;
+        this.show();
+      });
+      column.head.append(button);
+    }
+
+    addControls(place) {
+      this.inputs = new Map();
+      const filters = make('div', { className: 'filters' });
+      filters.setAttribute('role', 'group');
+      filters.setAttribute('aria-label', 'Filters');
+      for (const filter of FILTERS) {
+        if (filter.column !== null && !this.byKey.has(filter.column)) continue;
+        const input = make(filter.type === 'select' ? 'select' : 'input', { id: `filter-${filter.key}` });
+        if (filter.type === 'select') input.append(make('option', { value: '' }, 'any'));
+        else input.type = filter.type;
+        if (filter.type === 'number') Object.assign(input, { min: 0, step: 'any' });
+        input.addEventListener('input', () => this.show());
+        this.inputs.set(filter, input);
+        filters.append(make('div', { className: `filter ${filter.key}` }, make('label', { htmlFor: input.id }, filter.label), input));
+      }
+      this.status = make('p', { className: 'shown' });
+      this.status.setAttribute('role', 'status');
+      const button = (label, action) => {
+        const found = make('button', { type: 'button' }, label);
+        found.addEventListener('click', action);
+        return found;
+      };
+      const actions = make(
+        'div',
+        { className: 'actions' },
+        this.status,
+        this.chooser(),
+        button('CSV', () => this.download('csv', 'text/csv', this.csv())),
+        button('JSON', () => this.download('json', 'application/json', this.json())),
+        button('Reset', () => this.reset()),
+      );
+      actions.children[2].setAttribute('aria-label', 'Download what is shown as CSV');
+      actions.children[3].setAttribute('aria-label', 'Download what is shown as JSON');
+      place.append(filters, actions);
+      place.hidden = false;
+    }
+
+    chooser() {
+      this.boxes = new Map();
+      const list = make('div', { className: 'choices' });
+      list.setAttribute('role', 'group');
+      list.setAttribute('aria-label', 'Columns');
+      for (const column of this.columns) {
+        if (column.key === 'model' || column.key === 'exam') continue;
+        const box = make('input', { type: 'checkbox', checked: this.shown.has(column.key) });
+        box.addEventListener('change', () => {
+          this.shown[box.checked ? 'add' : 'delete'](column.key);
+          this.showColumns();
+          this.show();
+        });
+        this.boxes.set(column.key, box);
+        list.append(make('label', {}, box, ` ${column.label}`));
+      }
+      const details = make('details', { className: 'chooser' }, make('summary', {}, 'Columns'), list);
+      details.addEventListener('keydown', (event) => {
+        if (event.key !== 'Escape' || !details.open) return;
+        details.open = false;
+        details.firstChild.focus();
+      });
+      return details;
+    }
+
+    // The rows, once all of them are there, and the state that the address asks for.
+
+    start() {
+      for (const body of this.table.tBodies) {
+        for (const row of body.rows) {
+          const texts = [...row.cells].map(textOf);
+          const small = [...row.cells].map((cell) => [...cell.querySelectorAll('small')].map(textOf).join(' '));
+          this.rows.push({ row, body, texts, small, all: texts.join(' ') });
+        }
+      }
+      for (const [filter, input] of this.inputs) {
+        if (filter.type !== 'select') continue;
+        const { index } = this.byKey.get(filter.column);
+        const values = [...new Set(this.rows.map(({ texts }) => texts[index]).filter(Boolean))].sort();
+        input.append(...values.map((value) => make('option', { value }, value)));
+      }
+      this.readState(new URLSearchParams(location.search));
+      this.show();
+    }
+
+    readColumns(query) {
+      const wanted = (query.get('columns') ?? '').split(',').filter((key) => this.byKey.has(key));
+      if (wanted.length) this.shown = new Set([...wanted, ...this.fixed()]);
+    }
+
+    fixed() {
+      return ['model', 'exam'].filter((key) => this.byKey.has(key));
+    }
+
+    readState(query) {
+      for (const [filter, input] of this.inputs) {
+        const wanted = query.get(filter.key);
+        if (wanted !== null && isKnown(filter, input, wanted)) input.value = wanted;
+      }
+      const sort = query.get('sort') ?? '';
+      const key = sort.replace(/^-/, '');
+      if (this.byKey.has(key)) this.sorted = { key, descending: sort.startsWith('-') };
+    }
+
+    writeState() {
+      const query = new URLSearchParams();
+      for (const [filter, input] of this.inputs) if (input.value.trim()) query.set(filter.key, input.value.trim());
+      if (this.sorted) query.set('sort', (this.sorted.descending ? '-' : '') + this.sorted.key);
+      const keys = this.columns.filter(({ key }) => this.shown.has(key)).map(({ key }) => key);
+      if (keys.join() !== this.usual.join()) query.set('columns', keys.join());
+      const search = query.toString().replace(/%2C/g, ',');
+      history.replaceState(null, '', location.pathname + (search && `?${search}`) + location.hash);
+    }
+
+    reset() {
+      for (const input of this.inputs.values()) input.value = '';
+      this.sorted = null;
+      this.shown = new Set(this.usual);
+      for (const [key, box] of this.boxes) box.checked = this.shown.has(key);
+      this.showColumns();
+      this.show();
+    }
+
+    // What is shown.
+
+    showColumns() {
+      const hidden = this.columns.filter(({ key }) => !this.shown.has(key));
+      const cells = hidden.map(({ index }) => `#board tr > :nth-child(${index + 1})`);
+      this.sheet?.replaceSync(cells.length ? `${cells.join()} { display: none; }` : '');
+    }
+
+    show() {
+      const wanted = [...this.inputs].map(([filter, input]) => [filter, input.value.trim()]).filter(([, value]) => value);
+      this.visible = this.inOrder().filter((found) => {
+        const hit = wanted.every(([filter, value]) =>
+          passes(filter, value, filter.column === null ? found.all : found.texts[this.byKey.get(filter.column).index] ?? ''),
+        );
+        found.row.hidden = !hit;
+        return hit;
+      });
+      for (const { head, key } of this.columns) {
+        if (this.sorted?.key === key) head.setAttribute('aria-sort', this.sorted.descending ? 'descending' : 'ascending');
+        else head.removeAttribute('aria-sort');
+      }
+      this.status.textContent = `${this.visible.length} of ${this.rows.length} rows`;
+      this.writeState();
+    }
+
+    inOrder() {
+      const rows = [...this.rows];
+      if (this.sorted) {
+        const { kind, index } = this.byKey.get(this.sorted.key);
+        const sign = this.sorted.descending ? -1 : 1;
+        const value = ({ texts }) => (kind === 'number' ? numberIn(texts[index] ?? '') : texts[index] || null);
+        const values = new Map(rows.map((found) => [found, value(found)]));
+        rows.sort((a, b) => {
+          const [x, y] = [values.get(a), values.get(b)];
+          if (x === null || y === null) return (x === null) - (y === null); // what is unknown stays below
+          return sign * (kind === 'number' ? x - y : x.localeCompare(y, 'en', { numeric: true }));
+        });
+      }
+      // Moving rows takes the focus and the place of reading along, so it is done only where the order changes.
+      for (const body of this.table.tBodies) {
+        const own = rows.filter((found) => found.body === body).map(({ row }) => row);
+        if (own.some((row, place) => body.rows[place] !== row)) body.append(...own);
+      }
+      return rows;
+    }
+
+    // Downloads.
+
+    // Keys and values of what is shown; what stands small beside a number (its interval) becomes a column of its own.
+    records() {
+      const columns = this.columns.filter(({ key }) => this.shown.has(key));
+      const value = (text, kind) => {
+        if (text === '' || text === '\u2013') return null;
+        return kind === 'number' && /^-?\d+(\.\d+)?$/.test(plain(text)) ? Number(plain(text)) : text;
+      };
+      const fields = columns.flatMap(({ key, kind, index }) => {
+        const small = ({ small: texts }) => texts[index] ?? '';
+        const main = ({ texts }) => texts[index] ?? '';
+        const field = (found) => value(main(found).slice(0, main(found).length - small(found).length).trim(), kind);
+        const noted = this.rows.some((found) => small(found) && main(found).endsWith(small(found)));
+        if (!noted) return [[key, (found) => value(main(found), kind)]];
+        return [[key, field], [`${key}_interval`, (found) => value(small(found), 'text')]];
+      });
+      return { keys: fields.map(([key]) => key), rows: this.visible.map((found) => fields.map(([, of]) => of(found))) };
+    }
+
+    csv() {
+      // A spreadsheet would compute a text that begins like a formula.
+      const guarded = (value) => (typeof value === 'string' && /^[=+\-@\t\r]/.test(value) ? `'${value}` : String(value ?? ''));
+      const quoted = (text) => (/[",\r\n]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text);
+      const { keys, rows } = this.records();
+      return [keys, ...rows].map((row) => row.map((value) => quoted(guarded(value))).join()).join('\r\n') + '\r\n';
+    }
+
+    json() {
+      const { keys, rows } = this.records();
+      return JSON.stringify(rows.map((row) => Object.fromEntries(row.map((value, i) => [keys[i], value]))), null, 1) + '\n';
+    }
+
+    download(ending, type, content) {
+      const name = location.pathname.split('/').pop().replace(/\.html$/, '') || 'index';
+      const url = URL.createObjectURL(new Blob([content], { type: `${type};charset=utf-8` }));
+      make('a', { href: url, download: `roi-bench-${name}.${ending}` }).click();
+      setTimeout(() => URL.revokeObjectURL(url), 10_000);
+    }
+  }
+
+  // Start: heads and controls as soon as they are parsed, before anything is drawn; rows when all are there.
+
+  let board = null;
+
+  function build() {
+    const theme = document.getElementById('theme');
+    if (theme && !theme.firstChild) addTheme(theme);
+    const table = document.getElementById('board');
+    const controls = document.getElementById('controls');
+    if (!board && controls && table?.tHead && table.tBodies.length) board = new Board(table, controls);
+  }
+
+  const watcher = new MutationObserver(build);
+  watcher.observe(root, { childList: true, subtree: true });
+  document.addEventListener('DOMContentLoaded', () => {
+    watcher.disconnect();
+    build();
+    try {
+      board?.start();
+    } finally {
+      root.classList.remove('pending');
+    }
+  });
+})();

@@ -1,0 +1,69 @@
+"""Rules on what a task of a submission says of itself: its name, exams, prompt, decoding. Nothing is graded here."""
+
+from __future__ import annotations
+
+from roi_bench.errors import RecordError
+from roi_bench.exams import EXAM_VERSION
+from roi_bench.harness.settings import TaskSettings, deviations
+from roi_bench.leaderboard.exam_hash import exams_sha256
+from roi_bench.leaderboard.strict_json import shown
+from roi_bench.leaderboard.submission import SubmittedTask
+from roi_bench.leaderboard.submission_files import task_name
+from roi_bench.prompts import PROMPTS, prompt_sha256
+
+
+def check_task(task: SubmittedTask, where: str) -> None:
+    """Check that a task is one of this package, under its right name, and asked its exams with its prompt.
+
+    Args:
+        task: What ``submission.json`` says.
+        where: Its file in messages.
+
+    Raises:
+        RecordError: It is not.
+        DataError: Its exams cannot be loaded.
+    """
+    for rule in (_wrong_kind, _wrong_exams, _wrong_labels, _wrong_tokenizer):  # each relies on those before it
+        if (why := rule(task)) is not None:
+            raise RecordError(f"{where}: {why}")
+
+
+def expected_deviations(task: SubmittedTask) -> tuple[str, ...]:
+    """Return the labels that the decoding of a task calls for."""
+    settings = TaskSettings(task.exam_set, task.order, task.prompt, task.budget, task.exam_seed, task.repeats)
+    named = {"budget": task.budget, "exam_seed": task.exam_seed}
+    return deviations(named, settings, task.decoding, None)
+
+
+def _wrong_kind(task: SubmittedTask) -> str | None:
+    if task.prompt not in PROMPTS or PROMPTS[task.prompt].form != task.form:
+        return f"there is no prompt {shown(task.prompt)} of form {task.form}"
+    if (task.order is None) != (task.form == "solo"):
+        return f"order {task.order} does not go with form {task.form}"
+    if (task.exam_seed is None) != (task.exam_set == "v1"):
+        return f"seed {task.exam_seed} does not go with exam set {task.exam_set}"
+    expected = task_name(task.exam_set, task.exam_seed, task.order, task.budget, task.prompt)
+    if task.name != expected:
+        return f"what was run is submitted as {expected}, not as {task.name}"
+    return None if task.file == f"{task.name}.jsonl.gz" else f"the file of {task.name} is called {task.name}.jsonl.gz"
+
+
+def _wrong_exams(task: SubmittedTask) -> str | None:
+    if task.exam_version != EXAM_VERSION:
+        return f"exam version {task.exam_version}; this board has version {EXAM_VERSION}, and versions are never mixed"
+    if task.prompt_sha256 != (expected := prompt_sha256(task.prompt)):
+        return f"prompt {task.prompt} is {task.prompt_sha256[:12]}…; this board's is {expected[:12]}…"
+    if task.exams_sha256 != (expected := exams_sha256(task.exam_set, task.exam_seed)):
+        return f"the exams of set {task.exam_set} are {task.exams_sha256[:12]}…; this board's are {expected[:12]}…"
+    return None
+
+
+def _wrong_labels(task: SubmittedTask) -> str | None:
+    missing = [label for label in expected_deviations(task) if label not in task.deviations]
+    return f"decoding has {shown(missing[0])}, and deviations do not say so" if missing else None
+
+
+def _wrong_tokenizer(task: SubmittedTask) -> str | None:
+    if (task.tokenizer is None) != (task.skip_token_lengths is None):
+        return "skip_token_lengths and tokenizer come together"
+    return None

@@ -1,0 +1,231 @@
+"""``roi-bench leaderboard``: a board of submissions as static pages, or as files for other boards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from roi_bench.cli.leaderboard_review import comment, review
+from roi_bench.cli.table_output import tell
+from roi_bench.errors import RecordError, UsageError
+
+if TYPE_CHECKING:
+    from roi_bench.leaderboard.board import Board, Entry
+    from roi_bench.leaderboard.gather import Gathered
+
+SUBMISSIONS = click.argument("submissions", type=click.Path(path_type=Path))
+CACHE = click.option(
+    "--cache",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder that keeps what was graded, by content.  [default: OUT.cache, beside OUT]",
+)
+NO_CACHE = click.option("--no-cache", is_flag=True, help="Grade everything again and keep nothing.")
+DRAFTS = click.option("--drafts", is_flag=True, help="Show drafts too; such a board must not be published.")
+RECOUNT = click.option(
+    "--recount", is_flag=True, help="Count tokens again with the recorded tokenizers, which the hub has."
+)
+BASE_URL = click.option("--base-url", metavar="URL", help="Address at which the board is published.")
+WORKERS = click.option("--workers", type=click.IntRange(min=1), help="Processes that grade (default: one per core).")
+ALLOW_REFUSED = click.option("--allow-refused", is_flag=True, help="End well even if submissions were refused.")
+
+
+class ExamPages(click.ParamType[int | None]):
+    """A number of exams, ``all`` or ``none``."""
+
+    name = "N|all|none"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
+        """Return the number, None for all."""
+        text = str(value)
+        if text in ("all", "none"):
+            return None if text == "all" else 0
+        if not (text.isascii() and text.isdigit()) or len(text) > 9:
+            self.fail(f"{text!r} is no number of exams; give one, or all, or none", param, ctx)
+        return int(text)
+
+
+@click.group()
+def leaderboard() -> None:
+    """A board of submissions: every number computed again from raw responses, shown on static pages."""
+
+
+leaderboard.add_command(review)
+leaderboard.add_command(comment)
+
+
+@leaderboard.command()
+@SUBMISSIONS
+@click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder of the site.")
+@CACHE
+@NO_CACHE
+@DRAFTS
+@click.option("--with-problems", is_flag=True, help="Show licensed problem texts too; for your own eyes only.")
+@click.option(
+    "--exam-pages",
+    type=ExamPages(),
+    default="30",
+    show_default=True,
+    help="How many exams of each run get a page with the responses.",
+)
+@BASE_URL
+@RECOUNT
+@WORKERS
+@ALLOW_REFUSED
+def build(
+    submissions: Path,
+    out: Path,
+    cache: Path | None,
+    no_cache: bool,
+    drafts: bool,
+    with_problems: bool,
+    exam_pages: int | None,
+    base_url: str | None,
+    recount: bool,
+    workers: int | None,
+    allow_refused: bool,
+) -> int:
+    """Build the site of the submissions in the folder SUBMISSIONS.
+
+    Each is checked and graded; refused ones are told and leave the rest alone (exit code 5). What did not change since
+    the last build is neither graded nor rendered again.
+    """
+    from roi_bench.leaderboard.page import PageOptions
+    from roi_bench.leaderboard.site import BuildOptions, build_site
+
+    options = BuildOptions(
+        cache=_cache(out, cache, no_cache),
+        drafts=drafts,
+        recount=recount,
+        base_url=base_url,
+        workers=workers,
+        pages=PageOptions(with_problems, exam_pages),
+    )
+    built = build_site(submissions, out, options, show=_progress, tell=tell)
+    tell(
+        f"{_count(len(built.board.entries), 'submission')}, {built.graded} of them graded now; "
+        f"{_count(built.files, 'file')}, {built.written} written, {built.removed} removed"
+    )
+    if with_problems:
+        tell("this site shows licensed problem texts; do not publish it")
+    if built.board.drafts:
+        tell("this site shows drafts; do not publish it")
+    click.echo(f"the board is at {out / 'index.html'}; look at it: roi-bench leaderboard serve {out}")
+    return _end(built.board, allow_refused)
+
+
+@leaderboard.command()
+@click.argument("site", type=click.Path(path_type=Path))
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="Port; 0: any free one.")
+def serve(site: Path, host: str, port: int) -> None:
+    """Show the site in the folder SITE to a browser on this machine, until Ctrl-C."""
+    from roi_bench.leaderboard.serve import serve as serve_site
+
+    serve_site(site, host, port, click.echo)
+
+
+@leaderboard.command()
+@click.argument("form", type=click.Choice(["hugging-face", "every-eval-ever", "tables"]))
+@SUBMISSIONS
+@click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder for the files.")
+@click.option(
+    "--dataset-id", metavar="NAME", help="hugging-face: data set in whose name results are given.  [default: ours]"
+)
+@CACHE
+@NO_CACHE
+@DRAFTS
+@BASE_URL
+@RECOUNT
+@WORKERS
+@ALLOW_REFUSED
+def export(
+    form: str,
+    submissions: Path,
+    out: Path,
+    dataset_id: str | None,
+    cache: Path | None,
+    no_cache: bool,
+    drafts: bool,
+    base_url: str | None,
+    recount: bool,
+    workers: int | None,
+    allow_refused: bool,
+) -> int:
+    """Write the board of SUBMISSIONS as files of another form.
+
+    hugging-face: results of models and the data set's side of them; every-eval-ever: JSON and sample rows, for which
+    every submission is graded once more; tables: CSV, JSON and Parquet.
+    """
+    from roi_bench.leaderboard.board_build import load_board
+    from roi_bench.leaderboard.gather import Wish
+
+    if dataset_id is not None and form != "hugging-face":
+        raise UsageError(f"--dataset-id {dataset_id} says nothing to {form}; leave it out")
+
+    wish = Wish(_cache(out, cache, no_cache), drafts, recount)
+    board = load_board(submissions, wish, workers=workers, base_url=base_url, show=_progress)
+    for one in board.refused:
+        tell(f"refused {one.folder}: {one.reason}")
+    files = _export(form, board, submissions, out, dataset_id, recount)
+    click.echo(f"{_count(len(files), 'file')} written to {out}")
+    return _end(board, allow_refused)
+
+
+def _export(
+    form: str, board: Board, submissions: Path, out: Path, dataset_id: str | None, recount: bool
+) -> Sequence[Path]:
+    """Write ``board`` in one of the forms and return the files."""
+    if form == "tables":
+        from roi_bench.leaderboard.exporters.tables import export_tables
+
+        return export_tables(board, out)
+    if form == "hugging-face":
+        from roi_bench.leaderboard.exporters.hugging_face import DATASET_ID, export_hugging_face
+
+        return export_hugging_face(board, out, dataset_id=DATASET_ID if dataset_id is None else dataset_id)
+    from roi_bench.leaderboard.exporters.every_eval_ever import export_every_eval_ever
+    from roi_bench.leaderboard.gather import scored_runs
+
+    return export_every_eval_ever(
+        board, lambda graded: scored_runs(submissions / graded.submission.id, recount=recount), out, show=_one_by_one
+    )
+
+
+def _cache(out: Path, cache: Path | None, no_cache: bool) -> Path | None:
+    """Return the folder of the cache.
+
+    Raises:
+        UsageError: Both a cache and none are asked for.
+    """
+    if no_cache and cache is not None:
+        raise UsageError(f"--no-cache and --cache {cache} contradict each other; leave one out")
+    if no_cache:
+        return None
+    whole = out.resolve()
+    return cache if cache is not None else whole.with_name(f"{whole.name}.cache")
+
+
+def _end(board: Board, allow_refused: bool) -> int:
+    """Return the exit code: that of a damaged record where something was refused."""
+    return RecordError.exit_code if board.refused and not allow_refused else 0
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def _progress(items: Iterable[Gathered], total: int) -> Iterable[Gathered]:
+    from tqdm import tqdm
+
+    bar: Iterable[Gathered] = tqdm(items, total=total, desc="grading", unit="submission", leave=False, delay=2)
+    return bar
+
+
+def _one_by_one(entries: Iterable[Entry]) -> Iterable[Entry]:
+    from tqdm import tqdm
+
+    bar: Iterable[Entry] = tqdm(entries, desc="exporting", unit="submission", leave=False, delay=2)
+    return bar

@@ -1,0 +1,189 @@
+"""``roi-bench submit``: make a submission to a leaderboard of finished runs, and check one as the board does."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from roi_bench.cli.table_output import LOG_WIDTH, NARROWEST, tell, with_progress
+
+if TYPE_CHECKING:
+    from roi_bench.leaderboard.graded import GradedRun, GradedSubmission, Number
+
+BADGE = "regraded"
+"""What a submission earns by passing; the others are given by a board's maintainers."""
+
+REFUSED = 5
+"""Exit code where a submission was refused, that of a :class:`roi_bench.errors.RecordError`."""
+
+
+@click.group()
+def submit() -> None:
+    """Submissions to a leaderboard: raw responses and metadata, from which every number is computed again."""
+
+
+@submit.command()
+@click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder for the submission's folder."
+)
+@click.option(
+    "--metadata",
+    "metadata_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="YAML or JSON file with the fields below; an option goes before it.",
+)
+@click.option("--model", help="Name of the model, org/name.")
+@click.option("--version", help="Its version, revision or snapshot.")
+@click.option("--provider", help="Who served it (openai, local, …).")
+@click.option("--organisation", help="Who made it.")
+@click.option("--licence", help="Licence of its weights.")
+@click.option("--open-weights/--closed-weights", default=None, help="Whether anybody can have its weights.")
+@click.option("--parameters", type=click.IntRange(min=1), help="Number of its parameters.")
+@click.option("--hardware", help="What it ran on.")
+@click.option("--date", help="Day of the run, 2026-11-24 (default: from the results).")
+@click.option("--contamination", help="What of the exams the model may have seen in training.")
+@click.option("--contact", help="Who answers questions about this submission.")
+@click.option("--notes", help="Anything else.")
+@click.option("--replaces", metavar="ID", help="Submission that this one corrects; needs --reason.")
+@click.option("--reason", help="Why it is corrected.")
+@click.option("--draft", is_flag=True, help="Let a part of an exam set pass; drafts are never published.")
+@click.option("--tokenizer", help="Tokenizer to count with in place of the recorded one.")
+@click.option("--trust-remote-code", is_flag=True, help="Allow a tokenizer that brings its own code.")
+def pack(
+    results: tuple[Path, ...],
+    out: Path,
+    metadata_file: Path | None,
+    replaces: str | None,
+    reason: str | None,
+    draft: bool,
+    tokenizer: str | None,
+    trust_remote_code: bool,
+    **fields: Any,
+) -> None:
+    """Make a submission of RESULTS (results_*.json files or folders, of one model), and check it.
+
+    Fields that the results tell (model, date, parameters, version) need not be given. No path of this machine gets in.
+    """
+    from roi_bench.errors import UsageError
+    from roi_bench.harness.recorded_runs import Means
+    from roi_bench.leaderboard.given_metadata import make_metadata
+    from roi_bench.leaderboard.pack import Correction, pack_submission
+
+    if (replaces is None) != (reason is None):
+        raise UsageError("--replaces and --reason come together: name the submission that is corrected, and say why")
+    metadata = make_metadata(
+        results, metadata_file, {name: value for name, value in fields.items() if value is not None}
+    )
+    folder = pack_submission(
+        results,
+        out,
+        metadata,
+        correction=Correction(replaces, reason) if replaces is not None and reason is not None else None,
+        draft=draft,
+        means=Means(tokenizer, trust_remote_code),
+        show=with_progress("packing"),
+        tell=tell,
+    )
+    click.echo(str(folder))
+    tell(f"look at its numbers with: roi-bench submit check {folder}")
+
+
+@submit.command()
+@click.argument("folders", nargs=-1, required=True, metavar="DIR…", type=click.Path(path_type=Path))
+@click.option("--recount", is_flag=True, help="Count tokens again with tokenizers from the hub too.")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes for symbolic checks (default: one per core).")
+@click.option("--json", "as_json", is_flag=True, help="Print what was found as JSON.")
+def check(folders: tuple[Path, ...], recount: bool, workers: int | None, as_json: bool) -> None:
+    """Check submissions by the board's own rules, grade them from their responses, and say what badge they earn.
+
+    Exits with 5 if one is refused.
+    """
+    from roi_bench.errors import RecordError
+
+    found: list[dict[str, Any]] = []
+    for folder in with_progress("checking")(folders):
+        try:
+            graded = _grade(folder, recount, workers)
+        except RecordError as error:
+            found.append({"folder": str(folder), "refused": str(error)})
+            if not as_json:
+                tell(f"refused: {error}")
+            continue
+        found.append(_as_dict(folder, graded))
+        if not as_json:
+            _print(graded)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+    if any("refused" in one for one in found):
+        raise click.exceptions.Exit(REFUSED)
+
+
+def _grade(folder: Path, recount: bool, workers: int | None) -> GradedSubmission:
+    from roi_bench.leaderboard.checks import check_submission
+    from roi_bench.leaderboard.grade import grade_submission
+
+    return grade_submission(check_submission(folder, recount=recount), workers=workers)[0]
+
+
+def _badge(graded: GradedSubmission) -> str | None:
+    return None if graded.submission.draft else BADGE
+
+
+def _as_dict(folder: Path, graded: GradedSubmission) -> dict[str, Any]:
+    return {
+        "folder": str(folder),
+        "id": graded.submission.id,
+        "badge": _badge(graded),
+        "recounted": graded.recounted,
+        "remarks": [{"rule": remark.rule, "text": remark.text} for remark in graded.remarks],
+        "profiles": list(graded.profiles),
+        "runs": [
+            {
+                "task": run.task,
+                "exams": run.exams,
+                "numbers": {name: [n.value, n.low, n.high] for name, n in run.numbers.items()},
+            }
+            for run in graded.runs
+        ],
+    }
+
+
+def _print(graded: GradedSubmission) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Column, Table
+
+    from roi_bench.leaderboard.strict_json import shown
+
+    width = max(NARROWEST, shutil.get_terminal_size().columns) if sys.stdout.isatty() else LOG_WIDTH
+    console, submission = Console(width=width), graded.submission
+    console.print(escape(f"{submission.id}: {shown(submission.metadata.model)}"), soft_wrap=True, highlight=False)
+    table = Table(Column("task", no_wrap=True), "exams", "score", "regret", "skips", "tokens")
+    for run in graded.runs:
+        table.add_row(run.task, str(run.exams), *_cells(run))
+    console.print(table)
+    for profile in graded.profiles:
+        console.print(f"solo profile: {profile}", soft_wrap=True, highlight=False)
+    for remark in graded.remarks:
+        console.print(escape(f"{remark.rule}: {shown(remark.text, 400)}"), soft_wrap=True, highlight=False)
+    badge = _badge(graded)
+    verdict = f"badge: {badge}" if badge else "no badge: a draft is never published"
+    console.print(f"passed all checks; {verdict}", soft_wrap=True, highlight=False)
+
+
+def _cells(run: GradedRun) -> Sequence[str]:
+    score = run.numbers["score"]
+    between = "" if score.low is None or score.high is None else f" ({score.low:.3f} to {score.high:.3f})"
+    others = [_number(run.numbers[name], digits) for name, digits in (("regret", 3), ("skip_rate", 3), ("tokens", 1))]
+    return [_number(score, 3) + between, *others]
+
+
+def _number(found: Number, digits: int) -> str:
+    return "–" if found.value is None else f"{found.value:.{digits}f}"

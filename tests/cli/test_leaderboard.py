@@ -1,0 +1,119 @@
+"""``roi-bench leaderboard`` as a user meets it: one line for each failure, the right exit codes, what it prints."""
+
+import json
+
+import pytest
+
+from roi_bench.cli.main import main
+from tests.leaderboard.made_submissions import MadeTask, made_submission
+
+
+@pytest.fixture(scope="module")
+def submissions(tmp_path_factory):
+    """Return a folder with one draft of three exams and one folder that is no submission."""
+    folder = tmp_path_factory.mktemp("board") / "submissions"
+    made_submission(folder, [MadeTask(exams=3)], model="made-up/one", date="2026-11-01")
+    (folder / "no-submission").mkdir()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """Return a cache for all tests."""
+    return tmp_path_factory.mktemp("cache")
+
+
+def run(capsys, *arguments):
+    """Return exit code, stdout and stderr of ``roi-bench leaderboard ARGUMENTS``."""
+    with pytest.raises(SystemExit) as exit_:
+        main(["leaderboard", *map(str, arguments)])
+    out, err = capsys.readouterr()
+    return exit_.value.code, out, err
+
+
+def build(capsys, submissions, site, cache, *more):
+    common = ("--drafts", "--cache", cache, "--workers", 1, "--exam-pages", 1)
+    return run(capsys, "build", submissions, "--out", site, *common, *more)
+
+
+def test_building_says_what_was_refused_and_where_the_board_is(capsys, submissions, cache, tmp_path):
+    site = tmp_path / "site"
+    code, out, err = build(capsys, submissions, site, cache)
+    assert code == 5
+    assert out == f"the board is at {site}/index.html; look at it: roi-bench leaderboard serve {site}\n"
+    first, second, third = err.splitlines()
+    assert first.startswith("roi-bench: refused no-submission: holds no submission.json")
+    assert second.startswith("roi-bench: 1 submission, 1 of them graded now; ")
+    assert third == "roi-bench: this site shows drafts; do not publish it"
+    assert (site / "index.html").exists()
+
+
+def test_refused_submissions_can_be_allowed(capsys, submissions, cache, tmp_path):
+    code, _, err = build(capsys, submissions, tmp_path / "site", cache, "--allow-refused")
+    assert code == 0
+    assert "refused no-submission" in err
+
+
+def test_the_cache_lies_beside_the_site_unless_told_otherwise(capsys, tmp_path):
+    (tmp_path / "submissions").mkdir()
+    assert run(capsys, "build", tmp_path / "submissions", "--out", tmp_path / "site")[0] == 0
+    assert run(capsys, "build", tmp_path / "submissions", "--out", tmp_path / "other", "--no-cache")[0] == 0
+    assert {path.name for path in tmp_path.iterdir()} <= {"submissions", "site", "site.cache", "other"}
+
+
+@pytest.mark.parametrize("number", ["all", "none", "3"])
+def test_exam_pages_are_counted(capsys, submissions, cache, tmp_path, number):
+    site = tmp_path / "site"
+    build(capsys, submissions, site, cache, "--exam-pages", number)
+    assert len(list(site.rglob("exams/*.html"))) == {"all": 3, "none": 0, "3": 3}[number]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["build", "{nowhere}", "--out", "{site}"], 2, "no folder of submissions"),
+        (["build", "{submissions}", "--out", "{submissions}/site"], 2, "lies in SUBMISSIONS"),
+        (["build", "{submissions}", "--out", "{foreign}"], 2, "holds something that is no site of roi-bench"),
+        (["build", "{submissions}", "--out", "{site}", "--exam-pages", "-1"], 2, "'-1' is no number of exams"),
+        (["build", "{submissions}", "--out", "{site}", "--no-cache", "--cache", "c"], 2, "contradict each other"),
+        (["build", "{submissions}", "--out", "{site}", "--base-url", "ftp://x"], 2, "'ftp://x': no plain address"),
+        (["build", "{bad}", "--out", "{site}"], 5, "reviews.json: cannot be read"),
+        (["serve", "{nowhere}"], 2, "not a site; build one first"),
+        (["export", "tables", "{nowhere}", "--out", "{site}"], 2, "no folder of submissions"),
+        (["export", "cards", "{submissions}", "--out", "{site}"], 2, "'cards' is not one of"),
+        (["export", "tables", "{submissions}", "--out", "{site}", "--dataset-id", "a/b"], 2, "says nothing to tables"),
+    ],
+)
+def test_a_failure_is_one_line(capsys, submissions, tmp_path, arguments, code, message):
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad/reviews.json").write_text("[NaN]")
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign/thesis.tex").touch()
+    places = {name: tmp_path / name for name in ("nowhere", "site", "foreign", "bad")} | {"submissions": submissions}
+    ended, out, err = run(capsys, *(argument.format(**places) for argument in arguments))
+    assert (ended, out, err.count("\n")) == (code, "", 1), err
+    assert message in err
+
+
+def test_tables_are_exported(capsys, submissions, cache, tmp_path):
+    common = ("--out", tmp_path / "out", "--drafts", "--cache", cache, "--workers", 1, "--allow-refused")
+    code, out, _ = run(capsys, "export", "tables", submissions, *common)
+    assert (code, out) == (0, f"4 files written to {tmp_path / 'out'}\n")
+    rows = json.loads((tmp_path / "out/data/tiny_hard_128.json").read_text())["rows"]
+    assert [row["model"] for row in rows] == ["made-up/one"]
+
+
+@pytest.mark.parametrize("form", ["hugging-face", "every-eval-ever"])
+def test_drafts_are_not_exported_elsewhere(capsys, submissions, cache, tmp_path, form):
+    common = ("--out", tmp_path / "out", "--drafts", "--cache", cache, "--workers", 1)
+    code, out, err = run(capsys, "export", form, submissions, *common)
+    assert code == 5
+    assert "refused no-submission" in err
+    assert "written to" in out
+    assert not [path for path in (tmp_path / "out").rglob("*") if "made-up" in path.name]
+
+
+def test_the_help_names_the_three_commands(capsys):
+    code, out, _ = run(capsys, "--help")
+    assert code == 0
+    assert all(name in out for name in ("build", "serve", "export"))

@@ -1,0 +1,224 @@
+"""What a change adds to a board, on throwaway repositories: new submissions pass, everything else is refused."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from roi_bench.errors import RecordError, UsageError
+from roi_bench.leaderboard import added_folders as module
+from roi_bench.leaderboard.added_folders import added_folders, known_submissions, write_folder
+
+BOARD = "leaderboard/submissions"
+OLD, NEW = "old-0123456789ab", "new-ba9876543210"
+
+
+def git(repository: Path, *arguments: str) -> str:
+    author = {f"GIT_{who}_{what}": "t@t.t" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    environment = {**os.environ, **author, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+    done = subprocess.run(["git", *arguments], cwd=repository, env=environment, capture_output=True, check=True)
+    return done.stdout.decode().strip()
+
+
+def write(repository: Path, path: str, content: str = "{}\n") -> None:
+    file = repository / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(content, encoding="utf-8")
+
+
+def commit_all(repository: Path) -> str:
+    git(repository, "add", "--all", "--force")
+    git(repository, "commit", "--quiet", "--allow-empty", "--message", "change")
+    return git(repository, "rev-parse", "HEAD")
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> Path:
+    """A repository with one submission on branch main; the branch ``change`` is checked out."""
+    folder = tmp_path / "board"
+    folder.mkdir()
+    git(folder, "init", "--quiet", "--initial-branch", "main")
+    for path in (f"{BOARD}/{OLD}/submission.json", f"{BOARD}/{OLD}/roi_tiny_hard_128.jsonl.gz", "README.md"):
+        write(folder, path)
+    commit_all(folder)
+    git(folder, "checkout", "--quiet", "-b", "change")
+    return folder
+
+
+def test_new_folders_are_found_and_written_as_they_were_committed(board: Path, tmp_path: Path) -> None:
+    for name in (NEW, "another-0000000000ff"):
+        write(board, f"{BOARD}/{name}/submission.json", f"{name} é\n")
+        write(board, f"{BOARD}/{name}/roi_tiny_hard_128.jsonl.gz", "\0\r\n")
+    commit_all(board)
+    found = added_folders(board, BOARD, "main", "change")
+    assert [one.name for one in found] == ["another-0000000000ff", NEW]
+    git(board, "checkout", "--quiet", "main")  # nothing is taken from the files that are checked out
+    folder = write_folder(board, found[1], tmp_path / "out")
+    assert folder == tmp_path / "out" / NEW
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {
+        "submission.json": f"{NEW} é\n".encode(),
+        "roi_tiny_hard_128.jsonl.gz": b"\0\r\n",
+    }
+    assert known_submissions(board, BOARD, "main") == {OLD}
+
+
+def test_what_came_to_the_main_branch_meanwhile_is_no_part_of_the_change(board: Path) -> None:
+    write(board, f"{BOARD}/{NEW}/submission.json")
+    head = commit_all(board)
+    git(board, "checkout", "--quiet", "main")
+    write(board, "README.md", "changed\n")
+    write(board, f"{BOARD}/third-00000000000a/submission.json")
+    commit_all(board)
+    assert [one.name for one in added_folders(board, BOARD, "main", head)] == [NEW]
+
+
+def test_a_change_that_adds_nothing_is_empty(board: Path) -> None:
+    head = commit_all(board)
+    assert added_folders(board, BOARD, "main", head) == ()
+
+
+def alter(board: Path) -> None:
+    write(board, f"{BOARD}/{OLD}/submission.json", "altered\n")
+
+
+def remove(board: Path) -> None:
+    (board / BOARD / OLD / "roi_tiny_hard_128.jsonl.gz").unlink()
+
+
+def add_to_old(board: Path) -> None:
+    write(board, f"{BOARD}/{OLD}/roi_tiny_medium_128.jsonl.gz")
+
+
+def rename(board: Path) -> None:
+    (board / BOARD / OLD).rename(board / BOARD / NEW)
+
+
+def link(board: Path) -> None:
+    write(board, f"{BOARD}/{NEW}/submission.json")
+    (board / BOARD / NEW / "roi_tiny_hard_128.jsonl.gz").symlink_to("/etc/passwd")
+
+
+def link_folder(board: Path) -> None:
+    (board / BOARD / NEW).symlink_to(OLD)
+
+
+def program(board: Path) -> None:
+    write(board, f"{BOARD}/{NEW}/submission.json")
+    (board / BOARD / NEW / "submission.json").chmod(0o755)
+
+
+def become_link(board: Path) -> None:
+    path = board / BOARD / OLD / "submission.json"
+    path.unlink()
+    path.symlink_to("/etc/passwd")
+
+
+def below(board: Path) -> None:
+    write(board, f"{BOARD}/{NEW}/deeper/submission.json")
+
+
+def strange_name(board: Path) -> None:
+    write(board, f"{BOARD}/{NEW}/\u202egz.lnosj\n")
+
+
+def hidden(board: Path) -> None:
+    write(board, f"{BOARD}/{NEW}/.gitattributes", "* diff=evil\n")
+
+
+def reviews(board: Path) -> None:
+    write(board, f"{BOARD}/{NEW}/submission.json")
+    write(board, f"{BOARD}/reviews.json", "[]\n")
+
+
+def elsewhere(board: Path) -> None:
+    write(board, f"{BOARD}/{NEW}/submission.json")
+    write(board, "roi_bench/grading.py", "right = True\n")
+
+
+def beside(board: Path) -> None:
+    write(board, f"{BOARD}-too/{NEW}/submission.json")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (alter, rf"alters {BOARD}/{OLD}/submission.json: submissions are only ever added"),
+        (remove, rf"removes {BOARD}/{OLD}/roi_tiny_hard_128"),
+        (add_to_old, rf"adds {BOARD}/{OLD}/roi_tiny_medium_128.jsonl.gz to a submission that is there"),
+        (rename, rf"removes {BOARD}/{OLD}/"),
+        (link, "with mode 120000; a submission holds plain files only"),
+        (link_folder, "a file of the board's maintainers"),
+        (program, "with mode 100755"),
+        (become_link, rf"alters {BOARD}/{OLD}/submission.json"),
+        (below, "which is no file of a submission"),
+        (strange_name, r"adds leaderboard/submissions/new-ba9876543210/\?gz.lnosj\?, which is no file"),
+        (hidden, "which is no file of a submission"),
+        (reviews, rf"changes {BOARD}/reviews.json, a file of the board's maintainers"),
+        (elsewhere, "changes roi_bench/grading.py, which is not in leaderboard/submissions"),
+        (beside, "which is not in leaderboard/submissions"),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_anything_but_a_new_submission_is_refused(board: Path, change: Callable[[Path], None], message: str) -> None:
+    change(board)
+    head = commit_all(board)
+    with pytest.raises(RecordError, match=message):
+        added_folders(board, BOARD, "main", head)
+
+
+def test_a_folder_of_somebody_elses_repository_is_refused(board: Path) -> None:
+    inside = git(board, "rev-parse", "HEAD")
+    git(board, "update-index", "--add", "--cacheinfo", f"160000,{inside},{BOARD}/{NEW}/submission.json")
+    git(board, "commit", "--quiet", "--message", "submodule")
+    with pytest.raises(RecordError, match="with mode 160000"):
+        added_folders(board, BOARD, "main", "HEAD")
+
+
+def test_a_name_that_came_to_the_main_branch_meanwhile_is_taken(board: Path) -> None:
+    write(board, f"{BOARD}/{NEW}/roi_tiny_hard_128.jsonl.gz")
+    head = commit_all(board)
+    git(board, "checkout", "--quiet", "main")
+    write(board, f"{BOARD}/{NEW}/submission.json")
+    commit_all(board)
+    with pytest.raises(RecordError, match="to a submission that is there"):
+        added_folders(board, BOARD, "main", head)
+
+
+def test_too_many_and_too_large_ones_are_refused_before_anything_is_written(
+    board: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        write(board, f"{BOARD}/many-00000000000{number}/submission.json", "x" * 100)
+    head = commit_all(board)
+    first, *_ = added_folders(board, BOARD, "main", head)
+    monkeypatch.setattr(module, "FOLDER_BYTES", 99)
+    with pytest.raises(RecordError, match="many-000000000000: 100 bytes; a submission has at most 99"):
+        write_folder(board, first, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    monkeypatch.setattr(module, "MOST_FOLDERS", 2)
+    with pytest.raises(RecordError, match="adds more than 2 submissions"):
+        added_folders(board, BOARD, "main", head)
+    monkeypatch.setattr(module, "_LIST_BYTES", 200)
+    with pytest.raises(RecordError, match="git diff-tree says more than 200 bytes"):
+        added_folders(board, BOARD, "main", head)
+
+
+def test_what_is_no_commit_is_told(board: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="'--output=x' is no branch or commit"):
+        added_folders(board, BOARD, "main", "--output=x")
+    with pytest.raises(UsageError, match="'nowhere' is no branch or commit there; fetch it first"):
+        added_folders(board, BOARD, "nowhere", "change")
+    with pytest.raises(UsageError, match="is no branch or commit"):
+        added_folders(tmp_path, BOARD, "main", "change")
+
+
+def test_a_change_without_a_common_history_is_refused(board: Path) -> None:
+    git(board, "checkout", "--quiet", "--orphan", "strange")
+    write(board, f"{BOARD}/{NEW}/submission.json")
+    head = commit_all(board)
+    with pytest.raises(RecordError, match="git merge-base failed"):
+        added_folders(board, BOARD, "main", head)

@@ -1,0 +1,170 @@
+"""A folder of submissions as its maintainers arranged it: folders, reviews, settings, and what does not belong."""
+
+import json
+
+import pytest
+
+from roi_bench.errors import RecordError, UsageError
+from roi_bench.leaderboard.board import Refused, Review
+from roi_bench.leaderboard.board_files import (
+    BoardSettings,
+    check_address,
+    read_reviews,
+    read_settings,
+    submission_folders,
+)
+
+REVIEW = {
+    "submission": "a-1",
+    "badge": "reproduced",
+    "by": "The maintainers",
+    "date": "2026-11-20",
+    "exams": 30,
+    "note": "All alike.",
+}
+
+
+def write(folder, name, value):
+    (folder / name).write_text(value if isinstance(value, str) else json.dumps(value), encoding="utf-8")
+
+
+def reviews_of(folder, value):
+    write(folder, "reviews.json", value)
+    (folder / "a-1").mkdir(exist_ok=True)
+    return read_reviews(folder, [folder / "a-1"])
+
+
+def test_folders_are_sorted_and_what_does_not_belong_is_refused(tmp_path):
+    for name in ("b-2", "a-1", ".cache"):
+        (tmp_path / name).mkdir()
+    for name in ("reviews.json", "board.json", ".gitkeep", "notes.txt"):
+        (tmp_path / name).touch()
+    (tmp_path / "c-3").symlink_to(tmp_path / "a-1")
+    folders, refused = submission_folders(tmp_path)
+    assert [folder.name for folder in folders] == ["a-1", "b-2"]
+    assert refused == [
+        Refused("c-3", "is a link; links are not followed"),
+        Refused("notes.txt", "is no folder of a submission; nothing else belongs here"),
+    ]
+
+
+def test_a_place_that_is_no_folder_is_told(tmp_path):
+    with pytest.raises(UsageError, match="nowhere: no folder of submissions"):
+        submission_folders(tmp_path / "nowhere")
+
+
+def test_without_files_there_are_no_reviews_and_the_usual_settings(tmp_path):
+    assert read_reviews(tmp_path, []) == ()
+    assert read_settings(tmp_path) == BoardSettings()
+
+
+def test_reviews_are_read(tmp_path):
+    run = {"submission": "a-1", "badge": "maintainer-run", "by": "Us", "date": "2026-11-21"}
+    assert reviews_of(tmp_path, [REVIEW, run]) == (
+        Review("a-1", "reproduced", "The maintainers", "2026-11-20", 30, "All alike."),
+        Review("a-1", "maintainer-run", "Us", "2026-11-21", None, ""),
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"submission": "b-2"}, "names the unknown submission 'b-2'"),
+        ({"badge": "regraded"}, "badge 'regraded' is none that a review gives: reproduced, maintainer-run"),
+        ({"date": "20261120"}, "date '20261120' is no day"),
+        ({"date": "2026-11-31"}, "date '2026-11-31' is no day"),
+        ({"exams": None}, "exams must be how many were run again"),
+        ({"exams": True}, "exams must be how many were run again"),
+        ({"exams": 0}, "exams must be how many were run again"),
+        ({"badge": "maintainer-run"}, "exams must be how many were run again"),
+        ({"stars": 5}, "unknown key 'stars'"),
+        ({"by": 7}, "by must be a text"),
+        ({"by": None}, "by must be a text"),
+        ({"note": "two\nlines"}, "note must be a text"),
+        ({"note": "x" * 2001}, "note must be a text of at most 2000"),
+    ],
+)
+def test_a_wrong_review_is_told_with_its_number(tmp_path, changes, reason):
+    with pytest.raises(RecordError) as error:
+        reviews_of(tmp_path, [REVIEW, REVIEW | changes])
+    assert "review 2" in str(error.value)
+    assert reason in str(error.value)
+
+
+def test_a_review_needs_all_its_fields(tmp_path):
+    with pytest.raises(RecordError, match="review 1: 'by' is missing"):
+        reviews_of(tmp_path, [{key: value for key, value in REVIEW.items() if key != "by"}])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{}",
+        "[1]",
+        "[NaN]",
+        '[{"submission": "a-1", "submission": "a-1"}]',
+        "[" * 100,
+        '["\\ud800"]',
+        "",
+        "[" + " " * 2**20,
+    ],
+    ids=["object", "number", "nan", "twice", "deep", "surrogate", "empty", "large"],
+)
+def test_a_damaged_file_of_reviews_is_told(tmp_path, content):
+    with pytest.raises(RecordError, match=r"reviews\.json"):
+        reviews_of(tmp_path, content)
+
+
+def test_files_of_the_board_are_read_from_nowhere_else(tmp_path):
+    write(tmp_path, "elsewhere.json", {"title": "Elsewhere"})
+    (tmp_path / "board.json").symlink_to(tmp_path / "elsewhere.json")
+    with pytest.raises(RecordError, match=r"board\.json: is no plain file"):
+        read_settings(tmp_path)
+
+
+def test_settings_are_read(tmp_path):
+    write(
+        tmp_path,
+        "board.json",
+        {"title": "Ours", "base_url": "https://example.org/board", "main_cell": "tiny_7_hard_128", "description": None},
+    )
+    assert read_settings(tmp_path) == BoardSettings(
+        title="Ours", base_url="https://example.org/board/", main_cell="tiny_7_hard_128"
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ([], "is no JSON object"),
+        ({"titel": "Ours"}, "unknown key 'titel'; known: title, description, base_url, main_cell"),
+        ({"base_url": "javascript:alert(1)"}, "base_url 'javascript:alert(1)': no plain address"),
+        ({"main_cell": "../../etc"}, "main_cell '../../etc' is no slug"),
+    ],
+)
+def test_wrong_settings_are_told(tmp_path, settings, reason):
+    write(tmp_path, "board.json", settings)
+    with pytest.raises(RecordError) as error:
+        read_settings(tmp_path)
+    assert reason in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ("", ""),
+        ("https://example.org", "https://example.org/"),
+        ("http://127.0.0.1:8000/a/b/", "http://127.0.0.1:8000/a/b/"),
+    ],
+)
+def test_an_address_ends_with_a_slash(given, found):
+    assert check_address(given) == found
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["example.org", "https://example.org/?a=b", "https://u@example.org/", 'https://example.org/"', "https://"],
+)
+def test_an_address_that_is_none_is_told(address):
+    with pytest.raises(UsageError, match="no plain address"):
+        check_address(address)

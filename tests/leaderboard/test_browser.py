@@ -1,0 +1,460 @@
+"""The site in a real browser: tables, addresses, downloads, themes, phones, keyboards, and what attacks it."""
+
+import csv
+import io
+import json
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+from roi_bench.leaderboard.page import STATIC, PageOptions
+from roi_bench.leaderboard.pages import board_pages
+from roi_bench.leaderboard.site import BuildOptions, build_site
+from tests.leaderboard.invented_board import invented_board
+from tests.leaderboard.made_submissions import MadeTask, made_submission
+
+SCRIPT = "=1+1<script>window.__owned=1</script><img src=x onerror=window.__owned=1>"
+ATTACK = f"{SCRIPT}\"'><a href=javascript:window.__owned=1>x</a>[x](javascript:window.__owned=1){{{{7*7}}}}"
+HIDDEN = "\u202e\u2066\x1b[31m\x07"
+BOARD = invented_board(40, exams=30)
+ROWS = BOARD.cells[0].standings
+
+
+@pytest.fixture(scope="session")
+def real(served, tmp_path_factory):
+    """The address of a site built from small real submissions, one of them hostile in all it says."""
+    submissions = tmp_path_factory.mktemp("submissions") / "submissions"
+    submissions.mkdir()
+    tasks = [MadeTask(exams=12, usd=1e-6), MadeTask(order="medium", budget=256, exams=12, prompt="metacognitive")]
+    made_submission(submissions, tasks, model="made-up/alpha", parameters=1_500_000_000, open_weights=True)
+    weaker = MadeTask(exams=12, skill=(0.6, 0.4, 0.0), repeats=2, temperature=0.7)
+    made_submission(submissions, [weaker], model="made-up/beta", provider="somebody")
+    evil = MadeTask(exams=12, text=lambda _, text: f"{ATTACK}{HIDDEN}\n{text}", skill=(1.0, 0.5, 0.0), budget=512)
+    fields = ("version", "provider", "organisation", "licence", "hardware", "contamination", "contact", "notes")
+    made_submission(submissions, [evil, MadeTask(exams=12)], model=SCRIPT, **dict.fromkeys(fields, ATTACK))
+    options = BuildOptions(drafts=True, workers=1, pages=PageOptions(exam_pages=6))
+    built = build_site(submissions, served.folder / "real", options)
+    assert built.board.refused == ()
+    assert len(built.board.entries) == 3
+    return f"{served.url}real/"
+
+
+@pytest.fixture(scope="session")
+def table(served):
+    """The address of the first page of an invented board with forty runs a table."""
+    return served.write("invented", board_pages(BOARD, PageOptions()))
+
+
+@pytest.fixture(scope="session")
+def context(browser):
+    found = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="session")
+def shared_page(context):
+    found = context.new_page()
+    found.set_default_timeout(10_000)
+    return found
+
+
+@pytest.fixture
+def page(shared_page):
+    """The one page of this file: a new one for each test would cost more than the tests do."""
+    shared_page.set_viewport_size({"width": 1280, "height": 900})
+    shared_page.emulate_media(color_scheme="light", media="screen")
+    return shared_page
+
+
+def addresses(url, served):
+    """Return the address of one page of each kind of the real site, those of the attacker where there is a choice."""
+    folder = served.folder / "real"
+    evil = next(path for path in sorted((folder / "models").iterdir()) if path.name.startswith("1-1-script"))
+    found = [
+        "index.html",
+        "cells/tiny_hard_512.html",
+        "charts/index.html",
+        "charts/tiny_hard.html",
+        f"models/{evil.name}/index.html",
+        f"models/{evil.name}/tiny_hard_512_direct.html",
+        f"models/{evil.name}/exams/tiny-0-001.html",
+        "compare.html",
+        "method.html",
+        "changelog.html",
+    ]
+    return [url + path for path in found]
+
+
+def column(page, key, *, shown=True):
+    """Return the texts of a column, of the rows that are shown."""
+    place = page.locator("#board thead th").evaluate_all(f"all => all.findIndex(th => th.dataset.key === '{key}')")
+    rows = "#board tbody tr:not([hidden])" if shown else "#board tbody tr"
+    return page.locator(rows).evaluate_all(f"all => all.map(row => row.cells[{place}].textContent.trim())")
+
+
+def numbers(values):
+    """Return the leading number of each text in its own unit, None where there is none."""
+    units = {"": 1, "M": 1e6, "B": 1e9}
+    found = [re.match(r"(−?[\d.]+) ?([MB]?)\b", value) for value in values]
+    return [one and float(one[1].replace("−", "-")) * units[one[2]] for one in found]
+
+
+def sort_by(page, key):
+    page.locator(f"#board th[data-key={key}] button").click()
+
+
+def state(page):
+    return urlsplit(page.url).query
+
+
+def show_all(page, url, query=""):
+    page.goto(f"{url}index.html{query}")
+    page.locator("#controls").wait_for(state="visible")
+
+
+def test_the_script_is_small_and_no_page_holds_script_or_style(real, served):
+    assert (STATIC / "app.js").stat().st_size < 20_000
+    for path in (served.folder / "real").rglob("*.html"):
+        content = path.read_text(encoding="utf-8")
+        assert not re.search(r"<style|<[^>]*\s(?:style|on\w+)\s*=|<script(?![^>]*\ssrc=)", content), path
+
+
+@pytest.mark.parametrize(
+    ("key", "orders"),
+    [
+        ("tokens", ("descending", "ascending")),
+        ("regret", ("ascending", "descending")),
+        ("size", ("descending", "ascending")),
+        ("date", ("descending", "ascending")),
+        ("model", ("ascending", "descending")),
+        ("usd", ("descending", "ascending")),
+    ],
+)
+def test_headings_sort_both_ways_and_back(page, table, key, orders):
+    show_all(page, table)
+    before = column(page, "model")
+    for order in orders:
+        sort_by(page, key)
+        values = column(page, key)
+        if key not in ("date", "model"):
+            found = numbers(values)
+            known = [value for value in found if value is not None]
+            assert found == known + [None] * (len(found) - len(known))  # what is unknown stays below
+            values = known
+        if key == "model":
+            values = [[int(part) if part.isdigit() else part for part in re.split(r"(\d+)", text)] for text in values]
+        assert values == sorted(values, reverse=order == "descending")
+        sorted_by = page.locator("#board th[aria-sort]")
+        assert sorted_by.get_attribute("aria-sort") == order
+        assert sorted_by.get_attribute("data-key") == key
+        assert state(page) == f"sort={'-' if order == 'descending' else ''}{key}"
+    assert set(column(page, "model")) == set(before)
+    sort_by(page, key)
+    assert column(page, "model") == before
+    assert (page.locator("#board th[aria-sort]").count(), state(page)) == (0, "")
+
+
+def said(standing):
+    return standing.entry.graded.submission.metadata
+
+
+@pytest.mark.parametrize(
+    ("filters", "query", "wanted"),
+    [
+        ({"Prompt": "direct"}, "prompt=direct", lambda s: s.run.prompt == "direct"),
+        ({"Provider": "local"}, "provider=local", lambda s: said(s).provider == "local"),
+        ({"Open weights": "yes"}, "open=yes", lambda s: said(s).open_weights is True),
+        ({"Badge": "reproduced"}, "badge=reproduced", lambda s: s.entry.badge == "reproduced"),
+        ({"Since": "2026-06-01"}, "since=2026-06-01", lambda s: said(s).date >= "2026-06-01"),
+        ({"Size from (B)": "7"}, "size_from=7", lambda s: (said(s).parameters or 0) >= 7e9),
+        ({"Size to (B)": "0.5"}, "size_to=0.5", lambda s: said(s).parameters is not None and said(s).parameters <= 5e8),
+        ({"Search": "2026-0 CEDAR"}, "q=2026-0+CEDAR", lambda s: "Cedar" in said(s).model and said(s).date < "2026-1"),
+        (
+            {"Open weights": "no", "Since": "2026-03-01", "Prompt": "metacognitive"},
+            "prompt=metacognitive&open=no&since=2026-03-01",
+            lambda s: (said(s).open_weights, s.run.prompt) == (False, "metacognitive") and said(s).date >= "2026-03-01",
+        ),
+    ],
+)
+def test_filters_keep_the_right_rows_and_stand_in_the_address(page, table, filters, query, wanted):
+    expected = [said(standing).model for standing in ROWS if wanted(standing)]
+    show_all(page, table)
+    for label, value in filters.items():
+        control = page.get_by_label(label, exact=True)
+        if control.evaluate("c => c.tagName") == "SELECT":
+            control.select_option(value)
+        else:
+            control.fill(value)
+    assert expected
+    assert column(page, "model") == expected
+    assert page.locator("#controls [role=status]").inner_text() == f"{len(expected)} of {len(ROWS)} rows"
+    assert state(page) == query
+    page.reload()
+    assert column(page, "model") == expected
+    assert page.get_by_label(next(iter(filters)), exact=True).input_value() == next(iter(filters.values()))
+
+
+def test_an_address_restores_everything_and_ignores_what_it_does_not_know(page, table):
+    show_all(page, table, "?prompt=direct&sort=-tokens&columns=rank,model,tokens,provider")
+    shown = page.locator("#board thead th:visible").evaluate_all("all => all.map(th => th.dataset.key)")
+    assert shown == ["rank", "model", "tokens", "provider"]
+    assert set(column(page, "prompt")) == {"direct"}
+    tokens = numbers(column(page, "tokens"))
+    assert tokens == sorted(tokens, reverse=True)
+    assert state(page) == "prompt=direct&sort=-tokens&columns=rank,model,tokens,provider"
+    page.get_by_role("button", name="Reset").click()
+    assert (state(page), len(column(page, "model"))) == ("", len(ROWS))
+    unknown = "prompt=none&provider=%3Cscript%3E&since=yesterday&size_from=x&sort=evil&columns=%3Cimg%3E,&__proto__=1"
+    show_all(page, table, f"?{unknown}&badge=#main")
+    assert (state(page), len(column(page, "model"))) == ("", len(ROWS))
+    assert page.url.endswith("index.html#main")
+
+
+def test_columns_can_be_chosen(page, table):
+    show_all(page, table)
+    visible = "all => all.filter(th => th.offsetParent !== null).map(th => th.dataset.key)"
+    heads = page.locator("#board thead th")
+    usual = heads.evaluate_all(visible)
+    extras = page.locator("#board thead th[data-extra]").evaluate_all("all => all.map(th => th.dataset.key)")
+    assert extras
+    assert not set(extras) & set(usual)
+    page.locator("#controls summary").click()
+    page.locator("#controls .choices").get_by_label("provider", exact=True).check()
+    page.get_by_label("regret ↓").uncheck()
+    found = heads.evaluate_all(visible)
+    assert found == [key for key in [*heads.evaluate_all("all => all.map(th => th.dataset.key)")] if key in found]
+    assert set(found) == {*usual, "provider"} - {"regret"}
+    cells = page.locator("#board tbody tr").first.locator(":scope > *:visible")
+    assert cells.count() == len(found)
+    page.reload()
+    assert heads.evaluate_all(visible) == found
+
+
+def download(page, name):
+    with page.expect_download() as started:
+        page.get_by_role("button", name=f"Download what is shown as {name}").click()
+    return started.value.suggested_filename, Path(started.value.path()).read_bytes().decode("utf-8")
+
+
+def test_downloads_hold_what_is_shown(page, table):
+    show_all(page, table, "?provider=local&sort=size&columns=rank,model,score,usd,size")
+    models, sizes = column(page, "model"), column(page, "size")
+    name, text = download(page, "CSV")
+    assert name == "roi-bench-index.csv"
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert list(rows[0]) == ["rank", "model", "score", "score_interval", "usd", "size"]
+    assert [row["model"] for row in rows] == models
+    assert [row["size"] or "–" for row in rows] == sizes
+    name, text = download(page, "JSON")
+    assert name == "roi-bench-index.json"
+    found = json.loads(text)
+    assert [row["model"] for row in found] == models
+    by_model = {said(standing).model: standing.run for standing in ROWS}
+    for row in found:
+        run = by_model[row["model"]]
+        score = run.numbers["score"]
+        assert row["score"] == round(score.value, 2)
+        assert row["score_interval"] == f"{score.low:.2f} to {score.high:.2f}"
+        assert (row["usd"] is None) == (run.usd_per_exam is None)
+
+
+def test_what_looks_like_a_formula_is_guarded_in_the_download(page, real):
+    page.goto(f"{real}cells/tiny_hard_512.html?columns=model,provider,licence")
+    _, text = download(page, "CSV")
+    (row,) = csv.DictReader(io.StringIO(text))
+    assert row["model"].startswith("'=1+1<script>")
+    assert row["provider"].startswith("'=1+1<script>")
+    _, text = download(page, "JSON")
+    assert json.loads(text)[0]["provider"].startswith("=1+1<script>")
+
+
+def background(page):
+    colour = "getComputedStyle(document.{}).backgroundColor"
+    return [page.evaluate(colour.format(element)) for element in ("documentElement", "body")]
+
+
+def test_the_theme_is_chosen_remembered_and_follows_the_system(page, real):
+    page.goto(f"{real}index.html")
+    light = background(page)
+    page.emulate_media(color_scheme="dark")
+    dark = background(page)
+    assert dark != light
+    page.get_by_label("Theme").select_option("light")
+    assert background(page) == light
+    page.goto(f"{real}method.html")
+    assert (background(page), page.get_by_label("Theme").input_value()) == (light, "light")
+    page.emulate_media(color_scheme="light")
+    page.get_by_label("Theme").select_option("dark")
+    assert background(page) == dark
+    page.get_by_label("Theme").select_option("system")
+    page.reload()
+    assert (background(page), page.evaluate("document.documentElement.dataset.theme")) == (light, None)
+
+
+def test_the_theme_works_where_nothing_may_be_remembered(browser, real):
+    found = browser.new_page()
+    errors = []
+    found.on("pageerror", lambda error: errors.append(str(error)))
+    found.add_init_script("Object.defineProperty(window, 'localStorage', { get() { throw new Error('denied'); } })")
+    found.goto(f"{real}index.html")
+    found.get_by_label("Theme").select_option("dark")
+    assert found.evaluate("document.documentElement.dataset.theme") == "dark"
+    assert errors == []
+    found.close()
+
+
+def test_without_script_the_whole_table_is_there(browser, table, real):
+    bare = browser.new_context(java_script_enabled=False)
+    found = bare.new_page()
+    found.goto(f"{table}index.html")
+    heads, rows = found.locator("#board thead th"), found.locator("#board tbody tr")
+    assert rows.count() == len(ROWS)
+    assert found.locator("#board thead th:visible").count() == heads.count()
+    assert found.locator("#board tbody tr").last.locator(":scope > *:visible").count() == heads.count()
+    assert found.locator("#controls").is_hidden()
+    assert found.locator("button:visible, select:visible, input:visible").count() == 0
+    found.goto(f"{real}compare.html")
+    assert "roi-bench report" in found.locator("main").inner_text()
+    assert found.locator("select:visible").count() == 0
+    bare.close()
+
+
+def test_nothing_moves_when_the_script_starts(context, table):
+    found = context.new_page()
+    found.add_init_script("""
+        window.__moved = 0;
+        new PerformanceObserver((list) => list.getEntries().forEach((one) => { window.__moved += one.value; }))
+            .observe({ type: 'layout-shift', buffered: true });
+    """)
+    for query in ("", "?prompt=direct&sort=-tokens&columns=rank,model,tokens"):
+        found.goto(f"{table}index.html{query}")
+        found.wait_for_timeout(200)
+        assert found.evaluate("window.__moved") < 0.01
+    found.close()
+
+
+def test_no_page_scrolls_sideways_on_a_phone(page, real, served):
+    page.set_viewport_size({"width": 390, "height": 844})
+    wide = "document.documentElement.scrollWidth"
+    for address in addresses(real, served):
+        page.goto(address)
+        assert page.evaluate(wide) <= 390, address
+        regions = page.locator(".scroll").evaluate_all(
+            "all => all.map(one => [one.tabIndex, one.role || one.ariaLabel])"
+        )
+        assert all(place == 0 and called for place, called in regions), address  # else no keyboard could scroll them
+    page.goto(f"{real}index.html")
+    page.locator("#controls summary").click()
+    assert page.evaluate(wide) <= 390
+    assert page.locator(".scroll:has(#board)").evaluate("region => region.scrollWidth > region.clientWidth")
+
+
+def test_everything_can_be_done_with_the_keyboard(page, table):
+    show_all(page, table)
+    page.keyboard.press("Tab")
+    assert page.locator(":focus").inner_text() == "Skip to content"
+    page.keyboard.press("Enter")
+    assert page.locator(":focus").get_attribute("id") == "main"
+    page.get_by_label("Search", exact=True).focus()
+    page.keyboard.type("elm")
+    assert all("Elm" in model for model in column(page, "model"))
+    page.locator("#controls summary").focus()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Space")  # the first column goes away
+    page.keyboard.press("Escape")
+    assert page.locator(":focus").inner_text() == "Columns"
+    assert page.locator("#controls .choices").is_hidden()
+    page.locator("#board th[data-key=score] button").focus()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Space")
+    assert page.locator(":focus").evaluate("b => b.parentElement.dataset.key") == "score"
+    assert page.locator("#board th[data-key=score]").get_attribute("aria-sort") == "ascending"
+    assert "sort=score" in state(page)
+    outline = page.locator(":focus").evaluate("b => getComputedStyle(b).outlineStyle")
+    assert outline != "none"
+    region = page.locator(".scroll:has(#board)")
+    region.focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("document.querySelector('.scroll:has(#board)').scrollLeft > 0 || innerWidth > 1200")
+
+
+def test_lists_of_exams_can_be_searched_and_lead_to_responses(page, real, served):
+    address = next(one for one in addresses(real, served) if one.endswith("tiny_hard_512_direct.html"))
+    page.goto(address)
+    assert len(column(page, "exam")) == 12
+    page.get_by_label("Search", exact=True).fill("skipped correct")
+    sort_by(page, "score")
+    rights = [int(value) for value in column(page, "score")]
+    assert rights == sorted(rights, reverse=True)
+    page.get_by_role("link", name="tiny/0/003").click()
+    assert page.locator("h1").inner_text() == "Exam tiny/0/003"
+    assert page.get_by_role("link", name="tiny/0/002").count() == 1
+    page.get_by_role("link", name="tiny/0/004").click()
+    assert page.locator("h1").inner_text() == "Exam tiny/0/004"
+
+
+def test_a_hostile_submission_runs_nothing_and_no_page_breaks_its_policy(context, real, served):
+    found = context.new_page()
+    told, requests, dialogs, failed = [], [], [], []
+    found.on("console", lambda message: told.append(f"{message.type}: {message.text}"))
+    found.on("pageerror", lambda error: told.append(str(error)))
+    found.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    found.on("request", lambda request: requests.append(request.url))
+    found.on("response", lambda answer: failed.append(answer.url) if answer.status >= 400 else None)
+    found.add_init_script("""
+        window.__broken = [];
+        addEventListener('securitypolicyviolation', (event) => window.__broken.push(event.blockedURI));
+    """)
+    attacked = 0
+    for address in addresses(real, served):
+        found.goto(address)
+        if address.endswith("compare.html"):
+            found.locator("#results").wait_for(state="visible")
+        found.wait_for_timeout(50)  # what an attack sets off comes after the page
+        assert found.evaluate("window.__owned") is None, address
+        assert found.evaluate("window.__broken") == [], address
+        links = found.locator("a[href]").evaluate_all("all => all.map(a => a.href)")
+        assert all(link.startswith(served.url) for link in links), address
+        assert found.locator("main img, main script, main iframe, main object, main embed, main form").count() == 0
+        text = found.locator("body").inner_text()
+        attacked += "<script>window.__owned=1</script>" in text
+        assert not {one for one in HIDDEN if not one.isprintable()} & set(text)
+    assert attacked >= 6
+    assert (told, dialogs, failed) == ([], [], [])
+    assert {f"{urlsplit(url).scheme}://{urlsplit(url).netloc}/" for url in requests} == {served.url}
+    found.close()
+
+
+def serious(violations):
+    """Return rule, impact and first places of what axe-core calls serious or critical."""
+    return [
+        (one["id"], one["impact"], [node["target"] for node in one["nodes"]][:3])
+        for one in violations
+        if one["impact"] in ("serious", "critical")
+    ]
+
+
+def test_axe_finds_nothing_serious_in_either_theme(page, real, served):
+    for address in addresses(real, served):
+        page.emulate_media(color_scheme="light")
+        page.goto(address)
+        if address.endswith("compare.html"):
+            page.locator("#results").wait_for(state="visible")
+        page.locator("details").evaluate_all("all => all.forEach(one => { one.open = true; })")
+        assert serious(Axe().run(page).response["violations"]) == [], address
+        page.emulate_media(color_scheme="dark")  # only colours differ
+        found = page.evaluate("axe.run(document, { runOnly: ['color-contrast'] }).then((found) => found.violations)")
+        assert serious(found) == [], address
+
+
+def test_controls_are_not_printed(page, table):
+    show_all(page, table)
+    page.emulate_media(media="print")
+    assert page.locator("#controls").is_hidden()
+    assert page.locator("#theme").is_hidden()
+    assert page.locator("#board").is_visible()

@@ -1,0 +1,371 @@
+"""What a forger might change: refused, or computed again from what is there; never believed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from roi_bench.errors import RecordError
+from roi_bench.leaderboard.checks import check_submission, content_hash
+from roi_bench.leaderboard.grade import grade_submission
+from tests.leaderboard.made_submissions import SOLO, MadeTask, made_submission, tampered
+
+TODAY = date(2026, 11, 24)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole submission of one task, with the numbers that its own run claims."""
+    out = tmp_path_factory.mktemp("whole") / "submissions"
+    return made_submission(out, numbers={"roi_tiny_hard_128": {"score": score_of(made_submission(out))}})
+
+
+@pytest.fixture(scope="module")
+def draft(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A draft of an exam task, a knapsack task and a solo task with costs."""
+    tasks = [
+        MadeTask(exams=4, usd=1e-5, repeats=2, temperature=0.5),
+        MadeTask(exams=4, prompt="greedy_knapsack", order="medium", attempts=(True, True, True)),
+        MadeTask(**{**{f: getattr(SOLO, f) for f in ("order", "prompt", "skill", "attempts", "budget")}, "exams": 4}),
+    ]
+    return made_submission(tmp_path_factory.mktemp("draft") / "submissions", tasks, model="made-up/draft")
+
+
+def score_of(folder: Path) -> float:
+    graded, _ = grade_submission(check_submission(folder), workers=1)
+    value = graded.runs[0].numbers["score"].value
+    assert value is not None
+    return value
+
+
+def text_of(row: dict[str, Any], request: int = 0) -> dict[str, Any]:
+    found: dict[str, Any] = row["requests"][request][0]
+    return found
+
+
+def solve_the_hard_one(rows: list[dict[str, Any]]) -> None:
+    text_of(rows[0])["text"] = text_of(rows[0])["text"].replace("NA", "29", 1)  # it was skipped; 29 is right
+
+
+def solve_it_in_words(rows: list[dict[str, Any]]) -> None:
+    text_of(rows[0])["text"] = text_of(rows[0])["text"].replace("NA", "29.00", 1)
+
+
+def test_a_whole_submission_passes_and_its_claims_are_what_was_found(whole: Path) -> None:
+    checked = check_submission(whole, today=TODAY)
+    assert (checked.submission.id, checked.recounted, checked.remarks) == (whole.name, True, ())
+    assert checked.content == content_hash(whole)
+    assert checked.bytes == sum(path.stat().st_size for path in whole.iterdir())
+    (task,) = checked.tasks
+    assert (len(task.documents), task.values, task.model) == (480, {}, "made-up/model")
+    graded, _ = grade_submission(checked, workers=1)
+    assert graded.remarks == ()
+
+
+def test_one_altered_response_breaks_the_hash_of_its_file(whole: Path, tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match=r"roi_tiny_hard_128\.jsonl\.gz has SHA-256 .*; it was altered or cut off"):
+        check_submission(tampered(whole, tmp_path, rows=solve_the_hard_one, consistent=False))
+
+
+def test_one_altered_response_with_hashes_put_right_has_other_tokens(whole: Path, tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match="the response was altered, or its counts were"):
+        check_submission(tampered(whole, tmp_path, rows=solve_it_in_words))
+
+
+def test_one_altered_response_with_all_put_right_is_another_submission_with_its_own_numbers(
+    whole: Path, tmp_path: Path
+) -> None:
+    forged = tampered(whole, tmp_path, rows=solve_the_hard_one)
+    assert forged.name != whole.name
+    graded, _ = grade_submission(check_submission(forged), workers=1)
+    assert graded.runs[0].numbers["score"].value == pytest.approx(score_of(whole) + 1 / 480)
+    assert [remark.rule for remark in graded.remarks] == ["claims"]
+
+
+def test_one_removed_exam(whole: Path, tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match="has SHA-256"):
+        check_submission(tampered(whole, tmp_path / "a", rows=lambda rows: rows.pop(17), consistent=False))
+    with pytest.raises(RecordError, match="1 of 480 exams are missing, the first tiny/0/017; only whole sets"):
+        check_submission(tampered(whole, tmp_path / "b", rows=lambda rows: rows.pop(17)))
+
+    def twice(rows: list[dict[str, Any]]) -> None:
+        rows[17] = {**rows[17], "id": "tiny/0/016"}
+
+    with pytest.raises(RecordError, match="gz:18: tiny/0/016 occurs twice"):
+        check_submission(tampered(whole, tmp_path / "c", rows=twice))
+
+
+def test_a_claimed_score_raised_is_told_and_not_believed(whole: Path, tmp_path: Path) -> None:
+    def claim(document: dict[str, Any]) -> None:
+        document["claimed"]["roi_tiny_hard_128"]["score"] = 2.99
+
+    with pytest.raises(RecordError, match=r"its id is .*, its content makes it .*; it was altered"):
+        check_submission(tampered(whole, tmp_path / "a", document=claim, consistent=False))
+    graded, _ = grade_submission(check_submission(tampered(whole, tmp_path / "b", document=claim)), workers=1)
+    assert graded.runs[0].numbers["score"].value == score_of(whole)
+    assert [(remark.rule, remark.text[:44]) for remark in graded.remarks] == [
+        ("claims", "roi_tiny_hard_128: claims score 2.99 (found ")
+    ]
+
+
+def test_one_overlong_response(whole: Path, tmp_path: Path) -> None:
+    def spend(rows: list[dict[str, Any]]) -> None:
+        text_of(rows[3])["usage"]["tokens"] = 129
+
+    def write_more(rows: list[dict[str, Any]]) -> None:
+        one = text_of(rows[3])
+        one["text"] += "\n" + "7 " * 200
+        one["token_lengths"] += [1] * 200
+
+    def write_more_and_count_less(rows: list[dict[str, Any]]) -> None:
+        one = text_of(rows[3])
+        one["text"] += "\n" + "7 " * 200
+        one["token_lengths"] += [20] * 20
+        one["usage"]["tokens"] = 128
+
+    for name, change, message in (
+        ("a", spend, "a response to tiny/0/003 took 129 tokens, the budget is 128"),
+        ("b", write_more, r"a response to tiny/0/003 shows 2\d\d tokens, the budget is 128"),
+        ("c", write_more_and_count_less, r"has \d+ tokens by roi-bench:tiny_model, recorded are \d+"),
+    ):
+        with pytest.raises(RecordError, match=message):
+            check_submission(tampered(whole, tmp_path / name, rows=change))
+
+
+def unknown_tokens(rows: list[dict[str, Any]]) -> None:
+    for row in rows:
+        for request in (0, 1):
+            text_of(row, request).update(token_lengths=None, usage=None)
+
+
+def no_tokenizer(document: dict[str, Any]) -> None:
+    document["tasks"][0].update(tokenizer=None, skip_token_lengths=None)
+
+
+def test_unknown_tokens_cannot_hide_an_overlong_response(whole: Path, tmp_path: Path) -> None:
+    folder = tampered(whole, tmp_path, rows=unknown_tokens, document=no_tokenizer)
+    with pytest.raises(RecordError, match="the tokens of 960 responses are unknown, so nobody can tell whether"):
+        check_submission(folder)
+
+
+def test_a_response_that_could_not_be_had(whole: Path, tmp_path: Path) -> None:
+    def lose(rows: list[dict[str, Any]]) -> None:
+        text_of(rows[0]).update(text=None, token_lengths=None, usage=None)
+
+    with pytest.raises(RecordError, match="1 responses could not be had; run the same command again"):
+        check_submission(tampered(whole, tmp_path / "a", rows=lose))
+
+    def hide(rows: list[dict[str, Any]]) -> None:  # the whole budget went into hidden reasoning: that is an outcome
+        text_of(rows[0]).update(text=None, token_lengths=None)
+
+    assert (
+        check_submission(tampered(whole, tmp_path / "b", rows=hide)).tasks[0].documents[0].requests[0][0].text is None
+    )
+
+
+def test_tokens_that_only_the_submitter_can_count_are_told(whole: Path, tmp_path: Path) -> None:
+    def rename(name: str) -> Callable[[dict[str, Any]], None]:
+        return lambda document: document["tasks"][0].update(tokenizer=name)
+
+    for name in ("local:mine", "Qwen/Qwen2.5-1.5B-Instruct"):
+        checked = check_submission(tampered(whole, tmp_path / name[:5], document=rename(name)))
+        assert not checked.recounted
+        assert f"by {name}, and were not counted again" in checked.remarks[0].text
+    with pytest.raises(RecordError, match=r"\$\.tasks\[0\]\.tokenizer"):
+        check_submission(tampered(whole, tmp_path / "d", document=rename("../../etc")))
+    with pytest.raises(RecordError, match="names no tokenizer"):
+        check_submission(tampered(whole, tmp_path / "e", document=no_tokenizer))
+
+
+def test_a_tokenizer_named_like_a_folder_here_is_never_loaded(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tampered(whole, tmp_path, document=lambda document: document["tasks"][0].update(tokenizer="trap"))
+    (tmp_path / "work" / "trap").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "work")
+    assert not check_submission(folder).recounted
+    with pytest.raises(RecordError, match="tokenizer 'trap' is also a folder here"):
+        check_submission(folder, recount=True)
+
+
+def test_recount_asks_for_no_remote_code(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from roi_bench.leaderboard import recount
+    from tests.leaderboard.made_submissions import tiny_counter
+
+    asked: list[tuple[Any, ...]] = []
+
+    def load(name: str, *, revision: str | None, trust_remote_code: bool) -> object:
+        asked.append((name, revision, trust_remote_code))
+        return tiny_counter()
+
+    change = {"tokenizer": "made-up/tokenizer", "tokenizer_revision": "abc"}
+    folder = tampered(whole, tmp_path, document=lambda document: document["tasks"][0].update(change))
+    monkeypatch.setattr(recount, "load_token_counter", load)
+    assert check_submission(folder, recount=True).recounted
+    assert asked == [("made-up/tokenizer", "abc", False)]
+
+
+def set_task(**changes: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda document: document["tasks"][0].update(changes)
+
+
+def set_metadata(**changes: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda document: document["metadata"].update(changes)
+
+
+def set_top(**changes: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda document: document.update(changes)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (set_task(exam_version=2), "exam version 2; this board has version 1"),
+        (set_task(exams_sha256="0" * 64), r"the exams of set tiny are 000000000000…; this board's are"),
+        (set_task(prompt_sha256="0" * 64), r"prompt direct is 000000000000…; this board's is"),
+        (set_task(prompt="plan_and_solve"), "what was run is submitted as roi_tiny_hard_128_plan_and_solve, not as"),
+        (set_task(prompt="mine"), "there is no prompt mine of form exam"),
+        (set_task(form="knapsack"), "there is no prompt direct of form knapsack"),
+        (set_task(budget=1024), "what was run is submitted as roi_tiny_hard_1024, not as roi_tiny_hard_128"),
+        (set_task(order="medium"), "what was run is submitted as roi_tiny_medium_128"),
+        (set_task(order=None), "order None does not go with form exam"),
+        (set_task(exam_set="v1"), "seed 0 does not go with exam set v1"),
+        (set_task(exam_seed=3), "what was run is submitted as roi_tiny_hard_128_seed_3"),
+        (set_task(exam_seed=None), "seed None does not go with exam set tiny"),
+        (set_task(decoding={"temperature": 0.7}), "decoding has temperature=0.7, and deviations do not say so"),
+        (set_task(skip_token_lengths=None), "skip_token_lengths and tokenizer come together"),
+        (
+            set_task(skip_token_lengths=[0, 1]),
+            r"a response of 25 characters has 5 tokens by roi-bench:tiny_model, recorded are 2",
+        ),
+        (set_task(repeats=2), "has not 2 responses to each of 2 requests"),
+        (set_task(documents=479), "more lines than the 479"),
+        (set_task(documents=481), "has 480 lines, submission.json tells 481"),
+        (set_task(sha256="0" * 64), "submission.json tells 000000000000"),
+        (set_task(file="roi_tiny_hard_128_other.jsonl.gz"), "roi_tiny_hard_128_other.jsonl.gz is missing"),
+        (set_task(file="../roi_x.jsonl.gz"), r"\$\.tasks\[0\]\.file"),
+        (set_task(file="/etc/passwd"), r"\$\.tasks\[0\]\.file"),
+        (set_task(name="../x"), r"\$\.tasks\[0\]\.name"),
+        (set_task(repeats=1.0), r"\$\.tasks\[0\]\.repeats: 1\.0 is not of type 'integer'"),
+        (set_task(repeats=True), "True is not of type 'integer'"),
+        (set_task(documents=10**9), r"\$\.tasks\[0\]\.documents"),
+        (set_task(extra=1), "Additional properties are not allowed"),
+        (set_task(decoding={"a": {"b": 1}}), r"\$\.tasks\[0\]\.decoding"),
+        (set_metadata(date="2026-02-30"), "date 2026-02-30 is no day"),
+        (set_metadata(date="2026-11-26"), "date 2026-11-26 lies in the future, today is 2026-11-24"),
+        (set_metadata(date="24.11.2026"), r"\$\.metadata\.date"),
+        (set_metadata(date="2026-11-24\n"), "date.* holds a control character|is no day"),
+        (set_metadata(parameters=0), r"\$\.metadata\.parameters: 0 is less than the minimum of 1"),
+        (set_metadata(parameters="7B"), r"\$\.metadata\.parameters"),
+        (set_metadata(model=" "), r"\$\.metadata\.model"),
+        (set_metadata(model="m" * 121), r"\$\.metadata\.model: 'mmm"),
+        (set_metadata(model="a\x1b[31mb"), "model holds a control character"),
+        (set_metadata(model="a\u202eb"), "model holds a control character"),
+        (set_metadata(licence="a\nb"), "licence holds a control character"),
+        (set_metadata(notes="x" * 4001), r"\$\.metadata\.notes"),
+        (set_metadata(contact=None), r"\$\.metadata\.contact"),
+        (set_metadata(open_weights="yes"), r"\$\.metadata\.open_weights"),
+        (set_metadata(score=3), "Additional properties are not allowed"),
+        (set_top(software={"a b": "1"}), r"\$\.software"),
+        (set_top(software={f"p{k}": "1" for k in range(31)}), r"\$\.software"),
+        (set_top(usd=-1), r"\$\.usd"),
+        (set_top(usd=True), r"\$\.usd"),
+        (set_top(tasks=[]), r"\$\.tasks"),
+        (set_top(draft="no"), r"\$\.draft"),
+        (set_top(format_version=2), r"\$\.format_version"),
+        (set_top(replaces="made-up-model-000000000000"), "names what it replaces and its reason"),
+        (set_top(reason="why"), "names what it replaces and its reason"),
+        (set_top(replaces="../x", reason="why"), r"\$\.replaces"),
+        (set_top(claimed={"roi_other": {"score": 3}}), "claims numbers of roi_other, which is no exam task"),
+        (set_top(claimed={"roi_tiny_hard_128": {"score": "3"}}), r"\$\.claimed"),
+        (set_top(badge="maintainer-run"), "Additional properties are not allowed"),
+        (lambda document: document["tasks"].append(document["tasks"][0]), "task roi_tiny_hard_128 occurs twice"),
+        (lambda document: document.pop("claimed"), "'claimed' is a required property"),
+    ],
+)
+def test_altered_metadata(whole: Path, tmp_path: Path, change: Callable[[dict[str, Any]], None], message: str) -> None:
+    with pytest.raises(RecordError, match=message) as refused:
+        check_submission(tampered(whole, tmp_path, document=change), today=TODAY)
+    assert len(str(refused.value).replace(str(tmp_path), "")) < 500
+    assert "\x1b" not in str(refused.value)
+
+
+def test_a_day_ahead_passes_since_the_earth_turns(whole: Path, tmp_path: Path) -> None:
+    check_submission(tampered(whole, tmp_path, document=set_metadata(date="2026-11-25")), today=TODAY)
+
+
+def test_a_folder_is_called_by_the_id_and_holds_nothing_else(whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole, tmp_path / "mine")
+    with pytest.raises(RecordError, match=f"the submission in it is called {whole.name}; the folder must"):
+        check_submission(tmp_path / "mine")
+    copy = tmp_path / whole.name
+    shutil.copytree(whole, copy)
+    (copy / "README.md").write_text("<script>")
+    with pytest.raises(RecordError, match=r"README\.md does not belong to a submission"):
+        check_submission(copy)
+    (copy / "README.md").unlink()
+    (copy / "roi_tiny_hard_128.jsonl.gz").unlink()
+    with pytest.raises(RecordError, match=r"roi_tiny_hard_128\.jsonl\.gz is missing"):
+        check_submission(copy)
+    (copy / "submission.json").unlink()
+    with pytest.raises(RecordError, match=r"holds no submission\.json; make a submission with roi-bench submit pack"):
+        check_submission(copy)
+
+
+def test_a_draft_may_be_a_part_and_keeps_all_forms_costs_and_samples(draft: Path, tmp_path: Path) -> None:
+    checked = check_submission(draft)
+    assert [remark.rule for remark in checked.remarks] == ["draft"]
+    exam, knapsack, solo = checked.tasks[1], checked.tasks[0], checked.tasks[2]
+    assert (exam.record.form, knapsack.record.form, solo.record.form) == ("exam", "knapsack", "solo")
+    assert [len(task.documents) for task in (exam, knapsack, solo)] == [4, 4, 12]
+    assert (exam.record.repeats, exam.record.deviations) == (2, ("temperature=0.5",))
+    costs = checked.usd[exam.name]["tiny/0/000"]
+    usage = exam.documents[0].requests[0][0].usage
+    assert usage is not None
+    assert (len(costs), len(costs[0]), costs[0][0]) == (2, 2, 1e-5 * usage.tokens)
+    with pytest.raises(RecordError, match="476 of 480 exams are missing"):
+        check_submission(tampered(draft, tmp_path / "a", document=set_top(draft=False)))
+
+    def rename(rows: list[dict[str, Any]]) -> None:
+        rows[0]["id"] = "tiny/1/000"
+
+    with pytest.raises(RecordError, match="unknown exam 'tiny/1/000'; it is not of set 'tiny'"):
+        check_submission(tampered(draft, tmp_path / "b", rows=rename))
+
+
+def test_an_incomplete_solo_profile(draft: Path, tmp_path: Path) -> None:
+    def only_solo(document: dict[str, Any]) -> None:
+        document.update(draft=False, tasks=document["tasks"][2:], claimed={})
+
+    folder = tampered(draft, tmp_path, document=only_solo)
+    for name in ("roi_tiny_hard_128", "roi_tiny_medium_128_greedy_knapsack"):
+        (folder / f"{name}.jsonl.gz").unlink()
+    with pytest.raises(RecordError, match="1428 of 1440 problems are missing, the first tiny/0/easy/004"):
+        check_submission(folder)
+
+
+def test_the_schema_is_whole_and_knows_every_field() -> None:
+    from dataclasses import fields
+
+    from jsonschema import Draft202012Validator
+
+    from roi_bench.leaderboard import submission
+    from roi_bench.leaderboard.submission_files import SCHEMA_FILE
+
+    path = Path(submission.__file__).with_name(SCHEMA_FILE)
+    schema = json.loads(path.read_text(encoding="utf-8"))
+    Draft202012Validator.check_schema(schema)
+    for part, kind in (
+        (schema, submission.Submission),
+        (schema["properties"]["metadata"], submission.Metadata),
+        (schema["$defs"]["task"], submission.SubmittedTask),
+    ):
+        names = {field.name for field in fields(kind)}
+        assert set(part["properties"]) - {"format", "format_version"} == names
+        assert set(part["required"]) == set(part["properties"])

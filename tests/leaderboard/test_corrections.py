@@ -1,0 +1,130 @@
+"""Corrections and copies: what stands, what left the tables, what is refused, in whatever order it is found."""
+
+from dataclasses import replace
+from itertools import permutations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from roi_bench.leaderboard.corrections import settle
+from tests.leaderboard.invented_board import MAIN, invented_submission
+
+PLAIN = invented_submission(0, exams=3, cells=(MAIN,))
+
+
+def submission(name, *, date="2026-01-01", model="A/model", replaces=None, responses=None, form="exam"):
+    """Return a graded submission called ``name``; ``responses``: what its file of responses hashes to."""
+    task = replace(PLAIN.submission.tasks[0], sha256=responses or name, form=form)
+    metadata = replace(PLAIN.submission.metadata, date=date, model=model)
+    changed = replace(PLAIN.submission, id=name, metadata=metadata, tasks=(task,), replaces=replaces)
+    return replace(PLAIN, submission=changed, content=name)
+
+
+def settled(*graded):
+    """Return names that stand, corrections, and reasons by refused name; the same for every order of arrival."""
+    found = []
+    for order in permutations(graded):
+        standing, replaced, refused = settle(order)
+        found.append((sorted(one.submission.id for one in standing), replaced, {r.folder: r.reason for r in refused}))
+    assert all(one == found[0] for one in found)
+    return found[0]
+
+
+def test_a_chain_of_corrections_leaves_the_last_one_in_the_tables():
+    standing, replaced, refused = settled(
+        submission("a", date="2026-01-01"),
+        submission("b", date="2026-02-01", replaces="a"),
+        submission("c", date="2026-02-01", replaces="b"),
+    )
+    assert (standing, replaced, refused) == (["a", "b", "c"], {"a": "b", "b": "c"}, {})
+
+
+def test_a_correction_may_keep_the_responses():
+    standing, _, refused = settled(
+        submission("a", responses="same"),
+        submission("b", replaces="a", responses="same"),
+        submission("c", replaces="b", responses="same"),
+    )
+    assert (standing, refused) == (["a", "b", "c"], {})
+
+
+@pytest.mark.parametrize(
+    ("correction", "reason"),
+    [
+        ({"replaces": "gone"}, "corrects gone, which is not among the submissions"),
+        ({"replaces": "a", "model": "B/model"}, "corrects a, which is of another model ('A/model', not 'B/model')"),
+        (
+            {"replaces": "a", "date": "2025-12-31"},
+            "corrects a, which is younger (2026-01-01, not 2025-12-31 or before)",
+        ),
+        ({"replaces": "b"}, "corrects b in a circle of corrections"),
+    ],
+    ids=["unknown", "other model", "younger", "itself"],
+)
+def test_a_correction_of_what_it_cannot_correct_is_refused(correction, reason):
+    standing, replaced, refused = settled(submission("a"), submission("b", **correction))
+    assert (standing, replaced, list(refused)) == (["a"], {}, ["b"])
+    assert refused["b"].startswith(reason)
+
+
+def test_of_two_corrections_of_one_submission_the_older_stands():
+    standing, replaced, refused = settled(
+        submission("a"),
+        submission("b", date="2026-03-01", replaces="a"),
+        submission("c", date="2026-02-01", replaces="a"),
+    )
+    assert (standing, replaced) == (["a", "c"], {"a": "c"})
+    assert refused == {"b": "corrects a, which c corrects already; correct that one, the last of the chain"}
+
+
+def test_a_circle_is_refused_and_so_is_what_hangs_on_it():
+    standing, replaced, refused = settled(
+        submission("a", replaces="b"), submission("b", replaces="a"), submission("c", replaces="b"), submission("d")
+    )
+    assert (standing, replaced, sorted(refused)) == (["d"], {}, ["a", "b", "c"])
+
+
+def test_what_corrects_a_refused_submission_is_refused():
+    standing, _, refused = settled(
+        submission("a", replaces="gone"), submission("b", replaces="a"), submission("c", replaces="b")
+    )
+    assert standing == []
+    assert refused["b"].startswith("corrects a, which is ")
+    assert refused["c"].startswith("corrects b, which is ")
+
+
+def test_the_responses_of_somebody_else_are_refused():
+    standing, _, refused = settled(
+        submission("a", date="2026-02-01", responses="same"),
+        submission("b", date="2026-01-01", model="B/model", responses="same"),
+        submission("c", date="2026-03-01", model="C/model", responses="same"),
+    )
+    assert standing == ["b"]
+    assert sorted(refused) == ["a", "c"]
+    assert all("holds the very responses of b" in reason for reason in refused.values())
+
+
+def test_a_solo_profile_may_be_shared():
+    standing, _, _ = settled(
+        submission("a", responses="same", form="solo"), submission("b", responses="same", form="solo")
+    )
+    assert standing == ["a", "b"]
+
+
+names = st.sampled_from("abcdef")
+
+
+@given(st.lists(st.tuples(names, st.none() | names, st.integers(1, 3)), max_size=6, unique_by=lambda row: row[0]))
+def test_every_submission_stands_or_is_refused_and_corrections_are_chains(rows):
+    graded = [submission(name, replaces=target, date=f"2026-01-0{day}") for name, target, day in rows]
+    standing, replaced, refused = settle(graded)
+    accepted = {one.submission.id: one.submission for one in standing}
+    assert sorted([*accepted, *(one.folder for one in refused)]) == sorted(name for name, _, _ in rows)
+    assert {old: new for new, s in accepted.items() if (old := s.replaces)} == replaced
+    assert len(set(replaced.values())) == len(replaced)
+    for name in accepted:
+        seen = [name]
+        while (following := replaced.get(seen[-1])) is not None:
+            assert following not in seen
+            seen.append(following)

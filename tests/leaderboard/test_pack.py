@@ -1,0 +1,332 @@
+"""Packing: what goes in, what stays out, and that a submission gives exactly the numbers of the run it was made of."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from roi_bench.analysis.runs import in_order
+from roi_bench.errors import ModelError, RecordError, UsageError
+from roi_bench.grading import Grader
+from roi_bench.harness.recorded_runs import Means
+from roi_bench.leaderboard.checks import CheckedSubmission, check_submission
+from roi_bench.leaderboard.exam_hash import load_set
+from roi_bench.leaderboard.given_metadata import make_metadata
+from roi_bench.leaderboard.pack import Correction, pack_submission
+from roi_bench.leaderboard.public_names import public_model, public_tokenizer
+from roi_bench.leaderboard.results_metadata import metadata_defaults, software, total_usd
+from roi_bench.leaderboard.submission_files import task_name
+from roi_bench.regrade import estimate_task, flat_values
+from roi_bench.results_files import NO_RESPONSE, RecordedTask, read_results
+from roi_bench.tiny import model_path
+from roi_bench.tokens import TokenCounter
+from tests.leaderboard.made_submissions import SOLO, MadeTask, metadata, write_results
+
+EXAM = MadeTask(exams=2)
+GIVEN = {"contamination": "none", "contact": "me"}
+
+
+def numbers(task: RecordedTask, counter: TokenCounter | None, grader: Grader) -> dict[str, float | str]:
+    exams = {exam.id: exam for exam in load_set(task.record.exam_set, task.record.exam_seed)}
+    return flat_values(estimate_task(task, exams, grader, counter))
+
+
+def same_numbers(results: Path, checked: CheckedSubmission) -> None:
+    """Every number of every task, from the results as ``regrade`` reads them and from the submission."""
+    recorded = in_order(read_results(results))
+    assert len(recorded) == len(checked.tasks)
+    with Grader(workers=1) as grader:
+        for before, after in zip(recorded, checked.tasks, strict=True):
+            assert [d.id for d in before.documents] == [d.id for d in after.documents]
+            expected = numbers(before, Means().counter(before), grader)
+            assert numbers(after, checked.counters[after.name], grader) == expected
+            assert len(expected) > 20
+
+
+def texts(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((path / "submission.json").read_text(encoding="utf-8"))
+    return found
+
+
+def test_every_form_gives_the_numbers_of_its_run(tmp_path: Path) -> None:
+    solo = MadeTask(**{**{name: getattr(SOLO, name) for name in ("order", "prompt", "skill", "budget")}, "exams": 2})
+    tasks = [
+        MadeTask(exams=6, order="medium", prompt="metacognitive", repeats=2, temperature=0.3),
+        MadeTask(exams=6, skill=(0.5, 0.5, 0.5), attempts=(True, True, True)),  # most are cut off by the budget
+        MadeTask(exams=6, prompt="greedy_knapsack", attempts=(True, True, True), skill=(0.9, 0.5, 0.4)),
+        solo,
+    ]
+    results = write_results(tmp_path / "results", tasks)
+    checked = check_submission(pack_submission([results], tmp_path / "out", metadata(), draft=True))
+    same_numbers(results, checked)
+    assert {task.record.form for task in checked.tasks} == {"exam", "knapsack", "solo"}
+
+
+PIECES = st.sampled_from(
+    [
+        *("### Problem 1\n", "### Problem 2\n", "Problem 3:", "\\boxed{3}", "\\boxed{99}", "\\boxed{NA}", "\\boxed{"),
+        *("<predicted_level>Level-1</predicted_level>", "<predicted_level>Level-3</predicted_level>"),
+        *(" ", "5 2", "\n", "é\u2212", "🙂"),
+    ]
+)
+USAGES = st.none() | st.fixed_dictionaries(
+    {
+        "tokens": st.integers(110, 128),  # never fewer than five pieces show
+        "finish_reason": st.sampled_from(["stop", "length", None]),
+        "source": st.sampled_from(["generated", "provider", "retokenized"]),
+    }
+)
+RESPONSES = st.lists(st.tuples(st.lists(PIECES, max_size=5).map("".join), USAGES), min_size=8, max_size=8)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(RESPONSES, st.booleans(), st.booleans())
+def test_whatever_was_written_gives_the_numbers_of_its_run(
+    tmp_path: Path, responses: list[tuple[str, Any]], whole: bool, metered: bool
+) -> None:
+    shutil.rmtree(tmp_path)
+    results = write_results(tmp_path / "results", [MadeTask(exams=2, repeats=2)])
+    (samples,) = results.parent.glob("samples_*")
+    rows = [json.loads(line) for line in samples.read_text(encoding="utf-8").splitlines()]
+    for k, row in enumerate(rows):
+        four = responses[4 * k : 4 * k + 4]
+        row["resps"] = [[text for text, _ in four[:2]], [text for text, _ in four[2:]]]
+        row["usage"] = [[usage for _, usage in four[:2]], [usage for _, usage in four[2:]]] if metered else None
+    samples.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    change_record(results, text_is_whole=whole)
+    checked = check_submission(pack_submission([results], tmp_path / "out", metadata(), draft=True))
+    same_numbers(results, checked)
+
+
+def change_record(results: Path, **changes: Any) -> None:
+    content = json.loads(results.read_text(encoding="utf-8"))
+    for config in content["configs"].values():
+        config["metadata"]["roi_bench"] |= changes
+    results.write_text(json.dumps(content), encoding="utf-8")
+
+
+def test_the_same_results_give_the_same_bytes_and_are_packed_once(tmp_path: Path) -> None:
+    results = write_results(tmp_path / "results", [EXAM])
+    first = pack_submission([results], tmp_path / "a", metadata(), draft=True)
+    second = pack_submission([results.parent], tmp_path / "b", metadata(), draft=True)
+    assert first.name == second.name
+    for path in first.iterdir():
+        assert path.read_bytes() == (second / path.name).read_bytes()
+    assert pack_submission([results], tmp_path / "a", metadata(), draft=True) == first
+    assert [path.name for path in (tmp_path / "a").iterdir()] == [first.name]
+    (first / "submission.json").write_text("{}")
+    with pytest.raises(UsageError, match="differs from what was packed; submissions are never written over"):
+        pack_submission([results], tmp_path / "a", metadata(), draft=True)
+
+
+def test_what_would_be_refused_is_not_written(tmp_path: Path) -> None:
+    results = write_results(tmp_path / "results", [EXAM])
+    with pytest.raises(RecordError, match=r"not packed, since .*478 of 480 exams are missing") as no:
+        pack_submission([results], tmp_path / "out", metadata())
+    assert ".packing" not in str(no.value)
+    assert list((tmp_path / "out").iterdir()) == []
+    with pytest.raises(RecordError, match=r"not packed, .*\$\.metadata\.licence"):
+        pack_submission([results], tmp_path / "out", metadata(licence="x" * 300), draft=True)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_no_path_of_this_machine_gets_in(tmp_path: Path) -> None:
+    model = tmp_path / "secret" / "my-model"
+    shutil.copytree(model_path(), model, ignore=lambda *_: ["model.safetensors"])
+    (model / "tokenizer_config.json").write_text(
+        json.dumps(json.loads((model / "tokenizer_config.json").read_text()) | {"padding_side": "left"})
+    )
+    results = write_results(tmp_path / "results", [EXAM], model=str(model), tokenizer=str(model))
+    given = make_metadata([results], None, GIVEN)
+    folder = pack_submission([results], tmp_path / "out", given, draft=True)
+    everything = (folder / "submission.json").read_text() + str(
+        [gzip.decompress(path.read_bytes()) for path in folder.glob("*.gz")]
+    )
+    assert str(tmp_path) not in everything
+    assert "secret" not in everything
+    document = texts(folder)
+    assert (document["metadata"]["model"], document["tasks"][0]["tokenizer"]) == ("my-model", "local:my-model")
+    checked = check_submission(folder)
+    assert not checked.recounted
+    same_numbers(results, checked)
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "tokenizer"),
+    [
+        (str(model_path("rarl")), "roi-bench:tiny_rarl", "roi-bench:tiny_rarl"),
+        ("/elsewhere/site-packages/roi_bench/data/tiny_mft", "roi-bench:tiny_mft", "roi-bench:tiny_mft"),
+        ("Qwen/Qwen2.5-1.5B-Instruct", "Qwen/Qwen2.5-1.5B-Instruct", "Qwen/Qwen2.5-1.5B-Instruct"),
+        ("gpt2", "gpt2", "gpt2"),
+        ("/data/models/mine/", "mine", "local:mine"),
+        ("./out/check point", "check point", "local:check-point"),
+        ("~/x", "x", "local:x"),
+        ("C:\\models\\mine", "mine", "local:mine"),
+        ("a/b/c", "c", "local:c"),
+        ("/", "model", "local:model"),
+        ("weird name!", "weird name!", "local:weird-name"),
+    ],
+)
+def test_public_names(name: str, model: str, tokenizer: str) -> None:
+    assert (public_model(name), public_tokenizer(name)) == (model, tokenizer)
+
+
+def test_a_copy_of_a_shipped_tokenizer_is_that_one(tmp_path: Path) -> None:
+    for file in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(model_path("mft") / file, tmp_path / file)
+    assert public_tokenizer(str(tmp_path)) == "roi-bench:tiny_mft"
+
+
+def test_what_the_results_tell_need_not_be_given(tmp_path: Path) -> None:
+    results = write_results(tmp_path, [EXAM])
+    assert metadata_defaults([results]) == {
+        "model": "made-up/model",
+        "date": "2026-11-24",
+        "parameters": 800448,
+        "provider": "local",
+    }
+    assert software([results]) == {
+        "lm_eval": "0.4.13",
+        "roi-bench": "0.1.0",
+        "torch": "2.13.0+cpu",
+        "transformers": "5.23.0",
+    }
+    assert total_usd([results]) is None
+    with pytest.raises(UsageError, match="do not tell contamination and contact; give --contamination …, --contact …"):
+        make_metadata([results], None, {})
+    with pytest.raises(UsageError, match="do not tell contact; give --contact …"):
+        make_metadata([results], None, {**GIVEN, "contact": "  "})
+
+
+def test_metadata_from_a_file_and_options_before_it(tmp_path: Path) -> None:
+    results = write_results(tmp_path / "results", [EXAM])
+    file = tmp_path / "about.yaml"
+    file.write_text(
+        "contact: me\ncontamination: |\n  none\n  at all\ndate: 2026-11-20\nlicence: null\nopen_weights: yes\n"
+    )
+    found = make_metadata([results], file, {"contact": "you"})
+    assert (found.contact, found.date, found.licence, found.open_weights) == ("you", "2026-11-20", None, True)
+    assert found.contamination == "none\nat all\n"
+    (tmp_path / "about.json").write_text(json.dumps({**GIVEN, "parameters": 7}))
+    assert make_metadata([results], tmp_path / "about.json", {}).parameters == 7
+    for content, message in (
+        ("contct: me", "unknown field 'contct'; did you mean 'contact'"),
+        ("[1, 2]", "holds no fields"),
+        ("a: [", "cannot be read"),
+    ):
+        file.write_text(content)
+        with pytest.raises(UsageError, match=message):
+            make_metadata([results], file, GIVEN)
+    with pytest.raises(UsageError, match="cannot be read"):
+        make_metadata([results], tmp_path / "nothing.yaml", GIVEN)
+
+
+def test_several_results_files_make_one_submission(tmp_path: Path) -> None:
+    for name, task in (("a", EXAM), ("b", MadeTask(exams=2, order="medium"))):
+        write_results(tmp_path / "results" / name, [task])
+    folder = pack_submission([tmp_path / "results"], tmp_path / "out", metadata(), draft=True)
+    names = [task["name"] for task in texts(folder)["tasks"]]
+    assert names == ["roi_tiny_medium_128", "roi_tiny_hard_128"]
+    write_results(tmp_path / "results" / "c", [EXAM])
+    with pytest.raises(UsageError, match=r"roi_tiny_hard_128 was run twice, in .*a/results_.* and .*c/results_"):
+        pack_submission([tmp_path / "results"], tmp_path / "out", metadata(), draft=True)
+    write_results(tmp_path / "two" / "a", [EXAM])
+    write_results(tmp_path / "two" / "b", [MadeTask(exams=2, order="medium")], model="made-up/other")
+    with pytest.raises(UsageError, match="do not tell model"):
+        make_metadata([tmp_path / "two"], None, GIVEN)
+
+
+def test_versions_that_differ_are_not_mixed(tmp_path: Path) -> None:
+    write_results(tmp_path / "a", [EXAM])
+    other = write_results(tmp_path / "b", [MadeTask(exams=2, order="medium")])
+    other.write_text(other.read_text().replace('"0.4.13"', '"0.4.14"'))
+    with pytest.raises(UsageError, match=r"produced with lm_eval 0\.4\.14, another one with 0\.4\.13"):
+        pack_submission([tmp_path], tmp_path / "out", metadata(), draft=True)
+
+
+def test_another_budget_or_seed_is_submitted_under_its_own_name(tmp_path: Path) -> None:
+    results = write_results(tmp_path, [MadeTask(exams=2, budget=100, seed=5)])
+    change_record(results, deviations=["budget=100", "exam_seed=5", "system_instruction"])
+    task = texts(pack_submission([results], tmp_path / "out", metadata(), draft=True))["tasks"][0]
+    assert (task["name"], task["deviations"]) == ("roi_tiny_hard_100_seed_5", ["system_instruction"])
+    assert task_name("v1", None, "hard", 512, "direct") == "roi_exam_hard_512"
+    assert task_name("v1", None, None, 1024, "solo") == "roi_solo_1024"
+    assert task_name("fresh", 0, None, 512, "solo") == "roi_fresh_solo_512"
+    assert task_name("fresh", 7, "medium", 512, "metacognitive") == "roi_fresh_medium_512_metacognitive_seed_7"
+
+
+def test_every_shipped_task_is_submitted_under_its_own_name() -> None:
+    import yaml
+
+    root = Path(model_path()).parents[1]
+    found = 0
+    for path in [*root.glob("tasks/*.yaml"), *root.glob("baselines/tasks/*.yaml")]:
+        content = yaml.safe_load(path.read_text(encoding="utf-8").replace("!function", ""))
+        if (named := content.get("dataset_kwargs")) is None:
+            continue
+        seed = None if named["exam_set"] == "v1" else 0
+        expected = task_name(named["exam_set"], seed, named.get("order"), named["budget"], named["prompt"])
+        assert content["task"] == expected
+        found += 1
+    assert found > 60
+
+
+def test_a_correction_names_what_it_corrects(tmp_path: Path) -> None:
+    results = write_results(tmp_path, [EXAM])
+    correction = Correction("made-up-model-0123456789ab", "A prompt was wrong.")
+    folder = pack_submission([results], tmp_path / "out", metadata(), draft=True, correction=correction)
+    submission = check_submission(folder).submission
+    assert (submission.replaces, submission.reason) == ("made-up-model-0123456789ab", "A prompt was wrong.")
+
+
+def test_half_characters_are_replaced_and_told(tmp_path: Path) -> None:
+    results = write_results(tmp_path, [MadeTask(exams=2, text=lambda name, text: text)])
+    (samples,) = tmp_path.glob("samples_*")
+    samples.write_text(samples.read_text().replace("### Problem 1", "\\ud83d ### Problem 1", 1))
+    told: list[str] = []
+    folder = pack_submission([results], tmp_path / "out", metadata(), draft=True, tell=told.append)
+    assert told == ["roi_tiny_hard_128: half characters (lone surrogates) in responses were replaced by U+FFFD"]
+    text = check_submission(folder).tasks[0].documents[0].requests[0][0].text
+    assert str(text).startswith("\ufffd ### Problem 1")
+
+
+def test_missing_responses_are_kept_in_drafts_only(tmp_path: Path) -> None:
+    results = write_results(tmp_path, [EXAM])
+    (samples,) = tmp_path.glob("samples_*")
+    rows = [json.loads(line) for line in samples.read_text().splitlines()]
+    rows[0]["resps"][0][0], rows[0]["usage"][0][0] = NO_RESPONSE, None
+    samples.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    checked = check_submission(pack_submission([results], tmp_path / "out", metadata(), draft=True))
+    assert [remark.rule for remark in checked.remarks] == ["draft", "missing"]
+    same_numbers(results, checked)
+
+
+def test_an_unknown_tokenizer_and_another_one(tmp_path: Path) -> None:
+    results = write_results(tmp_path / "a", [EXAM], tokenizer=str(tmp_path / "gone"))
+    with pytest.raises(ModelError, match="or name one with --tokenizer"):
+        pack_submission([results], tmp_path / "out", metadata(), draft=True)
+    folder = pack_submission(
+        [results], tmp_path / "out", metadata(), draft=True, means=Means(tokenizer=str(model_path("mft")))
+    )
+    assert texts(folder)["tasks"][0]["tokenizer"] == "roi-bench:tiny_mft"
+    none = write_results(tmp_path / "b", [EXAM], tokenizer=None)
+    checked = check_submission(pack_submission([none], tmp_path / "out", metadata(), draft=True))
+    assert checked.counters["roi_tiny_hard_128"] is None
+    assert checked.remarks[1].text.endswith("tokens are as reported; no tokenizer was named to count again with")
+    same_numbers(none, checked)
+
+
+def test_costs_of_runs_that_share_a_journal_count_once(tmp_path: Path) -> None:
+    for name, usd, journal in (("a", 0.5, "j1"), ("b", 0.75, "j1"), ("c", 0.25, "j2")):
+        path = write_results(tmp_path / name, [EXAM])
+        content = json.loads(path.read_text()) | {"roi_bench": {"journal": journal, "cost": {"total_usd": usd}}}
+        path.unlink()
+        (tmp_path / f"results_{name}.json").write_text(json.dumps(content))
+    assert total_usd([tmp_path]) == 1.0

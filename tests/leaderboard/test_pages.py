@@ -1,0 +1,328 @@
+import posixpath
+import re
+from dataclasses import replace
+from itertools import pairwise
+from urllib.parse import urlsplit
+
+import pytest
+
+from roi_bench.leaderboard.board import Board, CellTable, PairedLine, Standing
+from roi_bench.leaderboard.columns import COLUMNS
+from roi_bench.leaderboard.graded import Number
+from roi_bench.leaderboard.page import CONTENT_SECURITY_POLICY, STATIC, PageOptions
+from roi_bench.leaderboard.pages import board_pages, static_files
+from roi_bench.prompts import PROMPTS, prompt_sha256
+from tests.leaderboard.html_reader import by_id, read_html, rows_of
+from tests.leaderboard.invented_board import CELLS, HOSTILE, MAIN, hostile_board, invented_board, invented_table
+
+EMPTY = Board("A board", "", "", (), (), (), drafts=False)
+BOARDS = {"invented": invented_board(6, exams=30), "hostile": hostile_board(), "empty": EMPTY}
+
+
+def pages_of(board):
+    return {page.path: page.content for page in board_pages(board, PageOptions())}
+
+
+@pytest.fixture(scope="module", params=BOARDS)
+def site(request):
+    """All pages of a board as trees, by path, and the other files."""
+    files = pages_of(BOARDS[request.param])
+    return {path: read_html(content) for path, content in files.items() if path.endswith(".html")}, files
+
+
+@pytest.fixture(scope="module")
+def invented():
+    return pages_of(BOARDS["invented"])
+
+
+def test_nothing_runs_or_styles_from_within_a_page(site):
+    for path, root in site[0].items():
+        for element in root.all():
+            assert element.tag not in ("style", "iframe", "object", "embed", "base", "form", "img"), path
+            assert not [name for name in element.attributes if name.startswith("on") or name == "style"], path
+            if element.tag == "script":
+                assert element.text == "", path
+                assert re.fullmatch(r"(\.\./)*static/[a-z]+\.js", element.get("src")), path
+
+
+def test_nothing_comes_from_elsewhere_and_every_link_leads_somewhere(site):
+    trees, files = site
+    static = {page.path for page in static_files()}
+    later = re.compile(r"models/[a-z0-9-]+/(data\.json|[a-z0-9_]+\.html)|data/[a-z0-9_]+\.(csv|json)")
+    for path, root in trees.items():
+        for element in root.all():
+            for name in ("href", "src"):
+                target = element.get(name)
+                if target is None:
+                    continue
+                parts = urlsplit(target)
+                assert (parts.scheme, parts.netloc) == ("", ""), (path, target)
+                place = posixpath.normpath(posixpath.join(posixpath.dirname(path), parts.path)) if parts.path else path
+                assert place in files or place in static or later.fullmatch(place), (path, target)
+                if parts.fragment:
+                    assert by_id(trees[place], parts.fragment), (path, target)
+
+
+def test_every_page_says_what_it_may_load(site):
+    for path, root in site[0].items():
+        (policy,) = (e for e in root.all("meta") if e.get("http-equiv") == "Content-Security-Policy")
+        assert policy.get("content") == CONTENT_SECURITY_POLICY, path
+        first = next(e for e in root.all("meta", "link", "script") if e.get("charset") is None)
+        assert first is policy, path
+
+
+def test_pages_can_be_used_by_keyboard_and_read_aloud(site):
+    for path, root in site[0].items():
+        assert next(root.all("html")).get("lang") == "en", path
+        headings = [int(element.tag[1]) for element in root.all("h1", "h2", "h3", "h4")]
+        assert headings.count(1) == 1, path
+        assert headings[0] == 1, path
+        assert all(below <= above + 1 for above, below in pairwise(headings)), path
+        ids = [element.get("id") for element in root.all() if element.get("id") is not None]
+        assert len(ids) == len(set(ids)), path
+        for element in root.all():
+            for name in ("aria-labelledby", "aria-describedby"):
+                assert set((element.get(name) or "").split()) <= set(ids), (path, element.get(name))
+            if element.get("role") == "region":
+                assert element.get("tabindex") == "0", path
+                assert element.get("aria-label") or element.get("aria-labelledby"), path
+            if element.get("role") == "img":
+                assert [child.tag for child in element.children[:2]] == ["title", "desc"], path
+        assert len(list(root.all("main"))) == len(list(root.all("header"))) == len(list(root.all("footer"))) == 1, path
+        skip = next(root.all("a"))
+        assert (skip.get("href"), by_id(root, "main").tag) == ("#main", "main"), path
+
+
+def test_every_table_has_heads_with_a_scope(site):
+    for path, root in site[0].items():
+        for table in root.all("table"):
+            heads = list(table.all("th"))
+            assert heads, path
+            assert all(head.get("scope") in ("col", "row", "colgroup") for head in heads), path
+
+
+def test_pages_are_the_same_twice():
+    board = invented_board(4, exams=20)
+    assert pages_of(board) == pages_of(board)
+
+
+def test_a_table_shows_a_run_in_the_columns_that_scripts_know(invented):
+    table = by_id(read_html(invented["index.html"]), "board")
+    heads = list(next(table.all("thead")).all("th"))
+    assert [(h.get("data-key"), h.get("data-kind"), "data-extra" in h.attributes) for h in heads] == [
+        (column.key, column.kind, column.extra) for column in COLUMNS
+    ]
+    standings = BOARDS["invented"].cells[0].standings
+    rows = rows_of(table)
+    assert len(rows) == len(standings)
+    assert {len(row) for row in rows} == {len(COLUMNS)}
+    standing, row = standings[0], dict(zip((c.key for c in COLUMNS), rows[0], strict=True))
+    run, said = standing.run, standing.entry.graded.submission.metadata
+    score = run.numbers["score"]
+    assert row["score"] == f"{score.value:.2f} {score.low:.2f} to {score.high:.2f}"
+    assert row["p1"] == f"{100 * run.numbers['p1_acc'].value:.0f}"
+    assert row["skip"] == f"{100 * run.numbers['skip_rate'].value:.0f}"
+    assert row["correct"] == f"{100 * run.numbers['correct'].value:.0f}"
+    expected = {"rank": "1–3", "tier": "1", "model": said.model, "prompt": run.prompt, "date": said.date}
+    assert {key: row[key] for key in expected} == expected
+    link = next(next(table.all("tbody")).all("a"))
+    assert link.get("href") == f"models/{standing.entry.id}/index.html"
+
+
+def test_cells_carry_nothing_but_classes(invented):
+    (body,) = by_id(read_html(invented["index.html"]), "board").all("tbody")
+    attributes = {name for cell in body.all("td", "tr") for name in cell.attributes}
+    assert attributes == {"class"}
+    assert {name for cell in body.all("th") for name in cell.attributes} == {"scope"}
+
+
+def test_tiers_are_ruled_off_and_said_in_words(invented):
+    root = read_html(invented["index.html"])
+    (body,) = by_id(root, "board").all("tbody")
+    assert [row.classes for row in body.all("tr")] == [[], [], [], [], ["t"], []]
+    (words,) = (element for element in root.all("p") if "tiers" in element.classes)
+    assert words.text == (
+        "Tier 1: not told apart from the best (4 runs) Tier 2: told apart from the best of tier 1 (2 runs)"
+    )
+
+
+def test_many_tiers_are_not_all_described():
+    pages = pages_of(invented_board(17, exams=10, cells=(MAIN,)))
+    (words,) = (element for element in read_html(pages["index.html"]).all("p") if "tiers" in element.classes)
+    assert words.text.endswith("Tier 3: told apart from the best of tier 2 (4 runs) And so on to tier 5")
+
+
+def test_what_is_undefined_or_unknown_is_a_dash():
+    board = invented_board(1, exams=20, cells=(MAIN,))
+    standing = board.cells[0].standings[0]
+    numbers = {name: Number(None) for name in standing.run.numbers}
+    run = replace(
+        standing.run,
+        numbers=numbers,
+        score_fixed=Number(None),
+        regret_fixed=Number(None),
+        usd_per_exam=None,
+        usd=None,
+        allocation=None,
+        token_boxes=(),
+        level_counts=(),
+    )
+    graded = replace(standing.entry.graded, runs=(run,))
+    entry = replace(standing.entry, graded=graded)
+    table = CellTable(MAIN, (Standing(entry, run, None, None, None),), (), ())
+    pages = pages_of(replace(board, entries=(entry,), cells=(table,)))
+    row = dict(zip((c.key for c in COLUMNS), rows_of(by_id(read_html(pages["index.html"]), "board"))[0], strict=True))
+    dashes = {"rank", "tier", "score", "regret", "p1", "correct", "skip", "level_acc", "tokens", "usd", "v_dp", "ae"}
+    assert {key for key, text in row.items() if text == "–"} >= dashes
+    page = read_html(pages[f"models/{entry.id}/index.html"])
+    assert "No level was written." in page.text
+    assert "No score is defined." in read_html(pages["charts/v1_hard.html"]).text
+
+
+def test_all_cells_of_all_exam_sets_are_linked_as_a_grid(invented):
+    root = read_html(invented["index.html"])
+    grids = {t.all("caption").__next__().text: t for t in root.all("table") if "grid" in t.classes}
+    assert list(grids) == ["v1", "tiny", "fresh/7"]
+    best = max(s.run.numbers["score"].value for s in BOARDS["invented"].cells[1].standings)
+    assert rows_of(grids["v1"])[0][0] == "medium"
+    assert rows_of(grids["v1"])[0][1:] == [f"6 runs best {best:.2f}", "–"]
+    links = {link.get("href") for grid in grids.values() for link in grid.all("a")}
+    assert links == {f"cells/{cell.slug}.html" for cell in CELLS}
+
+
+def test_rows_of_the_literature_stand_apart_from_the_ranked_ones(invented):
+    root = read_html(invented["cells/v1_hard_512.html"])
+    assert "GPT-4o-mini" not in by_id(root, "board").text
+    (table,) = (t for t in root.all("table") if "GPT-4o-mini" in t.text)
+    assert rows_of(table)[1] == ["GPT-4o-mini", "direct", "0.32", "–", "reported", "arXiv 2601.03822"]
+    assert "GPT-4o-mini" not in invented["cells/v1_medium_512.html"].decode()
+
+
+def test_a_corrected_submission_keeps_its_page_and_names_its_successor(invented):
+    board = BOARDS["invented"]
+    (old,) = (entry for entry in board.entries if entry.replaced_by)
+    page = read_html(invented[f"models/{old.id}/index.html"])
+    new = read_html(invented[f"models/{old.replaced_by}/index.html"])
+    assert f"({old.replaced_by}): it keeps this page and stands in no table." in page.text
+    assert f"Corrects {old.id}: The wrong revision was named." in new.text
+    assert old.id not in invented["index.html"].decode()
+
+
+def test_comparisons_are_seen_from_the_run_whose_page_it_is():
+    board = invented_board(2, exams=20, cells=(MAIN,))
+    first, second = board.cells[0].standings
+    line = PairedLine(0, 1, 20, 7, (0.25, -0.05, 0.55), 0.0004, 0.43)
+    pages = pages_of(replace(board, cells=(CellTable(MAIN, (first, second), (line,), ()),)))
+
+    def shown(entry):
+        root = read_html(pages[f"models/{entry.id}/index.html"])
+        (table,) = (t for t in root.all("table") if "scores differ in" in t.text)
+        return rows_of(table)[0]
+
+    name = second.entry.graded.submission.metadata.model
+    assert shown(first.entry)[0] == name
+    assert shown(first.entry)[3:8] == ["+0.25", "−0.05 to +0.55", "7 of 20", "< 0.001", "0.43"]
+    assert shown(second.entry)[3:5] == ["−0.25", "−0.55 to +0.05"]
+
+
+def test_a_model_page_shows_both_intervals_and_what_was_checked(invented):
+    entry = BOARDS["invented"].cells[0].standings[0].entry
+    root = read_html(invented[f"models/{entry.id}/index.html"])
+    run = entry.graded.runs[0]
+    table = next(t for t in root.all("table") if "results" in t.classes)
+    general, fixed = run.numbers["score"], run.score_fixed
+    assert rows_of(table)[0][4:7] == [
+        f"{general.value:.2f}",
+        f"{general.low:.2f} to {general.high:.2f}",
+        f"{fixed.low:.2f} to {fixed.high:.2f}",
+    ]
+    assert "30 exams run again: 30 of 30 exams came out alike." in root.text
+    assert len([e for e in root.all("svg") if "plot" in e.classes]) == 3 * len(entry.graded.runs)
+
+
+def test_the_method_page_names_the_versions_of_prompts_and_exams(invented):
+    text = read_html(invented["method.html"]).text
+    assert all(prompt_sha256(name) in text for name in PROMPTS)
+    assert "e" * 64 in text
+
+
+def test_the_changelog_tells_of_corrections_reviews_and_refusals(invented):
+    root = read_html(invented["changelog.html"])
+    events = rows_of(by_id(root, "events").parent.all("table").__next__())
+    assert [row[1] for row in events].count("correction") == 1
+    assert any("The wrong revision was named." in row[3] for row in events if row[1] == "correction")
+    assert any(row[0] == "2026-11-20" and "30 exams run again" in row[3] for row in events if row[1] == "review")
+    assert [row[0] for row in events] == sorted((row[0] for row in events), reverse=True)
+    assert "roi_exam_hard_512.jsonl.gz: exam v1/003 is missing" in root.text
+
+
+def test_hostile_text_is_shown_as_text_with_hidden_characters_written_out():
+    pages = pages_of(BOARDS["hostile"])
+    shown = HOSTILE
+    for character in "\x00\x1b\ud800\u202e":
+        assert character in HOSTILE
+        shown = shown.replace(character, f"⟦U+{ord(character):04X}⟧")
+    evil = BOARDS["hostile"].entries[0]
+    for path in ("index.html", "charts/v1_hard.html", "changelog.html", f"models/{evil.id}/index.html"):
+        assert shown in read_html(pages[path]).text, path
+    assert not any(character in content.decode() for content in pages.values() for character in "\x00\x1b\u202e")
+
+
+def test_an_empty_board_and_an_empty_cell_have_pages():
+    pages = pages_of(EMPTY)
+    assert "No submissions yet." in read_html(pages["index.html"]).text
+    table = invented_table(MAIN, [])
+    pages = pages_of(replace(EMPTY, cells=(table,)))
+    root = read_html(pages["cells/v1_hard_512.html"])
+    assert "No runs yet." in root.text
+    assert "GPT-4o-mini" in root.text
+
+
+def test_drafts_are_said_to_be_drafts():
+    assert "not for publishing" in pages_of(invented_board(1, exams=10, drafts=True))["index.html"].decode()
+
+
+STYLE = (STATIC / "style.css").read_text(encoding="utf-8")
+
+
+def test_the_stylesheet_knows_which_columns_hold_words():
+    words = {place for place, column in enumerate(COLUMNS, start=1) if column.kind != "number"}
+    assert words == {3, 4, *range(24, len(COLUMNS) + 1)}
+    assert "table.runs tr > :nth-child(n + 24) { text-align: start; }" in STYLE
+    printed = re.search(r":root:not\(\.js\) table\.runs tr > :is\(([^{]+)\) \{ display: none", STYLE)
+    extra = {place for place, column in enumerate(COLUMNS, start=1) if column.extra}
+    assert {int(place) for place in re.findall(r"nth-child\((\d+)\)", printed[1])} == extra
+
+
+def colours(theme):
+    """Return the colours of a theme (0 light, 1 dark) by name."""
+    found = re.findall(r"--([a-z0-9-]+): (?:light-dark\((#\w+), (#\w+)\)|(#\w+));", STYLE)
+    return {name: both[theme] or both[2] for name, *both in found}
+
+
+def contrast(one, other):
+    """Return the contrast ratio of two colours (WCAG 2.2)."""
+
+    def luminance(colour):
+        digits = colour[1:] if len(colour) == 7 else "".join(2 * digit for digit in colour[1:])
+        parts = [int(digits[place : place + 2], 16) / 255 for place in (0, 2, 4)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+def test_colours_can_be_told_apart(theme):
+    found = colours(theme)
+    assert contrast("#fff", "#000") == pytest.approx(21)
+    for ground in ("background", "surface"):
+        for ink in ("ink", "faint", "link", *(f"series-{k}" for k in range(8))):
+            assert contrast(found[ink], found[ground]) >= 4.5, (ink, ground)
+    for line in ("right", "false", "nothing", "control-line", "other"):
+        assert contrast(found[line], found["background"]) >= 3, line
+    for fill, ink in (("right", "strong"), ("false", "strong"), ("nothing", "strong")):
+        assert contrast(found[fill], found[f"on-{ink}"]) >= 4.5, fill
+    for fill in ("passed", "cut", "left"):
+        assert contrast(found[fill], found["on-light"]) >= 4.5, fill

@@ -1,0 +1,190 @@
+import re
+from dataclasses import replace
+from itertools import pairwise
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from roi_bench.leaderboard.graded import Number, TokenBox
+from roi_bench.leaderboard.plots import Label, Plot, Scale, Stroke, log_ticks, number_text, svg, ticks, units
+from roi_bench.leaderboard.run_plots import BOTTOM, LEFT, RIGHT, TOP, accuracy_plot, outcome_plot, tokens_plot
+from roi_bench.leaderboard.run_texts import BAR_WIDTH, money_text, outcome_bar, size_text
+from roi_bench.leaderboard.score_plots import LEFT as LEFT_OF_SCORES
+from roi_bench.leaderboard.score_plots import RIGHT as RIGHT_OF_SCORES
+from roi_bench.leaderboard.score_plots import BudgetLine, CostPoint, budget_plot, cost_plot
+from tests.leaderboard.invented_board import HOSTILE, MAIN, invented_submission
+
+RUN = invented_submission(1, exams=30, cells=(MAIN,)).runs[0]
+NUMBER = r"-?\d+(?:\.\d)?"
+
+
+def strokes(plot, kind):
+    return [stroke.path for stroke in plot.strokes if stroke.kind == kind]
+
+
+def points(path):
+    """Return the coordinates after each M and L of a path."""
+    return [(float(x), float(y)) for x, y in re.findall(rf"[ML]({NUMBER}) ({NUMBER})", path)]
+
+
+def labels(plot):
+    return [label.text for label in plot.labels]
+
+
+def test_a_scale_keeps_its_ends():
+    scale = Scale(0.0, 2.0, 100.0, 20.0)
+    assert [scale.at(value) for value in (0.0, 0.5, 2.0, 9.0, -1.0)] == [100.0, 80.0, 20.0, 20.0, 100.0]
+
+
+@pytest.mark.parametrize(("value", "text"), [(1.0, "1"), (1.25, "1.2"), (-0.04, "0"), (-3.14, "-3.1"), (120.96, "121")])
+def test_coordinates_are_short(value, text):
+    assert units(value) == text
+
+
+@pytest.mark.parametrize(
+    ("ends", "found"),
+    [((0.0, 1.0), [0, 0.2, 0.4, 0.6, 0.8, 1.0]), ((0.0, 3.0), [0, 1, 2, 3]), ((0.0, 512.0), [0, 200, 400])],
+)
+def test_ticks_are_round(ends, found):
+    assert ticks(*ends) == pytest.approx(found)
+
+
+@given(low=st.floats(-1e3, 1e3), width=st.floats(1e-3, 1e4))
+def test_ticks_lie_inside_and_are_few(low, width):
+    found = ticks(low, low + width)
+    assert 2 <= len(found) <= 6
+    assert all(low - 1e-6 * width <= value <= low + width * (1 + 1e-6) + 1e-9 for value in found)
+
+
+@given(low=st.floats(1e-7, 10.0), factor=st.floats(2.0, 1e6))
+def test_ticks_of_a_logarithmic_axis_lie_inside_and_are_few(low, factor):
+    found = log_ticks(low, low * factor)
+    assert len(found) <= 6
+    assert found == sorted(found)
+    assert all(low * 0.999 <= value <= low * factor * 1.001 for value in found)
+
+
+def test_numbers_are_never_powers_of_ten():
+    assert [number_text(value) for value in (0.0, 0.2, -1.5, 1000.0)] == ["0", "0.2", "−1.5", "1000"]
+    found = [money_text(value) for value in (None, 0.0, 0.00001234, 0.0012, 0.42, 13.37, 1234.0)]
+    assert found == ["–", "0", "0.000012", "0.0012", "0.42", "13", "1200"]
+    assert [size_text(value) for value in (None, 800_000, 1_540_000_000, 70_000_000_000, 999_960_000)] == [
+        "–", "0.8M", "1.5B", "70B", "1000M",
+    ]  # fmt: skip
+
+
+def test_a_picture_is_well_formed_whatever_it_is_told():
+    plot = Plot("a", "many", 10, 10, HOSTILE, HOSTILE, (Stroke("k0", "M0 0h1", HOSTILE),), (Label("1", "2", HOSTILE),))
+    root = ElementTree.fromstring(svg(plot))  # noqa: S314 (our own)
+    assert [child.tag for child in root] == ["title", "desc", "path", "text"]
+    assert "<script>" in root.find("text").text
+    assert root.get("aria-labelledby") == root.find("title").get("id")
+    assert "style" not in svg(plot)
+
+
+def test_accuracy_stands_where_it_is_with_its_interval():
+    plain = tuple(Number(value, value - 0.1, value + 0.1) for value in (0.0, 0.5, 1.0))
+    run = replace(RUN, accuracy_by_position={"hard": plain, "easy": (Number(None), Number(0.25), Number(None))})
+    plot = accuracy_plot(run, 1)
+    (marks,) = (path for path in strokes(plot, "o0 mark") if path.count("M") == 3)
+    heights = [y for _, y in points(marks)]
+    assert heights == [BOTTOM, (BOTTOM + TOP) / 2, TOP]
+    (whiskers,) = strokes(plot, "o0 whisker")
+    assert [y for _, y in points(whiskers)][1] == pytest.approx(Scale(0, 1, BOTTOM, TOP).at(0.4), abs=0.05)
+    easy = [path for path in strokes(plot, "o1 mark") if points(path)[0][1] > TOP]
+    assert [len(points(path)) for path in easy] == [1]
+    assert plot.description == (
+        "hard order, position 1 to 3: 0 %, 50 %, 100 %; easy order, position 1 to 3: undefined, 25 %, undefined"
+    )
+
+
+def test_boxes_of_tokens_are_to_scale_and_tiers_have_letters():
+    boxes = (
+        TokenBox("hard", 1, "hard", 5, 100.0, (10.0, 50.0, 100.0, 150.0, 200.0)),
+        TokenBox("hard", 2, "middle", 0, None, None),
+    )
+    plot = tokens_plot(replace(RUN, token_boxes=boxes), 1)
+    ((x, top),) = points(*strokes(plot, "hard body"))
+    ((_, median),) = points(*strokes(plot, "hard median"))
+    ((_, foot),) = points(*strokes(plot, "hard whisker"))
+    assert LEFT < x < RIGHT
+    assert foot > median > top
+    assert (foot - median) / (median - top) == pytest.approx(90 / 50, rel=0.02)
+    assert not strokes(plot, "middle body")
+    assert labels(plot).count("H") == 1
+    assert tokens_plot(replace(RUN, token_boxes=boxes[1:]), 1) is None
+
+
+def test_bars_of_outcomes_fill_their_row():
+    plot = outcome_plot({"easy": {"correct": 0.5, "wrong": 0.3, "skipped": 0.2}, "middle": {"empty": 1.0}}, 1)
+    widths = {
+        kind: [float(width) for width in re.findall(rf"h({NUMBER})v", *strokes(plot, f"fill {kind}"))]
+        for kind in ("correct", "wrong", "skipped", "empty")
+    }
+    full = widths["empty"][0]
+    assert [round(widths[kind][0] / full, 2) for kind in ("correct", "wrong", "skipped")] == [0.5, 0.3, 0.2]
+    assert [text for text in labels(plot) if text.isdigit()] == ["50", "30", "20", "100"]
+    assert "hard: unknown" in plot.description
+
+
+@given(parts=st.lists(st.floats(0.0, 1.0), min_size=6, max_size=6).filter(lambda parts: sum(parts) > 0.01))
+def test_the_bar_of_a_table_has_whole_units_that_add_up(parts):
+    shares = np.array(parts) / sum(parts)
+    names = ("correct", "wrong", "skip_rate", "truncated", "unanswered", "empty")
+    numbers = {name: Number(float(share)) for name, share in zip(names, shares, strict=True)}
+    bar = outcome_bar(replace(RUN, numbers=numbers))
+    assert sum(length for _, length in bar) == BAR_WIDTH
+    assert all(length >= 0 for _, length in bar)
+    assert [abs(length - share * BAR_WIDTH) <= 1 for (_, length), share in zip(bar, shares, strict=True)] == [True] * 6
+    assert bar[0][0] == 0
+
+
+def test_runs_of_one_budget_stand_side_by_side_and_the_best_are_numbered():
+    lines = [BudgetLine(f"run {k}", (Number(1.0, 0.9, 1.1), None, Number(1.5, 1.4, 1.6))) for k in range(10)]
+    plot = budget_plot(lines, (128, 512, 1024))
+    first = [points(*strokes(plot, f"k{k} mark")) for k in range(8)]
+    assert [len(found) for found in first] == [2] * 8
+    across = [found[0][0] for found in first]
+    assert across == sorted(across)
+    assert len(set(across)) == 8
+    assert [label.text for label in plot.labels if label.kind == "m"] == list("87654321")
+    assert len(strokes(plot, "other mark")) == 2
+    assert {"128", "512", "1024", "budget, tokens"} <= set(labels(plot))
+    assert budget_plot([BudgetLine("run", (Number(None), None, None))], (128, 512, 1024)) is None
+    assert budget_plot([], (128,)) is None
+
+
+@pytest.mark.parametrize(("count", "budgets"), [(1, 1), (9, 2), (200, 1), (200, 4), (500, 2)])
+def test_many_runs_stay_within_their_budget_and_numbers_apart(count, budgets):
+    lines = [BudgetLine("run", (Number(1.0, 0.9, 1.1),) * budgets) for _ in range(count)]
+    plot = budget_plot(lines, tuple(range(100, 100 + budgets)))
+    width = (RIGHT_OF_SCORES - LEFT_OF_SCORES) / budgets
+    for stroke in plot.strokes:
+        if stroke.kind.endswith("mark"):
+            for index, (x, _) in enumerate(points(stroke.path)):
+                assert LEFT_OF_SCORES + index * width < x < LEFT_OF_SCORES + (index + 1) * width
+    numbered = sorted(float(label.x) for label in plot.labels if label.kind == "m")
+    assert all(right - left >= 6.4 for left, right in pairwise(numbered))
+    assert ("crowd" in plot.kind) == (count >= 40)
+
+
+def test_the_line_of_best_value_climbs_in_steps():
+    found = [
+        CostPoint("cheap", 0.001, Number(0.5), True, 3),
+        CostPoint("dear", 0.1, Number(1.5), True, 1),
+        CostPoint("worse", 0.01, Number(0.4), False, 4),
+        CostPoint("middle", 0.01, Number(1.0), True, 2),
+        CostPoint("undefined", 0.01, Number(None), False, 5),
+    ]
+    plot = cost_plot(found, 512)
+    stairs = points(*strokes(plot, "front"))
+    assert len(stairs) == 5
+    assert all(a[0] == b[0] or a[1] == b[1] for a, b in pairwise(stairs))
+    assert [y for _, y in stairs] == sorted((y for _, y in stairs), reverse=True)
+    gaps = [stairs[1][0] - stairs[0][0], stairs[3][0] - stairs[2][0]]
+    assert gaps[0] == pytest.approx(gaps[1], abs=0.2)  # both tenfold
+    assert [label.text for label in plot.labels if label.kind == "e"] == ["3", "1", "2"]
+    assert len(strokes(plot, "other mark")) == 1

@@ -1,0 +1,165 @@
+"""Files of responses: what is written comes back, what a stranger altered is refused with a reason."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from array import array
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from roi_bench.errors import RecordError
+from roi_bench.leaderboard import limits
+from roi_bench.leaderboard.recorded_tokens import RecordedTokenCounter, implausible, lengths_of
+from roi_bench.leaderboard.response_files import Responses, read_responses, usd_of, write_responses
+from roi_bench.outcomes import Response
+from roi_bench.results_files import RecordedDocument
+from roi_bench.tokens import Usage
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+USAGES = st.none() | st.builds(
+    Usage, st.integers(0, 600), st.sampled_from(["stop", "length", None]), st.sampled_from(["generated", "provider"])
+)
+DOCUMENTS = st.lists(st.tuples(st.builds(Response, st.none() | TEXTS, USAGES), st.builds(Response, TEXTS, USAGES)))
+
+
+@given(DOCUMENTS, st.booleans())
+def test_responses_come_back_and_give_the_same_bytes(pairs: list[tuple[Response, Response]], counted: bool) -> None:
+    documents = tuple(RecordedDocument(f"e/{k}", ((a,), (b,))) for k, (a, b) in enumerate(pairs))
+    texts = [r.text for d in documents for (r,) in d.requests if isinstance(r.text, str)]
+    lengths = {text: array("L", [1] * len(text)) for text in texts}
+    given = Responses(documents, lengths if counted and texts else None, {"e/0": ((0.5,), (None,))} if pairs else {})
+    content = write_responses(given)
+    found = read_responses(content, "exam", 1, len(documents), "x")
+    assert (found.documents, found.usd) == (given.documents, given.usd)
+    assert found.token_lengths == given.token_lengths
+    assert write_responses(found) == content == write_responses(given)
+    assert usd_of(found.usd.values()) == (0.5 if pairs else None)
+
+
+def row(name: str = "tiny/0/000", **changes: Any) -> dict[str, Any]:
+    one = {"text": "ab", "usage": None, "token_lengths": [0, 1], "usd": None, **changes}
+    return {"id": name, "requests": [[one], [one]]}
+
+
+def packed(*rows: Any) -> bytes:
+    return gzip.compress("".join(json.dumps(one) + "\n" for one in rows).encode(), mtime=0)
+
+
+def usage(**changes: Any) -> dict[str, Any]:
+    return {"tokens": 2, "finish_reason": "stop", "source": "generated", **changes}
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([row(), row()], "x:2: tiny/0/000 occurs twice"),
+        ([row(), row("b"), row("c")], "more lines than the 2"),
+        ([row()], "has 1 lines, submission.json tells 2; a document is missing"),
+        ([row(), []], "x:2: not an object of id and requests"),
+        ([row(), {**row("b"), "score": 3}], "not an object of id and requests"),
+        ([row(), {**row("b"), "id": 7}], "not an object of id"),
+        ([row(), {"id": "b", "requests": row()["requests"][:1]}], "b has not 1 responses to each of 2 requests"),
+        ([row(), {"id": "b", "requests": [[], []]}], "has not 1 responses"),
+        ([row(), {"id": "b", "requests": {"a": 1}}], "has not 1 responses"),
+        ([row(), {"id": "b", "requests": ["x", "y"]}], "has not 1 responses"),
+        ([row(), {"id": "b", "requests": [["x"], ["y"]]}], "a response is not an object"),
+        ([row(), row("b", correct=True)], "a response is not an object"),
+        ([row(), row("b", text=5)], "neither text nor null"),
+        ([row(), row("b", text=None)], "token_lengths without a text"),
+        ([row(), row("b", usage=[1])], "usage must be null or an object"),
+        ([row(), row("b", usage=usage(tokens=-1))], "usage.tokens must be a count"),
+        ([row(), row("b", usage=usage(tokens=2.0))], "usage.tokens must be a count"),
+        ([row(), row("b", usage=usage(tokens=True))], "usage.tokens must be a count"),
+        ([row(), row("b", usage=usage(source="x" * 5000))], "usage.source must be"),
+        ([row(), row("b", usage=usage(finish_reason=["stop"]))], "usage.finish_reason must be"),
+        ([row(), row("b", usd=-1)], "usd must be null or an amount"),
+        ([row(), row("b", usd=True)], "usd must be null or an amount"),
+        ([row(), row("b", usd="1")], "usd must be null or an amount"),
+        ([row(), row("b", usd=1e7)], "usd must be null or an amount"),
+        ([row(), row("b", token_lengths={})], "neither a list nor null"),
+        ([row(), row("b", token_lengths=[0, -1])], "whole numbers from 0 to 256"),
+        ([row(), row("b", token_lengths=[0, 1.0])], "whole numbers from 0 to 256"),
+        ([row(), row("b", token_lengths=[0, True])], "whole numbers from 0 to 256"),
+        ([row(), row("b", token_lengths=[0, 257])], "a token of 257 characters"),
+        ([row(), row("b", token_lengths=[0])], "the same text has other token_lengths than before"),
+        ([row(), row("b", text="c", token_lengths=None)], "beside some texts of the file and not beside others"),
+    ],
+)
+def test_altered_rows(rows: list[Any], message: str) -> None:
+    with pytest.raises(RecordError, match=message) as refused:
+        read_responses(packed(*rows), "exam", 1, 2, "x")
+    assert len(str(refused.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "cut off"),
+        (b"{}", "no gzip file"),
+        (packed(row())[:-9], "cut off"),
+        (packed(row())[:-8] + b"\0" * 8, "no gzip file, or a damaged one"),
+        (packed(row()) + packed(row("b")), "behind the end of the gzip file"),
+        (packed(row()) + b"x", "behind the end of the gzip file"),
+        (gzip.compress(b"{", mtime=0), "x:1: no JSON"),
+        (gzip.compress(b"\n", mtime=0), "x:1: no JSON"),
+        (gzip.compress(b'{"id": "a", "id": "b"}', mtime=0), "key 'id' occurs twice"),
+        (gzip.compress(b"[" * 20, mtime=0), "nested more than"),
+        (gzip.compress(b'{"id": "\xff"}', mtime=0), "no UTF-8"),
+    ],
+)
+def test_damaged_files(content: bytes, message: str) -> None:
+    with pytest.raises(RecordError, match=message):
+        read_responses(content, "exam", 1, 1, "x")
+
+
+def test_an_overlong_text_or_line_is_refused() -> None:
+    words = "".join(f"{k * 7919 % 99991} " for k in range(180_000))
+    with pytest.raises(RecordError, match=r"a response of 10\d{5} characters"):
+        read_responses(packed(row(text=words)), "exam", 1, 1, "x")
+    with pytest.raises(RecordError, match=f"a line of more than {limits.LINE_BYTES}"):
+        read_responses(packed(row(text=words * 9)), "exam", 1, 1, "x")
+
+
+def test_a_last_line_without_a_line_end_is_read() -> None:
+    content = gzip.compress(json.dumps(row()).encode(), mtime=0)
+    assert [d.id for d in read_responses(content, "exam", 1, 1, "x").documents] == ["tiny/0/000"]
+
+
+def test_the_recorded_counter_knows_what_was_recorded_and_nothing_else() -> None:
+    starts = [0, 3, 3, 9]
+    counter = RecordedTokenCounter({"some text.": lengths_of(starts)})
+    assert counter.token_starts("some text.") == starts
+    with pytest.raises(RecordError, match="tokens of a text of 5 characters were not recorded"):
+        counter.token_starts("other")
+
+
+@pytest.mark.parametrize(
+    ("text", "lengths", "spent", "budget", "message"),
+    [
+        ("ab", [0, 1], None, 10, None),
+        ("ab", [0, 3], None, 10, "go on behind the end of its 2"),
+        ("ab" * 20, [0] + [1] * 19, None, 10, "shows 20 tokens, the budget is 10"),
+        ("ab" * 9, [0] + [2] * 8, 9, 10, None),
+        ("ab" * 15, [0] + [2] * 14, 3, 100, "shows 15 tokens and claims to have taken 3"),
+        ("a b" * 100, [0], None, 100, "its last token would have 300"),
+        ("abc " * 300, [0] + [17] * 70, None, 100, "1200 characters cannot be 71 tokens"),
+        ("-" * 4000, [0] + [62] * 64, None, 100, None),
+        ("abcd" * 500, None, 100, 100, "2000 characters cannot be 100 tokens"),
+        ("abcd" * 300, None, 100, 100, None),
+        ("ab" * 200, None, 1, 100, "400 characters cannot be 1 tokens"),
+        ("ab", None, 0, 100, None),
+        ("ab" * 1000, None, None, 100, None),
+        ("", [], 1, 100, None),
+    ],
+)
+def test_which_counts_can_be_true(
+    text: str, lengths: list[int] | None, spent: int | None, budget: int, message: str | None
+) -> None:
+    metered = None if spent is None else Usage(spent, "stop", "generated")
+    found = implausible(text, lengths, metered, budget)
+    assert (found is None) == (message is None)
+    assert message is None or message in str(found)

@@ -1,0 +1,188 @@
+"""A pull request from its commits to the comment on it: accepted, refused, tampered with; on a throwaway repository."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from roi_bench.cli.leaderboard import leaderboard
+from roi_bench.errors import RecordError
+from roi_bench.leaderboard import added_folders
+from roi_bench.leaderboard.review import is_accepted, review_change
+from roi_bench.leaderboard.review_comment import LONGEST_COMMENT, comment_text, read_review
+from tests.leaderboard.made_submissions import MadeTask, made_submission, tampered
+from tests.leaderboard.test_added_folders import commit_all, git
+
+BOARD = "board/submissions"
+
+
+@pytest.fixture(scope="module")
+def submission(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole submission that passes."""
+    return made_submission(tmp_path_factory.mktemp("made") / "submissions", model="made-up/`model` @everyone | #1")
+
+
+@pytest.fixture(scope="module")
+def draft(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made_submission(tmp_path_factory.mktemp("drafts") / "submissions", (MadeTask(exams=30),))
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A repository with an empty board on branch main; the branch ``change`` is checked out."""
+    folder = tmp_path / "repository"
+    (folder / BOARD).mkdir(parents=True)
+    (folder / BOARD / "board.json").write_text("{}")
+    git(folder, "init", "--quiet", "--initial-branch", "main")
+    commit_all(folder)
+    git(folder, "checkout", "--quiet", "-b", "change")
+    return folder
+
+
+def add(repository: Path, folder: Path) -> str:
+    shutil.copytree(folder, repository / BOARD / folder.name)
+    return commit_all(repository)
+
+
+def test_what_passes_is_graded_and_told(repository: Path, submission: Path, tmp_path: Path) -> None:
+    add(repository, submission)
+    out = tmp_path / "new" / "review.json"
+    arguments = ["review", BOARD, "--base", "main", "--head", "change", "--repository", str(repository)]
+    done = CliRunner().invoke(leaderboard, [*arguments, "--out", str(out), "--workers", "1"], standalone_mode=False)
+    assert (done.exception, done.return_value) == (None, 0)
+    review = read_review(out.read_bytes(), "review.json")
+    (found,) = review["submissions"]
+    assert (found["folder"], found["refused"], review["problem"]) == (submission.name, None, None)
+    (run,) = found["runs"]
+    assert (run["task"], run["exams"]) == ("roi_tiny_hard_128", 480)
+    assert 0 < run["score"][1] < run["score"][0] < run["score"][2] < 3
+    assert f"| `roi_tiny_hard_128` | 480 | {run['score'][0]:.2f} (" in done.output
+    assert "`made-up/ʼmodelʼ @everyone ¦ #1` passes all checks and earns the badge *regraded*." in done.output
+    printed = CliRunner().invoke(leaderboard, ["comment", str(out)], standalone_mode=False)
+    assert printed.output == done.output
+
+
+def test_an_altered_response_a_draft_and_a_dangling_correction_are_refused(
+    repository: Path, submission: Path, draft: Path, tmp_path: Path
+) -> None:
+    def alter(rows: list[dict[str, Any]]) -> None:
+        rows[7]["requests"][0][0]["text"] += " \\boxed{1}"
+
+    altered = tampered(submission, tmp_path / "altered", rows=alter, consistent=False)
+    (tmp_path / "altered" / "altered-000000000000").mkdir()
+    shutil.copytree(altered, tmp_path / "altered" / "altered-000000000000", dirs_exist_ok=True)
+    correction = tampered(
+        submission,
+        tmp_path / "correction",
+        document=lambda content: content.update(replaces="gone-000000000000", reason="because"),
+    )
+    for folder in (tmp_path / "altered" / "altered-000000000000", draft, correction):
+        add(repository, folder)
+    review = review_change(repository, BOARD, "main", "change", workers=1)
+    assert not is_accepted(review)
+    reasons = {one["folder"]: one["refused"] for one in review["submissions"]}
+    assert "the folder must be called so too" in reasons["altered-000000000000"]
+    assert reasons[draft.name] == "a draft; pack the whole run without --draft to submit it"
+    assert reasons[correction.name] == "corrects gone-000000000000, which is not on this board"
+    assert comment_text(review).count("**Refused**") == 3
+
+
+def test_a_change_of_anything_else_is_refused_as_a_whole(repository: Path, submission: Path) -> None:
+    (repository / BOARD / "board.json").write_text('{"title": "mine"}')
+    add(repository, submission)
+    done = CliRunner().invoke(
+        leaderboard, ["review", BOARD, "--base", "main", "--repository", str(repository)], standalone_mode=False
+    )
+    assert done.return_value == RecordError.exit_code
+    assert f"**Refused**: `changes {BOARD}/board.json, a file of the board's maintainers" in done.output
+
+
+def test_one_that_is_too_large_leaves_the_others_alone(
+    repository: Path, submission: Path, draft: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(repository, submission)
+    add(repository, draft)
+    size = sum(path.stat().st_size for path in draft.iterdir())
+    monkeypatch.setattr(added_folders, "FOLDER_BYTES", size)
+    reasons = {
+        one["folder"]: one["refused"] for one in review_change(repository, BOARD, "main", "change")["submissions"]
+    }
+    assert f"a submission has at most {size}" in reasons[submission.name]
+    assert "a draft" in reasons[draft.name]
+
+
+def review(**changes: Any) -> dict[str, Any]:
+    run = {"task": "t", "exams": 480, "score": [1.0, 0.9, 1.1], "regret": [None] * 3, "tokens": 70.0}
+    one = {"folder": "a-0", "refused": None, "model": "m", "replaces": None, "remarks": [], "runs": [run]}
+    whole = {"format": "roi-bench-review", "format_version": 1, "problem": None, "submissions": [one]}
+    for path, value in changes.items():
+        at: Any = {"whole": whole, "one": one, "run": run}[path.split("__")[0]]
+        at[path.split("__")[1]] = value
+    return whole
+
+
+def test_a_healthy_review_reads_as_it_was_written() -> None:
+    assert read_review(json.dumps(review()).encode(), "f") == review()
+    assert "| `t` | 480 | 1.00 (0.90 to 1.10) | – | 70 |" in comment_text(review())
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        review(whole__format="another"),
+        review(whole__format_version=2),
+        review(whole__more=1),
+        review(whole__problem=["x"]),
+        review(whole__submissions={}),
+        review(whole__submissions=[1]),
+        review(one__model=3),
+        review(one__remarks=[{"a": 1}]),
+        review(one__runs=[None]),
+        review(run__exams="480 | <b>"),
+        review(run__exams=True),
+        review(run__score=[1, 2]),
+        review(run__score=["<img src=x>", None, None]),
+        review(run__tokens="many"),
+        review(run__tokens=1e300),
+        [[[[[[[[[[]]]]]]]]]],
+        "text",
+    ],
+    ids=repr,
+)
+def test_a_review_of_another_shape_is_refused(content: object) -> None:
+    with pytest.raises(RecordError):
+        read_review(json.dumps(content).encode(), "review.json")
+
+
+def test_a_review_that_is_too_large_is_refused() -> None:
+    with pytest.raises(RecordError, match="larger than"):
+        read_review(json.dumps(review(whole__problem="x" * (1 << 20))).encode(), "review.json")
+
+
+HOSTILE = "](http://evil) @everyone #1 <img src=x> `|`\n| a | b |\n# title\n```\n\u202e![x](y)"
+
+
+def test_a_strangers_text_is_code_on_one_line_wherever_it_stands() -> None:
+    fields = {f"one__{name}": HOSTILE for name in ("folder", "model", "replaces")}
+    text = comment_text(review(**fields, one__remarks=[HOSTILE], run__task=HOSTILE))
+    text += comment_text(review(one__refused=HOSTILE)) + comment_text(review(whole__problem=HOSTILE))
+    outside = "".join(part for line in text.splitlines() for part in line.split("`")[::2])
+    assert text.count("`") % 2 == 0
+    for piece in ("evil", "everyone", "img", "title", "![", "\u202e"):
+        assert piece not in outside
+    assert all(line.count("`") % 2 == 0 for line in text.splitlines())
+    table = [line for line in text.splitlines() if line.startswith("|")]
+    assert {line.count("|") for line in table} == {6}
+
+
+def test_a_comment_is_no_longer_than_what_is_taken() -> None:
+    whole = review()
+    whole["submissions"] *= 2000
+    text = comment_text(whole)
+    assert len(text) <= LONGEST_COMMENT
+    assert text.endswith("Cut off here; the rest is in the log of the check.\n")

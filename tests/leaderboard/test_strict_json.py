@@ -1,0 +1,95 @@
+"""Hostile JSON is refused with a reason, before it can cost anything; honest JSON is read as ever."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+import tracemalloc
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from roi_bench.leaderboard.strict_json import parse_strict, shown
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**17), 10**17)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner),
+    max_leaves=20,
+)
+
+
+@given(VALUES, st.booleans())
+def test_whatever_json_can_say_comes_back(value: Any, escaped: bool) -> None:
+    content = json.dumps(value, ensure_ascii=escaped).encode("utf-8")
+    assert parse_strict(content, largest=1 << 20, deepest=100) == value
+
+
+@given(st.lists(st.sampled_from('[]{}",:\\\\u0ad1. aé'), max_size=40))
+def test_nothing_but_value_errors(characters: list[str]) -> None:
+    with contextlib.suppress(ValueError):
+        parse_strict("".join(characters).encode(), largest=1 << 20, deepest=5)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'{"a": NaN}', "holds NaN"),
+        (b"[Infinity]", "holds Infinity"),
+        (b"[-Infinity]", "holds -Infinity"),
+        (b"[1e999]", "too large to be meant"),
+        (b"[1234567890123456789]", "more than 18 digits"),
+        (b"9" * 100_000, "more than 18 digits"),
+        (b'{"a": 1, "b": {"c": 1, "c": 2}}', "key 'c' occurs twice"),
+        (b'{"a": "\xff"}', "no UTF-8 at byte 7"),
+        (b'"\xed\xa0\x80"', "no UTF-8"),
+        (b'{"a": "\\ud800"}', "half a character"),
+        (b'{"a\\udfff": 1}', "half a character"),
+        (b"\xef\xbb\xbf{}", "no JSON"),
+        (b"", "no JSON"),
+        (b'{"a": 1} x', "no JSON: Extra data"),
+        (b"'a'", "no JSON"),
+        (b'"' + b"a" * 200_000 + b'"', "larger than 100000 bytes"),
+        (b"[" * 50_000, "nested more than 8 deep"),
+        (b'{"a":' * 9 + b"1" + b"}" * 9, "nested more than 8 deep"),
+        (b'"[[[[[[[[[[[[ [[[[', "nested|no JSON"),
+        (b"[" + b"[]," * 20_000 + b"1]", "more than 20000 lists and objects"),
+    ],
+)
+def test_hostile(content: bytes, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        parse_strict(content, largest=100_000, deepest=8)
+
+
+def test_brackets_within_texts_are_no_depth_and_pairs_are_whole_characters() -> None:
+    text = "[" * 500 + '\\"{' + "\U0001f600"
+    assert parse_strict(json.dumps([text, 0.12345678901234567890]).encode(), largest=100_000, deepest=2)[0] == text
+
+
+def test_ten_megabytes_of_brackets_and_escapes_cost_little() -> None:
+    for content in (
+        b"[" * 10_000_000,
+        b'"' + b"\\n" * 5_000_000,
+        b'"' + b"\\" * 9_999_999,
+        b'{"' * 5_000_000,
+        b"[[]," + b"[]," * 3_000_000,
+    ):
+        tracemalloc.start()
+        start = time.monotonic()
+        with pytest.raises(ValueError):
+            parse_strict(content, largest=1 << 24, deepest=8)
+        took, peak = time.monotonic() - start, tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert took < 10
+        assert peak < 60 << 20
+
+
+def test_what_is_shown_of_a_hostile_value_is_short_and_harmless() -> None:
+    assert shown("a\x1b[31mb\n\u202ec") == "a?[31mb??c"
+    assert shown("é" * 500) == "é" * 80 + "…"

@@ -1,0 +1,177 @@
+"""The workflows for GitHub: rights, pinned actions, nothing of a stranger in a shell; shell steps are run here."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.leaderboard.test_added_folders import BOARD, NEW, OLD, commit_all, git, write
+
+ROOT = Path(__file__).resolve().parents[1]
+FILES = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+READ_ONLY = {"contents": "read"}
+HEAD = "0123456789abcdef0123456789abcdef01234567"
+
+
+def workflow(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((ROOT / ".github" / "workflows" / f"{name}.yml").read_text(encoding="utf-8"))
+    return {
+        ("on" if key is True else key): value for key, value in found.items()
+    }  # YAML 1.1 reads `on` as a truth value
+
+
+def steps(name: str, job: str) -> dict[str, dict[str, Any]]:
+    """Return the steps of a job by name, those without one by the action that they use."""
+    return {step.get("name") or step["uses"].partition("@")[0]: step for step in workflow(name)["jobs"][job]["steps"]}
+
+
+def all_steps() -> list[dict[str, Any]]:
+    return [step for file in FILES for job in workflow(file.stem)["jobs"].values() for step in job["steps"]]
+
+
+def test_the_workflows_are_there() -> None:
+    assert [file.stem for file in FILES] == ["ci", "leaderboard", "leaderboard_comment"]
+    assert workflow("leaderboard_comment")["on"]["workflow_run"]["workflows"] == [workflow("leaderboard")["name"]]
+
+
+def test_actions_are_pinned_and_githubs_own() -> None:
+    used = [step["uses"] for step in all_steps() if "uses" in step]
+    assert len(used) > 8
+    assert [name for name in used if not re.fullmatch(r"actions/[a-z-]+@v\d+", name)] == []
+
+
+def test_no_expression_stands_in_a_shell_command() -> None:
+    commands = [step["run"] for step in all_steps() if "run" in step]
+    assert len(commands) > 5
+    assert [command for command in commands if "${{" in command] == []
+
+
+def test_rights_are_as_small_as_can_be() -> None:
+    comment, board = workflow("leaderboard_comment"), workflow("leaderboard")
+    assert [workflow(file.stem)["permissions"] for file in FILES] == [READ_ONLY, READ_ONLY, {}]
+    assert "permissions" not in board["jobs"]["check"]
+    assert comment["jobs"]["comment"]["permissions"] == {"actions": "read", **READ_ONLY, "pull-requests": "write"}
+    assert board["jobs"]["publish"]["permissions"] == {"pages": "write", "id-token": "write"}
+    assert board["jobs"]["build"]["permissions"] == {**READ_ONLY, "pages": "read"}
+    checkouts = [step for step in all_steps() if step.get("uses", "").startswith("actions/checkout@")]
+    assert all(step["with"]["persist-credentials"] is False for step in checkouts)
+
+
+def test_jobs_of_a_pull_request_have_no_secrets_and_run_the_boards_own_code() -> None:
+    for file in FILES:
+        assert "pull_request_target" not in workflow(file.stem)["on"]
+        assert "secrets." not in file.read_text(encoding="utf-8")
+    check = steps("leaderboard", "check")
+    assert check["actions/checkout"]["with"]["ref"] == "${{ github.event.pull_request.base.sha }}"
+    assert "ref" not in steps("leaderboard_comment", "comment")["actions/checkout"].get("with", {})
+
+
+def shell(name: str, step: dict[str, Any], folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a step as GitHub does: its expressions are given by their values, all else is the file's."""
+    assert workflow(name)["defaults"] == {"run": {"shell": "bash"}}
+    assert set(step.get("env", {})) <= set(variables), "an expression without a value"
+    path = f"{folder}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, **workflow(name)["env"], **variables, "PATH": path}
+    command = ["bash", "--noprofile", "--norc", "-e", "-o", "pipefail", "-c", step["run"]]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> Path:
+    """A clone of a board's repository, and beside it the repository; its pull request 7 alters a submission."""
+    upstream = tmp_path / "upstream"
+    upstream.mkdir()
+    git(upstream, "init", "--quiet", "--initial-branch", "main")
+    write(upstream, f"{BOARD}/{OLD}/submission.json")
+    commit_all(upstream)
+    git(tmp_path, "clone", "--quiet", str(upstream), "clone")
+    write(upstream, f"{BOARD}/{OLD}/submission.json", "altered\n")
+    write(upstream, f"{BOARD}/{NEW}/submission.json")
+    git(upstream, "checkout", "--quiet", "-b", "theirs")
+    git(upstream, "update-ref", "refs/pull/7/head", commit_all(upstream))
+    git(upstream, "checkout", "--quiet", "main")
+    return tmp_path / "clone"
+
+
+def test_a_pull_request_is_fetched_checked_and_handed_on(board: Path) -> None:
+    check = steps("leaderboard", "check")
+    head = git(board.parent / "upstream", "rev-parse", "refs/pull/7/head")
+    done = shell("leaderboard", check["Fetch the pull request"], board, NUMBER="7")
+    assert (done.returncode, done.stderr) == (0, "")
+    summary = board.parent / "summary"
+    variables = {"NUMBER": "7", "HEAD": head, "GITHUB_STEP_SUMMARY": str(summary)}
+    done = shell("leaderboard", check["Check and grade"], board, **variables)
+    assert done.returncode == 5, done.stderr  # pipefail: the exit code is not that of tee
+    assert f"**Refused**: `alters {BOARD}/{OLD}/submission.json" in done.stdout
+    assert summary.read_text() == done.stdout
+    assert (board / "review" / "number").read_text() == "7\n"
+    assert json.loads((board / "review" / "review.json").read_text())["problem"].startswith("alters ")
+    assert check["Hand on what came of it"]["if"] == "always()"
+    assert git(board, "status", "--porcelain", "--", "leaderboard") == ""  # nothing of it was checked out
+
+
+GH = """#!/usr/bin/env bash
+printf '%s\\n' "$*" >>calls
+if [ "$1" = api ]; then echo "$ACTUAL"; fi
+if [ "$1" = pr ]; then cp comment.md posted; fi
+"""
+
+
+@pytest.fixture
+def handed_on(tmp_path: Path) -> Path:
+    """A folder with an artifact and a command `gh` that notes its calls."""
+    (tmp_path / "gh").write_text(GH)
+    (tmp_path / "gh").chmod(0o755)
+    review = {"format": "roi-bench-review", "format_version": 1, "problem": "<b>@all", "submissions": []}
+    write(tmp_path, "review/review.json", json.dumps(review))
+    write(tmp_path, "review/number", "7\n")
+    return tmp_path
+
+
+def comment(folder: Path, actual: str = HEAD) -> subprocess.CompletedProcess[str]:
+    step = steps("leaderboard_comment", "comment")["Comment"]
+    variables = {"GH_TOKEN": "t", "REPOSITORY": "o/r", "CHECKED": HEAD, "REVIEW": "review", "ACTUAL": actual}
+    return shell("leaderboard_comment", step, folder, **variables)
+
+
+def test_what_was_found_is_commented(handed_on: Path) -> None:
+    done = comment(handed_on)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "**Refused**: `<b>@all`" in (handed_on / "posted").read_text()
+    asked, posted = (handed_on / "calls").read_text().splitlines()
+    assert asked == "api repos/o/r/pulls/7 --jq .head.sha"
+    assert posted.startswith("pr comment 7 --repo o/r --body-file comment.md")
+
+
+@pytest.mark.parametrize(
+    "number", ["", "7; touch owned", "$(touch owned)", "-7", "07", "9" * 40, "7\n8", "../../x", "７"]
+)
+def test_a_number_that_is_none_is_refused(handed_on: Path, number: str) -> None:
+    write(handed_on, "review/number", number)
+    done = comment(handed_on)
+    assert done.returncode == 1
+    assert "names no pull request" in done.stderr
+    assert not (handed_on / "calls").exists()
+    assert not (handed_on / "owned").exists()
+
+
+def test_the_number_of_somebody_elses_pull_request_is_refused(handed_on: Path) -> None:
+    done = comment(handed_on, actual="f" * 40)
+    assert done.returncode == 1
+    assert "The head of pull request 7 is not what was checked" in done.stderr
+    assert not (handed_on / "posted").exists()
+
+
+def test_a_review_that_was_tampered_with_is_not_commented(handed_on: Path) -> None:
+    write(handed_on, "review/review.json", "# [click](http://evil)")
+    done = comment(handed_on)
+    assert done.returncode == 5
+    assert not (handed_on / "posted").exists()
