@@ -140,6 +140,28 @@ def known_submissions(repository: Path, submissions: str, base: str) -> frozense
     return frozenset(_names(repository, commit(repository, base), submissions))
 
 
+def file_of(repository: Path, tree: str, path: str, most: int) -> bytes:
+    """Return the content of the file at ``path``, from the repository's root, in the commit with the hash ``tree``.
+
+    Raises:
+        RecordError: There is no such file, or it is larger than ``most`` bytes.
+    """
+    return _git(repository, "cat-file", "blob", f"{tree}:{path}", most=most)
+
+
+def check_place(repository: Path, submissions: str, base: str, head: str) -> None:
+    """Check that there is a folder of submissions, on either side of the change.
+
+    Raises:
+        UsageError: There is none, or no such repository, branch or commit.
+    """
+    if not any(any(_names(repository, commit(repository, one), submissions)) for one in (base, head)):
+        raise UsageError(
+            f"{repository}: no folder {shown(submissions)!r} there in {shown(base)} or {shown(head)}; name the folder "
+            "of submissions as it is called from the root of the repository"
+        )
+
+
 def _git(repository: Path, *arguments: str, most: int = 1 << 26) -> bytes:
     """Return what git says.
 

@@ -14,6 +14,7 @@ from roi_bench.exam_sets import EXAM_SETS
 from roi_bench.exams import ORDERS
 from roi_bench.leaderboard.board import BADGES, Refused, Review
 from roi_bench.leaderboard.limits import METADATA_BYTES, METADATA_DEPTH
+from roi_bench.leaderboard.safe_files import METADATA_FILE
 from roi_bench.leaderboard.strict_json import parse_strict, shown
 
 REVIEWS_FILE, SETTINGS_FILE = "reviews.json", "board.json"
@@ -57,7 +58,7 @@ def submission_folders(submissions: Path) -> tuple[list[Path], list[Refused]]:
     Names with a dot in front are passed over.
 
     Raises:
-        UsageError: ``submissions`` is no folder, or cannot be read.
+        UsageError: ``submissions`` is no folder, cannot be read, or is a submission itself.
     """
     try:
         entries = sorted(submissions.iterdir(), key=lambda path: path.name)
@@ -65,6 +66,9 @@ def submission_folders(submissions: Path) -> tuple[list[Path], list[Refused]]:
         raise UsageError(
             f"{submissions}: no folder of submissions ({error.strerror or error}); name the one that holds them"
         ) from error
+    if any(entry.name == METADATA_FILE for entry in entries):
+        above = submissions.parent if submissions.name else submissions.resolve().parent
+        raise UsageError(f"{submissions}: is one submission, it holds {METADATA_FILE}; name the folder above, {above}")
     folders, refused = [], []
     for entry in entries:
         if entry.name.startswith(".") or entry.name in (REVIEWS_FILE, SETTINGS_FILE):
@@ -76,6 +80,15 @@ def submission_folders(submissions: Path) -> tuple[list[Path], list[Refused]]:
         else:
             refused.append(Refused(shown(entry.name), "is no folder of a submission; nothing else belongs here"))
     return folders, refused
+
+
+def holds_submissions(folder: Path) -> bool:
+    """Return whether ``folder`` is no submission, and holds folders that look like some."""
+    try:
+        entries = {entry.name: entry for entry in folder.iterdir()}
+        return METADATA_FILE not in entries and any((one / METADATA_FILE).is_file() for one in entries.values())
+    except OSError:
+        return False
 
 
 def read_reviews(submissions: Path, folders: Sequence[Path]) -> tuple[Review, ...]:

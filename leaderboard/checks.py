@@ -6,7 +6,8 @@ What passes is returned as the recorded tasks that grading works on; claimed num
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -14,17 +15,32 @@ from pathlib import Path
 from roi_bench.errors import RecordError
 from roi_bench.leaderboard.exam_hash import load_set
 from roi_bench.leaderboard.graded import Remark
-from roi_bench.leaderboard.response_files import Costs, Responses, read_responses
+from roi_bench.leaderboard.limits import (
+    BUDGET_CHARACTERS,
+    FOLDER_UNPACKED_BYTES,
+    FREE_CHARACTERS,
+    RESPONSES,
+    TEXT_CHARACTERS,
+    UNPACKED_BYTES,
+)
+from roi_bench.leaderboard.response_files import Costs, Responses, read_responses, usd_of
 from roi_bench.leaderboard.response_rules import check_responses, recorded_counter
 from roi_bench.leaderboard.safe_files import METADATA_FILE, content_of, read_folder
 from roi_bench.leaderboard.strict_json import shown
 from roi_bench.leaderboard.submission import Submission, SubmittedTask
 from roi_bench.leaderboard.submission_files import parse_submission
 from roi_bench.leaderboard.task_rules import check_task
+from roi_bench.prompts import REQUESTS
 from roi_bench.regrade import check_recorded
 from roi_bench.results_files import RecordedTask, RunRecord
 from roi_bench.solo import solo_problems
 from roi_bench.tokens import TokenCounter
+
+NEEDLESS_DRAFT = "complete; pack without --draft to publish it"
+"""Remark on a draft that would pass as a submission too."""
+
+SAME_USD = 1e-6
+"""Relative difference, and USD, up to which two sums of costs are the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +88,6 @@ def check_submission(folder: Path, *, recount: bool = False, today: date | None 
     Raises:
         RecordError: It is refused; the message says why.
         DataError: The exams that it sat cannot be loaded.
-        ModelError: A tokenizer to count again with cannot be loaded.
         DependencyError: jsonschema or transformers is not installed.
     """
     files = read_folder(folder)
@@ -81,23 +96,45 @@ def check_submission(folder: Path, *, recount: bool = False, today: date | None 
     submission = parse_submission(files[METADATA_FILE], f"{folder}: {METADATA_FILE}", today=today)
     _check_folder(folder, submission, files)
     content, size = content_of(files), sum(map(len, files.values()))
-    tasks, counters, usd, recounted = [], {}, {}, []
-    remarks = [Remark("draft", "a draft: not whole, and never published")] if submission.draft else []
+    tasks, counters, usd, left = [], {}, {}, FOLDER_UNPACKED_BYTES
+    recounted = True
+    remarks: list[Remark] = []
+    whole = True
     for task in submission.tasks:
         where = f"{folder}: {task.file}"
         check_task(task, where)
-        found = read_responses(files.pop(task.file), task.form, task.repeats, task.documents, where)
+        found = submitted_responses(task, files.pop(task.file), where, most=left)
+        left -= found.unpacked
         recorded = recorded_task(folder, submission, task, found)
         _check_documents(recorded, where, draft=submission.draft)
         remarks += check_responses(task, found, where, draft=submission.draft)
-        counters[task.name], counted = recorded_counter(task, found, where, recount=recount)
-        remarks += [] if counted else [_not_counted(task)]
-        recounted.append(counted)
+        whole = whole and (not submission.draft or _is_whole(recorded, task, found))
+        counters[task.name], not_counted = recorded_counter(task, found, where, recount=recount)
+        remarks += [] if not_counted is None else [not_counted]
+        recounted = recounted and not_counted is None
         usd[task.name] = found.usd
         tasks.append(recorded)
-    return CheckedSubmission(
-        submission, content, size, tuple(tasks), counters, usd, tuple(remarks), recounted=all(recounted)
-    )
+    if submission.draft:
+        remarks.insert(0, Remark("draft", NEEDLESS_DRAFT if whole else "not whole, and never published"))
+    remarks += _cost_remarks(submission.usd, [costs for task in usd.values() for costs in task.values()])
+    return CheckedSubmission(submission, content, size, tuple(tasks), counters, usd, tuple(remarks), recounted)
+
+
+def submitted_responses(task: SubmittedTask, packed: bytes, where: str, most: int = UNPACKED_BYTES) -> Responses:
+    """Return the responses in a task's file.
+
+    Args:
+        task: The task.
+        packed: Content of the file.
+        where: Its name in messages.
+        most: Bytes to which it may unpack at most.
+
+    Raises:
+        RecordError: It is damaged, or not what the task says of it.
+    """
+    longest = min(TEXT_CHARACTERS, BUDGET_CHARACTERS * task.budget + FREE_CHARACTERS)
+    most = min(most, UNPACKED_BYTES)
+    return read_responses(packed, task.form, task.repeats, task.documents, where, longest=longest, most=most)
 
 
 def recorded_task(folder: Path, submission: Submission, task: SubmittedTask, found: Responses) -> RecordedTask:
@@ -140,9 +177,22 @@ def _check_folder(folder: Path, submission: Submission, files: Mapping[str, byte
                 f"{folder}: {task.file} has SHA-256 {found[:12]}…, submission.json tells {task.sha256[:12]}…; it was "
                 "altered or cut off"
             )
+    count = sum(task.documents * task.repeats * REQUESTS[task.form] for task in submission.tasks)
+    if count > RESPONSES:
+        raise RecordError(f"{folder}: {count} responses; a submission has at most {RESPONSES}, so submit in parts")
     asked = {task.name for task in submission.tasks if task.form != "solo"}
     if strange := sorted(set(submission.claimed) - asked):
         raise RecordError(f"{folder}: claims numbers of {strange[0]}, which is no exam task of the submission")
+
+
+def _is_whole(recorded: RecordedTask, task: SubmittedTask, found: Responses) -> bool:
+    """Return whether a task of a draft would pass in a submission that is none."""
+    try:
+        _check_documents(recorded, "", draft=False)
+        check_responses(task, found, "", draft=False)
+    except RecordError:
+        return False
+    return True
 
 
 def _check_documents(task: RecordedTask, where: str, *, draft: bool) -> None:
@@ -161,7 +211,10 @@ def _check_documents(task: RecordedTask, where: str, *, draft: bool) -> None:
         )
 
 
-def _not_counted(task: SubmittedTask) -> Remark:
-    if task.tokenizer is None:
-        return Remark("tokens", f"{task.name}: tokens are as reported; no tokenizer was named to count again with")
-    return Remark("tokens", f"{task.name}: tokens are as submitted, by {task.tokenizer}, and were not counted again")
+def _cost_remarks(told: float | None, costs: Sequence[Costs]) -> list[Remark]:
+    """Return a remark where the cost of all responses is not the sum of those beside the responses."""
+    found = usd_of(costs)
+    if told is None or found is None or math.isclose(told, found, rel_tol=SAME_USD, abs_tol=SAME_USD):
+        return []
+    text = f"submission.json tells {told:.6g} USD for all responses; those beside the responses add up to {found:.6g}"
+    return [Remark("cost", text)]

@@ -28,12 +28,14 @@ class Shown:
         small: What stands small behind it: the interval.
         link: Id of the submission that it links to, or an empty text.
         bar: Stretches ``(start, length)`` of the bar of outcomes, an empty stretch for an outcome that never came.
+        breaks: A line may end behind its underscores.
     """
 
     text: str
     small: str = ""
     link: str = ""
     bar: tuple[tuple[int, int], ...] = ()
+    breaks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,14 @@ COLUMNS: tuple[Column, ...] = (
         "name as submitted; leads to its page",
         lambda standing: Shown(standing.entry.graded.submission.metadata.model, link=standing.entry.id),
     ),
-    Column("prompt", "prompt", "text", False, "how the exam was asked", lambda s: Shown(s.run.prompt)),
+    Column(
+        "prompt",
+        "prompt",
+        "text",
+        False,
+        "how the exam was asked",
+        lambda standing: Shown(standing.run.prompt, breaks=True),
+    ),
     Column(
         "score",
         "score, 0–3 ↑",
@@ -126,6 +135,22 @@ COLUMNS: tuple[Column, ...] = (
         False,
         "share of the easy order’s score that is lost in this order, with its 95 % interval likewise; at most 1",
         _with_interval("regret"),
+    ),
+    Column(
+        "badge",
+        "badge",
+        "text",
+        False,
+        "regraded: computed again from raw responses; reproduced, maintainer-run: see the method",
+        lambda s: Shown(s.entry.badge),
+    ),
+    Column(
+        "date",
+        "date",
+        "date",
+        False,
+        "day of the run, as submitted",
+        lambda s: Shown(s.entry.graded.submission.metadata.date),
     ),
     *(
         Column(
@@ -147,12 +172,12 @@ COLUMNS: tuple[Column, ...] = (
         lambda s: Shown(_share("correct")(s).text, bar=outcome_bar(s.run)),
     ),
     Column("wrong", "% wrong", "number", True, "problems answered wrong", _share("wrong")),
-    Column("skip", "% skipped", "number", False, "problems answered NA", _share("skip_rate")),
+    Column("skip", "% skipped", "number", True, "problems answered NA", _share("skip_rate")),
     Column(
         "truncated",
         "% cut off",
         "number",
-        False,
+        True,
         "problems in which, or before which, the budget ended the response (truncated)",
         _share("truncated"),
     ),
@@ -194,8 +219,16 @@ COLUMNS: tuple[Column, ...] = (
         "USD per exam",
         "number",
         False,
-        "what the responses in this order cost per exam, as the provider’s prices had it; – where unknown",
+        "what the responses in this order cost per exam, as submitted; – where unknown",
         lambda s: Shown(money_text(s.run.usd_per_exam)),
+    ),
+    Column(
+        "usd_all",
+        "USD in all",
+        "number",
+        True,
+        "sum over all responses of the run, in easy order too, as submitted; – where one is unknown",
+        lambda s: Shown(money_text(s.run.usd)),
     ),
     Column(
         "v_dp",
@@ -244,24 +277,8 @@ COLUMNS: tuple[Column, ...] = (
         "run",
         "text",
         False,
-        "decoding, samples, and whatever makes the run other than what its task’s name promises",
-        lambda s: Shown(labels_of(s.run)),
-    ),
-    Column(
-        "date",
-        "date",
-        "date",
-        False,
-        "day of the run, as submitted",
-        lambda s: Shown(s.entry.graded.submission.metadata.date),
-    ),
-    Column(
-        "badge",
-        "badge",
-        "text",
-        False,
-        "regraded: computed again from raw responses; reproduced, maintainer-run: see the method",
-        lambda s: Shown(s.entry.badge),
+        "decoding (T: temperature), samples, and whatever makes the run other than what its task’s name promises",
+        lambda s: Shown(labels_of(s.run).replace("temperature=", "T=")),
     ),
 )
 """All columns, in the order of the table."""

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from roi_bench.analysis.runs import Cell
 from roi_bench.leaderboard.board import Board, CellTable, Standing
-from roi_bench.leaderboard.page import PageFile, render
+from roi_bench.leaderboard.page import PageFile, PageOptions, render
 from roi_bench.leaderboard.shown_text import visible_line
 
 
@@ -20,9 +20,9 @@ def compare_link(a: Standing, b: Standing) -> str:
     return f"compare.html?{urlencode(query, safe='/')}"
 
 
-def compare_pages(board: Board) -> Iterator[PageFile]:
+def compare_pages(board: Board, options: PageOptions) -> Iterator[PageFile]:
     """Yield ``compare.html``, ``data/models.json`` (runs by cell) and ``data/exams/<set>.json`` (exams, clusters)."""
-    yield render("compare.html", "compare.html", {"board": board})
+    yield render("compare.html", "compare.html", {"board": board, "exam_pages": options.exam_pages})
     yield _json_file("data/models.json", {"cells": [_cell(table) for table in board.cells if table.standings]})
     sets: dict[str, list[Standing]] = {}
     for table in board.cells:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from roi_bench.journal_format import canonical_json
 from roi_bench.leaderboard.board import Board, Entry, Review
+from roi_bench.leaderboard.graded import GradedRun
 from roi_bench.leaderboard.page import PageFile, render
 from roi_bench.leaderboard.shown_text import visible
+from roi_bench.problems import sha256_text
 
 LONGEST_FEED = 50
 """Events that the feed holds."""
@@ -42,8 +45,20 @@ def history_pages(board: Board) -> Iterator[PageFile]:
     yield render("changelog.html", "changelog.html", {"board": board, "events": happened, "names": names})
     recent = [_allowed_in_xml(event) for event in happened[:LONGEST_FEED]]
     updated = recent[0].date if recent else EPOCH
-    context = {"board": board, "events": recent, "updated": updated, "title": _without_noncharacters(board.title)}
+    context = {
+        "board": board,
+        "urn": _urn(board),
+        "events": recent,
+        "updated": updated,
+        "title": _without_noncharacters(board.title),
+    }
     yield render("feed.xml", "feed.xml", context)
+
+
+def _urn(board: Board) -> str:
+    """Return what ids of a feed begin with where the board has no address: other boards have another title or cell."""
+    main = board.cells[0].cell.slug if board.cells else ""
+    return f"urn:roi-bench:{sha256_text(canonical_json([visible(board.title), main]))[:12]}"
 
 
 def events(board: Board) -> list[Event]:
@@ -57,12 +72,20 @@ def events(board: Board) -> list[Event]:
 
 def _submitted(entry: Entry) -> Event:
     submission = entry.graded.submission
-    cells = ", ".join(f"{run.cell.title} ({run.prompt})" for run in entry.graded.runs) or "no exams"
+    cells = _cells_text(entry.graded.runs)
     if submission.replaces is None:
         title = f"New: {submission.metadata.model}"
         return Event(submission.metadata.date, "submission", entry.id, title, f"{cells}. Badge: {entry.badge}.")
     text = f"Replaces {submission.replaces}: {submission.reason or 'no reason given'}. {cells}."
     return Event(submission.metadata.date, "correction", entry.id, f"Corrected: {submission.metadata.model}", text)
+
+
+def _cells_text(runs: Sequence[GradedRun]) -> str:
+    """Return what was sat and how, once a cell: ``tiny hard 128 (direct, metacognitive); tiny hard 256 (direct)``."""
+    prompts: dict[str, list[str]] = {}
+    for run in runs:
+        prompts.setdefault(run.cell.title, []).append(run.prompt)
+    return "; ".join(f"{title} ({', '.join(found)})" for title, found in prompts.items()) or "no exams"
 
 
 def _reviewed(entry: Entry, review: Review) -> Event:

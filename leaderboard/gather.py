@@ -76,8 +76,8 @@ def look_up(
             if isinstance(found, RecordError):
                 refused.append(Refused(shown(folder.name), without_place(str(found), folder)))
                 continue
-            graded = load_graded(wish.cache, found)
-            if graded is None or (wish.recount and not graded.recounted) or graded.submission.id != folder.name:
+            graded = load_graded(wish.cache, found, recount=wish.recount)
+            if graded is None or graded.submission.id != folder.name:
                 waiting.append(folder)
             elif graded.submission.draft and not wish.drafts:
                 continue
@@ -100,7 +100,6 @@ def grade_one(folder: Path, wish: Wish) -> Gathered:
 
     Raises:
         DataError: A problem of its exams is missing.
-        ModelError: A tokenizer cannot be loaded.
     """
     try:
         checked = check_submission(folder, recount=wish.recount)
@@ -110,7 +109,7 @@ def grade_one(folder: Path, wish: Wish) -> Gathered:
     except RecordError as error:
         return Gathered(folder, None, without_place(str(error), folder))
     if wish.cache is not None:
-        store_graded(wish.cache, graded)
+        store_graded(wish.cache, graded, recount=wish.recount)
     pages = () if wish.pages is None else tuple(submission_pages(graded, runs, wish.pages, usd=checked.usd))
     return Gathered(folder, graded, None, pages)
 
@@ -135,7 +134,6 @@ def grade_many(folders: Sequence[Path], wish: Wish, workers: int | None = None) 
     Raises:
         UsageError: A process was killed.
         DataError: See :func:`grade_one`.
-        ModelError: See :func:`grade_one`.
     """
     count = min(workers or usable_cores(), len(folders))
     if count <= 1:

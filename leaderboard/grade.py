@@ -19,9 +19,11 @@ from roi_bench.errors import RecordError
 from roi_bench.exams import pools_of
 from roi_bench.grading import Grader
 from roi_bench.harness.recorded_runs import exams_of, skip_cost_of
+from roi_bench.leaderboard.bounded_grader import BoundedGrader, TooManyLimitsError
 from roi_bench.leaderboard.claims import claim_remarks
 from roi_bench.leaderboard.grade_views import behaviour_of, tokens_source
 from roi_bench.leaderboard.graded import Allocation, GradedRun, GradedSubmission, Number, Remark
+from roi_bench.leaderboard.response_files import responses_sha256
 from roi_bench.metrics import Sample, tier_names
 from roi_bench.regrade import score_recorded, score_recorded_solo
 from roi_bench.results_files import RecordedTask
@@ -44,14 +46,16 @@ def grade_submission(
         workers: Processes for symbolic checks; by default one per core.
 
     Raises:
-        RecordError: Two of its runs sat the same with the same prompt, or a text has no recorded tokens.
+        RecordError: Two of its runs sat the same with the same prompt, a text has no recorded tokens, or its answers
+            run into the limit of symbolic checks too often.
         DataError: A problem is missing or altered.
         DependencyError: math-verify is needed and not installed.
     """
     tasks = in_order([task for task in checked.tasks if task.record.form != "solo"])
     solo = [task for task in checked.tasks if task.record.form == "solo"]
     notes: list[str] = []
-    with Grader(workers=workers) as grader:
+    with Grader(workers=workers) as unbounded:
+        grader = BoundedGrader(unbounded)
         runs = [
             ScoredRun(name, task, exams, score_recorded(task, exams, grader, checked.counters.get(task.name)))
             for task, name, exams in zip(tasks, run_names(tasks), map(exams_of, tasks), strict=True)
@@ -140,6 +144,7 @@ def graded_run(
         usd=None if cost is None or cost.unknown else cost.usd + cost.usd_easy,
         tokens_source=tokens_source(run.task, counted=counted),
         allocation=None if efficiency is None else _allocation(efficiency),
+        responses_sha256=responses_sha256(run.task.documents),
     )
 
 
@@ -188,6 +193,8 @@ def _profiles(
         try:
             scored = score_recorded_solo(task, exams_of(task), grader, counter)
             found.append(make_profile(task, scored, skip_cost_of(counter)))
+        except TooManyLimitsError:
+            raise
         except RecordError as error:
             reason = str(error).removeprefix(f"{task.samples_path}: ")
             notes.append(f"{task.name} makes no profile and is left out: {reason}")

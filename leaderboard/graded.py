@@ -95,6 +95,8 @@ class GradedRun:
         usd: USD of all responses; None where unknown.
         tokens_source: How tokens were counted: ``generated``, ``provider``, ``retokenized``, ``unknown``.
         allocation: Skill and choice told apart, or None without a solo profile.
+        responses_sha256: What :func:`roi_bench.leaderboard.response_files.responses_sha256` makes of its responses;
+            runs with the same responses have the same.
     """
 
     task: str
@@ -123,6 +125,7 @@ class GradedRun:
     usd: float | None
     tokens_source: str
     allocation: Allocation | None
+    responses_sha256: str
 
     @property
     def slug(self) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from functools import lru_cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from pathlib import Path
 
@@ -23,19 +23,24 @@ PACKAGE = Path(str(files("roi_bench")))
 CODE = ("*.py", "data/*.json", "analysis/*.py", "harness/*.py", "leaderboard/*.py", "leaderboard/*.json")
 """What a grade may depend on, below the package: what grades, what it grades with, and the rules that let it in."""
 
-PACKAGES = ("math-verify", "sympy", "numpy", "scipy")
-"""Packages whose versions verdicts and numbers may depend on."""
+PACKAGES = (
+    *("math-verify", "latex2sympy2_extended", "sympy", "numpy", "scipy"),
+    *("tokenizers", "transformers", "jsonschema"),
+)
+"""Packages whose versions verdicts, numbers, token counts and refusals may depend on; not all need be installed."""
 
 
-def load_graded(cache: Path, content: str) -> GradedSubmission | None:
+def load_graded(cache: Path, content: str, *, recount: bool = False) -> GradedSubmission | None:
     """Return the submission with this content from the folder ``cache``; None where it has to be graded.
 
     Args:
         cache: The cache.
         content: SHA-256 over all files of the submission's folder.
+        recount: Whether tokens were to be counted again with tokenizers from the hub; graded with and without that is
+            kept apart.
     """
     try:
-        digest, line = _place(cache, content).read_bytes().split(b"\n")
+        digest, line = _place(cache, content, recount).read_bytes().split(b"\n")
         if hashlib.sha256(line).hexdigest() != digest.decode("ascii"):
             return None
         graded = graded_of(parse_object(line))
@@ -44,14 +49,19 @@ def load_graded(cache: Path, content: str) -> GradedSubmission | None:
     return graded if graded.content == content else None
 
 
-def store_graded(cache: Path, graded: GradedSubmission) -> None:
+def store_graded(cache: Path, graded: GradedSubmission, *, recount: bool = False) -> None:
     """Keep ``graded`` in the folder ``cache``, which is made if need be.
+
+    Args:
+        cache: The cache.
+        graded: The submission.
+        recount: As for :func:`load_graded`.
 
     Raises:
         UsageError: It cannot be written.
     """
     line = graded_text(graded).encode("ascii")
-    place = _place(cache, graded.content)
+    place = _place(cache, graded.content, recount)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(place, hashlib.sha256(line).hexdigest().encode("ascii") + b"\n" + line)
@@ -64,7 +74,7 @@ def store_graded(cache: Path, graded: GradedSubmission) -> None:
 @lru_cache(maxsize=1)
 def grading_code() -> str:
     """Return the SHA-256 over everything that a grade may depend on besides the submission."""
-    digest = hashlib.sha256(" ".join(f"{name}={version(name)}" for name in PACKAGES).encode("ascii"))
+    digest = hashlib.sha256(" ".join(f"{name}={_version(name)}" for name in PACKAGES).encode("ascii"))
     for pattern in CODE:
         for path in sorted(PACKAGE.glob(pattern)):
             content = path.read_bytes()
@@ -73,5 +83,12 @@ def grading_code() -> str:
     return digest.hexdigest()
 
 
-def _place(cache: Path, content: str) -> Path:
-    return cache / "graded" / f"{sha256_text(f'{content} {grading_code()}')}.json"
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _place(cache: Path, content: str, recount: bool) -> Path:
+    return cache / "graded" / f"{sha256_text(f'{content} {recount} {grading_code()}')}.json"

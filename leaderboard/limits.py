@@ -14,8 +14,12 @@ FILE_BYTES = 32 << 20
 FOLDER_BYTES = 96 << 20
 """Largest folder."""
 
-UNPACKED_BYTES = 384 << 20
-"""Most bytes that one file of responses unpacks to: 990 problems × 16 samples × 2,048 tokens take a third of it."""
+UNPACKED_BYTES, FOLDER_UNPACKED_BYTES = 384 << 20, 512 << 20
+"""Most bytes that one file of responses unpacks to, and all of a folder together: 990 problems × 16 samples × 2,048
+tokens take 200 MB, 64 tasks of 480 exams in two orders × 1,024 tokens 400 MB."""
+
+RESPONSES = 250_000
+"""Most responses of all tasks together: 64 tasks of 480 exams in two orders are 61,440."""
 
 LARGEST_RATIO, FREE_BYTES = 250, 1 << 20
 """Unpacked bytes per compressed byte, beyond the first MiB; deflate ends at 1,032, real responses at about 30."""
@@ -24,7 +28,11 @@ LINE_BYTES = 8 << 20
 """Longest line of a file of responses: one document with all its samples."""
 
 TEXT_CHARACTERS = 1_000_000
-"""Longest response."""
+"""Longest response, whatever its budget."""
+
+BUDGET_CHARACTERS, FREE_CHARACTERS = 64, 4096
+"""Longest response: so many characters per token of the budget, and so many more. Real text has 3 to 5 a token; the
+rest is room for long runs of spaces or dashes, of which one token can be up to :data:`TOKEN_CHARACTERS`."""
 
 METADATA_DEPTH, LINE_DEPTH = 8, 8
 """Deepest nesting of ``submission.json`` and of a line of responses."""
@@ -38,9 +46,14 @@ NUMBER_DIGITS = 18
 TOKEN_CHARACTERS = 256
 """Longest token, in characters."""
 
-MEAN_TOKEN_CHARACTERS, TOKENS_OF_A_MEAN = 16, 64
-"""Longest mean token of a text of so many tokens; runs of one character count as eight, since models have tokens for
-long runs of spaces or dashes."""
+MEAN_TOKEN_CHARACTERS = 16
+"""Longest mean token of a text, beyond one token of :data:`TOKEN_CHARACTERS`; runs of one character count as eight,
+since models have tokens for long runs of spaces or dashes."""
 
-UNUSUAL_MEAN = 8
-"""Mean characters per token of a whole task above which readers are told."""
+UNUSUAL_MEAN, UNUSUAL_OF_ONE, UNUSUAL_FREE = 8, 10, 64
+"""Mean characters per token above which readers are told: of a whole task, and of a single response beyond its first
+64 characters, runs counted as above."""
+
+LIMIT_VERDICTS, ANSWERS_AT_ONCE = 200, 100
+"""Most answers of a submission whose symbolic check may run into its limit, three seconds of processor time each; so
+many answers are graded before they are counted again. Of real answers hardly any does."""

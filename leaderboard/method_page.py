@@ -9,6 +9,7 @@ from roi_bench.leaderboard.board import BADGES, Board
 from roi_bench.leaderboard.columns import COLUMNS
 from roi_bench.leaderboard.model_page import CHECKED
 from roi_bench.leaderboard.page import PageFile, render
+from roi_bench.leaderboard.reported import load_reported
 from roi_bench.metrics import metrics_of
 from roi_bench.problems import TIERS
 from roi_bench.prompts import PROMPTS, prompt_sha256
@@ -59,6 +60,7 @@ def method_page(board: Board) -> PageFile:
             "outcomes": OUTCOME_MEANINGS,
             "badges": [(badge, CHECKED[badge]) for badge in BADGES],
             "exams": exam_versions(board),
+            "reported": load_reported(),
             "prompts": prompts,
             "software": [(name, version) for name in GRADERS if (version := _version(name)) is not None],
         },

@@ -18,12 +18,13 @@ from roi_bench.errors import RecordError, UsageError
 from roi_bench.exams import EXAM_VERSION
 from roi_bench.harness.recorded_runs import Means, Show, silent
 from roi_bench.journal_format import parse_object
-from roi_bench.leaderboard.checks import check_submission, content_hash
+from roi_bench.leaderboard.checks import NEEDLESS_DRAFT, check_submission, content_hash
 from roi_bench.leaderboard.exam_hash import exams_sha256, load_set
+from roi_bench.leaderboard.graded import Remark
 from roi_bench.leaderboard.public_names import public_tokenizer
 from roi_bench.leaderboard.recorded_tokens import lengths_of
 from roi_bench.leaderboard.response_files import Costs, Responses, write_responses
-from roi_bench.leaderboard.results_metadata import results_files, software, total_usd
+from roi_bench.leaderboard.results_metadata import one_model, results_files, software, total_usd
 from roi_bench.leaderboard.safe_files import METADATA_FILE
 from roi_bench.leaderboard.submission import Metadata, Submission, SubmittedTask
 from roi_bench.leaderboard.submission_files import (
@@ -79,12 +80,14 @@ def pack_submission(
         today: Day against which the date is held; by default today's.
 
     Raises:
-        UsageError: There are no results, two runs of one task, or another submission of this id is there.
+        UsageError: There are no results, those of several models, two runs of one task, or another submission of this
+            id is there.
         RecordError: A file is damaged, or the submission would be refused.
         ModelError: A tokenizer cannot be loaded.
         DataError: The exams cannot be loaded.
     """
     tasks = in_order([task for file in results_files(results) for task in read_results(file)])
+    one_model(tasks)
     _refuse_doubles(tasks)
     files: dict[str, bytes] = {}
     submitted = []
@@ -104,7 +107,14 @@ def pack_submission(
         claimed={_name(task): _claims(task) for task in tasks if task.record.form != "solo"},
     )
     submission = replace(submission, id=submission_id(submission_document(submission)))
-    return _write(out, submission, {METADATA_FILE: submission_bytes(submission), **files}, today)
+    return _write(out, submission, {METADATA_FILE: submission_bytes(submission), **files}, today, tell)
+
+
+def _published(submission: Submission) -> str:
+    """Return the names of a submission that may be more than their owner wants to tell."""
+    names = sorted({task.tokenizer for task in submission.tasks if task.tokenizer is not None})
+    tokenizers = f"tokenizer {', '.join(map(repr, names))}" if names else "no tokenizer"
+    return f"will be published: model {submission.metadata.model!r}, {tokenizers}"
 
 
 def _name(task: RecordedTask) -> str:
@@ -214,7 +224,9 @@ def _scalar(value: Any) -> str | int | float | bool | None:
     return value if value is None or isinstance(value, str | int | float | bool) else str(value)
 
 
-def _write(out: Path, submission: Submission, files: dict[str, bytes], today: date | None) -> Path:
+def _write(
+    out: Path, submission: Submission, files: dict[str, bytes], today: date | None, tell: Callable[[str], None]
+) -> Path:
     """Write the folder of a submission at once, after it has passed all rules under another name."""
     target = out / submission.id
     out.mkdir(parents=True, exist_ok=True)
@@ -225,11 +237,14 @@ def _write(out: Path, submission: Submission, files: dict[str, bytes], today: da
         for name, content in files.items():
             (folder / name).write_bytes(content)
         try:
-            check_submission(folder, today=today)
+            checked = check_submission(folder, today=today)
         except RecordError as error:
             raise RecordError(
                 f"not packed, since it would be refused: {str(error).replace(f'{aside}/', '')}"
             ) from error
+        tell(_published(submission))
+        if Remark("draft", NEEDLESS_DRAFT) in checked.remarks:
+            tell(f"a draft, {NEEDLESS_DRAFT}")
         if target.exists():
             if content_hash(target) == content_hash(folder):
                 return target

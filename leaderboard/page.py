@@ -65,10 +65,14 @@ def render(template: str, path: str, context: Mapping[str, Any]) -> PageFile:
 @lru_cache(maxsize=1)
 def _environment() -> Any:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from markupsafe import Markup
+    from markupsafe import Markup, escape
 
     def draw(plot: Plot) -> Markup:
         return Markup(svg(plot))  # noqa: S704 (svg escapes every text)
+
+    def breaking(text: str) -> Markup:
+        """Return ``text`` escaped, with a place for the end of a line behind each underscore."""
+        return escape(visible(text)).replace("_", Markup("_<wbr>"))
 
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -80,7 +84,13 @@ def _environment() -> Any:
         finalize=_readable,
     )
     environment.globals |= {"policy": CONTENT_SECURITY_POLICY, "release": __version__}
-    environment.filters |= {"number": number, "interval": interval, "percent": percent, "draw": draw}
+    environment.filters |= {
+        "number": number,
+        "interval": interval,
+        "percent": percent,
+        "draw": draw,
+        "breaking": breaking,
+    }
     return environment
 
 

@@ -14,7 +14,7 @@ from roi_bench.leaderboard.page import STATIC, PageFile, PageOptions
 from roi_bench.leaderboard.table_page import table_pages
 
 
-def board_pages(board: Board, options: PageOptions) -> Iterator[PageFile]:  # noqa: ARG001
+def board_pages(board: Board, options: PageOptions) -> Iterator[PageFile]:
     """Yield every page that depends on more than one submission, and the data of the compare page.
 
     Args:
@@ -24,7 +24,7 @@ def board_pages(board: Board, options: PageOptions) -> Iterator[PageFile]:  # no
     yield from table_pages(board)
     yield from chart_pages(board)
     yield from model_pages(board)
-    yield from compare_pages(board)
+    yield from compare_pages(board, options)
     yield method_page(board)
     yield from history_pages(board)
 

@@ -10,6 +10,12 @@ from roi_bench.tiny import SHIPPED_MODELS, model_path
 
 _HUB = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(?:/[A-Za-z0-9][\w.-]{0,95})?", re.ASCII)
 
+_PATH = re.compile(r"[/.~]|.*\\|.*[:@].*/|.*@.*:|.*/.*@", re.DOTALL)
+"""A path by its looks: from the root, here or home; with a backslash; or on a host, ``alice@host:/m``.
+
+A colon behind the only slash is a provider's label: ``org/model:free``.
+"""
+
 
 def public_model(name: str) -> str:
     """Return the name of a model without the way to it: the last part of a path, ``roi-bench:…`` for a shipped one."""
@@ -29,11 +35,12 @@ def public_tokenizer(name: str) -> str:
 
 
 def _is_path(name: str) -> bool:
-    return name.startswith(("/", ".", "~")) or "\\" in name or name.count("/") > 1 or Path(name).is_dir()
+    return bool(_PATH.match(name)) or name.count("/") > 1 or Path(name).is_dir()
 
 
 def _last_part(name: str) -> str:
-    return PureWindowsPath(name).name or "model"  # it knows both kinds of slashes
+    last = PureWindowsPath(name).name  # it knows both kinds of slashes
+    return (last.rpartition(":")[2] if "@" in last else last) or "model"
 
 
 def _local(name: str) -> str:

@@ -9,7 +9,12 @@ from itertools import accumulate, pairwise
 from typing import Any
 
 from roi_bench.errors import RecordError
-from roi_bench.leaderboard.limits import MEAN_TOKEN_CHARACTERS, TOKEN_CHARACTERS, TOKENS_OF_A_MEAN
+from roi_bench.leaderboard.limits import (
+    MEAN_TOKEN_CHARACTERS,
+    TOKEN_CHARACTERS,
+    UNUSUAL_FREE,
+    UNUSUAL_OF_ONE,
+)
 from roi_bench.tokens import Usage, retokenization_slack
 
 _RUN = re.compile(r"(.)\1{8,}", re.DOTALL)
@@ -74,23 +79,43 @@ def implausible(text: str, lengths: Lengths | None, usage: Usage | None, budget:
         return None if usage is None else _too_few(text, usage.tokens)
     if sum(lengths) > len(text):
         return f"token_lengths go on behind the end of its {len(text)} characters"
-    slack = retokenization_slack(budget)
-    if len(lengths) > budget + slack:
+    if len(lengths) > budget + retokenization_slack(budget):
         return f"shows {len(lengths)} tokens, the budget is {budget}"
-    if usage is not None and usage.tokens < len(lengths) - slack:
+    if usage is not None and usage.tokens < len(lengths) - retokenization_slack(len(lengths)):
         return f"shows {len(lengths)} tokens and claims to have taken {usage.tokens}"
     if len(text) - sum(lengths) > TOKEN_CHARACTERS:
         return f"its last token would have {len(text) - sum(lengths)} characters"
     return _too_few(text, len(lengths))
 
 
+def miscounted(shown: int, usage: Usage) -> bool:
+    """Return whether ``usage``, counted from the text, is not that of a text of ``shown`` tokens.
+
+    A text that ended by itself has one token more at most, the end of the sequence. One that was cut at the budget was
+    counted before, and what is left of it may have a few tokens more or less.
+    """
+    if usage.source != "retokenized":
+        return False
+    if usage.finish_reason == "length":
+        return abs(usage.tokens - shown) > retokenization_slack(shown)
+    return not shown <= usage.tokens <= shown + 1
+
+
+def is_unusual(text: str, tokens: int) -> bool:
+    """Return whether ``text`` is far longer than so many tokens of most tokenizers are."""
+    most = UNUSUAL_OF_ONE * tokens + UNUSUAL_FREE
+    return len(text) > most and _without_runs(text) > most
+
+
 def _too_few(text: str, tokens: int) -> str | None:
     """Return why ``text`` cannot be so few tokens, or None."""
-    most = TOKEN_CHARACTERS if tokens < TOKENS_OF_A_MEAN else MEAN_TOKEN_CHARACTERS
-    tokens = max(tokens, 1)  # a tokenizer may see nothing in a few characters
-    if len(text) <= most * tokens:
-        return None
-    characters = len(_RUN.sub(lambda run: run[0][:8], text))
-    if characters <= most * tokens and len(text) <= TOKEN_CHARACTERS * tokens:
+    most = MEAN_TOKEN_CHARACTERS * tokens + TOKEN_CHARACTERS
+    whole = len(text) <= TOKEN_CHARACTERS * max(tokens, 1)  # a tokenizer may see nothing in a few characters
+    if whole and (len(text) <= most or _without_runs(text) <= most):
         return None
     return f"{len(text)} characters cannot be {tokens} tokens"
+
+
+def _without_runs(text: str) -> int:
+    """Return the number of characters of ``text`` with runs of one character cut to eight."""
+    return len(_RUN.sub(lambda run: run[0][:8], text))

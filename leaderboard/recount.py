@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
-from roi_bench.errors import RecordError
+from roi_bench.errors import ModelError, RecordError
 from roi_bench.harness.tokenizer import FileTokenCounter, load_token_counter
 from roi_bench.leaderboard.recorded_tokens import Lengths, lengths_of
 from roi_bench.leaderboard.strict_json import shown
@@ -55,9 +55,13 @@ def check_counts(recorded: Mapping[str, Lengths], counter: TokenCounter, where: 
 
     Raises:
         RecordError: A text has other tokens.
+        ModelError: The tokenizer fails.
     """
     for text, lengths in recorded.items():
-        found = lengths_of(counter.token_starts(text))
+        try:
+            found = lengths_of(counter.token_starts(text))
+        except Exception as error:  # a stranger chose it, and may have made it
+            raise ModelError(f"{where}: tokenizer {shown(tokenizer)} fails: {shown(error)}") from error
         if list(found) != list(lengths):
             recorded_count = "others" if len(found) == len(lengths) else str(len(lengths))
             raise RecordError(

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from roi_bench.errors import RecordError
 from roi_bench.journal_format import parse_usage
-from roi_bench.leaderboard.limits import LINE_BYTES, LINE_DEPTH, TEXT_CHARACTERS
+from roi_bench.leaderboard.limits import LINE_BYTES, LINE_DEPTH, TEXT_CHARACTERS, UNPACKED_BYTES
 from roi_bench.leaderboard.recorded_tokens import packed_lengths
 from roi_bench.leaderboard.safe_files import unpacked_lines
 from roi_bench.leaderboard.strict_json import SHOWN_OF_MESSAGE, parse_strict, shown
@@ -36,11 +37,13 @@ class Responses:
         documents: Raw responses in file order.
         token_lengths: Lengths of the tokens of every text, by text; None where no tokenizer was known.
         usd: Costs by document.
+        unpacked: Bytes of the file's lines, line ends left out; 0 for what was not read from a file.
     """
 
     documents: tuple[RecordedDocument, ...]
     token_lengths: Mapping[str, array[int]] | None
     usd: Mapping[str, Costs]
+    unpacked: int = 0
 
 
 def write_responses(responses: Responses) -> bytes:
@@ -71,7 +74,16 @@ def _lengths(responses: Responses, response: Response) -> list[int] | None:
     return list(responses.token_lengths[response.text])
 
 
-def read_responses(packed: bytes, form: str, repeats: int, documents: int, where: str) -> Responses:
+def read_responses(
+    packed: bytes,
+    form: str,
+    repeats: int,
+    documents: int,
+    where: str,
+    *,
+    longest: int = TEXT_CHARACTERS,
+    most: int = UNPACKED_BYTES,
+) -> Responses:
     """Return the responses in a file that a stranger wrote.
 
     Args:
@@ -80,14 +92,17 @@ def read_responses(packed: bytes, form: str, repeats: int, documents: int, where
         repeats: Samples per request.
         documents: How many lines it must have.
         where: Name of the file in messages.
+        longest: Characters of a response at most.
+        most: Bytes to which the file may unpack at most.
 
     Raises:
         RecordError: It is damaged, has another number of lines or responses, or values that no run writes.
     """
-    reader = _Reader(form, repeats)
-    number = 0
+    reader = _Reader(form, repeats, longest)
+    number = unpacked = 0
     try:
-        for number, line in enumerate(unpacked_lines(packed), start=1):
+        for number, line in enumerate(unpacked_lines(packed, most), start=1):
+            unpacked += len(line)
             if number > documents:
                 raise ValueError(f"has more lines than the {documents} that submission.json tells")
             reader.read(parse_strict(line, largest=LINE_BYTES, deepest=LINE_DEPTH))
@@ -95,14 +110,28 @@ def read_responses(packed: bytes, form: str, repeats: int, documents: int, where
         raise RecordError(f"{where}:{number or 1}: {shown(error, SHOWN_OF_MESSAGE)}") from None
     if number != documents:
         raise RecordError(f"{where}: has {number} lines, submission.json tells {documents}; a document is missing")
-    return Responses(tuple(reader.documents), reader.lengths if reader.counted is True else None, reader.usd)
+    lengths = reader.lengths if reader.counted is True else None
+    return Responses(tuple(reader.documents), lengths, reader.usd, unpacked)
+
+
+def responses_sha256(documents: Sequence[RecordedDocument]) -> str:
+    """Return the SHA-256 over the ids of ``documents`` and the texts of their responses.
+
+    It is the same for the same responses, however their file is ordered or compressed, and whatever stands beside the
+    texts.
+    """
+    digest = hashlib.sha256()
+    for document in sorted(documents, key=lambda one: one.id):
+        texts = [[response.text for response in samples] for samples in document.requests]
+        digest.update(json.dumps([document.id, texts], separators=(",", ":")).encode("ascii") + b"\n")
+    return digest.hexdigest()
 
 
 class _Reader:
     """Reads lines one by one; what has to hold between them is kept here."""
 
-    def __init__(self, form: str, repeats: int) -> None:
-        self.requests, self.repeats = REQUESTS[form], repeats
+    def __init__(self, form: str, repeats: int, longest: int) -> None:
+        self.requests, self.repeats, self.longest = REQUESTS[form], repeats, longest
         self.documents: list[RecordedDocument] = []
         self.seen: set[str] = set()
         self.lengths: dict[str, array[int]] = {}
@@ -139,8 +168,8 @@ class _Reader:
         text, lengths, usd = found["text"], found["token_lengths"], found["usd"]
         if not isinstance(text, str | None):
             raise ValueError("a response's text is neither text nor null")
-        if text is not None and len(text) > TEXT_CHARACTERS:
-            raise ValueError(f"a response of {len(text)} characters; none has more than {TEXT_CHARACTERS}")
+        if text is not None and len(text) > self.longest:
+            raise ValueError(f"a response of {len(text)} characters; none has more than {self.longest}")
         if not (usd is None or (type(usd) in (int, float) and 0 <= usd <= MOST_USD)):
             raise ValueError(f"usd must be null or an amount, not {shown(usd)}")
         self._take_lengths(text, lengths)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from roi_bench.errors import RecordError
+from roi_bench.errors import ModelError, RecordError
 from roi_bench.leaderboard.graded import Remark
-from roi_bench.leaderboard.limits import UNUSUAL_MEAN
-from roi_bench.leaderboard.recorded_tokens import RecordedTokenCounter, implausible
+from roi_bench.leaderboard.limits import UNUSUAL_MEAN, UNUSUAL_OF_ONE
+from roi_bench.leaderboard.recorded_tokens import RecordedTokenCounter, implausible, is_unusual, miscounted
 from roi_bench.leaderboard.recount import check_counts, counter_for
 from roi_bench.leaderboard.response_files import Responses
 from roi_bench.leaderboard.strict_json import shown
@@ -29,7 +29,7 @@ def check_responses(task: SubmittedTask, found: Responses, where: str, *, draft:
     Raises:
         RecordError: A response is missing, over budget, or has tokens that cannot be.
     """
-    missing = uncounted = characters = tokens = 0
+    missing = uncounted = characters = tokens = unusual = 0
     for name, response in _each(found):
         text, usage = response.text, response.usage
         lengths = found.token_lengths[text] if found.token_lengths is not None and isinstance(text, str) else None
@@ -41,29 +41,35 @@ def check_responses(task: SubmittedTask, found: Responses, where: str, *, draft:
         if isinstance(text, str):
             if why := implausible(text, lengths, usage, task.budget):
                 raise RecordError(f"{where}: a response to {shown(name)} {why}")
+            count = len(lengths) if lengths is not None else usage.tokens if usage is not None else None
             characters += len(text)
-            tokens += len(lengths) if lengths is not None else usage.tokens if usage is not None else 0
+            tokens += count or 0
+            unusual += count is not None and is_unusual(text, count)
         missing += text is None and usage is None
         uncounted += text is not None and usage is None and (lengths is None or not task.text_is_whole)
     if not draft:
         _refuse_gaps(missing, uncounted, where)
-    return list(_remarks(task, missing, uncounted, characters / tokens if tokens else 0.0))
+    return list(_remarks(task, missing, uncounted, unusual, characters / tokens if tokens else 0.0))
 
 
 def recorded_counter(
     task: SubmittedTask, found: Responses, where: str, *, recount: bool
-) -> tuple[RecordedTokenCounter | None, bool]:
-    """Return what knows the tokens of a task's texts and of a written skip, and whether all were counted again.
+) -> tuple[RecordedTokenCounter | None, Remark | None]:
+    """Return what knows the tokens of a task's texts and of a written skip.
+
+    With it comes why they were not counted again, None where they were. A tokenizer that cannot be had refuses nothing:
+    its name is a stranger's, and the network may be down.
 
     Raises:
         RecordError: Counts are missing, cannot be, or are not those of the tokenizer.
-        ModelError: The tokenizer cannot be loaded.
         DependencyError: transformers is not installed.
     """
     if task.tokenizer is None or task.skip_token_lengths is None:
         if found.token_lengths is not None:
             raise RecordError(f"{where}: has token_lengths, and submission.json names no tokenizer")
-        return None, False
+        return None, Remark(
+            "tokens", f"{task.name}: tokens are as reported; no tokenizer was named to count again with"
+        )
     if found.token_lengths is None and any(isinstance(response.text, str) for _, response in _each(found)):
         raise RecordError(f"{where}: has no token_lengths, and submission.json names tokenizer {shown(task.tokenizer)}")
     skip = skipped_problem(1)
@@ -72,10 +78,33 @@ def recorded_counter(
     recorded = {skip: task.skip_token_lengths, **(found.token_lengths or {})}
     if list(recorded[skip]) != list(task.skip_token_lengths):
         raise RecordError(f"{where}: a written skip has two counts of tokens")
-    counter = counter_for(task.tokenizer, task.tokenizer_revision, recount=recount)
-    if counter is not None:
-        check_counts(recorded, counter, where, task.tokenizer)
-    return RecordedTokenCounter(recorded), counter is not None
+    reason = ""
+    try:
+        counter = counter_for(task.tokenizer, task.tokenizer_revision, recount=recount)
+        if counter is not None:
+            check_counts(recorded, counter, where, task.tokenizer)
+            _check_usage(found, where)
+            return RecordedTokenCounter(recorded), None
+    except ModelError:  # its text, of the hub or of a library, is nothing for a page
+        reason = ", since that tokenizer cannot be loaded or used"
+    told = f"{task.name}: tokens are as submitted, by {task.tokenizer}, and were not counted again{reason}"
+    return RecordedTokenCounter(recorded), Remark("tokens", told)
+
+
+def _check_usage(found: Responses, where: str) -> None:
+    """Hold usage that was counted from the text against token lengths that are known to be right.
+
+    Raises:
+        RecordError: It is another.
+    """
+    for name, response in _each(found):
+        if response.usage is None or not isinstance(response.text, str) or found.token_lengths is None:
+            continue
+        if miscounted(shown_tokens := len(found.token_lengths[response.text]), response.usage):
+            raise RecordError(
+                f"{where}: a response to {shown(name)} has {shown_tokens} tokens and says that {response.usage.tokens} "
+                "were counted from its text"
+            )
 
 
 def _each(found: Responses) -> Iterator[tuple[str, Response]]:
@@ -98,10 +127,12 @@ def _refuse_gaps(missing: int, uncounted: int, where: str) -> None:
         )
 
 
-def _remarks(task: SubmittedTask, missing: int, uncounted: int, mean: float) -> Iterator[Remark]:
+def _remarks(task: SubmittedTask, missing: int, uncounted: int, unusual: int, mean: float) -> Iterator[Remark]:
     if missing:
         yield Remark("missing", f"{task.name}: {missing} responses could not be had")
     if uncounted:
         yield Remark("tokens", f"{task.name}: the tokens of {uncounted} responses are unknown")
     if mean > UNUSUAL_MEAN:
         yield Remark("tokens", f"{task.name}: {mean:.1f} characters per token, which is unusual")
+    if unusual:
+        yield Remark("tokens", f"{task.name}: {unusual} responses of more than {UNUSUAL_OF_ONE} characters per token")

@@ -14,12 +14,15 @@ from roi_bench.outcomes import ProblemOutcome, Response
 from roi_bench.problems import TIERS
 
 GRADED = {
-    "string": "graded as equal or different text",
-    "number": "graded by number",
-    "symbolic": "graded by a symbolic check",
-    "limit": "graded wrong: the check hit its limit of length, time or memory",
+    ("string", True): "written as the right answer is",
+    ("string", False): "not written as the right answer is, which is no number",
+    ("number", True): "equal to the right answer, number by number",
+    ("number", False): "other than the right answer in a number or in form",
+    ("symbolic", True): "shown by algebra to equal the right answer",
+    ("symbolic", False): "not shown by algebra to equal the right answer",
+    ("limit", False): "counted as wrong: too long, or comparing it took too much time or memory",
 }
-"""How an answer was graded (:class:`roi_bench.grading.Verdict`), in words."""
+"""What decided on an answer (``method`` of :class:`roi_bench.grading.Verdict`) and how, in words."""
 
 SOURCES = {
     "generated": "counted while generating",
@@ -148,8 +151,8 @@ def _notes(outcome: ProblemOutcome, piece: Piece) -> list[str]:
         notes.append(forecast)
     if outcome.tokens is not None:
         notes.append(_tokens(outcome.tokens))
-    if outcome.method is not None:
-        notes.append(GRADED[outcome.method])
+    if outcome.method is not None and outcome.outcome in ("correct", "wrong"):  # else it does not count
+        notes.append(GRADED[outcome.method, outcome.outcome == "correct"])
     if not piece.reached:
         notes.append("never begun")
     return notes

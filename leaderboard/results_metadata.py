@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from roi_bench.errors import RecordError, UsageError
 from roi_bench.journal_format import parse_object
 from roi_bench.leaderboard.public_names import public_model
-from roi_bench.results_files import find_results, read_results
+from roi_bench.leaderboard.recount import SHIPPED_PREFIX
+from roi_bench.results_files import RecordedTask, find_results, read_results
 
 LOCAL_BACKENDS = ("hf", "vllm")
 """Backends that run a model on the submitter's own machine."""
@@ -25,8 +26,7 @@ def metadata_defaults(results: Sequence[Path]) -> dict[str, Any]:
         RecordError: A file is damaged.
     """
     files = results_files(results)
-    names = {public_model(task.model): file for file in files for task in read_results(file)}
-    found: dict[str, Any] = {"model": next(iter(names))} if len(names) == 1 else {}
+    found: dict[str, Any] = {"model": public_model(one_model([t for file in files for t in read_results(file)]))}
     documents = [read_object(file) for file in files]
     days = [document["date"] for document in documents if isinstance(document.get("date"), int | float)]
     if days:
@@ -40,6 +40,41 @@ def metadata_defaults(results: Sequence[Path]) -> dict[str, Any]:
         if config.get("model") in LOCAL_BACKENDS:
             found["provider"] = "local"
     return found
+
+
+def one_model(tasks: Sequence[RecordedTask]) -> str:
+    """Return the name of the model that all ``tasks`` were asked of, as recorded.
+
+    Raises:
+        UsageError: There are several models; the message lists them.
+    """
+    names: dict[str, str] = {}
+    for task in tasks:
+        names.setdefault(_identity(task.model), task.model)
+    if len(names) > 1:
+        listed = ", ".join(_short_names(list(names)))
+        raise UsageError(
+            f"the results are of {len(names)} models: {listed}; pack one model at a time, naming its results only "
+            "(--model gives one model another name, it joins none)"
+        )
+    return next(iter(names.values()))
+
+
+def _identity(name: str) -> str:
+    """Return the same for all ways to write the name or the folder of a model."""
+    published = public_model(name)
+    if published.startswith(SHIPPED_PREFIX):
+        return published
+    return str(Path(name).resolve()) if Path(name).is_dir() else name.rstrip("/\\")
+
+
+def _short_names(names: Sequence[str]) -> list[str]:
+    """Return names that tell models apart: the last part of a path, more of it where two end alike."""
+    short = [public_model(name) for name in names]
+    return [
+        one if short.count(one) == 1 else "/".join(PureWindowsPath(name).parts[-2:])
+        for name, one in zip(names, short, strict=True)
+    ]
 
 
 def software(results: Sequence[Path]) -> dict[str, str]:

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from roi_bench.errors import RecordError
-from roi_bench.leaderboard.added_folders import AddedFolder, added_folders, known_submissions, write_folder
+from roi_bench.leaderboard.added_folders import AddedFolder, added_folders, write_folder
+from roi_bench.leaderboard.base_board import BaseBoard, read_base, responses_on, why_copied
+from roi_bench.leaderboard.corrections import settle_corrections
 from roi_bench.leaderboard.gather import Gathered, Wish, grade_many
 from roi_bench.leaderboard.graded import GradedRun, GradedSubmission, Number
 from roi_bench.leaderboard.review_comment import FORMAT, FORMAT_VERSION
@@ -33,13 +35,14 @@ def review_change(
     """
     problem: str | None = None
     found: list[dict[str, Any]] = []
-    known = known_submissions(repository, submissions, base)
+    board = read_base(repository, submissions, base)
     try:
         added = added_folders(repository, submissions, base, head)
         with tempfile.TemporaryDirectory(prefix="roi-bench-review-") as folder:
             places, too_large = _written(repository, added, Path(folder))
             graded = [*too_large, *grade_many(places, Wish(drafts=True, recount=recount), workers)]
-            found = [_reviewed(one, known | {place.name for place in places}) for one in graded]
+        refused = _refused_beside(board, [one.graded for one in graded if one.graded is not None])
+        found = [_reviewed(one, refused) for one in graded]
     except RecordError as error:
         problem = str(error)
     found.sort(key=lambda one: str(one["folder"]))
@@ -62,9 +65,33 @@ def _written(repository: Path, added: Sequence[AddedFolder], out: Path) -> tuple
     return places, too_large
 
 
-def _reviewed(one: Gathered, known: frozenset[str]) -> dict[str, Any]:
+def _refused_beside(board: BaseBoard, graded: Sequence[GradedSubmission]) -> dict[str, str]:
+    """Return why new submissions that pass the checks are refused beside those that are there already, by id."""
+    whole = [one for one in graded if not one.submission.draft]
+    refused = {
+        one.submission.id: "a draft; pack the whole run without --draft to submit it"
+        for one in graded
+        if one.submission.draft
+    }
+    responses = responses_on(board, {run.task for one in whole for run in one.runs})
+    replaced = settle_corrections([*board.submissions.values()]).replaced
+    by_id = {**board.submissions, **{one.submission.id: one.submission for one in whole}}
+    for one in whole:
+        target = str(one.submission.replaces)
+        if (why := why_copied(one, responses, by_id)) is not None:
+            refused[one.submission.id] = why
+        elif (first := replaced.get(target)) is not None:
+            refused[one.submission.id] = (
+                f"corrects {target}, which {first} corrects already; correct that one, the last of the chain"
+            )
+    new = [one.submission for one in whole if one.submission.id not in refused]
+    settled = settle_corrections([*board.submissions.values(), *new])
+    return refused | {one.id: settled.refused[one.id] for one in new if one.id in settled.refused}
+
+
+def _reviewed(one: Gathered, refused_beside: Mapping[str, str]) -> dict[str, Any]:
     graded = one.graded
-    refused = one.refused if graded is None else _why_not(graded, known)
+    refused = one.refused if graded is None else refused_beside.get(graded.submission.id)
     content = {"folder": one.folder.name, "refused": refused}
     if graded is None or refused is not None:
         return {**content, "model": None, "replaces": None, "remarks": [], "runs": []}
@@ -75,15 +102,6 @@ def _reviewed(one: Gathered, known: frozenset[str]) -> dict[str, Any]:
         "remarks": [remark.text for remark in graded.remarks],
         "runs": [_run(run) for run in graded.runs],
     }
-
-
-def _why_not(graded: GradedSubmission, known: frozenset[str]) -> str | None:
-    submission = graded.submission
-    if submission.draft:
-        return "a draft; pack the whole run without --draft to submit it"
-    if submission.replaces is not None and submission.replaces not in known:
-        return f"corrects {submission.replaces}, which is not on this board"
-    return None
 
 
 def _run(run: GradedRun) -> dict[str, Any]:

@@ -62,18 +62,24 @@ def content_of(files: Mapping[str, bytes]) -> str:
     return digest.hexdigest()
 
 
-def unpacked_lines(packed: bytes) -> Iterator[bytes]:
+def unpacked_lines(packed: bytes, most: int = UNPACKED_BYTES) -> Iterator[bytes]:
     """Yield the lines of a gzip file as they unpack, line ends left out; never more than a line is held.
+
+    Args:
+        packed: Content of the file.
+        most: Bytes to which it may unpack at most.
 
     Raises:
         ValueError: It is no gzip file, is cut off, holds more than one, or unpacks to more than is allowed.
     """
-    most = min(UNPACKED_BYTES, FREE_BYTES + LARGEST_RATIO * len(packed))
+    by_size = FREE_BYTES + LARGEST_RATIO * len(packed)
     waiting, total = bytearray(), 0
     for piece in _unpacked(packed):
         total += len(piece)
+        if total > by_size:
+            raise ValueError(f"unpacks to more than {by_size} bytes from {len(packed)}: an archive bomb")
         if total > most:
-            raise ValueError(f"unpacks to more than {most} bytes from {len(packed)}: an archive bomb")
+            raise ValueError(f"unpacks to more than the {most} bytes that are left for it")
         waiting += piece
         *lines, last = waiting.split(b"\n")
         if max(map(len, (last, *lines))) > LINE_BYTES:

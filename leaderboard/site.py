@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,8 +10,9 @@ from pathlib import Path
 from roi_bench.errors import UsageError
 from roi_bench.leaderboard.board import Board, Refused
 from roi_bench.leaderboard.board_build import Show, make_board, no_progress, read_sources
+from roi_bench.leaderboard.corrections import settle_corrections
 from roi_bench.leaderboard.exporters.tables import board_tables
-from roi_bench.leaderboard.gather import Wish, grade_many, look_up
+from roi_bench.leaderboard.gather import Gathered, Wish, grade_many, look_up
 from roi_bench.leaderboard.graded import GradedSubmission
 from roi_bench.leaderboard.page import PageFile, PageOptions
 from roi_bench.leaderboard.page_cache import load_pages, pages_key, store_pages
@@ -84,42 +85,94 @@ def build_site(
         UsageError: A folder is none, lies in another one, or holds what no build wrote.
         RecordError: A file of the board's own is damaged.
         DataError: A problem of an exam set is missing.
-        ModelError: A tokenizer cannot be loaded.
     """
     _check_places(submissions, out, options.cache)
     sources = read_sources(submissions, options.base_url)
     site = SiteFolder(out)
     wish = Wish(options.cache, options.drafts, options.recount, options.pages)
-    pages: dict[str, tuple[str, ...]] = {}
+    made = _Made(site, options, tell)
+    _, waiting, refused = look_up(sources.folders, wish, made.keep)
+    made.refuse([*sources.refused, *refused])
+    # First those of which nothing is known; then it is clear which of the known ones stand and need their pages.
+    while todo := _unknown(waiting, made.graded) or _without_pages(waiting, made.graded, made.pages):
+        waiting = [folder for folder in waiting if folder not in todo]
+        with closing(grade_many(todo, wish, options.workers)) as arriving:
+            for done in show(arriving, len(todo)):
+                made.take(done)
+    board = make_board(
+        list(made.graded.values()), made.refused, sources.reviews, sources.settings, drafts=options.drafts
+    )
+    made.refuse([one for one in board.refused if one not in made.refused])
+    for name in made.pages.keys() - {entry.id for entry in board.entries}:
+        site.give_up(made.pages[name])
+    written = made.written + _write_board(site, board, options.pages)
+    return Built(board, made.fresh, site.files, written, removed=site.finish())
 
-    def shown_already(graded: GradedSubmission) -> bool:
-        found = _pages_there(site, graded, options)
-        if found is not None:
-            pages[graded.submission.id] = found
-            site.keep(found)
-        return found is not None
 
-    graded, waiting, refused = look_up(sources.folders, wish, shown_already)
-    refused = [*sources.refused, *refused]
-    _tell_all(refused, tell)
-    written = fresh = 0
-    with closing(grade_many(waiting, wish, options.workers)) as arriving:
-        for done in show(arriving, len(waiting)):
-            if done.refused is not None:
-                refused.append(Refused(shown(done.folder.name), done.refused))
-                _tell_all(refused[-1:], tell)
-            if done.graded is None:
-                continue
-            fresh += 1
-            graded.append(done.graded)
-            written += _write_own(site, done.graded, done.pages, options)
-            pages[done.graded.submission.id] = tuple(page.path for page in done.pages)
-    board = make_board(graded, refused, sources.reviews, sources.settings, drafts=options.drafts)
-    _tell_all([one for one in board.refused if one not in refused], tell)
-    for name in pages.keys() - {entry.id for entry in board.entries}:
-        site.give_up(pages[name])
-    written += _write_board(site, board, options.pages)
-    return Built(board, fresh, site.files, written, removed=site.finish())
+@dataclass(slots=True)
+class _Made:
+    """What a build has of single submissions so far.
+
+    Attributes:
+        site: The site.
+        options: How it is built.
+        tell: Takes a line about each submission that is refused.
+        graded: Summaries by id.
+        pages: Paths of the pages that are in the site as they should be, by id.
+        refused: What was refused.
+        fresh: Number of submissions that were graded anew.
+        written: Number of files whose bytes changed.
+    """
+
+    site: SiteFolder
+    options: BuildOptions
+    tell: Callable[[str], None]
+    graded: dict[str, GradedSubmission] = field(default_factory=dict)
+    pages: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    refused: list[Refused] = field(default_factory=list)
+    fresh: int = 0
+    written: int = 0
+
+    def keep(self, found: GradedSubmission) -> bool:
+        """Take a submission that the cache knows, and return whether its pages are in the site."""
+        self.graded[found.submission.id] = found
+        there = _pages_there(self.site, found, self.options)
+        if there is not None:
+            self.pages[found.submission.id] = there
+            self.site.keep(there)
+        return there is not None
+
+    def take(self, done: Gathered) -> None:
+        """Take what came of a folder that was graded, and write its pages."""
+        self.graded.pop(done.folder.name, None)
+        if done.refused is not None:
+            self.refuse([Refused(shown(done.folder.name), done.refused)])
+        if done.graded is not None:
+            self.fresh += 1
+            self.graded[done.graded.submission.id] = done.graded
+            self.written += _write_own(self.site, done.graded, done.pages, self.options)
+            self.pages[done.graded.submission.id] = tuple(page.path for page in done.pages)
+
+    def refuse(self, refused: Sequence[Refused]) -> None:
+        """Note what is refused, and tell it."""
+        self.refused += refused
+        for one in refused:
+            self.tell(f"refused {one.folder}: {one.reason}")
+
+
+def _unknown(waiting: Sequence[Path], graded: Mapping[str, GradedSubmission]) -> list[Path]:
+    """Return the folders of which no summary is at hand."""
+    return [folder for folder in waiting if folder.name not in graded]
+
+
+def _without_pages(
+    waiting: Sequence[Path], graded: Mapping[str, GradedSubmission], pages: Mapping[str, Sequence[str]]
+) -> list[Path]:
+    """Return the folders of submissions that stand beside the others and whose pages have to be made."""
+    if not waiting:
+        return []
+    standing = settle_corrections([one.submission for one in graded.values()]).standing
+    return [folder for folder in waiting if folder.name in standing and folder.name not in pages]
 
 
 def _pages_there(site: SiteFolder, graded: GradedSubmission, options: BuildOptions) -> tuple[str, ...] | None:
@@ -139,11 +192,6 @@ def _write_own(site: SiteFolder, graded: GradedSubmission, pages: Sequence[PageF
 def _write_board(site: SiteFolder, board: Board, options: PageOptions) -> int:
     """Write everything that depends on more than one submission, and return how many files changed."""
     return sum(site.write(made) for made in (board_pages(board, options), board_tables(board), static_files()))
-
-
-def _tell_all(refused: list[Refused], tell: Callable[[str], None]) -> None:
-    for one in refused:
-        tell(f"refused {one.folder}: {one.reason}")
 
 
 def _check_places(submissions: Path, out: Path, cache: Path | None) -> None:

@@ -9,8 +9,11 @@ from typing import Any
 
 from roi_bench.leaderboard.limits import MOST_BRACKETS, NUMBER_DIGITS
 
-_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{}]|(?<![0-9.])[0-9]{%d}' % (NUMBER_DIGITS + 1), re.DOTALL)
-"""A whole string (looked over, so that nothing in it counts), a bracket, or too many digits before a decimal point."""
+_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]|(?<![0-9.])[0-9]{%d}' % (NUMBER_DIGITS + 1), re.DOTALL)
+"""A string (looked over, so that nothing in it counts), a bracket, or too many digits before a decimal point.
+
+A string that is never closed is taken as far as it goes, once: were it no string, each quote in it would be tried anew.
+"""
 
 _QUOTE = ord(b'"')
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")

@@ -15,6 +15,7 @@ from typing import Any
 from roi_bench.errors import DependencyError, RecordError
 from roi_bench.journal_format import canonical_json
 from roi_bench.leaderboard.limits import METADATA_BYTES, METADATA_DEPTH
+from roi_bench.leaderboard.schema_messages import sentence
 from roi_bench.leaderboard.strict_json import SHOWN_OF_MESSAGE, parse_strict, shown
 from roi_bench.leaderboard.submission import FORMAT, FORMAT_VERSION, SCHEMA_FILE, Metadata, Submission, SubmittedTask
 from roi_bench.problems import sha256_text
@@ -120,7 +121,7 @@ def _validator() -> Any:
 def _check_schema(document: Any) -> None:
     error = next(_validator().iter_errors(document), None)  # the first one only: a hostile file has any number of them
     if error is not None:
-        raise ValueError(f"{error.json_path}: {shown(error.message, SHOWN_OF_MESSAGE // 2)}")
+        raise ValueError(sentence(error))
 
 
 def _check_texts(document: Mapping[str, Any]) -> None:

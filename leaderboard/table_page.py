@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from roi_bench.exams import ORDERS
-from roi_bench.leaderboard.board import Board, CellTable, Standing
+from roi_bench.leaderboard.board import Board, CellTable, Reported, Standing
 from roi_bench.leaderboard.columns import COLUMNS, Column, Shown
 from roi_bench.leaderboard.page import PageFile, number, render
+from roi_bench.leaderboard.reported import load_reported
 
 TIERS_IN_WORDS = 3
 """Tiers that are described one by one above a table."""
@@ -73,9 +74,9 @@ class Grid:
 def table_pages(board: Board) -> Iterator[PageFile]:
     """Yield ``index.html`` with the main cell's table, and ``cells/<slug>.html`` for every cell."""
     main = board.cells[0] if board.cells else None
-    yield _page("index.html", "index.html", board, main)
+    yield _page("index.html", "index.html", board, main, load_reported())
     for table in board.cells:
-        yield _page("cell.html", f"cells/{table.cell.slug}.html", board, table)
+        yield _page("cell.html", f"cells/{table.cell.slug}.html", board, table, table.reported)
 
 
 def chart_slug(table: CellTable) -> str:
@@ -113,9 +114,8 @@ def count_text(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
-def _page(template: str, path: str, board: Board, table: CellTable | None) -> PageFile:
+def _page(template: str, path: str, board: Board, table: CellTable | None, reported: Sequence[Reported]) -> PageFile:
     view = _view(table) if table is not None else None
-    reported = table.reported if table is not None else ()
     return render(template, path, {"board": board, "view": view, "grids": grids(board, table), "reported": reported})
 
 

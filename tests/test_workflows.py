@@ -114,14 +114,66 @@ def test_a_pull_request_is_fetched_checked_and_handed_on(board: Path) -> None:
     assert summary.read_text() == done.stdout
     assert (board / "review" / "number").read_text() == "7\n"
     assert json.loads((board / "review" / "review.json").read_text())["problem"].startswith("alters ")
-    assert check["Hand on what came of it"]["if"] == "always()"
     assert git(board, "status", "--porcelain", "--", "leaderboard") == ""  # nothing of it was checked out
+
+
+def test_the_check_of_every_pull_request_ends_and_only_submissions_cost_time(board: Path) -> None:
+    """A rule that requires the check would keep what a filter of paths leaves out waiting for ever."""
+    triggers = workflow("leaderboard")["on"]
+    assert triggers["pull_request"] is None
+    assert triggers["push"]["paths"]
+    check = steps("leaderboard", "check")
+    before = ["actions/checkout", "Fetch the pull request", "Look for submissions"]
+    assert list(check)[:3] == before
+    assert [step.get("if") for step in check.values()][:3] == [None] * 3
+    touched = "steps.look.outputs.submissions == 'yes'"
+    later = {name: step["if"] for name, step in check.items() if name not in before}
+    assert later.pop("Hand on what came of it") == f"always() && {touched}"
+    assert set(later.values()) == {touched}
+    comment = list(steps("leaderboard_comment", "comment").values())
+    assert (comment[0]["id"], comment[0].get("if")) == ("look", None)
+    assert {step["if"] for step in comment[1:]} == {"steps.look.outputs.reviews != '0'"}
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        (f"{BOARD}/{NEW}/submission.json", "yes"),
+        (f"{BOARD}/{NEW}/deep/er/a b", "yes"),
+        (f"{BOARD}/reviews.json", "no"),
+        ("README.md", "no"),
+        (f"docs/{BOARD}/{NEW}/submission.json", "no"),
+    ],
+)
+def test_a_pull_request_without_submissions_is_done_at_once(board: Path, path: str, found: str) -> None:
+    upstream = board.parent / "upstream"
+    write(upstream, path, "of a pull request\n")
+    git(upstream, "checkout", "--quiet", "-b", "another")
+    head = commit_all(upstream)
+    git(upstream, "update-ref", "refs/pull/8/head", head)
+    check, output, summary = steps("leaderboard", "check"), board.parent / "output", board.parent / "summary"
+    assert shell("leaderboard", check["Fetch the pull request"], board, NUMBER="8").returncode == 0
+    variables = {"GITHUB_OUTPUT": str(output), "GITHUB_STEP_SUMMARY": str(summary)}
+    done = shell("leaderboard", check["Look for submissions"], board, HEAD=head, **variables)
+    assert (done.returncode, output.read_text()) == (0, f"submissions={found}\n"), done.stderr
+    assert summary.exists() == (found == "no")
+
+
+def test_a_pull_request_that_cannot_be_looked_at_is_checked(board: Path) -> None:
+    output = board.parent / "output"
+    step = steps("leaderboard", "check")["Look for submissions"]
+    variables = {"GITHUB_OUTPUT": str(output), "GITHUB_STEP_SUMMARY": str(board.parent / "summary")}
+    assert shell("leaderboard", step, board, HEAD=HEAD, **variables).returncode == 0
+    assert output.read_text() == "submissions=yes\n"
 
 
 GH = """#!/usr/bin/env bash
 printf '%s\\n' "$*" >>calls
-if [ "$1" = api ]; then echo "$ACTUAL"; fi
-if [ "$1" = pr ]; then cp comment.md posted; fi
+case "$*" in
+  *pulls/*) echo "$ACTUAL" ;;
+  *--paginate*) printf '%s' "$OURS" ;;
+  *--method*) cp comment.md posted ;;
+esac
 """
 
 
@@ -136,19 +188,29 @@ def handed_on(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def comment(folder: Path, actual: str = HEAD) -> subprocess.CompletedProcess[str]:
+def comment(folder: Path, actual: str = HEAD, ours: str = "") -> subprocess.CompletedProcess[str]:
     step = steps("leaderboard_comment", "comment")["Comment"]
     variables = {"GH_TOKEN": "t", "REPOSITORY": "o/r", "CHECKED": HEAD, "REVIEW": "review", "ACTUAL": actual}
+    variables |= {"OURS": ours}
     return shell("leaderboard_comment", step, folder, **variables)
 
 
-def test_what_was_found_is_commented(handed_on: Path) -> None:
-    done = comment(handed_on)
+@pytest.mark.parametrize(
+    ("ours", "written"),
+    [("", "POST repos/o/r/issues/7/comments"), ("11\n12\n", "PATCH repos/o/r/issues/comments/12")],
+    ids=["first", "again"],
+)
+def test_what_was_found_is_commented_once(handed_on: Path, ours: str, written: str) -> None:
+    done = comment(handed_on, ours=ours)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "**Refused**: `<b>@all`" in (handed_on / "posted").read_text()
-    asked, posted = (handed_on / "calls").read_text().splitlines()
+    marker, *text = (handed_on / "posted").read_text().splitlines()
+    assert marker == "<!-- roi-bench review -->"
+    assert any("**Refused**: `<b>@all`" in line for line in text)
+    asked, listed, posted = (handed_on / "calls").read_text().splitlines()
     assert asked == "api repos/o/r/pulls/7 --jq .head.sha"
-    assert posted.startswith("pr comment 7 --repo o/r --body-file comment.md")
+    assert listed.startswith("api --paginate repos/o/r/issues/7/comments --jq ")
+    assert f'startswith("{marker}")' in listed  # never another workflow's comment
+    assert posted == f"api --silent --method {written} --field body=@comment.md"
 
 
 @pytest.mark.parametrize(

@@ -54,8 +54,9 @@
   const UNITS = { k: 1e3, M: 1e6, B: 1e9, G: 1e9, T: 1e12 };
 
   function textOf(node) {
-    const parts = [...node.childNodes].map((child) => (child.nodeType === Node.TEXT_NODE ? child.data : textOf(child)));
-    return parts.join(' ').replace(/\s+/g, ' ').trim();
+    // A place where a line may end (<wbr>) is no space; any other element stands apart from what is beside it.
+    const part = (child) => (child.nodeType === Node.TEXT_NODE ? child.data : child.tagName === 'WBR' ? '' : ` ${textOf(child)} `);
+    return [...node.childNodes].map(part).join('').replace(/\s+/g, ' ').trim();
   }
 
   function plain(text) {

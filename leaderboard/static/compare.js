@@ -134,6 +134,12 @@
     status.textContent = text;
   }
 
+  // Where there is nothing to choose from, lists without a choice would only ask for one.
+  function sayOnly(text) {
+    byId('choice').hidden = true;
+    say(text);
+  }
+
   const digits = (value, places) => value.toFixed(places).replace('-', '\u2212');
 
   function number(name, value, places = 3) {
@@ -230,14 +236,14 @@
 
   async function start() {
     if (location.protocol === 'file:') {
-      return say('A page opened as a file may not read other files: look at the site with roi-bench leaderboard serve SITE.');
+      return sayOnly('A page opened as a file may not read other files: look at the site with roi-bench leaderboard serve SITE.');
     }
     try {
       ({ cells } = await load('data/models.json'));
     } catch (error) {
-      return say(`The list of runs could not be read (${error.message}).`);
+      return sayOnly(`The list of runs could not be read (${error.message}).`);
     }
-    if (!cells.length) return say('This board has no runs yet.');
+    if (!cells.length) return sayOnly('This board has no runs yet.');
     const query = new URLSearchParams(location.search);
     const enough = cells.findIndex((cell) => cell.runs.length > 1);
     fill(selects.cell, cells.map((cell) => cell.slug), cells.map((cell) => cell.title), query.get('cell'), Math.max(0, enough));

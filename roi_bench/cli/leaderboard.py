@@ -128,7 +128,7 @@ def serve(site: Path, host: str, port: int) -> None:
 
 
 @leaderboard.command()
-@click.argument("form", type=click.Choice(["hugging-face", "every-eval-ever", "tables"]))
+@click.argument("form", metavar="FORM", type=click.Choice(["hugging-face", "every-eval-ever", "tables"]))
 @SUBMISSIONS
 @click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder for the files.")
 @click.option(
@@ -156,8 +156,11 @@ def export(
 ) -> int:
     """Write the board of SUBMISSIONS as files of another form.
 
-    hugging-face: results of models and the data set's side of them; every-eval-ever: JSON and sample rows, for which
-    every submission is graded once more; tables: CSV, JSON and Parquet.
+    \b
+    FORM is one of
+      hugging-face     results of models and the data set's side of them
+      every-eval-ever  JSON and sample rows; every submission is graded again
+      tables           CSV, JSON and Parquet
     """
     from roi_bench.leaderboard.board_build import load_board
     from roi_bench.leaderboard.gather import Wish

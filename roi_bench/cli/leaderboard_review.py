@@ -31,9 +31,11 @@ def review(
     import json
 
     from roi_bench.errors import RecordError
+    from roi_bench.leaderboard.added_folders import check_place
     from roi_bench.leaderboard.review import is_accepted, review_change
     from roi_bench.leaderboard.review_comment import comment_text
 
+    check_place(repository, submissions.strip("/"), base, head)
     found = review_change(repository, submissions.strip("/"), base, head, recount=recount, workers=workers)
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)

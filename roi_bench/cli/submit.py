@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,42 @@ BADGE = "regraded"
 
 REFUSED = 5
 """Exit code where a submission was refused, that of a :class:`roi_bench.errors.RecordError`."""
+
+
+class Checked(click.ParamType[Any]):
+    """A text that a function makes a value of, or refuses with a UsageError."""
+
+    def __init__(self, name: str, parse: Callable[[str], object]) -> None:
+        """Make it of what help calls the text, and the function."""
+        self.name = name
+        self.parse = parse
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> object:
+        """Return what the function makes of the text."""
+        from roi_bench.errors import UsageError
+
+        try:
+            return self.parse(str(value))
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
+
+
+def _day(text: str) -> object:
+    from roi_bench.leaderboard.given_metadata import parse_day
+
+    return parse_day(text, date.today())
+
+
+def _id(text: str) -> object:
+    from roi_bench.leaderboard.given_metadata import parse_id
+
+    return parse_id(text)
+
+
+def _parameters(text: str) -> object:
+    from roi_bench.leaderboard.given_metadata import parse_parameters
+
+    return parse_parameters(text)
 
 
 @click.group()
@@ -39,19 +76,19 @@ def submit() -> None:
     type=click.Path(path_type=Path, dir_okay=False),
     help="YAML or JSON file with the fields below; an option goes before it.",
 )
-@click.option("--model", help="Name of the model, org/name.")
+@click.option("--model", help="Name of the model, org/name, in place of the recorded one.")
 @click.option("--version", help="Its version, revision or snapshot.")
 @click.option("--provider", help="Who served it (openai, local, …).")
 @click.option("--organisation", help="Who made it.")
 @click.option("--licence", help="Licence of its weights.")
 @click.option("--open-weights/--closed-weights", default=None, help="Whether anybody can have its weights.")
-@click.option("--parameters", type=click.IntRange(min=1), help="Number of its parameters.")
+@click.option("--parameters", type=Checked("NUMBER", _parameters), help="Number of its parameters, 1500000000 or 1.5B.")
 @click.option("--hardware", help="What it ran on.")
-@click.option("--date", help="Day of the run, 2026-11-24 (default: from the results).")
+@click.option("--date", type=Checked("DAY", _day), help="Day of the run, 2026-11-24 (default: from the results).")
 @click.option("--contamination", help="What of the exams the model may have seen in training.")
 @click.option("--contact", help="Who answers questions about this submission.")
 @click.option("--notes", help="Anything else.")
-@click.option("--replaces", metavar="ID", help="Submission that this one corrects; needs --reason.")
+@click.option("--replaces", type=Checked("ID", _id), help="Submission that this one corrects; needs --reason.")
 @click.option("--reason", help="Why it is corrected.")
 @click.option("--draft", is_flag=True, help="Let a part of an exam set pass; drafts are never published.")
 @click.option("--tokenizer", help="Tokenizer to count with in place of the recorded one.")
@@ -67,9 +104,10 @@ def pack(
     trust_remote_code: bool,
     **fields: Any,
 ) -> None:
-    """Make a submission of RESULTS (results_*.json files or folders, of one model), and check it.
+    """Make a submission of RESULTS (results_*.json files or folders), and check it.
 
-    Fields that the results tell (model, date, parameters, version) need not be given. No path of this machine gets in.
+    RESULTS are those of one model; several models are packed one at a time. Fields that the results tell (model, date,
+    parameters, version) need not be given. No path of this machine gets in.
     """
     from roi_bench.errors import UsageError
     from roi_bench.harness.recorded_runs import Means
@@ -107,6 +145,8 @@ def check(folders: tuple[Path, ...], recount: bool, workers: int | None, as_json
     """
     from roi_bench.errors import RecordError
 
+    for folder in folders:
+        _refuse_parent(folder)
     found: list[dict[str, Any]] = []
     for folder in with_progress("checking")(folders):
         try:
@@ -123,6 +163,19 @@ def check(folders: tuple[Path, ...], recount: bool, workers: int | None, as_json
         click.echo(json.dumps(found, indent=2))
     if any("refused" in one for one in found):
         raise click.exceptions.Exit(REFUSED)
+
+
+def _refuse_parent(folder: Path) -> None:
+    """Refuse a folder of submissions where one submission is meant.
+
+    Raises:
+        UsageError: ``folder`` is none itself, and others lie in it.
+    """
+    from roi_bench.errors import UsageError
+    from roi_bench.leaderboard.board_files import holds_submissions
+
+    if holds_submissions(folder):
+        raise UsageError(f"{folder}: is no submission, it holds some; name the submissions: {folder}/*")
 
 
 def _grade(folder: Path, recount: bool, workers: int | None) -> GradedSubmission:

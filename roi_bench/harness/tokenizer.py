@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import accumulate
@@ -10,6 +11,12 @@ from typing import Any
 
 from roi_bench.errors import DependencyError, ModelError
 from roi_bench.results_files import RunRecord
+
+TOKENIZER_FILES = ("tokenizer*", "vocab*", "*.model", "*.tiktoken", "tekken.json", "config.json")
+"""Names of files of which a folder with a tokenizer has at least one."""
+
+LONGEST_LIST = 200
+"""Characters shown of an error's message that is a list."""
 
 
 class HFTokenCounter:
@@ -130,6 +137,8 @@ def _load_once(name: str, revision: str | None, trust_remote_code: bool) -> Any:
         raise DependencyError(
             f"tokenizer {name!r} needs the package transformers; install it: pip install 'roi-bench[hf]'"
         ) from error
+    if Path(name).is_dir() and not any(list(Path(name).glob(pattern)) for pattern in TOKENIZER_FILES):
+        raise ModelError(f"cannot load tokenizer {name!r}: that folder holds none; name one that has tokenizer.json")
     try:
         return AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=trust_remote_code)
     except Exception as error:
@@ -140,6 +149,11 @@ def _load_once(name: str, revision: str | None, trust_remote_code: bool) -> Any:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message without its full stop, or the error's type if it has none."""
+    """Return the first line of an error's message without its full stop, or the error's type if it has none.
+
+    A line that ends in a colon is no sentence; what it begins follows.
+    """
     lines = str(error).strip().splitlines()
+    if lines and lines[0].rstrip().endswith(":"):
+        return textwrap.shorten(" ".join(lines), LONGEST_LIST, placeholder=" …")
     return lines[0].rstrip(". ") if lines else type(error).__name__

@@ -1,6 +1,8 @@
 """``roi-bench leaderboard`` as a user meets it: one line for each failure, the right exit codes, what it prints."""
 
 import json
+import re
+import subprocess
 
 import pytest
 
@@ -41,7 +43,7 @@ def test_building_says_what_was_refused_and_where_the_board_is(capsys, submissio
     code, out, err = build(capsys, submissions, site, cache)
     assert code == 5
     assert out == f"the board is at {site}/index.html; look at it: roi-bench leaderboard serve {site}\n"
-    first, second, third = err.splitlines()
+    first, second, third = [line for line in err.splitlines() if line.startswith("roi-bench")]  # else a progress bar
     assert first.startswith("roi-bench: refused no-submission: holds no submission.json")
     assert second.startswith("roi-bench: 1 submission, 1 of them graded now; ")
     assert third == "roi-bench: this site shows drafts; do not publish it"
@@ -77,6 +79,12 @@ def test_exam_pages_are_counted(capsys, submissions, cache, tmp_path, number):
         (["build", "{submissions}", "--out", "{site}", "--exam-pages", "-1"], 2, "'-1' is no number of exams"),
         (["build", "{submissions}", "--out", "{site}", "--no-cache", "--cache", "c"], 2, "contradict each other"),
         (["build", "{submissions}", "--out", "{site}", "--base-url", "ftp://x"], 2, "'ftp://x': no plain address"),
+        (
+            ["build", "{one}", "--out", "{site}"],
+            2,
+            "is one submission, it holds submission.json; name the folder above",
+        ),
+        (["export", "tables", "{one}", "--out", "{site}"], 2, "is one submission"),
         (["build", "{bad}", "--out", "{site}"], 5, "reviews.json: cannot be read"),
         (["serve", "{nowhere}"], 2, "not a site; build one first"),
         (["export", "tables", "{nowhere}", "--out", "{site}"], 2, "no folder of submissions"),
@@ -90,9 +98,11 @@ def test_a_failure_is_one_line(capsys, submissions, tmp_path, arguments, code, m
     (tmp_path / "foreign").mkdir()
     (tmp_path / "foreign/thesis.tex").touch()
     places = {name: tmp_path / name for name in ("nowhere", "site", "foreign", "bad")} | {"submissions": submissions}
+    places["one"] = next(path for path in submissions.iterdir() if path.name.startswith("made-up"))
     ended, out, err = run(capsys, *(argument.format(**places) for argument in arguments))
     assert (ended, out, err.count("\n")) == (code, "", 1), err
     assert message in err
+    assert not (tmp_path / "site").exists()
 
 
 def test_tables_are_exported(capsys, submissions, cache, tmp_path):
@@ -111,6 +121,25 @@ def test_drafts_are_not_exported_elsewhere(capsys, submissions, cache, tmp_path,
     assert "refused no-submission" in err
     assert "written to" in out
     assert not [path for path in (tmp_path / "out").rglob("*") if "made-up" in path.name]
+
+
+def test_a_review_of_a_folder_that_is_not_there_says_so(capsys, tmp_path):
+    """Of a change that adds nothing it would say that the change adds nothing, whatever folder is named."""
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=t", "-c", "user.email=t@t.t"]
+    for arguments in (["init", "--quiet"], ["commit", "--quiet", "--allow-empty", "--message", "empty"]):
+        subprocess.run([*git, *arguments], check=True)
+    code, out, err = run(capsys, "review", "nowhere", "--base", "HEAD", "--repository", tmp_path)
+    assert (code, out) == (2, "")
+    assert "no folder 'nowhere' there in HEAD or HEAD; name the folder of submissions" in err
+
+
+def test_no_name_of_a_form_is_broken_in_the_help(capsys):
+    _, out, _ = run(capsys, "export", "--help")
+    usage = out.partition("Options:")[0]
+    assert all(
+        re.search(rf"^    {form} ", usage, re.MULTILINE) for form in ("hugging-face", "every-eval-ever", "tables")
+    )
+    assert not re.search(r"-$", usage, re.MULTILINE)
 
 
 def test_the_help_names_the_three_commands(capsys):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from roi_bench.cli.main import main
-from tests.leaderboard.made_submissions import MadeTask, made_submission, tampered, write_results
+from tests.leaderboard.made_submissions import MadeTask, made_submission, tampered, tiny_counter, write_results
 
 ABOUT = ("--contamination", "none", "--contact", "nobody@example.org")
 
@@ -62,7 +62,17 @@ def test_packing_and_checking(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         ((), 2, "the results do not tell contamination and contact; give --contamination …, --contact …"),
         ((*ABOUT,), 5, "not packed, since it would be refused: "),
         ((*ABOUT, "--draft", "--replaces", "made-up-model-0123456789ab"), 2, "--replaces and --reason come together"),
-        ((*ABOUT, "--draft", "--date", "yesterday"), 5, "$.metadata.date: 'yesterday' does not match"),
+        ((*ABOUT, "--draft", "--date", "yesterday"), 2, "'--date': 'yesterday' is no day; write it as 2026-11-24"),
+        ((*ABOUT, "--draft", "--date", "2026-02-30"), 2, "'2026-02-30' is no day"),
+        ((*ABOUT, "--draft", "--date", "2999-01-01"), 2, "2999-01-01 lies in the future, today is "),
+        (
+            (*ABOUT, "--draft", "--replaces", "mine", "--reason", "r"),
+            2,
+            "'--replaces': 'mine' is no id of a submission",
+        ),
+        ((*ABOUT, "--draft", "--parameters", "1.5X"), 2, "'1.5X' is no number of parameters; write 1500000000"),
+        ((*ABOUT, "--draft", "--parameters", "0"), 2, "'0' is no number of parameters"),
+        ((*ABOUT, "--draft", "--tokenizer", "{results}"), 4, "results': that folder holds none; name one that has tok"),
         ((*ABOUT, "--draft", "--metadata", "nothing.yaml"), 2, "--metadata nothing.yaml: cannot be read"),
     ],
 )
@@ -70,10 +80,90 @@ def test_what_is_missing_is_told_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], code: int, message: str
 ) -> None:
     results = write_results(tmp_path / "results", [MadeTask(exams=2)])
-    ended, printed, told = command(capsys, "pack", results, "--out", tmp_path / "out", *options)
+    ended, printed, told = command(
+        capsys,
+        "pack",
+        results,
+        "--out",
+        tmp_path / "out",
+        *(option.format(results=results.parent) for option in options),
+    )
     assert (ended, printed) == (code, "")
     assert message in told
     assert told.count("\n") == 1
+
+
+def test_a_model_too_long_is_told_by_its_length(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    results = write_results(tmp_path / "results", [MadeTask(exams=2)])
+    code, _, told = command(capsys, "pack", results, "--out", tmp_path, "--draft", *ABOUT, "--model", "x" * 150)
+    assert code == 5
+    assert "metadata.model has 150 characters, at most 120 are allowed" in told.splitlines()[-1]
+    assert "x" * 50 not in told.splitlines()[-1]
+
+
+def test_several_models_are_packed_one_at_a_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_results(tmp_path / "two" / "a", [MadeTask(exams=2)], model="/data/mine/one")
+    write_results(tmp_path / "two" / "b", [MadeTask(exams=2, order="medium")], model="made-up/two")
+    for options in ((), ("--model", "made-up/both")):
+        code, printed, told = command(capsys, "pack", tmp_path / "two", "--out", tmp_path / "out", *ABOUT, *options)
+        assert (code, printed) == (2, "")
+        assert "the results are of 2 models: one, made-up/two; pack one model at a time" in told
+        assert "/data/mine" not in told
+    code, printed, _ = command(
+        capsys, "pack", tmp_path / "two" / "b", "--out", tmp_path / "out", "--draft", *ABOUT, "--model", "made-up/new"
+    )
+    assert (code, Path(printed.strip()).name[:12]) == (0, "made-up-new-")
+
+
+def test_parameters_are_written_as_people_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    results = write_results(tmp_path / "results", [MadeTask(exams=2)])
+    options = ("--draft", *ABOUT, "--parameters", "1.5B")
+    _, printed, _ = command(capsys, "pack", results, "--out", tmp_path / "out", *options)
+    document = json.loads((Path(printed.strip()) / "submission.json").read_text(encoding="utf-8"))
+    assert document["metadata"]["parameters"] == 1_500_000_000
+
+
+def test_the_folder_of_all_submissions_is_none(whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, printed, told = command(capsys, "check", whole, whole.parent, "--json")
+    assert (code, printed) == (2, "")
+    assert f"{whole.parent}: is no submission, it holds some; name the submissions: {whole.parent}/*" in told
+    (tmp_path / "empty").mkdir()
+    code, _, told = command(capsys, "check", tmp_path / "empty")
+    assert code == 5
+    assert "holds no submission.json" in told
+
+
+def test_a_draft_of_a_complete_run_is_told_so(whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    results = whole.parent.with_name(f"{whole.parent.name}-results")
+    _, printed, told = command(capsys, "pack", results, "--out", tmp_path, "--draft", *ABOUT)
+    assert "a draft, complete; pack without --draft to publish it" in told
+    _, printed, _ = command(capsys, "check", printed.strip())
+    assert "draft: complete; pack without --draft to publish it\n" in printed
+    part = write_results(tmp_path / "part", [MadeTask(exams=2)])
+    _, printed, told = command(capsys, "pack", part, "--out", tmp_path, "--draft", *ABOUT)
+    assert "a draft" not in told
+    _, printed, _ = command(capsys, "check", printed.strip())
+    assert "draft: not whole, and never published\n" in printed
+    assert "draft: a draft" not in printed
+
+
+def test_one_response_over_budget_is_refused(whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Hashes, id and token_lengths are those of the longer response, so that nothing but the budget refuses it."""
+
+    def lengthen(rows: list[dict[str, Any]]) -> None:
+        response = rows[7]["requests"][0][0]
+        text = response["text"] + " 1 + 1 = 2" * 60
+        starts = list(tiny_counter().token_starts(text))
+        assert len(starts) > 128 + 20
+        lengths = [after - before for before, after in zip([0, *starts], starts, strict=False)]
+        usage = {"tokens": len(starts) + 1, "finish_reason": "stop", "source": "generated"}
+        rows[7]["requests"][0][0] = {**response, "text": text, "usage": usage, "token_lengths": lengths}
+
+    long = tampered(whole, tmp_path, rows=lengthen)
+    code, printed, told = command(capsys, "check", long)
+    assert (code, printed) == (5, "")
+    assert "a response to tiny/0/007 took" in told
+    assert "tokens, the budget is 128; responses over budget are not accepted" in told
 
 
 def test_a_whole_one_earns_its_badge_and_forged_ones_end_with_5(

@@ -1,6 +1,7 @@
 """A board of invented graded submissions, made by code: plausible numbers, nothing in it was ever measured."""
 
 from dataclasses import replace
+from hashlib import sha256
 from statistics import NormalDist
 from types import MappingProxyType
 
@@ -189,6 +190,7 @@ def invented_run(cell, prompt, skill, exams, number, rng):
         usd=None if usd is None else usd * exams * 2,
         tokens_source="generated" if number % 2 else "retokenized",
         allocation=invented_allocation(score.value) if number % 3 == 0 else None,
+        responses_sha256=sha256(repr((cell.slug, number, hard.tolist())).encode()).hexdigest(),
     )
 
 

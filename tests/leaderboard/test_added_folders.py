@@ -11,7 +11,7 @@ import pytest
 
 from roi_bench.errors import RecordError, UsageError
 from roi_bench.leaderboard import added_folders as module
-from roi_bench.leaderboard.added_folders import added_folders, known_submissions, write_folder
+from roi_bench.leaderboard.added_folders import added_folders, check_place, known_submissions, write_folder
 
 BOARD = "leaderboard/submissions"
 OLD, NEW = "old-0123456789ab", "new-ba9876543210"
@@ -214,6 +214,15 @@ def test_what_is_no_commit_is_told(board: Path, tmp_path: Path) -> None:
         added_folders(board, BOARD, "nowhere", "change")
     with pytest.raises(UsageError, match="is no branch or commit"):
         added_folders(tmp_path, BOARD, "main", "change")
+
+
+def test_a_folder_that_is_on_neither_side_is_told(board: Path) -> None:
+    check_place(board, BOARD, "main", "main")
+    with pytest.raises(UsageError, match="no folder 'nowhere' there in main or main; name the folder of submissions"):
+        check_place(board, "nowhere", "main", "main")
+    git(board, "checkout", "--quiet", "-b", "first")
+    write(board, f"new-board/{NEW}/submission.json")
+    check_place(board, "new-board", "main", commit_all(board))
 
 
 def test_a_change_without_a_common_history_is_refused(board: Path) -> None:

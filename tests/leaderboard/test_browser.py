@@ -166,6 +166,8 @@ def said(standing):
     ("filters", "query", "wanted"),
     [
         ({"Prompt": "direct"}, "prompt=direct", lambda s: s.run.prompt == "direct"),
+        ({"Prompt": "plan_and_solve"}, "prompt=plan_and_solve", lambda s: s.run.prompt == "plan_and_solve"),
+        ({"Search": "plan_and_solve"}, "q=plan_and_solve", lambda s: s.run.prompt == "plan_and_solve"),
         ({"Provider": "local"}, "provider=local", lambda s: said(s).provider == "local"),
         ({"Open weights": "yes"}, "open=yes", lambda s: said(s).open_weights is True),
         ({"Badge": "reproduced"}, "badge=reproduced", lambda s: s.entry.badge == "reproduced"),
@@ -335,6 +337,28 @@ def test_nothing_moves_when_the_script_starts(context, table):
         found.wait_for_timeout(200)
         assert found.evaluate("window.__moved") < 0.01
     found.close()
+
+
+def test_the_usual_columns_fit_and_a_phone_shows_the_score(page, table):
+    """1265 pixels: a window of 1280 with a bar to scroll by."""
+    for width in (1265, 1400):
+        page.set_viewport_size({"width": width, "height": 900})
+        show_all(page, table)
+        region = page.locator(".scroll:has(#board)")
+        assert region.evaluate("region => region.scrollWidth <= region.clientWidth"), width
+        for key in ("badge", "date", "labels"):
+            assert page.locator(f"#board th[data-key={key}]").evaluate("th => th.offsetParent !== null")
+    for width in (320, 390):
+        page.set_viewport_size({"width": width, "height": 844})
+        show_all(page, table)
+        right = page.locator("#board tbody tr > :nth-child(5) b").evaluate_all(
+            "all => Math.max(...all.map(b => b.getBoundingClientRect().right))"
+        )
+        assert right <= width - 16, width
+        prompts = page.locator("#board tbody tr > :nth-child(4)").evaluate_all(
+            "all => all.map(td => [td.textContent, td.scrollWidth <= td.clientWidth])"
+        )
+        assert all(fits for _, fits in prompts), prompts
 
 
 def test_no_page_scrolls_sideways_on_a_phone(page, real, served):

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from roi_bench.errors import RecordError
+from roi_bench.errors import ModelError, RecordError
 from roi_bench.leaderboard.checks import check_submission, content_hash
 from roi_bench.leaderboard.grade import grade_submission
 from tests.leaderboard.made_submissions import SOLO, MadeTask, made_submission, tampered
@@ -177,10 +177,92 @@ def test_tokens_that_only_the_submitter_can_count_are_told(whole: Path, tmp_path
         checked = check_submission(tampered(whole, tmp_path / name[:5], document=rename(name)))
         assert not checked.recounted
         assert f"by {name}, and were not counted again" in checked.remarks[0].text
-    with pytest.raises(RecordError, match=r"\$\.tasks\[0\]\.tokenizer"):
+    with pytest.raises(RecordError, match=r"submission\.json: tasks\[0\]\.tokenizer"):
         check_submission(tampered(whole, tmp_path / "d", document=rename("../../etc")))
     with pytest.raises(RecordError, match="names no tokenizer"):
         check_submission(tampered(whole, tmp_path / "e", document=no_tokenizer))
+
+
+def test_a_tokenizer_that_cannot_be_had_or_used_refuses_nothing(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its name is a stranger's, the network may be down: no build may end with it."""
+    from roi_bench.leaderboard import recount
+    from roi_bench.leaderboard.gather import Wish, grade_one
+
+    class Failing:
+        def token_starts(self, text: str) -> list[int]:
+            raise RuntimeError(f"no tokens for {text}")
+
+    def unknown(name: str, **_: Any) -> object:
+        raise ModelError(f"cannot load tokenizer {name!r}: no such host")
+
+    folder = tampered(whole, tmp_path, document=set_task(tokenizer="made-up/tokenizer"))
+    for load in (unknown, lambda *_, **__: Failing()):
+        monkeypatch.setattr(recount, "load_token_counter", load)
+        found = grade_one(folder, Wish(recount=True)).graded
+        assert found is not None
+        assert not found.recounted
+        reason = "and were not counted again, since that tokenizer cannot be loaded or used"
+        assert [remark.text for remark in found.remarks if remark.rule == "tokens"] == [
+            f"roi_tiny_hard_128: tokens are as submitted, by made-up/tokenizer, {reason}"
+        ]
+
+
+def test_usage_counted_from_the_text_is_what_the_text_has(whole: Path, tmp_path: Path) -> None:
+    def count_from_text(more: int) -> Callable[[list[dict[str, Any]]], None]:
+        def change(rows: list[dict[str, Any]]) -> None:
+            one = text_of(rows[3])
+            one["usage"] = {
+                "tokens": len(one["token_lengths"]) + more,
+                "finish_reason": "stop",
+                "source": "retokenized",
+            }
+
+        return change
+
+    for k, more in enumerate((0, 1)):
+        check_submission(tampered(whole, tmp_path / f"{k}", rows=count_from_text(more)))
+    for k, more in enumerate((-1, 2), start=2):
+        with pytest.raises(
+            RecordError, match=r"tiny/0/003 has \d+ tokens and says that \d+ were counted from its text"
+        ):
+            check_submission(tampered(whole, tmp_path / f"{k}", rows=count_from_text(more)))
+
+
+def test_a_long_response_claims_no_few_tokens(whole: Path, tmp_path: Path) -> None:
+    """Just below 64 tokens, where nothing but the longest token counted once."""
+
+    def write(text: str, tokens: int) -> Callable[[list[dict[str, Any]]], None]:
+        def change(rows: list[dict[str, Any]]) -> None:
+            for row in rows:
+                for request in (0, 1):
+                    text_of(row, request)["token_lengths"] = None
+            one = text_of(rows[3])
+            one.update(text=text, usage={**one["usage"], "tokens": tokens, "finish_reason": "stop"})
+
+        return change
+
+    words = "".join(f"{k * 7919 % 99991} " for k in range(3000))
+    with pytest.raises(RecordError, match="tiny/0/003 12000 characters cannot be 63 tokens"):
+        check_submission(tampered(whole, tmp_path / "a", rows=write(words[:12000], 63), document=no_tokenizer))
+    folder = tampered(whole, tmp_path / "b", rows=write(words[:1200], 63), document=no_tokenizer)
+    told = [remark.text for remark in check_submission(folder).remarks]
+    assert "roi_tiny_hard_128: 1 responses of more than 10 characters per token" in told
+
+
+def test_a_cost_that_is_not_the_sum_of_its_responses_is_told(draft: Path, tmp_path: Path) -> None:
+    checked = check_submission(draft)
+    exam = next(task for task in checked.tasks if task.record.repeats == 2)
+    spent = [one for costs in checked.usd[exam.name].values() for samples in costs for one in samples]
+    total = sum(one for one in spent if one is not None)
+    same = check_submission(tampered(draft, tmp_path / "a", document=set_top(usd=total * (1 + 1e-9))))
+    assert [remark.rule for remark in same.remarks] == ["draft"]
+    other = check_submission(tampered(draft, tmp_path / "b", document=set_top(usd=0.5)))
+    assert other.remarks[-1].rule == "cost"
+    assert (
+        f"tells 0.5 USD for all responses; those beside the responses add up to {total:.6g}" in other.remarks[-1].text
+    )
 
 
 def test_a_tokenizer_named_like_a_folder_here_is_never_loaded(
@@ -249,44 +331,44 @@ def set_top(**changes: Any) -> Callable[[dict[str, Any]], None]:
         (set_task(documents=481), "has 480 lines, submission.json tells 481"),
         (set_task(sha256="0" * 64), "submission.json tells 000000000000"),
         (set_task(file="roi_tiny_hard_128_other.jsonl.gz"), "roi_tiny_hard_128_other.jsonl.gz is missing"),
-        (set_task(file="../roi_x.jsonl.gz"), r"\$\.tasks\[0\]\.file"),
-        (set_task(file="/etc/passwd"), r"\$\.tasks\[0\]\.file"),
-        (set_task(name="../x"), r"\$\.tasks\[0\]\.name"),
-        (set_task(repeats=1.0), r"\$\.tasks\[0\]\.repeats: 1\.0 is not of type 'integer'"),
-        (set_task(repeats=True), "True is not of type 'integer'"),
-        (set_task(documents=10**9), r"\$\.tasks\[0\]\.documents"),
-        (set_task(extra=1), "Additional properties are not allowed"),
-        (set_task(decoding={"a": {"b": 1}}), r"\$\.tasks\[0\]\.decoding"),
+        (set_task(file="../roi_x.jsonl.gz"), r"submission\.json: tasks\[0\]\.file"),
+        (set_task(file="/etc/passwd"), r"submission\.json: tasks\[0\]\.file"),
+        (set_task(name="../x"), r"submission\.json: tasks\[0\]\.name"),
+        (set_task(repeats=1.0), r"submission\.json: tasks\[0\]\.repeats is 1\.0; it must be a whole number"),
+        (set_task(repeats=True), "repeats is true; it must be a whole number"),
+        (set_task(documents=10**9), r"submission\.json: tasks\[0\]\.documents"),
+        (set_task(extra=1), "unknown field"),
+        (set_task(decoding={"a": {"b": 1}}), r"submission\.json: tasks\[0\]\.decoding"),
         (set_metadata(date="2026-02-30"), "date 2026-02-30 is no day"),
         (set_metadata(date="2026-11-26"), "date 2026-11-26 lies in the future, today is 2026-11-24"),
-        (set_metadata(date="24.11.2026"), r"\$\.metadata\.date"),
+        (set_metadata(date="24.11.2026"), r"submission\.json: metadata\.date"),
         (set_metadata(date="2026-11-24\n"), "date.* holds a control character|is no day"),
-        (set_metadata(parameters=0), r"\$\.metadata\.parameters: 0 is less than the minimum of 1"),
-        (set_metadata(parameters="7B"), r"\$\.metadata\.parameters"),
-        (set_metadata(model=" "), r"\$\.metadata\.model"),
-        (set_metadata(model="m" * 121), r"\$\.metadata\.model: 'mmm"),
+        (set_metadata(parameters=0), r"submission\.json: metadata\.parameters is 0; it must be at least 1"),
+        (set_metadata(parameters="7B"), r"submission\.json: metadata\.parameters"),
+        (set_metadata(model=" "), r"submission\.json: metadata\.model"),
+        (set_metadata(model="m" * 121), r"submission\.json: metadata\.model has 121 characters, at most 120"),
         (set_metadata(model="a\x1b[31mb"), "model holds a control character"),
         (set_metadata(model="a\u202eb"), "model holds a control character"),
         (set_metadata(licence="a\nb"), "licence holds a control character"),
-        (set_metadata(notes="x" * 4001), r"\$\.metadata\.notes"),
-        (set_metadata(contact=None), r"\$\.metadata\.contact"),
-        (set_metadata(open_weights="yes"), r"\$\.metadata\.open_weights"),
-        (set_metadata(score=3), "Additional properties are not allowed"),
-        (set_top(software={"a b": "1"}), r"\$\.software"),
-        (set_top(software={f"p{k}": "1" for k in range(31)}), r"\$\.software"),
-        (set_top(usd=-1), r"\$\.usd"),
-        (set_top(usd=True), r"\$\.usd"),
-        (set_top(tasks=[]), r"\$\.tasks"),
-        (set_top(draft="no"), r"\$\.draft"),
-        (set_top(format_version=2), r"\$\.format_version"),
+        (set_metadata(notes="x" * 4001), r"submission\.json: metadata\.notes"),
+        (set_metadata(contact=None), r"submission\.json: metadata\.contact"),
+        (set_metadata(open_weights="yes"), r"submission\.json: metadata\.open_weights"),
+        (set_metadata(score=3), "unknown field"),
+        (set_top(software={"a b": "1"}), r"submission\.json: software"),
+        (set_top(software={f"p{k}": "1" for k in range(31)}), r"submission\.json: software"),
+        (set_top(usd=-1), r"submission\.json: usd"),
+        (set_top(usd=True), r"submission\.json: usd"),
+        (set_top(tasks=[]), r"submission\.json: tasks"),
+        (set_top(draft="no"), r"submission\.json: draft"),
+        (set_top(format_version=2), r"submission\.json: format_version"),
         (set_top(replaces="made-up-model-000000000000"), "names what it replaces and its reason"),
         (set_top(reason="why"), "names what it replaces and its reason"),
-        (set_top(replaces="../x", reason="why"), r"\$\.replaces"),
+        (set_top(replaces="../x", reason="why"), r"submission\.json: replaces"),
         (set_top(claimed={"roi_other": {"score": 3}}), "claims numbers of roi_other, which is no exam task"),
-        (set_top(claimed={"roi_tiny_hard_128": {"score": "3"}}), r"\$\.claimed"),
-        (set_top(badge="maintainer-run"), "Additional properties are not allowed"),
+        (set_top(claimed={"roi_tiny_hard_128": {"score": "3"}}), r"submission\.json: claimed"),
+        (set_top(badge="maintainer-run"), "unknown field"),
         (lambda document: document["tasks"].append(document["tasks"][0]), "task roi_tiny_hard_128 occurs twice"),
-        (lambda document: document.pop("claimed"), "'claimed' is a required property"),
+        (lambda document: document.pop("claimed"), "lacks 'claimed'"),
     ],
 )
 def test_altered_metadata(whole: Path, tmp_path: Path, change: Callable[[dict[str, Any]], None], message: str) -> None:

@@ -11,6 +11,7 @@ from roi_bench.analysis.paired import compare_paired
 from roi_bench.analysis.runs import Cell
 from roi_bench.leaderboard.board import CellTable, Standing
 from roi_bench.leaderboard.compare_page import compare_link, compare_pages
+from roi_bench.leaderboard.page import PageOptions
 from roi_bench.leaderboard.response_pages import scores_file
 from roi_bench.statistics import ExamTerm
 from tests.leaderboard.invented_board import HOSTILE, MAIN, hostile_board, invented_board, invented_table
@@ -19,7 +20,7 @@ FRESH = Cell("fresh", 7, "hard", 512)
 
 
 def files(board):
-    return {page.path: page.content for page in compare_pages(board)}
+    return {page.path: page.content for page in compare_pages(board, PageOptions())}
 
 
 def board_of(runs, cell=MAIN):
@@ -42,7 +43,7 @@ def board_of(runs, cell=MAIN):
 
 def site_of(board, paged=()):
     """Yield the files that a comparison reads."""
-    yield from compare_pages(board)
+    yield from compare_pages(board, PageOptions())
     most = max(len(run.exam_ids) for entry in board.entries for run in entry.graded.runs)
     for entry in board.entries:
         whole = [run.slug for run in entry.graded.runs if len(run.exam_ids) == most]
@@ -159,10 +160,29 @@ def test_what_cannot_be_read_is_said(page, served):
     pages = [page for page in site_of(board) if not page.path.startswith("models/")]
     page.goto(served.write("without-scores", pages) + "compare.html")
     page.get_by_text("The scores could not be read").wait_for()
-    page.goto(served.write("empty", compare_pages(replace(board, cells=(), entries=()))) + "compare.html")
+    empty = compare_pages(replace(board, cells=(), entries=()), PageOptions())
+    page.goto(served.write("empty", empty) + "compare.html")
     page.get_by_text("This board has no runs yet.").wait_for()
+    assert page.locator("select:visible").count() == page.locator("#theme select:visible").count()
     page.goto((served.folder / "empty" / "compare.html").as_uri())
     page.get_by_text("roi-bench leaderboard serve").wait_for()
+    assert page.locator("#compare :is(select, button):visible").count() == 0  # no list with nothing in it
+
+
+@pytest.mark.parametrize(
+    ("most", "sentence"),
+    [
+        (30, "Only the first 30 exams of a set have pages of responses on this board."),
+        (0, "No exam has a page of responses on this board."),
+        (None, ""),
+    ],
+)
+def test_why_most_exams_have_no_page_is_said(most, sentence):
+    pages = {
+        p.path: p.content.decode() for p in compare_pages(invented_board(2, exams=4), PageOptions(exam_pages=most))
+    }
+    assert sentence in pages["compare.html"]
+    assert ("on this board." in pages["compare.html"]) == bool(sentence)
 
 
 def test_the_lists_name_every_run_of_every_cell_once():

@@ -13,12 +13,12 @@ from tests.leaderboard.invented_board import MAIN, invented_submission
 PLAIN = invented_submission(0, exams=3, cells=(MAIN,))
 
 
-def submission(name, *, date="2026-01-01", model="A/model", replaces=None, responses=None, form="exam"):
-    """Return a graded submission called ``name``; ``responses``: what its file of responses hashes to."""
-    task = replace(PLAIN.submission.tasks[0], sha256=responses or name, form=form)
+def submission(name, *, date="2026-01-01", model="A/model", replaces=None, responses=None):
+    """Return a graded submission called ``name``; ``responses``: what its responses hash to."""
+    runs = tuple(replace(run, responses_sha256=responses or name) for run in PLAIN.runs)
     metadata = replace(PLAIN.submission.metadata, date=date, model=model)
-    changed = replace(PLAIN.submission, id=name, metadata=metadata, tasks=(task,), replaces=replaces)
-    return replace(PLAIN, submission=changed, content=name)
+    changed = replace(PLAIN.submission, id=name, metadata=metadata, replaces=replaces)
+    return replace(PLAIN, submission=changed, content=name, runs=runs, remarks=())
 
 
 def settled(*graded):
@@ -68,14 +68,24 @@ def test_a_correction_of_what_it_cannot_correct_is_refused(correction, reason):
     assert refused["b"].startswith(reason)
 
 
-def test_of_two_corrections_of_one_submission_the_older_stands():
+def test_of_two_corrections_of_one_submission_neither_counts_whatever_their_dates():
     standing, replaced, refused = settled(
         submission("a"),
         submission("b", date="2026-03-01", replaces="a"),
         submission("c", date="2026-02-01", replaces="a"),
+        submission("d", date="2026-04-01", replaces="b"),
     )
-    assert (standing, replaced) == (["a", "c"], {"a": "c"})
-    assert refused == {"b": "corrects a, which c corrects already; correct that one, the last of the chain"}
+    assert (standing, replaced, sorted(refused)) == (["a"], {}, ["b", "c", "d"])
+    assert refused["b"] == "corrects a, as c does; the board's maintainers keep one of them"
+    assert refused["c"] == "corrects a, as b does; the board's maintainers keep one of them"
+    assert refused["d"] == "corrects b, which is refused itself; submit it without `replaces`"
+
+
+def test_a_correction_that_cannot_count_is_no_rival():
+    standing, replaced, refused = settled(
+        submission("a"), submission("b", replaces="a"), submission("c", model="C/model", replaces="a")
+    )
+    assert (standing, replaced, list(refused)) == (["a", "b"], {"a": "b"}, ["c"])
 
 
 def test_a_circle_is_refused_and_so_is_what_hangs_on_it():
@@ -94,22 +104,42 @@ def test_what_corrects_a_refused_submission_is_refused():
     assert refused["c"].startswith("corrects b, which is ")
 
 
-def test_the_responses_of_somebody_else_are_refused():
-    standing, _, refused = settled(
+def remarks_of(*graded):
+    """Return the remarks on responses by id; the same for every order of arrival."""
+    found = []
+    for order in permutations(graded):
+        standing, _, refused = settle(order)
+        assert refused == []
+        found.append({one.submission.id: [(r.rule, r.text) for r in one.remarks] for one in standing})
+    assert all(one == found[0] for one in found)
+    return found[0]
+
+
+def test_the_same_responses_are_told_of_both_and_nobody_wins_by_a_date():
+    task = PLAIN.runs[0].task
+    found = remarks_of(
         submission("a", date="2026-02-01", responses="same"),
         submission("b", date="2026-01-01", model="B/model", responses="same"),
-        submission("c", date="2026-03-01", model="C/model", responses="same"),
+        submission("c", responses="own"),
     )
-    assert standing == ["b"]
-    assert sorted(refused) == ["a", "c"]
-    assert all("holds the very responses of b" in reason for reason in refused.values())
+    told = f"{task}: its responses to these exams are those of"
+    assert found == {"a": [("responses", f"{told} b")], "b": [("responses", f"{told} a")], "c": []}
 
 
-def test_a_solo_profile_may_be_shared():
-    standing, _, _ = settled(
-        submission("a", responses="same", form="solo"), submission("b", responses="same", form="solo")
+def test_of_many_the_first_are_named():
+    graded = [submission(name, responses="same") for name in "abcdefg"]
+    standing, _, _ = settle(graded)
+    assert standing[1].remarks[-1].text.endswith("are those of a, c, d and 3 more")
+    assert settle(graded[:4])[0][0].remarks[-1].text.endswith("are those of b, c and d")
+
+
+def test_what_a_correction_keeps_is_no_copy():
+    found = remarks_of(
+        submission("a", responses="same"),
+        submission("b", replaces="a", responses="same"),
+        submission("c", replaces="b", responses="same"),
     )
-    assert standing == ["a", "b"]
+    assert found == {"a": [], "b": [], "c": []}
 
 
 names = st.sampled_from("abcdef")

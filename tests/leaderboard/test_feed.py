@@ -4,8 +4,8 @@ from xml.etree import ElementTree
 import pytest
 
 from roi_bench.leaderboard.board import Board
-from roi_bench.leaderboard.feed import LONGEST_FEED, history_pages
-from tests.leaderboard.invented_board import MAIN, hostile_board, invented_board
+from roi_bench.leaderboard.feed import LONGEST_FEED, events, history_pages
+from tests.leaderboard.invented_board import CELLS, MAIN, hostile_board, invented_board
 
 ATOM = "{http://www.w3.org/2005/Atom}"
 
@@ -45,6 +45,26 @@ def test_ids_are_addresses_that_stay_and_links_lead_to_pages():
     nowhere = feed_of(replace(board, base_url=""))
     assert all(found.startswith("urn:roi-bench:") for found in texts(nowhere, "id"))
     assert nowhere.find(f"{ATOM}entry/{ATOM}link").get("href").startswith("models/")
+
+
+def test_without_an_address_feeds_of_two_boards_have_ids_of_their_own():
+    board = replace(invented_board(2, exams=20, cells=(MAIN, CELLS[1])), base_url="")
+    ids = set(texts(feed_of(board), "id"))
+    assert set(texts(feed_of(replace(board, description="Said anew.")), "id")) == ids
+    for other in (replace(board, title="Another"), replace(board, cells=board.cells[::-1])):
+        assert not ids & set(texts(feed_of(other), "id"))
+    (own,) = (found for found in ids if found.count(":") == 2)
+    assert all(found.startswith(own) for found in ids)
+
+
+def test_the_runs_of_a_submission_are_listed_by_cell():
+    board = invented_board(1, exams=20, cells=(MAIN, CELLS[1]))
+    (entry,) = board.entries
+    first, second = entry.graded.runs
+    runs = (replace(first, prompt="direct"), replace(second, prompt="direct"), replace(first, prompt="metacognitive"))
+    changed = replace(entry, graded=replace(entry.graded, runs=runs))
+    (event,) = events(replace(board, entries=(changed,)))
+    assert event.text == "v1 hard 512 (direct, metacognitive); v1 medium 512 (direct). Badge: regraded."
 
 
 def test_what_atom_asks_for_is_there():

@@ -12,12 +12,18 @@ from roi_bench.analysis.profiled_runs import match_profiles
 from roi_bench.analysis.report import allocations
 from roi_bench.analysis.runs import ScoredRun
 from roi_bench.analysis.score_tables import interval_of
+from roi_bench.answers import MAX_ANSWER_CHARACTERS
 from roi_bench.errors import RecordError
+from roi_bench.grading import Check, Grader, Verdict
 from roi_bench.harness.recorded_runs import AS_RECORDED, score_runs, silent, solo_profiles
+from roi_bench.leaderboard import bounded_grader
+from roi_bench.leaderboard.bounded_grader import BoundedGrader, TooManyLimitsError
 from roi_bench.leaderboard.checks import CheckedSubmission, check_submission
 from roi_bench.leaderboard.grade import decoding_text, grade_submission, number_of, sampling_stderr
 from roi_bench.leaderboard.grade_views import tokens_source
 from roi_bench.leaderboard.graded import GradedRun, GradedSubmission
+from roi_bench.leaderboard.limits import ANSWERS_AT_ONCE, LIMIT_VERDICTS
+from roi_bench.leaderboard.response_files import responses_sha256
 from roi_bench.metrics import Sample
 from roi_bench.outcomes import Response
 from roi_bench.results_files import RecordedTask, read_results
@@ -274,6 +280,53 @@ def test_exams_without_a_response_are_left_out(checked: CheckedSubmission) -> No
     (run,) = found.runs
     assert run.exam_ids == tuple(f"tiny/0/{index:03}" for index in range(1, EXAMS))
     assert (run.exams, run.numbers["error"].value) == (EXAMS - 1, 1 / EXAMS)
+
+
+def test_the_hash_of_responses_is_there_for_every_run(checked: CheckedSubmission, graded: Graded) -> None:
+    by_name = {task.name: responses_sha256(task.documents) for task in checked.tasks}
+    assert {run.task: run.responses_sha256 for run in graded[0].runs} == {
+        run.task: by_name[run.task] for run in graded[0].runs
+    }
+    assert len({run.responses_sha256 for run in graded[0].runs}) == len(graded[0].runs)
+
+
+class Slow:
+    """Finds every answer too hard, as a grader finds those that were made to be."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def grade_many(self, answers: list[Check]) -> list[Verdict]:
+        self.asked += len(answers)
+        return [Verdict(False, "limit") for _ in answers]
+
+
+def test_answers_made_to_take_long_end_the_grading() -> None:
+    slow = Slow()
+    grader = BoundedGrader(slow)
+    honest = [("math", f"\\sqrt{{{k}}}", ("3",)) for k in range(LIMIT_VERDICTS)]
+    assert len(grader.grade_many(honest)) == LIMIT_VERDICTS
+    assert len(grader.grade_many(honest * 2)) == 2 * LIMIT_VERDICTS, "the same answers cost once"
+    long = [("math", f"{k}" * (MAX_ANSWER_CHARACTERS + 1), ("3",)) for k in range(9)]
+    assert len(grader.grade_many(long)) == 9, "too long to be looked at, so they cost nothing"
+    asked = slow.asked
+    with pytest.raises(
+        TooManyLimitsError, match="more than 200 answers of this submission hit the time or memory limit"
+    ):
+        grader.grade_many([("math", f"{k}!", ("3",)) for k in range(100_000)])
+    assert slow.asked == asked + ANSWERS_AT_ONCE, "given up at once"
+
+
+@pytest.mark.parametrize("form", ["exam", "solo"])
+def test_a_submission_of_such_answers_is_refused(
+    checked: CheckedSubmission, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of solo tasks too, whose other faults only leave out a profile."""
+    monkeypatch.setattr(Grader, "grade_many", lambda _, answers: Slow().grade_many(answers))
+    monkeypatch.setattr(bounded_grader, "LIMIT_VERDICTS", 5)
+    tasks = tuple(task for task in checked.tasks if task.record.form == form)
+    with pytest.raises(TooManyLimitsError, match="hit the time or memory limit"):
+        grade_submission(replace(checked, tasks=tasks), workers=1)
 
 
 def test_the_same_exams_twice_with_one_prompt_are_refused(checked: CheckedSubmission) -> None:

@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +152,7 @@ def with_scores(scores: tuple[float, ...] = (1.0, 1 / 3, 0.1 + 0.2)) -> GradedSu
         usd=None,
         tokens_source="generated",
         allocation=Allocation(number, number, number, number, number),
+        responses_sha256="ef" * 32,
     )
     metadata = Metadata("a model", "2026-11-24", "none", "nobody")
     submission = Submission("a-model-0123456789ab", metadata, {"lm_eval": "0.4.13"}, ())
@@ -267,6 +269,35 @@ def test_another_math_verify_grades_anew(monkeypatch: pytest.MonkeyPatch) -> Non
             assert code_of(PACKAGE, monkeypatch) != before
     finally:
         grading_code.cache_clear()
+
+
+def test_a_package_that_is_not_installed_is_no_obstacle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Verdicts rest on what reads LaTeX too, recounts on tokenizers; math-verify alone needs not be there."""
+
+    def missing(name: str) -> str:
+        if name == "transformers":
+            raise PackageNotFoundError(name)
+        return "9.9" if name == changed else "1"
+
+    try:
+        found = {}
+        for changed in ("nothing", "latex2sympy2_extended", "tokenizers", "jsonschema"):
+            with monkeypatch.context() as patched:
+                patched.setattr(graded_cache, "version", missing)
+                found[changed] = code_of(PACKAGE, monkeypatch)
+        assert len(set(found.values())) == len(found)
+    finally:
+        grading_code.cache_clear()
+
+
+def test_what_was_counted_again_is_kept_apart(cache: Path) -> None:
+    """A build without recounting must not show what one with it found, nor the other way round."""
+    assert load_graded(cache, CONTENT, recount=True) is None
+    store_graded(cache, replace(with_scores(), recounted=False), recount=True)
+    counted, plain = load_graded(cache, CONTENT, recount=True), load_graded(cache, CONTENT)
+    assert counted is not None
+    assert plain is not None
+    assert (counted.recounted, plain.recounted) == (False, True)
 
 
 def test_a_number_that_is_none_is_never_stored(tmp_path: Path) -> None:

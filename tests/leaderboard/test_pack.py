@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from roi_bench.grading import Grader
 from roi_bench.harness.recorded_runs import Means
 from roi_bench.leaderboard.checks import CheckedSubmission, check_submission
 from roi_bench.leaderboard.exam_hash import load_set
-from roi_bench.leaderboard.given_metadata import make_metadata
+from roi_bench.leaderboard.given_metadata import make_metadata, parse_day, parse_parameters
 from roi_bench.leaderboard.pack import Correction, pack_submission
 from roi_bench.leaderboard.public_names import public_model, public_tokenizer
 from roi_bench.leaderboard.results_metadata import metadata_defaults, software, total_usd
@@ -80,7 +81,7 @@ USAGES = st.none() | st.fixed_dictionaries(
     {
         "tokens": st.integers(110, 128),  # never fewer than five pieces show
         "finish_reason": st.sampled_from(["stop", "length", None]),
-        "source": st.sampled_from(["generated", "provider", "retokenized"]),
+        "source": st.sampled_from(["generated", "provider"]),
     }
 )
 RESPONSES = st.lists(st.tuples(st.lists(PIECES, max_size=5).map("".join), USAGES), min_size=8, max_size=8)
@@ -132,7 +133,7 @@ def test_what_would_be_refused_is_not_written(tmp_path: Path) -> None:
         pack_submission([results], tmp_path / "out", metadata())
     assert ".packing" not in str(no.value)
     assert list((tmp_path / "out").iterdir()) == []
-    with pytest.raises(RecordError, match=r"not packed, .*\$\.metadata\.licence"):
+    with pytest.raises(RecordError, match=r"not packed, .*metadata\.licence has 300 characters, at most 200"):
         pack_submission([results], tmp_path / "out", metadata(licence="x" * 300), draft=True)
     assert list((tmp_path / "out").iterdir()) == []
 
@@ -172,10 +173,24 @@ def test_no_path_of_this_machine_gets_in(tmp_path: Path) -> None:
         ("a/b/c", "c", "local:c"),
         ("/", "model", "local:model"),
         ("weird name!", "weird name!", "local:weird-name"),
+        ("alice@host:/m", "m", "local:m"),
+        ("alice@host:m", "m", "local:m"),
+        ("checkpoints/alice@run7", "alice@run7", "local:alice-run7"),
+        ("s3:/bucket", "bucket", "local:bucket"),
+        ("C:/models/mine", "mine", "local:mine"),
+        ("meta-llama/llama:free", "meta-llama/llama:free", "local:llama-free"),
+        ("claude@20251001", "claude@20251001", "local:claude-20251001"),
     ],
 )
 def test_public_names(name: str, model: str, tokenizer: str) -> None:
     assert (public_model(name), public_tokenizer(name)) == (model, tokenizer)
+
+
+def test_the_names_that_will_be_published_are_told(tmp_path: Path) -> None:
+    told: list[str] = []
+    results = write_results(tmp_path / "results", [EXAM])
+    pack_submission([results], tmp_path / "out", metadata("checkpoints/run7"), draft=True, tell=told.append)
+    assert told == ["will be published: model 'checkpoints/run7', tokenizer 'roi-bench:tiny_model'"]
 
 
 def test_a_copy_of_a_shipped_tokenizer_is_that_one(tmp_path: Path) -> None:
@@ -214,8 +229,9 @@ def test_metadata_from_a_file_and_options_before_it(tmp_path: Path) -> None:
     found = make_metadata([results], file, {"contact": "you"})
     assert (found.contact, found.date, found.licence, found.open_weights) == ("you", "2026-11-20", None, True)
     assert found.contamination == "none\nat all\n"
-    (tmp_path / "about.json").write_text(json.dumps({**GIVEN, "parameters": 7}))
-    assert make_metadata([results], tmp_path / "about.json", {}).parameters == 7
+    for written, number in ((7, 7), ("7B", 7 * 10**9)):
+        (tmp_path / "about.json").write_text(json.dumps({**GIVEN, "parameters": written}))
+        assert make_metadata([results], tmp_path / "about.json", {}).parameters == number
     for content, message in (
         ("contct: me", "unknown field 'contct'; did you mean 'contact'"),
         ("[1, 2]", "holds no fields"),
@@ -239,8 +255,52 @@ def test_several_results_files_make_one_submission(tmp_path: Path) -> None:
         pack_submission([tmp_path / "results"], tmp_path / "out", metadata(), draft=True)
     write_results(tmp_path / "two" / "a", [EXAM])
     write_results(tmp_path / "two" / "b", [MadeTask(exams=2, order="medium")], model="made-up/other")
-    with pytest.raises(UsageError, match="do not tell model"):
-        make_metadata([tmp_path / "two"], None, GIVEN)
+    for fields in (GIVEN, {**GIVEN, "model": "made-up/both"}):
+        with pytest.raises(UsageError, match="the results are of 2 models: made-up/model, made-up/other; pack one"):
+            make_metadata([tmp_path / "two"], None, fields)
+    with pytest.raises(UsageError, match="of 2 models"):
+        pack_submission([tmp_path / "two"], tmp_path / "out", metadata(), draft=True)
+
+
+def test_models_that_end_alike_are_told_apart_and_one_written_twice_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_results(tmp_path / "a", [EXAM], model="/data/one/last")
+    write_results(tmp_path / "b", [MadeTask(exams=2, order="medium")], model="/data/two/last")
+    with pytest.raises(UsageError, match="of 2 models: one/last, two/last; "):
+        make_metadata([tmp_path], None, GIVEN)
+    (tmp_path / "same" / "last").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "same")
+    for name, model in (("a", "last"), ("b", "./last/"), ("c", str(tmp_path / "same" / "last"))):
+        write_results(tmp_path / "same" / name, [MadeTask(exams=2)], model=model)
+    assert make_metadata([tmp_path / "same"], None, GIVEN).model == "last"
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("1500000000", 1500000000), ("1.5B", 1500000000), ("7b", 7 * 10**9), ("0.8 M", None)]
+)
+def test_parameters_in_words(text: str, number: int | None) -> None:
+    if number is None:
+        with pytest.raises(UsageError, match="is no number of parameters; write 1500000000"):
+            parse_parameters(text)
+    else:
+        assert parse_parameters(text) == number
+
+
+@pytest.mark.parametrize("text", ["", "0", "1.5", "0.0001K", "-3", "1e9", "inf", "9" * 17, "1001T", "٣", "B"])
+def test_what_is_no_number_of_parameters(text: str) -> None:
+    with pytest.raises(UsageError, match="is no number of parameters"):
+        parse_parameters(text)
+
+
+def test_the_day_of_a_run_may_be_tomorrow_somewhere() -> None:
+    today = date(2026, 11, 24)
+    assert parse_day("2026-11-25", today) == "2026-11-25"
+    with pytest.raises(UsageError, match="2026-11-26 lies in the future, today is 2026-11-24"):
+        parse_day("2026-11-26", today)
+    for text in ("20261124", "2026-W48-2", "1999-12-31", "", "2026-13-01"):
+        with pytest.raises(UsageError, match="is no day; write it as 2026-11-24"):
+            parse_day(text, today)
 
 
 def test_versions_that_differ_are_not_mixed(tmp_path: Path) -> None:
@@ -292,7 +352,7 @@ def test_half_characters_are_replaced_and_told(tmp_path: Path) -> None:
     samples.write_text(samples.read_text().replace("### Problem 1", "\\ud83d ### Problem 1", 1))
     told: list[str] = []
     folder = pack_submission([results], tmp_path / "out", metadata(), draft=True, tell=told.append)
-    assert told == ["roi_tiny_hard_128: half characters (lone surrogates) in responses were replaced by U+FFFD"]
+    assert told[:-1] == ["roi_tiny_hard_128: half characters (lone surrogates) in responses were replaced by U+FFFD"]
     text = check_submission(folder).tasks[0].documents[0].requests[0][0].text
     assert str(text).startswith("\ufffd ### Problem 1")
 

@@ -11,6 +11,7 @@ from roi_bench.leaderboard.columns import COLUMNS
 from roi_bench.leaderboard.graded import Number
 from roi_bench.leaderboard.page import CONTENT_SECURITY_POLICY, STATIC, PageOptions
 from roi_bench.leaderboard.pages import board_pages, static_files
+from roi_bench.leaderboard.reported import load_reported
 from roi_bench.prompts import PROMPTS, prompt_sha256
 from tests.leaderboard.html_reader import by_id, read_html, rows_of
 from tests.leaderboard.invented_board import CELLS, HOSTILE, MAIN, hostile_board, invented_board, invented_table
@@ -198,6 +199,67 @@ def test_rows_of_the_literature_stand_apart_from_the_ranked_ones(invented):
     assert "GPT-4o-mini" not in invented["cells/v1_medium_512.html"].decode()
 
 
+@pytest.mark.parametrize("path", ["index.html", "method.html"])
+def test_all_rows_of_the_literature_are_on_every_board(site, path):
+    """A board without v1 has no cell that they belong to, and an empty one has none at all."""
+    root = site[0][path]
+    heading = by_id(root, "reported")
+    assert heading.text == "Reported, not reproduced here"
+    (region,) = (e for e in root.all("div") if e.get("aria-labelledby") == "reported")
+    shown = {tuple(row[:7]) for row in rows_of(next(region.all("table")))}
+    rows = load_reported()
+    assert len(shown) == len(rows) > 5
+    assert ("v1", "hard", "512", "DeepSeek-V3.2", "direct", "0.49", "–") in shown
+    assert all(
+        (r.cell.set_title, r.cell.order, str(r.cell.budget), r.model, r.method) in {s[:5] for s in shown} for r in rows
+    )
+    assert "not comparable exam by exam with anything on this board" in root.text
+    if any(e.get("id") == "board" for e in root.all()):
+        assert all("DeepSeek-V3.2" not in row for row in rows_of(by_id(root, "board")))
+
+
+def test_lines_may_end_behind_underscores_of_a_prompt_and_nowhere_within_it(invented):
+    (body,) = by_id(read_html(invented["index.html"]), "board").all("tbody")
+    place = [column.key for column in COLUMNS].index("prompt")
+    assert place < [column.key for column in COLUMNS].index("score")
+    assert b"<td>plan_<wbr>and_<wbr>solve" in invented["index.html"]
+    assert {row.children[place].text for row in body.all("tr")} <= set(PROMPTS)
+    assert "table.runs wbr { display: none; }" in STYLE
+
+
+def test_costs_that_nobody_knows_are_said_once():
+    board = invented_board(5, exams=10, cells=(MAIN, CELLS[2]))
+    said = pages_of(board)["charts/v1_hard.html"].decode()
+    assert said.count("Score against cost, ") == 2
+    assert "has a known cost" not in said
+
+    def unpriced(table):
+        runs = (replace(s, run=replace(s.run, usd_per_exam=None), pareto=None) for s in table.standings)
+        return replace(table, standings=tuple(runs))
+
+    first, second = board.cells
+    said = pages_of(replace(board, cells=(unpriced(first), second)))["charts/v1_hard.html"].decode()
+    assert said.count("No run under this budget has a known cost.") == 1
+    assert said.count("Score against cost, ") == 2
+    said = pages_of(replace(board, cells=(unpriced(first), unpriced(second))))["charts/v1_hard.html"].decode()
+    assert said.count("No run of v1 hard has a known cost.") == said.count("known cost") == 1
+    assert said.count("Score against cost") == 1
+
+
+def test_a_model_page_begins_with_its_contents(site):
+    for path, root in site[0].items():
+        if not re.fullmatch(r"models/[^/]+/index\.html", path):
+            continue
+        (contents,) = (e for e in root.all("nav") if e.get("aria-label") == "Contents")
+        targets = [link.get("href") for link in contents.all("a")]
+        assert targets[:3] == ["#results", "#checked", "#said"]
+        results = next(t for t in root.all("table") if "results" in t.classes)
+        sections = [e.get("aria-labelledby") for e in root.all("section") if "run" in e.classes]
+        assert [next(row.all("a")).get("href") for row in next(results.all("tbody")).all("tr")] == [
+            f"#{section}" for section in sections
+        ]
+
+
 def test_a_corrected_submission_keeps_its_page_and_names_its_successor(invented):
     board = BOARDS["invented"]
     (old,) = (entry for entry in board.entries if entry.replaced_by)
@@ -253,6 +315,7 @@ def test_the_changelog_tells_of_corrections_reviews_and_refusals(invented):
     assert any("The wrong revision was named." in row[3] for row in events if row[1] == "correction")
     assert any(row[0] == "2026-11-20" and "30 exams run again" in row[3] for row in events if row[1] == "review")
     assert [row[0] for row in events] == sorted((row[0] for row in events), reverse=True)
+    assert all(row[3].count("v1 hard 512") == 1 for row in events if row[1] != "review")
     assert "roi_exam_hard_512.jsonl.gz: exam v1/003 is missing" in root.text
 
 
@@ -287,8 +350,12 @@ STYLE = (STATIC / "style.css").read_text(encoding="utf-8")
 
 def test_the_stylesheet_knows_which_columns_hold_words():
     words = {place for place, column in enumerate(COLUMNS, start=1) if column.kind != "number"}
-    assert words == {3, 4, *range(24, len(COLUMNS) + 1)}
-    assert "table.runs tr > :nth-child(n + 24) { text-align: start; }" in STYLE
+    assert words == {3, 4, 7, 8, *range(27, len(COLUMNS) + 1)}
+    aligned = re.search(r"((?:table\.runs tr > :nth-child\([^)]+\),?\s+)+)\{ text-align: start; \}", STYLE)
+    assert re.findall(r"nth-child\(([^)]+)\)", aligned[1]) == ["3", "4", "7", "8", "n + 27"]
+    assert [COLUMNS[place - 1].key for place in (3, 4, 7, 28, 29, 30)] == [
+        *("model", "prompt", "badge", "provider", "licence", "labels"),
+    ]  # those whose widths the stylesheet sets
     printed = re.search(r":root:not\(\.js\) table\.runs tr > :is\(([^{]+)\) \{ display: none", STYLE)
     extra = {place for place, column in enumerate(COLUMNS, start=1) if column.extra}
     assert {int(place) for place in re.findall(r"nth-child\((\d+)\)", printed[1])} == extra

@@ -13,8 +13,20 @@ from hypothesis import strategies as st
 
 from roi_bench.errors import RecordError
 from roi_bench.leaderboard import limits
-from roi_bench.leaderboard.recorded_tokens import RecordedTokenCounter, implausible, lengths_of
-from roi_bench.leaderboard.response_files import Responses, read_responses, usd_of, write_responses
+from roi_bench.leaderboard.recorded_tokens import (
+    RecordedTokenCounter,
+    implausible,
+    is_unusual,
+    lengths_of,
+    miscounted,
+)
+from roi_bench.leaderboard.response_files import (
+    Responses,
+    read_responses,
+    responses_sha256,
+    usd_of,
+    write_responses,
+)
 from roi_bench.outcomes import Response
 from roi_bench.results_files import RecordedDocument
 from roi_bench.tokens import Usage
@@ -122,6 +134,30 @@ def test_an_overlong_text_or_line_is_refused() -> None:
         read_responses(packed(row(text=words)), "exam", 1, 1, "x")
     with pytest.raises(RecordError, match=f"a line of more than {limits.LINE_BYTES}"):
         read_responses(packed(row(text=words * 9)), "exam", 1, 1, "x")
+    with pytest.raises(RecordError, match="a response of 11 characters; none has more than 10"):
+        read_responses(packed(row(text="x" * 11, token_lengths=None)), "exam", 1, 1, "x", longest=10)
+
+
+def test_a_file_unpacks_to_no_more_than_is_left_for_it() -> None:
+    content = packed(row())
+    size = len(gzip.decompress(content))
+    assert read_responses(content, "exam", 1, 1, "x", most=size).unpacked == size - 1  # the line end is none of it
+    with pytest.raises(RecordError, match=f"unpacks to more than the {size - 1} bytes that are left for it"):
+        read_responses(content, "exam", 1, 1, "x", most=size - 1)
+
+
+def test_the_hash_of_responses_is_that_of_ids_and_texts_alone() -> None:
+    def document(name: str, *texts: str | None, spent: int = 3) -> RecordedDocument:
+        return RecordedDocument(name, tuple((Response(text, Usage(spent, "stop", "generated")),) for text in texts))
+
+    first, second = document("a", "x", "y"), document("b", None, "z")
+    found = responses_sha256([first, second])
+    assert responses_sha256([second, document("a", "x", "y", spent=9)]) == found
+    others = [
+        *([first], [first, document("b", "", "z")], [first, document("c", None, "z")]),
+        *([document("a", "y", "x"), second], [document("a", "x", "y "), second], [document("a", "xy"), second]),
+    ]
+    assert len({found, *map(responses_sha256, others)}) == len(others) + 1
 
 
 def test_a_last_line_without_a_line_end_is_read() -> None:
@@ -146,7 +182,14 @@ def test_the_recorded_counter_knows_what_was_recorded_and_nothing_else() -> None
         ("ab" * 9, [0] + [2] * 8, 9, 10, None),
         ("ab" * 15, [0] + [2] * 14, 3, 100, "shows 15 tokens and claims to have taken 3"),
         ("a b" * 100, [0], None, 100, "its last token would have 300"),
-        ("abc " * 300, [0] + [17] * 70, None, 100, "1200 characters cannot be 71 tokens"),
+        ("abc " * 350, [0] + [19] * 70, None, 100, "1400 characters cannot be 71 tokens"),
+        ("abc " * 347, [0] + [19] * 70, None, 100, None),
+        ("abcd" * 4000, None, 63, 128, "16000 characters cannot be 63 tokens"),
+        ("abcd" * 500, [0] + [250] * 7, None, 128, "2000 characters cannot be 8 tokens"),
+        (" " * 2000, [0] + [250] * 7, None, 128, None),
+        ("ab" * 450, [0] + [2] * 449, 432, 900, "shows 450 tokens and claims to have taken 432"),
+        ("ab" * 450, [0] + [2] * 449, 433, 900, None),
+        ("ab" * 10, [0] + [2] * 9, 1, 10_000, "shows 10 tokens and claims to have taken 1"),
         ("-" * 4000, [0] + [62] * 64, None, 100, None),
         ("abcd" * 500, None, 100, 100, "2000 characters cannot be 100 tokens"),
         ("abcd" * 300, None, 100, 100, None),
@@ -163,3 +206,22 @@ def test_which_counts_can_be_true(
     found = implausible(text, lengths, metered, budget)
     assert (found is None) == (message is None)
     assert message is None or message in str(found)
+
+
+@pytest.mark.parametrize(
+    ("shown", "tokens", "reason", "wrong"),
+    [
+        *((20, 20, "stop", False), (20, 21, "stop", False), (20, 22, "stop", True), (20, 19, "stop", True)),
+        *((126, 128, "length", False), (130, 128, "length", False), (100, 128, "length", True)),
+        (20, 22, None, True),
+    ],
+)
+def test_what_was_counted_from_the_text_is_its_count(shown: int, tokens: int, reason: Any, wrong: bool) -> None:
+    assert miscounted(shown, Usage(tokens, reason, "retokenized")) == wrong
+    assert not miscounted(shown, Usage(tokens, reason, "provider")), "hidden reasoning is none of the text"
+
+
+def test_a_response_far_longer_than_its_tokens_is_unusual() -> None:
+    assert is_unusual("word " * 40, 12)
+    assert not is_unusual("word " * 40, 14)
+    assert not is_unusual(" " * 200, 2)

@@ -4,15 +4,18 @@ import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from roi_bench.grading import Grader, Method
 from roi_bench.leaderboard.exam_list import exam_rows, money, paged_exams
 from roi_bench.leaderboard.page import PageOptions
 from roi_bench.leaderboard.response_marks import cut_response
 from roi_bench.leaderboard.response_pages import submission_pages
+from roi_bench.leaderboard.response_views import GRADED
 from roi_bench.leaderboard.shown_text import visible, visible_line
 from roi_bench.outcomes import Response
 from roi_bench.tokens import Usage
@@ -136,8 +139,40 @@ def test_an_exam_page_shows_the_text_in_pieces_with_what_became_of_each():
     assert re.search(r"Problem 2 skipped middle problem tiny/0/middle/000 forecast Level-3 7 tokens", said)
     assert re.search(r"Problem 3 unanswered easy problem tiny/0/easy/000 forecast Level-1, actual Level-0", said)
     assert f"Answer: {middle}" in said
-    assert "graded as equal or different text" in said
+    assert "written as the right answer is" in said
     assert exam.problems[0].question in said
+
+
+@pytest.mark.parametrize(
+    ("pool", "answer", "note"),
+    [
+        ("tiny-hard", "29", "written as the right answer is"),
+        ("tiny-hard", "29.0", "equal to the right answer, number by number"),
+        ("tiny-hard", "twenty-eight", "other than the right answer in a number or in form"),
+        ("tiny-hard", "9" * 5000, "counted as wrong: too long, or comparing it took too much time or memory"),
+        ("math", "58/2", "equal to the right answer, number by number"),
+        ("math", "x^2+x+29-x(x+1)", "shown by algebra to equal the right answer"),
+    ],
+)
+def test_what_decided_on_an_answer_has_plain_words(pool, answer, note):
+    with Grader(workers=1) as grader:
+        verdict = grader.grade(pool, answer, ("29",))
+    assert GRADED[verdict.method, verdict.correct] == note
+
+
+def test_what_decided_on_an_answer_stands_beside_it():
+    gold = EXAMS[FIRST].ordered("hard")[0].answer
+    said = words(exam_page(respond([f"{gold}1", gold, "NA"]))).partition("Easy order")[0]
+    assert re.search(r"Problem 1 wrong [^#]* not written as the right answer is", said)
+    assert said.count("as the right answer is") == 2  # of problem 3, which was skipped, nothing
+    assert {method for method, _ in GRADED} == set(get_args(Method))
+
+
+def test_an_answer_that_does_not_count_has_no_note_on_how_it_was_graded():
+    exam = EXAMS[FIRST]
+    run = {FIRST: [[right(exam, "hard")], [right(exam, "easy")]]}
+    said = words(Shape(pages([scored_run(run, budget=1)])[f"models/{ID}/exams/tiny-0-000.html"]))
+    assert not [found for found in GRADED.values() if found in said]
 
 
 @pytest.mark.parametrize(

@@ -88,8 +88,92 @@ def test_an_altered_response_a_draft_and_a_dangling_correction_are_refused(
     reasons = {one["folder"]: one["refused"] for one in review["submissions"]}
     assert "the folder must be called so too" in reasons["altered-000000000000"]
     assert reasons[draft.name] == "a draft; pack the whole run without --draft to submit it"
-    assert reasons[correction.name] == "corrects gone-000000000000, which is not on this board"
+    assert reasons[correction.name].startswith("corrects gone-000000000000, which is not among the submissions")
     assert comment_text(review).count("**Refused**") == 3
+
+
+def stand(repository: Path, folder: Path) -> None:
+    """Put a submission on the board of branch main; ``change`` goes on from there."""
+    git(repository, "checkout", "--quiet", "main")
+    add(repository, folder)
+    git(repository, "checkout", "--quiet", "-B", "change")
+
+
+def reviewed(repository: Path) -> dict[str, str | None]:
+    """Return why each submission of the change is refused, None where it is not, by folder."""
+    review = review_change(repository, BOARD, "main", "change", workers=1)
+    assert review["problem"] is None
+    return {one["folder"]: one["refused"] for one in review["submissions"]}
+
+
+def corrected(old: Path, out: Path, by: Path | None = None, **changes: Any) -> Path:
+    """Return a correction of ``old`` with the responses of ``by``, or its own; ``changes``: metadata."""
+
+    def correct(content: dict[str, Any]) -> None:
+        content.update(replaces=old.name, reason="because")
+        content["metadata"].update(changes)
+
+    return tampered(by or old, out, document=correct)
+
+
+def test_responses_that_are_on_the_board_are_refused_whatever_their_date_and_file(
+    repository: Path, submission: Path, tmp_path: Path
+) -> None:
+    def older(content: dict[str, Any]) -> None:
+        content["metadata"].update(model="somebody/else", date="2026-01-01")
+
+    def shuffle(rows: list[dict[str, Any]]) -> None:
+        rows.reverse()
+
+    copy = tampered(submission, tmp_path / "copy", document=older)
+    shuffled = tampered(submission, tmp_path / "shuffled", document=older, rows=shuffle)
+    stand(repository, submission)
+    for folder in (copy, shuffled, corrected(submission, tmp_path / "correction")):
+        add(repository, folder)
+    found = reviewed(repository)
+    reason = f"roi_tiny_hard_128: its responses are those of {submission.name}, which is on this board"
+    assert copy.name != shuffled.name
+    for folder in (copy, shuffled):
+        assert str(found.pop(folder.name)).startswith(reason)
+    assert list(found.values()) == [None], "a correction may keep the responses"
+
+
+def test_a_correction_that_the_board_would_refuse_is_refused(
+    repository: Path, submission: Path, tmp_path: Path
+) -> None:
+    """The one on the board came first, whatever dates they bear; and it is not undone by a second one."""
+    first = corrected(submission, tmp_path / "first", notes="first")
+    second = corrected(submission, tmp_path / "second", notes="second", date="2026-11-24")
+    chain = corrected(first, tmp_path / "chain", notes="third")
+    other = corrected(first, tmp_path / "other", model="other/model")
+    younger = corrected(first, tmp_path / "younger", date="2026-11-23")
+    on_refused = corrected(second, tmp_path / "on-refused", notes="fifth")
+    stand(repository, submission)
+    stand(repository, first)
+    for folder in (second, chain, on_refused):
+        add(repository, folder)
+    found = reviewed(repository)
+    assert found[second.name] == (
+        f"corrects {submission.name}, which {first.name} corrects already; correct that one, the last of the chain"
+    )
+    assert found[chain.name] is None
+    assert str(found[on_refused.name]).startswith(f"corrects {second.name}, which is not among the submissions")
+    git(repository, "checkout", "--quiet", "-B", "change", "main")
+    for folder in (other, younger):
+        add(repository, folder)
+    found = reviewed(repository)
+    assert f"corrects {first.name}, which is of another model" in str(found[other.name])
+    assert f"corrects {first.name}, which is younger" in str(found[younger.name])
+
+
+def test_what_is_damaged_on_the_board_hinders_nobody(repository: Path, submission: Path) -> None:
+    git(repository, "checkout", "--quiet", "main")
+    (repository / BOARD / "broken-0123456789ab").mkdir()
+    (repository / BOARD / "broken-0123456789ab" / "submission.json").write_text("[" * 99)
+    commit_all(repository)
+    git(repository, "checkout", "--quiet", "-B", "change")
+    add(repository, submission)
+    assert reviewed(repository) == {submission.name: None}
 
 
 def test_a_change_of_anything_else_is_refused_as_a_whole(repository: Path, submission: Path) -> None:

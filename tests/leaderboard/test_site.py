@@ -177,6 +177,38 @@ def test_a_submission_refused_beside_others_loses_its_pages(copied, submissions,
     assert not (site / "models" / correction.name).exists()
 
 
+def test_a_refused_submission_is_not_graded_at_every_build(copied, submissions, tmp_path):
+    folder = tmp_path / "submissions"
+    shutil.copytree(submissions, folder)
+    corrected = "made-up-two-0123456789ab"
+    bad = made_submission(folder, SMALL[:1], model="made-up/two", date="2026-11-05", replaces=corrected)
+    site, cache = copied
+    first, told = build(folder, site, cache)
+    assert first.graded == 1
+    assert any(line.startswith(f"refused {bad.name}: corrects {corrected}") for line in told)
+    built, told_again = build(folder, site, cache)
+    assert (built.graded, built.written, built.removed) == (0, 0, 0)
+    assert (built.board, told_again) == (first.board, told)
+    assert not (site / "models" / bad.name).exists()
+
+
+def test_what_stands_again_gets_its_pages_back(copied, whole, submissions, tmp_path):
+    folder = tmp_path / "submissions"
+    shutil.copytree(submissions, folder)
+    (corrected,) = [path for path in folder.iterdir() if path.name in names(folder) and _is_corrected(path, folder)]
+    shutil.move(corrected, tmp_path / "away")
+    site, cache = copied
+    assert len(build(folder, site, cache)[0].board.entries) == 1
+    shutil.move(tmp_path / "away", corrected)
+    built, _ = build(folder, site, cache)
+    assert (len(built.board.entries), built.graded) == (3, 2)
+    assert content(site) == whole[2]
+
+
+def _is_corrected(path, folder):
+    return any(_replaces(folder / name) == path.name for name in names(folder))
+
+
 def _replaces(folder):
     return json.loads((folder / "submission.json").read_text())["replaces"]
 
@@ -256,6 +288,15 @@ def test_folders_lie_beside_each_other(tmp_path, out, cache, reason):
     with pytest.raises(UsageError, match=reason):
         build(tmp_path / "submissions", tmp_path / out, cache and tmp_path / cache)
     assert [path.name for path in tmp_path.rglob("*")] == ["submissions"]
+
+
+def test_one_submission_is_no_folder_of_submissions(submissions, tmp_path):
+    one = submissions / names(submissions)[0]
+    with pytest.raises(
+        UsageError, match=f"is one submission, it holds submission.json; name the folder above, {one.parent}$"
+    ):
+        build(one, tmp_path / "site")
+    assert not (tmp_path / "site").exists()
 
 
 def test_a_hidden_cache_may_lie_among_the_submissions(tmp_path):

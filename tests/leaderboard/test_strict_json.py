@@ -90,6 +90,21 @@ def test_ten_megabytes_of_brackets_and_escapes_cost_little() -> None:
         assert peak < 60 << 20
 
 
+def test_quotes_in_a_text_that_never_ends_are_looked_at_once() -> None:
+    """Twice as many take about twice as long; a text tried anew from each of its quotes would take four times."""
+
+    def seconds(quotes: int) -> float:
+        content, best = b'"' + b'\\"' * quotes, 1e9
+        for _ in range(3):
+            start = time.process_time()
+            with pytest.raises(ValueError, match="Unterminated string"):
+                parse_strict(content, largest=1 << 24, deepest=8)
+            best = min(best, time.process_time() - start)
+        return best
+
+    assert seconds(1 << 14) < 12 * seconds(1 << 12)  # 4 times as many; 16 times as long where tried anew
+
+
 def test_what_is_shown_of_a_hostile_value_is_short_and_harmless() -> None:
     assert shown("a\x1b[31mb\n\u202ec") == "a?[31mb??c"
     assert shown("é" * 500) == "é" * 80 + "…"

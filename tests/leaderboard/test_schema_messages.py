@@ -1,0 +1,97 @@
+"""What a submission does wrong by its schema is told in a sentence: field, value, what is allowed; never at length."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from roi_bench.errors import RecordError
+from roi_bench.leaderboard import schema_messages
+from roi_bench.leaderboard.submission import SCHEMA_FILE
+from roi_bench.leaderboard.submission_files import parse_submission
+from tests.leaderboard.made_submissions import MadeTask, made_submission
+
+SCHEMA = json.loads(Path(schema_messages.__file__).with_name(SCHEMA_FILE).read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def document(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = made_submission(tmp_path_factory.mktemp("draft") / "submissions", [MadeTask(exams=2)])
+    return (folder / "submission.json").read_text(encoding="utf-8")
+
+
+def refusal(document: str, path: str, value: Any) -> str:
+    """Return why a submission is refused in which the field at ``path`` holds ``value``."""
+    content = json.loads(document)
+    *parents, last = path.split("/")
+    found = content
+    for part in parents:
+        found = found[int(part) if part.isdigit() else part]
+    if value is ...:
+        del found[last]
+    else:
+        found[last] = value
+    with pytest.raises(RecordError) as error:
+        parse_submission(json.dumps(content).encode(), "submission.json")
+    return str(error.value).removeprefix("submission.json: ")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "sentence"),
+    [
+        ("metadata/model", "x" * 150, "metadata.model has 150 characters, at most 120 are allowed; it begins 'xxx"),
+        ("metadata/contact", " ", "metadata.contact is the text ' '; it must be a text that is not blank"),
+        ("metadata/date", "yesterday", "metadata.date is the text 'yesterday'; it must be a day such as 2026-11-24"),
+        ("metadata/licence", "", "metadata.licence is empty; leave it out, that is null"),
+        ("metadata/open_weights", "yes", "metadata.open_weights is the text 'yes'; it must be true or false or null"),
+        ("metadata/parameters", 1.5e9, "metadata.parameters is 1500000000.0; it must be a whole number or null"),
+        ("metadata/parameters", 0, "metadata.parameters is 0; it must be at least 1"),
+        ("metadata/parameters", 10**16, "it must be at most 1,000,000,000,000,000"),
+        ("metadata/contac", "me", "metadata has the unknown field 'contac'; did you mean 'contact'"),
+        ("metadata/contact", ..., "metadata lacks 'contact'; every field must be there (null where nothing is known)"),
+        ("metadata", [1, 2], "metadata is a list of 2 entries; it must be an object"),
+        ("format", "board", "format is the text 'board'; it must be 'roi-bench-submission'"),
+        ("id", "Mine", "id is the text 'Mine'; it must be an id such as my-model-0123456789ab"),
+        ("replaces", "one", "replaces is the text 'one'; it must be the id of a submission such as"),
+        ("draft", None, "draft is null; it must be true or false"),
+        ("software/a b", "1", "software has the key 'a b'; a key there is the name of a package such as lm_eval"),
+        ("tasks", [], "tasks has 0 entries; it must have at least 1"),
+        ("tasks/0/order", "odd", "tasks[0].order is the text 'odd'; it must be 'easy', 'medium', 'hard' or null"),
+        ("tasks/0/tokenizer", "/etc", "tasks[0].tokenizer is the text '/etc'; it must be the name of one on the hub"),
+        ("tasks/0/sha256", "0", "tasks[0].sha256 is the text '0'; it must be a SHA-256 of 64 hexadecimal digits"),
+        ("tasks/0/skip_token_lengths", [-1], "tasks[0].skip_token_lengths is a list of 1 entries; it must be a list"),
+        ("tasks/0/deviations", ["a", "a"], "tasks[0].deviations has an entry twice; each must be there once"),
+    ],
+)
+def test_a_sentence_for_each_kind_of_mistake(document: str, path: str, value: Any, sentence: str) -> None:
+    why = refusal(document, path, value)
+    assert sentence in why
+    assert len(why) < 250
+    assert "^" not in why
+
+
+@pytest.mark.parametrize("path", ["metadata/model", "metadata/licence", "software/torch", "tasks/0/order", "replaces"])
+@pytest.mark.parametrize("value", ["\x1b[2J" + "x" * 100_000, {"k" * 50_000: 1}, [[0]] * 10_000, 10**200])
+def test_hostile_values_are_short_and_harmless(document: str, path: str, value: Any) -> None:
+    why = refusal(document, path, value)
+    assert len(why) < 300
+    assert why.isprintable()
+
+
+def test_a_hostile_key_is_short_and_harmless(document: str) -> None:
+    assert len(refusal(document, "metadata/" + "k" * 100_000, 1)) < 400
+    assert refusal(document, "software/\x1b[2J", "1").isprintable()
+
+
+def test_every_pattern_of_the_schema_has_words() -> None:
+    def patterns(value: Any) -> set[str]:
+        if isinstance(value, dict):
+            here = {value["pattern"]} if isinstance(value.get("pattern"), str) else set()
+            left = [found for name, found in value.items() if name not in schema_messages.FIELDS]
+            return here.union(*map(patterns, left))
+        return set().union(*map(patterns, value)) if isinstance(value, list) else set()
+
+    assert patterns(SCHEMA) == schema_messages.PATTERNS.keys()
