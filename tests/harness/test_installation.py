@@ -112,10 +112,10 @@ def built(tmp_path_factory):
 
 
 def package_files() -> set[str]:
-    """Return every file of the package in the checkout, links followed, as paths from its root."""
+    """Return every file of the package in the checkout, links followed, as paths from its root; a board is none."""
     files = set()
     for folder, folders, names in os.walk(ROOT / "roi_bench", followlinks=True):
-        folders[:] = [name for name in folders if name not in ("__pycache__", ".cache")]
+        folders[:] = [name for name in folders if name not in ("__pycache__", ".cache", "submissions")]
         files |= {str(Path(folder, name).relative_to(ROOT)) for name in names if not name.endswith((".pyc", ".log"))}
     return files
 
