@@ -16,6 +16,9 @@ from roi_bench.outcomes import Response
 from roi_bench.prompts import skipped_problem
 from roi_bench.tokens import is_over_budget
 
+UNUSUAL = "unusual tokens"
+"""Rule of remarks that only say something while the tokens were not counted again."""
+
 
 def check_responses(task: SubmittedTask, found: Responses, where: str, *, draft: bool) -> list[Remark]:
     """Check every response of a task by itself, and return what readers have to know.
@@ -133,6 +136,6 @@ def _remarks(task: SubmittedTask, missing: int, uncounted: int, unusual: int, me
     if uncounted:
         yield Remark("tokens", f"{task.name}: the tokens of {uncounted} responses are unknown")
     if mean > UNUSUAL_MEAN:
-        yield Remark("tokens", f"{task.name}: {mean:.1f} characters per token, which is unusual")
+        yield Remark(UNUSUAL, f"{task.name}: {mean:.1f} characters per token, which is unusual")
     if unusual:
-        yield Remark("tokens", f"{task.name}: {unusual} responses of more than {UNUSUAL_OF_ONE} characters per token")
+        yield Remark(UNUSUAL, f"{task.name}: {unusual} responses of more than {UNUSUAL_OF_ONE} characters per token")

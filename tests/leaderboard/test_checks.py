@@ -251,6 +251,15 @@ def test_a_long_response_claims_no_few_tokens(whole: Path, tmp_path: Path) -> No
     assert "roi_tiny_hard_128: 1 responses of more than 10 characters per token" in told
 
 
+def test_what_was_counted_again_is_not_called_unusual(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("roi_bench.leaderboard.recorded_tokens.UNUSUAL_OF_ONE", 0)
+    assert check_submission(whole).remarks == ()
+    local = tampered(whole, tmp_path, document=set_task(tokenizer="local:mine"))
+    assert [remark.rule for remark in check_submission(local).remarks] == ["unusual tokens", "tokens"]
+
+
 def test_a_cost_that_is_not_the_sum_of_its_responses_is_told(draft: Path, tmp_path: Path) -> None:
     checked = check_submission(draft)
     exam = next(task for task in checked.tasks if task.record.repeats == 2)
