@@ -88,7 +88,7 @@ def check_submission(folder: Path, *, recount: bool = False, today: date | None 
     Raises:
         RecordError: It is refused; the message says why.
         DataError: The exams that it sat cannot be loaded.
-        DependencyError: jsonschema or transformers is not installed.
+        DependencyError: jsonschema, tokenizers or transformers is not installed.
     """
     files = read_folder(folder)
     if METADATA_FILE not in files:

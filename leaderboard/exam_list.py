@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from roi_bench.analysis.runs import ScoredRun
 from roi_bench.exams import Exam
 from roi_bench.leaderboard.page import UNDEFINED, number
+from roi_bench.leaderboard.response_files import Costs
 from roi_bench.metrics import ScoredResponse
 from roi_bench.outcomes import ProblemOutcome
 from roi_bench.statistics import mean_or_none
 
-Costs = Mapping[str, Sequence[Sequence[float | None]]]
-"""USD of each response of a task, by document, request and sample; None where unknown."""
+ExamCosts = Mapping[str, Costs]
+"""USD of each response of a task, by document; a document of which no cost is known may be left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ def page_name(exam_id: str) -> str:
     return exam_id.replace("/", "-") + ".html"
 
 
-def exam_rows(run: ScoredRun, usd: Costs, paged: Collection[str]) -> list[ListRow]:
+def exam_rows(run: ScoredRun, usd: ExamCosts, paged: Collection[str]) -> list[ListRow]:
     """Return the rows of ``run``, in the order of the set.
 
     Args:
@@ -80,7 +81,7 @@ def paged_exams(runs: Sequence[ScoredRun], most: int | None) -> dict[str, Exam]:
     return found
 
 
-def total_usd(usd: Sequence[Sequence[float | None]]) -> float | None:
+def total_usd(usd: Costs) -> float | None:
     """Return the sum of the costs of an exam's responses; None where one is unknown or there are none."""
     costs = [cost for request in usd for cost in request]
     known = [cost for cost in costs if cost is not None]

@@ -10,22 +10,13 @@ from roi_bench.leaderboard.columns import COLUMNS
 from roi_bench.leaderboard.model_page import CHECKED
 from roi_bench.leaderboard.page import PageFile, render
 from roi_bench.leaderboard.reported import load_reported
+from roi_bench.leaderboard.run_texts import OUTCOME_MEANINGS
 from roi_bench.metrics import metrics_of
 from roi_bench.problems import TIERS
 from roi_bench.prompts import PROMPTS, prompt_sha256
 
 GRADERS = ("math-verify", "reasoning-gym", "sympy")
 """Packages whose verdicts are part of what a score means."""
-
-OUTCOME_MEANINGS = {
-    "correct": "a final answer was given and is right",
-    "wrong": "a final answer was given and is not",
-    "skipped": "answered \\boxed{NA}",
-    "truncated": "the budget ended the response in the problem or before it",
-    "unanswered": "the model left the problem, or ended the response, without an answer",
-    "empty": "nothing visible: all tokens went into hidden reasoning",
-}
-"""What each outcome means, in the order of bars but for the last two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +48,7 @@ def method_page(board: Board) -> PageFile:
             "board": board,
             "columns": COLUMNS,
             "metrics": metrics_of(TIERS),
-            "outcomes": OUTCOME_MEANINGS,
+            "outcomes": {name: said for name, said in OUTCOME_MEANINGS.items() if name != "error"},  # refused
             "badges": [(badge, CHECKED[badge]) for badge in BADGES],
             "exams": exam_versions(board),
             "reported": load_reported(),

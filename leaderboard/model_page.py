@@ -11,7 +11,7 @@ from roi_bench.leaderboard.graded import GradedRun
 from roi_bench.leaderboard.page import UNDEFINED, PageFile, number, render
 from roi_bench.leaderboard.plots import Plot
 from roi_bench.leaderboard.run_plots import accuracy_plot, outcome_plot, tokens_plot
-from roi_bench.leaderboard.run_texts import labels_of, money_text, ranks_text, size_text
+from roi_bench.leaderboard.run_texts import TOKEN_SOURCES, labels_of, money_text, ranks_text, size_text
 
 CHECKED = {
     "reported": "Taken from the literature; nobody here has seen the responses.",
@@ -23,14 +23,6 @@ CHECKED = {
     "maintainer-run": "Run by the board’s maintainers, and graded like every other submission.",
 }
 """What each badge means."""
-
-TOKEN_SOURCES = {
-    "generated": "counted while they were generated",
-    "provider": "reported by the provider",
-    "retokenized": "counted again from the text",
-    "unknown": "unknown",
-}
-"""Where token counts come from (:class:`roi_bench.tokens.Usage`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +155,7 @@ def _run_view(run: GradedRun, place: Place | None, number_on_page: int) -> RunVi
         of=len(place.table.standings) if place else 0,
         labels=labels_of(run),
         usd=money_text(run.usd_per_exam),
-        tokens_source=TOKEN_SOURCES.get(run.tokens_source, run.tokens_source),
+        tokens_source=TOKEN_SOURCES[run.tokens_source],
         accuracy=accuracy_plot(run, number_on_page),
         tokens=tokens_plot(run, number_on_page),
         outcomes=outcome_plot(run.outcomes_by_tier, number_on_page),

@@ -11,24 +11,14 @@ from dataclasses import dataclass
 
 from roi_bench.analysis.runs import Cell, ScoredRun
 from roi_bench.exams import Exam
-from roi_bench.leaderboard.exam_list import Costs, exam_rows, money, page_name, paged_exams, total_usd
+from roi_bench.leaderboard.exam_list import ExamCosts, exam_rows, money, page_name, paged_exams, total_usd
 from roi_bench.leaderboard.graded import GradedRun, GradedSubmission
 from roi_bench.leaderboard.page import PageFile, PageOptions, number, render
 from roi_bench.leaderboard.response_marks import MARKS
 from roi_bench.leaderboard.response_views import ResponseView, response_views
+from roi_bench.leaderboard.run_texts import OUTCOME_MEANINGS
 from roi_bench.outcomes import Response
 from roi_bench.problems import POOL_TIERS, TIERS, Problem
-
-PROMISES = {
-    "correct": "graded right",
-    "wrong": "graded wrong",
-    "skipped": "answered NA (or, problems asked alone, not among those that fit the budget)",
-    "truncated": "the budget ended the response in it or before it",
-    "unanswered": "left without an answer",
-    "empty": "nothing visible, all tokens went into hidden reasoning",
-    "error": "no response could be had",
-}
-"""What each outcome means, for the legends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +70,7 @@ def submission_pages(
     runs: Mapping[str, ScoredRun],
     options: PageOptions,
     *,
-    usd: Mapping[str, Costs] | None = None,
+    usd: Mapping[str, ExamCosts] | None = None,
 ) -> Iterator[PageFile]:
     """Yield the exam lists, the exam pages and ``data.json`` of a submission, below ``models/<id>/``.
 
@@ -88,12 +78,12 @@ def submission_pages(
         graded: The submission.
         runs: Its scored runs by slug.
         options: How many exams get a page, and whether licensed problems are shown.
-        usd: What each response cost, by task name (see :data:`roi_bench.leaderboard.exam_list.Costs`).
+        usd: What each response cost, by task name (see :data:`roi_bench.leaderboard.exam_list.ExamCosts`).
     """
     folder = f"models/{graded.submission.id}"
     costs = usd or {}
     paged = paged_exams(list(runs.values()), options.exam_pages)
-    shared = {"model": graded.submission.metadata.model, "promises": PROMISES}
+    shared = {"model": graded.submission.metadata.model, "meanings": OUTCOME_MEANINGS}
     for run in graded.runs:
         scored = runs[run.slug]
         rows = exam_rows(scored, costs.get(run.task, {}), paged)
@@ -136,7 +126,7 @@ def _tier_order(cell: Cell) -> str:
 
 
 def _run_view(
-    run: GradedRun, scored: ScoredRun, exam: Exam, requests: Sequence[Sequence[Response]], usd: Costs
+    run: GradedRun, scored: ScoredRun, exam: Exam, requests: Sequence[Sequence[Response]], usd: ExamCosts
 ) -> RunView:
     place = run.exam_ids.index(exam.id) if exam.id in run.exam_ids else None
     digits = 0 if run.repeats == 1 else 2

@@ -65,7 +65,7 @@ def recorded_counter(
 
     Raises:
         RecordError: Counts are missing, cannot be, or are not those of the tokenizer.
-        DependencyError: transformers is not installed.
+        DependencyError: tokenizers or transformers is not installed.
     """
     if task.tokenizer is None or task.skip_token_lengths is None:
         if found.token_lengths is not None:

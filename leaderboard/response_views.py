@@ -9,6 +9,7 @@ from roi_bench.analysis.runs import ScoredRun
 from roi_bench.exams import Exam
 from roi_bench.leaderboard.exam_list import finish_of
 from roi_bench.leaderboard.response_marks import Piece, Span, cut_response
+from roi_bench.leaderboard.run_texts import TOKEN_SOURCES
 from roi_bench.metrics import Sample, ScoredResponse
 from roi_bench.outcomes import ProblemOutcome, Response
 from roi_bench.problems import TIERS
@@ -23,13 +24,6 @@ GRADED = {
     ("limit", False): "counted as wrong: too long, or comparing it took too much time or memory",
 }
 """What decided on an answer (``method`` of :class:`roi_bench.grading.Verdict`) and how, in words."""
-
-SOURCES = {
-    "generated": "counted while generating",
-    "provider": "as the provider counts",
-    "retokenized": "counted again from the text",
-}
-"""Where the number of tokens comes from, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +114,7 @@ def _alone_view(exam: Exam, tier: str, response: Response, sample: Sample, numbe
     views = [PieceView("Before the problem", "", (), first.spans)] if first.reached else []
     views.append(PieceView(f"Problem {main.position} of the exam", main.outcome, tuple(notes), own.spans))
     usage = response.usage
-    summary = f"{main.outcome}{'' if usage is None else f', {usage.tokens} tokens, {SOURCES[usage.source]}'}"
+    summary = f"{main.outcome}{'' if usage is None else f', {usage.tokens} tokens, {TOKEN_SOURCES[usage.source]}'}"
     cut = usage is not None and usage.finish_reason == "length"
     return ResponseView(
         f"{tier.capitalize()} problem, asked alone{numbered}",
@@ -165,7 +159,7 @@ def _tokens(count: int) -> str:
 def _spent(scored: ScoredResponse) -> str:
     if scored.usage is None:
         return "tokens unknown"
-    return f"{scored.usage.tokens} of {scored.budget} tokens, {SOURCES[scored.usage.source]}"
+    return f"{scored.usage.tokens} of {scored.budget} tokens, {TOKEN_SOURCES[scored.usage.source]}"
 
 
 def _ending(response: Response, scored: ScoredResponse) -> str:

@@ -18,6 +18,26 @@ NUMBER_OF_OUTCOME = {"skipped": "skip_rate"}
 """Names of metrics where they differ from the outcome's."""
 
 
+OUTCOME_MEANINGS = {
+    "correct": "a final answer was given and is right",
+    "wrong": "a final answer was given and is not",
+    "skipped": "answered \\boxed{NA} (or, problems asked alone, not among those that fit the budget)",
+    "truncated": "the budget ended the response in the problem or before it",
+    "unanswered": "the model left the problem, or ended the response, without an answer",
+    "empty": "nothing visible: all tokens went into hidden reasoning",
+    "error": "no response could be had",
+}
+"""What each outcome (:data:`roi_bench.outcomes.OUTCOMES`) means, for readers of pages."""
+
+TOKEN_SOURCES = {
+    "generated": "counted while generating",
+    "provider": "as the provider counts",
+    "retokenized": "counted again from the text",
+    "unknown": "unknown",
+}
+"""Where token counts come from (:class:`roi_bench.tokens.Usage`), in words."""
+
+
 def size_text(parameters: int | None) -> str:
     """Return a number of parameters in millions or billions: ``0.8M``, ``1.5B``."""
     if parameters is None:

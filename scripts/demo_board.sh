@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes the submissions of the shipped board (leaderboard/submissions) anew, in results/demo_board/submissions: real runs of the
-# three shipped tiny models, one of them once more through an API, and a playback run at full size. About an hour on two
-# cores, nothing is downloaded. A run that is there is not made again; a run that was cut off goes on from its journal.
+# three shipped tiny models, one of them once more through an API, and a playback run at full size. Nothing is
+# downloaded. A run that is there is not made again; a run that was cut off goes on from its journal.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 ensure_environment

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import accumulate
@@ -155,5 +154,6 @@ def first_line(error: BaseException) -> str:
     """
     lines = str(error).strip().splitlines()
     if lines and lines[0].rstrip().endswith(":"):
-        return textwrap.shorten(" ".join(lines), LONGEST_LIST, placeholder=" …")
+        whole = " ".join(" ".join(lines).split())
+        return whole if len(whole) <= LONGEST_LIST else f"{whole[: LONGEST_LIST - 1]}…"
     return lines[0].rstrip(". ") if lines else type(error).__name__
