@@ -30,7 +30,7 @@ class ProblemView:
         id: Its id.
         pool: Its pool.
         sha256: Hash of its question.
-        question: Its text; None where its licence forbids showing it.
+        question: Its text; None for the public test sets (GSM8K and MATH are MIT, AIME is the MAA’s) unless asked for.
         answers: Accepted answers likewise; None where the text is not shown.
     """
 

@@ -131,7 +131,7 @@ def _pieces(response: Response, count: int) -> tuple[Piece, ...]:
 def _planning_view(piece: Piece, scored: ScoredResponse) -> PieceView:
     notes = []
     if scored.planning:
-        what = "plan and hidden reasoning" if piece.reached else "hidden reasoning"
+        what = "plan, and tokens that the text does not show" if piece.reached else "tokens that the text does not show"
         notes.append(f"{_tokens(scored.planning)} of planning ({what})")
     return PieceView("Before the first problem", "", tuple(notes), piece.spans)
 

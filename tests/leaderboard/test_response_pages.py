@@ -134,7 +134,7 @@ def test_an_exam_page_shows_the_text_in_pieces_with_what_became_of_each():
     assert "".join(shape.pre[3:7]).replace("\n", "") == text.replace("\n", "")
     said = words(shape)
     assert "1 of 3 correct, 22 of 128 tokens, counted again from the text" in said
-    assert "2 tokens of planning (plan and hidden reasoning)" in said
+    assert "2 tokens of planning (plan, and tokens that the text does not show)" in said
     assert re.search(r"Problem 1 correct hard problem tiny/0/hard/000 forecast Level-0, actual Level-0 7 tokens", said)
     assert re.search(r"Problem 2 skipped middle problem tiny/0/middle/000 forecast Level-3 7 tokens", said)
     assert re.search(r"Problem 3 unanswered easy problem tiny/0/easy/000 forecast Level-1, actual Level-0", said)
@@ -204,7 +204,7 @@ def test_hidden_reasoning_counts_as_planning():
             ]
         )
     )
-    assert "82 tokens of planning (hidden reasoning)" in said  # 18 words are visible
+    assert "82 tokens of planning (tokens that the text does not show)" in said  # 18 words are visible
 
 
 def test_hostile_responses_are_text():
@@ -245,8 +245,8 @@ def test_licensed_problems_show_ids_and_hashes_only_unless_asked():
         assert problem.question in with_text
         assert f"Answer: {problem.answer}" in with_text
     assert "Answer:" not in without
-    assert "Its licence does not allow" in without
-    assert "Its licence does not allow" not in with_text
+    assert "Texts of public test sets" in without
+    assert "Texts of public test sets" not in with_text
 
 
 def test_a_list_shows_both_orders_of_every_exam_and_links_pages_that_exist():
