@@ -29,6 +29,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from dataclasses import dataclass, field
+from typing import Literal
 
 from roi_bench.boxes import Box, find_boxes
 from roi_bench.headers import (
@@ -57,7 +58,9 @@ class Segment:
         position: 1-based position of the problem.
         start: Offset of its header in the text.
         end: Offset of the next problem's header, or the end of the text; equal to ``start`` if it was never reached.
-        answer: Content of the counted box, None if there is none.
+        answer: What answers the problem (content of the counted box), None if there is none.
+        answer_span: ``(start, end)`` offsets in the text of what answers it (the whole box); None if there is none.
+        answered_by: ``box`` or ``line`` (an answer line without a box); None if there is no answer.
         skipped: The answer is NA (``NA``, ``N/A``, ``n.a.``, ``\text{NA}``, any case).
         cut: A box of this problem was opened and cut off by the end of the text.
         level: The forecast level 0–3, None if there is none.
@@ -68,6 +71,8 @@ class Segment:
     start: int
     end: int
     answer: str | None = None
+    answer_span: tuple[int, int] | None = None
+    answered_by: Literal["box", "line"] | None = None
     skipped: bool = False
     cut: bool = False
     level: int | None = None
@@ -81,10 +86,18 @@ class Reading:
     Attributes:
         segments: One segment a problem, by position; spans are disjoint and ascending.
         preamble_end: Offset at which the first segment starts; what stands before is planning overhead.
+        reasoning: ``(start, end)`` offsets of the visible reasoning spans, ascending and disjoint.
+        stray_closing_tag: A closing think tag stands where no reasoning was open.
     """
 
     segments: tuple[Segment, ...]
     preamble_end: int
+    reasoning: tuple[tuple[int, int], ...] = ()
+    stray_closing_tag: bool = False
+
+
+READING_RULE = 1
+"""Number of the rule by which responses are read (SPEC section 5); results under different rules are never mixed."""
 
 
 def read_response(text: object, count: int = 3) -> Reading:
@@ -121,7 +134,7 @@ class _Walk:
     count: int
     floor: int = 0  # highest problem with a counted box
     opened: list[tuple[int, int]] = field(default_factory=list)  # (number, start), both ascending
-    answers: dict[int, str] = field(default_factory=dict)
+    answers: dict[int, Box] = field(default_factory=dict)
     levels: dict[int, int] = field(default_factory=dict)
     cut: int = 0
 
@@ -138,16 +151,16 @@ class _Walk:
             self.opened.pop()
         self.opened.append((number, start))
 
-    def box(self, number: int, start: int, content: str | None) -> None:
+    def box(self, number: int, start: int, box: Box) -> None:
         if number == 0 or number < self.floor:
             return
         if all(number != other for other, _ in self.opened):
             self.open(number, start)
-        if content is None:
+        if box.content is None:
             self.cut = number
             return
         self.floor = number
-        self.answers[number] = content
+        self.answers[number] = box
 
     def level(self, number: int, level: int) -> None:
         if number > self.floor:
@@ -179,9 +192,7 @@ def _read_named(
             walk.level(owner, levels[index].number)
         else:
             name = box_names[index]
-            walk.box(
-                current if name is None else name.number, start if name is None else name.start, boxes[index].content
-            )
+            walk.box(current if name is None else name.number, start if name is None else name.start, boxes[index])
 
 
 def _next_visible(text: str, position: int) -> int:
@@ -203,7 +214,7 @@ def _read_unnamed(text: str, walk: _Walk, boxes: list[Box], levels: list[Mark]) 
     start = 0
     for owner, box in zip(owners, boxes, strict=True):
         walk.open(owner, start)
-        walk.box(owner, start, box.content)
+        walk.box(owner, start, box)
         start = box.end
     following = len(boxes) + 1
     if following <= walk.count and text[start:].strip():
@@ -220,13 +231,16 @@ def _reading(text: str, walk: _Walk, marks: list[Mark], boxes: list[Box]) -> Rea
     segments, place = [], preamble_end
     for number in range(1, walk.count + 1):
         start, end = spans.get(number, (place, place))
-        answer = walk.answers.get(number)
+        box = walk.answers.get(number)
+        answer = None if box is None else box.content
         segments.append(
             Segment(
                 position=number,
                 start=start,
                 end=end,
                 answer=answer,
+                answer_span=None if box is None else (box.start, box.end),
+                answered_by=None if box is None else "box",
                 skipped=answer is not None and is_skip(answer),
                 cut=walk.cut == number,
                 level=walk.levels.get(number),
