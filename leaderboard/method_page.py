@@ -40,7 +40,7 @@ class PromptVersion:
 
 def method_page(board: Board) -> PageFile:
     """Return ``method.html``."""
-    prompts = [PromptVersion(name, prompt_sha256(name), prompt.instructions) for name, prompt in PROMPTS.items()]
+    prompts = [PromptVersion(name, prompt_sha256(name), prompt.template) for name, prompt in PROMPTS.items()]
     return render(
         "method.html",
         "method.html",

@@ -6,13 +6,14 @@ Everything is a pure function of (seed, number of the text), so that a resumed r
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from roi_bench.outcomes import level_bounds
 from roi_bench.problems import TIERS, Problem
-from roi_bench.prompts import DIRECT_INSTRUCTIONS, PROMPTS, exam_prompt
+from roi_bench.prompts import PROBLEMS, PROMPTS, exam_prompt
 from roi_bench.reference_training.labels import labelled_segment
 from roi_bench.reference_training.tiny_tokenizer import END, WORDS
 from roi_bench.tiny import TINY_BUDGETS, tiny_problem, worked_response
@@ -103,11 +104,16 @@ def _response(problems: list[Problem], rng: random.Random, tagged: bool = False)
     return worked_response(problems, skip)
 
 
-def _foreign(prompt: str, budget: int, rng: random.Random) -> str:
-    """Return ``prompt`` with random words, commas and stops in place of its instructions."""
+def _foreign(questions: list[str], budget: int, rng: random.Random) -> str:
+    """Return the direct prompt with random words, commas and stops in place of its instructions."""
     words = [rng.choice(WORDS) + rng.choice(("", "", "", "", ",", ".", ":")) for _ in range(rng.randint(0, 80))]
     words.insert(rng.randint(0, len(words)), str(budget))
-    return prompt.replace(DIRECT_INSTRUCTIONS.format(budget=budget), " ".join(words))
+    direct = PROMPTS["direct"]
+    parts = [part if len(part) < 100 else "\x00" for part in re.split(r"(\n\n)", direct.template)]
+    template = "".join(parts).replace("\x00", " ".join(words), 1).replace("\n\n\x00", "").replace("\x00\n\n", "")
+    if PROBLEMS not in template:
+        raise ValueError("the direct template names its problems within a long paragraph")
+    return replace(direct, template=template).render(questions, budget)
 
 
 def training_text(seed: int, number: int, curriculum: int = 0) -> Text:
@@ -118,9 +124,10 @@ def training_text(seed: int, number: int, curriculum: int = 0) -> Text:
     rng = random.Random(f"roi-bench tiny text/{seed}/{number}")
     problems = _problems(rng, seed, number, curriculum)
     budget = _budget(rng)
-    prompt = exam_prompt([problem.question for problem in problems], budget)
+    questions = [problem.question for problem in problems]
+    prompt = exam_prompt(questions, budget)
     if rng.random() < FOREIGN_SHARE:
-        prompt = _foreign(prompt, budget, rng)
+        prompt = _foreign(questions, budget, rng)
     if rng.random() < CHAT_SHARE:
         prompt = f"<|user|>\n{prompt}{END}\n<|assistant|>\n"
     return Text(prompt, _response(problems, rng) + END)

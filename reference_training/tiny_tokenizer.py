@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from roi_bench.prompts import DIRECT_INSTRUCTIONS, PROMPTS, RESPONSE_CUE, problem_header
+from roi_bench.prompts import PROMPTS, problem_header
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -54,20 +54,32 @@ WORDS = tuple(_WORD_LIST.split())
 
 def _fragments() -> list[str]:
     """Return the fixed pieces of prompts and responses that are one token each."""
-    instructions = [part.format() for part in DIRECT_INSTRUCTIONS.split("{budget}")]
-    return [*instructions, *HEADERS, *LEVEL_TAGS, *QUESTION_PARTS, RESPONSE_CUE, "\\boxed{", "NA", "\n\n"]
+    asked = template_pieces(PROMPTS["direct"].template)
+    return [*asked, *HEADERS, *LEVEL_TAGS, *QUESTION_PARTS, "\\boxed{", "NA", "\n\n"]
+
+
+def template_pieces(template: str) -> list[str]:
+    """Return the fixed texts of a template between its questions and numbers; a blank line stays a piece of its own."""
+    pieces = re.split(r"\{(?:problems|budget|level_\d)\}|(\n\n)", template)
+    return [text.format() for text in dict.fromkeys(pieces) if text and text.strip()]
 
 
 def instruction_pieces() -> list[str]:
-    """Return the pieces of all prompts but the direct one, numbers left out: what the base model was never taught.
+    """Return the pieces of all prompts but the direct one: what the base model was never taught.
 
-    They stand behind the trained vocabulary (:func:`roi_bench.reference_training.tiny_model.extend_vocabulary`), so
-    that a prompt with level tags costs a stage that trains on it some 50 tokens and not 190.
+    A paragraph of the direct prompt that another prompt goes on with is cut off, so that both share its token. They
+    stand behind the trained vocabulary (:func:`roi_bench.reference_training.tiny_model.extend_vocabulary`), so that a
+    prompt with level tags costs a stage that trains on it some 50 tokens and not 190.
     """
-    texts = [prompt.instructions.removeprefix(DIRECT_INSTRUCTIONS) for prompt in PROMPTS.values()]
-    parts = [part.format() for text in texts for part in re.split(r"\{(?:budget|level_\d)\}", text)]
-    known = set(_vocabulary())
-    return [part for part in dict.fromkeys(parts) if len(part) > 1 and part not in known]
+    known = _vocabulary()
+    direct = sorted((piece for piece in _fragments() if len(piece) > 40), key=len, reverse=True)
+    pieces: dict[str, None] = {}
+    for prompt in PROMPTS.values():
+        for piece in template_pieces(prompt.template):
+            for shared in direct:
+                piece = piece.replace(shared, "\x00")
+            pieces.update(dict.fromkeys(piece.split("\x00")))
+    return [piece for piece in pieces if len(piece) > 1 and piece not in known]
 
 
 def _vocabulary() -> list[str]:

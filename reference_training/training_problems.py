@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from itertools import islice
 
 from roi_bench.errors import DataError
 from roi_bench.exams import MEDIUM_PERMUTATIONS, Exam
 from roi_bench.problems import TIERS, Problem, sha256_text
-from roi_bench.prompts import RESPONSE_CUE
+from roi_bench.prompts import PROBLEMS, PROMPTS
 from roi_bench.reference_training.recipe import Family, Recipe, TierCounts
 
 HELD_OUT_SHARE = 10
@@ -101,10 +102,22 @@ def refuse_evaluation_questions(questions: Iterable[str], family: Family) -> Non
 
 def questions_of(prompt: str) -> list[str]:
     """Return the questions in a prompt of the benchmark (:func:`roi_bench.prompts.exam_prompt`); none of other text."""
-    text = prompt.removesuffix("\n\n" + RESPONSE_CUE)
-    starts = [(match.start(), match.end()) for match in re.finditer(r"(?:\A|\n\n)### Problem [123]\n", text)]
-    ends = [*(start for start, _ in starts[1:]), len(text)][: len(starts)]
-    return [text[start:end] for (_, start), end in zip(starts, ends, strict=True)]
+    for form in PROMPTS.values():
+        before, after = (_pattern(part) for part in form.template.split(PROBLEMS))
+        found = re.fullmatch(f"{before}(.*){after}", prompt, re.DOTALL)
+        if found is not None:
+            header = re.escape(form.header).replace(re.escape("{k}"), "[1-9]")
+            starts = [(match.start(), match.end()) for match in re.finditer(rf"(?:\A|\n\n){header}\n", found[1])]
+            ends = [*(start for start, _ in starts[1:]), len(found[1])][: len(starts)]
+            return [found[1][start:end] for (_, start), end in zip(starts, ends, strict=True)]
+    return []
+
+
+@lru_cache(maxsize=32)
+def _pattern(template: str) -> str:
+    """Return the regular expression of a part of a template; any number stands for its numbers."""
+    pieces = re.split(r"\{(?:budget|level_\d)\}", template)
+    return "[0-9]+".join(re.escape(piece.format()) for piece in pieces)
 
 
 def _frozen_hashes() -> frozenset[str]:

@@ -84,27 +84,58 @@ GREEDY_KNAPSACK_INSTRUCTIONS = (
 RESPONSE_CUE = "Response:\n"
 """Last line of every prompt; the response starts right after it."""
 
+PROBLEMS = "{problems}"
+"""Where the questions stand in a template."""
+
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """A way to ask.
 
     Attributes:
-        instructions: Text above the problems; ``{budget}`` and ``{level_0}`` to ``{level_2}`` are numbers of tokens.
+        template: The whole prompt as a format text: ``{problems}`` stands for the questions, ``{budget}`` and
+            ``{level_0}`` to ``{level_2}`` for numbers of tokens.
         form: How problems are asked.
+        header: Line above each question; ``{k}`` is its 1-based position.
     """
 
-    instructions: str
+    template: str
     form: Form = "exam"
+    header: str = "### Problem {k}"
+
+    def render(self, questions: Sequence[str], budget: int, bounds: Sequence[int] = LEVEL_BOUNDS) -> str:
+        """Return the prompt that asks ``questions`` (by position) under ``budget`` generated tokens.
+
+        Args:
+            questions: Canonical question texts by position.
+            budget: Budget in generated tokens.
+            bounds: Upper token bounds of Level-0 to Level-2.
+        """
+        levels = {f"level_{level}": bound for level, bound in enumerate(bounds)}
+        before, after = (part.format(budget=budget, **levels) for part in self.template.split(PROBLEMS))
+        blocks = [f"{self.header.format(k=k)}\n{question}" for k, question in enumerate(questions, start=1)]
+        return before + "\n\n".join(blocks) + after
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the template, budget and questions left open: the version of the prompt."""
+        before, after = self.template.split(PROBLEMS)
+        # The blank lines around the questions are left out, as in version 1 of the hash.
+        parts = (before.removesuffix("\n\n"), self.header.format(k=0), after.removeprefix("\n\n"))
+        return sha256_text("\x1f".join(parts))
+
+
+def _asking(instructions: str, form: Form = "exam") -> Prompt:
+    return Prompt(f"{instructions}\n\n{PROBLEMS}\n\n{RESPONSE_CUE}", form)
 
 
 PROMPTS = {
-    "direct": Prompt(DIRECT_INSTRUCTIONS),
-    "plan_and_solve": Prompt(PLAN_AND_SOLVE_INSTRUCTIONS),
-    "least_to_most": Prompt(LEAST_TO_MOST_INSTRUCTIONS),
-    "metacognitive": Prompt(METACOGNITIVE_INSTRUCTIONS),
-    "greedy_knapsack": Prompt(GREEDY_KNAPSACK_INSTRUCTIONS, "knapsack"),
-    "solo": Prompt(SOLO_INSTRUCTIONS, "solo"),
+    "direct": _asking(DIRECT_INSTRUCTIONS),
+    "plan_and_solve": _asking(PLAN_AND_SOLVE_INSTRUCTIONS),
+    "least_to_most": _asking(LEAST_TO_MOST_INSTRUCTIONS),
+    "metacognitive": _asking(METACOGNITIVE_INSTRUCTIONS),
+    "greedy_knapsack": _asking(GREEDY_KNAPSACK_INSTRUCTIONS, "knapsack"),
+    "solo": _asking(SOLO_INSTRUCTIONS, "solo"),
 }
 """Every prompt by name."""
 
@@ -144,12 +175,9 @@ def exam_prompt(
         prompt: Name of the prompt, a key of :data:`PROMPTS`.
         bounds: Upper token bounds of Level-0 to Level-2, for prompts that ask for levels.
     """
-    levels = {f"level_{level}": bound for level, bound in enumerate(bounds)}
-    parts = [PROMPTS[prompt].instructions.format(budget=budget, **levels)]
-    parts += [f"{problem_header(k)}\n{question}" for k, question in enumerate(questions, start=1)]
-    return "\n\n".join(parts) + "\n\n" + RESPONSE_CUE
+    return PROMPTS[prompt].render(questions, budget, bounds)
 
 
 def prompt_sha256(prompt: str = "direct") -> str:
     """Return the SHA-256 of the prompt's template (budget and questions left open): its version."""
-    return sha256_text(PROMPTS[prompt].instructions + "\x1f" + problem_header(0) + "\x1f" + RESPONSE_CUE)
+    return PROMPTS[prompt].sha256

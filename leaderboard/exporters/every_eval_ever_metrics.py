@@ -130,7 +130,7 @@ def _about(run: GradedRun, task: SubmittedTask) -> dict[str, Any]:
     others = {key: value for key, value in task.decoding.items() if key not in given}
     arguments: dict[str, Any] = {**given, "max_tokens": run.cell.budget}
     if run.prompt in PROMPTS:
-        arguments["prompt_template"] = PROMPTS[run.prompt].instructions
+        arguments["prompt_template"] = PROMPTS[run.prompt].template
     return {
         "evaluation_name": run.task,
         "source_data": {
