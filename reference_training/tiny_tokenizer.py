@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from roi_bench.prompts import PROMPTS, problem_header
+from roi_bench.prompts import PROBLEMS, PROMPTS, problem_header
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -54,8 +54,8 @@ WORDS = tuple(_WORD_LIST.split())
 
 def _fragments() -> list[str]:
     """Return the fixed pieces of prompts and responses that are one token each."""
-    asked = template_pieces(PROMPTS["direct"].template)
-    return [*asked, *HEADERS, *LEVEL_TAGS, *QUESTION_PARTS, "\\boxed{", "NA", "\n\n"]
+    before, after = map(template_pieces, PROMPTS["direct"].template.split(PROBLEMS))
+    return [*before, *HEADERS, *LEVEL_TAGS, *QUESTION_PARTS, *after, "\\boxed{", "NA", "\n\n"]
 
 
 def template_pieces(template: str) -> list[str]:

@@ -12,6 +12,7 @@ from roi_bench.outcomes import level_bounds
 from roi_bench.problems import sha256_text
 from roi_bench.prompts import (
     BASELINES,
+    PROBLEMS,
     PROMPTS,
     REQUESTS,
     RESPONSE_CUE,
@@ -98,16 +99,16 @@ def test_questions_stand_whole_under_their_headers(name: str) -> None:
 
 
 def test_what_sets_the_baselines_apart() -> None:
-    direct = PROMPTS["direct"].instructions
+    said = {name: prompt.template.split(f"\n\n{PROBLEMS}")[0] for name, prompt in PROMPTS.items()}
     for name in ("plan_and_solve", "least_to_most", "metacognitive"):
-        assert PROMPTS[name].instructions.startswith(f"{direct}\n")
-    assert "Before the first header line, write a short plan" in PROMPTS["plan_and_solve"].instructions
-    assert "you may skip it at once" in PROMPTS["least_to_most"].instructions
-    assert PROMPTS["metacognitive"].instructions.endswith("\\boxed{{NA}} at once and go on with the next problem.")
-    assert PROMPTS["greedy_knapsack"].instructions.startswith(f"{PROMPTS['solo'].instructions}\n")
-    assert "three problems" in direct
-    assert all("three" not in PROMPTS[name].instructions for name in ALONE)
-    assert "skip" not in PROMPTS["solo"].instructions
+        assert said[name].startswith(f"{said['direct']}\n")
+    assert "Before the first header line, write a short plan" in said["plan_and_solve"]
+    assert "you may skip it at once" in said["least_to_most"]
+    assert said["metacognitive"].endswith("\\boxed{{NA}} at once and go on with the next problem.")
+    assert said["greedy_knapsack"].startswith(f"{said['solo']}\n")
+    assert "three problems" in said["direct"]
+    assert all("three" not in said[name] for name in ALONE)
+    assert "skip" not in said["solo"]
 
 
 def test_a_skip_is_read_as_one() -> None:

@@ -19,7 +19,7 @@ __all__ = ["random_model"]
 FAST = HFTokenCounter(byte_tokenizer())
 
 PIECES = [
-    *(prompt.instructions for prompt in PROMPTS.values()),
+    *(prompt.template for prompt in PROMPTS.values()),
     *(skipped_problem(1), "<predicted_level>Level-1</predicted_level>\n", "63 12 +15\n", "\\boxed{99}", "é", "\u2212"),
     *("<|end|>", "<|pad|>", "<|user|>", "<|assistant|>\n", "  ", "\r\n", "\x00"),
 ]
