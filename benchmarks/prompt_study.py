@@ -26,12 +26,13 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from roi_bench.exam_sets import training_exams
 from roi_bench.exams import Exam
@@ -46,9 +47,16 @@ from roi_bench.tokens import Usage
 SEED = 14
 """Seed of the training exams."""
 
+EXAMS = 60
 BUDGET = 1024
 LEAST_SOLVED = 15
 DRAWS = 10_000
+FOLLOWED_MARGIN = 0.02
+SHOWN = ("correct", "wrong", "skipped", "truncated", "unanswered", "empty")
+"""Outcomes shown by model and form, in problems."""
+
+Entries = dict[tuple[str, str, int], dict[str, Any]]
+"""Recorded responses by (form, exam id, tier; -1 for all three)."""
 
 HEADER, PLAIN_HEADER = "### Problem {k}", "Problem {k}."
 CUE = "Response:\n"
@@ -139,7 +147,7 @@ def requests_of(exams: Sequence[Exam], forms: Sequence[str], block: int = 10) ->
                 yield Request((name, exam.id, -1), system, form.prompt.render(questions, BUDGET))
 
 
-def read_lines(path: Path) -> dict[tuple[str, str, int], dict[str, Any]]:
+def read_lines(path: Path) -> Entries:
     """Return the recorded responses of a model by key; a last line cut off by a kill is left out."""
     if not path.exists():
         return {}
@@ -157,7 +165,7 @@ def generate(arguments: argparse.Namespace) -> None:
     """Ask a model what is missing, each response on disk when it is finished."""
     from vllm import LLM, SamplingParams
 
-    exams = training_exams(SEED, 60)[: arguments.exams]
+    exams = training_exams(SEED, EXAMS)[: arguments.exams]
     path = arguments.out / f"{arguments.name}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     done = read_lines(path)
@@ -213,35 +221,103 @@ def _ids(tokenizer: Any, request: Request, chat: bool) -> list[int]:
 # ------------------------------------------------------------------------------------------------ counting
 
 
+@dataclass(frozen=True, slots=True)
+class Together:
+    """A response to one exam: the outcome of each problem, whether the form is followed, tokens of prompt and response."""
+
+    outcomes: tuple[str, ...]
+    followed: bool
+    prompt_tokens: int
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Alone:
+    """The problems of one exam, each asked alone: which are right, and the tokens of each response, in easy order."""
+
+    right: tuple[bool, ...]
+    tokens: tuple[int, ...]
+
+    @property
+    def paid(self) -> int:
+        """How many are right when they are paid in easy order out of the budget."""
+        spent = solved = 0
+        for is_right, cost in zip(self.right, self.tokens, strict=True):
+            spent += cost
+            if spent > BUDGET:
+                break
+            solved += is_right
+        return solved
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCounts:
+    """What one model did, by form or solo prompt and exam id."""
+
+    name: str
+    together: dict[str, dict[str, Together]]
+    alone: dict[str, dict[str, Alone]]
+
+    @property
+    def solo(self) -> str:
+        """The solo prompt under which the model has more problems right."""
+        return max(self.alone, key=self.solved)
+
+    def solved(self, prompt: str) -> int:
+        """Problems right alone under a solo prompt."""
+        return sum(sum(one.right) for one in self.alone[prompt].values())
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether the model has enough problems right alone."""
+        return self.solved(self.solo) >= LEAST_SOLVED
+
+    def exams(self, form: str) -> list[str]:
+        """Exams asked in ``form`` whose problems were all asked alone."""
+        return [exam for exam in self.together[form] if exam in self.alone[self.solo]]
+
+    def right_and_paid(self, form: str) -> dict[str, tuple[int, int]]:
+        """Problems right together and alone (paid), by exam id."""
+        alone, together = self.alone[self.solo], self.together[form]
+        return {exam: (together[exam].outcomes.count("correct"), alone[exam].paid) for exam in self.exams(form)}
+
+    def mean(self, form: str, of: Callable[[Together], float]) -> float:
+        """Mean of a number over the exams asked in ``form``."""
+        return float(np.mean([of(self.together[form][exam]) for exam in self.exams(form)]))
+
+
 def follows_form(text: str, reading: Reading, finished: bool) -> bool:
     """Return whether a response follows the form: canonical headers from 1 on, each problem left with a box.
 
     The problem in which the budget ended the response needs no box; a finished response has all three.
     """
     reached = [segment for segment in reading.segments if segment.end > segment.start]
-    if [segment.position for segment in reached] != list(range(1, len(reached) + 1)) or not reached:
+    if not reached or [segment.position for segment in reached] != list(range(1, len(reached) + 1)):
         return False
     if finished and len(reached) < len(reading.segments):
         return False
-    needed = reached if finished else reached[:-1]
     headed = all(text[s.start : s.end].lstrip().lower().startswith(f"### problem {s.position}") for s in reached)
-    return headed and all(segment.answered_by == "box" for segment in needed)
+    return headed and all(segment.answered_by == "box" for segment in (reached if finished else reached[:-1]))
 
 
-def together(entries: dict[tuple[str, str, int], dict[str, Any]], exams: Sequence[Exam], form: str, grader: Grader):
-    """Return ``(right, followed, prompt tokens, tokens, skipped, outcomes)`` by exam id of the exams asked in ``form``."""
+def count_model(name: str, entries: Entries, exams: Sequence[Exam], grader: Grader) -> ModelCounts:
+    """Read and grade the recorded responses of one model."""
+    together = {form: found for form in FORMS if (found := _together(entries, exams, form, grader))}
+    return ModelCounts(name, together, {prompt: _alone(entries, exams, prompt, grader) for prompt in SOLO})
+
+
+def _together(entries: Entries, exams: Sequence[Exam], form: str, grader: Grader) -> dict[str, Together]:
     rows = [(exam, entries[form, exam.id, -1]) for exam in exams if (form, exam.id, -1) in entries]
     sheets = [read_problems(exam.ordered("easy"), exam.tiers("easy"), BUDGET, _response(entry)) for exam, entry in rows]
     found = {}
     for (exam, entry), sheet, scored in zip(rows, sheets, score_sheets(sheets, grader), strict=True):
-        outcomes = [outcome.outcome for outcome in scored.outcomes]
         followed = follows_form(entry["response"], sheet.reading, entry["finish"] == "stop")
-        found[exam.id] = (outcomes, followed, entry["prompt_tokens"], entry["tokens"])
+        outcomes = tuple(outcome.outcome for outcome in scored.outcomes)
+        found[exam.id] = Together(outcomes, followed, entry["prompt_tokens"], entry["tokens"])
     return found
 
 
-def alone(entries: dict[tuple[str, str, int], dict[str, Any]], exams: Sequence[Exam], name: str, grader: Grader):
-    """Return ``([right by tier], [tokens by tier])`` by exam id of the exams whose problems were all asked alone."""
+def _alone(entries: Entries, exams: Sequence[Exam], name: str, grader: Grader) -> dict[str, Alone]:
     whole = [exam for exam in exams if all((name, exam.id, tier) in entries for tier in range(3))]
     sheets = [
         read_problems((problem,), (tier,), BUDGET, _response(entries[name, exam.id, index]))
@@ -249,115 +325,124 @@ def alone(entries: dict[tuple[str, str, int], dict[str, Any]], exams: Sequence[E
         for index, (tier, problem) in enumerate(zip(TIERS, exam.problems, strict=True))
     ]
     scored = iter(score_sheets(sheets, grader))
-    found = {}
-    for exam in whole:
-        right = [next(scored).outcomes[0].outcome == "correct" for _ in range(3)]
-        found[exam.id] = (right, [entries[name, exam.id, tier]["tokens"] for tier in range(3)])
-    return found
+    return {
+        exam.id: Alone(
+            tuple(next(scored).outcomes[0].outcome == "correct" for _ in TIERS),
+            tuple(entries[name, exam.id, tier]["tokens"] for tier in range(3)),
+        )
+        for exam in whole
+    }
 
 
 def _response(entry: dict[str, Any]) -> Response:
     return Response(entry["response"], Usage(entry["tokens"], entry["finish"], "generated"))
 
 
-def paid(right: Sequence[bool], tokens: Sequence[int]) -> int:
-    """Return how many problems are right when they are paid in easy order out of the budget."""
-    spent = solved = 0
-    for is_right, cost in zip(right, tokens, strict=True):
-        spent += cost
-        if spent > BUDGET:
-            break
-        solved += is_right
-    return solved
+# ------------------------------------------------------------------------------------------------ deciding
+
+
+@dataclass(frozen=True, slots=True)
+class FormResult:
+    """A form over all models that count: mean retention, its 95 % interval, and that of its difference to the best."""
+
+    form: str
+    retention: float
+    interval: tuple[float, float]
+    to_best: tuple[float, float]
+    followed: float
+    prompt_tokens: float
+
+
+def decide(models: Sequence[ModelCounts], exams: Sequence[str]) -> tuple[list[FormResult], str]:
+    """Return the forms by falling mean retention, and the winner by the criterion at the top of this file.
+
+    Args:
+        models: Models that count; only forms that all of them were asked in take part.
+        exams: Ids of all exams of the study, which the bootstrap draws from.
+    """
+    forms = [form for form in FORMS if all(form in model.together for model in models)]
+    weights = np.random.default_rng(0).multinomial(len(exams), np.full(len(exams), 1 / len(exams)), size=DRAWS)
+    whole = np.ones((1, len(exams)), dtype=np.int64)
+
+    def mean_retention(form: str, weights: NDArray[np.int64]) -> NDArray[np.float64]:
+        ratios = []
+        for model in models:
+            counts = model.right_and_paid(form)
+            right, paid = np.array([counts.get(exam, (0, 0)) for exam in exams], dtype=np.float64).T
+            ratios.append((weights @ right) / np.maximum(weights @ paid, 1e-9))
+        return np.asarray(np.mean(ratios, axis=0))
+
+    point = {form: float(mean_retention(form, whole)[0]) for form in forms}
+    drawn = {form: mean_retention(form, weights) for form in forms}
+    best = max(point, key=lambda form: point[form])
+    results = [
+        FormResult(
+            form,
+            point[form],
+            _interval(drawn[form]),
+            _interval(drawn[form] - drawn[best]),
+            float(np.mean([model.mean(form, lambda one: one.followed) for model in models])),
+            float(np.mean([model.mean(form, lambda one: one.prompt_tokens) for model in models])),
+        )
+        for form in sorted(forms, key=lambda form: -point[form])
+    ]
+    tied = [result for result in results if result.to_best[1] >= 0]
+    most = max(result.followed for result in tied)
+    finalists = [result for result in tied if most - result.followed < FOLLOWED_MARGIN]
+    return results, min(finalists, key=lambda result: result.prompt_tokens).form
+
+
+def _interval(draws: NDArray[np.float64]) -> tuple[float, float]:
+    low, high = np.percentile(draws, [2.5, 97.5])
+    return float(low), float(high)
 
 
 def table(arguments: argparse.Namespace) -> None:
-    """Print the table of every model and the decision."""
-    exams = training_exams(SEED, 60)
-    ratios: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]] = {}
-    shares: dict[str, dict[str, tuple[float, float]]] = {}
+    """Print the counts of every model, the forms over all models that count, and the winner."""
+    exams = training_exams(SEED, EXAMS)
     with Grader() as grader:
-        for path in sorted(arguments.out.glob("*.jsonl")):
-            entries = read_lines(path)
-            _show_model(path.stem, entries, exams, grader, ratios, shares)
-    _decide(ratios, shares)
+        models = [
+            count_model(path.stem, read_lines(path), exams, grader) for path in sorted(arguments.out.glob("*.jsonl"))
+        ]
+    for model in models:
+        _print_model(model)
+    counted = [model for model in models if model.is_counted]
+    if not counted:
+        sys.exit(f"no model has {LEAST_SOLVED} problems right alone yet; nothing to decide")
+    results, winner = decide(counted, [exam.id for exam in exams])
+    print(f"\nMean over {', '.join(model.name for model in counted)}\n")
+    print("| form | retention | 95 % | to the best | follows the form | prompt tokens |\n|---|---|---|---|---|---|")
+    for r in results:
+        own, to_best = (f"{low:+.2f} to {high:+.2f}" for low, high in (r.interval, r.to_best))
+        print(f"| {r.form} | {r.retention:.2f} | {own} | {to_best} | {r.followed:.2f} | {r.prompt_tokens:.0f} |")
+    print(f"\nwinner: {winner}")
 
 
-def _show_model(
-    name: str,
-    entries: dict[tuple[str, str, int], dict[str, Any]],
-    exams: Sequence[Exam],
-    grader: Grader,
-    ratios: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]],
-    shares: dict[str, dict[str, tuple[float, float]]],
-) -> None:
-    solo = {prompt: alone(entries, exams, prompt, grader) for prompt in SOLO}
-    for prompt, found in solo.items():
-        by_tier = [sum(right[tier] for right, _ in found.values()) for tier in range(3)]
-        cost = [np.mean([tokens[tier] for _, tokens in found.values()]) if found else 0 for tier in range(3)]
-        print(f"{name} {prompt}: {len(found)} exams, right {by_tier}, tokens {[round(c) for c in cost]}")
-    best = max(solo, key=lambda prompt: sum(sum(right) for right, _ in solo[prompt].values()))
-    solved = sum(sum(right) for right, _ in solo[best].values())
-    base = {exam: paid(right, tokens) for exam, (right, tokens) in solo[best].items()}
-    counts = solved >= LEAST_SOLVED
-    print(f"{name}: {best}, {solved} right alone, {sum(base.values())} paid{'' if counts else '; does not count'}")
-    for form in FORMS:
-        found = together(entries, exams, form, grader)
-        ids = [exam.id for exam in exams if exam.id in found and exam.id in base]
-        if not ids:
+def _print_model(model: ModelCounts) -> None:
+    print(f"\n{model.name}" + ("" if model.is_counted else f" (fewer than {LEAST_SOLVED} right alone: does not count)"))
+    for prompt, found in model.alone.items():
+        right = [sum(one.right[tier] for one in found.values()) for tier in range(3)]
+        tokens = [
+            round(float(np.mean([one.tokens[tier] for one in found.values()]))) if found else 0 for tier in (0, 1, 2)
+        ]
+        paid = sum(one.paid for one in found.values())
+        print(f"{prompt}: {len(found)} exams, right by tier {right}, paid {paid}, mean tokens by tier {tokens}")
+    print(
+        "\n| form | exams | right | paid alone | retention | follows | under 40 tokens | tokens | "
+        + " | ".join(SHOWN)
+        + " |"
+    )
+    print("|" + "---|" * (8 + len(SHOWN)))
+    for form, found in model.together.items():
+        counts = model.right_and_paid(form)
+        if not counts:
             continue
-        right = np.array([found[i][0].count("correct") for i in ids])
-        denominator = np.array([base[i] for i in ids])
-        followed = float(np.mean([found[i][1] for i in ids]))
-        prompt_tokens = float(np.mean([found[i][2] for i in ids]))
-        outcomes = {
-            o: sum(found[i][0].count(o) for i in ids)
-            for o in ("correct", "wrong", "skipped", "truncated", "unanswered", "empty")
-        }
-        short = float(np.mean([found[i][3] < 40 for i in ids]))
-        tokens = float(np.mean([found[i][3] for i in ids]))
-        retention = right.sum() / max(1, denominator.sum())
-        print(
-            f"  {form:15s} n {len(ids):3d} retention {retention:.3f} followed {followed:.3f} prompt {prompt_tokens:.0f} tokens {tokens:.0f} under 40: {short:.2f} {outcomes}"
-        )
-        if counts:
-            full = np.zeros((2, len(exams)))
-            places = {exam.id: place for place, exam in enumerate(exams)}
-            for i, r, d in zip(ids, right, denominator, strict=True):
-                full[:, places[i]] = (r, d)
-            ratios.setdefault(form, {})[name] = (full[0], full[1])
-            shares.setdefault(form, {})[name] = (followed, prompt_tokens)
-
-
-def _decide(
-    ratios: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]], shares: dict[str, dict[str, tuple[float, float]]]
-) -> None:
-    """Print the mean retention of every form with its paired interval to the best, and the winner."""
-    rng = np.random.default_rng(0)
-    size = len(next(iter(next(iter(ratios.values())).values()))[0])
-    weights = rng.multinomial(size, np.full(size, 1 / size), size=DRAWS)
-
-    def mean_retention(form: str, weighted: np.ndarray) -> np.ndarray:
-        values = [weighted @ right / np.maximum(1e-9, weighted @ base) for right, base in ratios[form].values()]
-        return np.mean(values, axis=0)
-
-    point = {form: float(mean_retention(form, np.ones((1, size)))[0]) for form in ratios}
-    best = max(point, key=lambda form: point[form])
-    drawn = {form: mean_retention(form, weights) for form in ratios}
-    tied = []
-    for form in sorted(point, key=lambda form: -point[form]):
-        low, high = np.percentile(drawn[form] - drawn[best], [2.5, 97.5])
-        if form == best or high >= 0:
-            tied.append(form)
-        own = np.percentile(drawn[form], [2.5, 97.5])
-        print(
-            f"{form:15s} {point[form]:.3f} [{own[0]:.3f}, {own[1]:.3f}]; to {best} {point[form] - point[best]:+.3f} [{low:+.3f}, {high:+.3f}]"
-        )
-    followed = {form: float(np.mean([share for share, _ in shares[form].values()])) for form in tied}
-    most = max(followed.values())
-    finalists = [form for form in tied if most - followed[form] < 0.02]
-    winner = min(finalists, key=lambda form: float(np.mean([tokens for _, tokens in shares[form].values()])))
-    print(f"tied: {tied}; followed: { {form: round(share, 3) for form, share in followed.items()} }; winner: {winner}")
+        right, paid = (sum(pair[side] for pair in counts.values()) for side in (0, 1))
+        shares = [model.mean(form, of) for of in (lambda one: one.followed, lambda one: one.tokens < 40)]
+        outcomes = [sum(found[exam].outcomes.count(name) for exam in counts) for name in SHOWN]
+        cells = [form, len(counts), right, paid, f"{right / max(1, paid):.2f}", *(f"{share:.2f}" for share in shares)]
+        cells += [f"{model.mean(form, lambda one: one.tokens):.0f}", *outcomes]
+        print("| " + " | ".join(map(str, cells)) + " |")
 
 
 def main() -> None:
@@ -368,7 +453,7 @@ def main() -> None:
     asking.add_argument("model")
     asking.add_argument("--name", required=True)
     asking.add_argument("--out", type=Path, required=True)
-    asking.add_argument("--exams", type=int, default=60)
+    asking.add_argument("--exams", type=int, default=EXAMS)
     asking.add_argument("--forms", nargs="+", choices=list(FORMS), default=list(FORMS))
     asking.add_argument("--dtype", default="bfloat16")
     asking.add_argument("--sequences", type=int, default=48)
