@@ -223,7 +223,7 @@ def _ids(tokenizer: Any, request: Request, chat: bool) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class Together:
-    """A response to one exam: the outcome of each problem, whether the form is followed, tokens of prompt and response."""
+    """A response to one exam: its outcomes by position, whether it follows the form, tokens of prompt and response."""
 
     outcomes: tuple[str, ...]
     followed: bool
@@ -427,22 +427,18 @@ def _print_model(model: ModelCounts) -> None:
         ]
         paid = sum(one.paid for one in found.values())
         print(f"{prompt}: {len(found)} exams, right by tier {right}, paid {paid}, mean tokens by tier {tokens}")
-    print(
-        "\n| form | exams | right | paid alone | retention | follows | under 40 tokens | tokens | "
-        + " | ".join(SHOWN)
-        + " |"
-    )
-    print("|" + "---|" * (8 + len(SHOWN)))
-    for form, found in model.together.items():
+    heads = ["form", "exams", "right", "paid alone", "retention", "follows", "under 40 tokens", "tokens", *SHOWN]
+    print(f"\n| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
+    for form, asked in model.together.items():
         counts = model.right_and_paid(form)
         if not counts:
             continue
-        right, paid = (sum(pair[side] for pair in counts.values()) for side in (0, 1))
-        shares = [model.mean(form, of) for of in (lambda one: one.followed, lambda one: one.tokens < 40)]
-        outcomes = [sum(found[exam].outcomes.count(name) for exam in counts) for name in SHOWN]
-        cells = [form, len(counts), right, paid, f"{right / max(1, paid):.2f}", *(f"{share:.2f}" for share in shares)]
-        cells += [f"{model.mean(form, lambda one: one.tokens):.0f}", *outcomes]
-        print("| " + " | ".join(map(str, cells)) + " |")
+        solved, alone = (sum(pair[side] for pair in counts.values()) for side in (0, 1))
+        cells = [form, str(len(counts)), str(solved), str(alone), f"{solved / max(1, alone):.2f}"]
+        cells += [f"{model.mean(form, of):.2f}" for of in (lambda one: one.followed, lambda one: one.tokens < 40)]
+        cells += [f"{model.mean(form, lambda one: one.tokens):.0f}"]
+        cells += [str(sum(asked[exam].outcomes.count(name) for exam in counts)) for name in SHOWN]
+        print(f"| {' | '.join(cells)} |")
 
 
 def main() -> None:
