@@ -8,7 +8,7 @@ name of its tasks, and a version, the hash of its text. What each is after, and 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from roi_bench.errors import UsageError, nearest
@@ -97,11 +97,30 @@ class Prompt:
             ``{level_0}`` to ``{level_2}`` for numbers of tokens.
         form: How problems are asked.
         header: Line above each question; ``{k}`` is its 1-based position.
+        paraphrases: The same content in other words and another layout, which tells how much a score hangs on the words
+            (prompt noise, SPEC section 9); paraphrase 1 is the first.
     """
 
     template: str
     form: Form = "exam"
     header: str = "### Problem {k}"
+    paraphrases: tuple[Prompt, ...] = ()
+
+    def worded(self, paraphrase: int) -> Prompt:
+        """Return the paraphrase of that number, or the prompt itself for 0.
+
+        Raises:
+            UsageError: It has no such paraphrase.
+        """
+        if not 0 <= paraphrase <= len(self.paraphrases):
+            raise UsageError(f"paraphrase must be {self.paraphrases_text}, not {paraphrase}")
+        return self.paraphrases[paraphrase - 1] if paraphrase else self
+
+    @property
+    def paraphrases_text(self) -> str:
+        """Which numbers of paraphrases there are, for messages."""
+        count = len(self.paraphrases)
+        return f"1 to {count}, or 0 for the prompt itself" if count else "0, as this prompt has no paraphrases"
 
     def render(self, questions: Sequence[str], budget: int, bounds: Sequence[int] = LEVEL_BOUNDS) -> str:
         """Return the prompt that asks ``questions`` (by position) under ``budget`` generated tokens.
@@ -129,8 +148,43 @@ def _asking(instructions: str, form: Form = "exam") -> Prompt:
     return Prompt(f"{instructions}\n\n{PROBLEMS}\n\n{RESPONSE_CUE}", form)
 
 
+DIRECT_PARAPHRASES = (
+    Prompt(
+        "Below are three problems.\n"
+        "- Write one response that answers all of them. It may take at most {budget} tokens; whatever you write is "
+        "counted, and at the limit the response stops.\n"
+        "- Go through the problems as they are numbered and never return to one that you have left.\n"
+        '- Begin each problem with a line of its own, "### Problem k", k being its number; let your work follow, and '
+        "end with the answer in a box: \\boxed{{answer}}.\n"
+        "- You get one point for every right answer and none for an answer that is wrong, missing or cut off.\n"
+        '- Where a problem would cost more tokens than it is worth, leave it out: "### Problem k" and \\boxed{{NA}}.'
+        f"\n\n{PROBLEMS}\n\n{RESPONSE_CUE}"
+    ),
+    Prompt(
+        f"{PROBLEMS}\n\n"
+        "These three problems are to be solved in a single response, one after the other as they stand above. You have "
+        "{budget} tokens for all you write, at most; then you are cut off.\n"
+        'Head each solution with "### Problem k" (k is the number of the problem) on a separate line, show your work, '
+        "and close with \\boxed{{answer}}. What is behind you stays as it is. A solution counts one point if its "
+        "answer is right and nothing otherwise, also if it is unfinished. You are free to pass over a problem that is "
+        "not worth the tokens: put \\boxed{{NA}} under its header line and go on.\n\n"
+        f"{RESPONSE_CUE}",
+        header="Problem {k}:",
+    ),
+    Prompt(
+        "TASK: solve three problems in one response, in the order given, without going back.\n"
+        "LIMIT: at most {budget} tokens in total, everything included; beyond them the response is cut off.\n"
+        'FORM, for problem k: the header line "### Problem k"; the work; the final answer as \\boxed{{answer}}.\n'
+        "POINTS: 1 if the answer is correct; 0 if it is wrong, missing or cut off.\n"
+        "SKIPPING: allowed where a problem is not worth its tokens; the header line, then \\boxed{{NA}}."
+        f"\n\n{PROBLEMS}\n\n{RESPONSE_CUE}",
+        header="## Problem {k}",
+    ),
+)
+"""The direct prompt in other words and layouts, for the prompt noise."""
+
 PROMPTS = {
-    "direct": _asking(DIRECT_INSTRUCTIONS),
+    "direct": replace(_asking(DIRECT_INSTRUCTIONS), paraphrases=DIRECT_PARAPHRASES),
     "plan_and_solve": _asking(PLAN_AND_SOLVE_INSTRUCTIONS),
     "least_to_most": _asking(LEAST_TO_MOST_INSTRUCTIONS),
     "metacognitive": _asking(METACOGNITIVE_INSTRUCTIONS),
@@ -143,15 +197,18 @@ BASELINES = ("plan_and_solve", "least_to_most", "metacognitive", "greedy_knapsac
 """Prompts of the baselines (SPEC section 10), in the order of tables."""
 
 
-def find_prompt(name: str) -> Prompt:
-    """Return the prompt called ``name``.
+def find_prompt(name: str, paraphrase: int = 0) -> Prompt:
+    """Return the prompt called ``name``, or a paraphrase of it.
 
     Raises:
         UsageError: There is none.
     """
     if name not in PROMPTS:
         raise UsageError(f"unknown prompt {name!r}; {nearest(name, list(PROMPTS))}")
-    return PROMPTS[name]
+    try:
+        return PROMPTS[name].worded(paraphrase)
+    except UsageError as error:
+        raise UsageError(f"prompt {name!r}: {error}") from None
 
 
 def problem_header(position: int) -> str:
@@ -165,7 +222,12 @@ def skipped_problem(position: int) -> str:
 
 
 def exam_prompt(
-    questions: Sequence[str], budget: int, prompt: str = "direct", bounds: Sequence[int] = LEVEL_BOUNDS
+    questions: Sequence[str],
+    budget: int,
+    prompt: str = "direct",
+    bounds: Sequence[int] = LEVEL_BOUNDS,
+    *,
+    paraphrase: int = 0,
 ) -> str:
     """Return the prompt of an exam: instructions, the questions by position, the cue.
 
@@ -174,10 +236,14 @@ def exam_prompt(
         budget: Budget in generated tokens.
         prompt: Name of the prompt, a key of :data:`PROMPTS`.
         bounds: Upper token bounds of Level-0 to Level-2, for prompts that ask for levels.
+        paraphrase: Number of a paraphrase, 0 for the prompt itself.
     """
-    return PROMPTS[prompt].render(questions, budget, bounds)
+    return PROMPTS[prompt].worded(paraphrase).render(questions, budget, bounds)
 
 
-def prompt_sha256(prompt: str = "direct") -> str:
-    """Return the SHA-256 of the prompt's template (budget and questions left open): its version."""
-    return PROMPTS[prompt].sha256
+def prompt_sha256(prompt: str = "direct", paraphrase: int = 0) -> str:
+    """Return the SHA-256 of the prompt's template (budget and questions left open): its version.
+
+    A paraphrase has its own.
+    """
+    return PROMPTS[prompt].worded(paraphrase).sha256

@@ -115,11 +115,15 @@ def check_recorded(task: RecordedTask, known: Container[str]) -> None:
             f"{task.results_path}: unknown prompt {record.prompt!r} of form {record.form!r}; "
             f"{nearest(record.prompt, list(PROMPTS))}"
         )
-    expected = prompt_sha256(record.prompt)
+    try:
+        expected = prompt_sha256(record.prompt, record.paraphrase)
+    except UsageError as error:
+        raise RecordError(f"{task.results_path}: prompt {record.prompt!r}: {error}") from None
+    asked = f"{record.prompt!r}" + (f", paraphrase {record.paraphrase}" if record.paraphrase else "")
     if record.prompt_sha256 != expected:
         raise RecordError(
             f"{task.results_path}: {task.name} was asked with prompt {record.prompt_sha256[:12]}…, this "
-            f"package has {expected[:12]}… as {record.prompt!r}; use the roi-bench release of that run"
+            f"package has {expected[:12]}… as {asked}; use the roi-bench release of that run"
         )
 
 

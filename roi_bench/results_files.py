@@ -47,6 +47,7 @@ class RunRecord:
         tokenizer_revision: Its revision on the hub, or None.
         text_is_whole: False where the backend stripped hidden reasoning from the text.
         deviations: Labels of what makes the run other than what its task's name promises.
+        paraphrase: Number of the paraphrase in which the prompt was asked, 0 for its canonical text.
     """
 
     form: str
@@ -61,6 +62,7 @@ class RunRecord:
     tokenizer_revision: str | None
     text_is_whole: bool
     deviations: tuple[str, ...]
+    paraphrase: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,11 +167,12 @@ def _decoding(results: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _run_record(path: Path, name: str, found: Any) -> RunRecord:
     if isinstance(found, dict):
-        found = {"form": "exam", "deviations": [], **found}  # runs of the first form do not name it
+        # Runs of the first form do not name it, and those before there were paraphrases asked the canonical text.
+        found = {"form": "exam", "deviations": [], "paraphrase": 0, **found}
     kinds: dict[str, type | tuple[type, ...]] = {
         **dict.fromkeys(("form", "exam_set", "prompt", "prompt_sha256"), str),
         "order": (str, type(None)),
-        **dict.fromkeys(("budget", "repeats"), int),
+        **dict.fromkeys(("budget", "repeats", "paraphrase"), int),
         "exam_seed": (int, type(None)),
         **dict.fromkeys(("tokenizer", "tokenizer_revision"), (str, type(None))),
         "text_is_whole": bool,
@@ -183,7 +186,7 @@ def _run_record(path: Path, name: str, found: Any) -> RunRecord:
         )
     wrong = [key for key, kind in kinds.items() if not isinstance(found, dict) or not isinstance(found.get(key), kind)]
     if not wrong:
-        wrong = [key for key in ("budget", "repeats") if found[key] < 1]
+        wrong = [key for key, least in (("budget", 1), ("repeats", 1), ("paraphrase", 0)) if found[key] < least]
         wrong += [] if found["form"] in REQUESTS and (found["order"] is None) == (found["form"] == "solo") else ["form"]
         wrong += [] if found["order"] in (None, *ORDERS) else ["order"]
     if wrong:

@@ -138,3 +138,46 @@ def test_an_unknown_prompt_is_named_with_the_nearest() -> None:
     assert find_prompt("solo") is PROMPTS["solo"]
     with pytest.raises(UsageError, match="unknown prompt 'greedy_knapsak'; did you mean 'greedy_knapsack'"):
         find_prompt("greedy_knapsak")
+
+
+PARAPHRASES = range(1, len(PROMPTS["direct"].paraphrases) + 1)
+
+
+@pytest.mark.parametrize("paraphrase", PARAPHRASES)
+@pytest.mark.parametrize("budget", [128, 2048])
+def test_a_paraphrase_asks_the_same_in_other_words(paraphrase: int, budget: int) -> None:
+    prompt = exam_prompt(QUESTIONS, budget, paraphrase=paraphrase)
+    for said in (f"{budget} tokens", '"### Problem k"', "\\boxed{answer}", "\\boxed{NA}", "cut off", *QUESTIONS):
+        assert said in prompt
+    places = [prompt.index(question) for question in QUESTIONS]
+    assert places == sorted(places)
+    for question in QUESTIONS:
+        prompt = prompt.replace(question, "")
+    assert re.findall(r"\{(?!answer\}|NA\})", prompt) == []
+    assert prompt.endswith(f"\n\n{RESPONSE_CUE}")
+    canonical = PROMPTS["direct"].template.split(". ")
+    assert not any(sentence in PROMPTS["direct"].worded(paraphrase).template for sentence in canonical)
+    said_words = set(re.findall(r"[a-z0-9]+", prompt.lower()))
+    assert said_words & {"easy", "middle", "hard", "easier", "harder", "difficult", "gsm8k", "aime", "tiny"} == set()
+
+
+def test_there_are_three_paraphrases_of_the_direct_prompt_each_with_a_version_of_its_own() -> None:
+    assert list(PARAPHRASES) == [1, 2, 3]
+    versions = {prompt_sha256("direct", number) for number in (0, *PARAPHRASES)}
+    assert len(versions | {prompt_sha256(name) for name in PROMPTS}) == len(PROMPTS) + 3
+    assert prompt_sha256("direct", 0) == prompt_sha256("direct")
+    assert len({prompt.template.index("{problems}") == 0 for prompt in PROMPTS["direct"].paraphrases}) == 2  # layouts
+    assert all(not prompt.paraphrases for name, prompt in PROMPTS.items() if name != "direct")
+
+
+@pytest.mark.parametrize(
+    ("name", "paraphrase", "message"),
+    [
+        ("direct", 4, "prompt 'direct': paraphrase must be 1 to 3, or 0 for the prompt itself, not 4"),
+        ("direct", -1, "not -1"),
+        ("metacognitive", 1, "prompt 'metacognitive': paraphrase must be 0, as this prompt has no paraphrases, not 1"),
+    ],
+)
+def test_an_unknown_paraphrase_is_named(name: str, paraphrase: int, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        find_prompt(name, paraphrase)

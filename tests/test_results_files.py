@@ -226,6 +226,8 @@ PROBLEM = {"doc": {"problem": "tiny/0/easy/000"}, "resps": [["a"]]}
         ([ALONE], {**KNAPSACK, "order": None}, "damaged at 'form'"),
         ([PROBLEM], {**SOLO, "order": "hard"}, "damaged at 'form'"),
         ([PROBLEM], {**SOLO, "deviations": "budget=7"}, "damaged at 'deviations'"),
+        ([ONE], {"paraphrase": "1"}, "damaged at 'paraphrase'"),
+        ([ONE], {"paraphrase": -1}, "damaged at 'paraphrase'"),
         ([ONE], KNAPSACK, r":1: not a whole sample \(ValueError: zip\(\) argument 2 is longer"),
         ([ALONE], SOLO, r":1: not a whole sample \(KeyError: 'problem'\)"),
         ([PROBLEM], KNAPSACK, r":1: not a whole sample \(KeyError: 'exam_id'\)"),
@@ -263,6 +265,9 @@ def test_damaged_records_of_the_other_forms(
         ([ALONE], {**KNAPSACK, "prompt": "metacognitive"}, "unknown prompt 'metacognitive' of form 'knapsack'"),
         ([ONE], {"prompt": "solo"}, "unknown prompt 'solo' of form 'exam'"),
         ([PROBLEM], {**SOLO, "prompt_sha256": "0" * 64}, "asked with prompt 000000000000…, this package has"),
+        ([ONE], {"paraphrase": 1}, f"this package has {prompt_sha256('direct', 1)[:12]}… as 'direct', paraphrase 1"),
+        ([ONE], {"paraphrase": 9}, "prompt 'direct': paraphrase must be 1 to 3"),
+        ([PROBLEM], {**SOLO, "paraphrase": 1}, "prompt 'solo': paraphrase must be 0"),
     ],
 )
 def test_what_was_not_asked_by_this_package_is_refused(
@@ -272,6 +277,14 @@ def test_what_was_not_asked_by_this_package_is_refused(
     with pytest.raises(RecordError, match=message) as error:
         estimate_task(task, EXAMS, EqualityGrader(), None)
     assert "\n" not in str(error.value)
+
+
+def test_a_paraphrase_is_known_again_and_old_files_asked_the_canonical_text(tmp_path: Path) -> None:
+    (old,) = read_results(write(tmp_path, [ONE]))
+    assert old.record.paraphrase == 0
+    (task,) = read_results(write(tmp_path, [ONE], paraphrase=3, prompt_sha256=prompt_sha256("direct", 3)))
+    assert task.record.paraphrase == 3
+    assert estimate_task(task, EXAMS, EqualityGrader(), None)["score"].value == 3
 
 
 def test_missing_files(tmp_path: Path) -> None:

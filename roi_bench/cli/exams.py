@@ -130,9 +130,14 @@ def list_(exam_set: str, seed: int, limit: int | None) -> None:
 @click.option("--order", default="hard", show_default=True, help="easy, medium or hard.")
 @click.option("--budget", type=click.IntRange(min=1), default=512, show_default=True, help="Budget in tokens.")
 @click.option("--prompt", default="direct", show_default=True, help="Name of the prompt.")
+@click.option(
+    "--paraphrase", default=0, show_default=True, help="Number of a paraphrase of it; 0 is the prompt itself."
+)
 @click.option("--answers", is_flag=True, help="Show the accepted answers as well.")
 @SOURCE
-def show(exam_id: str, order: str, budget: int, prompt: str, answers: bool, source: str | None) -> None:
+def show(
+    exam_id: str, order: str, budget: int, prompt: str, paraphrase: int, answers: bool, source: str | None
+) -> None:
     """Show an exam by its ID: v1/000, fresh/SEED/000, tiny/SEED/000 or train/SEED/000.
 
     Prints the exact prompt (one for each problem where they are asked alone) to stdout and all about it to stderr.
@@ -141,13 +146,13 @@ def show(exam_id: str, order: str, budget: int, prompt: str, answers: bool, sour
     from roi_bench.outcomes import level_bounds
     from roi_bench.prompts import exam_prompt, find_prompt
 
-    together = find_prompt(prompt).form == "exam"
+    together = find_prompt(prompt, paraphrase).form == "exam"
     exam = find_exam(exam_id, source=source)
     questions = [problem.question for problem in exam.ordered(order)]
     bounds = level_bounds(exam.problems[0].pool)
     _describe(exam, order, answers)
     for asked in [questions] if together else [[question] for question in questions]:
-        click.echo(exam_prompt(asked, budget, prompt, bounds), nl=False)
+        click.echo(exam_prompt(asked, budget, prompt, bounds, paraphrase=paraphrase), nl=False)
 
 
 def _describe(exam: Exam, order: str, answers: bool) -> None:

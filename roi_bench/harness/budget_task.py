@@ -51,7 +51,7 @@ class BudgetTask(ConfigurableTask):
     """A task name of the benchmark. Subclasses say what a document is, what it asks, and how answers are scored.
 
     The YAML's ``dataset_kwargs`` say what the task is (exam set, order, budget, prompt); ``--metadata`` may override
-    ``budget``, ``repeats`` and ``exam_seed``.
+    ``budget``, ``repeats``, ``exam_seed`` and ``paraphrase``.
 
     Raises:
         UsageError: A setting cannot be meant.
@@ -112,7 +112,8 @@ class BudgetTask(ConfigurableTask):
         """Return the prompt of one request."""
         problems = self.asked(doc)
         questions = [problem.question for problem in problems]
-        return exam_prompt(questions, self.settings.budget, self.settings.prompt, level_bounds(problems[0].pool))
+        settings, bounds = self.settings, level_bounds(problems[0].pool)
+        return exam_prompt(questions, settings.budget, settings.prompt, bounds, paraphrase=settings.paraphrase)
 
     def doc_to_target(self, doc: Mapping[str, Any], *_: Any) -> str:
         """Return the gold answers by position, for the samples file only."""
@@ -261,7 +262,8 @@ class BudgetTask(ConfigurableTask):
             "budget": settings.budget,
             "repeats": settings.repeats,
             "prompt": settings.prompt,
-            "prompt_sha256": prompt_sha256(settings.prompt),
+            "prompt_sha256": prompt_sha256(settings.prompt, settings.paraphrase),
+            "paraphrase": settings.paraphrase,
             "tokenizer": lasting_name(self.tokenizer_name()),
             "tokenizer_revision": (self.config.metadata or {}).get("revision"),
             "text_is_whole": self.text_is_whole,

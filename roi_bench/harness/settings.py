@@ -10,7 +10,7 @@ from typing import Any
 from roi_bench.errors import UsageError, nearest
 from roi_bench.exam_sets import EXAM_SETS
 from roi_bench.exams import ORDERS
-from roi_bench.prompts import PROMPTS, Form
+from roi_bench.prompts import PROMPTS, Form, find_prompt
 
 BUDGET_ALIASES = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
 """Generation arguments that set the budget, most binding first, as lm_eval orders them."""
@@ -24,7 +24,7 @@ SAMPLED: dict[str, Any] = {"until": [], "do_sample": True, "temperature": 0.7}
 SOLO_REPEATS = 16
 """Samples of each problem in a solo task, unless ``--metadata`` says otherwise."""
 
-METADATA_KEYS = ("budget", "repeats", "exam_seed")
+METADATA_KEYS = ("budget", "repeats", "exam_seed", "paraphrase")
 """What ``--metadata`` may change of a task."""
 
 FIXED_KEYS = ("exam_set", "order", "prompt")
@@ -42,6 +42,7 @@ class TaskSettings:
         budget: Budget in generated tokens.
         exam_seed: Seed of generated exam sets; None for the frozen one.
         repeats: Samples per exam and order.
+        paraphrase: Number of the paraphrase in which the prompt was asked, 0 for its canonical text.
     """
 
     exam_set: str
@@ -50,6 +51,7 @@ class TaskSettings:
     budget: int
     exam_seed: int | None
     repeats: int
+    paraphrase: int = 0
 
     @property
     def form(self) -> Form:
@@ -77,6 +79,8 @@ def task_settings(named: Mapping[str, Any], metadata: Mapping[str, Any]) -> Task
         )
     prompt = _choice("prompt", named.get("prompt", "direct"), tuple(PROMPTS))
     solo = PROMPTS[prompt].form == "solo"
+    paraphrase = _whole("paraphrase", metadata.get("paraphrase", 0), least=0)
+    find_prompt(prompt, paraphrase)
     return TaskSettings(
         exam_set=exam_set,
         order=None if solo else _choice("order", named.get("order"), ORDERS),
@@ -84,7 +88,13 @@ def task_settings(named: Mapping[str, Any], metadata: Mapping[str, Any]) -> Task
         budget=_whole("budget", metadata.get("budget", named.get("budget"))),
         exam_seed=None if exam_set == "v1" else seed,
         repeats=_whole("repeats", metadata.get("repeats", named.get("repeats", SOLO_REPEATS if solo else 1))),
+        paraphrase=paraphrase,
     )
+
+
+def paraphrase_label(paraphrase: int) -> str:
+    """Return the label of a run that was asked in a paraphrase of its prompt."""
+    return f"paraphrase={paraphrase}"
 
 
 def budget_of(generation: Mapping[str, Any], default: int) -> int:
@@ -133,6 +143,8 @@ def deviations(
         labels.append(f"budget={settings.budget}")
     if settings.exam_seed not in (None, named.get("exam_seed", 0)):
         labels.append(f"exam_seed={settings.exam_seed}")
+    if settings.paraphrase:
+        labels.append(paraphrase_label(settings.paraphrase))
     plain = {**settings.decoding, **dict.fromkeys(BUDGET_ALIASES, settings.budget)}
     labels += [f"{key}={generation[key]}" for key in sorted(generation) if plain.get(key) != generation[key]]
     if system_instruction:

@@ -115,6 +115,9 @@ def test_show_prints_the_exact_prompt_and_the_rest_beside_it(capsys, order):
         assert problem.sha256 in err
         assert f"answer {problem.answer}\n" in err
     assert "answer" not in run(capsys, "show", "fresh/2/005")[2]
+    paraphrased = run(capsys, "show", "fresh/2/005", "--order", order, "--paraphrase", "1")[1]
+    questions = [problem.question for problem in exam.ordered(order)]
+    assert paraphrased == exam_prompt(questions, 512, paraphrase=1)
 
 
 @pytest.mark.parametrize(
@@ -124,6 +127,7 @@ def test_show_prints_the_exact_prompt_and_the_rest_beside_it(capsys, order):
         (("show", "tiny/0/480"), 2, "unknown exam 'tiny/0/480'"),
         (("show", "tiny/0/000", "--order", "hrad"), 2, "unknown order 'hrad'; did you mean 'hard'?"),
         (("show", "tiny/0/000", "--prompt", "dirct"), 2, "unknown prompt 'dirct'; did you mean 'direct'?"),
+        (("show", "tiny/0/000", "--paraphrase", "4"), 2, "prompt 'direct': paraphrase must be 1 to 3"),
         (("show", "tiny/0/000", "--budget", "0"), 2, "Invalid value for '--budget'"),
         (("list", "--set", "frsh"), 2, "unknown exam set 'frsh'; did you mean 'fresh'?"),
         (("list", "--limit", "0"), 2, "Invalid value for '--limit'"),

@@ -33,6 +33,13 @@ def test_metadata_overrides_and_names_stay() -> None:
         (NAMED, {"buget": 64}, "unknown key 'buget' in --metadata; did you mean 'budget'"),
         (NAMED, {"order": "easy"}, "--metadata cannot change 'order'"),
         ({**NAMED, "exam_set": "v1"}, {"exam_seed": 1}, "exams of version 1 are frozen"),
+        (NAMED, {"paraphrase": 4}, "prompt 'direct': paraphrase must be 1 to 3"),
+        (NAMED, {"paraphrase": -1}, "paraphrase must be a whole number of at least 0"),
+        (NAMED, {"paraphrase": "one"}, "paraphrase must be a whole number"),
+        (NAMED, {"parafrase": 1}, "did you mean 'paraphrase'"),
+        ({**NAMED, "prompt": "metacognitive"}, {"paraphrase": 1}, "'metacognitive': paraphrase must be 0"),
+        ({**NAMED, "prompt": "greedy_knapsack"}, {"paraphrase": 1}, "'greedy_knapsack': paraphrase must be 0"),
+        ({"exam_set": "v1", "budget": 512, "prompt": "solo"}, {"paraphrase": 2}, "'solo': paraphrase must be 0"),
     ],
 )
 def test_unknown_values_are_refused_with_the_nearest(named: dict, metadata: dict, message: str) -> None:  # type: ignore[type-arg]
@@ -51,6 +58,14 @@ def test_deviations_name_every_difference_once() -> None:
         "until=['\\n']",
         "system_instruction",
     )
+
+
+def test_a_paraphrase_is_a_setting_and_a_label() -> None:
+    settings = task_settings(NAMED, {"paraphrase": "2"})
+    assert (settings.paraphrase, settings.prompt) == (2, "direct")
+    assert deviations(NAMED, settings, {**GREEDY, "max_gen_toks": 512}, None) == ("paraphrase=2",)
+    assert task_settings(NAMED, {"paraphrase": 0}) == task_settings(NAMED, {})
+    assert deviations(NAMED, task_settings(NAMED, {"paraphrase": 0}), {**GREEDY, "max_gen_toks": 512}, None) == ()
 
 
 def test_budget_aliases_must_agree() -> None:

@@ -14,7 +14,7 @@ from roi_bench.errors import ModelError, UsageError
 from roi_bench.exam_sets import find_exam
 from roi_bench.harness.values import ExamValue
 from roi_bench.metrics import metrics_of
-from roi_bench.prompts import prompt_sha256
+from roi_bench.prompts import exam_prompt, prompt_sha256
 from roi_bench.results_files import NO_RESPONSE
 from roi_bench.statistics import ExamTerm
 from roi_bench.tiny import model_path
@@ -153,6 +153,20 @@ def test_another_seed_is_another_exam_set_and_labelled() -> None:
     results, _ = sit(oracle, metadata={"exam_seed": 7})
     assert record(results)["deviations"] == ["exam_seed=7"]
     assert results["samples"][HARD][0]["doc"]["exam_id"] == "tiny/7/000"
+
+
+def test_a_paraphrase_reaches_prompt_label_and_record() -> None:
+    results, model = sit(oracle, metadata={"paraphrase": 2})
+    exam = find_exam("tiny/0/000")
+    questions = [problem.question for problem in exam.ordered("hard")]
+    assert model.prompts[0] == exam_prompt(questions, 128, paraphrase=2) != exam_prompt(questions, 128)
+    assert value(results, "score") == 3
+    assert results["results"][HARD]["alias"] == f"{HARD} [paraphrase=2]"
+    found = record(results)
+    assert (found["prompt"], found["paraphrase"], found["deviations"]) == ("direct", 2, ["paraphrase=2"])
+    assert found["prompt_sha256"] == prompt_sha256("direct", 2)
+    plain = record(sit(oracle)[0])
+    assert (plain["paraphrase"], plain["prompt_sha256"]) == (0, prompt_sha256("direct"))
 
 
 def test_all_repeats_are_used() -> None:
