@@ -118,7 +118,10 @@ def main() -> None:
     parser.add_argument("--replications", type=int, default=4000, help="simulated benchmarks a row")
     parser.add_argument("--per-problem", type=int, default=16, help="exams to a re-used problem: 16 are exam version 1")
     given = parser.parse_args()
-    print("| metric | paraphrases | true SD | usual: covers | half-width | with prompt noise: covers | half-width |")
+    print(
+        "| metric | paraphrases | true SD | usual: covers | mean half-width "
+        "| with prompt noise: covers | median half-width |"
+    )
     print("|---|---|---|---|---|---|---|")
     for metric, deviations in (("score", (0.0, 0.03, 0.1, 0.3)), ("regret", (0.0, 0.01, 0.03, 0.1))):
         for paraphrases in (2, 3):

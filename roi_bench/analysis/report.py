@@ -12,6 +12,7 @@ from roi_bench.analysis.level_views import confusion_table, level_forecast, leve
 from roi_bench.analysis.position_views import position_table, tier_position_table
 from roi_bench.analysis.profile import Profile
 from roi_bench.analysis.profiled_runs import ProfiledRuns
+from roi_bench.analysis.prompt_groups import PromptGroup, prompt_noise_table
 from roi_bench.analysis.runs import ScoredRun
 from roi_bench.analysis.score_tables import (
     budget_table,
@@ -67,6 +68,7 @@ def report_tables(
     matched: Sequence[ProfiledRuns] = (),
     allocated: Sequence[Allocation] = (),
     target: str = "general",
+    groups: Sequence[PromptGroup] = (),
 ) -> list[Table]:
     """Return every table of a report; those that would be empty are left out.
 
@@ -75,8 +77,10 @@ def report_tables(
         matched: Profiles of their models, where there are any.
         allocated: :func:`allocations` of these.
         target: What intervals and tests are about, ``general`` or ``fixed``.
+        groups: Runs that were asked in other words as well; the paraphrase runs are not among ``runs``.
     """
-    tables = [score_table(runs, target), outcome_table(runs), budget_table(runs, target)]
+    tables = [score_table(runs, target), prompt_noise_table(groups, target)]
+    tables += [outcome_table(runs), budget_table(runs, target)]
     if efficient := [item for allocation in allocated for item in allocation.found]:
         tables.append(efficiency_table(efficient, target))
     allocated = [allocation for allocation in allocated if allocation.found]
@@ -85,7 +89,8 @@ def report_tables(
         table = value_table(allocation.profile, list(allocation.curves.values()), budgets, target)
         tables.append(replace(table, name=f"{table.name}_{number}") if len(allocated) > 1 else table)
     tables += [comparison_table(runs, target), ranking_table(runs, target)]
-    tables += [*_views(runs, matched, target), runs_table(runs)]
+    tables += [*_views(runs, matched, target)]
+    tables.append(runs_table([*runs, *(run for group in groups for run in group.paraphrases)]))
     return [table for table in tables if table is not None]
 
 

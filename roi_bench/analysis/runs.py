@@ -82,14 +82,14 @@ class ScoredRun:
 
 
 def in_order(tasks: Sequence[RecordedTask]) -> list[RecordedTask]:
-    """Return ``tasks`` as tables list them: by exam set, order, budget, model and prompt."""
+    """Return ``tasks`` as tables list them: by exam set, order, budget, model, prompt and paraphrase."""
     prompts = list(PROMPTS)
 
-    def key(task: RecordedTask) -> tuple[str, int, int, int, str, int]:
+    def key(task: RecordedTask) -> tuple[str, int, int, int, str, int, int]:
         record = task.record
         prompt = prompts.index(record.prompt) if record.prompt in PROMPTS else len(prompts)
         order = ORDERS.index(record.order) if record.order in ORDERS else len(ORDERS)
-        return record.exam_set, record.exam_seed or 0, order, record.budget, task.model, prompt
+        return record.exam_set, record.exam_seed or 0, order, record.budget, task.model, prompt, record.paraphrase
 
     return sorted(tasks, key=key)
 

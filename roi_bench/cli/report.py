@@ -7,8 +7,9 @@ from pathlib import Path
 import click
 
 from roi_bench.cli.table_output import output_options, tell
+from roi_bench.errors import UsageError
 
-MAIN_TABLES = ("scores", "allocation", "comparisons", "ranking")
+MAIN_TABLES = ("scores", "prompt_noise", "allocation", "comparisons", "ranking")
 """What is printed of a report without ``--all``."""
 
 
@@ -38,9 +39,11 @@ def report(
     """Report on RESULTS (results_*.json files or folders), every number from raw responses.
 
     Scores with intervals, accuracy by position and tier, tokens, level forecasts, effort, skips; for several runs
-    paired comparisons, ranks and tiers; with a solo profile, allocation apart from solving.
+    paired comparisons, ranks and tiers; with a solo profile, allocation apart from solving; with runs of paraphrased
+    prompts, their spread.
     """
     from roi_bench.analysis.profiled_runs import match_notes, match_profiles
+    from roi_bench.analysis.prompt_groups import group_prompts
     from roi_bench.analysis.report import allocations, report_tables
     from roi_bench.analysis.table_files import write_tables
     from roi_bench.cli.table_output import make_folder, print_tables, with_progress
@@ -54,12 +57,14 @@ def report(
         make_folder(out)
     means = Means(tokenizer, trust_remote_code, workers)
     profiles = [load_profile(path) for path in profile_files] + solo_profiles(results, means, tell)
-    runs = score_runs(results, means, show=with_progress("grading"), tell=tell)
+    runs, groups = group_prompts(score_runs(results, means, show=with_progress("grading"), tell=tell), tell)
+    if not runs:
+        raise UsageError("there are only runs with paraphrases of a prompt; add the run with the canonical one")
     matched = match_profiles(runs, profiles)
     for note in match_notes(runs, profiles, matched):
         tell(note)
     allocated = allocations(matched, with_progress("allocating"), tell)
-    tables = report_tables(runs, matched, allocated, target)
+    tables = report_tables(runs, matched, allocated, target, groups)
     shown = [table for table in tables if print_all or table.name in MAIN_TABLES]
     print_tables(shown, style)
     if left := [table.name for table in tables if table not in shown]:

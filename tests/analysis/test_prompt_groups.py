@@ -1,0 +1,115 @@
+"""Paraphrase runs beside their canonical run: which belong together, and that they are ranked nowhere."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from roi_bench.analysis.prompt_groups import PromptGroup, group_prompts, prompt_noise_table
+from roi_bench.analysis.report import report_tables
+from roi_bench.analysis.runs import ScoredRun, in_order, run_names
+from roi_bench.analysis.tables import Interval
+from roi_bench.prompts import prompt_sha256
+from tests.analysis.test_efficiency import everything, only_hard, only_solvable
+from tests.analysis.test_report import named, rows_of, run_of
+
+
+def reworded(run: ScoredRun, number: int, *, name: str = "", labels: tuple[str, ...] = (), **changes: Any) -> ScoredRun:
+    """The run as one of a paraphrase."""
+    label = (f"paraphrase={number}",) if number else ()
+    record = replace(
+        run.task.record,
+        paraphrase=number,
+        prompt_sha256=prompt_sha256("direct", number),
+        deviations=(*label, *labels),
+    )
+    return replace(run, name=name or f"direct {number}", task=replace(run.task, record=record, **changes))
+
+
+CANONICAL = run_of(everything, "direct")
+OTHERS = [
+    reworded(run_of(everything, "direct", seed=4), 1),
+    reworded(run_of(only_solvable, "direct"), 2),
+    reworded(run_of(only_hard, "direct"), 3),
+]
+RIVAL = run_of(only_hard, "plan_and_solve")
+
+
+def test_paraphrase_runs_are_grouped_with_the_canonical_run_and_kept_out_of_all_else() -> None:
+    told: list[str] = []
+    runs, groups = group_prompts([OTHERS[2], CANONICAL, RIVAL, *OTHERS[:2]], told.append)
+    assert runs == [CANONICAL, RIVAL]
+    assert groups == [PromptGroup(CANONICAL, tuple(OTHERS))]
+    assert told == []
+    tables = named(report_tables(runs, groups=groups))
+    for name, table in tables.items():
+        shown = {cell for row in table.rows for cell in row if isinstance(cell, str)}
+        assert bool(shown & {run.name for run in OTHERS}) == (name == "runs"), name
+    assert len(tables["comparisons"].rows) == 1
+    assert [row["run"] for row in rows_of(tables["runs"])] == ["direct", "plan_and_solve", *(r.name for r in OTHERS)]
+
+
+def test_the_spread_stands_beside_the_usual_interval() -> None:
+    (group,) = group_prompts([CANONICAL, *OTHERS])[1]
+    score, regret = rows_of(prompt_noise_table([group]))
+    values = [run.estimates()["score"].value for run in (CANONICAL, *OTHERS)]
+    assert (score["number"], score["prompts"], score["n"]) == ("score", 4, 90)
+    assert score["min"] == pytest.approx(min(v for v in values if v is not None))
+    assert score["max"] == pytest.approx(max(v for v in values if v is not None))
+    usual, wide = score["value"], score["with prompt noise"]
+    assert isinstance(usual, Interval)
+    assert isinstance(wide, Interval)
+    assert wide.value == usual.value == values[0]
+    assert wide.low is not None
+    assert usual.low is not None
+    assert 0 <= wide.low < usual.low
+    assert 0 < score["prompt SD"] < score["SD"]  # type: ignore[operator]
+    assert regret["number"] == "regret"
+    fixed = rows_of(prompt_noise_table([group], "fixed"))[0]
+    assert fixed["with prompt noise"] != wide
+
+
+def test_without_paraphrases_nothing_is_said_about_prompts() -> None:
+    assert group_prompts([CANONICAL, RIVAL]) == ([CANONICAL, RIVAL], [])
+    assert prompt_noise_table([]) is None
+    assert "prompt_noise" not in named(report_tables([CANONICAL, RIVAL]))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        reworded(OTHERS[0], 1, model="another"),
+        reworded(OTHERS[0], 1, decoding={"temperature": 0.7}),
+        reworded(OTHERS[0], 1, labels=("system_instruction",)),
+        reworded(run_of(everything, "direct", order="medium"), 1),
+        reworded(run_of(everything, "direct", budget=77), 1),  # type: ignore[arg-type]
+        replace(
+            OTHERS[0], task=replace(OTHERS[0].task, record=replace(OTHERS[0].task.record, repeats=2))
+        ),
+    ],
+)  # fmt: skip
+def test_what_was_run_otherwise_belongs_to_no_canonical_run(other: ScoredRun) -> None:
+    told: list[str] = []
+    assert group_prompts([CANONICAL, other], told.append) == ([CANONICAL], [])
+    assert told == [f"direct 1, {other.cell.title}: no run with the canonical prompt is beside it, so it is left out"]
+
+
+def test_a_second_run_of_one_paraphrase_is_no_further_prompt() -> None:
+    told: list[str] = []
+    second = reworded(OTHERS[1], 1, name="direct 1 #2")
+    _, (group,) = group_prompts([CANONICAL, OTHERS[0], second], told.append)
+    assert group.paraphrases == (OTHERS[0],)
+    assert told == [f"direct 1 #2, {second.cell.title}: there is another run of this paraphrase, so it is left out"]
+
+
+def test_a_deviation_that_all_share_parts_nobody() -> None:
+    alike = [reworded(run, number, labels=("temperature=0.7",)) for number, run in enumerate([CANONICAL, *OTHERS[:2]])]
+    (group,) = group_prompts(alike)[1]
+    assert len(group.paraphrases) == 2
+
+
+def test_paraphrase_runs_are_listed_and_named_behind_the_canonical_one() -> None:
+    tasks = in_order([OTHERS[1].task, OTHERS[0].task, CANONICAL.task])
+    assert run_names(tasks) == ["direct", "direct [paraphrase=1]", "direct [paraphrase=2]"]
