@@ -29,7 +29,7 @@ from roi_bench.leaderboard.safe_files import METADATA_FILE, content_of, read_fol
 from roi_bench.leaderboard.strict_json import shown
 from roi_bench.leaderboard.submission import Submission, SubmittedTask
 from roi_bench.leaderboard.submission_files import parse_submission
-from roi_bench.leaderboard.task_rules import check_task
+from roi_bench.leaderboard.task_rules import check_paraphrases, check_task
 from roi_bench.prompts import REQUESTS
 from roi_bench.regrade import check_recorded
 from roi_bench.results_files import RecordedTask, RunRecord
@@ -95,6 +95,7 @@ def check_submission(folder: Path, *, recount: bool = False, today: date | None 
         raise RecordError(f"{folder}: holds no {METADATA_FILE}; make a submission with roi-bench submit pack")
     submission = parse_submission(files[METADATA_FILE], f"{folder}: {METADATA_FILE}", today=today)
     _check_folder(folder, submission, files)
+    check_paraphrases(submission.tasks, str(folder))
     content, size = content_of(files), sum(map(len, files.values()))
     tasks, counters, usd, left = [], {}, {}, FOLDER_UNPACKED_BYTES
     recounted = True
@@ -153,6 +154,7 @@ def recorded_task(folder: Path, submission: Submission, task: SubmittedTask, fou
         tokenizer_revision=task.tokenizer_revision,
         text_is_whole=task.text_is_whole,
         deviations=task.deviations,
+        paraphrase=task.paraphrase,
     )
     model, decoding = submission.metadata.model, dict(task.decoding)
     paths = folder / METADATA_FILE, folder / task.file

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from roi_bench.leaderboard.board import Standing
-from roi_bench.leaderboard.graded import Allocation, Number
+from roi_bench.leaderboard.graded import Allocation, GradedRun, Number, PromptSpread
 from roi_bench.leaderboard.page import UNDEFINED, interval, number
 from roi_bench.leaderboard.run_texts import (
     labels_of,
@@ -16,6 +16,7 @@ from roi_bench.leaderboard.run_texts import (
     outcome_bar,
     ranks_text,
     size_text,
+    spread_lines,
 )
 
 
@@ -26,6 +27,7 @@ class Shown:
     Attributes:
         text: Its text; sorting reads the number that it begins with.
         small: What stands small behind it: the interval.
+        below: Small lines below it: what paraphrases of the prompt say of it.
         link: Id of the submission that it links to, or an empty text.
         bar: Stretches ``(start, length)`` of the bar of outcomes, an empty stretch for an outcome that never came.
         breaks: A line may end behind its underscores.
@@ -33,6 +35,7 @@ class Shown:
 
     text: str
     small: str = ""
+    below: tuple[str, ...] = ()
     link: str = ""
     bar: tuple[tuple[int, int], ...] = ()
     breaks: bool = False
@@ -59,10 +62,12 @@ class Column:
     show: Callable[[Standing], Shown]
 
 
-def _with_interval(name: str) -> Callable[[Standing], Shown]:
+def _with_interval(name: str, pick: Callable[[GradedRun], PromptSpread | None]) -> Callable[[Standing], Shown]:
+    """Show a number, its interval and what is known of its prompt noise."""
+
     def show(standing: Standing) -> Shown:
         found = number_of(standing.run, name)
-        return Shown(number(found.value), interval(found))
+        return Shown(number(found.value), interval(found), below=spread_lines(pick(standing.run)))
 
     return show
 
@@ -125,16 +130,18 @@ COLUMNS: tuple[Column, ...] = (
         "score, 0–3 ↑",
         "number",
         False,
-        "correct answers per exam, with its 95 % interval for such problems in general",
-        _with_interval("score"),
+        "correct answers per exam, with its 95 % interval for such problems in general; below it, where the prompt was "
+        "asked in other words too, least and greatest score over prompts, and the interval that includes prompt noise",
+        _with_interval("score", lambda run: run.score_prompts),
     ),
     Column(
         "regret",
         "regret ↓",
         "number",
         False,
-        "share of the easy order’s score that is lost in this order, with its 95 % interval likewise; at most 1",
-        _with_interval("regret"),
+        "share of the easy order’s score that is lost in this order, with its 95 % interval and prompt noise likewise; "
+        "at most 1",
+        _with_interval("regret", lambda run: run.regret_prompts),
     ),
     Column(
         "badge",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from roi_bench.analysis.efficiency import Efficiency
 from roi_bench.analysis.profile import Profile, make_profile
 from roi_bench.analysis.profiled_runs import match_notes, match_profiles
+from roi_bench.analysis.prompt_groups import PromptGroup, group_prompts
 from roi_bench.analysis.report import allocations, solo_within
 from roi_bench.analysis.runs import ScoredRun, in_order, run_names
 from roi_bench.analysis.score_tables import interval_of
@@ -23,6 +24,7 @@ from roi_bench.leaderboard.bounded_grader import BoundedGrader, TooManyLimitsErr
 from roi_bench.leaderboard.claims import claim_remarks
 from roi_bench.leaderboard.grade_views import behaviour_of, tokens_source
 from roi_bench.leaderboard.graded import Allocation, GradedRun, GradedSubmission, Number, Remark
+from roi_bench.leaderboard.graded_prompts import prompt_spread, same_words_remarks
 from roi_bench.leaderboard.response_files import responses_sha256
 from roi_bench.metrics import Sample, tier_names
 from roi_bench.regrade import score_recorded, score_recorded_solo
@@ -51,15 +53,20 @@ def grade_submission(
         DataError: A problem is missing or altered.
         DependencyError: math-verify is needed and not installed.
     """
-    tasks = in_order([task for task in checked.tasks if task.record.form != "solo"])
+    asked = in_order([task for task in checked.tasks if task.record.form != "solo"])
+    tasks = [task for task in asked if not task.record.paraphrase]
+    paraphrased = [task for task in asked if task.record.paraphrase]
     solo = [task for task in checked.tasks if task.record.form == "solo"]
     notes: list[str] = []
     with Grader(workers=workers) as unbounded:
         grader = BoundedGrader(unbounded)
-        runs = [
-            ScoredRun(name, task, exams, score_recorded(task, exams, grader, checked.counters.get(task.name)))
-            for task, name, exams in zip(tasks, run_names(tasks), map(exams_of, tasks), strict=True)
-        ]
+
+        def scored(task: RecordedTask, name: str) -> ScoredRun:
+            exams = exams_of(task)
+            return ScoredRun(name, task, exams, score_recorded(task, exams, grader, checked.counters.get(task.name)))
+
+        runs = [scored(task, name) for task, name in zip(tasks, run_names(tasks), strict=True)]
+        in_other_words = [scored(task, task.name) for task in paraphrased]
         profiles = _profiles(checked, solo, grader, notes)
     matched = match_profiles(runs, profiles)
     notes += match_notes(runs, profiles, matched)
@@ -69,6 +76,7 @@ def grade_submission(
         served = {id(run): found.get((run.name, run.cell.order, run.cell.budget)) for run in item.runs}
         used |= {run: efficiency for run, efficiency in served.items() if efficiency is not None}
     skills = solo_within(matched)
+    groups = {id(group.canonical): group for group in group_prompts([*runs, *in_other_words])[1]}
     graded = [
         graded_run(
             run,
@@ -76,6 +84,7 @@ def grade_submission(
             used.get(id(run)),
             skills.get(id(run)),
             counted=checked.counters.get(run.task.name) is not None,
+            group=groups.get(id(run)),
         )
         for run in runs
     ]
@@ -88,7 +97,12 @@ def grade_submission(
         bytes=checked.bytes,
         runs=tuple(graded),
         profiles=tuple(task.name for task in solo),
-        remarks=(*checked.remarks, *claim_remarks(checked.submission, runs), *(Remark("profile", n) for n in notes)),
+        remarks=(
+            *checked.remarks,
+            *claim_remarks(checked.submission, runs),
+            *(Remark("profile", n) for n in notes),
+            *same_words_remarks(groups.values()),
+        ),
         recounted=checked.recounted,
     )
     return submission, by_slug
@@ -101,6 +115,7 @@ def graded_run(
     solo: SoloWithin | None = None,
     *,
     counted: bool = True,
+    group: PromptGroup | None = None,
 ) -> GradedRun:
     """Return one exam task as pages show it.
 
@@ -110,6 +125,7 @@ def graded_run(
         efficiency: How it used its model's skill, in its own order; None without a solo profile.
         solo: What its model can do alone, None likewise.
         counted: Whether the tokens of its texts are known.
+        group: The same asked in other words, None where it was not.
     """
     estimates, record = run.estimates(), run.task.record
     named = {f"{name}_acc": f"{tier}_acc" for tier, name in tier_names(pools_of(run.exams)).items()}
@@ -145,6 +161,8 @@ def graded_run(
         tokens_source=tokens_source(run.task, counted=counted),
         allocation=None if efficiency is None else _allocation(efficiency),
         responses_sha256=responses_sha256(run.task.documents),
+        score_prompts=prompt_spread(group, "score"),
+        regret_prompts=prompt_spread(group, "regret"),
     )
 
 

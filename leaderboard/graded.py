@@ -61,6 +61,29 @@ class TokenBox:
 
 
 @dataclass(frozen=True, slots=True)
+class PromptSpread:
+    """How far a number of a run moves with the words of the prompt (:mod:`roi_bench.analysis.prompt_noise`).
+
+    Attributes:
+        prompts: Number of prompts: the canonical one and its paraphrases.
+        exams: Number of exams that all of them have in common.
+        low: Least number of any prompt.
+        high: Greatest.
+        spread: Standard deviation over prompts, as seen.
+        prompt_sd: What of it exams and sampling do not explain.
+        noisy: The run's own number with the interval that includes prompt noise.
+    """
+
+    prompts: int
+    exams: int
+    low: float
+    high: float
+    spread: float
+    prompt_sd: float
+    noisy: Number
+
+
+@dataclass(frozen=True, slots=True)
 class GradedRun:
     """One exam task of a submission, graded.
 
@@ -97,6 +120,8 @@ class GradedRun:
         allocation: Skill and choice told apart, or None without a solo profile.
         responses_sha256: What :func:`roi_bench.leaderboard.response_files.responses_sha256` makes of its responses;
             runs with the same responses have the same.
+        score_prompts: How far the score moves with the words of the prompt; None without paraphrase runs.
+        regret_prompts: The same of regret.
     """
 
     task: str
@@ -126,6 +151,8 @@ class GradedRun:
     tokens_source: str
     allocation: Allocation | None
     responses_sha256: str
+    score_prompts: PromptSpread | None = None
+    regret_prompts: PromptSpread | None = None
 
     @property
     def slug(self) -> str:

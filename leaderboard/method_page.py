@@ -13,7 +13,7 @@ from roi_bench.leaderboard.reported import load_reported
 from roi_bench.leaderboard.run_texts import OUTCOME_MEANINGS
 from roi_bench.metrics import metrics_of
 from roi_bench.problems import TIERS
-from roi_bench.prompts import PROMPTS, prompt_sha256
+from roi_bench.prompts import PROMPTS
 
 GRADERS = ("math-verify", "reasoning-gym", "sympy")
 """Packages whose verdicts are part of what a score means."""
@@ -40,7 +40,11 @@ class PromptVersion:
 
 def method_page(board: Board) -> PageFile:
     """Return ``method.html``."""
-    prompts = [PromptVersion(name, prompt_sha256(name), prompt.template) for name, prompt in PROMPTS.items()]
+    prompts = [
+        PromptVersion(f"{name}, paraphrase {number}" if number else name, worded.sha256, worded.template)
+        for name, prompt in PROMPTS.items()
+        for number, worded in enumerate((prompt, *prompt.paraphrases))
+    ]
     return render(
         "method.html",
         "method.html",

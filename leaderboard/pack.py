@@ -104,7 +104,9 @@ def pack_submission(
         replaces=correction.replaces if correction else None,
         reason=correction.reason if correction else None,
         draft=draft,
-        claimed={_name(task): _claims(task) for task in tasks if task.record.form != "solo"},
+        claimed={
+            _name(task): _claims(task) for task in tasks if task.record.form != "solo" and not task.record.paraphrase
+        },
     )
     submission = replace(submission, id=submission_id(submission_document(submission)))
     return _write(out, submission, {METADATA_FILE: submission_bytes(submission), **files}, today, tell)
@@ -119,7 +121,7 @@ def _published(submission: Submission) -> str:
 
 def _name(task: RecordedTask) -> str:
     record = task.record
-    return task_name(record.exam_set, record.exam_seed, record.order, record.budget, record.prompt)
+    return task_name(record.exam_set, record.exam_seed, record.order, record.budget, record.prompt, record.paraphrase)
 
 
 def _refuse_doubles(tasks: Sequence[RecordedTask]) -> None:
@@ -140,7 +142,7 @@ def _pack_task(task: RecordedTask, means: Means, tell: Callable[[str], None]) ->
     responses = Responses(documents, None if counter is None else _count(documents, counter), _costs(task))
     content = write_responses(responses)
     file = f"{name}.jsonl.gz"
-    shown_elsewhere = ("budget=", "exam_seed=")  # the name under which it is submitted says so
+    shown_elsewhere = ("budget=", "exam_seed=", "paraphrase=")  # the name under which it is submitted says so
     submitted = SubmittedTask(
         name=name,
         form=record.form,
@@ -162,6 +164,7 @@ def _pack_task(task: RecordedTask, means: Means, tell: Callable[[str], None]) ->
         file=file,
         sha256=hashlib.sha256(content).hexdigest(),
         skip_token_lengths=None if counter is None else tuple(lengths_of(counter.token_starts(skip))),
+        paraphrase=record.paraphrase,
     )
     return submitted, content
 

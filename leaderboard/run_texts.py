@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 
 from roi_bench.leaderboard.board import Standing
-from roi_bench.leaderboard.graded import GradedRun, Number
-from roi_bench.leaderboard.page import UNDEFINED
+from roi_bench.leaderboard.graded import GradedRun, Number, PromptSpread
+from roi_bench.leaderboard.page import UNDEFINED, interval, number
 
 BAR_WIDTH = 72
 """Width of the bar of outcomes in a table, in units of its picture."""
@@ -85,6 +85,14 @@ def ranks_text(standing: Standing | None) -> str:
         return UNDEFINED
     best, worst = standing.ranks
     return str(best) if best == worst else f"{best}–{worst}"
+
+
+def spread_lines(found: PromptSpread | None) -> tuple[str, ...]:
+    """Return the spread over prompts, ``4 prompts 0.93 to 1.05``, and the interval with prompt noise; none without."""
+    if found is None:
+        return ()
+    spread = f"{found.prompts} prompts {number(found.low)} to {number(found.high)}"
+    return (spread, f"with noise {wide}") if (wide := interval(found.noisy)) else (spread,)
 
 
 def open_text(value: bool | None) -> str:

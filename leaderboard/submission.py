@@ -75,6 +75,8 @@ class SubmittedTask:
         sha256: Hash of its bytes.
         skip_token_lengths: Tokens of a written skip (:func:`roi_bench.prompts.skipped_problem`), which a solo profile
             needs, in the form of the response files; None where no tokenizer was known.
+        paraphrase: Number of the paraphrase in which the prompt was asked, 0 for its canonical text. Such a task is
+            attached to the one of the canonical text and is its spread, never a row of its own.
     """
 
     name: str
@@ -97,6 +99,7 @@ class SubmittedTask:
     file: str
     sha256: str
     skip_token_lengths: tuple[int, ...] | None = None
+    paraphrase: int = 0
 
 
 @dataclass(frozen=True, slots=True)

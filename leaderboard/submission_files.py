@@ -29,8 +29,10 @@ LONG_TEXTS = ("contamination", "notes", "reason")
 _BIDIRECTIONAL = re.compile("[\u202a-\u202e\u2066-\u2069\u2028\u2029\ufeff]")
 
 
-def task_name(exam_set: str, exam_seed: int | None, order: str | None, budget: int, prompt: str) -> str:
-    """Return the name under which such a task is submitted: that of lm_eval's task, with the seed of other exams.
+def task_name(
+    exam_set: str, exam_seed: int | None, order: str | None, budget: int, prompt: str, paraphrase: int = 0
+) -> str:
+    """Return the name under which such a task is submitted: that of lm_eval's task, with paraphrase and seed.
 
     What was run under another budget, prompt or exam set than its name promises is submitted under the name of what it
     was (SPEC section 4).
@@ -38,7 +40,8 @@ def task_name(exam_set: str, exam_seed: int | None, order: str | None, budget: i
     family = "exam" if exam_set == "v1" else exam_set
     kind = f"roi_{family}_{order}" if order is not None else "roi_solo" if exam_set == "v1" else f"roi_{family}_solo"
     asked = "" if prompt in ("direct", "solo") else f"_{prompt}"
-    return f"{kind}_{budget}{asked}{f'_seed_{exam_seed}' if exam_seed else ''}"
+    worded = f"_paraphrase_{paraphrase}" if paraphrase else ""
+    return f"{kind}_{budget}{asked}{worded}{f'_seed_{exam_seed}' if exam_seed else ''}"
 
 
 def submission_document(submission: Submission) -> dict[str, Any]:

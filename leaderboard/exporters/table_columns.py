@@ -9,7 +9,7 @@ from math import isfinite
 from typing import Literal
 
 from roi_bench.leaderboard.board import CellTable, Reported, Standing
-from roi_bench.leaderboard.graded import Allocation, GradedRun, Number
+from roi_bench.leaderboard.graded import Allocation, GradedRun, Number, PromptSpread
 from roi_bench.leaderboard.shown_text import visible_line
 from roi_bench.leaderboard.submission import Metadata
 
@@ -68,6 +68,27 @@ def _fixed(name: str, read: Callable[[GradedRun], Number]) -> tuple[TableColumn,
     return _number(f"{name}_fixed", read)[1:]
 
 
+def _over_prompts(name: str, read: Callable[[GradedRun], PromptSpread | None]) -> tuple[TableColumn, ...]:
+    """Return the columns of a spread over prompts, and of the interval that includes prompt noise."""
+
+    def part(pick: Callable[[PromptSpread], Value]) -> Callable[[GradedRun], Value]:
+        def value(run: GradedRun) -> Value:
+            found = read(run)
+            return None if found is None else pick(found)
+
+        return value
+
+    parts: tuple[tuple[str, Callable[[PromptSpread], Value]], ...] = (
+        ("min", lambda found: found.low),
+        ("max", lambda found: found.high),
+        ("sd", lambda found: found.spread),
+        ("noise_sd", lambda found: found.prompt_sd),
+        ("low", lambda found: found.noisy.low),
+        ("high", lambda found: found.noisy.high),
+    )
+    return tuple(_run(f"{name}_prompts_{end}", "number", part(pick)) for end, pick in parts)
+
+
 def _allocation(name: str, read: Callable[[Allocation], Number]) -> tuple[TableColumn, ...]:
     return _number(name, lambda run: None if run.allocation is None else read(run.allocation))
 
@@ -91,6 +112,9 @@ COLUMNS: tuple[TableColumn, ...] = (
     *_metric("score_easy"),
     *_metric("regret"),
     *_fixed("regret", lambda run: run.regret_fixed),
+    _run("prompts", "integer", lambda run: 1 if run.score_prompts is None else run.score_prompts.prompts),
+    *_over_prompts("score", lambda run: run.score_prompts),
+    *_over_prompts("regret", lambda run: run.regret_prompts),
     *(column for k in (1, 2, 3) for column in _metric(f"p{k}_acc")),
     *(column for tier in ("easy", "middle", "hard") for column in _metric(f"{tier}_acc")),
     *_metric("skip_rate"),

@@ -48,6 +48,7 @@ class MadeTask:
     seed: int = 0
     temperature: float = 0.0
     usd: float | None = None
+    paraphrase: int = 0
     text: Callable[[str, str], str] = field(default=lambda _id, text: text)
 
     @property
@@ -56,7 +57,7 @@ class MadeTask:
 
     @property
     def name(self) -> str:
-        return task_name(self.exam_set, self.seed, self.order, self.budget, self.prompt)
+        return task_name(self.exam_set, self.seed, self.order, self.budget, self.prompt, self.paraphrase)
 
 
 SOLO = MadeTask(order=None, prompt="solo", skill=(1.0, 0.9, 0.3), attempts=(True, True, True), repeats=2, budget=256)
@@ -137,11 +138,15 @@ def _config(task: MadeTask, tokenizer: str | None) -> dict[str, Any]:
         "budget": task.budget,
         "repeats": task.repeats,
         "prompt": task.prompt,
-        "prompt_sha256": prompt_sha256(task.prompt),
+        "prompt_sha256": prompt_sha256(task.prompt, task.paraphrase),
+        "paraphrase": task.paraphrase,
         "tokenizer": tokenizer,
         "tokenizer_revision": None,
         "text_is_whole": True,
-        "deviations": [f"temperature={task.temperature}"] if task.temperature and task.form != "solo" else [],
+        "deviations": [
+            *([f"paraphrase={task.paraphrase}"] if task.paraphrase else []),
+            *([f"temperature={task.temperature}"] if task.temperature and task.form != "solo" else []),
+        ],
     }
     sampled = task.form == "solo"
     generation = {"until": [], "do_sample": sampled, "temperature": 0.7 if sampled else task.temperature}

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from roi_bench.analysis.runs import Cell
 from roi_bench.errors import UsageError
 from roi_bench.leaderboard import graded_cache
-from roi_bench.leaderboard.graded import Allocation, GradedRun, GradedSubmission, Number, Remark, TokenBox
+from roi_bench.leaderboard.graded import Allocation, GradedRun, GradedSubmission, Number, PromptSpread, Remark, TokenBox
 from roi_bench.leaderboard.graded_cache import grading_code, load_graded, store_graded
 from roi_bench.leaderboard.graded_json import graded_of, graded_text
 from roi_bench.leaderboard.submission import Metadata, Submission, SubmittedTask
@@ -41,6 +41,7 @@ def row(values: st.SearchStrategy[Any], most: int = 4) -> st.SearchStrategy[tupl
     return st.lists(values, max_size=most).map(tuple)
 
 
+spreads = st.none() | st.builds(PromptSpread, counts, counts, finite, finite, finite, finite, numbers)
 boxes = st.builds(
     TokenBox, texts, counts, texts, counts, maybe, st.none() | st.tuples(finite, finite, finite, finite, finite)
 )
@@ -84,6 +85,8 @@ runs = st.builds(
     usd_per_exam=maybe,
     usd=maybe,
     allocation=st.none() | st.builds(Allocation, numbers, numbers, numbers, numbers, numbers),
+    score_prompts=spreads,
+    regret_prompts=spreads,
 )
 graded_submissions = st.builds(
     GradedSubmission,
