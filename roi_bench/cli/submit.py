@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -202,6 +203,11 @@ def _as_dict(folder: Path, graded: GradedSubmission) -> dict[str, Any]:
                 "task": run.task,
                 "exams": run.exams,
                 "numbers": {name: [n.value, n.low, n.high] for name, n in run.numbers.items()},
+                "over_prompts": {
+                    name: asdict(found)
+                    for name, found in (("score", run.score_prompts), ("regret", run.regret_prompts))
+                    if found is not None
+                },
             }
             for run in graded.runs
         ],
@@ -213,6 +219,7 @@ def _print(graded: GradedSubmission) -> None:
     from rich.markup import escape
     from rich.table import Column, Table
 
+    from roi_bench.leaderboard.run_texts import spread_lines
     from roi_bench.leaderboard.strict_json import shown
 
     width = max(NARROWEST, shutil.get_terminal_size().columns) if sys.stdout.isatty() else LOG_WIDTH
@@ -222,6 +229,9 @@ def _print(graded: GradedSubmission) -> None:
     for run in graded.runs:
         table.add_row(run.task, str(run.exams), *_cells(run))
     console.print(table)
+    for run in graded.runs:
+        if lines := spread_lines(run.score_prompts):
+            console.print(f"{run.task}: score over {', '.join(lines)}", soft_wrap=True, highlight=False)
     for profile in graded.profiles:
         console.print(f"solo profile: {profile}", soft_wrap=True, highlight=False)
     for remark in graded.remarks:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -191,3 +193,17 @@ def test_a_whole_one_earns_its_badge_and_forged_ones_end_with_5(
     assert "roi-bench: refused: " in told
     assert "claims: roi_tiny_hard_128: claims score 3 (found 1.7" in " ".join(printed.split())
     assert "passed all checks; badge: regraded" in printed
+
+
+def test_what_words_do_to_a_score_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    task = MadeTask(exams=6, skill=(0.9, 0.6, 0.0))
+    worded = [replace(task, paraphrase=number, skill=(0.5, 0.2 * number, 0.0)) for number in (1, 2)]
+    folder = made_submission(tmp_path / "made", [task, *worded])
+    code, printed, _ = command(capsys, "check", folder, "--workers", 1)
+    assert code == 0
+    assert re.search(r"roi_tiny_hard_128: score over 3 prompts \d\.\d\d to \d\.\d\d, with noise", printed)
+    assert "paraphrase" not in printed.partition("passed")[0].partition("score over")[0]
+    (found,) = json.loads(command(capsys, "check", folder, "--json", "--workers", 1)[1])
+    (run,) = found["runs"]
+    assert run["over_prompts"]["score"]["prompts"] == 3
+    assert set(run["over_prompts"]) == {"score", "regret"}

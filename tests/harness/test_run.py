@@ -22,7 +22,7 @@ from roi_bench.harness.run_arguments import DEFAULT_OUTPUT, parse_arguments
 from roi_bench.harness.run_identity import fingerprint, model_files, run_digest, run_header
 from roi_bench.harness.task_selection import load_tasks, select_tasks
 from roi_bench.journal import read_journal
-from roi_bench.results_files import NO_RESPONSE, read_results
+from roi_bench.results_files import NO_RESPONSE, find_results, read_results
 from tests.harness.harness_runs import simple_evaluate
 from tests.harness.random_model import CHAT_TEMPLATE, random_model, save_random_model
 
@@ -132,6 +132,21 @@ def test_a_finished_run_is_not_asked_again_unless_told_so(random_model: Path, tm
 
 
 @pytest.mark.slow
+def test_a_paraphrase_is_asked_for_itself_in_the_same_journal_and_known_again(
+    random_model: Path, tmp_path: Path
+) -> None:
+    run(command(random_model, tmp_path, limit=2))
+    run(command(random_model, tmp_path, "--metadata", json.dumps({"paraphrase": 1}), limit=2))
+    (journal,) = tmp_path.rglob("journal-*.jsonl")
+    assert len(read_journal(journal)[1]) == 8  # two exams, two orders, two prompts
+    found = sorted(
+        (task.record.paraphrase, task.record.deviations)
+        for path in find_results(tmp_path)
+        for task in read_results(path)
+    )
+    assert found == [(0, ()), (1, ("paraphrase=1",))]
+
+
 def test_two_processes_share_the_work_and_give_the_numbers_of_one(random_model: Path, tmp_path: Path) -> None:
     (tmp_path / "main.py").write_text("from roi_bench.cli.main import main\nmain()\n")
     one, two = (
