@@ -266,11 +266,33 @@ def test_the_comparison_example_of_the_metrics_page() -> None:
     assert f"·0.577 = {found.minimum_detectable_effect:.3f}" in page
 
 
+def test_the_prompt_noise_example_of_the_metrics_page() -> None:
+    from math import hypot
+
+    from roi_bench.analysis.prompt_noise import deviate_quantile, prompt_noise
+
+    page = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+    runs = [
+        {str(i): ExamTerm(float(score), 1.0, str(i)) for i, score in enumerate(scores)}
+        for scores in ((2, 1, 0), (3, 1, 2), (1, 1, 1))
+    ]
+    found = prompt_noise(runs[0], runs[1:])
+    assert found is not None
+    assert found.interval == (0.0, 3.0)
+    assert found.spread**2 == pytest.approx(1 / 3)
+    half = 4.302653 * 0.5773503
+    wide = hypot(half, deviate_quantile(2) * found.prompt_sd)
+    assert f"σ = {found.prompt_sd:.3f}; h = 4.303 · 0.577 = {half:.3f}, half-width" in page
+    assert f"({deviate_quantile(2):.3f}·{found.prompt_sd:.3f})²) = {wide:.3f}, interval [0, 3]." in page
+    assert f"q₂ = {deviate_quantile(2):.2f} and q₃ = {deviate_quantile(3):.2f}" in page
+
+
 def test_the_metrics_page_names_every_number_of_a_solo_task_and_every_heading_of_a_report() -> None:
     from roi_bench.analysis.allocation_tables import profile_table
     from roi_bench.analysis.profiled_runs import match_profiles
     from roi_bench.analysis.report import allocations, report_tables
     from roi_bench.solo import solo_metrics_of
+    from tests.analysis.test_prompt_groups import GROUP
     from tests.analysis.test_report import EXAMS, PROFILE, RUNS
 
     page = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
@@ -278,7 +300,8 @@ def test_the_metrics_page_names_every_number_of_a_solo_task_and_every_heading_of
         if metric.name not in ("math_acc", "aime_acc", "math_tokens", "aime_tokens"):
             assert f"`{metric.name}`" in page, metric.name
     matched = match_profiles(RUNS, [PROFILE])
-    tables = [*report_tables(RUNS, matched, allocations(matched)), profile_table(PROFILE, EXAMS)]
+    tables = report_tables(RUNS, matched, allocations(matched), groups=[GROUP])
+    tables.append(profile_table(PROFILE, EXAMS))
     numbers = {
         re.sub(r"\d+", "1", column.name)
         for table in tables
@@ -295,6 +318,7 @@ def test_the_metrics_page_names_every_number_of_a_solo_task_and_every_heading_of
         "no solo samples",
         "of",
         "position",
+        "prompts",
     }
     left = {name for name in numbers - counted if name.replace("right within 1", "right within") not in page}
     assert {name.removesuffix(" (regret)") for name in left} <= {"regret A − B", "score A − B", "detectable", "p"}

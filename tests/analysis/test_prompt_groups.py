@@ -34,6 +34,7 @@ OTHERS = [
     reworded(run_of(only_solvable, "direct"), 2),
     reworded(run_of(only_hard, "direct"), 3),
 ]
+GROUP = PromptGroup(CANONICAL, tuple(OTHERS))
 RIVAL = run_of(only_hard, "plan_and_solve")
 
 
@@ -41,7 +42,7 @@ def test_paraphrase_runs_are_grouped_with_the_canonical_run_and_kept_out_of_all_
     told: list[str] = []
     runs, groups = group_prompts([OTHERS[2], CANONICAL, RIVAL, *OTHERS[:2]], told.append)
     assert runs == [CANONICAL, RIVAL]
-    assert groups == [PromptGroup(CANONICAL, tuple(OTHERS))]
+    assert groups == [GROUP]
     assert told == []
     tables = named(report_tables(runs, groups=groups))
     for name, table in tables.items():

@@ -160,6 +160,8 @@ def test_one_paraphrase_gives_a_spread_and_no_interval() -> None:
     found = prompt_noise(run_of([2, 1, 0]), [run_of([3, 1, 1])])
     assert found is not None
     assert (found.low, found.high, found.interval) == (1.0, pytest.approx(5 / 3), None)
+    too_sure = coverage("score", 1, 0.3, replications=1000, per_problem=4, seed=9)
+    assert 0.88 <= too_sure.with_noise <= 0.93
 
 
 @pytest.mark.parametrize("paraphrases", [2, 3])
