@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from roi_bench.analysis.efficiency import Efficiency
 from roi_bench.analysis.profile import Profile, make_profile
-from roi_bench.analysis.profiled_runs import match_notes, match_profiles
+from roi_bench.analysis.profiled_runs import ProfiledRuns, match_notes, match_profiles
 from roi_bench.analysis.prompt_groups import PromptGroup, group_prompts
 from roi_bench.analysis.report import allocations, solo_within
 from roi_bench.analysis.runs import ScoredRun, in_order, run_names
@@ -55,27 +55,16 @@ def grade_submission(
     """
     asked = in_order([task for task in checked.tasks if task.record.form != "solo"])
     tasks = [task for task in asked if not task.record.paraphrase]
-    paraphrased = [task for task in asked if task.record.paraphrase]
     solo = [task for task in checked.tasks if task.record.form == "solo"]
     notes: list[str] = []
     with Grader(workers=workers) as unbounded:
         grader = BoundedGrader(unbounded)
-
-        def scored(task: RecordedTask, name: str) -> ScoredRun:
-            exams = exams_of(task)
-            return ScoredRun(name, task, exams, score_recorded(task, exams, grader, checked.counters.get(task.name)))
-
-        runs = [scored(task, name) for task, name in zip(tasks, run_names(tasks), strict=True)]
-        in_other_words = [scored(task, task.name) for task in paraphrased]
+        runs = [_scored(checked, task, name, grader) for task, name in zip(tasks, run_names(tasks), strict=True)]
+        in_other_words = [_scored(checked, task, task.name, grader) for task in asked if task.record.paraphrase]
         profiles = _profiles(checked, solo, grader, notes)
     matched = match_profiles(runs, profiles)
     notes += match_notes(runs, profiles, matched)
-    used: dict[int, Efficiency] = {}
-    for item in matched:
-        found = _efficiencies(allocations([item], tell=notes.append)[0].found)
-        served = {id(run): found.get((run.name, run.cell.order, run.cell.budget)) for run in item.runs}
-        used |= {run: efficiency for run, efficiency in served.items() if efficiency is not None}
-    skills = solo_within(matched)
+    used, skills = _used(matched, notes), solo_within(matched)
     groups = {id(group.canonical): group for group in group_prompts([*runs, *in_other_words])[1]}
     graded = [
         graded_run(
@@ -106,6 +95,21 @@ def grade_submission(
         recounted=checked.recounted,
     )
     return submission, by_slug
+
+
+def _scored(checked: CheckedSubmission, task: RecordedTask, name: str, grader: GraderLike) -> ScoredRun:
+    exams = exams_of(task)
+    return ScoredRun(name, task, exams, score_recorded(task, exams, grader, checked.counters.get(task.name)))
+
+
+def _used(matched: Sequence[ProfiledRuns], notes: list[str]) -> dict[int, Efficiency]:
+    """Return how each run used its model's skill, by the ``id`` of the run; ``notes`` gets why one cannot tell."""
+    used: dict[int, Efficiency] = {}
+    for item in matched:
+        found = _efficiencies(allocations([item], tell=notes.append)[0].found)
+        served = {id(run): found.get((run.name, run.cell.order, run.cell.budget)) for run in item.runs}
+        used |= {run: efficiency for run, efficiency in served.items() if efficiency is not None}
+    return used
 
 
 def graded_run(
