@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from roi_bench.leaderboard.board import Standing
-from roi_bench.leaderboard.graded import Allocation, GradedRun, Number, PromptSpread
+from roi_bench.leaderboard.graded import Allocation, Number
 from roi_bench.leaderboard.page import UNDEFINED, interval, number
 from roi_bench.leaderboard.run_texts import (
     labels_of,
@@ -27,7 +27,7 @@ class Shown:
     Attributes:
         text: Its text; sorting reads the number that it begins with.
         small: What stands small behind it: the interval.
-        below: Small lines below it: what paraphrases of the prompt say of it.
+        below: What stands small below it, words and numbers: what paraphrases of the prompt say of it.
         link: Id of the submission that it links to, or an empty text.
         bar: Stretches ``(start, length)`` of the bar of outcomes, an empty stretch for an outcome that never came.
         breaks: A line may end behind its underscores.
@@ -35,7 +35,7 @@ class Shown:
 
     text: str
     small: str = ""
-    below: tuple[str, ...] = ()
+    below: tuple[tuple[str, str], ...] = ()
     link: str = ""
     bar: tuple[tuple[int, int], ...] = ()
     breaks: bool = False
@@ -62,14 +62,17 @@ class Column:
     show: Callable[[Standing], Shown]
 
 
-def _with_interval(name: str, pick: Callable[[GradedRun], PromptSpread | None]) -> Callable[[Standing], Shown]:
-    """Show a number, its interval and what is known of its prompt noise."""
-
+def _with_interval(name: str) -> Callable[[Standing], Shown]:
     def show(standing: Standing) -> Shown:
         found = number_of(standing.run, name)
-        return Shown(number(found.value), interval(found), below=spread_lines(pick(standing.run)))
+        return Shown(number(found.value), interval(found))
 
     return show
+
+
+def _score(standing: Standing) -> Shown:
+    shown = _with_interval("score")(standing)
+    return replace(shown, below=spread_lines(standing.run.score_prompts))
 
 
 def _share(name: str) -> Callable[[Standing], Shown]:
@@ -132,16 +135,15 @@ COLUMNS: tuple[Column, ...] = (
         False,
         "correct answers per exam, with its 95 % interval for such problems in general; below it, where the prompt was "
         "asked in other words too, least and greatest score over prompts, and the interval that includes prompt noise",
-        _with_interval("score", lambda run: run.score_prompts),
+        _score,
     ),
     Column(
         "regret",
         "regret ↓",
         "number",
         False,
-        "share of the easy order’s score that is lost in this order, with its 95 % interval and prompt noise likewise; "
-        "at most 1",
-        _with_interval("regret", lambda run: run.regret_prompts),
+        "share of the easy order’s score that is lost in this order, with its 95 % interval likewise; at most 1",
+        _with_interval("regret"),
     ),
     Column(
         "badge",

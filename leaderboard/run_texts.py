@@ -87,12 +87,15 @@ def ranks_text(standing: Standing | None) -> str:
     return str(best) if best == worst else f"{best}–{worst}"
 
 
-def spread_lines(found: PromptSpread | None) -> tuple[str, ...]:
-    """Return the spread over prompts, ``4 prompts 0.93 to 1.05``, and the interval with prompt noise; none without."""
+def spread_lines(found: PromptSpread | None) -> tuple[tuple[str, str], ...]:
+    """Return the spread over prompts, ``("4 prompts", "0.93 to 1.05")``, and likewise the interval with prompt noise.
+
+    Nothing without paraphrases.
+    """
     if found is None:
         return ()
-    spread = f"{found.prompts} prompts {number(found.low)} to {number(found.high)}"
-    return (spread, f"with noise {wide}") if (wide := interval(found.noisy)) else (spread,)
+    spread = f"{found.prompts} prompts", f"{number(found.low)} to {number(found.high)}"
+    return (spread, ("with noise", wide)) if (wide := interval(found.noisy)) else (spread,)
 
 
 def open_text(value: bool | None) -> str:

@@ -206,8 +206,9 @@
       for (const body of this.table.tBodies) {
         for (const row of body.rows) {
           const texts = [...row.cells].map(textOf);
-          const small = [...row.cells].map((cell) => [...cell.querySelectorAll('small')].map(textOf).join(' '));
-          this.rows.push({ row, body, texts, small, all: texts.join(' ') });
+          const inner = (selector) => [...row.cells].map((cell) => [...cell.querySelectorAll(selector)].map(textOf).join(' '));
+          const [small, below] = [inner('small:not(.p)'), inner('small.p')];
+          this.rows.push({ row, body, texts, small, below, all: texts.join(' ') });
         }
       }
       for (const [filter, input] of this.inputs) {
@@ -306,7 +307,8 @@
 
     // Downloads.
 
-    // Keys and values of what is shown; what stands small beside a number (its interval) becomes a column of its own.
+    // Keys and values of what is shown; what stands small beside a number (its interval) or below it (what other words of
+    // the prompt make of it) becomes a column of its own.
     records() {
       const columns = this.columns.filter(({ key }) => this.shown.has(key));
       const value = (text, kind) => {
@@ -315,11 +317,14 @@
       };
       const fields = columns.flatMap(({ key, kind, index }) => {
         const small = ({ small: texts }) => texts[index] ?? '';
+        const below = ({ below: texts }) => texts[index] ?? '';
+        const notes = (found) => [small(found), below(found)].filter(Boolean).join(' ');
         const main = ({ texts }) => texts[index] ?? '';
-        const field = (found) => value(main(found).slice(0, main(found).length - small(found).length).trim(), kind);
-        const noted = this.rows.some((found) => small(found) && main(found).endsWith(small(found)));
+        const field = (found) => value(main(found).slice(0, main(found).length - notes(found).length).trim(), kind);
+        const noted = this.rows.some((found) => notes(found) && main(found).endsWith(notes(found)));
         if (!noted) return [[key, (found) => value(main(found), kind)]];
-        return [[key, field], [`${key}_interval`, (found) => value(small(found), 'text')]];
+        const worded = this.rows.some(below) ? [[`${key}_prompts`, (found) => value(below(found), 'text')]] : [];
+        return [[key, field], [`${key}_interval`, (found) => value(small(found), 'text')], ...worded];
       });
       return { keys: fields.map(([key]) => key), rows: this.visible.map((found) => fields.map(([, of]) => of(found))) };
     }

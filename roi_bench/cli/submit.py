@@ -231,7 +231,7 @@ def _print(graded: GradedSubmission) -> None:
     console.print(table)
     for run in graded.runs:
         if lines := spread_lines(run.score_prompts):
-            console.print(f"{run.task}: score over {', '.join(lines)}", soft_wrap=True, highlight=False)
+            console.print(f"{run.task}: score over {', '.join(map(' '.join, lines))}", soft_wrap=True, highlight=False)
     for profile in graded.profiles:
         console.print(f"solo profile: {profile}", soft_wrap=True, highlight=False)
     for remark in graded.remarks:

@@ -14,6 +14,7 @@ from roi_bench.leaderboard.graded import (
     GradedRun,
     GradedSubmission,
     Number,
+    PromptSpread,
     Remark,
     TokenBox,
 )
@@ -191,7 +192,15 @@ def invented_run(cell, prompt, skill, exams, number, rng):
         tokens_source="generated" if number % 2 else "retokenized",
         allocation=invented_allocation(score.value) if number % 3 == 0 else None,
         responses_sha256=sha256(repr((cell.slug, number, hard.tolist())).encode()).hexdigest(),
+        score_prompts=invented_spread(score) if number % 7 == 2 else None,
+        regret_prompts=invented_spread(regret) if number % 7 == 2 and ratio is not None else None,
     )
+
+
+def invented_spread(found):
+    """Return a spread over four prompts, one of which the run's own number is."""
+    low, high = found.value - 0.11, found.value + 0.04
+    return PromptSpread(4, 480, low, high, 0.06, 0.05, Number(found.value, found.low - 0.15, found.high + 0.15))
 
 
 def tilted(outcomes, tier):

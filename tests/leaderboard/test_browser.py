@@ -12,6 +12,7 @@ from axe_playwright_python.sync_playwright import Axe
 
 from roi_bench.leaderboard.page import STATIC, PageOptions
 from roi_bench.leaderboard.pages import board_pages
+from roi_bench.leaderboard.run_texts import spread_lines
 from roi_bench.leaderboard.site import BuildOptions, build_site
 from tests.leaderboard.invented_board import invented_board
 from tests.leaderboard.made_submissions import MadeTask, made_submission
@@ -248,7 +249,7 @@ def test_downloads_hold_what_is_shown(page, table):
     name, text = download(page, "CSV")
     assert name == "roi-bench-index.csv"
     rows = list(csv.DictReader(io.StringIO(text)))
-    assert list(rows[0]) == ["rank", "model", "score", "score_interval", "usd", "size"]
+    assert list(rows[0]) == ["rank", "model", "score", "score_interval", "score_prompts", "usd", "size"]
     assert [row["model"] for row in rows] == models
     assert [row["size"] or "–" for row in rows] == sizes
     name, text = download(page, "JSON")
@@ -261,7 +262,10 @@ def test_downloads_hold_what_is_shown(page, table):
         score = run.numbers["score"]
         assert row["score"] == round(score.value, 2)
         assert row["score_interval"] == f"{score.low:.2f} to {score.high:.2f}"
+        lines = [" ".join(line) for line in spread_lines(run.score_prompts)]
+        assert row["score_prompts"] == (" ".join(lines) or None)
         assert (row["usd"] is None) == (run.usd_per_exam is None)
+    assert any(row["score_prompts"] for row in found)
 
 
 def test_what_looks_like_a_formula_is_guarded_in_the_download(page, real):

@@ -112,11 +112,10 @@ def test_the_number_of_the_run_is_that_of_the_canonical_prompt_alone(board: Boar
 def test_pages_show_the_spread_and_no_further_row(board: Board) -> None:
     index = next(page for page in table_pages(board) if page.path == "index.html").content.decode()
     assert index.count("<th scope=row>") == 3
-    (spread,) = {(s.run.score_prompts, s.run.regret_prompts) for s in board.cells[0].standings if s.run.score_prompts}
-    for found in spread:
-        for line in spread_lines(found):
-            assert f"<br><small>{line}</small>" in index
-    assert index.count("4 prompts") == 2  # below score and regret of one row
+    (spread,) = (s.run.score_prompts for s in board.cells[0].standings if s.run.score_prompts)
+    shown = " ".join(f"{words} <i>{numbers}</i>" for words, numbers in spread_lines(spread))
+    assert f"<small class=p>{shown}</small>" in index
+    assert index.count("4 prompts") == 1  # in one row
     assert "paraphrase_" not in index
     pages = {page.path: page.content.decode() for page in model_pages(board)}
     own = next(text for path, text in pages.items() if "made-up-model" in path)
@@ -201,6 +200,6 @@ def test_responses_that_no_words_changed_are_told(tmp_path: Path) -> None:
 
 def test_lines_of_a_spread() -> None:
     found = PromptSpread(3, 480, 0.904, 1.1, 0.08, 0.05, Number(1.0, 0.7, 1.3))
-    assert spread_lines(found) == ("3 prompts 0.90 to 1.10", "with noise 0.70 to 1.30")
-    assert spread_lines(replace(found, noisy=Number(1.0))) == ("3 prompts 0.90 to 1.10",)
+    assert spread_lines(found) == (("3 prompts", "0.90 to 1.10"), ("with noise", "0.70 to 1.30"))
+    assert spread_lines(replace(found, noisy=Number(1.0))) == (("3 prompts", "0.90 to 1.10"),)
     assert spread_lines(None) == ()
