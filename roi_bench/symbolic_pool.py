@@ -39,6 +39,9 @@ RECYCLE_AFTER = 2000
 
 CheckResult = Literal["equal", "unequal", "limit"]
 
+Pair = tuple[str, str, str]
+"""(gold answer, answer, question)."""
+
 
 class _DiedError(Exception):
     """The worker ended without a reply; ``limit`` tells whether by one of its own limits."""
@@ -159,13 +162,13 @@ class SymbolicPool:
         """Process ids of the running workers."""
         return tuple(self._running)
 
-    def check(self, gold: str, answer: str) -> CheckResult:
+    def check(self, gold: str, answer: str, question: str = "") -> CheckResult:
         """Compare one answer with one gold answer; may be called from any thread.
 
         Raises:
             DependencyError: math-verify is not installed.
         """
-        payload = json.dumps({"gold": gold, "answer": answer}).encode("ascii") + b"\n"
+        payload = json.dumps({"gold": gold, "answer": answer, "question": question}).encode("ascii") + b"\n"
         if len(payload) > MAX_PAYLOAD_BYTES:
             return "limit"
         if os.getpid() != self._owner:  # we are a forked copy: the pipes belong to the original
@@ -192,10 +195,10 @@ class SymbolicPool:
         finally:
             self._slots.put(worker)
 
-    def check_many(self, pairs: Sequence[tuple[str, str]]) -> list[CheckResult]:
-        """Check (gold, answer) pairs in parallel; the order is kept."""
+    def check_many(self, pairs: Sequence[Pair]) -> list[CheckResult]:
+        """Check answers in parallel; the order is kept."""
         if len(pairs) < 2 or self._size == 1:
-            return [self.check(gold, answer) for gold, answer in pairs]
+            return [self.check(*pair) for pair in pairs]
         with ThreadPoolExecutor(self._size) as threads:
             return list(threads.map(lambda pair: self.check(*pair), pairs))
 

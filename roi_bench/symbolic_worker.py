@@ -1,6 +1,6 @@
 """Worker process of the symbolic checks: ``python -m roi_bench.symbolic_worker SECONDS MEMORY_MB``.
 
-Speaks JSON lines: reads ``{"gold": …, "answer": …}`` on standard input, writes ``{"equal": true|false|null}`` on
+Speaks JSON lines: reads ``{"gold": …, "answer": …, "question": …}`` on standard input, writes ``{"equal": true|false|null}`` on
 standard output; null means that the memory limit was hit (where a library swallows that error by itself, the answer
 is just not equal). A check that uses more than SECONDS of processor time ends the process by the signal SIGPROF.
 Processor time, unlike wall-clock time, hardly depends on what else the machine is doing, so neither do the verdicts.
@@ -118,7 +118,7 @@ def main(seconds: float, memory_mb: int) -> None:
         request = json.loads(line)
         start_timer(seconds)
         try:
-            equal = compare(request["gold"], request["answer"], check)
+            equal = compare(request["gold"], request["answer"], check, request["question"])
         except MemoryError:
             equal = None
         except RecursionError:
