@@ -147,7 +147,7 @@ def _decide(check: Check) -> tuple[Verdict, list[str]]:
 
 
 def _decide_numeric(answer: str, accepted: tuple[str, ...], question: str) -> Verdict:
-    numbers = [parse_number(normalize_answer(gold)) for gold in accepted]
+    numbers = [parse_number(normalize_answer(gold)) or read_quantity(gold, question) for gold in accepted]
     if all(number is None for number in numbers):
         return Verdict(False, "string")
     quantity = read_quantity(answer, question)

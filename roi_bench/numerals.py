@@ -174,8 +174,9 @@ def contradicts_itself(text: str) -> bool:
     """Return whether ``text``, an answer in normal form, equates two different numbers: ``x=5=6``."""
     if text.count("=") == 0 or len(text) > 1000:
         return False
-    numbers = [parse_number(side) for side in text.split("=")]
-    return len({number.value for number in numbers if number is not None}) > 1
+    found = [parse_number(side) for side in text.split("=")]
+    numbers = [number for number in found if number is not None]
+    return any(not numbers_equal(numbers[0], number) for number in numbers[1:])
 
 
 def numbers_equal(gold: Number, answer: Number) -> bool:

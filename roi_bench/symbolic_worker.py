@@ -4,7 +4,7 @@ Speaks JSON lines: reads ``{"gold": …, "answer": …, "question": …}`` on st
 standard output; null means that the memory limit was hit (where a library swallows that error by itself, the answer
 is just not equal). A check that uses more than SECONDS of processor time ends the process by the signal SIGPROF.
 Processor time, unlike wall-clock time, hardly depends on what else the machine is doing, so neither do the verdicts.
-math-verify and SymPy are imported only here.
+math-verify, its parser (latex2sympy2_extended) and SymPy are imported only here.
 """
 
 from __future__ import annotations
@@ -33,31 +33,35 @@ _LOOSE_COMMA = re.compile(r"(?<=[0-9]),(?=[0-9]{3}(?![0-9]))")
 def math_verify_check() -> Symbolic:
     """Import math-verify and return its check of two answers in normal form.
 
-    Its own timeouts are off: they need signals, and the limits of this process do the work. The check is made in
-    the direction gold → answer only; the other way round it accepts any right-hand side for an equation.
+    Only its comparison is used, on formulas that its parser has read: what it would strip first (units, a last letter
+    taken for one) has been stripped by us. All letters are real on both sides, and ``i`` is the imaginary unit on both.
+    Its own timeouts are off: they need signals, and the limits of this process do the work. The check is made in the
+    direction gold → answer only; the other way round it accepts any right-hand side for an equation.
     """
     import logging
 
-    from math_verify import LatexExtractionConfig, parse, verify
+    from latex2sympy2_extended.latex2sympy2 import NormalizationConfig, latex2sympy, normalize_latex
+    from math_verify import verify
+    from sympy import I
 
     logging.disable(logging.CRITICAL)
-    config = (LatexExtractionConfig(),)
+    config = NormalizationConfig(
+        basic_latex=True, units=False, malformed_operators=False, nits=False, boxed="none", equations=False
+    )
 
-    def prepared(text: str) -> str:
+    def parsed(text: str) -> Any:
         if _TRIGONOMETRIC.search(text) is not None:
             text = _DEGREES.sub(r"(\1\\cdot\\frac{\\pi}{180})", text)
-        return "$" + _LOOSE_COMMA.sub("", text.replace("%", "")) + "$"
+        text = normalize_latex(_LOOSE_COMMA.sub("", text.replace("%", "")), config)
+        formula = latex2sympy(text, is_real=True, convert_degrees=False, normalization_config=None)
+        units = [symbol for symbol in getattr(formula, "free_symbols", ()) if symbol.name in ("i", "imath")]
+        return formula.subs({symbol: I for symbol in units}) if units else formula
 
     def check(gold: str, answer: str) -> bool:
         try:
-            sides = [
-                parse(prepared(text), config, "no_fallback", parsing_timeout=None, raise_on_error=True)
-                for text in (gold, answer)
-            ]
-            if not all(sides):
-                return False
+            sides = [parsed(text) for text in (gold, answer)]
             equal = verify(*sides, allow_set_relation_comp=True, timeout_seconds=None, raise_on_error=True)
-            return bool(equal) and not differ_relatively(sides[0][0], sides[1][0])
+            return bool(equal) and not differ_relatively(*sides)
         except MemoryError:
             raise
         except Exception:  # noqa: BLE001 - whatever computer algebra stumbles over in an answer, it is not equal
