@@ -2,8 +2,10 @@ r"""Exact algebra on formulas: quotients of sums of products, in a normal form t
 
 Rational arithmetic; letters, ``\pi`` and ``e`` as independent symbols; roots of rational numbers as products of prime
 numbers to fractional powers; ``i`` with ``i^2=-1``; powers with letters in the exponent; other functions by name and argument.
-Two formulas whose cross product is zero here have equal values wherever both are defined; two *rational numbers* that
-differ here are different. Nothing else is claimed: that the forms of two other formulas differ proves nothing.
+Two formulas whose cross product is zero here have equal values wherever both are defined. Two numbers made of rational
+numbers, their roots and ``i`` that differ here are different, for products of primes to powers between 0 and 1 are linearly
+independent (A. S. Besicovitch 1940, *On the linear independence of fractional powers of integers*). Nothing else is claimed:
+that the forms of two other formulas differ proves nothing.
 """
 
 from __future__ import annotations
@@ -57,7 +59,7 @@ class Ratio:
 
 
 def same_exactly(gold: Formula, answer: Formula) -> bool | None:
-    """Return True if the two are equal, False if they are different rational numbers, None where this cannot tell."""
+    """Return True if the two are equal, False if they are surely different numbers, None where this cannot tell."""
     try:
         left, right = exact(gold), exact(answer)
         cross = _added(_multiplied(left.top, right.bottom), _multiplied(right.top, left.bottom), -1)
@@ -65,7 +67,12 @@ def same_exactly(gold: Formula, answer: Formula) -> bool | None:
         return None
     if not cross:
         return True
-    return False if left.rational is not None and right.rational is not None else None
+    return False if all(map(_is_independent, (left.top, left.bottom, right.top, right.bottom))) else None
+
+
+def _is_independent(polynomial: Polynomial) -> bool:
+    """Return whether only primes to fractional powers and ``i`` occur: their products are linearly independent."""
+    return all(name[0] == "#" or name == "i" for symbols in polynomial for name, _ in symbols)
 
 
 def same_up_to_factor(gold: Formula, answer: Formula) -> bool | None:

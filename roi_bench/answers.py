@@ -88,7 +88,7 @@ _TRIGONOMETRIC = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-z])")
 _DEGREES = re.compile(r"\s*\^\s*(?:\\circ(?![A-Za-z])|\{\s*\\circ\s*\})\s*[CF]?(?![A-Za-z])")
 _TYPOGRAPHIC_COMMA = re.compile(r"(?<=[0-9])\s*(?:\{\s*,\s*\}|,\s*\\!|\\,(?=[0-9]{3}))\s*(?=[0-9])")
 _THOUSANDS = re.compile(r"(?<![0-9.,])([0-9]{1,3})((?:,[0-9]{3})+|(?: [0-9]{3})+)(?![0-9]|,[0-9]|, ?[0-9])")
-_SIMPLE = re.compile(r"-?[1-9][0-9]*|0")
+_SIMPLE = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 _CURRENCY = re.compile(
     r"\A\s*(-?)\s*(?:(?:US|CA|AU|NZ|HK|SG|[ACS])\s*\\?\$(?=\s*[0-9.])"
     r"|(?:USD|EUR|GBP|INR|JPY|CNY|RMB|CAD|AUD|CHF|Rs)\.?\s*(?=[0-9.\\$]))"

@@ -64,6 +64,9 @@ _ASSIGNED = re.compile(
 )
 _RELATIONAL = re.compile(r"[=<>]|\\(?:le|ge|ne)(?![a-z])")
 _BASED = re.compile(r"(-?(?=[0-9A-Z.]*[0-9])[0-9A-Z]+(?:\.[0-9A-Z]+)?)(?:_\{([0-9A-Za-z]+)\})?")
+_INVERSE = re.compile(r"\\(sin|cos|tan)\^\{-1\}")
+_RECIPROCAL = {"sin": r"\csc", "cos": r"\sec", "tan": r"\cot"}
+_INEQUALITY = re.compile(r"[<>]|\\(?:le|ge)(?![a-z])")
 _SQUEEZED = re.compile(r"[\s{}$]|\\(?:cdot|left|right|,|!|;)(?![a-z])")
 _SINGLE_NAME = re.compile(r"(?:[A-Za-z]{1,3}|\\[a-z]+)(?:_\{[^{}]*\})?(?:\([^()=]*\))?")
 _RATIO = re.compile(r"([^:]+):([^:]+)")
@@ -102,7 +105,7 @@ def _squeezed(text: str) -> str:
 
 
 def same_string(gold: str, answer: str, question: str = "") -> bool:
-    """Return whether two answers have the same, non-empty normal form, or differ only in the space after commas.
+    r"""Return whether two answers have the same, non-empty normal form, or differ only in the space after commas.
 
     (``100,200`` alone is a number with a thousands separator; beside a gold ``100, 200`` it is that list.)
     """
@@ -140,17 +143,15 @@ def _same(gold: str, answer: str, symbolic: Symbolic | None, depth: int) -> bool
         return _same(gold, answer, symbolic, depth + 1)
     if (verdict := _same_notation(gold, answer)) is not None:
         return verdict
-    if ":" in gold or ":" in answer:
-        return _same_ratio(gold, answer)
     if (verdict := _same_relation(gold, answer, symbolic, depth)) is not None:
         return verdict
+    if ":" in gold or ":" in answer:
+        return _same_ratio(gold, answer)
     gold, answer = _relations_to_intervals(as_interval(gold), as_interval(answer))
     left_form, right_form = structure(gold), structure(answer)
     if left_form is not None and right_form is not None and _decided_by_structure(left_form, right_form):
         return _same_structure(left_form, right_form, symbolic, depth)
-    if (_is_several(left_form) and parse_formula(answer)) or (_is_several(right_form) and parse_formula(gold)):
-        return False
-    if surely_other_sets(gold, answer):
+    if surely_other_sets(gold, answer) or _of_other_kinds(gold, answer, left_form, right_form):
         return False
     if left_form is None and right_form is None and (verdict := same_formula(gold, answer)) is not None:
         return verdict
@@ -171,7 +172,13 @@ def same_formula(gold: str, answer: str) -> bool | None:
 
     A decimal of at least :data:`ROUNDED_PLACES` places may stand for the irrational number that it rounds.
     """
-    left, right = parse_formula(gold), parse_formula(answer)
+    if _INVERSE.search(gold + answer) is not None:
+        verdicts = {same_formula(_INVERSE.sub(r"\\arc\1", gold), _INVERSE.sub(r"\\arc\1", answer))}
+        verdicts.add(same_formula(*(_INVERSE.sub(lambda m: _RECIPROCAL[m[1]], text) for text in (gold, answer))))
+        return verdicts.pop() if len(verdicts) == 1 else None
+    if gold.endswith("%") != answer.endswith("%"):
+        return _same_percentage(gold, answer)
+    left, right = parse_formula(gold.removesuffix("%")), parse_formula(answer.removesuffix("%"))
     if left is None or right is None:
         return None
     exactly = same_exactly(left, right)
@@ -180,6 +187,14 @@ def same_formula(gold: str, answer: str) -> bool | None:
     if (decimal := _DECIMAL.fullmatch(answer) or _DECIMAL.fullmatch(gold)) is not None:
         return _rounds(left, right, len(decimal[1]))
     return False if surely_different(left, right) else None
+
+
+def _same_percentage(gold: str, answer: str) -> bool | None:
+    """Compare two formulas of which one bears a percent sign, which means hundredths or nothing."""
+    verdicts = {same_formula(gold.removesuffix("%"), answer.removesuffix("%"))}
+    sides = [f"\\frac{{{text[:-1]}}}{{100}}" if text.endswith("%") else text for text in (gold, answer)]
+    verdicts.add(same_formula(*sides))
+    return True if True in verdicts else None if None in verdicts else False
 
 
 def _rounds(left: Formula, right: Formula, places: int) -> bool | None:
@@ -279,7 +294,7 @@ def _same_notation(gold: str, answer: str) -> bool | None:
     that is no base, is another answer.
     """
     times = clock_time(gold), clock_time(answer)
-    if any(time is not None and time.marked for time in times):
+    if any(time is not None and time.marked for time in times) or None not in times:
         return same_time(gold, answer)
     left, right = _BASED.fullmatch(gold), _BASED.fullmatch(answer)
     if all(side is None or side[2] is None for side in (left, right)):
@@ -391,5 +406,10 @@ def _decided_by_structure(gold: Structure, answer: Structure) -> bool:
     return True
 
 
-def _is_several(form: Structure | None) -> bool:
-    return form is not None and len(form.items) > 1 and form.kind != "union"
+def _of_other_kinds(gold: str, answer: str, left: Structure | None, right: Structure | None) -> bool:
+    """Return whether one side is a single value and the other one several values, an interval, or an inequality."""
+    for text, form, other in ((gold, left, answer), (answer, right, gold)):
+        several = form is not None and (len(form.items) > 1 or form.kind == "union")
+        if (several or _INEQUALITY.search(text) is not None) and parse_formula(other) is not None:
+            return True
+    return False

@@ -8,6 +8,7 @@ by math-verify in killable processes. The same answer gets the same verdict with
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -27,6 +28,7 @@ MEMORY_MB = 2048
 """Default address-space limit of one worker process in MiB."""
 
 _CACHE_LIMIT = 200_000
+_ONLY_DIGITS = re.compile(r"-?[0-9]{1,300}")
 
 MAX_QUESTION_CHARACTERS = 4000
 """What a question says behind these is not looked at."""
@@ -134,6 +136,8 @@ def _decide(check: Check) -> tuple[Verdict, list[str]]:
     answer, accepted, question = check.answer, check.accepted, _looked_at(check)
     if answer in accepted and answer.strip():
         return Verdict(True, "string"), []
+    if is_numeric_pool(check.pool) and _ONLY_DIGITS.fullmatch(answer) and all(map(_ONLY_DIGITS.fullmatch, accepted)):
+        return Verdict(any(int(gold) == int(answer) for gold in accepted), "number"), []
     if any(same_string(gold, answer, question) for gold in accepted):
         return Verdict(True, "string"), []
     if len(answer) > MAX_ANSWER_CHARACTERS:
