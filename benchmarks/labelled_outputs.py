@@ -2,13 +2,14 @@
 
     python benchmarks/labelled_outputs.py FOLDER_OR_FILE… [--questions FOLDER] [--list] [--workers 1] [--no-math-verify]
 
-Each line of a file is a JSON object ``{"pool", "gold", "label", "answer" or "response"}``; ``id`` and ``pid`` (the problem,
-whose question is then known) are used where they are there, everything else is ignored. A response is read as the only
-problem of an exam; where nothing can be read from it and the line has an ``answer``, that is graded. The plain way is
-``verify(parse(gold), parse(response))`` with math-verify's defaults, one process, gold parsed each time.
+Each line of a file is a JSON object ``{"pool", "gold", "label", "answer" or "response"}``; ``id``, ``question`` and
+``pid`` (the problem, whose question is looked up in ``--questions``) are used where they are there, everything else is
+ignored. A response is read as the only problem of an exam; where nothing can be read from it and the line has an
+``answer``, that is graded. The plain way is ``verify(parse(gold), parse(response))`` with math-verify's defaults, one
+process, gold parsed each time.
 
-Labels are not holy. Those found wrong after reading stand in ``benchmarks/reviewed_labels.jsonl`` (id, right label, reason);
-the counts take the reviewed label, and the last column says how many of a source were turned.
+Labels are not holy. Those found wrong after reading stand in ``benchmarks/reviewed_labels.jsonl`` (source, id, right
+label, reason); the counts take the reviewed label, and the last column says how many of a source were turned.
 """
 
 from __future__ import annotations

@@ -40,7 +40,8 @@ class BoundedGrader:
             self._limited |= {
                 check
                 for check, verdict in zip(part, verdicts, strict=True)
-                if verdict.method == "limit" and len(check.answer) <= MAX_ANSWER_CHARACTERS  # a longer one costs nothing
+                if verdict.method == "limit"
+                and len(check.answer) <= MAX_ANSWER_CHARACTERS  # a longer one costs nothing
             }
             if len(self._limited) > LIMIT_VERDICTS:
                 raise TooManyLimitsError(

@@ -1,11 +1,11 @@
 r"""Exact algebra on formulas: quotients of sums of products, in a normal form that is the same for equal things.
 
 Rational arithmetic; letters, ``\pi`` and ``e`` as independent symbols; roots of rational numbers as products of prime
-numbers to fractional powers; ``i`` with ``i^2=-1``; powers with letters in the exponent; other functions by name and argument.
-Two formulas whose cross product is zero here have equal values wherever both are defined. Two numbers made of rational
-numbers, their roots and ``i`` that differ here are different, for products of primes to powers between 0 and 1 are linearly
-independent (A. S. Besicovitch 1940, *On the linear independence of fractional powers of integers*). Nothing else is claimed:
-that the forms of two other formulas differ proves nothing.
+numbers to fractional powers; ``i`` with ``i^2=-1``; powers with letters in the exponent; other functions by name and
+argument. Two formulas whose cross product is zero here have equal values wherever both are defined. Two numbers made of
+rational numbers, their roots and ``i`` that differ here are different, for products of primes to powers between 0 and 1
+are linearly independent (A. S. Besicovitch 1940, *On the linear independence of fractional powers of integers*).
+Nothing else is claimed: that the forms of two other formulas differ proves nothing.
 """
 
 from __future__ import annotations
@@ -76,8 +76,10 @@ def _is_independent(polynomial: Polynomial) -> bool:
 
 
 def same_up_to_factor(gold: Formula, answer: Formula) -> bool | None:
-    """Compare two equations ``formula = 0``: True if one is a multiple of the other by a number, False if both are linear
-    and different, None where this cannot tell.
+    """Compare two equations ``formula = 0``.
+
+    True if one is a multiple of the other by a number, False if both are linear and different, None where this cannot
+    tell.
     """
     try:
         left, right = exact(gold).top, exact(answer).top
@@ -261,7 +263,7 @@ def _power(base: Ratio, exponent: Ratio) -> Ratio:
 
 
 def _root(base: Ratio, index: Ratio) -> Ratio:
-    """Return the root: of a negative number the real one if the index is odd, that with a positive factor i if it is 2."""
+    """Return the root: of a negative number the real one if the index is odd, a positive multiple of i if it is 2."""
     degree = index.rational
     if degree is None or degree.denominator != 1 or not 2 <= degree <= 100:
         raise DoubtError
@@ -337,8 +339,10 @@ def _variable_power(base: Ratio, exponent: Ratio) -> Ratio:
     if term is None or exponent.bottom != {(): _ONE} or term[1] <= 0:
         return _symbol(f"pow<{_key(base)}><{_key(exponent)}>")
     symbols, factor = term
-    if any("<" in name and name != "exp<()>" for name, _ in symbols) or len(symbols) > 1 or (
-        symbols and (factor != 1 or (symbols[0][1] != 1 and symbols[0][0] != "exp<()>"))
+    if (
+        any("<" in name and name != "exp<()>" for name, _ in symbols)
+        or len(symbols) > 1
+        or (symbols and (factor != 1 or (symbols[0][1] != 1 and symbols[0][0] != "exp<()>")))
     ):
         return _symbol(f"pow<{_key(base)}><{_key(exponent)}>")
     bases = symbols or tuple((f"#{prime}", Fraction(power)) for prime, power in _factors(factor).items())
@@ -366,12 +370,12 @@ def _function(name: str, parts: list[Ratio]) -> Ratio:
     key = _key(_product(rest, _number(abs(scale))))
     sine = _product(_number(sign), _symbol(f"sin<{key}>"))
     cosine = _symbol(f"cos<{key}>")
-    table = {"sin": (sine, None), "cos": (cosine, None), "tan": (sine, cosine), "cot": (cosine, sine)}
-    table |= {"sec": (None, cosine), "csc": (None, sine)}
+    one = _number(_ONE)
+    table = {"sin": (sine, one), "cos": (cosine, one), "tan": (sine, cosine), "cot": (cosine, sine)}
+    table |= {"sec": (one, cosine), "csc": (one, sine)}
     if name in table:
         top, bottom = table[name]
-        upper = top if top is not None else _number(_ONE)
-        return upper if bottom is None else _product(upper, _inverse(bottom))
+        return _product(top, _inverse(bottom))
     return _symbol(f"{name}<{_key(argument)}>")
 
 

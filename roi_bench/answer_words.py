@@ -25,35 +25,33 @@ _INEQUALITY = re.compile(r"[<>]|\\(?:le|ge|ne)(?![A-Za-z])")
 _VARIABLES = frozenset("einxyz")
 """Letters that stay even in ``\\text{}`` behind a value: no unit is called so."""
 
-_UNIT_WORDS = frozenset(
-    # measures
-    "degree degrees deg radian radians dollar dollars buck bucks cent cents percent cm mm km kg gm mg ml cl mph kph kmh "
-    "ft sq cubic square squared cubed inch inches feet foot yard yards yd yds mile miles mi meter meters metre metres "
-    "centimeter centimeters centimetre centimetres millimeter millimeters kilometer kilometers kilometre kilometres gram "
-    "grams kilogram kilograms pound pounds lb lbs ounce ounces oz ton tons tonne tonnes liter liters litre "
-    "litres unit units gallon gallons quart quarts pint pints cup cups tablespoon tablespoons tbsp teaspoon teaspoons tsp "
-    "second seconds minute minutes hour hours day days week weeks month months year years per each sec "
-    "secs min mins hr hrs acre acres hectare hectares volt volts watt watts calorie calories mol "
-    "usd eur gbp inr jpy euro euros rupee rupees yen yuan peso pesos franc francs pence penny pennies nickel nickels dime "
-    "dimes "
-    # what is counted
-    "people person persons ways way students student children child adult adults men man women woman boy boys girl girls "
-    "kids teacher teachers members teams team games game players player books book pages page apples apple oranges orange "
-    "eggs egg coins coin marbles marble balls ball boxes box bags bag cards card points point toys toy tickets ticket "
-    "pieces piece items item numbers number integers integer digits digit values value solutions solution elements factors "
-    "divisors multiples primes terms edges faces vertices sides diagonals triangles squares rectangles circles lines "
-    "regions paths routes arrangements permutations combinations outcomes choices possibilities pairs sets subsets groups "
-    "rows columns tiles blocks cubes steps times trips votes words letters questions problems matches rounds trees flowers "
-    "plants animals dogs dog cats cat birds fish cows horses chickens sheep cars trucks buses bikes wheels seats rooms "
-    "houses shelves bottles cans jars slices cakes cookies candies pencils pens stamps stickers beads shirts shoes meals "
-    "intersections zeros roots functions sequences".split()
-)
-"""Units and things counted, which mean nothing behind a number. Behind a number that a question asks for, so do its words."""
+_MEASURES = """
+degree degrees deg radian radians dollar dollars buck bucks cent cents percent cm mm km kg gm mg ml cl mph kph kmh
+ft sq cubic square squared cubed inch inches feet foot yard yards yd yds mile miles mi meter meters metre metres
+centimeter centimeters centimetre centimetres millimeter millimeters kilometer kilometers kilometre kilometres gram
+grams kilogram kilograms pound pounds lb lbs ounce ounces oz ton tons tonne tonnes liter liters litre litres unit
+units gallon gallons quart quarts pint pints cup cups tablespoon tablespoons tbsp teaspoon teaspoons tsp second
+seconds minute minutes hour hours day days week weeks month months year years per each sec secs min mins hr hrs acre
+acres hectare hectares volt volts watt watts calorie calories mol usd eur gbp inr jpy euro euros rupee rupees yen
+yuan peso pesos franc francs pence penny pennies nickel nickels dime dimes
+"""
+_COUNTED = """
+people person persons ways way students student children child adult adults men man women woman boy boys girl girls
+kids teacher teachers members teams team games game players player books book pages page apples apple oranges orange
+eggs egg coins coin marbles marble balls ball boxes box bags bag cards card points point toys toy tickets ticket
+pieces piece items item numbers number integers integer digits digit values value solutions solution elements
+factors divisors multiples primes terms edges faces vertices sides diagonals triangles squares rectangles circles
+lines regions paths routes arrangements permutations combinations outcomes choices possibilities pairs sets subsets
+groups rows columns tiles blocks cubes steps times trips votes words letters questions problems matches rounds trees
+flowers plants animals dogs dog cats cat birds fish cows horses chickens sheep cars trucks buses bikes wheels seats
+rooms houses shelves bottles cans jars slices cakes cookies candies pencils pens stamps stickers beads shirts shoes
+meals intersections zeros roots functions sequences
+"""
+_UNIT_WORDS = frozenset((_MEASURES + _COUNTED).split())
+"""Units and things counted: behind a number they mean nothing, and neither do the words of the question."""
 
-_GLUE = frozenset("of in the per a an for by at total altogether each".split())
-_TRAILING = re.compile(
-    r"(?<=[0-9})%])(\s*)((?:[A-Za-z]+(?:\s*\^\s*(?:\{[23]\}|[23]))?(?![A-Za-z0-9])[\s/.-]*)+)\Z"
-)
+_GLUE = frozenset(["of", "in", "the", "per", "a", "an", "for", "by", "at", "total", "altogether", "each"])
+_TRAILING = re.compile(r"(?<=[0-9})%])(\s*)((?:[A-Za-z]+(?:\s*\^\s*(?:\{[23]\}|[23]))?(?![A-Za-z0-9])[\s/.-]*)+)\Z")
 _PLAIN_WORD = re.compile(r"[A-Za-z]+")
 _WORDS = re.compile(
     rf"(?<=[0-9}}).%])[\s/]*(?:(?:(?!(?<!per\s)(?<!/)(?i:{_SCALE_WORD}))[A-Za-z]{{2,}}|(?<=[\s/0-9])[mgshlL])"
@@ -191,8 +189,9 @@ def _is_no_unit(content: str) -> bool:
 
 
 def join_conjunctions(text: str) -> str:
-    r"""Replace ``and``/``or`` between values, with or without a comma before it, by a comma; between inequalities by the
-    sign of the intersection or union that they mean.
+    r"""Replace ``and``/``or`` between values, with or without a comma before it, by a comma.
+
+    Between inequalities they become the sign of the intersection or union that they mean.
     """
     if _INEQUALITY.search(text) is not None:
         return _CONJUNCTION.sub(lambda match: r"\cup " if match[1] == "or" else r"\cap ", text)

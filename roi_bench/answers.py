@@ -45,7 +45,6 @@ MAX_ANSWER_CHARACTERS = 2000
 """Longer answers are not looked into (the longest real gold answer has fewer than 200 characters)."""
 
 
-
 class Check(NamedTuple):
     """An answer to be graded.
 
@@ -129,7 +128,9 @@ def normalize_answer(answer: str, any_unit: bool = False, question: str = "") ->
     if _TRIGONOMETRIC.search(text) is None:
         text = _DEGREES.sub("", text)
     text = strip_label(strip_marks(text.strip()).lstrip(" ,;:"))
-    text = join_conjunctions(_CLOCK.sub(lambda match: f" {match[1].lower()}m", _O_CLOCK.sub(":00", text)).rstrip(" .,;:"))
+    text = join_conjunctions(
+        _CLOCK.sub(lambda match: f" {match[1].lower()}m", _O_CLOCK.sub(":00", text)).rstrip(" .,;:")
+    )
     text = strip_units(multiply_scales(strip_remarks(text), words), any_unit, words).rstrip(" .,;:*/")
     text = _MIXED.sub(r"\1\\frac{\2}{\3}", text)
     text = _KEPT_SPACE.sub(lambda match: f"{match[1] or match[2]} " if match[1] or match[2] else "", text)

@@ -1,4 +1,4 @@
-r"""Whether two mathematical answers are the same: by string, by number, by structure, by value; the rest is for a symbolic check.
+r"""Whether two mathematical answers are the same: by string, number, structure, value; or algebra has to say.
 
 :func:`compare` is three-valued: True, False, or None where only computer algebra can tell. Structure is compared by us
 because general checkers are weak there (SPEC section 6 and what we measured on math-verify):
@@ -55,8 +55,11 @@ MAX_ITEMS = 40
 MAX_DEPTH = 10
 """Structures nested deeper are compared as strings only."""
 
+MAX_NESTING = 30
+"""A parser is not troubled with braces nested deeper, or with one kind of sign more often."""
+
 CHAIN_ROUNDING = 0.01
-"""Relative difference that a chain such as ``\\sqrt2=1.41`` may have between its parts and still not contradict itself."""
+"""Relative difference that the parts of a chain such as ``\\sqrt2=1.41`` may have without contradicting each other."""
 
 _INFINITIES = (r"\infty", r"-\infty")
 _ASSIGNED = re.compile(
@@ -123,15 +126,14 @@ def _folded(text: str) -> str:
 
 
 def _same(gold: str, answer: str, symbolic: Symbolic | None, depth: int) -> bool | None:
+    """Compare two answers in normal form; never None where ``symbolic`` is given."""
     gold, answer = ungrouped(gold), ungrouped(answer)
     if not gold or not answer:
         return False
     if gold == answer or (_LETTERS.search(gold) and "\\" not in gold and _folded(gold) == _folded(answer)):
         return True
-    if depth > MAX_DEPTH or (gold in _INFINITIES and answer in _INFINITIES):
+    if depth > MAX_DEPTH or _one_is_infinite(gold, answer):
         return False
-    if (gold in _INFINITIES and parse_formula(answer)) or (answer in _INFINITIES and parse_formula(gold)):
-        return False  # no number is infinite
     left, right = parse_number(gold), parse_number(answer)
     if left is not None and right is not None:
         return numbers_equal(left, right)
@@ -141,30 +143,55 @@ def _same(gold: str, answer: str, symbolic: Symbolic | None, depth: int) -> bool
     gold, answer, unwrapped = _strip_assignment(gold, answer)
     if unwrapped:
         return _same(gold, answer, symbolic, depth + 1)
-    if (verdict := _same_notation(gold, answer)) is not None:
-        return verdict
-    if (verdict := _same_relation(gold, answer, symbolic, depth)) is not None:
-        return verdict
-    if ":" in gold or ":" in answer:
-        return _same_ratio(gold, answer)
-    gold, answer = _relations_to_intervals(as_interval(gold), as_interval(answer))
-    left_form, right_form = structure(gold), structure(answer)
-    if left_form is not None and right_form is not None and _decided_by_structure(left_form, right_form):
-        return _same_structure(left_form, right_form, symbolic, depth)
-    if surely_other_sets(gold, answer) or _of_other_kinds(gold, answer, left_form, right_form):
+    for verdict in (_same_notation(gold, answer), _same_relation(gold, answer, symbolic, depth)):
+        if verdict is not None:
+            return verdict
+    return _same_whole(*_relations_to_intervals(as_interval(gold), as_interval(answer)), symbolic, depth)
+
+
+def _same_whole(gold: str, answer: str, symbolic: Symbolic | None, depth: int) -> bool | None:
+    """Compare what is neither number nor equation: structures part by part, ratios, formulas."""
+    left, right = structure(gold), structure(answer)
+    if left is not None and right is not None and _decided_by_structure(left, right):
+        return _same_structure(left, right, symbolic, depth)
+    if surely_other_sets(gold, answer) or _of_other_kinds(gold, answer, left, right):
         return False
-    if left_form is None and right_form is None and (verdict := same_formula(gold, answer)) is not None:
+    if (
+        left is None
+        and right is None
+        and (verdict := same_formula(*map(_ratio_as_quotient, (gold, answer)))) is not None
+    ):
         return verdict
+    if not (_is_readable(gold) and _is_readable(answer)):
+        return False
     return symbolic(gold, answer) if symbolic is not None else None
 
 
-def _same_ratio(gold: str, answer: str) -> bool | None:
-    """Compare ``3:2`` with another ratio or a number, by value; None if this cannot tell."""
-    sides = []
-    for text in (gold, answer):
-        match = _RATIO.fullmatch(text)
-        sides.append(text if match is None else f"({match[1]})/({match[2]})")
-    return same_formula(*sides)
+def _one_is_infinite(gold: str, answer: str) -> bool:
+    """Return whether one of two unequal answers is infinity and the other one a formula or the other infinity."""
+    return any(
+        side in _INFINITIES and (other in _INFINITIES or parse_formula(other) is not None)
+        for side, other in ((gold, answer), (answer, gold))
+    )
+
+
+def _is_readable(text: str) -> bool:
+    """Return whether a parser has any chance: braces in pairs, nothing nested deeply, no control characters."""
+    depth = deepest = 0
+    for character in text:
+        if character in "{}":
+            depth += 1 if character == "{" else -1
+            deepest = max(deepest, depth)
+            if depth < 0:
+                return False
+    counts = [text.count(sign) for sign in ("(", "[", "|", ":", "=", "^", r"\begin", r"\sqrt", r"\frac")]
+    return depth == 0 and max(deepest, *counts) <= MAX_NESTING and text.isprintable()
+
+
+def _ratio_as_quotient(text: str) -> str:
+    """Return ``3:2`` as the quotient that it is; anything else as it is."""
+    match = _RATIO.fullmatch(text) if ":" in text else None
+    return text if match is None else f"({match[1]})/({match[2]})"
 
 
 def same_formula(gold: str, answer: str) -> bool | None:
@@ -209,7 +236,7 @@ def _rounds(left: Formula, right: Formula, places: int) -> bool | None:
 
 
 def _same_relation(gold: str, answer: str, symbolic: Symbolic | None, depth: int) -> bool | None:
-    """Compare equations, and chains of equal parts with a value; None if neither side is one, or only algebra can tell."""
+    """Compare equations, and chains of equal parts with a value; None if there is none, or only algebra can tell."""
     left, right = _split_equations(gold), _split_equations(answer)
     if len(left) > 1 and len(right) > 1:
         return _same_equation(left, right)
@@ -388,7 +415,7 @@ def _same_in_any_order(
 
 
 def _comparable(gold: str, answer: str) -> bool:
-    r"""Return whether wholes of these two kinds can be equal: vectors are written as columns, points, or in ``\langle\rangle``."""
+    r"""Return whether wholes of these kinds can be equal: a vector is a column, a point, or in ``\langle\rangle``."""
     if gold == answer or {gold, answer} in ({"list", "set"}, {"list", "()"}, {"vector", "()"}, {"vector", "[]"}):
         return True
     column = next((kind for kind in (gold, answer) if kind.startswith("matrix") and kind.endswith("x1")), None)
@@ -400,9 +427,7 @@ def _comparable(gold: str, answer: str) -> bool:
 def _decided_by_structure(gold: Structure, answer: Structure) -> bool:
     """Return whether comparing item by item decides: not for unions of unequal length, or beside an interval."""
     if "union" in (gold.kind, answer.kind):
-        return "list" in (gold.kind, answer.kind) or (
-            gold.kind == answer.kind and len(gold.items) == len(answer.items)
-        )
+        return "list" in (gold.kind, answer.kind) or (gold.kind == answer.kind and len(gold.items) == len(answer.items))
     return True
 
 

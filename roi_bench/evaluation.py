@@ -1,7 +1,7 @@
-r"""The value of a formula in floating point with a bound on its error: what certainly differs is seen without algebra.
+r"""The value of a formula in floating point with a bound on its error: what certainly differs needs no algebra.
 
-Letters take fixed positive values, a different one each; the arithmetic is complex. Every doubt (overflow, a branch that
-could be chosen otherwise, an error bound that grows too large) ends the evaluation: this module only ever says
+Letters take fixed positive values, a different one each; the arithmetic is complex. Every doubt (overflow, a branch
+that could be chosen otherwise, an error bound that grows too large) ends the evaluation: this module only ever says
 "different", and only where the two values lie further apart than their errors can explain.
 """
 
@@ -200,8 +200,8 @@ def _function(name: str, parts: list[Value]) -> Value:
     if abs(real) > 50:
         raise _DoubtError
     grown = math.cosh(real)
-    found = {"sinh": math.sinh(real), "cosh": grown, "tanh": math.tanh(real)}[name]
-    return _checked(complex(found), 2 * grown * error + 2 * _ROUNDING * grown)
+    hyperbolic = {"sinh": math.sinh(real), "cosh": grown, "tanh": math.tanh(real)}[name]
+    return _checked(complex(hyperbolic), 2 * grown * error + 2 * _ROUNDING * grown)
 
 
 def _of_whole_numbers(kind: str, parts: list[Value]) -> Value:

@@ -1,9 +1,9 @@
-r"""A formula as a tree: what an answer in normal form says, parsed once for exact and for numeric comparison. Pure, linear.
+r"""A formula as a tree: what an answer in normal form says, for exact and for numeric comparison. Pure, linear.
 
 Understood are numbers, letters (with subscripts), ``\pi``, ``e``, ``i``, ``+ - \cdot /``, powers, fractions, mixed
 numbers, roots, absolute values, factorials, binomials, ``\lfloor\rfloor``, degrees, and elementary functions. A formula
-that can be read in two ways, or that has anything else in it, is no formula here: whoever asks has to leave it to computer
-algebra.
+that can be read in two ways, or that has anything else in it, is no formula here: whoever asks has to leave it to
+computer algebra.
 """
 
 from __future__ import annotations
@@ -27,9 +27,23 @@ _TOKEN = re.compile(r"\\[A-Za-z]+|[0-9]+\.?[0-9]*|\.[0-9]+|[A-Za-z]|[-+/^_(){}|!
 _GREEK = frozenset(
     rf"\{name}"
     for name in (
-        "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi rho sigma tau phi "
-        "varphi chi psi omega Gamma Delta Theta Lambda Xi Sigma Phi Psi Omega ell hbar"
-    ).split()
+        *(
+            "alpha",
+            "beta",
+            "gamma",
+            "delta",
+            "epsilon",
+            "varepsilon",
+            "zeta",
+            "eta",
+            "theta",
+            "vartheta",
+            "iota",
+            "kappa",
+        ),
+        *("lambda", "mu", "nu", "xi", "rho", "sigma", "tau", "phi", "varphi", "chi", "psi", "omega", "ell", "hbar"),
+        *("Gamma", "Delta", "Theta", "Lambda", "Xi", "Sigma", "Phi", "Psi", "Omega"),
+    )
 )
 _FUNCTION_NAMES = frozenset("fghpqFGHPQE")
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
@@ -173,6 +187,10 @@ class _Parser:
             if piece in _FUNCTION_NAMES and self._tokens[self._index] == "(":
                 raise _NoFormulaError  # f(x+1) is no product
             return Formula("letter", name=piece + self._subscript())
+        return self._command(piece, depth)
+
+    def _command(self, piece: str, depth: int) -> Formula:
+        """Read the arguments of a command, or what stands between signs that are pairs."""
         if piece == r"\frac":
             return Formula("quotient", (self._group(depth, "{"), self._group(depth, "{")))
         if piece == r"\binom":

@@ -17,7 +17,7 @@ from roi_bench.answers import MAX_ANSWER_CHARACTERS, normalize_answer
 from roi_bench.answers import Check as Check
 from roi_bench.comparison import compare, same_string
 from roi_bench.numerals import parse_number, read_quantity
-from roi_bench.symbolic_pool import Pair, SymbolicPool
+from roi_bench.symbolic_pool import WORKER, Pair, SymbolicPool
 
 Method = Literal["string", "number", "symbolic", "limit"]
 
@@ -40,8 +40,8 @@ class Verdict:
 
     Attributes:
         correct: Whether the answer equals an accepted one.
-        method: What decided: ``string``, ``number`` (values and structures of values), ``symbolic``, or ``limit``: a limit
-            was hit (answer too long, time, memory); never correct.
+        method: What decided: ``string``, ``number`` (values and structures of values), ``symbolic``, or ``limit``: a
+            limit was hit (answer too long, time, memory); never correct.
     """
 
     correct: bool
@@ -60,11 +60,18 @@ class Grader:
         workers: Worker processes for symbolic checks; default: the usable CPU cores, at most 8.
         seconds: Processor-time limit of one symbolic check.
         memory_mb: Memory limit of one worker in MiB.
+        command: What a worker process runs (see :class:`roi_bench.symbolic_pool.SymbolicPool`).
     """
 
-    def __init__(self, workers: int | None = None, seconds: float = CHECK_SECONDS, memory_mb: int = MEMORY_MB) -> None:
+    def __init__(
+        self,
+        workers: int | None = None,
+        seconds: float = CHECK_SECONDS,
+        memory_mb: int = MEMORY_MB,
+        command: tuple[str, ...] = WORKER,
+    ) -> None:
         self._workers = workers or min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2)
-        self._pool = SymbolicPool(self._workers, seconds, memory_mb)
+        self._pool = SymbolicPool(self._workers, seconds, memory_mb, command)
         self._cache: dict[Check, Verdict] = {}
 
     @property

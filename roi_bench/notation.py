@@ -1,8 +1,8 @@
 r"""Plain-text and Unicode notation → LaTeX: what models type where a book would set mathematics. Pure, linear.
 
-``√(13)``, ``3√13``, ``∛5``, ``³√5``, ``⅓``, ``2½``, ``x⁴``, ``x⁻¹``, ``½``, ``¹⁄₃``, ``a₁``; ``sqrt(51)``, ``cbrt(5)``, ``exp(16)``,
-``abs(x)``; ``2*pi``, ``x**2``, ``2^10``, ``x^(n+1)``, ``x^-1``, ``3 x 10^5``; ``<=``, ``>=``, ``!=``, ``+/-``, ``infinity``, ``theta``;
-``sin``, ``log`` and their like as words. Markdown marks around an answer (``**18**``, `` `18` ``) go.
+``√(13)``, ``3√13``, ``∛5``, ``³√5``, ``⅓``, ``2½``, ``x⁴``, ``x⁻¹``, ``¹⁄₃``, ``a₁``; ``sqrt(51)``, ``cbrt(5)``,
+``exp(16)``, ``abs(x)``; ``2*pi``, ``x**2``, ``2^10``, ``x^(n+1)``, ``x^-1``, ``3 x 10^5``; ``<=``, ``>=``, ``!=``, ``+/-``;
+``infinity``, ``theta``, ``sin``, ``log`` and their like as words. Markdown marks around an answer (``**18**``, `` `18` ``) go.
 
 In LaTeX ``2^10`` is set as 2¹0 and ``\sqrt12`` as √1 2; nobody means that, so both take the whole number.
 """
@@ -16,22 +16,98 @@ _SPACES = "\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2
 _INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u2060\u2061\u2062\u2063\u2064\ufeff\ufe0e\ufe0f\u00ad"
 _CURRENCIES = "€£¢¥₹₽₩₪₫₱฿₦₴₺₿￥￡￠"
 _GREEK = {
-    **dict(zip("αβγδεζηθικλμνξρστφχψω", "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho "
-               "sigma tau phi chi psi omega".split(), strict=True)),
-    **dict(zip("ΓΔΘΛΞΣΦΨΩ", "Gamma Delta Theta Lambda Xi Sigma Phi Psi Omega".split(), strict=True)),
-    **{"π": "pi", "ϕ": "phi", "ϑ": "theta", "ϵ": "epsilon", "ς": "sigma", "µ": "mu", "ℓ": "ell"},
+    "α": "alpha",
+    "β": "beta",
+    "γ": "gamma",
+    "δ": "delta",
+    "ε": "epsilon",
+    "ζ": "zeta",
+    "η": "eta",
+    "θ": "theta",
+    "ι": "iota",
+    "κ": "kappa",
+    "λ": "lambda",
+    "μ": "mu",
+    "ν": "nu",
+    "ξ": "xi",
+    "ρ": "rho",
+    "σ": "sigma",
+    "τ": "tau",
+    "φ": "phi",
+    "χ": "chi",
+    "ψ": "psi",
+    "ω": "omega",
+    "Γ": "Gamma",
+    "Δ": "Delta",
+    "Θ": "Theta",
+    "Λ": "Lambda",
+    "Ξ": "Xi",
+    "Σ": "Sigma",
+    "Φ": "Phi",
+    "Ψ": "Psi",
+    "Ω": "Omega",
+    "π": "pi",
+    "ϕ": "phi",
+    "ϑ": "theta",
+    "ϵ": "epsilon",
+    "ς": "sigma",
+    "µ": "mu",
+    "ℓ": "ell",
 }
 _FRACTIONS = {"½": (1, 2), "⅓": (1, 3), "⅔": (2, 3), "¼": (1, 4), "¾": (3, 4), "⅕": (1, 5), "⅖": (2, 5), "⅗": (3, 5)}
 _FRACTIONS |= {"⅘": (4, 5), "⅙": (1, 6), "⅚": (5, 6), "⅐": (1, 7), "⅛": (1, 8), "⅜": (3, 8), "⅝": (5, 8), "⅞": (7, 8)}
 _FRACTIONS |= {"⅑": (1, 9), "⅒": (1, 10), "↉": (0, 3)}
 _SIGNS = {
-    **{"×": r"\cdot ", "·": r"\cdot ", "⋅": r"\cdot ", "∙": r"\cdot ", "•": r"\cdot ", "∗": "*", "÷": "/", "∕": "/"},
-    **{"∞": r"\infty ", "±": r"\pm ", "∓": r"\mp ", "≤": r"\le ", "≥": r"\ge ", "⩽": r"\le ", "⩾": r"\ge ", "≠": r"\ne "},
-    **{"∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ", "∅": r"\emptyset ", "°": r"^\circ ", "º": r"^\circ ", "∠": r"\angle "},
-    **{"≈": r"\approx ", "≅": r"\approx ", "≃": r"\approx ", "ℝ": r"\mathbb{R}", "…": r"\dots ", "⟨": r"\langle "},
-    **{"⟩": r"\rangle ", "〈": r"\langle ", "〉": r"\rangle ", "⌊": r"\lfloor ", "⌋": r"\rfloor ", "⌈": r"\lceil "},
-    **{"⌉": r"\rceil ", "，": ",", "、": ",", "。": ".", "：": ":", "’": "'", "‘": "'", "′": "'", "∨": r"\lor ", "∧": r"\land "},
-    **{"∣": "|", "│": "|", "ⅈ": "i", "ⅇ": "e", "˙": ""},
+    "×": r"\cdot ",
+    "·": r"\cdot ",
+    "⋅": r"\cdot ",
+    "∙": r"\cdot ",
+    "•": r"\cdot ",
+    "∗": "*",
+    "÷": "/",
+    "∕": "/",
+    "∞": r"\infty ",
+    "±": r"\pm ",
+    "∓": r"\mp ",
+    "≤": r"\le ",
+    "≥": r"\ge ",
+    "⩽": r"\le ",
+    "⩾": r"\ge ",
+    "≠": r"\ne ",
+    "∪": r"\cup ",
+    "∩": r"\cap ",
+    "∈": r"\in ",
+    "∅": r"\emptyset ",
+    "°": r"^\circ ",
+    "º": r"^\circ ",
+    "∠": r"\angle ",
+    "≈": r"\approx ",
+    "≅": r"\approx ",
+    "≃": r"\approx ",
+    "ℝ": r"\mathbb{R}",
+    "…": r"\dots ",
+    "⟨": r"\langle ",
+    "⟩": r"\rangle ",
+    "〈": r"\langle ",
+    "〉": r"\rangle ",
+    "⌊": r"\lfloor ",
+    "⌋": r"\rfloor ",
+    "⌈": r"\lceil ",
+    "⌉": r"\rceil ",
+    "，": ",",
+    "、": ",",
+    "。": ".",
+    "：": ":",
+    "’": "'",
+    "‘": "'",
+    "′": "'",
+    "∨": r"\lor ",
+    "∧": r"\land ",
+    "∣": "|",
+    "│": "|",
+    "ⅈ": "i",
+    "ⅇ": "e",
+    "˙": "",
 }
 _MAP = str.maketrans(
     dict.fromkeys("\u2212\u2010\u2011\u2012\u2013\u2014\u2015\ufe63\uff0d", "-")
@@ -60,7 +136,10 @@ _EXCHANGED = (
     (re.compile(r"(?<![A-Za-z\\])exp(?=\s*[({])"), r"\\exp "),
     (re.compile(r"(?<![A-Za-z\\])(a(?:rc)?)(sin|cos|tan)(?=\s*[({])"), r"\\arc\2 "),
     (re.compile(r"(?<![A-Za-z\\])log(2|10)(?=\s*\()"), r"\\log_{\1}"),
-    (re.compile(r"(?<![A-Za-z\\])(sinh?|cosh?|tanh?|cot|csc|sec(?=\s*\()|ln|log)(?=\s*[({0-9A-Za-z\\^_])(?![a-z])"), r"\\\1 "),
+    (
+        re.compile(r"(?<![A-Za-z\\])(sinh?|cosh?|tanh?|cot|csc|sec(?=\s*\()|ln|log)(?=\s*[({0-9A-Za-z\\^_])(?![a-z])"),
+        r"\\\1 ",
+    ),
     (re.compile(r"(?<![A-Za-z\\])(?:infinity|inf|oo)(?![A-Za-z])"), r"\\infty "),
     (re.compile(r"(?<![A-Za-z\\])(alpha|beta|gamma|delta|theta|lambda|omega|sigma|phi)(?![A-Za-z])"), r"\\\1 "),
     (re.compile(r"<\s*=|=\s*<"), r"\\le "),
@@ -72,11 +151,17 @@ _EXCHANGED = (
     (re.compile(r"(?<=[^\s^{(,*])\s*\*\*\s*(?=[^\s}*])"), "^"),
     (re.compile(r"(?<=[^\s^{(,*])\s*(?<!\\)\*\s*(?=[^\s)},*])"), r"\\cdot "),
 )
-_PLAIN = re.compile(r"[*]|[<>=!/]\s?[<>=]|sqrt|cbrt|pi|exp|sin|cos|tan|cot|csc|sec|log|ln|inf|oo|a[mt]|lambda|omega|sigma|phi|[xX]\s*10|\+\s?/|=/=")
+_PLAIN = re.compile(
+    r"[*]|[<>=!/]\s?[<>=]|sqrt|cbrt|pi|exp|sin|cos|tan|cot|csc|sec|log|ln|inf|oo|alpha|beta|gamma|delta|theta|lambda|omega"
+    r"|sigma|phi|[xX]\s*10|\+\s?/|=/="
+)
 _BRACKETED = re.compile(r"(\^|\\sqrt\s*(?:\[[^\[\]]*\])?|\\exp)\s*\(")
 _ABSOLUTE = re.compile(r"(?<![A-Za-z\\])abs\s*\(")
 _EXPONENTIAL = re.compile(r"\\exp\s*(?:(?=\{)|(\\?[A-Za-z]+|[0-9.]+))")
-_WHOLE_NUMBER = re.compile(r"(\^|\\sqrt\s*(?:\[[^\[\]]*\])?)\s*((?<=\^)-?\s*[0-9]+(?:\.[0-9]+)?|(?<=\^ )-?\s*[0-9]+|[0-9]+(?:\.[0-9]+)?)(?![0-9])")
+_WHOLE_NUMBER = re.compile(
+    r"(\^|\\sqrt\s*(?:\[[^\[\]]*\])?)\s*((?<=\^)-?\s*[0-9]+(?:\.[0-9]+)?|(?<=\^ )-?\s*[0-9]+"
+    r"|[0-9]+(?:\.[0-9]+)?)(?![0-9])"
+)
 _NEGATIVE_POWER = re.compile(r"\^\s*-\s*(\\?[A-Za-z]+|[0-9]+(?:\.[0-9]+)?)")
 
 
@@ -116,9 +201,9 @@ def _from_unicode(text: str) -> str:
         text = text.replace(sign, command)
     text = text.translate(_MAP).replace("⁄", "/")
     if any(ord(character) >= 0x1D400 for character in text):  # letters and digits of mathematical alphabets
-        text = "".join(
-            unicodedata.normalize("NFKC", c) if 0x1D400 <= ord(c) <= 0x1D7FF else c for c in text
-        ).translate(_MAP)
+        text = "".join(unicodedata.normalize("NFKC", c) if 0x1D400 <= ord(c) <= 0x1D7FF else c for c in text).translate(
+            _MAP
+        )
     return text
 
 

@@ -17,9 +17,7 @@ _MATRIX = re.compile(
     re.DOTALL,
 )
 _TRANSPOSED = re.compile(r"([(\[].*[)\]])\^\{(?:T|\\top)\}", re.DOTALL)
-_SET_BUILDER = re.compile(
-    r"\\\{([A-Za-z])(?:\\in\\mathbb\{R\})?(?:\||:|\\mid(?![a-z]))(.*)\\\}", re.DOTALL
-)
+_SET_BUILDER = re.compile(r"\\\{([A-Za-z])(?:\\in\\mathbb\{R\})?(?:\||:|\\mid(?![a-z]))(.*)\\\}", re.DOTALL)
 _MEMBER = re.compile(r"([A-Za-z]|\\(?:theta|alpha|beta|lambda|phi))\\in(?![a-z])\s*")
 _CLOSE = 1e-9
 ALL_REALS = r"(-\infty,\infty)"
@@ -33,8 +31,8 @@ class Structure:
     r"""One layer of structure.
 
     Attributes:
-        kind: ``list`` (no brackets), ``set`` (``\{…\}``), ``union``, ``matrix RxC``, ``vector`` (``\langle…\rangle``), or
-            the pair of brackets of a point or interval: ``()``, ``[]``, ``[)``, ``(]``.
+        kind: ``list`` (no brackets), ``set`` (``\{…\}``), ``union``, ``matrix RxC``, ``vector`` (``\langle…\rangle``),
+            or the pair of brackets of a point or interval: ``()``, ``[]``, ``[)``, ``(]``.
         items: The parts as answers in normal form; matrices row by row.
     """
 
@@ -103,8 +101,8 @@ class _Span:
 def relation_interval(text: str) -> str | None:
     r"""Return the set that inequalities in one variable describe (``k<-5``: ``(-\infty,-5)``), else None.
 
-    ``or`` (``\cup`` in normal form) joins sets, ``and`` (``\cap``) intersects them; a comma means *and* where that leaves
-    anything, else *or*. Set-builder notation and ``x\ne3`` count, and of pieces joined at least one must be an inequality.
+    ``or`` (``\cup`` in normal form) joins sets, ``and`` (``\cap``) intersects them; a comma means *and* where that
+    leaves anything, else *or*. Set-builder notation and ``x\ne3`` count; one piece at least must be an inequality.
     """
     found = _described(text)
     return None if found is None else r"\cup".join(map(str, found[1]))
@@ -199,7 +197,7 @@ def _span_of(text: str) -> _Span | None:
     if brackets is None or brackets[0] not in ("(", "[") or brackets[1] not in (")", "]"):
         return None
     ends = split_top(text[1:-1], ",")
-    return _span(*ends, brackets[0] == "[", brackets[1] == "]") if len(ends) == 2 else None
+    return _span(ends[0], ends[1], brackets[0] == "[", brackets[1] == "]") if len(ends) == 2 else None
 
 
 def _end_value(text: str) -> float | None:
@@ -215,8 +213,9 @@ def _end_value(text: str) -> float | None:
 
 
 def _intersection(a: _Span, b: _Span) -> _Span | None:
-    low, high = max((a, b), key=lambda s: (s.low_value, not s.low_closed)), min(
-        (a, b), key=lambda s: (s.high_value, s.high_closed)
+    low, high = (
+        max((a, b), key=lambda s: (s.low_value, not s.low_closed)),
+        min((a, b), key=lambda s: (s.high_value, s.high_closed)),
     )
     if low.low_value >= high.high_value:
         return None
@@ -308,9 +307,7 @@ def _merged_spans(text: str) -> list[_Span] | None:
         if merged and _touch(merged[-1], span):
             last = merged.pop()
             high = max(last, span, key=lambda s: (s.high_value, s.high_closed))
-            span = replace(
-                last, high=high.high, high_value=high.high_value, high_closed=high.high_closed
-            )
+            span = replace(last, high=high.high, high_value=high.high_value, high_closed=high.high_closed)
         merged.append(span)
     return merged
 

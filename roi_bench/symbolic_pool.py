@@ -37,6 +37,9 @@ MAX_PAYLOAD_BYTES = 32 * 1024
 RECYCLE_AFTER = 2000
 """Checks after which a worker is replaced."""
 
+WORKER = (sys.executable, "-P", "-m", "roi_bench.symbolic_worker")
+"""The command of a worker process; ``-P``: the working directory must not shadow modules."""
+
 CheckResult = Literal["equal", "unequal", "limit"]
 
 Pair = tuple[str, str, str]
@@ -54,7 +57,7 @@ class _DiedError(Exception):
 class _Worker:
     """One worker process."""
 
-    def __init__(self, seconds: float, memory_mb: int) -> None:
+    def __init__(self, seconds: float, memory_mb: int, command: tuple[str, ...]) -> None:
         environment = dict(os.environ, PYTHONHASHSEED="0", OMP_NUM_THREADS="1")
         package_parent = str(Path(__file__).resolve().parents[1])
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), package_parent]))
@@ -62,8 +65,7 @@ class _Worker:
         self._buffer = b""
         self.checks = 0
         self._process = subprocess.Popen(
-            # -P: the working directory must not shadow modules.
-            [sys.executable, "-P", "-m", "roi_bench.symbolic_worker", str(seconds), str(memory_mb)],
+            [*command, str(seconds), str(memory_mb)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -142,10 +144,11 @@ class SymbolicPool:
         workers: Number of processes, at least 1.
         seconds: Processor-time limit of a check.
         memory_mb: Address-space limit of a process in MiB.
+        command: What a worker process runs, the two limits behind it; another one stands in for it in tests.
     """
 
-    def __init__(self, workers: int, seconds: float, memory_mb: int) -> None:
-        self._limits = (seconds, memory_mb)
+    def __init__(self, workers: int, seconds: float, memory_mb: int, command: tuple[str, ...] = WORKER) -> None:
+        self._limits = (seconds, memory_mb, command)
         self._size = max(1, workers)
         self._reset()
 

@@ -1,9 +1,10 @@
 """Worker process of the symbolic checks: ``python -m roi_bench.symbolic_worker SECONDS MEMORY_MB``.
 
-Speaks JSON lines: reads ``{"gold": …, "answer": …, "question": …}`` on standard input, writes ``{"equal": true|false|null}`` on
-standard output; null means that the memory limit was hit (where a library swallows that error by itself, the answer
-is just not equal). A check that uses more than SECONDS of processor time ends the process by the signal SIGPROF.
-Processor time, unlike wall-clock time, hardly depends on what else the machine is doing, so neither do the verdicts.
+Speaks JSON lines: reads ``{"gold": …, "answer": …, "question": …}`` on standard input, writes
+``{"equal": true|false|null}`` on standard output; null means that the memory limit was hit (where a library swallows
+that error by itself, the answer is just not equal). A check that uses more than SECONDS of processor time ends the
+process by the signal SIGPROF. Processor time, unlike wall-clock time, hardly depends on what else the machine is doing,
+so neither do the verdicts.
 math-verify, its parser (latex2sympy2_extended) and SymPy are imported only here.
 """
 
@@ -55,7 +56,7 @@ def math_verify_check() -> Symbolic:
         text = normalize_latex(_LOOSE_COMMA.sub("", text.replace("%", "")), config)
         formula = latex2sympy(text, is_real=True, convert_degrees=False, normalization_config=None)
         units = [symbol for symbol in getattr(formula, "free_symbols", ()) if symbol.name in ("i", "imath")]
-        return formula.subs({symbol: I for symbol in units}) if units else formula
+        return formula.subs(dict.fromkeys(units, I)) if units else formula
 
     def check(gold: str, answer: str) -> bool:
         try:
@@ -105,24 +106,26 @@ def processor_timer() -> Callable[[float], object]:
     return lambda seconds: signal.setitimer(signal.ITIMER_PROF, seconds)
 
 
-def main(seconds: float, memory_mb: int) -> None:
-    """Answer requests until standard input ends."""
+def serve(seconds: float, memory_mb: int, compared: Callable[[str, str, str], bool | None]) -> None:
+    """Answer requests under the limits until standard input ends.
+
+    Args:
+        seconds: Processor time for one request.
+        memory_mb: Address space of this process.
+        compared: What finds the reply to a gold answer, an answer and a question.
+    """
     replies = os.fdopen(os.dup(1), "w", encoding="ascii")
     os.dup2(2, 1)  # whatever a library prints must not end up among the replies
-    check = math_verify_check()
-    check(r"\frac{1}{2}x", "0.5x")  # the first check builds parser tables; no request should pay for that
-    from sympy.core.cache import clear_cache
-
     limit_memory(memory_mb)
     sys.setrecursionlimit(RECURSION_LIMIT)
     start_timer = processor_timer()
     replies.write('{"ready": true}\n')
     replies.flush()
-    for number, line in enumerate(sys.stdin, start=1):
+    for line in sys.stdin:
         request = json.loads(line)
         start_timer(seconds)
         try:
-            equal = compare(request["gold"], request["answer"], check, request["question"])
+            equal = compared(request["gold"], request["answer"], request["question"])
         except MemoryError:
             equal = None
         except RecursionError:
@@ -132,8 +135,24 @@ def main(seconds: float, memory_mb: int) -> None:
         replies.flush()
         if equal is None:
             return  # after a MemoryError nothing in this process can be trusted
-        if number % CLEAR_EVERY == 0:
+
+
+def main(seconds: float, memory_mb: int) -> None:
+    """Answer requests by :func:`roi_bench.comparison.compare` with math-verify at hand."""
+    check = math_verify_check()
+    check(r"\frac{1}{2}x", "0.5x")  # the first check builds parser tables; no request should pay for that
+    from sympy.core.cache import clear_cache
+
+    checked = 0
+
+    def compared(gold: str, answer: str, question: str) -> bool | None:
+        nonlocal checked
+        checked += 1
+        if checked % CLEAR_EVERY == 0:
             clear_cache()
+        return bool(compare(gold, answer, check, question))
+
+    serve(seconds, memory_mb, compared)
 
 
 if __name__ == "__main__":
