@@ -10,9 +10,9 @@ Three sets:
 3. *variants*: each gold answer in other spellings that mean the same (right), and slightly changed or taken from
    another problem (wrong); labels follow from the construction.
 
-The plain way is ``verify(parse("$gold$"), parse(response))`` with math-verify's defaults, one process, main thread,
-gold parsed each time. Ours reads and grades with a fresh grader each time; the start of its workers is included. Of several
-runs the fastest of each side counts.
+The plain way is ``verify(parse("$gold$"), parse(response))`` with math-verify's defaults, one process, gold parsed
+each time. Ours reads and grades with a fresh grader each time, the start of its workers included. Of several runs the
+fastest of each side counts.
 """
 
 from __future__ import annotations

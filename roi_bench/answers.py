@@ -89,7 +89,7 @@ _TYPOGRAPHIC_COMMA = re.compile(r"(?<=[0-9])\s*(?:\{\s*,\s*\}|,\s*\\!|\\,(?=[0-9
 _THOUSANDS = re.compile(r"(?<![0-9.,])([0-9]{1,3})((?:,[0-9]{3})+|(?: [0-9]{3})+)(?![0-9]|,[0-9]|, ?[0-9])")
 _SIMPLE = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 _CURRENCY = re.compile(
-    r"\A\s*(-?)\s*(?:(?:US|CA|AU|NZ|HK|SG|[ACS])\s*\\?\$(?=\s*[0-9.])"
+    r"\A\s*(-?)\s*(?:\\text\s*\{\s*(?:US|CA|AU|NZ|HK|SG|[ACS])?\s*\\?\$\s*\}|(?:US|CA|AU|NZ|HK|SG|[ACS])\s*\\?\$(?=\s*[0-9.])"
     r"|(?:USD|EUR|GBP|INR|JPY|CNY|RMB|CAD|AUD|CHF|Rs)\.?\s*(?=[0-9.\\$]))"
 )
 _BRACKETED = re.compile(r"\\[{}]|[()\[\]]")

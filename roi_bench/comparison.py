@@ -292,7 +292,8 @@ def _parts_agree(part: str, last: str) -> bool | None:
     if formulas[0] is None or formulas[1] is None or letters_of(formulas[0]) - letters_of(formulas[1]):
         return None
     exactly = same_exactly(formulas[0], formulas[1])
-    if exactly is None and not letters_of(formulas[0]):
+    rounded = any(_DECIMAL.fullmatch(side) for side in (part, last))
+    if (exactly is None or (rounded and not exactly)) and not letters_of(formulas[0]):
         values = evaluate(formulas[0], 1.0), evaluate(formulas[1], 1.0)
         if values[0] is not None and values[1] is not None:
             return abs(values[0][0] - values[1][0]) <= CHAIN_ROUNDING * abs(values[0][0])

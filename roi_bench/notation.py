@@ -1,8 +1,9 @@
 r"""Plain-text and Unicode notation → LaTeX: what models type where a book would set mathematics. Pure, linear.
 
 ``√(13)``, ``3√13``, ``∛5``, ``³√5``, ``⅓``, ``2½``, ``x⁴``, ``x⁻¹``, ``¹⁄₃``, ``a₁``; ``sqrt(51)``, ``cbrt(5)``,
-``exp(16)``, ``abs(x)``; ``2*pi``, ``x**2``, ``2^10``, ``x^(n+1)``, ``x^-1``, ``3 x 10^5``; ``<=``, ``>=``, ``!=``, ``+/-``;
-``infinity``, ``theta``, ``sin``, ``log`` and their like as words. Markdown marks around an answer (``**18**``, `` `18` ``) go.
+``exp(16)``, ``abs(x)``; ``2*pi``, ``x**2``, ``2^10``, ``x^(n+1)``, ``x^-1``, ``3 x 10^5``; ``<=``, ``>=``, ``!=``,
+``+/-``, ``infinity``, ``theta``, ``sin``, ``log`` and their like as words. Markdown marks around an answer
+(``**18**``, `` `18` ``) go.
 
 In LaTeX ``2^10`` is set as 2¹0 and ``\sqrt12`` as √1 2; nobody means that, so both take the whole number.
 """
@@ -118,7 +119,7 @@ _MAP = str.maketrans(
     | _SIGNS
     | {chr(code): chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F) if chr(code) not in "，：－"}
 )
-_RAISED = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿⁱˣʸᵃᵇᶜᵏᵐᵗ", "0123456789+-()nixyabckmt", strict=True))
+_RAISED = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿⁱˣʸᵃᵇᶜᵏᵐᵗʰˢᵈʳ", "0123456789+-()nixyabckmthsdr", strict=True))
 _LOWERED = dict(zip("₀₁₂₃₄₅₆₇₈₉₊₋₍₎ₐₑₒₓₕₖₗₘₙₚₛₜᵢⱼ", "0123456789+-()aeoxhklmnpstij", strict=True))
 _RAISED_MAP, _LOWERED_MAP = str.maketrans(_RAISED), str.maketrans(_LOWERED)
 _RUN = f"[{''.join(_RAISED)}]+"
