@@ -51,7 +51,9 @@ _UNIT_WORDS = frozenset((_MEASURES + _COUNTED).split())
 """Units and things counted: behind a number they mean nothing, and neither do the words of the question."""
 
 _GLUE = frozenset(["of", "in", "the", "per", "a", "an", "for", "by", "at", "total", "altogether", "each"])
-_TRAILING = re.compile(r"(?<=[0-9})%])(\s*)((?:[A-Za-z]+(?:\s*\^\s*(?:\{[23]\}|[23]))?(?![A-Za-z0-9])[\s/.-]*)+)\Z")
+_TRAILING = re.compile(
+    r"(?:(?<=[0-9})%])|(?<=\\pi)(?=\s))(\s*)((?:[A-Za-z]+(?:\s*\^\s*(?:\{[23]\}|[23]))?(?![A-Za-z0-9])[\s/.-]*)+)\Z"
+)
 _PLAIN_WORD = re.compile(r"[A-Za-z]+")
 _WORDS = re.compile(
     rf"(?<=[0-9}}).%])[\s/]*(?:(?:(?!(?<!per\s)(?<!/)(?i:{_SCALE_WORD}))[A-Za-z]{{2,}}|(?<=[\s/0-9])[mgshlL])"
@@ -91,6 +93,15 @@ _LABEL = re.compile(
     r"(?:\s+(?:is|are|equals)\b\s*:?|\s*[:=])|[A-Za-z]{2,}(?:\s+[A-Za-z]+)*\s*:(?!=))\s*(?=\S)",
     re.IGNORECASE,
 )
+_SENTENCE = re.compile(
+    r"(?!.*\b(?:not|never|no|than|least|most|half|twice|double|minus|negative|if|between|nearly|almost)\b)"
+    r"[A-Za-z][A-Za-z' ]*?\s"
+    r"(?:is|are|was|were|equals|makes|made|earns|earned|has|have|had|needs|costs|cost|pays|paid|gets|spends|spent|be|sold|sells)"
+    r"\s+(?=[-+.]?[0-9])"
+)
+_UNIT_TEXT = r"\s*\\text\s*\{[A-Za-z\s.]*\}\s*(?:\^\s*\{?[0-9]\}?\s*)?"
+_UNIT_QUOTIENT = re.compile(rf"(?<=[0-9}}\s])\\frac\s*\{{{_UNIT_TEXT}\}}\s*\{{{_UNIT_TEXT}\}}")
+_PER_TEXT = re.compile(r"/\s*\\text")
 _BASE_LETTER = re.compile(r"\bbase[\s-]*\$?([a-z])\b", re.IGNORECASE)
 _LETTER_BASE = re.compile(r"(?<![0-9A-Za-z.^{])(-?[0-9]+)_\{([A-Za-z])\}")
 _ENDING = r"(st|nd|rd|th)"
@@ -145,9 +156,12 @@ def strip_letter_bases(text: str, asked: AskedWords) -> str:
     return _LETTER_BASE.sub(lambda match: match[1] if match[2] in asked.bases else match[0], text)
 
 
-def strip_label(text: str) -> str:
-    """Remove what introduces an answer: ``The final answer is``, ``Total cost:``."""
-    match = _LABEL.match(text)
+def strip_label(text: str, any_sentence: bool = False) -> str:
+    """Remove what introduces an answer: ``The final answer is``, ``Total cost:``.
+
+    Where ``any_sentence`` (numeric pools), also the beginning of a sentence that states a number: ``She earns 18``.
+    """
+    match = _LABEL.match(text) or (_SENTENCE.match(text) if any_sentence else None)
     return text if match is None else text[match.end() :]
 
 
@@ -156,6 +170,7 @@ def strip_texts(text: str, asked: AskedWords = NOT_ASKED) -> str:
 
     Scale words (``5\text{ million people}``) and bases (``101\text{ (base 2)}``) are not units: they stay.
     """
+    text = _UNIT_QUOTIENT.sub(r"\\text{per}", text)
     parts: list[str] = []
     position, value = 0, False
     for match in _TEXT.finditer(text):
@@ -164,7 +179,7 @@ def strip_texts(text: str, asked: AskedWords = NOT_ASKED) -> str:
         content = match[1].strip()
         word = content.replace(".", "").casefold()
         rest = text[match.end() :].lstrip()
-        closing = not rest or rest[0] in ".,;)}]"
+        closing = not rest or rest[0] in ".,;)}]" or _PER_TEXT.match(rest) is not None
         parts.append(before)
         if not value or not closing or word in ("am", "pm", "and", "or") or _is_no_unit(content):
             parts.append(f" {match[1]} ")

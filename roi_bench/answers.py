@@ -127,7 +127,9 @@ def normalize_answer(answer: str, any_unit: bool = False, question: str = "") ->
     text = append_bases(strip_texts(name_bases(strip_ordinals(_join_thousands(text))), words))
     if _TRIGONOMETRIC.search(text) is None:
         text = _DEGREES.sub("", text)
-    text = strip_label(strip_marks(text.strip()).lstrip(" ,;:"))
+    text = strip_label(strip_marks(text.strip()).lstrip(" ,;:#"), any_unit)
+    if ";" in text and _BRACKETED.search(text) is None:
+        text = text.replace(";", ",")  # 2; 3; 5
     text = join_conjunctions(
         _CLOCK.sub(lambda match: f" {match[1].lower()}m", _O_CLOCK.sub(":00", text)).rstrip(" .,;:")
     )

@@ -70,6 +70,7 @@ _BASED = re.compile(r"(-?(?=[0-9A-Z.]*[0-9])[0-9A-Z]+(?:\.[0-9A-Z]+)?)(?:_\{([0-
 _INVERSE = re.compile(r"\\(sin|cos|tan)\^\{-1\}")
 _RECIPROCAL = {"sin": r"\csc", "cos": r"\sec", "tan": r"\cot"}
 _INEQUALITY = re.compile(r"[<>]|\\(?:le|ge)(?![a-z])")
+_DEGREE_SIGN = re.compile(r"\\circ(?![a-z])|\\degree|°|degrees?(?![a-z])")
 _SQUEEZED = re.compile(r"[\s{}$]|\\(?:cdot|left|right|,|!|;)(?![a-z])")
 _SINGLE_NAME = re.compile(r"(?:[A-Za-z]{1,3}|\\[a-z]+)(?:_\{[^{}]*\})?(?:\([^()=]*\))?")
 _RATIO = re.compile(r"([^:]+):([^:]+)")
@@ -79,7 +80,7 @@ _DECIMAL = re.compile(r"-?[0-9]*\.([0-9]+)")
 _EQUALS = re.compile(r"(?:=|\\approx(?![A-Za-z]))")
 _WORDS_IN_TEXT = re.compile(r"\\(?:text|mbox|textbf|textit|textrm|mathrm)\s*\{[^{}0-9]*[A-Za-z]{3}[^{}0-9]*\}")
 _COMMA_SPACE = re.compile(r",\s+")
-_LETTERS = re.compile(r"[A-Za-z]{2}")
+_WORDS = re.compile(r"[A-Za-z .'-]*[A-Za-z]{4}[A-Za-z .'-]*")
 _CHOICE = re.compile(r"\(?([A-Z])\)?")
 
 
@@ -90,9 +91,34 @@ def compare(gold: str, answer: str, symbolic: Symbolic | None = None, question: 
     gold_text, answer_text = normalize_answer(gold, question=question), normalize_answer(answer, question=question)
     if _WORDS_IN_TEXT.fullmatch(gold.strip().strip("$")) is not None:
         return bool(gold_text) and _folded(gold_text) == _folded(answer_text)
+    answer_text = _without_approximation(_without_asked(answer_text, question))
     if contradicts_itself(answer_text):
         return False
-    return _same(gold_text, _without_asked(answer_text, question), symbolic, 0)
+    if _DEGREE_SIGN.search(gold + answer) is not None and _same_angle(gold, gold_text, answer, answer_text):
+        return True
+    return _same(gold_text, answer_text, symbolic, 0)
+
+
+def _without_approximation(text: str) -> str:
+    r"""Drop the decimal behind ``\approx`` if a value that it approximates stands before it: ``9/256\approx0.035``."""
+    value, sign, rounded = text.rpartition(r"\approx")
+    stated = parse_formula(_EQUALS.split(value)[-1]) if sign and value else None
+    decimal = parse_formula(rounded)
+    if stated is None or decimal is None or letters_of(stated) or letters_of(decimal):
+        return text
+    values = evaluate(stated, 1.0), evaluate(decimal, 1.0)
+    if values[0] is None or values[1] is None:
+        return text
+    return value if abs(values[0][0] - values[1][0]) <= CHAIN_ROUNDING * abs(values[0][0]) else text
+
+
+def _same_angle(gold: str, gold_text: str, answer: str, answer_text: str) -> bool:
+    r"""Return whether one answer is in degrees and the other one the same angle as a multiple of ``\pi``."""
+    sides = [(bool(_DEGREE_SIGN.search(raw)), text) for raw, text in ((gold, gold_text), (answer, answer_text))]
+    (degrees, angle), (others, radians) = sorted(sides, reverse=True)
+    if not degrees or others or r"\pi" not in radians or parse_number(angle) is None:
+        return False
+    return same_formula(rf"({angle})\cdot\frac{{\pi}}{{180}}", radians) is True
 
 
 def _without_asked(text: str, question: str) -> str:
@@ -130,7 +156,7 @@ def _same(gold: str, answer: str, symbolic: Symbolic | None, depth: int) -> bool
     gold, answer = ungrouped(gold), ungrouped(answer)
     if not gold or not answer:
         return False
-    if gold == answer or (_LETTERS.search(gold) and "\\" not in gold and _folded(gold) == _folded(answer)):
+    if gold == answer or (_WORDS.fullmatch(gold) and _folded(gold) == _folded(answer)):
         return True
     if depth > MAX_DEPTH or _one_is_infinite(gold, answer):
         return False
@@ -270,9 +296,9 @@ def _chain_values(parts: list[str], of_gold: bool) -> list[str]:
     Empty where a part in front may be something else than the name of a value: ``2x=10`` does not say 10. A gold answer
     ``a+b=1`` is an equation; only a single name in it is one.
     """
-    *before, last = parts
     if not all(parts):
         return []
+    *before, last = parts
     values = [last]
     for part in before:
         agrees = _parts_agree(part, last)
@@ -376,11 +402,13 @@ def _relations_to_intervals(gold: str, answer: str) -> tuple[str, str]:
 
 
 def _same_structure(gold: Structure, answer: Structure, symbolic: Symbolic | None, depth: int) -> bool | None:
-    if not _comparable(gold.kind, answer.kind):
+    if not _comparable(gold.kind, answer.kind) and not (
+        len(gold.items) > 2 and {gold.kind, answer.kind} in ({"list", "[]"}, {"()", "[]"})  # no interval
+    ):
         return False
     if len(gold.items) != len(answer.items) or len(gold.items) > MAX_ITEMS:
         return False
-    if gold.ordered or answer.ordered:
+    if (gold.ordered or answer.ordered) and {gold.kind, answer.kind} != {"list", "[]"}:
         return _same_in_order(gold.items, answer.items, symbolic, depth)
     return _same_in_any_order(gold.items, answer.items, symbolic, depth)
 

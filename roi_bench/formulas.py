@@ -241,6 +241,8 @@ class _Parser:
         argument = self._power(depth + 1)
         while True:
             piece = self._tokens[self._index]
+            if piece == "/" and self._tokens[self._index + 1][1:] in FUNCTIONS:
+                return argument  # \sin x/\cos x
             if piece == "/" or piece in ("(", "["):
                 raise _NoFormulaError  # \sin x/2, \sin x(x+1)
             if not self._begins_atom(piece) or piece[1:] in FUNCTIONS:

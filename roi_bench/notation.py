@@ -88,6 +88,8 @@ _SIGNS = {
     "ℝ": r"\mathbb{R}",
     "…": r"\dots ",
     "⟨": r"\langle ",
+    "“": '"',
+    "”": '"',
     "⟩": r"\rangle ",
     "〈": r"\langle ",
     "〉": r"\rangle ",
@@ -129,7 +131,7 @@ _INDEXED_ROOT = re.compile(rf"(?<![0-9A-Za-z)}}\]πθ])([{''.join(_RAISED)[2:10]
 _RAISED_RUN, _LOWERED_RUN = re.compile(_RUN), re.compile(_LOW_RUN)
 _ROOTS = {"√": r"\sqrt ", "∛": r"\sqrt[3] ", "∜": r"\sqrt[4] "}
 
-_MARKS = re.compile(r"(\*{1,3}|_{1,3}|`{1,3}|~)(?=\S)(.*\S)\1", re.DOTALL)
+_MARKS = re.compile(r"(\*{1,3}|_{1,3}|`{1,3}|\"|')(?=\S)(.*\S)\1", re.DOTALL)
 _EXCHANGED = (
     (re.compile(r"(?<!\\)(?:\\text\s*\{\s*sqrt\s*\}|sqrt(?![a-z]))"), r"\\sqrt "),
     (re.compile(r"(?<!\\)cbrt(?![a-z])"), r"\\sqrt[3] "),
@@ -167,7 +169,7 @@ _NEGATIVE_POWER = re.compile(r"\^\s*-\s*(\\?[A-Za-z]+|[0-9]+(?:\.[0-9]+)?)")
 
 
 def strip_marks(text: str) -> str:
-    """Remove markdown marks around all of ``text``: bold, slanted, code."""
+    """Remove markdown marks around all of ``text`` (bold, slanted, code), and quotation marks."""
     for _ in range(4):
         match = _MARKS.fullmatch(text)
         if match is None or match[1] in match[2]:

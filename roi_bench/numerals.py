@@ -60,7 +60,7 @@ def parse_number(text: str) -> Number | None:
         return None
     if _PLAIN.fullmatch(text) is not None:
         return Number(Fraction(text), False, len(text.partition(".")[2]))
-    while len(text) > 2 and text[0] + text[-1] in ("()", "{}"):
+    while len(text) > 2 and text[0] + text[-1] in ("()", "{}", "[]"):
         text = text[1:-1]
     match = _NUMBER.fullmatch(text)
     if match is None:
