@@ -9,7 +9,8 @@ ignored. A response is read as the only problem of an exam; where nothing can be
 process, gold parsed each time.
 
 Labels are not holy. Those found wrong after reading stand in ``benchmarks/reviewed_labels.jsonl`` (source, id, right
-label, reason); the counts take the reviewed label, and the last column says how many of a source were turned.
+label, reason); the counts take the reviewed label, and the last column says how many of a source were turned. An output from which
+nothing can be read is wrong to us, whatever its label; that is the reader's matter, so the first table leaves those out.
 """
 
 from __future__ import annotations
@@ -137,8 +138,21 @@ def counts(outputs: list[Output], verdicts: list[bool]) -> tuple[int, int, int]:
     return len(outputs) - accepts - rejects, accepts, rejects
 
 
+def table(outputs: list[Output], ours: list[bool], plain: list[bool], chosen: list[int]) -> None:
+    """Print agreement of the ``chosen`` outputs, one line a source and one for all."""
+    head = ("source", "n", "unread", "agree", "accept", "reject", "mv agree", "mv accept", "mv reject", "turned")
+    print(("{:24}" + " {:>9}" * 9).format(*head))
+    for source in [*sorted({output.source for output in outputs}), "all"]:
+        part = [index for index in chosen if source in (outputs[index].source, "all")]
+        some = [outputs[index] for index in part]
+        numbers = counts(some, [ours[index] for index in part]) + counts(some, [plain[index] for index in part])
+        unread = sum(output.answer is None for output in some)
+        turned = sum(output.turned for output in some)
+        print(("{:24}" + " {:>9}" * 9).format(source, len(some), unread, *numbers, turned))
+
+
 def main() -> None:
-    """Print one line a source and one for all; then the disagreements, if asked for."""
+    """Print agreement with the labels, then the disagreements if asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("paths", nargs="+", type=Path)
     parser.add_argument("--questions", type=Path, help="a data folder, for the questions by problem id")
@@ -150,16 +164,11 @@ def main() -> None:
     started = time.perf_counter()
     ours = our_verdicts(outputs, arguments.workers)
     plain = ours if arguments.no_math_verify else plain_verdicts(outputs)
-    sources = sorted({output.source for output in outputs})
-    head = ("source", "n", "unread", "agree", "accept", "reject", "mv agree", "mv accept", "mv reject", "turned")
-    print(("{:24}" + " {:>9}" * 9).format(*head))
-    for source in [*sources, "all"]:
-        chosen = [index for index, output in enumerate(outputs) if source in (output.source, "all")]
-        part = [outputs[index] for index in chosen]
-        numbers = counts(part, [ours[index] for index in chosen]) + counts(part, [plain[index] for index in chosen])
-        unread = sum(output.answer is None for output in part)
-        turned = sum(output.turned for output in part)
-        print(("{:24}" + " {:>9}" * 9).format(source, len(part), unread, *numbers, turned))
+    read = [index for index, output in enumerate(outputs) if output.answer is not None]
+    print("outputs with an answer that the rules of reading find:")
+    table(outputs, ours, plain, read)
+    print("all outputs (an answer in prose only is none to us; math-verify takes the last number or formula):")
+    table(outputs, ours, plain, list(range(len(outputs))))
     print(f"graded in {time.perf_counter() - started:.1f} s")
     if arguments.list:
         for output, our, other in zip(outputs, ours, plain, strict=True):

@@ -137,6 +137,12 @@ def grader() -> Iterator[Grader]:
 
 
 @pytest.fixture(scope="module")
+def stand_in() -> Iterator[Grader]:
+    with Grader(workers=1, command=STAND_IN) as shared:
+        yield shared
+
+
+@pytest.fixture(scope="module")
 def golden_verdicts(grader: Grader) -> list[Verdict]:
     return grader.grade_many(CHECKS)
 
@@ -241,6 +247,24 @@ def test_a_check_that_sleeps_ends_in_the_wall_clock_limit() -> None:
     with SymbolicPool(1, 0.05, 512, STAND_IN) as pool:
         assert pool.check("1", "sleep") == "limit"
         assert pool.check("1", "1") == "equal"
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.tuples(LATEX | st.text(max_size=40), LATEX | st.text(max_size=40), st.text(max_size=30)), max_size=6)
+)
+def test_no_answer_and_no_question_makes_the_grader_raise(
+    triples: list[tuple[str, str, str]], stand_in: Grader
+) -> None:
+    checks = [
+        Check(pool, answer, (gold,), question)
+        for gold, answer, question in triples
+        for pool in ("math", "gsm8k", "aime")
+    ]
+    verdicts = stand_in.grade_many(checks)
+    assert len(verdicts) == len(checks)
+    assert all(not verdict.correct for verdict in verdicts if verdict.method == "limit")
+    assert stand_in.grade_many(checks[::-1]) == verdicts[::-1]
 
 
 def test_a_worker_that_ends_by_itself_twice_counts_as_limit() -> None:
