@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from roi_bench.answers import MAX_ANSWER_CHARACTERS
+from roi_bench.answers import MAX_ANSWER_CHARACTERS, Check
 from roi_bench.errors import RecordError
-from roi_bench.grading import Check
 from roi_bench.leaderboard.limits import ANSWERS_AT_ONCE, LIMIT_VERDICTS
 from roi_bench.outcomes import VerdictLike
 from roi_bench.scoring import GraderLike
@@ -28,7 +27,7 @@ class BoundedGrader:
         self._limited: set[Check] = set()
 
     def grade_many(self, answers: list[Check]) -> Sequence[VerdictLike]:
-        """Return one verdict per ``(pool, answer, accepted answers)``, in order.
+        """Return one verdict per answer, in order.
 
         Raises:
             TooManyLimitsError: More than :data:`LIMIT_VERDICTS` different answers hit the limit, in all calls together.
@@ -41,7 +40,8 @@ class BoundedGrader:
             self._limited |= {
                 check
                 for check, verdict in zip(part, verdicts, strict=True)
-                if verdict.method == "limit" and len(check[1]) <= MAX_ANSWER_CHARACTERS  # a longer one costs nothing
+                if verdict.method == "limit"
+                and len(check.answer) <= MAX_ANSWER_CHARACTERS  # a longer one costs nothing
             }
             if len(self._limited) > LIMIT_VERDICTS:
                 raise TooManyLimitsError(

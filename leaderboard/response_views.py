@@ -17,8 +17,8 @@ from roi_bench.problems import TIERS
 GRADED = {
     ("string", True): "written as the right answer is",
     ("string", False): "not written as the right answer is, which is no number",
-    ("number", True): "equal to the right answer, number by number",
-    ("number", False): "other than the right answer in a number or in form",
+    ("number", True): "equal to the right answer in value",
+    ("number", False): "other than the right answer in value or in form",
     ("symbolic", True): "shown by algebra to equal the right answer",
     ("symbolic", False): "not shown by algebra to equal the right answer",
     ("limit", False): "counted as wrong: too long, or comparing it took too much time or memory",

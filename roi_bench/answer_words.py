@@ -7,6 +7,8 @@ every kind of text command is already called ``\text``.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from functools import lru_cache
 
 _TENS = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12, "quadrillion": 15}
 _TENS |= {"tenth": -1, "hundredth": -2, "thousandth": -3, "millionth": -6}
@@ -18,18 +20,43 @@ _SCALED = re.compile(rf"(?<=[0-9}})])(?:[\s-]*{_SCALE_WORD})+", re.IGNORECASE)
 
 _TEXT = re.compile(r"\\text\s*\{([^{}]*)\}(?:\s*\^\s*(?:\{\s*-?[0-9]\s*\}|-?[0-9]))?")
 _PER = re.compile(r"(?:\bper\s+|/\s*)[A-Za-z]+", re.IGNORECASE)
-_CONJUNCTION = re.compile(r"(?:\s*,)?\s+(?:and|or)\s")
+_CONJUNCTION = re.compile(r"(?:\s*,)?\s+(and|or)\s")
+_INEQUALITY = re.compile(r"[<>]|\\(?:le|ge|ne)(?![A-Za-z])")
 _VARIABLES = frozenset("einxyz")
 """Letters that stay even in ``\\text{}`` behind a value: no unit is called so."""
 
-_UNIT_WORD = (
-    "degrees?|radians?|dollars?|cents?|percent|cm|mm|km|kg|gm|mg|ml|mph|ft|sq|cubic|square|squared|cubed|inch|inches|feet|"
-    "foot|yards?|miles?|meters?|metres?|centimeters?|kilometers?|grams?|kilograms?|pounds?|ounces?|liters?|litres?|units?|"
-    "gallons?|quarts?|seconds?|minutes?|hours?|days?|weeks?|months?|years?|per|each|sec|min|hrs?|people|ways|students"
+_MEASURES = """
+degree degrees deg radian radians dollar dollars buck bucks cent cents percent cm mm km kg gm mg ml cl mph kph kmh
+ft sq cubic square squared cubed inch inches feet foot yard yards yd yds mile miles mi meter meters metre metres
+centimeter centimeters centimetre centimetres millimeter millimeters kilometer kilometers kilometre kilometres gram
+grams kilogram kilograms pound pounds lb lbs ounce ounces oz ton tons tonne tonnes liter liters litre litres unit
+units gallon gallons quart quarts pint pints cup cups tablespoon tablespoons tbsp teaspoon teaspoons tsp second
+seconds minute minutes hour hours day days week weeks month months year years per each sec secs min mins hr hrs acre
+acres hectare hectares volt volts watt watts calorie calories mol usd eur gbp inr jpy euro euros rupee rupees yen
+yuan peso pesos franc francs pence penny pennies nickel nickels dime dimes
+"""
+_COUNTED = """
+people person persons ways way students student children child adult adults men man women woman boy boys girl girls
+kids teacher teachers members teams team games game players player books book pages page apples apple oranges orange
+eggs egg coins coin marbles marble balls ball boxes box bags bag cards card points point toys toy tickets ticket
+pieces piece items item numbers number integers integer digits digit values value solutions solution elements
+factors divisors multiples primes terms edges faces vertices sides diagonals triangles squares rectangles circles
+lines regions paths routes arrangements permutations combinations outcomes choices possibilities pairs sets subsets
+groups rows columns tiles blocks cubes steps times trips votes words letters questions problems matches rounds trees
+flowers plants animals dogs dog cats cat birds fish cows horses chickens sheep cars trucks buses bikes wheels seats
+rooms houses shelves bottles cans jars slices cakes cookies candies pencils pens stamps stickers beads shirts shoes
+meals intersections zeros roots functions sequences
+"""
+_UNIT_WORDS = frozenset((_MEASURES + _COUNTED).split())
+"""Units and things counted: behind a number they mean nothing, and neither do the words of the question."""
+
+_GLUE = frozenset(["of", "in", "the", "per", "a", "an", "for", "by", "at", "total", "altogether", "each"])
+_TRAILING = re.compile(
+    r"(?:(?<=[0-9})%])|(?<=\\pi)(?=\s))(\s*)((?:[A-Za-z]+(?:\s*\^\s*(?:\{[23]\}|[23]))?(?![A-Za-z0-9])[\s/.-]*)+)\Z"
 )
-_UNITS = re.compile(rf"(?<=[0-9}})])\s*(?:(?:{_UNIT_WORD})(?:\s*\^\s*(?:\{{[23]\}}|[23]))?(?![A-Za-z0-9])[\s/.]*)+\Z")
+_PLAIN_WORD = re.compile(r"[A-Za-z]+")
 _WORDS = re.compile(
-    rf"(?<=[0-9}}).%])[\s/]*(?:(?:(?!(?<!per\s)(?<!/)(?i:{_SCALE_WORD}))[A-Za-z]{{2,}}|(?<=[\s/])[mgshlL])"
+    rf"(?<=[0-9}}).%])[\s/]*(?:(?:(?!(?<!per\s)(?<!/)(?i:{_SCALE_WORD}))[A-Za-z]{{2,}}|(?<=[\s/0-9])[mgshlL])"
     r"(?:\s*\^\s*(?:\{[23]\}|[23]))?(?![A-Za-z0-9])[\s/.]*)+\Z"
 )
 _PARENTHESIZED = re.compile(r"(?<=[0-9}%])\s*\(([A-Za-z\s/.]*)\)\Z")
@@ -53,11 +80,97 @@ _REMARK = re.compile(
 )
 
 
-def strip_texts(text: str) -> str:
+_MATHEMATICS = re.compile(r"\$[^$]*\$|\\\(.*?\\\)|\\\[.*?\\\]|\\[A-Za-z]+", re.DOTALL)
+_SCALE_NAMES = "dozen|gross|hundred|thousand|million|billion|trillion"
+_ASKED_SCALE = re.compile(
+    rf"\bhow\s+many\s+(?:[a-z]+\s+)??({_SCALE_NAMES})s?\b|\bin\s+(?:the\s+|units\s+of\s+)?({_SCALE_NAMES})s\b"
+    rf"|\bnumber\s+of\s+({_SCALE_NAMES})s\b|\bin\s+({_SCALE_NAMES})s?\s+of\b",
+    re.IGNORECASE,
+)
+_LABEL = re.compile(
+    r"(?:(?:so|thus|hence|therefore|and)[,\s]+)*"
+    r"(?:(?:the\s+|my\s+|our\s+)?(?:(?:final|correct|exact|numerical)\s+)*(?:answer|ans|result|solution|value|total)\b\.?"
+    r"(?:\s+(?:is|are|equals)\b\s*:?|\s*[:=])|[A-Za-z]{2,}(?:\s+[A-Za-z]+)*\s*:(?!=))\s*(?=\S)",
+    re.IGNORECASE,
+)
+_SENTENCE = re.compile(
+    r"(?!.*\b(?:not|never|no|than|least|most|half|twice|double|minus|negative|if|between|nearly|almost)\b)"
+    r"[A-Za-z][A-Za-z' ]*?\s"
+    r"(?:is|are|was|were|equals|makes|made|earns|earned|has|have|had|needs|costs|cost|pays|paid|gets|spends|spent|be|sold|sells)"
+    r"\s+(?=[-+.]?[0-9])"
+)
+_UNIT_TEXT = r"\s*\\text\s*\{[A-Za-z\s.]*\}\s*(?:\^\s*\{?[0-9]\}?\s*)?"
+_UNIT_QUOTIENT = re.compile(rf"(?<=[0-9}}\s])\\frac\s*\{{{_UNIT_TEXT}\}}\s*\{{{_UNIT_TEXT}\}}")
+_PER_TEXT = re.compile(r"/\s*\\text")
+_BASE_LETTER = re.compile(r"\bbase[\s-]*\$?([a-z])\b", re.IGNORECASE)
+_LETTER_BASE = re.compile(r"(?<![0-9A-Za-z.^{])(-?[0-9]+)_\{([A-Za-z])\}")
+_ENDING = r"(st|nd|rd|th)"
+_ORDINAL = re.compile(
+    rf"(?<![0-9.])([0-9]+)\s*(?:\^\s*(?:\{{\s*\\text\s*\{{\s*{_ENDING}\s*\}}\s*\}}|\{{\s*{_ENDING}\s*\}}"
+    rf"|\\text\s*\{{\s*{_ENDING}\s*\}})|\\text\s*\{{\s*-?{_ENDING}\s*\}}|-?{_ENDING}(?![A-Za-z]))"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AskedWords:
+    """What a question says of the units of its answer.
+
+    Attributes:
+        scales: Scale words that are its units: ``dozen`` where it asks how many dozens.
+        words: All its words of at least three letters, in lower case.
+        bases: Letters that it calls the base of a numeral.
+    """
+
+    scales: frozenset[str]
+    words: frozenset[str]
+    bases: frozenset[str]
+
+
+NOT_ASKED = AskedWords(frozenset(), frozenset(), frozenset("b"))
+"""Nothing is known of the question."""
+
+
+@lru_cache(maxsize=2048)
+def asked_words(question: str) -> AskedWords:
+    """Return what ``question`` says of the units of its answer."""
+    plain = _MATHEMATICS.sub(" ", question)
+    scales = {name.casefold() for match in _ASKED_SCALE.finditer(plain) for name in match.groups() if name}
+    words = {word.casefold() for word in _PLAIN_WORD.findall(plain) if len(word) > 2}
+    words -= {"and", "not", "sqrt", "sin", "cos", "tan", "log", "mod"}
+    return AskedWords(frozenset(scales), frozenset(words), NOT_ASKED.bases | set(_BASE_LETTER.findall(question)))
+
+
+def strip_ordinals(text: str) -> str:
+    r"""Remove the ending of an ordinal number, if it is the right one: ``12^{\text{th}}``, ``21st``."""
+    return _ORDINAL.sub(_cardinal, text)
+
+
+def _cardinal(match: re.Match[str]) -> str:
+    number, ending = match[1], next(group for group in match.groups()[1:] if group)
+    teen = len(number) > 1 and number[-2] == "1"
+    return number if ending == ("th" if teen else {"1": "st", "2": "nd", "3": "rd"}.get(number[-1], "th")) else match[0]
+
+
+def strip_letter_bases(text: str, asked: AskedWords) -> str:
+    """Remove the base of a numeral if it is only a letter that stands for a base, and so says nothing: ``100100_b``."""
+    return _LETTER_BASE.sub(lambda match: match[1] if match[2] in asked.bases else match[0], text)
+
+
+def strip_label(text: str, any_sentence: bool = False) -> str:
+    """Remove what introduces an answer: ``The final answer is``, ``Total cost:``.
+
+    Where ``any_sentence`` (numeric pools), also the beginning of a sentence that states a number: ``She earns 18``.
+    """
+    match = _LABEL.match(text) or (_SENTENCE.match(text) if any_sentence else None)
+    return text if match is None else text[match.end() :]
+
+
+def strip_texts(text: str, asked: AskedWords = NOT_ASKED) -> str:
     r"""Remove units in ``\text{}`` behind a value; replace any other ``\text{}`` by its content.
 
     Scale words (``5\text{ million people}``) and bases (``101\text{ (base 2)}``) are not units: they stay.
     """
+    text = _UNIT_QUOTIENT.sub(r"\\text{per}", text)
     parts: list[str] = []
     position, value = 0, False
     for match in _TEXT.finditer(text):
@@ -66,7 +179,7 @@ def strip_texts(text: str) -> str:
         content = match[1].strip()
         word = content.replace(".", "").casefold()
         rest = text[match.end() :].lstrip()
-        closing = not rest or rest[0] in ".,;)}]"
+        closing = not rest or rest[0] in ".,;)}]" or _PER_TEXT.match(rest) is not None
         parts.append(before)
         if not value or not closing or word in ("am", "pm", "and", "or") or _is_no_unit(content):
             parts.append(f" {match[1]} ")
@@ -74,7 +187,7 @@ def strip_texts(text: str) -> str:
         elif content in _LETTERS:
             parts.append(_LETTERS[content])
         elif (scale := _SCALE.match(content)) is not None and not before.rstrip().endswith("/"):
-            parts.append(f" {scale[0]} ")
+            parts.append("" if _is_asked(scale[0], asked) else f" {scale[0]} ")
         position = match.end()
     return "".join([*parts, text[position:]])
 
@@ -82,6 +195,7 @@ def strip_texts(text: str) -> str:
 def _is_no_unit(content: str) -> bool:
     if (
         content in _VARIABLES
+        or "\\" in content
         or any(character.isdigit() for character in content)
         or _BASE_TEXT.search(content) is not None
     ):
@@ -90,7 +204,12 @@ def _is_no_unit(content: str) -> bool:
 
 
 def join_conjunctions(text: str) -> str:
-    """Replace ``and``/``or`` between values, with or without a comma before it, by a comma."""
+    r"""Replace ``and``/``or`` between values, with or without a comma before it, by a comma.
+
+    Between inequalities they become the sign of the intersection or union that they mean.
+    """
+    if _INEQUALITY.search(text) is not None:
+        return _CONJUNCTION.sub(lambda match: r"\cup " if match[1] == "or" else r"\cap ", text)
     return _CONJUNCTION.sub(",", text)
 
 
@@ -101,12 +220,17 @@ def strip_remarks(text: str) -> str:
     return text
 
 
-def multiply_scales(text: str) -> str:
+def multiply_scales(text: str, asked: AskedWords = NOT_ASKED) -> str:
     r"""Replace scale words behind a value by the power they stand for: ``5 million`` by ``5\cdot10^{6}``.
 
-    A dozen becomes ``\cdot12^{1}``, so that a number remains one factor times one power.
+    A dozen becomes ``\cdot12^{1}``, so that a number remains one factor times one power. A scale word that the question
+    asks for is a unit.
     """
-    return _SCALED.sub(_power, text)
+    return _SCALED.sub(lambda match: "" if _is_asked(match[0], asked) else _power(match), text)
+
+
+def _is_asked(scale: str, asked: AskedWords) -> bool:
+    return bool(asked.scales) and scale.strip(" -").casefold().removesuffix("s") in asked.scales
 
 
 def _power(match: re.Match[str]) -> str:
@@ -115,15 +239,35 @@ def _power(match: re.Match[str]) -> str:
     return "".join(rf"\cdot{base}^{{{sum(exponents)}}}" for base, exponents in powers if exponents)
 
 
-def strip_units(text: str, any_unit: bool) -> str:
-    """Remove listed unit words (any words if ``any_unit``) from the end, also in parentheses: ``18 (eggs)``."""
-    units = _WORDS if any_unit else _UNITS
+def strip_units(text: str, any_unit: bool, asked: AskedWords = NOT_ASKED) -> str:
+    """Remove units from the end, also in parentheses: ``18 (eggs)``.
+
+    Units are listed words and the words of the question, or any words if ``any_unit``.
+    """
     remark = _PARENTHESIZED.search(text)
     if remark is None:
-        return units.sub("", text)
+        return _WORDS.sub("", text) if any_unit else _without_units(text, asked)
     value = text[: remark.start()]
     words = remark[1].strip()
-    return value if not words or units.sub("", f"{value} {words}") == value else text
+    whole = f"{value} {words}"
+    stripped = _WORDS.sub("", whole) if any_unit else _without_units(whole, asked)
+    return value if not words or stripped == value else text
+
+
+def _without_units(text: str, asked: AskedWords) -> str:
+    match = _TRAILING.search(text)
+    if match is None:
+        return text
+    words = _PLAIN_WORD.findall(match[2])
+    known = [word.casefold() in _UNIT_WORDS for word in words]
+    if not known[0] and not match[1]:
+        return text  # 18abc is a product
+    if all(
+        unit or (position > 0 and word.casefold() in _GLUE) or word.casefold() in asked.words
+        for position, (word, unit) in enumerate(zip(words, known, strict=True))
+    ):
+        return text[: match.start()]
+    return text
 
 
 def name_bases(text: str) -> str:

@@ -23,29 +23,44 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import NamedTuple
 
 from roi_bench.answer_words import (
+    NOT_ASKED,
     append_bases,
+    asked_words,
     join_conjunctions,
     multiply_scales,
     name_bases,
+    strip_label,
+    strip_letter_bases,
+    strip_ordinals,
     strip_remarks,
     strip_texts,
     strip_units,
 )
+from roi_bench.notation import strip_marks, to_latex
 
 MAX_ANSWER_CHARACTERS = 2000
 """Longer answers are not looked into (the longest real gold answer has fewer than 200 characters)."""
 
-_UNICODE = str.maketrans(
-    dict.fromkeys("\u2212\u2010\u2011\u2012\u2013\ufe63\uff0d", "-")
-    | dict.fromkeys("\u00a0\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u202f\u3000", " ")
-    | dict.fromkeys("\u200b\u200c\u200d\u2060\ufeff€£¢", "")
-    | {"×": r"\cdot ", "·": r"\cdot ", "⋅": r"\cdot ", "π": r"\pi ", "∞": r"\infty ", "√": r"\sqrt ", "±": r"\pm "}
-    | {"≤": r"\le ", "≥": r"\ge ", "≠": r"\ne ", "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ", "∅": r"\emptyset "}
-    | {"°": r"^\circ ", "²": "^2", "³": "^3", "½": r"\frac12 ", "¼": r"\frac14 ", "¾": r"\frac34 ", "θ": r"\theta "}
-    | {"，": ",", "’": "'", "≈": r"\approx "}
-)
+
+class Check(NamedTuple):
+    """An answer to be graded.
+
+    Attributes:
+        pool: The problem's pool.
+        answer: The answer given.
+        accepted: The accepted gold answers.
+        question: The problem's question, or empty: what it asks for in dozens is a number of dozens.
+    """
+
+    pool: str
+    answer: str
+    accepted: tuple[str, ...]
+    question: str = ""
+
+
 _STYLES = ("left", "right", "big", "Big", "bigg", "Bigg", "bigl", "bigr", "Bigl", "Bigr", "displaystyle", "textstyle")
 _SWITCHES = ("rm", "bf", "it", "sf", "tt", "em", "bfseries", "itshape", "large", "Large", "LARGE", "huge", "Huge")
 _TEXTS = ("textbf", "textit", "textrm", "texttt", "textsf", "textnormal", "mbox", "hbox", "emph", "operatorname")
@@ -59,7 +74,8 @@ _RENAMED = (
     | dict.fromkeys(("lvert", "rvert", "vert", "mid"), "|")
     | {"leq": r"\le", "leqslant": r"\le", "geq": r"\ge", "geqslant": r"\ge", "neq": r"\ne", "lt": "<", "gt": ">"}
     | {"times": r"\cdot", "ast": r"\cdot", "cdots": r"\dots", "ldots": r"\dots", "%": "%", "colon": ":", "&": " and "}
-    | {"degree": r"^\circ", "varnothing": r"\emptyset", "infin": r"\infty", "lor": ",", "vee": ","}
+    | {"degree": r"^\circ", "varnothing": r"\emptyset", "infin": r"\infty"}
+    | {"lor": " or ", "vee": " or ", "land": " and ", "wedge": " and ", "cosec": r"\csc", "tg": r"\tan"}
     | {"lbrace": r"\{", "rbrace": r"\}", "lbrack": "[", "rbrack": "]"}
 )
 _COLOR = re.compile(r"\\(?:textcolor|color|colorbox|fcolorbox\s*\{[^{}]*\})\s*(?:\[[^\]]*\]\s*)?\{[^{}]*\}")
@@ -71,36 +87,57 @@ _TRIGONOMETRIC = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-z])")
 _DEGREES = re.compile(r"\s*\^\s*(?:\\circ(?![A-Za-z])|\{\s*\\circ\s*\})\s*[CF]?(?![A-Za-z])")
 _TYPOGRAPHIC_COMMA = re.compile(r"(?<=[0-9])\s*(?:\{\s*,\s*\}|,\s*\\!|\\,(?=[0-9]{3}))\s*(?=[0-9])")
 _THOUSANDS = re.compile(r"(?<![0-9.,])([0-9]{1,3})((?:,[0-9]{3})+|(?: [0-9]{3})+)(?![0-9]|,[0-9]|, ?[0-9])")
+_SIMPLE = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
+_CURRENCY = re.compile(
+    r"\A\s*(-?)\s*(?:\\text\s*\{\s*(?:US|CA|AU|NZ|HK|SG|[ACS])?\s*\\?\$\s*\}|(?:US|CA|AU|NZ|HK|SG|[ACS])\s*\\?\$(?=\s*[0-9.])"
+    r"|(?:USD|EUR|GBP|INR|JPY|CNY|RMB|CAD|AUD|CHF|Rs)\.?\s*(?=[0-9.\\$]))"
+)
 _BRACKETED = re.compile(r"\\[{}]|[()\[\]]")
 _MIXED = re.compile(r"(?<![0-9./}])([0-9]{1,9})\s+([0-9]{1,9})\s*/\s*([0-9]{1,9})(?![0-9.])")
 _CLOCK = re.compile(r"(?<=[0-9])\s*([AaPp])\.?\s?[Mm](?![A-Za-z])\.?")
+_O_CLOCK = re.compile(r"(?<=[0-9])\s*o'\s?clock(?![A-Za-z])", re.IGNORECASE)
 _KEPT_SPACE = re.compile(r"(\\[A-Za-z]+)\s+(?=[A-Za-z])|([0-9.])\s+(?=[0-9.])|\s+")
 _ARGUMENT = re.compile(r"\\[A-Za-z]+|\\.|.", re.DOTALL)
 _ARITY = {r"\frac": 2, r"\sqrt": 1, "^": 1, "_": 1}
 
 
-@lru_cache(maxsize=4096)
-def normalize_answer(answer: str, any_unit: bool = False) -> str:
+@lru_cache(maxsize=8192)
+def normalize_answer(answer: str, any_unit: bool = False, question: str = "") -> str:
     """Return the normal form of ``answer``.
 
     Args:
         answer: A final answer of at most :data:`MAX_ANSWER_CHARACTERS` characters; a longer one is only stripped.
         any_unit: Whether any words behind a value are units (numeric pools), not only listed ones.
+        question: The problem's question, where known: a scale word that it asks for is a unit (*how many dozens*), and
+            so is any word of it behind a number.
     """
     if len(answer) > MAX_ANSWER_CHARACTERS:
         return answer.strip()
-    text = _TYPOGRAPHIC_COMMA.sub("", _plain_type(answer.strip().translate(_UNICODE)))
-    text = _CONTROL.sub(_rename, text).replace("~", " ").replace("$", "").replace("\x00", "")
+    if _SIMPLE.fullmatch(answer) is not None:
+        return answer
+    text = answer.strip().strip("$").strip()
+    if text.startswith((r"\boxed{", r"\fbox{")):
+        text = _unwrap_group(text[text.index("{") :])
+    text = to_latex(strip_marks(text))
+    text = _TYPOGRAPHIC_COMMA.sub("", _plain_type(text))
+    text = _CONTROL.sub(_rename, _CURRENCY.sub(r"\1", text)).replace("~", " ").replace("$", "").replace("\x00", "")
     text = _unwrap_group(" ".join(text.split()))
+    words = asked_words(question) if question else NOT_ASKED
     # Before the units go: 45^\circ,135^\circ are two numbers.
-    text = append_bases(strip_texts(name_bases(_join_thousands(text))))
+    text = append_bases(strip_texts(name_bases(strip_ordinals(_join_thousands(text))), words))
     if _TRIGONOMETRIC.search(text) is None:
         text = _DEGREES.sub("", text)
-    text = join_conjunctions(_CLOCK.sub(r" \1m", text).lstrip(" ,;:").rstrip(" .,;:"))
-    text = strip_units(multiply_scales(strip_remarks(text)), any_unit).rstrip(" .,;:*/")
+    text = strip_label(strip_marks(text.strip()).lstrip(" ,;:#"), any_unit)
+    if ";" in text and _BRACKETED.search(text) is None:
+        text = text.replace(";", ",")  # 2; 3; 5
+    text = join_conjunctions(
+        _CLOCK.sub(lambda match: f" {match[1].lower()}m", _O_CLOCK.sub(":00", text)).rstrip(" .,;:")
+    )
+    text = strip_units(multiply_scales(strip_remarks(text), words), any_unit, words).rstrip(" .,;:*/")
     text = _MIXED.sub(r"\1\\frac{\2}{\3}", text)
     text = _KEPT_SPACE.sub(lambda match: f"{match[1] or match[2]} " if match[1] or match[2] else "", text)
-    return _unwrap_group(_brace_arguments(text))
+    text = _unwrap_group(_brace_arguments(text))
+    return strip_letter_bases(text, words) if "_" in text else text
 
 
 def _plain_type(text: str) -> str:

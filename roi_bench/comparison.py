@@ -1,4 +1,4 @@
-r"""Whether two mathematical answers are the same: by string, by number, by structure; the rest is for a symbolic check.
+r"""Whether two mathematical answers are the same: by string, number, structure, value; or algebra has to say.
 
 :func:`compare` is three-valued: True, False, or None where only computer algebra can tell. Structure is compared by us
 because general checkers are weak there (SPEC section 6 and what we measured on math-verify):
@@ -6,10 +6,13 @@ because general checkers are weak there (SPEC section 6 and what we measured on 
 - lists without brackets and ``\{…\}`` compare as multisets, points and intervals by order and by kind of bracket;
   a bare list equals a point with the same entries in the same order;
 - ``a \pm b`` is the list ``a+b, a-b``; unions compare piece by piece in any order;
-- an inequality in one variable equals the interval it describes (``k<-5`` and ``(-\infty,-5)``), and listed intervals
+- an inequality in one variable equals the set it describes (``k<-5`` and ``(-\infty,-5)``), and listed intervals
   equal a gold union;
 - ``x=5`` and ``x\in[0,1]`` equal ``5`` and ``[0,1]``; ``x=5`` is not ``y=5``;
-- matrices compare entry by entry;
+- ``a=b=c`` is the value of its parts where these agree, also ``f(3)=5`` and ``5!=120``; where they differ it is wrong;
+- matrices compare entry by entry; a column equals the vector or point with its entries;
+- formulas are compared by exact algebra (:mod:`roi_bench.algebra`), and refuted where their values certainly differ
+  (:mod:`roi_bench.evaluation`);
 - an answer in words equals only the same words (any case), choice letters with or without parentheses.
 """
 
@@ -18,10 +21,30 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
+from roi_bench.algebra import same_exactly, same_up_to_factor
 from roi_bench.answers import normalize_answer
-from roi_bench.evaluation import surely_different
-from roi_bench.numerals import contradicts_itself, numbers_equal, parse_number
-from roi_bench.structures import Structure, is_interval, relation_interval, split_top, structure, ungrouped
+from roi_bench.evaluation import evaluate, surely_different
+from roi_bench.formulas import Formula, letters_of, parse_formula
+from roi_bench.numerals import (
+    ROUNDED_PLACES,
+    base_value,
+    clock_time,
+    contradicts_itself,
+    numbers_equal,
+    parse_number,
+    same_time,
+)
+from roi_bench.structures import (
+    Structure,
+    as_interval,
+    is_interval,
+    relation_interval,
+    relation_variable,
+    split_top,
+    structure,
+    surely_other_sets,
+    ungrouped,
+)
 
 Symbolic = Callable[[str, str], bool]
 """Symbolic check of two leaf answers in normal form: (gold, answer) → equal."""
@@ -32,39 +55,94 @@ MAX_ITEMS = 40
 MAX_DEPTH = 10
 """Structures nested deeper are compared as strings only."""
 
+MAX_NESTING = 30
+"""A parser is not troubled with braces nested deeper, or with one kind of sign more often."""
+
+CHAIN_ROUNDING = 0.01
+"""Relative difference that the parts of a chain such as ``\\sqrt2=1.41`` may have without contradicting each other."""
+
 _INFINITIES = (r"\infty", r"-\infty")
 _ASSIGNED = re.compile(
     r"((?:[A-Za-z]|\\[a-z]+)(?:_\{[0-9A-Za-z]\})?(?:\([a-z]\))?)(?:=|\\(?:in|approx)(?![a-z]))(?=[^=<>]+\Z)"
 )
 _RELATIONAL = re.compile(r"[=<>]|\\(?:le|ge|ne)(?![a-z])")
 _BASED = re.compile(r"(-?(?=[0-9A-Z.]*[0-9])[0-9A-Z]+(?:\.[0-9A-Z]+)?)(?:_\{([0-9A-Za-z]+)\})?")
-_CLOCK = re.compile(r"([0-9]{1,2})(?::00)?((?::[0-9]{2})?[ap]m)", re.IGNORECASE)
+_INVERSE = re.compile(r"\\(sin|cos|tan)\^\{-1\}")
+_RECIPROCAL = {"sin": r"\csc", "cos": r"\sec", "tan": r"\cot"}
+_INEQUALITY = re.compile(r"[<>]|\\(?:le|ge)(?![a-z])")
+_DEGREE_SIGN = re.compile(r"\\circ(?![a-z])|\\degree|°|degrees?(?![a-z])")
+_SQUEEZED = re.compile(r"[\s{}$]|\\(?:cdot|left|right|,|!|;)(?![a-z])")
+_SINGLE_NAME = re.compile(r"(?:[A-Za-z]{1,3}|\\[a-z]+)(?:_\{[^{}]*\})?(?:\([^()=]*\))?")
+_RATIO = re.compile(r"([^:]+):([^:]+)")
+_FREE_DIGIT = re.compile(r"(?<![A-Za-z])[0-9]|[0-9](?=\s*[A-Za-z\\(^])")
+_LABELLED = re.compile(r"_\{[^{}]*\}|(?:(?<![A-Za-z])[A-Za-z]|\})\([^()=]*\)")
+_DECIMAL = re.compile(r"-?[0-9]*\.([0-9]+)")
+_EQUALS = re.compile(r"(?:=|\\approx(?![A-Za-z]))")
 _WORDS_IN_TEXT = re.compile(r"\\(?:text|mbox|textbf|textit|textrm|mathrm)\s*\{[^{}0-9]*[A-Za-z]{3}[^{}0-9]*\}")
 _COMMA_SPACE = re.compile(r",\s+")
-_LETTERS = re.compile(r"[A-Za-z]{2}")
+_WORDS = re.compile(r"[A-Za-z .'-]*[A-Za-z]{4}[A-Za-z .'-]*")
 _CHOICE = re.compile(r"\(?([A-Z])\)?")
 
 
-def compare(gold: str, answer: str, symbolic: Symbolic | None = None) -> bool | None:
+def compare(gold: str, answer: str, symbolic: Symbolic | None = None, question: str = "") -> bool | None:
     """Return whether ``answer`` equals ``gold``; None if only a symbolic check can tell and none was given."""
-    if same_string(gold, answer):
+    if same_string(gold, answer, question):
         return True
-    gold_text, answer_text = normalize_answer(gold), normalize_answer(answer)
+    gold_text, answer_text = normalize_answer(gold, question=question), normalize_answer(answer, question=question)
     if _WORDS_IN_TEXT.fullmatch(gold.strip().strip("$")) is not None:
         return bool(gold_text) and _folded(gold_text) == _folded(answer_text)
-    return not contradicts_itself(answer_text) and _same(gold_text, answer_text, symbolic, 0)
+    answer_text = _without_approximation(_without_asked(answer_text, question))
+    if contradicts_itself(answer_text):
+        return False
+    if _DEGREE_SIGN.search(gold + answer) is not None and _same_angle(gold, gold_text, answer, answer_text):
+        return True
+    return _same(gold_text, answer_text, symbolic, 0)
 
 
-def same_string(gold: str, answer: str) -> bool:
-    """Return whether two answers have the same, non-empty normal form, or differ only in the space after commas.
+def _without_approximation(text: str) -> str:
+    r"""Drop the decimal behind ``\approx`` if a value that it approximates stands before it: ``9/256\approx0.035``."""
+    value, sign, rounded = text.rpartition(r"\approx")
+    stated = parse_formula(_EQUALS.split(value)[-1]) if sign and value else None
+    decimal = parse_formula(rounded)
+    if stated is None or decimal is None or letters_of(stated) or letters_of(decimal):
+        return text
+    values = evaluate(stated, 1.0), evaluate(decimal, 1.0)
+    if values[0] is None or values[1] is None:
+        return text
+    return value if abs(values[0][0] - values[1][0]) <= CHAIN_ROUNDING * abs(values[0][0]) else text
+
+
+def _same_angle(gold: str, gold_text: str, answer: str, answer_text: str) -> bool:
+    r"""Return whether one answer is in degrees and the other one the same angle as a multiple of ``\pi``."""
+    sides = [(bool(_DEGREE_SIGN.search(raw)), text) for raw, text in ((gold, gold_text), (answer, answer_text))]
+    (degrees, angle), (others, radians) = sorted(sides, reverse=True)
+    if not degrees or others or r"\pi" not in radians or parse_number(angle) is None:
+        return False
+    return same_formula(rf"({angle})\cdot\frac{{\pi}}{{180}}", radians) is True
+
+
+def _without_asked(text: str, question: str) -> str:
+    """Drop the left side of an equation that the question asks for: ``2x+z=5`` is 5 where it asks for 2x+z."""
+    parts = _split_equations(text) if question else [text]
+    if len(parts) == 2 and len(parts[0]) > 1 and _squeezed(parts[0]) in _squeezed(question):
+        return parts[1]
+    return text
+
+
+def _squeezed(text: str) -> str:
+    return _SQUEEZED.sub("", text.replace("dfrac", "frac").replace("tfrac", "frac"))
+
+
+def same_string(gold: str, answer: str, question: str = "") -> bool:
+    r"""Return whether two answers have the same, non-empty normal form, or differ only in the space after commas.
 
     (``100,200`` alone is a number with a thousands separator; beside a gold ``100, 200`` it is that list.)
     """
-    text = normalize_answer(gold)
+    text = normalize_answer(gold, question=question)
     if not text:
         return False
-    return text == normalize_answer(answer) or _COMMA_SPACE.sub(",", gold.strip()) == _COMMA_SPACE.sub(
-        ",", answer.strip()
+    return text == normalize_answer(answer, question=question) or (
+        "," in gold and _COMMA_SPACE.sub(",", gold.strip()) == _COMMA_SPACE.sub(",", answer.strip())
     )
 
 
@@ -74,12 +152,13 @@ def _folded(text: str) -> str:
 
 
 def _same(gold: str, answer: str, symbolic: Symbolic | None, depth: int) -> bool | None:
+    """Compare two answers in normal form; never None where ``symbolic`` is given."""
     gold, answer = ungrouped(gold), ungrouped(answer)
     if not gold or not answer:
         return False
-    if gold == answer or (_LETTERS.search(gold) and "\\" not in gold and _folded(gold) == _folded(answer)):
+    if gold == answer or (_WORDS.fullmatch(gold) and _folded(gold) == _folded(answer)):
         return True
-    if depth > MAX_DEPTH or (gold in _INFINITIES and answer in _INFINITIES):
+    if depth > MAX_DEPTH or _one_is_infinite(gold, answer):
         return False
     left, right = parse_number(gold), parse_number(answer)
     if left is not None and right is not None:
@@ -90,17 +169,176 @@ def _same(gold: str, answer: str, symbolic: Symbolic | None, depth: int) -> bool
     gold, answer, unwrapped = _strip_assignment(gold, answer)
     if unwrapped:
         return _same(gold, answer, symbolic, depth + 1)
-    if (verdict := _same_notation(gold, answer)) is not None:
-        return verdict
-    gold, answer = _relations_to_intervals(gold, answer)
-    left_form, right_form = structure(gold), structure(answer)
-    if left_form is not None and right_form is not None and _decided_by_structure(left_form, right_form):
-        return _same_structure(left_form, right_form, symbolic, depth)
-    if (_is_several(left_form) and right is not None) or (_is_several(right_form) and left is not None):
+    for verdict in (_same_notation(gold, answer), _same_relation(gold, answer, symbolic, depth)):
+        if verdict is not None:
+            return verdict
+    return _same_whole(*_relations_to_intervals(as_interval(gold), as_interval(answer)), symbolic, depth)
+
+
+def _same_whole(gold: str, answer: str, symbolic: Symbolic | None, depth: int) -> bool | None:
+    """Compare what is neither number nor equation: structures part by part, ratios, formulas."""
+    left, right = structure(gold), structure(answer)
+    if left is not None and right is not None and _decided_by_structure(left, right):
+        return _same_structure(left, right, symbolic, depth)
+    if surely_other_sets(gold, answer) or _of_other_kinds(gold, answer, left, right):
         return False
-    if surely_different(gold, answer):
+    if (
+        left is None
+        and right is None
+        and (verdict := same_formula(*map(_ratio_as_quotient, (gold, answer)))) is not None
+    ):
+        return verdict
+    if not (_is_readable(gold) and _is_readable(answer)):
         return False
     return symbolic(gold, answer) if symbolic is not None else None
+
+
+def _one_is_infinite(gold: str, answer: str) -> bool:
+    """Return whether one of two unequal answers is infinity and the other one a formula or the other infinity."""
+    return any(
+        side in _INFINITIES and (other in _INFINITIES or parse_formula(other) is not None)
+        for side, other in ((gold, answer), (answer, gold))
+    )
+
+
+def _is_readable(text: str) -> bool:
+    """Return whether a parser has any chance: braces in pairs, nothing nested deeply, no control characters."""
+    depth = deepest = 0
+    for character in text:
+        if character in "{}":
+            depth += 1 if character == "{" else -1
+            deepest = max(deepest, depth)
+            if depth < 0:
+                return False
+    counts = [text.count(sign) for sign in ("(", "[", "|", ":", "=", "^", r"\begin", r"\sqrt", r"\frac")]
+    return depth == 0 and max(deepest, *counts) <= MAX_NESTING and text.isprintable()
+
+
+def _ratio_as_quotient(text: str) -> str:
+    """Return ``3:2`` as the quotient that it is; anything else as it is."""
+    match = _RATIO.fullmatch(text) if ":" in text else None
+    return text if match is None else f"({match[1]})/({match[2]})"
+
+
+def same_formula(gold: str, answer: str) -> bool | None:
+    """Compare two formulas by exact algebra and by their values; None where neither can tell.
+
+    A decimal of at least :data:`ROUNDED_PLACES` places may stand for the irrational number that it rounds.
+    """
+    if _INVERSE.search(gold + answer) is not None:
+        verdicts = {same_formula(_INVERSE.sub(r"\\arc\1", gold), _INVERSE.sub(r"\\arc\1", answer))}
+        verdicts.add(same_formula(*(_INVERSE.sub(lambda m: _RECIPROCAL[m[1]], text) for text in (gold, answer))))
+        return verdicts.pop() if len(verdicts) == 1 else None
+    if gold.endswith("%") != answer.endswith("%"):
+        return _same_percentage(gold, answer)
+    left, right = parse_formula(gold.removesuffix("%")), parse_formula(answer.removesuffix("%"))
+    if left is None or right is None:
+        return None
+    exactly = same_exactly(left, right)
+    if exactly is not None:
+        return exactly
+    if (decimal := _DECIMAL.fullmatch(answer) or _DECIMAL.fullmatch(gold)) is not None:
+        return _rounds(left, right, len(decimal[1]))
+    return False if surely_different(left, right) else None
+
+
+def _same_percentage(gold: str, answer: str) -> bool | None:
+    """Compare two formulas of which one bears a percent sign, which means hundredths or nothing."""
+    verdicts = {same_formula(gold.removesuffix("%"), answer.removesuffix("%"))}
+    sides = [f"\\frac{{{text[:-1]}}}{{100}}" if text.endswith("%") else text for text in (gold, answer)]
+    verdicts.add(same_formula(*sides))
+    return True if True in verdicts else None if None in verdicts else False
+
+
+def _rounds(left: Formula, right: Formula, places: int) -> bool | None:
+    """Return whether a decimal with so many places stands for the other side; None where the value is in doubt."""
+    values = evaluate(left, 1.0), evaluate(right, 1.0)
+    if values[0] is None or values[1] is None:
+        return None
+    if letters_of(left) or letters_of(right) or places < ROUNDED_PLACES:
+        return False if surely_different(left, right) else None
+    distance = abs(values[0][0] - values[1][0])
+    return distance <= 0.5 * 10.0**-ROUNDED_PLACES + values[0][1] + values[1][1]
+
+
+def _same_relation(gold: str, answer: str, symbolic: Symbolic | None, depth: int) -> bool | None:
+    """Compare equations, and chains of equal parts with a value; None if there is none, or only algebra can tell."""
+    left, right = _split_equations(gold), _split_equations(answer)
+    if len(left) > 1 and len(right) > 1:
+        return _same_equation(left, right)
+    if len(left) == len(right):
+        return None
+    chain, other = (left, gold if len(right) > 1 else answer) if len(left) > 1 else (right, gold)
+    if _RELATIONAL.search(other) is not None:
+        return False
+    values = _chain_values(chain, of_gold=len(left) > 1)
+    verdicts = [
+        _same(value, answer, symbolic, depth + 1) if len(left) > 1 else _same(gold, value, symbolic, depth + 1)
+        for value in values
+    ]
+    if True in verdicts:
+        return True
+    return False if None not in verdicts else None
+
+
+def _split_equations(text: str) -> list[str]:
+    """Return the parts of ``text`` between its equals signs outside brackets; inequalities have one part."""
+    if "=" not in text and r"\approx" not in text:
+        return [text]
+    if re.search(r"[<>]|\\(?:le|ge|ne|cup|cap|begin)(?![a-z])", text) is not None or len(split_top(text, ",")) > 1:
+        return [text]
+    return split_top(text.replace(r"\approx", "="), "=")
+
+
+def _chain_values(parts: list[str], of_gold: bool) -> list[str]:
+    """Return the parts of a chain that state its value: the last one, and those that are shown to equal it.
+
+    Empty where a part in front may be something else than the name of a value: ``2x=10`` does not say 10. A gold answer
+    ``a+b=1`` is an equation; only a single name in it is one.
+    """
+    if not all(parts):
+        return []
+    *before, last = parts
+    values = [last]
+    for part in before:
+        agrees = _parts_agree(part, last)
+        if agrees:
+            values.append(part)
+        elif agrees is False or not (_SINGLE_NAME.fullmatch(part) if of_gold else _is_name(part)):
+            return []
+    return values
+
+
+def _parts_agree(part: str, last: str) -> bool | None:
+    """Return whether two parts of a chain have the same value; None if the first is not a value by itself."""
+    numbers = [base_value(side) or parse_number(side) for side in (part, last)]
+    if numbers[0] is not None and numbers[1] is not None:
+        return numbers_equal(numbers[0], numbers[1])
+    formulas = parse_formula(part), parse_formula(last)
+    if formulas[0] is None or formulas[1] is None or letters_of(formulas[0]) - letters_of(formulas[1]):
+        return None
+    exactly = same_exactly(formulas[0], formulas[1])
+    rounded = any(_DECIMAL.fullmatch(side) for side in (part, last))
+    if (exactly is None or (rounded and not exactly)) and not letters_of(formulas[0]):
+        values = evaluate(formulas[0], 1.0), evaluate(formulas[1], 1.0)
+        if values[0] is not None and values[1] is not None:
+            return abs(values[0][0] - values[1][0]) <= CHAIN_ROUNDING * abs(values[0][0])
+    return exactly
+
+
+def _is_name(part: str) -> bool:
+    """Return whether ``part`` names a value: ``x``, ``f(3)``, ``AB``, ``P(A)``, ``a_{10}``, ``m+n``."""
+    return _FREE_DIGIT.search(_LABELLED.sub("", part)) is None
+
+
+def _same_equation(gold: list[str], answer: list[str]) -> bool | None:
+    """Compare two equations: equal if one is a multiple of the other; different if both are linear and none is."""
+    if len(gold) != 2 or len(answer) != 2:
+        return None
+    formulas = [parse_formula(f"({side[0]})-({side[1]})") for side in (gold, answer)]
+    if formulas[0] is None or formulas[1] is None:
+        return None
+    return same_up_to_factor(formulas[0], formulas[1])
 
 
 def _same_notation(gold: str, answer: str) -> bool | None:
@@ -109,12 +347,14 @@ def _same_notation(gold: str, answer: str) -> bool | None:
     A numeral without its base equals the gold one with it (the question names the base); another base, or a subscript
     that is no base, is another answer.
     """
-    left, right = _CLOCK.fullmatch(gold), _CLOCK.fullmatch(answer)
-    if left is not None or right is not None:
-        return left is not None and right is not None and left[1] + left[2].lower() == right[1] + right[2].lower()
+    times = clock_time(gold), clock_time(answer)
+    if any(time is not None and time.marked for time in times) or None not in times:
+        return same_time(gold, answer)
     left, right = _BASED.fullmatch(gold), _BASED.fullmatch(answer)
     if all(side is None or side[2] is None for side in (left, right)):
         return None
+    if _RELATIONAL.search(gold if left is None else answer) is not None and (left is None or right is None):
+        return None  # a chain
     if left is None or right is None:
         return False
     return left[1] == right[1] and (right[2] is None or right[2] == (left[2] or "10"))
@@ -149,6 +389,8 @@ def _relations_to_intervals(gold: str, answer: str) -> tuple[str, str]:
     Beside a gold union, intervals listed with commas, "and" or "or" are a union too.
     """
     described = relation_interval(gold)
+    if described is not None and (other := relation_interval(answer)) is not None:
+        return (described, other) if relation_variable(gold) == relation_variable(answer) else (gold, answer)
     pieces = split_top(answer, ",")
     if len(pieces) > 1 and r"\cup" in (described or gold) and all(map(is_interval, pieces)):
         answer = r"\cup".join(pieces)
@@ -160,12 +402,13 @@ def _relations_to_intervals(gold: str, answer: str) -> tuple[str, str]:
 
 
 def _same_structure(gold: Structure, answer: Structure, symbolic: Symbolic | None, depth: int) -> bool | None:
-    kinds = {gold.kind, answer.kind}
-    if len(kinds) > 1 and kinds not in ({"list", "set"}, {"list", "()"}):
+    if not _comparable(gold.kind, answer.kind) and not (
+        len(gold.items) > 2 and {gold.kind, answer.kind} in ({"list", "[]"}, {"()", "[]"})  # no interval
+    ):
         return False
     if len(gold.items) != len(answer.items) or len(gold.items) > MAX_ITEMS:
         return False
-    if gold.ordered or answer.ordered:
+    if (gold.ordered or answer.ordered) and {gold.kind, answer.kind} != {"list", "[]"}:
         return _same_in_order(gold.items, answer.items, symbolic, depth)
     return _same_in_any_order(gold.items, answer.items, symbolic, depth)
 
@@ -200,14 +443,27 @@ def _same_in_any_order(
     return None if undecided else True
 
 
+def _comparable(gold: str, answer: str) -> bool:
+    r"""Return whether wholes of these kinds can be equal: a vector is a column, a point, or in ``\langle\rangle``."""
+    if gold == answer or {gold, answer} in ({"list", "set"}, {"list", "()"}, {"vector", "()"}, {"vector", "[]"}):
+        return True
+    column = next((kind for kind in (gold, answer) if kind.startswith("matrix") and kind.endswith("x1")), None)
+    row = next((kind for kind in (gold, answer) if kind.startswith("matrix 1x")), None)
+    other = answer if gold in (column, row) else gold
+    return (column is not None or row is not None) and other in ("()", "[]", "vector")
+
+
 def _decided_by_structure(gold: Structure, answer: Structure) -> bool:
-    """Return whether comparing item by item decides: not for unions of unequal length and for unlike kinds of whole."""
-    if gold.kind == answer.kind == "union":
-        return len(gold.items) == len(answer.items)
-    return all(form.kind != "union" and not form.kind.startswith("matrix") for form in (gold, answer)) or (
-        gold.kind == answer.kind
-    )
+    """Return whether comparing item by item decides: not for unions of unequal length, or beside an interval."""
+    if "union" in (gold.kind, answer.kind):
+        return "list" in (gold.kind, answer.kind) or (gold.kind == answer.kind and len(gold.items) == len(answer.items))
+    return True
 
 
-def _is_several(form: Structure | None) -> bool:
-    return form is not None and len(form.items) > 1 and form.kind != "union"
+def _of_other_kinds(gold: str, answer: str, left: Structure | None, right: Structure | None) -> bool:
+    """Return whether one side is a single value and the other one several values, an interval, or an inequality."""
+    for text, form, other in ((gold, left, answer), (answer, right, gold)):
+        several = form is not None and (len(form.items) > 1 or form.kind == "union")
+        if (several or _INEQUALITY.search(text) is not None) and parse_formula(other) is not None:
+            return True
+    return False

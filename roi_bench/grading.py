@@ -8,14 +8,16 @@ by math-verify in killable processes. The same answer gets the same verdict with
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from roi_bench.answers import MAX_ANSWER_CHARACTERS, normalize_answer
+from roi_bench.answers import Check as Check
 from roi_bench.comparison import compare, same_string
 from roi_bench.numerals import parse_number, read_quantity
-from roi_bench.symbolic_pool import SymbolicPool
+from roi_bench.symbolic_pool import WORKER, Pair, SymbolicPool
 
 Method = Literal["string", "number", "symbolic", "limit"]
 
@@ -26,9 +28,10 @@ MEMORY_MB = 2048
 """Default address-space limit of one worker process in MiB."""
 
 _CACHE_LIMIT = 200_000
+_ONLY_DIGITS = re.compile(r"-?[0-9]{1,300}")
 
-Check = tuple[str, str, tuple[str, ...]]
-"""(pool, answer, accepted gold answers)."""
+MAX_QUESTION_CHARACTERS = 4000
+"""What a question says behind these is not looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,7 @@ class Verdict:
 
     Attributes:
         correct: Whether the answer equals an accepted one.
-        method: What decided: ``string``, ``number`` (numbers and structures of numbers), ``symbolic``, or ``limit``: a
+        method: What decided: ``string``, ``number`` (values and structures of values), ``symbolic``, or ``limit``: a
             limit was hit (answer too long, time, memory); never correct.
     """
 
@@ -57,11 +60,18 @@ class Grader:
         workers: Worker processes for symbolic checks; default: the usable CPU cores, at most 8.
         seconds: Processor-time limit of one symbolic check.
         memory_mb: Memory limit of one worker in MiB.
+        command: What a worker process runs (see :class:`roi_bench.symbolic_pool.SymbolicPool`).
     """
 
-    def __init__(self, workers: int | None = None, seconds: float = CHECK_SECONDS, memory_mb: int = MEMORY_MB) -> None:
+    def __init__(
+        self,
+        workers: int | None = None,
+        seconds: float = CHECK_SECONDS,
+        memory_mb: int = MEMORY_MB,
+        command: tuple[str, ...] = WORKER,
+    ) -> None:
         self._workers = workers or min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2)
-        self._pool = SymbolicPool(self._workers, seconds, memory_mb)
+        self._pool = SymbolicPool(self._workers, seconds, memory_mb, command)
         self._cache: dict[Check, Verdict] = {}
 
     @property
@@ -69,13 +79,13 @@ class Grader:
         """Process ids of the running workers."""
         return self._pool.pids
 
-    def grade(self, pool: str, answer: str, accepted: tuple[str, ...]) -> Verdict:
+    def grade(self, pool: str, answer: str, accepted: tuple[str, ...], question: str = "") -> Verdict:
         """Return the verdict on ``answer`` to a problem of ``pool`` with the ``accepted`` gold answers.
 
         Raises:
             DependencyError: a symbolic check is needed and math-verify is not installed.
         """
-        return self.grade_many([(pool, answer, accepted)])[0]
+        return self.grade_many([Check(pool, answer, accepted, question)])[0]
 
     def grade_many(self, checks: Sequence[Check]) -> list[Verdict]:
         """Grade many answers, symbolic checks in parallel; the order is kept, identical checks cost once.
@@ -84,15 +94,15 @@ class Grader:
             DependencyError: a symbolic check is needed and math-verify is not installed.
         """
         decided: dict[Check, Verdict] = {}
-        pending: dict[Check, list[tuple[str, str]]] = {}
+        pending: dict[Check, list[Pair]] = {}
         for check in checks:
             if check in decided or check in pending:
                 continue
             verdict = self._cache.get(check)
             if verdict is None:
-                verdict, undecided = _decide(*check)
+                verdict, undecided = _decide(check)
                 if undecided:
-                    pending[check] = [(gold, check[1]) for gold in undecided]
+                    pending[check] = [(gold, check.answer, _looked_at(check)) for gold in undecided]
                     continue
             decided[check] = verdict
         pairs = [pair for group in pending.values() for pair in group]
@@ -109,7 +119,7 @@ class Grader:
             self._cache.clear()
         # Limits are remembered too: asked twice, a check must not get two verdicts. Overlong answers cost nothing.
         self._cache.update(
-            (check, verdict) for check, verdict in verdicts.items() if len(check[1]) <= MAX_ANSWER_CHARACTERS
+            (check, verdict) for check, verdict in verdicts.items() if len(check.answer) <= MAX_ANSWER_CHARACTERS
         )
 
     def close(self) -> None:
@@ -123,25 +133,35 @@ class Grader:
         self.close()
 
 
-def _decide(pool: str, answer: str, accepted: tuple[str, ...]) -> tuple[Verdict, list[str]]:
+def _looked_at(check: Check) -> str:
+    """Return the part of the question that is looked at."""
+    return check.question[:MAX_QUESTION_CHARACTERS]
+
+
+def _decide(check: Check) -> tuple[Verdict, list[str]]:
     """Return the verdict that needs no symbolic check, and the gold answers for which one is needed."""
-    if any(same_string(gold, answer) for gold in accepted):
+    answer, accepted, question = check.answer, check.accepted, _looked_at(check)
+    if answer in accepted and answer.strip():
+        return Verdict(True, "string"), []
+    if is_numeric_pool(check.pool) and _ONLY_DIGITS.fullmatch(answer) and all(map(_ONLY_DIGITS.fullmatch, accepted)):
+        return Verdict(any(int(gold) == int(answer) for gold in accepted), "number"), []
+    if any(same_string(gold, answer, question) for gold in accepted):
         return Verdict(True, "string"), []
     if len(answer) > MAX_ANSWER_CHARACTERS:
         return Verdict(False, "limit"), []
-    if is_numeric_pool(pool):
-        return _decide_numeric(answer, accepted), []
-    verdicts = [(gold, compare(gold, answer)) for gold in accepted]
+    if is_numeric_pool(check.pool):
+        return _decide_numeric(answer, accepted, question), []
+    verdicts = [(gold, compare(gold, answer, question=question)) for gold in accepted]
     if any(verdict for _, verdict in verdicts):
         return Verdict(True, "number"), []
     return Verdict(False, "number"), [gold for gold, verdict in verdicts if verdict is None]
 
 
-def _decide_numeric(answer: str, accepted: tuple[str, ...]) -> Verdict:
-    numbers = [parse_number(normalize_answer(gold)) for gold in accepted]
+def _decide_numeric(answer: str, accepted: tuple[str, ...], question: str) -> Verdict:
+    numbers = [parse_number(normalize_answer(gold)) or read_quantity(gold, question) for gold in accepted]
     if all(number is None for number in numbers):
         return Verdict(False, "string")
-    quantity = read_quantity(answer)
+    quantity = read_quantity(answer, question)
     return Verdict(
         quantity is not None and any(number is not None and number.value == quantity.value for number in numbers),
         "number",

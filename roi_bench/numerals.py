@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 from roi_bench.answers import normalize_answer
 from roi_bench.structures import split_top
@@ -25,6 +26,11 @@ _NUMBER = re.compile(
     )(?:\\cdot(?P<base>10|12)\^\{{(?P<power>[+-]?[0-9]{{1,4}})\}})?(?P<percent>%?)""",
     re.VERBOSE,
 )
+_PLAIN = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
+_BASE_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_BASED = re.compile(r"(-?)([0-9A-Z]+)(?:\.([0-9A-Z]+))?_\{([0-9]{1,2})\}")
+_CLOCK = re.compile(r"([01]?[0-9]|2[0-4])(?::([0-5][0-9])(?::([0-5][0-9]))?)?\s?([ap]m)?")
+_WHOLE_HOUR = re.compile(r"([01]?[0-9]|2[0-4]):00")
 _LABEL = re.compile(r"[^0-9=:]*:")
 _SIGN = re.compile(r"=|\\approx(?![A-Za-z])")
 _NO_EQUATION = re.compile(r";|\\\\|[<>]|\\(?:le|ge|ne)(?![A-Za-z])|[A-Za-z]!\Z")
@@ -47,11 +53,14 @@ class Number:
     places: int | None
 
 
+@lru_cache(maxsize=8192)
 def parse_number(text: str) -> Number | None:
     """Return the number that ``text``, an answer in normal form, spells, or None."""
     if len(text) > 1000:
         return None
-    while len(text) > 2 and text[0] + text[-1] in ("()", "{}"):
+    if _PLAIN.fullmatch(text) is not None:
+        return Number(Fraction(text), False, len(text.partition(".")[2]))
+    while len(text) > 2 and text[0] + text[-1] in ("()", "{}", "[]"):
         text = text[1:-1]
     match = _NUMBER.fullmatch(text)
     if match is None:
@@ -69,12 +78,15 @@ def parse_number(text: str) -> Number | None:
         exponent = int(match["exponent"] or 0)
         if abs(exponent) > MAX_EXPONENT:
             return None
-        value = Fraction(match["decimal"]) * Fraction(10) ** exponent
+        value = Fraction(match["decimal"])
+        if exponent:
+            value *= Fraction(10) ** exponent
         places = len(match["decimal"].partition(".")[2])
     power = int(match["power"] or 0)
     if abs(power) > MAX_EXPONENT:
         return None
-    value *= Fraction(match["base"] or 1) ** power
+    if match["base"]:
+        value *= Fraction(match["base"]) ** power
     return Number(sign * value, bool(match["percent"]), places)
 
 
@@ -84,7 +96,62 @@ def _repeating(start: str, period: str) -> Fraction:
     return Fraction(int(whole or 0)) + int(fixed or 0) * unit + Fraction(int(period), 10 ** len(period) - 1) * unit
 
 
-def read_quantity(answer: str) -> Number | None:
+@dataclass(frozen=True, slots=True)
+class ClockTime:
+    """A time of day.
+
+    Attributes:
+        hour: As written.
+        minute: 0 where only the hour is written.
+        second: 0 where it is not written.
+        half: ``am``, ``pm``, or None where the answer does not say.
+        marked: Whether it is surely a time of day, because it says which half.
+    """
+
+    hour: int
+    minute: int
+    second: int
+    half: str | None
+    marked: bool
+
+
+def clock_time(text: str) -> ClockTime | None:
+    """Return the time of day that ``text``, an answer in normal form, states, or None."""
+    match = _CLOCK.fullmatch(text) if len(text) < 14 else None
+    if match is None:
+        return None
+    half = match[4]
+    if half is not None and not 1 <= int(match[1]) <= 12:
+        return None
+    return ClockTime(int(match[1]), int(match[2] or 0), int(match[3] or 0), half, half is not None)
+
+
+def same_time(gold: str, answer: str) -> bool:
+    """Return whether two answers are the same time of day; one may leave out its half of the day."""
+    left, right = clock_time(gold), clock_time(answer)
+    if left is None or right is None:
+        return False
+    if (left.hour, left.minute, left.second) != (right.hour, right.minute, right.second):
+        return False
+    return left.half is None or right.half is None or left.half == right.half
+
+
+def base_value(text: str) -> Number | None:
+    """Return the value of a numeral with its base (``0.0011_{2}`` is 3/16), or None."""
+    match = _BASED.fullmatch(text) if len(text) < 200 else None
+    if match is None or not 2 <= int(match[4]) <= 36:
+        return None
+    base, fraction = int(match[4]), match[3] or ""
+    digits = [_BASE_DIGITS.index(digit) for digit in match[2] + fraction]
+    if max(digits) >= base:
+        return None
+    value = 0
+    for digit in digits:
+        value = value * base + digit
+    return Number(Fraction(-value if match[1] else value, base ** len(fraction)), False, None)
+
+
+def read_quantity(answer: str, question: str = "") -> Number | None:
     r"""Return the one number that ``answer`` to a numeric problem states, or None.
 
     Beyond :func:`parse_number`: any unit words behind it go (``18 eggs``, ``\$18 per day``), a label or equation
@@ -92,12 +159,16 @@ def read_quantity(answer: str) -> Number | None:
     (``x=18,y=3``), out of prose with numbers (``more than 2=3``), out of a false equation (``17=18``) or out of text
     with other digits (``18 or 20``, ``3:1``).
     """
-    text = normalize_answer(answer, any_unit=True)
+    if _PLAIN.fullmatch(answer) is not None:
+        return parse_number(answer)
+    text = normalize_answer(answer, any_unit=True, question=question)
     if len(text) > 1000 or len(split_top(text, ",")) > 1:
         return None
     *sides, last = _SIGN.split(text)
     label = _LABEL.match(last)
-    number = parse_number(last[label.end() :].strip() if label is not None else last)
+    last = last[label.end() :].strip() if label is not None else last
+    hour = _WHOLE_HOUR.fullmatch(last)
+    number = parse_number(hour[1] if hour is not None else last)
     if number is None or any(_COUNTED.fullmatch(side) for side in sides[1:]):
         return None  # x=18y=3 was two equations
     return number if all(_may_precede(side, number) for side in sides) else None
@@ -117,8 +188,9 @@ def contradicts_itself(text: str) -> bool:
     """Return whether ``text``, an answer in normal form, equates two different numbers: ``x=5=6``."""
     if text.count("=") == 0 or len(text) > 1000:
         return False
-    numbers = [parse_number(side) for side in text.split("=")]
-    return len({number.value for number in numbers if number is not None}) > 1
+    found = [parse_number(side) for side in text.split("=")]
+    numbers = [number for number in found if number is not None]
+    return any(not numbers_equal(numbers[0], number) for number in numbers[1:])
 
 
 def numbers_equal(gold: Number, answer: Number) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from roi_bench.answers import Check
 from roi_bench.exams import Exam
 from roi_bench.problems import Problem
 from roi_bench.responses import Reading, Segment, read_response
@@ -168,10 +169,10 @@ def read_problems(
     )
 
 
-def answers_to_grade(sheet: Sheet) -> list[tuple[str, str, tuple[str, ...]]]:
-    """Return ``(pool, answer, accepted answers)`` for each problem of ``sheet`` whose answer must be graded."""
+def answers_to_grade(sheet: Sheet) -> list[Check]:
+    """Return what there is to grade: one entry for each problem of ``sheet`` whose answer must be graded."""
     return [
-        (problem.pool, segment.answer, problem.answers)
+        Check(problem.pool, segment.answer, problem.answers, problem.question)
         for problem, segment in zip(sheet.problems, sheet.reading.segments, strict=True)
         if segment.answer is not None and _open_outcome(sheet, segment) is None
     ]

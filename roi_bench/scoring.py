@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from roi_bench.answers import Check
 from roi_bench.exams import Exam
 from roi_bench.metrics import Sample, ScoredResponse
 from roi_bench.outcomes import Response, Sheet, VerdictLike, answers_to_grade, problem_outcomes, read_sheet
@@ -15,8 +16,8 @@ from roi_bench.tokens import TokenCounter
 class GraderLike(Protocol):
     """Grades many answers at once (see :class:`roi_bench.grading.Grader`)."""
 
-    def grade_many(self, answers: list[tuple[str, str, tuple[str, ...]]]) -> Sequence[VerdictLike]:
-        """Return one verdict per ``(pool, answer, accepted answers)``, in order."""
+    def grade_many(self, answers: list[Check]) -> Sequence[VerdictLike]:
+        """Return one verdict per answer, in order."""
         ...
 
 

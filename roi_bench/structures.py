@@ -1,17 +1,29 @@
-r"""The outer structure of an answer in normal form: bare lists, sets, points, intervals, unions, matrices."""
+r"""The outer structure of an answer in normal form: bare lists, sets, points, vectors, intervals, unions, matrices."""
 
 from __future__ import annotations
 
+import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from roi_bench.evaluation import evaluate
+from roi_bench.formulas import letters_of, parse_formula
 
 _TOKEN = re.compile(r"\\[A-Za-z]+|\\.|.", re.DOTALL)
 _OPENING = frozenset(("(", "[", "{", r"\{"))
 _CLOSING = frozenset((")", "]", "}", r"\}"))
-_MATRIX = re.compile(r"\\begin\{([pb]matrix|array)\}(?:\{[lcr|]*\})?(.*)\\end\{\1\}", re.DOTALL)
-_RELATION = re.compile(r"(\\le(?![a-z])|\\ge(?![a-z])|<|>)")
+_MATRIX = re.compile(
+    r"(.*?)([(\[]?)\\begin\{([pb]?(?:small)?matrix|array)\}(?:\{[lcr|]*\})?(.*)\\end\{\3\}([)\]]?)(\^\{(?:T|\\top)\})?",
+    re.DOTALL,
+)
+_TRANSPOSED = re.compile(r"([(\[].*[)\]])\^\{(?:T|\\top)\}", re.DOTALL)
+_SET_BUILDER = re.compile(r"\\\{([A-Za-z])(?:\\in\\mathbb\{R\})?(?:\||:|\\mid(?![a-z]))(.*)\\\}", re.DOTALL)
+_MEMBER = re.compile(r"([A-Za-z]|\\(?:theta|alpha|beta|lambda|phi))\\in(?![a-z])\s*")
+_CLOSE = 1e-9
+ALL_REALS = r"(-\infty,\infty)"
+_REALS = frozenset((r"\mathbb{R}", "all real numbers", "allrealnumbers", r"(-\infty,+\infty)", "all reals", "allreals"))
+_RELATION = re.compile(r"(\\le(?![a-z])|\\ge(?![a-z])|\\ne(?![a-z])|<|>)")
 _VARIABLE = re.compile(r"[A-Za-z]|\\(?:theta|alpha|beta|lambda|phi)")
-_STRICT = {"<": True, ">": True, r"\le": False, r"\ge": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +31,8 @@ class Structure:
     r"""One layer of structure.
 
     Attributes:
-        kind: ``list`` (no brackets), ``set`` (``\{…\}``), ``union``, ``matrix RxC``, or the pair of brackets of a
-            point or interval: ``()``, ``[]``, ``[)``, ``(]``.
+        kind: ``list`` (no brackets), ``set`` (``\{…\}``), ``union``, ``matrix RxC``, ``vector`` (``\langle…\rangle``),
+            or the pair of brackets of a point or interval: ``()``, ``[]``, ``[)``, ``(]``.
         items: The parts as answers in normal form; matrices row by row.
     """
 
@@ -35,9 +47,13 @@ class Structure:
 
 def structure(text: str) -> Structure | None:
     """Return the outer structure of ``text``, an answer in normal form; None for a single expression."""
-    matrix = _MATRIX.fullmatch(text)
-    if matrix is not None:
-        return _matrix(matrix[2])
+    if r"\begin" in text:
+        matrix = _MATRIX.fullmatch(text)
+        return None if matrix is None else _matrix(matrix)
+    if (bracketed := _bracketed_matrix(text)) is not None:
+        return bracketed
+    if text.startswith(r"\langle") and text.endswith(r"\rangle"):
+        return Structure("vector", tuple(split_top(text[len(r"\langle") : -len(r"\rangle")].strip(), ",")))
     pieces = split_top(text, r"\cup")
     if len(pieces) > 1:
         return Structure("union", tuple(pieces))
@@ -67,37 +83,143 @@ def is_interval(text: str) -> bool:
     return all(_outer_brackets(piece) is not None for piece in split_top(text, r"\cup"))
 
 
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """An interval: its ends as text and as numbers, and whether they belong to it."""
+
+    low: str
+    high: str
+    low_value: float
+    high_value: float
+    low_closed: bool
+    high_closed: bool
+
+    def __str__(self) -> str:
+        return f"{'[' if self.low_closed else '('}{self.low},{self.high}{']' if self.high_closed else ')'}"
+
+
 def relation_interval(text: str) -> str | None:
-    r"""Return the interval that an inequality in one variable describes (``k<-5``: ``(-\infty,-5)``), else None.
+    r"""Return the set that inequalities in one variable describe (``k<-5``: ``(-\infty,-5)``), else None.
 
-    Several of them separated by commas (``x<1 or x>2`` in normal form) describe a union.
+    ``or`` (``\cup`` in normal form) joins sets, ``and`` (``\cap``) intersects them; a comma means *and* where that
+    leaves anything, else *or*. Set-builder notation and ``x\ne3`` count; one piece at least must be an inequality.
     """
-    intervals = [_one_interval(piece) for piece in split_top(text, ",")]
-    known = [interval for interval in intervals if interval is not None]
-    return r"\cup".join(known) if len(known) == len(intervals) else None
+    found = _described(text)
+    return None if found is None else r"\cup".join(map(str, found[1]))
 
 
-def _one_interval(text: str) -> str | None:
+def relation_variable(text: str) -> str | None:
+    """Return the variable of inequalities that :func:`relation_interval` understands, else None."""
+    found = _described(text)
+    return None if found is None else found[0]
+
+
+def _described(text: str) -> tuple[str, list[_Span]] | None:
+    builder = _SET_BUILDER.fullmatch(text)
+    if builder is not None:
+        text = builder[2].strip()
+    if _RELATION.search(text) is None:
+        return None
+    names: set[str] = set()
+    union: list[_Span] = []
+    for piece in split_top(text, r"\cup"):
+        spans: list[_Span] | None = None
+        for separator in (r"\cap", ","):
+            if len(parts := split_top(piece, separator)) > 1:
+                break
+        for part in parts:
+            found = _one_relation(part)
+            if found is None:
+                return None
+            names.add(found[0])
+            if len(parts) > 1 and any(math.isnan(span.low_value) or math.isnan(span.high_value) for span in found[1]):
+                return None  # ends with letters have no order
+            if spans is None:
+                spans = found[1]
+            else:
+                both = [met for a in spans for b in found[1] if (met := _intersection(a, b)) is not None]
+                if not both and separator == "," and len(parts) == 2:
+                    both = spans + found[1]
+                spans = both
+        if not spans:
+            return None
+        union += spans
+    return (names.pop(), union) if len(names) == 1 else None
+
+
+def _one_relation(text: str) -> tuple[str, list[_Span]] | None:
+    """Return the variable and the intervals of ``a<x``, ``x\\ne a``, ``a<x<b`` or ``x\\in[a,b]``."""
+    member = _MEMBER.match(text)
+    if member is not None:
+        inside = _span_of(text[member.end() :])
+        return None if inside is None else (member[1], [inside])
     parts = [part.strip() for part in _RELATION.split(text)]
+    if not all(parts):
+        return None
     if len(parts) == 3:
         left, sign, right = parts
-        if _VARIABLE.fullmatch(right):
-            left, sign, right = right, {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le"}[sign], left
-        if not _VARIABLE.fullmatch(left) or not right or left in right:
+        if _VARIABLE.fullmatch(right) and not _VARIABLE.fullmatch(left):
+            left, sign, right = right, {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le"}.get(sign, sign), left
+        if not _VARIABLE.fullmatch(left):
             return None
-        if sign in (">", r"\ge"):
-            return f"{'(' if _STRICT[sign] else '['}{right},\\infty)"
-        return f"(-\\infty,{right}{')' if _STRICT[sign] else ']'}"
+        spans = {
+            "<": [(r"-\infty", right, False, False)],
+            r"\le": [(r"-\infty", right, False, True)],
+            ">": [(right, r"\infty", False, False)],
+            r"\ge": [(right, r"\infty", True, False)],
+            r"\ne": [(r"-\infty", right, False, False), (right, r"\infty", False, False)],
+        }[sign]
+        known = [span for values in spans if (span := _span(*values)) is not None]
+        return (left, known) if len(known) == len(spans) else None
     if len(parts) == 5:
         low, first, variable, second, high = parts
         if first in (">", r"\ge"):
             low, first, second, high = high, second, first, low
         rising = {"<": "<", r"\le": r"\le", ">": "<", r"\ge": r"\le"}
-        same_way = (first in ("<", r"\le")) == (second in ("<", r"\le"))
-        if not same_way or not _VARIABLE.fullmatch(variable) or not low or not high:
+        if r"\ne" in (first, second) or not _VARIABLE.fullmatch(variable):
             return None
-        return f"{'(' if rising[first] == '<' else '['}{low},{high}{')' if rising[second] == '<' else ']'}"
+        if (parts[1] in ("<", r"\le")) != (parts[3] in ("<", r"\le")):
+            return None
+        span = _span(low, high, rising[first] == r"\le", rising[second] == r"\le")
+        return None if span is None else (variable, [span])
     return None
+
+
+def _span(low: str, high: str, low_closed: bool, high_closed: bool) -> _Span | None:
+    values = _end_value(low), _end_value(high)
+    if values[0] is None or values[1] is None or values[0] > values[1]:
+        return None
+    return _Span(low, high, values[0], values[1], low_closed, high_closed)
+
+
+def _span_of(text: str) -> _Span | None:
+    brackets = _outer_brackets(text)
+    if brackets is None or brackets[0] not in ("(", "[") or brackets[1] not in (")", "]"):
+        return None
+    ends = split_top(text[1:-1], ",")
+    return _span(ends[0], ends[1], brackets[0] == "[", brackets[1] == "]") if len(ends) == 2 else None
+
+
+def _end_value(text: str) -> float | None:
+    if text in (r"\infty", r"+\infty", r"-\infty"):
+        return -math.inf if text[0] == "-" else math.inf
+    formula = parse_formula(text)
+    if formula is None:
+        return None
+    if letters_of(formula):
+        return math.nan
+    value = evaluate(formula, 1.0)
+    return None if value is None or value[0].imag else value[0].real
+
+
+def _intersection(a: _Span, b: _Span) -> _Span | None:
+    low, high = (
+        max((a, b), key=lambda s: (s.low_value, not s.low_closed)),
+        min((a, b), key=lambda s: (s.high_value, s.high_closed)),
+    )
+    if low.low_value >= high.high_value:
+        return None
+    return _Span(low.low, high.high, low.low_value, high.high_value, low.low_closed, high.high_closed)
 
 
 def split_top(text: str, separator: str) -> list[str]:
@@ -145,13 +267,97 @@ def _expand_signs(items: list[str]) -> tuple[str, ...]:
     return tuple(expanded)
 
 
-def _matrix(inner: str) -> Structure | None:
-    if r"\begin" in inner:
+def surely_other_sets(gold: str, answer: str) -> bool:
+    """Return whether two unions of intervals and points with numbers as ends are certainly different sets."""
+    sides = _merged_spans(gold), _merged_spans(answer)
+    if sides[0] is None or sides[1] is None:
+        return False
+    if len(sides[0]) != len(sides[1]):
+        return True
+    return any(
+        (a.low_closed, a.high_closed) != (b.low_closed, b.high_closed)
+        or not (_close(a.low_value, b.low_value) and _close(a.high_value, b.high_value))
+        for a, b in zip(sides[0], sides[1], strict=True)
+    )
+
+
+def _close(a: float, b: float) -> bool:
+    return a == b or abs(a - b) <= _CLOSE * max(1.0, abs(a), abs(b))
+
+
+def _merged_spans(text: str) -> list[_Span] | None:
+    """Return the intervals of a union in rising order, those that touch made one; None if there is anything else."""
+    spans: list[_Span] = []
+    for piece in split_top(text, r"\cup"):
+        span = _span_of(piece)
+        if span is not None:
+            spans.append(span)
+        elif piece.startswith(r"\{") and piece.endswith(r"\}"):
+            points = [_span(point, point, True, True) for point in split_top(piece[2:-2], ",")]
+            if None in points:
+                return None
+            spans += [point for point in points if point is not None]
+        else:
+            return None
+    if any(math.isnan(span.low_value) or math.isnan(span.high_value) for span in spans):
+        return None
+    spans.sort(key=lambda span: (span.low_value, not span.low_closed))
+    merged: list[_Span] = []
+    for span in spans:
+        if merged and _touch(merged[-1], span):
+            last = merged.pop()
+            high = max(last, span, key=lambda s: (s.high_value, s.high_closed))
+            span = replace(last, high=high.high, high_value=high.high_value, high_closed=high.high_closed)
+        merged.append(span)
+    return merged
+
+
+def _touch(left: _Span, right: _Span) -> bool:
+    if right.low_value < left.high_value:
+        return True
+    return _close(right.low_value, left.high_value) and (left.high_closed or right.low_closed)
+
+
+def _matrix(found: re.Match[str]) -> Structure | None:
+    scalar, inner, transposed = found[1].removesuffix(r"\cdot"), found[4], found[6] is not None
+    if r"\begin" in inner or (scalar and (scalar != "-" and parse_formula(scalar) is None)):
         return None
     rows = [split_top(row, "&") for row in split_top(inner, r"\\")]
     if rows and rows[-1] == [""]:
         rows.pop()
+    if scalar:
+        factor = "-1" if scalar == "-" else scalar
+        rows = [[rf"({factor})\cdot({cell})" for cell in row] for row in rows]
+    return _of_rows(rows, transposed)
+
+
+def _of_rows(rows: list[list[str]], transposed: bool) -> Structure | None:
     widths = {len(row) for row in rows}
     if len(widths) != 1:
         return None
-    return Structure(f"matrix {len(rows)}x{widths.pop()}", tuple(cell for row in rows for cell in row))
+    if transposed:
+        rows = [list(column) for column in zip(*rows, strict=True)]
+    return Structure(f"matrix {len(rows)}x{len(rows[0])}", tuple(cell for row in rows for cell in row))
+
+
+def _bracketed_matrix(text: str) -> Structure | None:
+    """Return a matrix written in plain brackets: ``[[1],[2]]``, ``[1;2]``, ``(1,2)^{T}``; else None."""
+    transposed = _TRANSPOSED.fullmatch(text)
+    if transposed is not None:
+        text = transposed[1]
+    if _outer_brackets(text) not in (("[", "]"), ("(", ")")):
+        return None
+    inner = text[1:-1]
+    rows = split_top(inner, ",")
+    if text[0] == "[" and all(_outer_brackets(row) == ("[", "]") for row in rows):
+        return _of_rows([split_top(row[1:-1], ",") for row in rows], transposed is not None)
+    if len(rows := split_top(inner, ";")) > 1:
+        return _of_rows([split_top(row, ",") for row in rows], transposed is not None)
+    if transposed is not None and len(cells := split_top(inner, ",")) > 1:
+        return _of_rows([cells], True)
+    return None
+
+
+def as_interval(text: str) -> str:
+    """Return ``text``, or the interval of all real numbers if it names these."""
+    return ALL_REALS if text in _REALS else text

@@ -37,7 +37,13 @@ MAX_PAYLOAD_BYTES = 32 * 1024
 RECYCLE_AFTER = 2000
 """Checks after which a worker is replaced."""
 
+WORKER = (sys.executable, "-P", "-m", "roi_bench.symbolic_worker")
+"""The command of a worker process; ``-P``: the working directory must not shadow modules."""
+
 CheckResult = Literal["equal", "unequal", "limit"]
+
+Pair = tuple[str, str, str]
+"""(gold answer, answer, question)."""
 
 
 class _DiedError(Exception):
@@ -51,7 +57,7 @@ class _DiedError(Exception):
 class _Worker:
     """One worker process."""
 
-    def __init__(self, seconds: float, memory_mb: int) -> None:
+    def __init__(self, seconds: float, memory_mb: int, command: tuple[str, ...]) -> None:
         environment = dict(os.environ, PYTHONHASHSEED="0", OMP_NUM_THREADS="1")
         package_parent = str(Path(__file__).resolve().parents[1])
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), package_parent]))
@@ -59,8 +65,7 @@ class _Worker:
         self._buffer = b""
         self.checks = 0
         self._process = subprocess.Popen(
-            # -P: the working directory must not shadow modules.
-            [sys.executable, "-P", "-m", "roi_bench.symbolic_worker", str(seconds), str(memory_mb)],
+            [*command, str(seconds), str(memory_mb)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -139,10 +144,11 @@ class SymbolicPool:
         workers: Number of processes, at least 1.
         seconds: Processor-time limit of a check.
         memory_mb: Address-space limit of a process in MiB.
+        command: What a worker process runs, the two limits behind it; another one stands in for it in tests.
     """
 
-    def __init__(self, workers: int, seconds: float, memory_mb: int) -> None:
-        self._limits = (seconds, memory_mb)
+    def __init__(self, workers: int, seconds: float, memory_mb: int, command: tuple[str, ...] = WORKER) -> None:
+        self._limits = (seconds, memory_mb, command)
         self._size = max(1, workers)
         self._reset()
 
@@ -159,13 +165,13 @@ class SymbolicPool:
         """Process ids of the running workers."""
         return tuple(self._running)
 
-    def check(self, gold: str, answer: str) -> CheckResult:
+    def check(self, gold: str, answer: str, question: str = "") -> CheckResult:
         """Compare one answer with one gold answer; may be called from any thread.
 
         Raises:
             DependencyError: math-verify is not installed.
         """
-        payload = json.dumps({"gold": gold, "answer": answer}).encode("ascii") + b"\n"
+        payload = json.dumps({"gold": gold, "answer": answer, "question": question}).encode("ascii") + b"\n"
         if len(payload) > MAX_PAYLOAD_BYTES:
             return "limit"
         if os.getpid() != self._owner:  # we are a forked copy: the pipes belong to the original
@@ -192,10 +198,10 @@ class SymbolicPool:
         finally:
             self._slots.put(worker)
 
-    def check_many(self, pairs: Sequence[tuple[str, str]]) -> list[CheckResult]:
-        """Check (gold, answer) pairs in parallel; the order is kept."""
+    def check_many(self, pairs: Sequence[Pair]) -> list[CheckResult]:
+        """Check answers in parallel; the order is kept."""
         if len(pairs) < 2 or self._size == 1:
-            return [self.check(gold, answer) for gold, answer in pairs]
+            return [self.check(*pair) for pair in pairs]
         with ThreadPoolExecutor(self._size) as threads:
             return list(threads.map(lambda pair: self.check(*pair), pairs))
 

@@ -1,10 +1,11 @@
 """Worker process of the symbolic checks: ``python -m roi_bench.symbolic_worker SECONDS MEMORY_MB``.
 
-Speaks JSON lines: reads ``{"gold": …, "answer": …}`` on standard input, writes ``{"equal": true|false|null}`` on
-standard output; null means that the memory limit was hit (where a library swallows that error by itself, the answer
-is just not equal). A check that uses more than SECONDS of processor time ends the process by the signal SIGPROF.
-Processor time, unlike wall-clock time, hardly depends on what else the machine is doing, so neither do the verdicts.
-math-verify and SymPy are imported only here.
+Speaks JSON lines: reads ``{"gold": …, "answer": …, "question": …}`` on standard input, writes
+``{"equal": true|false|null}`` on standard output; null means that the memory limit was hit (where a library swallows
+that error by itself, the answer is just not equal). A check that uses more than SECONDS of processor time ends the
+process by the signal SIGPROF. Processor time, unlike wall-clock time, hardly depends on what else the machine is doing,
+so neither do the verdicts.
+math-verify, its parser (latex2sympy2_extended) and SymPy are imported only here.
 """
 
 from __future__ import annotations
@@ -33,31 +34,35 @@ _LOOSE_COMMA = re.compile(r"(?<=[0-9]),(?=[0-9]{3}(?![0-9]))")
 def math_verify_check() -> Symbolic:
     """Import math-verify and return its check of two answers in normal form.
 
-    Its own timeouts are off: they need signals, and the limits of this process do the work. The check is made in
-    the direction gold → answer only; the other way round it accepts any right-hand side for an equation.
+    Only its comparison is used, on formulas that its parser has read: what it would strip first (units, a last letter
+    taken for one) has been stripped by us. All letters are real on both sides, and ``i`` is the imaginary unit on both.
+    Its own timeouts are off: they need signals, and the limits of this process do the work. The check is made in the
+    direction gold → answer only; the other way round it accepts any right-hand side for an equation.
     """
     import logging
 
-    from math_verify import LatexExtractionConfig, parse, verify
+    from latex2sympy2_extended.latex2sympy2 import NormalizationConfig, latex2sympy, normalize_latex
+    from math_verify import verify
+    from sympy import I
 
     logging.disable(logging.CRITICAL)
-    config = (LatexExtractionConfig(),)
+    config = NormalizationConfig(
+        basic_latex=True, units=False, malformed_operators=False, nits=False, boxed="none", equations=False
+    )
 
-    def prepared(text: str) -> str:
+    def parsed(text: str) -> Any:
         if _TRIGONOMETRIC.search(text) is not None:
             text = _DEGREES.sub(r"(\1\\cdot\\frac{\\pi}{180})", text)
-        return "$" + _LOOSE_COMMA.sub("", text.replace("%", "")) + "$"
+        text = normalize_latex(_LOOSE_COMMA.sub("", text.replace("%", "")), config)
+        formula = latex2sympy(text, is_real=True, convert_degrees=False, normalization_config=None)
+        units = [symbol for symbol in getattr(formula, "free_symbols", ()) if symbol.name in ("i", "imath")]
+        return formula.subs(dict.fromkeys(units, I)) if units else formula
 
     def check(gold: str, answer: str) -> bool:
         try:
-            sides = [
-                parse(prepared(text), config, "no_fallback", parsing_timeout=None, raise_on_error=True)
-                for text in (gold, answer)
-            ]
-            if not all(sides):
-                return False
+            sides = [parsed(text) for text in (gold, answer)]
             equal = verify(*sides, allow_set_relation_comp=True, timeout_seconds=None, raise_on_error=True)
-            return bool(equal) and not differ_relatively(sides[0][0], sides[1][0])
+            return bool(equal) and not differ_relatively(*sides)
         except MemoryError:
             raise
         except Exception:  # noqa: BLE001 - whatever computer algebra stumbles over in an answer, it is not equal
@@ -101,24 +106,26 @@ def processor_timer() -> Callable[[float], object]:
     return lambda seconds: signal.setitimer(signal.ITIMER_PROF, seconds)
 
 
-def main(seconds: float, memory_mb: int) -> None:
-    """Answer requests until standard input ends."""
+def serve(seconds: float, memory_mb: int, compared: Callable[[str, str, str], bool | None]) -> None:
+    """Answer requests under the limits until standard input ends.
+
+    Args:
+        seconds: Processor time for one request.
+        memory_mb: Address space of this process.
+        compared: What finds the reply to a gold answer, an answer and a question.
+    """
     replies = os.fdopen(os.dup(1), "w", encoding="ascii")
     os.dup2(2, 1)  # whatever a library prints must not end up among the replies
-    check = math_verify_check()
-    check(r"\frac{1}{2}x", "0.5x")  # the first check builds parser tables; no request should pay for that
-    from sympy.core.cache import clear_cache
-
     limit_memory(memory_mb)
     sys.setrecursionlimit(RECURSION_LIMIT)
     start_timer = processor_timer()
     replies.write('{"ready": true}\n')
     replies.flush()
-    for number, line in enumerate(sys.stdin, start=1):
+    for line in sys.stdin:
         request = json.loads(line)
         start_timer(seconds)
         try:
-            equal = compare(request["gold"], request["answer"], check)
+            equal = compared(request["gold"], request["answer"], request["question"])
         except MemoryError:
             equal = None
         except RecursionError:
@@ -128,8 +135,24 @@ def main(seconds: float, memory_mb: int) -> None:
         replies.flush()
         if equal is None:
             return  # after a MemoryError nothing in this process can be trusted
-        if number % CLEAR_EVERY == 0:
+
+
+def main(seconds: float, memory_mb: int) -> None:
+    """Answer requests by :func:`roi_bench.comparison.compare` with math-verify at hand."""
+    check = math_verify_check()
+    check(r"\frac{1}{2}x", "0.5x")  # the first check builds parser tables; no request should pay for that
+    from sympy.core.cache import clear_cache
+
+    checked = 0
+
+    def compared(gold: str, answer: str, question: str) -> bool | None:
+        nonlocal checked
+        checked += 1
+        if checked % CLEAR_EVERY == 0:
             clear_cache()
+        return bool(compare(gold, answer, check, question))
+
+    serve(seconds, memory_mb, compared)
 
 
 if __name__ == "__main__":

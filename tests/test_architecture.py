@@ -20,7 +20,7 @@ THIRD_PARTY_OF_CORE = {
     "fresh": {"reasoning_gym"},
     "pools_hub": {"datasets"},
     "statistics": {"scipy"},
-    "symbolic_worker": {"math_verify", "sympy"},
+    "symbolic_worker": {"latex2sympy2_extended", "math_verify", "sympy"},
 }
 """Which modules of the core may use which third-party packages; none of them may use anything else."""
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from roi_bench.answers import Check
 from roi_bench.metrics import ERROR, Sample, exam_term, metrics_of
 from roi_bench.outcomes import OUTCOMES, Response
 from roi_bench.scoring import Sitting, score_sittings
@@ -20,8 +21,8 @@ METRICS = {metric.name: metric for metric in metrics_of(("gsm8k", "math", "aime"
 class EqualityGrader:
     """Compares strings."""
 
-    def grade_many(self, answers: list[tuple[str, str, tuple[str, ...]]]) -> list[Same]:
-        return [Same(answer in accepted) for _, answer, accepted in answers]
+    def grade_many(self, answers: list[Check]) -> list[Same]:
+        return [Same(check.answer in check.accepted) for check in answers]
 
 
 def estimates(sittings: list[Sitting], counted: bool = True) -> dict[str, Estimate]:

@@ -27,7 +27,7 @@ class Same:
 
 
 def outcomes_of(sheet: Sheet) -> list[str]:
-    verdicts = [Same(answer in accepted) for _, answer, accepted in answers_to_grade(sheet)]
+    verdicts = [Same(check.answer in check.accepted) for check in answers_to_grade(sheet)]
     return [problem.outcome for problem in problem_outcomes(sheet, verdicts)]
 
 
