@@ -182,7 +182,9 @@ def generate(arguments: argparse.Namespace) -> None:
         while waiting or core.has_unfinished_requests():
             while waiting and core.get_num_unfinished_requests() < 2 * arguments.sequences:
                 request = waiting.pop()
-                core.add_request(json.dumps(request.key), {"prompt_token_ids": _ids(tokenizer, request, chat)}, sampling)
+                core.add_request(
+                    json.dumps(request.key), {"prompt_token_ids": _ids(tokenizer, request, chat)}, sampling
+                )
             for output in core.step():
                 if not output.finished:
                     continue
@@ -229,9 +231,7 @@ def follows_form(text: str, reading: Reading, finished: bool) -> bool:
 def together(entries: dict[tuple[str, str, int], dict[str, Any]], exams: Sequence[Exam], form: str, grader: Grader):
     """Return ``(right, followed, prompt tokens, tokens, skipped, outcomes)`` by exam id of the exams asked in ``form``."""
     rows = [(exam, entries[form, exam.id, -1]) for exam in exams if (form, exam.id, -1) in entries]
-    sheets = [
-        read_problems(exam.ordered("easy"), exam.tiers("easy"), BUDGET, _response(entry)) for exam, entry in rows
-    ]
+    sheets = [read_problems(exam.ordered("easy"), exam.tiers("easy"), BUDGET, _response(entry)) for exam, entry in rows]
     found = {}
     for (exam, entry), sheet, scored in zip(rows, sheets, score_sheets(sheets, grader), strict=True):
         outcomes = [outcome.outcome for outcome in scored.outcomes]
@@ -310,11 +310,16 @@ def _show_model(
         denominator = np.array([base[i] for i in ids])
         followed = float(np.mean([found[i][1] for i in ids]))
         prompt_tokens = float(np.mean([found[i][2] for i in ids]))
-        outcomes = {o: sum(found[i][0].count(o) for i in ids) for o in ("correct", "wrong", "skipped", "truncated", "unanswered", "empty")}
+        outcomes = {
+            o: sum(found[i][0].count(o) for i in ids)
+            for o in ("correct", "wrong", "skipped", "truncated", "unanswered", "empty")
+        }
         short = float(np.mean([found[i][3] < 40 for i in ids]))
         tokens = float(np.mean([found[i][3] for i in ids]))
         retention = right.sum() / max(1, denominator.sum())
-        print(f"  {form:15s} n {len(ids):3d} retention {retention:.3f} followed {followed:.3f} prompt {prompt_tokens:.0f} tokens {tokens:.0f} under 40: {short:.2f} {outcomes}")
+        print(
+            f"  {form:15s} n {len(ids):3d} retention {retention:.3f} followed {followed:.3f} prompt {prompt_tokens:.0f} tokens {tokens:.0f} under 40: {short:.2f} {outcomes}"
+        )
         if counts:
             full = np.zeros((2, len(exams)))
             places = {exam.id: place for place, exam in enumerate(exams)}
@@ -324,7 +329,9 @@ def _show_model(
             shares.setdefault(form, {})[name] = (followed, prompt_tokens)
 
 
-def _decide(ratios: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]], shares: dict[str, dict[str, tuple[float, float]]]) -> None:
+def _decide(
+    ratios: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]], shares: dict[str, dict[str, tuple[float, float]]]
+) -> None:
     """Print the mean retention of every form with its paired interval to the best, and the winner."""
     rng = np.random.default_rng(0)
     size = len(next(iter(next(iter(ratios.values())).values()))[0])
@@ -343,7 +350,9 @@ def _decide(ratios: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]], shares:
         if form == best or high >= 0:
             tied.append(form)
         own = np.percentile(drawn[form], [2.5, 97.5])
-        print(f"{form:15s} {point[form]:.3f} [{own[0]:.3f}, {own[1]:.3f}]; to {best} {point[form] - point[best]:+.3f} [{low:+.3f}, {high:+.3f}]")
+        print(
+            f"{form:15s} {point[form]:.3f} [{own[0]:.3f}, {own[1]:.3f}]; to {best} {point[form] - point[best]:+.3f} [{low:+.3f}, {high:+.3f}]"
+        )
     followed = {form: float(np.mean([share for share, _ in shares[form].values()])) for form in tied}
     most = max(followed.values())
     finalists = [form for form in tied if most - followed[form] < 0.02]

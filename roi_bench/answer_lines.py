@@ -49,7 +49,9 @@ _OPENER = (
     r"|<answer>)"
 )
 _STRICT = rf"(?P<strict>\#{{4}}(?!\#)|A[:\uff1a])"
-_BULLETS = rf"(?:{BLANK}|[#>*_+\u2022`|-]|\\(?:textbf|textit|text|section|subsection|paragraph)\*?\{{|\\boxed(?=\n)){{0,12}}?"
+_BULLETS = (
+    rf"(?:{BLANK}|[#>*_+\u2022`|-]|\\(?:textbf|textit|text|section|subsection|paragraph)\*?\{{|\\boxed(?=\n)){{0,12}}?"
+)
 _ANSWER = re.compile(
     rf"(?:^{BLANK}{{0,6}}{_STRICT}|(?:^{_BULLETS}|\*\*|(?<=[.!?]){BLANK}{{1,3}}|(?=<answer>)){_OPENER})",
     re.IGNORECASE | re.MULTILINE,

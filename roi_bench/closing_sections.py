@@ -81,7 +81,8 @@ _SEPARATOR = re.compile(
     r"|(?<!\\),(?!\\!)(?!(?<=[0-9],)[0-9]{3}(?![0-9]))"
 )
 _LABEL = re.compile(
-    rf"\s*(?:\\text\s*\{{\s*)?(?:problem{BLANK}{{0,3}}[0-9]\s*[:=.)]|\(?[0-9]\)|[0-9][.:](?=\s))\s*\}}?\s*", re.IGNORECASE
+    rf"\s*(?:\\text\s*\{{\s*)?(?:problem{BLANK}{{0,3}}[0-9]\s*[:=.)]|\(?[0-9]\)|[0-9][.:](?=\s))\s*\}}?\s*",
+    re.IGNORECASE,
 )
 
 

@@ -48,7 +48,7 @@ _MARK = (
 )
 _HEADER = re.compile(
     rf"{BLANK}{{0,6}}(?P<marks>(?:(?:{_MARK}){BLANK}{{0,4}}){{0,4}})(?:"
-    rf"(?P<word>{_WORDS})(?:{BLANK}{{1,3}}|(?=[\#0-9]|n[or°]|№)){_HASHES_TO_NUMBER}[*_]{{0,3}}{_NUMBER}"
+    rf"(?P<word>{_WORDS})(?:{BLANK}{{1,3}}|(?=\#|№)|(?<=[^\x00-\x7f])(?=[0-9])){_HASHES_TO_NUMBER}[*_]{{0,3}}{_NUMBER}"
     rf"|(?P<solution>{_SOLUTIONS}){BLANK}{{1,3}}(?P<to>(?:to|for|of){BLANK}{{1,3}}(?:the{BLANK}{{1,3}})?problem{BLANK}{{1,3}})?"
     rf"{_HASHES_TO_NUMBER}{_NUMBER.replace('number', 'solved')}"
     rf"|第{BLANK}?(?P<nth>[0-9一二三四五]){BLANK}?[题題問问道]"
@@ -163,7 +163,12 @@ def _header_at(text: str, start: int, count: int) -> Header | None:
     if rank == 3 and word is not None and word.casefold() == "task":
         return None
     hashes = marks.rstrip(" \t\u00a0*_\u200b\ufeff")
-    if hashes == "###" and word is not None and word.casefold() == "problem" and _PLAIN.match(text, match.start("word")):
+    if (
+        hashes == "###"
+        and word is not None
+        and word.casefold() == "problem"
+        and _PLAIN.match(text, match.start("word"))
+    ):
         rank = 1
     solution = match["solution"].casefold() if match["solution"] is not None and match["to"] is None else ""
     digits = _NUMERALS.get(number) or int(number)

@@ -159,4 +159,3 @@ def _read_lines(marks: Marks, outline: Outline) -> None:
     if following <= marks.count and any(map(str.isalnum, marks.text[place:])):
         outline.opened.append((following, place))
     _levels(marks, outline, [answer.start for _, answer in found])
-

@@ -17,7 +17,15 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import Literal
 
-from roi_bench.answer_lines import AnswerLine, answer_lines, find_skip, is_skip, last_answer_line, line_end, value_behind
+from roi_bench.answer_lines import (
+    AnswerLine,
+    answer_lines,
+    find_skip,
+    is_skip,
+    last_answer_line,
+    line_end,
+    value_behind,
+)
 from roi_bench.boxes import Box
 from roi_bench.closing_sections import cells, find_beginnings, find_numbers, top_level_values
 from roi_bench.headers import INVISIBLE, Header, Mark, find_names, nearest_names
@@ -144,9 +152,9 @@ class Outline:
 
     def spans(self, length: int) -> dict[int, tuple[int, int]]:
         """Return ``(start, end)`` of the problems reached in a text of ``length`` characters."""
-        starts = [*(start for _, start in self.opened[1:]), length]
         found = {}
-        for (number, start), end in zip(self.opened, starts, strict=True):
+        ends = [*(start for _, start in self.opened[1:]), length]
+        for (number, start), end in zip(self.opened, ends, strict=False):
             index = bisect_right(self.breaks, start)
             found[number] = (start, min(end, self.breaks[index]) if index < len(self.breaks) else end)
         return found
@@ -194,7 +202,7 @@ class Walk:
         self.opened: list[tuple[int, int]] = []  # (number, start), both ascending
         self.counted: list[int] = []  # indices of the headers that count
         self.ranks: dict[int, int] = {}  # highest rank (least number) of the counted headers of a problem
-        self.indices: dict[int, list[int]] = {}  # counted headers of a problem
+        self.indices: dict[tuple[int, int], list[int]] = {}  # counted headers by problem and rank
         self.current = 0  # problem of the section, 0 for a section of nothing
         self.section = 0  # where the section's text starts, behind its header
         self.last = 0  # problem of the last counted header
@@ -286,7 +294,11 @@ class Walk:
             return True
         if self.count == 1:
             return False
-        return header.solution in self.paired if header.start < self.first_problem else self._after_statements(header.start)
+        return (
+            header.solution in self.paired
+            if header.start < self.first_problem
+            else self._after_statements(header.start)
+        )
 
     def _after_statements(self, start: int) -> bool:
         """Return whether all problems stand opened without any answer before ``start``: their solutions follow."""
@@ -323,12 +335,13 @@ class Walk:
             return
         self.solving = bool(header.solution) and header.start > self.first_problem
         self.ranks[number] = min(header.rank, self.ranks.get(number, 3))
-        self.indices.setdefault(number, []).append(index)
+        self.indices.setdefault((number, header.rank), []).append(index)
         self._open_by_header(number, header)
 
     def _overrule(self, index: int, header: Header) -> None:
         """Overrule the headers of lower rank of a problem that has no final value."""
-        lower = [i for i in self.indices.get(header.number, []) if self.marks.headers[i].rank > header.rank]
+        ranks = range(header.rank + 1, 4)
+        lower = [index for rank in ranks for index in self.indices.get((header.number, rank), [])]
         if lower and self.may_overrule and header.number not in self.final:
             self.overruled.update(lower)
             raise Restart
@@ -582,7 +595,8 @@ class Walk:
         owner = self.current if name is None or self.current == 0 else name.number
         if self.first_in_section < 0:
             self.first_in_section = _next_visible(self.text, self.section)
-        leads = owner not in self.levels and start == self.first_in_section
+        headed = self.current in self.ranks
+        leads = headed and owner not in self.levels and start == self.first_in_section
         following = bisect_right(marks.headers, start, key=lambda header: header.start)
         if not leads and following < len(marks.headers):
             header = marks.headers[following]

@@ -30,7 +30,9 @@ from roi_bench.response_unnamed import read_unnamed
 from roi_bench.response_walk import Marks, Outline, walk_headers
 
 _VISIBLE = re.compile(r"[^\W_]")
-_CUT_HEADER = re.compile(r"^[ \t]{0,3}#{1,6}[ \t]*[*_]{0,3}(?:p(?:r(?:o(?:b(?:l(?:e(?:m[ \t]*)?)?)?)?)?)?)?\Z", re.I | re.M)
+_CUT_HEADER = re.compile(
+    r"^[ \t]{0,3}#{1,6}[ \t]*[*_]{0,3}(?:p(?:r(?:o(?:b(?:l(?:e(?:m[ \t]*)?)?)?)?)?)?)?\Z", re.I | re.M
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +145,11 @@ def _outside(headers: list[Header], boxes: list[Box]) -> list[Header]:
 def _reading(marks: Marks, outline: Outline, reasoning: Spans, stray: bool) -> Reading:
     text, spans = marks.text, outline.spans(len(marks.text))
     counted = tuple((marks.headers[index].start, marks.headers[index].end) for index in outline.counted)
-    noise = [*counted, *((mark.start, mark.end) for mark in marks.levels), *((box.start, box.end) for box in marks.boxes)]
+    noise = [
+        *counted,
+        *((mark.start, mark.end) for mark in marks.levels),
+        *((box.start, box.end) for box in marks.boxes),
+    ]
     noise += [(answer.start, answer.end) for answer in outline.answers.values() if answer.skipped]
     cut_header = _CUT_HEADER.search(text, max(0, len(text) - 40))
     noise += [(cut_header.start(), len(text))] if cut_header is not None else []
