@@ -41,19 +41,26 @@ _TRANSLATED = (
     r"jawaban(?:[ ]akhir)?|(?:окончательный[ ])?ответ|відповідь|(?:τελική[ ])?απάντηση|(?:अंतिम[ ])?उत्तर|"
     r"(?:الإجابة|الجواب)(?:[ ]النهائية|[ ]النهائي)?|(?:最[终終後后]的?)?答案|答|(?:最終的?な?)?(?:答え|解答|回答)|(?:최종[ ])?(?:정답|답변|답)"
 )
+_HINTS = (
+    *("answer", "####", "a:", "a\uff1a", "respuesta", "réponse", "reponse", "antwort", "endergebnis", "risposta", "resposta"),
+    *("antwoord", "odpowied", "odpov", "svar", "cevap", "đáp", "câu trả", "jawaban", "ответ", "відповідь", "απάντηση"),
+    *("उत्तर", "الإجابة", "الجواب", "答", "答え", "回答", "정답", "답"),
+)
+"""Every opener of an answer line holds one of these, in lower case."""
+
 _VERB = r"is|are|was|es|est|lautet|ist|è|é|to|är|là|adalah|是|为|為|は|은|는"
 _ABOUT = rf"(?:{BLANK}(?:to|for|of){BLANK}[^\n:.=]{{1,60}}?)?"
 _OPENER = (
     rf"(?:(?:{_STEM}{_ABOUT}|{_TRANSLATED})[*_}}]{{0,4}}{BLANK}{{0,3}}"
     rf"(?:[:\uff1a=]|[\u2013\u2014-](?={BLANK})|(?:{_VERB})(?![A-Za-z])[:\uff1a]?|(?={BLANK}{{0,9}}(?:\n|\Z)))"
-    r"|<answer>)"
+    rf"|<answer>(?=[^<]{{1,{_LONGEST}}}</answer>))"
 )
 _STRICT = rf"(?P<strict>\#{{4}}(?!\#)|A[:\uff1a])"
 _BULLETS = (
     rf"(?:{BLANK}|[#>*_+\u2022`|-]|\\(?:textbf|textit|text|section|subsection|paragraph)\*?\{{|\\boxed(?=\n)){{0,12}}?"
 )
 _ANSWER = re.compile(
-    rf"(?:^{BLANK}{{0,6}}{_STRICT}|(?:^{_BULLETS}|\*\*|(?<=[.!?]){BLANK}{{1,3}}|(?=<answer>)){_OPENER})",
+    rf"(?:^{BLANK}{{0,6}}{_STRICT}|(?:^{_BULLETS}|\*\*|(?<=[.!?:;)\]}}$*\\]){BLANK}{{1,3}}|(?=<answer>)){_OPENER})",
     re.IGNORECASE | re.MULTILINE,
 )
 _OPENER_HERE = re.compile(rf"{_BULLETS}{_OPENER}", re.IGNORECASE)
@@ -63,6 +70,11 @@ _ABBREVIATION = re.compile(r"(?:approx|\bca|\bno|\ba\.m|\bp\.m|\bi\.e|\be\.g|\bv
 _BEFORE = re.compile(r"(?:[\s:\uff1a]|</?answer>|[*_]{1,3}(?=\s|[^*_]))*", re.IGNORECASE)
 _COMMAND = re.compile(r"\\[A-Za-z]+|sqrt|pi|sin|cos|tan|log|ln|exp", re.IGNORECASE)
 _WORD = re.compile(r"[^\W\d_]{2}")
+
+_REMARKS = frozenset(
+    "correct right wrong incorrect clear complete below above obvious unknown given not the a as in found shown".split()
+)
+"""Words that say something of an answer and are none."""
 
 _FIRST_LINES = 400
 _LEVEL = re.compile(r"<predicted_level>[^<\n]{0,30}</predicted_level>", re.IGNORECASE)
@@ -104,6 +116,14 @@ def is_formula(text: str) -> bool:
     return any(map(str.isalnum, text)) and _WORD.search(_COMMAND.sub(" ", text)) is None
 
 
+def _is_value(text: str) -> bool:
+    """Return whether ``text`` can be an answer: it holds a digit or a formula, or is no more than two words."""
+    if any(map(str.isdigit, text)) or any(mark in text for mark in "$\\^=") or is_formula(text):
+        return True
+    words = text.casefold().split()
+    return len(words) <= 2 and not _REMARKS.intersection(words)
+
+
 def answer_lines(text: str, start: int, end: int, cut_off: bool) -> Iterator[AnswerLine]:
     """Yield the answer lines of ``text[start:end]`` in order.
 
@@ -114,13 +134,22 @@ def answer_lines(text: str, start: int, end: int, cut_off: bool) -> Iterator[Ans
         cut_off: The budget ended the text, so that a line ending with it is not whole.
     """
     seen = start
-    for match in _ANSWER.finditer(text, start, end):
+    for match in _ANSWER.finditer(text, _first_hint(text, start, end), end):
         if match.end() < seen:
             continue
         line = read_answer(text, match.end(), end, cut_off)
-        if line is not None and (match["strict"] is None or is_formula(line.text)):
+        if line is not None and (is_formula(line.text) if match["strict"] is not None else _is_value(line.text)):
             seen = line.end
             yield AnswerLine(line.start, line.end, line.text, match.start())
+
+
+def _first_hint(text: str, start: int, end: int) -> int:
+    """Return the start of the line that holds the first word an answer line may begin with: most text holds none."""
+    lower = text[start:end].lower()
+    if len(lower) != end - start:
+        return start  # a character whose lower case is longer
+    found = [place for word in _HINTS if (place := lower.find(word)) >= 0]
+    return max(start, text.rfind("\n", 0, start + min(found)) + 1) if found else end
 
 
 def last_answer_line(text: str, start: int, end: int, cut_off: bool) -> AnswerLine | None:
@@ -150,8 +179,11 @@ def read_answer(text: str, start: int, end: int, cut_off: bool) -> AnswerLine | 
             return None
         place = stop + 1
         stop = line_end(text, place, end)
-    before = _BEFORE.match(text, place, stop)
-    place = place if before is None else before.end()
+    for _ in range(2):  # "Final Answer: The final answer is 4"
+        before = _BEFORE.match(text, place, stop)
+        place = place if before is None else before.end()
+        again = _OPENER_HERE.match(text, place, stop)
+        place = place if again is None else again.end()
     closed = False
     for sentence in _SENTENCE_END.finditer(text, place, stop):
         if _ABBREVIATION.search(text, max(place, sentence.start() - 8), sentence.start()) is None:

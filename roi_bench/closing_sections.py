@@ -29,6 +29,12 @@ _TITLE = (
 )
 _TABLE = rf"\|(?=[^\n]{{0,200}}?\b(?:problem|answer)s?\b[^\n]{{0,200}}\|)(?![^\n]{{0,200}}\\boxed)"
 _BEGIN = re.compile(rf"^{BLANK}{{0,6}}(?:{_MARKS}{_LEAD}(?:{_TITLE})|{_TABLE})", re.IGNORECASE | re.MULTILINE)
+_HINTS = (
+    *("final", "finais", "summar", "recap", "conclu", "answer", "in short", "to sum", "problem", "endergebnis", "итог", "ответы"),
+    *("答案", "结", "結", "まとめ", "최종"),
+)
+"""Every beginning holds one of these, in lower case."""
+
 _NUMBER = re.compile(
     rf"^{BLANK}{{0,6}}(?:[|>\-*+#]{BLANK}{{0,3}}){{0,3}}[*_]{{0,3}}\(?[*_]{{0,3}}(?P<number>[1-9])[*_]{{0,3}}"
     rf"(?:[.):\uff1a](?![0-9])[*_]{{0,3}}|{BLANK}{{1,3}}[\u2013\u2014-](?={BLANK})|{BLANK}{{0,3}}\|)",
@@ -39,8 +45,9 @@ _BOX_IN_LINE = re.compile(r"[^\n]{0,200}?\\(?:boxed|fbox)")
 
 def find_beginnings(text: str, count: int) -> list[int]:
     """Return the offsets of the lines at which a closing section for ``count`` problems may begin, ascending."""
-    begins = {match.start() for match in _BEGIN.finditer(text)}
-    if count > 1:
+    lower = text.lower()
+    begins = {match.start() for match in _BEGIN.finditer(text)} if any(hint in lower for hint in _HINTS) else set()
+    if count > 1 and "box" in text:
         begins |= set(_runs(text, count))
     return sorted(begins)
 
