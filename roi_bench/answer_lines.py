@@ -42,7 +42,19 @@ _TRANSLATED = (
     r"(?:الإجابة|الجواب)(?:[ ]النهائية|[ ]النهائي)?|(?:最[终終後后]的?)?答案|答|(?:最終的?な?)?(?:答え|解答|回答)|(?:최종[ ])?(?:정답|답변|답)"
 )
 _HINTS = (
-    *("answer", "####", "a:", "a\uff1a", "respuesta", "réponse", "reponse", "antwort", "endergebnis", "risposta", "resposta"),
+    *(
+        "answer",
+        "####",
+        "a:",
+        "a\uff1a",
+        "respuesta",
+        "réponse",
+        "reponse",
+        "antwort",
+        "endergebnis",
+        "risposta",
+        "resposta",
+    ),
     *("antwoord", "odpowied", "odpov", "svar", "cevap", "đáp", "câu trả", "jawaban", "ответ", "відповідь", "απάντηση"),
     *("उत्तर", "الإجابة", "الجواب", "答", "答え", "回答", "정답", "답"),
 )
@@ -68,7 +80,8 @@ _NOISE = re.compile(r"</?answer>|[\s*_`$#:>]|\\[\[\]()]", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"[.!?](?=\s|\Z|</answer>)|\u3002|</answer>", re.IGNORECASE)
 _ABBREVIATION = re.compile(r"(?:approx|\bca|\bno|\ba\.m|\bp\.m|\bi\.e|\be\.g|\bvs)\Z", re.IGNORECASE)
 _BEFORE = re.compile(r"(?:[\s:\uff1a]|</?answer>|[*_]{1,3}(?=\s|[^*_]))*", re.IGNORECASE)
-_COMMAND = re.compile(r"\\[A-Za-z]+|sqrt|pi|sin|cos|tan|log|ln|exp", re.IGNORECASE)
+_COMMAND = re.compile(r"\\(?:begin|end)\{[A-Za-z]+\*?\}|\\[A-Za-z]+|sqrt|pi|sin|cos|tan|log|ln|exp", re.IGNORECASE)
+_QUANTITY = re.compile(r"[$€£]?[-+]?[0-9][0-9.,/]*%?(?:[ ][A-Za-z]+){0,2}")
 _WORD = re.compile(r"[^\W\d_]{2}")
 
 _REMARKS = frozenset(
@@ -165,7 +178,9 @@ def value_behind(text: str, start: int, end: int, cut_off: bool) -> AnswerLine |
     stop = line_end(text, start, end)
     opener = _OPENER_HERE.match(text, start, stop)
     line = read_answer(text, start if opener is None else opener.end(), stop, cut_off)
-    if line is None or not (opener is not None or is_formula(line.text) or is_skip(line.text, words=True)):
+    if line is None or not (
+        opener is not None or is_formula(line.text) or _QUANTITY.fullmatch(line.text) or is_skip(line.text, words=True)
+    ):
         return None
     return line
 

@@ -30,7 +30,20 @@ _TITLE = (
 _TABLE = rf"\|(?=[^\n]{{0,200}}?\b(?:problem|answer)s?\b[^\n]{{0,200}}\|)(?![^\n]{{0,200}}\\boxed)"
 _BEGIN = re.compile(rf"^{BLANK}{{0,6}}(?:{_MARKS}{_LEAD}(?:{_TITLE})|{_TABLE})", re.IGNORECASE | re.MULTILINE)
 _HINTS = (
-    *("final", "finais", "summar", "recap", "conclu", "answer", "in short", "to sum", "problem", "endergebnis", "итог", "ответы"),
+    *(
+        "final",
+        "finais",
+        "summar",
+        "recap",
+        "conclu",
+        "answer",
+        "in short",
+        "to sum",
+        "problem",
+        "endergebnis",
+        "итог",
+        "ответы",
+    ),
     *("答案", "结", "結", "まとめ", "최종"),
 )
 """Every beginning holds one of these, in lower case."""

@@ -9,8 +9,8 @@ r"""Marks in a response that name a problem or forecast its level: headers in th
   stop, dash, parenthesis or ``/3``, never by a word.
 - ``Solution to Problem k`` and ``Solution k`` (also Answer) are candidates of rank 2 or 3; when they count is the
   reader's to say.
-- A header with ``#`` marks may be glued to the text before it: directly, or ``###`` and a blank behind the end of a
-  sentence, formula or box.
+- A header with ``#`` marks may be glued to the text before it: directly, or with a blank behind the end of a sentence,
+  formula or box.
 - *Name*: ``Problem j`` anywhere in a line, followed by a colon, dash, equals sign, bar, arrow, "is", "answer:" or "'s
   answer is"; it names what stands later in the same line, up to the end of the sentence.
 - A number directly followed by a letter (``1a``, ``1_a``), or by a separator and another digit (``Problem 1.5``,
@@ -183,9 +183,7 @@ def _glued(text: str, count: int) -> list[Header]:
         stripped = before.rstrip(" \t\u00a0")
         if not stripped or stripped[-1] in _QUOTES or stripped[-1] == "\n":
             continue
-        if stripped != before and (stripped[-1] not in _BEFORE_GLUED or text.startswith("####", start)):
-            continue
-        if text.startswith("##", start) and not text.startswith("###", start) and stripped != before:
+        if stripped != before and stripped[-1] not in _BEFORE_GLUED:
             continue
         header = _header_at(text, start, count)
         if header is not None:

@@ -17,10 +17,10 @@ from __future__ import annotations
 
 from bisect import bisect_right
 
-from roi_bench.answer_lines import answer_lines, find_skip, is_skip, value_behind
+from roi_bench.answer_lines import answer_lines, find_skip, is_skip, line_end
 from roi_bench.boxes import Box
 from roi_bench.closing_sections import top_level_values
-from roi_bench.response_walk import Answer, Marks, Outline
+from roi_bench.response_walk import Answer, Marks, Outline, item_value
 
 
 def read_unnamed(marks: Marks) -> Outline:
@@ -33,6 +33,10 @@ def read_unnamed(marks: Marks) -> Outline:
     else:
         _read_lines(marks, outline)
     return outline
+
+
+_ONLY_A_LIST = 120
+"""A response shorter than this is no work: one box in it with as many values as problems is the list of all answers."""
 
 
 def _answer(box: Box) -> Answer:
@@ -61,6 +65,8 @@ def _read_boxes(marks: Marks, outline: Outline) -> None:
     """Give boxes their problems by line-start numbers or by their order."""
     beginnings = marks.find_closings()
     closing = next((start for start in beginnings if _closes(marks, start)), len(marks.text))
+    if closing == len(marks.text) and len(marks.text.strip()) < _ONLY_A_LIST and _closes(marks, 0):
+        closing = 0
     work = [box for box in marks.boxes if box.start < closing]
     owners = _numbered(marks, work) or (list(range(1, len(work) + 1)) if len(work) <= marks.count else [])
     place = 0
@@ -99,9 +105,9 @@ def _numbered(marks: Marks, boxes: list[Box]) -> list[int]:
 def _closes(marks: Marks, start: int) -> bool:
     """Return whether a closing section that begins at ``start`` holds the answers of all problems."""
     boxes = [box for box in marks.boxes if box.start >= start]
-    return len(boxes) == marks.count or (
-        len(boxes) == 1 and len(top_level_values(boxes[0].content or "")) == marks.count
-    )
+    if start and len(boxes) == marks.count:
+        return True
+    return len(boxes) == 1 and (len(top_level_values(boxes[0].content or "")) == marks.count)
 
 
 def _read_closing(marks: Marks, outline: Outline, start: int) -> None:
@@ -135,7 +141,8 @@ def _read_lines(marks: Marks, outline: Outline) -> None:
     numbers = marks.line_numbers()
     if [mark.number for mark in numbers] == list(range(1, len(numbers) + 1)):
         for mark in numbers:
-            line = value_behind(marks.text, mark.end, len(marks.text), marks.cut_off)
+            stop = line_end(marks.text, mark.end, len(marks.text))
+            line = item_value(marks.text, mark.end, stop, marks.cut_off)
             if line is not None:
                 skipped = is_skip(line.text, words=True)
                 found.append((mark.number, Answer([line.text], line.start, line.end, "line", skipped)))

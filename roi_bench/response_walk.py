@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal
 
 from roi_bench.answer_lines import (
@@ -32,6 +33,7 @@ from roi_bench.headers import INVISIBLE, Header, Mark, find_names, nearest_names
 
 _NOT_SPACE = re.compile(rf"[^\s{INVISIBLE}]")
 _LIST_GAP = 60
+_WORDS = re.compile(r"[^\W\d_]{2}")
 _BETWEEN_LIST = re.compile(
     r"(?:[\s,;$&]|\\[()\[\],;:!]|\\q?quad(?![A-Za-z])|\b(?:and|or)\b|\\text\s{0,3}\{\s{0,3}(?:,\s{0,3})?(?:and|or)\s{0,3}\}"
     r"|[A-Za-z](?:_\{?\w{1,3}\}?)?\s{0,3}=(?=[\s$]|\\|\Z))*"
@@ -68,10 +70,11 @@ class _Closing:
 
     start: int
     owner: int  # the problem in whose section it stands
+    early: bool = False  # it stands before all headers
     unnamed: list[Box] = field(default_factory=list)
     boxed: bool = False  # some box stands in it
     items: list[Mark] = field(default_factory=list)  # headers in it that only number the value in their line
-    named_last: bool = False  # an item of the last problem has stood in it
+    named: dict[int, Answer] = field(default_factory=dict)  # what a name or number in it answers
     answered: bool = False  # its unnamed boxes have answered something
 
 
@@ -323,6 +326,8 @@ class Walk:
         answer = self.answers.get(number)
         if number and header.rank > self.ranks.get(number, 3) and answer is not None and not answer.skipped:
             return  # of lower rank than an earlier one, and the problem has its value
+        if number and self._only_names(header):
+            return
         if number and self.count > 1:
             self._overrule(index, header)
         if number == 0 and self.count == 1 and header.start <= self.marks.first_visible:
@@ -337,6 +342,19 @@ class Walk:
         self.ranks[number] = min(header.rank, self.ranks.get(number, 3))
         self.indices.setdefault((number, header.rank), []).append(index)
         self._open_by_header(number, header)
+
+    def _only_names(self, header: Header) -> bool:
+        """Return whether a header of lower rank than an earlier one only names the box in its line.
+
+        So it is in the section of a later problem that has been gone on to; not where all problems stand opened and
+        empty, for then it heads the work that follows the empty skeleton.
+        """
+        if header.rank <= self.ranks.get(header.number, 3) or header.number >= self.current:
+            return False
+        if len(self.opened) == self.count and not self.answers:
+            return False
+        stop = line_end(self.text, header.end, len(self.text))
+        return any(box.start < stop for box in self._boxes_behind(header.end))
 
     def _overrule(self, index: int, header: Header) -> None:
         """Overrule the headers of lower rank of a problem that has no final value."""
@@ -361,18 +379,17 @@ class Walk:
         self.current, self.section, self.first_in_section = number, section, -1
 
     def _open_by_header(self, number: int, header: Header) -> None:
-        if number >= self.floor:
-            if number < self.last:
-                # A smaller problem than the last: what stands behind it and has no value was a plan.
-                for other in range(number, self.count + 1):
-                    if other in self.answers and self.answers[other].skipped:
-                        del self.answers[other]
-                self.opened = [(n, at) for n, at in self.opened if n < number or n in self.answers]
-            if all(number != other for other, _ in self.opened):
-                self.opened = [(n, at) for n, at in self.opened if n < number]
-                self.opened.append((number, header.start))
+        if number >= self.floor and number < self.last:
+            # A smaller problem than the last: what stands behind it and has no value was a plan.
+            for other in range(number, self.count + 1):
+                if other in self.answers and self.answers[other].skipped:
+                    del self.answers[other]
+            self.opened = [(n, at) for n, at in self.opened if n < number or n in self.answers]
+        if all(n < number for n, _ in self.opened):
+            self.opened.append((number, header.start))
+        if number >= self.floor and number not in self.answers:
             skip = find_skip(self.text, header.end, len(self.text))
-            if skip is not None and number not in self.answers:
+            if skip is not None:
                 self.answers[number] = Answer([skip.text], skip.start, skip.end, "line", True)
         self.last = number
 
@@ -417,10 +434,13 @@ class Walk:
 
     def _continues_list(self, before: Answer, box: Box) -> bool:
         """Return whether a box goes on with the list that the problem's last box began."""
-        if before.by != "box" or not 0 <= box.start - before.end <= _LIST_GAP:
+        return before.by == "box" and self._is_list_gap(before.end, box.start)
+
+    def _is_list_gap(self, start: int, end: int) -> bool:
+        """Return whether what stands between two boxes makes them one list."""
+        if not 0 <= end - start <= _LIST_GAP or "\n" in self.text[start:end]:
             return False
-        between = self.text[before.end : box.start]
-        return "\n" not in between and _BETWEEN_LIST.fullmatch(between) is not None
+        return _BETWEEN_LIST.fullmatch(self.text, start, end) is not None
 
     def _value(self, number: int, place: int, answer: Answer) -> None:
         """Take an answer into account at ``place``; a higher problem's value or a final one of its own forbids it."""
@@ -429,7 +449,7 @@ class Walk:
         if answer.skipped:
             self.answers[number] = answer  # makes no earlier problem dead, and opens nothing
             return
-        if all(number != other for other, _ in self.opened) and number > self.floor:
+        if self.closing is None and all(number != other for other, _ in self.opened) and number > self.floor:
             self.opened = [(n, at) for n, at in self.opened if n < number]
             self.opened.append((number, place))
         self.answers[number] = answer
@@ -457,26 +477,37 @@ class Walk:
     # -- closing sections -------------------------------------------------------------------------------------------
 
     def _maybe_close(self, end: int) -> None:
-        """Begin a closing section where all problems have been opened and one may begin before ``end``."""
-        if self.closing is not None or self.count == 1 or len(self.opened) < self.count:
+        """Begin the closing sections that may begin before ``end``: all problems have been opened, or none has yet.
+
+        A header that begins at the same place is a header.
+        """
+        early = not self.counted and not self.opened
+        if self.count == 1 or not (early or len(self.opened) == self.count):
             return
         beginnings = self.marks.find_closings()
-        index = bisect_right(beginnings, self.section)
-        if index == len(beginnings) or beginnings[index] > end or (beginnings[index] == end and end < len(self.text)):
-            # A header that begins at the same place is a header.
-            return
-        start = beginnings[index]
-        owner = self.current
-        self._leave_section(start)
-        # The owner's value may still be replaced by the last word of the closing section, all others are final.
-        self._finalize(owner)
-        self.closing = _Closing(start, owner)
+        while True:
+            place = self.section if self.closing is None else self.closing.start
+            index = bisect_right(beginnings, place) if place else bisect_right(beginnings, -1)
+            if self.closing is not None and index < len(beginnings) and beginnings[index] == self.closing.start:
+                index += 1
+            if index == len(beginnings) or beginnings[index] > end - (end < len(self.text)):
+                return
+            start, owner = beginnings[index], self.current
+            if self.closing is not None:
+                owner = self._resolve_closing(start)
+            else:
+                self._leave_section(start)
+            # The owner's value may still be replaced by the last word of the closing section, all others are final.
+            self._finalize(owner)
+            self.closing = _Closing(start, owner, early)
 
     def _is_item(self, header: Header) -> bool:
         """Return whether a header in a closing section only numbers the value in its own line."""
         stop = line_end(self.text, header.end, len(self.text))
         boxed = any(box.start < stop for box in self._boxes_behind(header.end))
-        item = boxed or value_behind(self.text, header.end, stop, self.marks.cut_off) is not None
+        item = boxed
+        if self.closing is not None and not self.closing.early and not boxed:
+            item = value_behind(self.text, header.end, stop, self.marks.cut_off) is not None
         if item and self.closing is not None:
             self.closing.items.append(Mark(header.start, header.end, header.number))
         return item
@@ -492,35 +523,47 @@ class Walk:
         number = name
         if number is None:
             index = bisect_right(self.marks.numbers, box.start, key=lambda mark: mark.end) - 1
-            numbers = [m for m in [*self.marks.numbers[max(0, index) : index + 1], *closing.items[-1:]]]
+            numbers = [*self.marks.numbers[max(0, index) : index + 1], *closing.items[-1:]]
             number = max((m for m in numbers if m.start >= closing.start), key=lambda m: m.start, default=None)
         if number is None:
             closing.unnamed.append(box)
             return
         self._finalize(0)
-        closing.named_last |= number.number == self.count and box.content is not None
+        if box.content is not None and number.number:
+            closing.named[number.number] = _of_box(box)
         self._value_box(number.number, number.start, box)
 
-    def _end_closing(self, end: int) -> None:
+    def _resolve_closing(self, end: int) -> int:
+        """Decide what the closing section that ends at ``end`` has answered; return the problem it stands in."""
         closing = self.closing
-        if closing is None:
-            return
-        if not closing.boxed:
-            self._lines_of_closing(closing, end)
-        else:
+        assert closing is not None
+        if closing.boxed:
             self._unnamed_boxes(closing)
+        elif not closing.early:
+            self._lines_of_closing(closing, end)
+        if len(closing.named) == self.count and list(closing.named) == sorted(closing.named):
+            # All problems, numbered or named in order, are a list of all answers like any other.
+            self._list(closing, [closing.named[number] for number in sorted(closing.named)])
         self.closings.append((closing.start, end))
         self.breaks.append(closing.start)
-        self.left_all |= closing.named_last or closing.answered or end < len(self.text)
-        self._finalize(0)
+        self.left_all |= not closing.early and (self.count in closing.named or closing.answered)
         self.closing = None
+        return closing.owner
+
+    def _end_closing(self, end: int) -> None:
+        """End the closing section at a header or the text's end."""
+        if self.closing is None:
+            return
+        self.left_all |= not self.closing.early and end < len(self.text)
+        self._resolve_closing(end)
+        self._finalize(0)
         self._enter(0, end)
 
     def _unnamed_boxes(self, closing: _Closing) -> None:
         boxes = [box for box in closing.unnamed if box.content is not None]
         if len(boxes) < len(closing.unnamed):
             self.cut = self.cut or closing.owner
-        answers = [Answer([b.content or ""], b.start, b.end, "box", is_skip(b.content or "")) for b in boxes]
+        answers = [_of_box(box) for box in boxes]
         if len(boxes) == 1:
             self._last_word(closing, answers[0])
         elif len(boxes) == self.count:
@@ -529,16 +572,19 @@ class Walk:
             self._several(closing, answers)
 
     def _several(self, closing: _Closing, answers: list[Answer]) -> None:
-        """Take boxes that are neither one nor as many as problems: only equal ones, or one list, are a last word."""
-        joined = answers[0]
-        for answer, box in zip(answers[1:], closing.unnamed[1:], strict=False):
-            if self._continues_list(joined, box):
-                joined = Answer([*joined.contents, *answer.contents], joined.start, answer.end, "box", False)
-            elif joined.text() != answer.text():
-                return
-        owner = self.answers.get(closing.owner)
-        if owner is None or len(joined.contents) == 1:
-            self._last_word(closing, joined)
+        """Take boxes that are neither one nor as many as problems.
+
+        With words between all of them the last one is the last word; without, a problem without an answer may have
+        one list. Anything else is an incomplete list of all answers.
+        """
+        gaps = [(left.end, right.start) for left, right in pairwise(answers)]
+        if all(self._is_list_gap(*gap) for gap in gaps):
+            contents = [content for answer in answers for content in answer.contents]
+            joined = Answer(contents, answers[0].start, answers[-1].end, "box", False)
+            if closing.owner not in self.answers or len({_plain(content) for content in contents}) == 1:
+                self._last_word(closing, joined)
+        elif all(_WORDS.search(self.text, *gap) for gap in gaps):
+            self._last_word(closing, answers[-1])
 
     def _last_word(self, closing: _Closing, answer: Answer) -> None:
         """Take the only unnamed answer: a list of all answers, or the last word of the problem it stands in."""
@@ -570,20 +616,18 @@ class Walk:
         """Read a closing section without boxes: `Problem k: a` and `k. a` are answer lines of k."""
         items = []
         for mark in _within([self.marks.numbers, self.marks.names, closing.items], closing.start, end):
-            line = _item_value(self.text, mark.end, line_end(self.text, mark.end, end), self.marks.cut_off)
+            line = item_value(self.text, mark.end, line_end(self.text, mark.end, end), self.marks.cut_off)
             if line is not None:
                 items.append((mark.number, line))
         if items:
             self._finalize(0)
             for number, line in items:
                 answer = self.answers.get(number)
-                closing.named_last |= number == self.count
+                closing.named[number] = _of_line(line)
                 if answer is None or answer.by == "line":
                     self._value(number, line.place, _of_line(line))
             return
-        last = None
-        for last in answer_lines(self.text, closing.start, end, self.marks.cut_off):
-            pass
+        last = last_answer_line(self.text, closing.start, end, self.marks.cut_off)
         if last is not None:
             self._last_word(closing, _of_line(last))
 
@@ -609,6 +653,11 @@ class Walk:
 def _next_visible(text: str, position: int) -> int:
     found = _NOT_SPACE.search(text, position)
     return len(text) if found is None else found.start()
+
+
+def _of_box(box: Box) -> Answer:
+    content = box.content or ""
+    return Answer([content], box.start, box.end, "box", is_skip(content))
 
 
 def _of_line(line: AnswerLine) -> Answer:
@@ -639,7 +688,7 @@ def _within(kinds: list[list[Mark]], start: int, end: int) -> list[Mark]:
     return sorted((mark for mark in found if mark.number), key=lambda mark: mark.start)
 
 
-def _item_value(text: str, start: int, stop: int, cut_off: bool) -> AnswerLine | None:
+def item_value(text: str, start: int, stop: int, cut_off: bool) -> AnswerLine | None:
     """Return the value of a numbered line or table row."""
     row = text[start:stop]
     if "|" in row:
