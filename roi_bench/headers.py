@@ -1,52 +1,91 @@
-r"""Marks in a response that name a problem or forecast its level: header lines, names in a line, level tags.
+r"""Marks in a response that name a problem or forecast its level: headers in three ranks, names in a line, level tags.
 
-- *Canonical header*: a line that starts (after at most three blanks) with exactly ``###`` and ``Problem k``, in any
-  case, bold and italics (``*`` or ``_``) allowed. Anything may follow in the line (a colon, a title, a box).
-- *Lenient header*, used only where the response has no canonical header of a problem of this exam: a line that starts
-  with any other number of ``#``, or with bold or italics, and ``Problem k``; or with plain ``Problem k`` followed by a
-  colon or by nothing else in the line.
-- *Name*: ``Problem j:`` anywhere in a line (colon needed, bold allowed); it names the boxes later in the same line.
+- *Rank 1*: a line that starts with exactly ``###`` and ``Problem k``, in any case, bold and italics allowed. Anything
+  may follow in the line (a colon, a title, a box).
+- *Rank 2, marked*: ``#``, bold, italic, quote, list or LaTeX section marks around ``Problem k``, ``Problem #k``,
+  ``Question k``, ``Exercise k``, ``Task k`` or the word for problem in another language (a closed list), a title behind
+  allowed; behind list and quote marks alone only what may follow a bare header. ``### k/3`` is one too.
+- *Rank 3, bare*: ``Problem k`` (or another of these words but Task) alone in its line, or followed by a colon, full
+  stop, dash, parenthesis or ``/3``, never by a word.
+- ``Solution to Problem k`` and ``Solution k`` (also Answer) are candidates of rank 2 or 3; when they count is the
+  reader's to say.
+- A header with ``#`` marks may be glued to the text before it: directly, or with a blank behind the end of a sentence,
+  formula or box.
+- *Name*: ``Problem j`` anywhere in a line, followed by a colon, dash, equals sign, bar, arrow, "is", "answer:" or "'s
+  answer is"; it names what stands later in the same line, up to the end of the sentence.
 - A number directly followed by a letter (``1a``, ``1_a``), or by a separator and another digit (``Problem 1.5``,
-  ``Problem 1-3``), names no single problem and makes neither header nor name.
-- Invisible characters (a byte order mark, a zero-width space) are blanks; up to three may stand before a header.
-- A number outside 1…count names a problem that is not in this exam: boxes below such a header count for nothing (models
-  that go on inventing a Problem 4 do not overwrite Problem 3).
-- Code fences are not special: models fence whole responses.
-- Lines end with LF, CR or CRLF.
+  ``Problem 1-3``), or by another number (``Problem 1 and 2``), names no single problem.
+- Invisible characters (a byte order mark, a zero-width space) are blanks.
+- A number outside 1…count names a problem that is not in this exam: number 0.
+
+All functions take text whose lines end with line feeds.
 """
 
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 
 INVISIBLE = "\u200b-\u200f\u2060\ufeff"  # for a regular expression's character class
-_BLANK = rf"[ \t\u00a0{INVISIBLE}]"
-_INDENT = rf"[{INVISIBLE}]{{0,3}}[ \t\u00a0]{{0,3}}[{INVISIBLE}]{{0,3}}"
-_NUMBER = r"([0-9]{1,9})(?!_{0,3}[0-9A-Za-z]|[.,/\-\u2013][0-9])"
-_PROBLEM = rf"problem{_BLANK}+{_NUMBER}"
-_CLOSE = rf"{_BLANK}*[*_]{{0,3}}(?:{_BLANK}*:[*_]{{0,3}})?"
-_LINE_START = re.compile(rf"(?:\A|(?<=\n)|(?<=\r)(?!\n))(?=[ \t\u00a0#*_pP{INVISIBLE}])")
-_CANONICAL = re.compile(rf"{_INDENT}\#\#\#(?!\#){_BLANK}*[*_]{{0,3}}{_PROBLEM}{_CLOSE}", re.IGNORECASE)
-_DECORATED = re.compile(
-    rf"{_INDENT}(?:\#{{1,6}}(?!\#){_BLANK}*[*_]{{0,3}}|[*_]{{1,3}}){_PROBLEM}{_CLOSE}", re.IGNORECASE
+BLANK = rf"[ \t\u00a0{INVISIBLE}]"
+_WORDS = (
+    "problem|question|exercise|task|problema|probl[eè]me|probleem|aufgabe|pregunta|ejercicio|esercizio|exerc[ií]cio|"
+    "exercice|quest[aã]o|opgave|zadanie|úloha|uppgift|soru|soal|bài(?:[ ]toán)?|feladat|tehtävä|oppgave|"
+    "задача|задание|завдання|проблема|πρόβλημα|άσκηση|समस्या|प्रश्न|المسألة|مسألة|السؤال|مسئله|"
+    "문제|問題|问题|題目|题目|問|โจทย์(?:ข้อที่)?"
 )
-_PLAIN = re.compile(rf"{_INDENT}{_PROBLEM}(?:{_BLANK}*:|{_BLANK}*(?=[\r\n]|\Z))", re.IGNORECASE)
-_NAME = re.compile(
-    rf"(?<![0-9A-Za-z])(?<![0-9A-Za-z]_)(?<![0-9A-Za-z]__){_PROBLEM}{_BLANK}*(?:[*_]{{1,3}}{_BLANK}*)?:[*_]{{0,3}}",
+_SOLUTIONS = "solution|answer"
+_STARTS = "pqetaubzfosбPQETAUBZFOSБüÚúзпάπसपЗПΠÁΆमامس문問问題题第โ"
+_NUMBER = (
+    r"(?P<number>[0-9]{1,9})(?!_{0,3}[0-9A-Za-z]|[.,\-\u2013][0-9]"
+    rf"|[*_]{{0,3}}{BLANK}{{0,3}}(?:and|&|or|to|through|,){BLANK}{{0,3}}[*_]{{0,3}}(?:problem{BLANK}{{1,3}})?[0-9])"
+)
+_HASHES_TO_NUMBER = rf"(?:{BLANK}{{0,3}}(?:\#|no\.?|nr\.?|n°|№){BLANK}{{0,3}})?"
+_MARK = (
+    r"\#{1,6}|[*_]{1,3}|>|[+\-\u2022\u00b7]|[0-9]{1,2}[.)](?=[ \t])|"
+    r"\\(?:(?:sub){0,2}section|paragraph|textbf|textit|emph|underline|large|Large|bf)\*?(?![a-z])\{?|[{\[\u3010]"
+)
+_HEADER = re.compile(
+    rf"{BLANK}{{0,6}}(?P<marks>(?:(?:{_MARK}){BLANK}{{0,4}}){{0,4}})(?:"
+    rf"(?P<word>{_WORDS})(?:{BLANK}{{1,3}}|(?=\#|№)|(?<=[^\x00-\x7f])(?=[0-9])){_HASHES_TO_NUMBER}[*_]{{0,3}}{_NUMBER}"
+    rf"|(?P<solution>{_SOLUTIONS}){BLANK}{{1,3}}(?P<to>(?:to|for|of){BLANK}{{1,3}}(?:the{BLANK}{{1,3}})?problem{BLANK}{{1,3}})?"
+    rf"{_HASHES_TO_NUMBER}{_NUMBER.replace('number', 'solved')}"
+    rf"|第{BLANK}?(?P<nth>[0-9一二三四五]){BLANK}?[题題問问道]"
+    rf"|(?P<part>[0-9])/(?P<parts>[0-9])(?=[*_]{{0,3}}{BLANK}{{0,9}}(?:\n|\Z))"
+    rf")",
     re.IGNORECASE,
 )
+_OF_COUNT = rf"(?:{BLANK}{{0,3}}(?:/|of{BLANK}){BLANK}{{0,3}}(?P<of>[0-9]{{1,2}})(?![0-9A-Za-z]))?"
+_TAIL = re.compile(
+    rf"{_OF_COUNT}(?P<close>{BLANK}{{0,3}}[*_}}\]\u3011]{{0,4}})(?P<mark>{BLANK}{{0,3}}(?:[:.)\uff1a\u3001\u2013\u2014]|-(?!-))(?![0-9])[*_]{{0,3}})?",
+    re.IGNORECASE,
+)
+_STRONG = re.compile(r"[#\\{\[\u3010]|[*_](?![ \t\u00a0*_])|[*_]{2,3}")
+_PLAIN = re.compile(rf"problem{BLANK}{{1,3}}[*_]{{0,3}}[0-9]", re.IGNORECASE)
+_SLASH = re.compile(r"/[0-9]")
+_BARE_TAIL = re.compile(rf"{BLANK}{{0,9}}(?:\(|\||\n|\Z)")
+_LINE_START = re.compile(rf"\n(?=[ \t\u00a0#*_>+\-\u2022\u00b70-9\\{{\[\u3010{INVISIBLE}{_STARTS}])")
+_GLUED = re.compile(rf"\#{{2,6}}{BLANK}{{0,3}}[*_]{{0,3}}problem{BLANK}{{1,3}}[0-9]", re.IGNORECASE)
+_NAME = re.compile(
+    rf"(?<![0-9A-Za-z])(?<![0-9A-Za-z]_)(?<![0-9A-Za-z]__)[Pp](?i:roblem){BLANK}{{1,3}}\#?{_NUMBER}{_OF_COUNT}"
+    rf"{BLANK}{{0,3}}[*_)]{{0,3}}(?:{BLANK}?\([^()\n]{{0,40}}\))?[*_]{{0,3}}(?:['\u2019]s)?"
+    rf"(?:{BLANK}{{1,3}}(?i:(?:final{BLANK}{{1,3}})?answer))?{BLANK}{{0,3}}[*_]{{0,3}}{BLANK}{{0,3}}"
+    rf"(?:[:\uff1a=\u2013\u2014|\u2192]|-+>?(?![0-9])|\\(?:right)?(?:to|arrow)(?![a-z])|(?i:is)(?![A-Za-z]))[*_]{{0,3}}"
+)
 _LEVEL = re.compile(r"<predicted_level>\s{0,8}level[ -]?([0-3])\s{0,8}</predicted_level>", re.IGNORECASE)
-_LINE_END = re.compile(r"\r\n|\r|\n")
+_SENTENCE_END = re.compile(r"[.!?;](?=\s)|\u3002|\n")
+_NUMERALS = {"一": 1, "二": 2, "三": 3, "四": 4, "五": 5}
+_QUOTES = "#`\"'\u201c\u2018"
+_BEFORE_GLUED = ".!?)]}$*:;\u3002\uff01"
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A header, name or level tag.
+    """A name or level tag.
 
     Attributes:
-        start: Offset of its first character (of the line, for a header).
+        start: Offset of its first character.
         end: Offset just behind it.
         number: Problem number, 0 if it names none of this exam; for a level tag the level.
     """
@@ -56,42 +95,111 @@ class Mark:
     number: int
 
 
-def find_canonical_headers(text: str, count: int) -> list[Mark]:
-    """Return the canonical headers of ``text``; none at all if none of them names a problem of this exam.
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A line that may head a problem.
+
+    Attributes:
+        start: Offset of its first character (of the line, where it is not glued to the text before it).
+        end: Offset just behind it; a title or a box may follow in its line.
+        number: Problem number, 0 if it names none of this exam.
+        rank: 1 canonical, 2 marked, 3 bare.
+        solution: ``solution`` or ``answer`` where only this word bears the number, else an empty text.
+    """
+
+    start: int
+    end: int
+    number: int
+    rank: int
+    solution: str = ""
+
+
+def find_headers(text: str, count: int, code: list[tuple[int, int]] | None = None) -> list[Header]:
+    """Return the candidates for headers in ``text`` by start, those in ``code`` left out.
 
     Args:
         text: Any string.
         count: Number of problems of the exam.
+        code: ``(start, end)`` offsets of code, ascending and disjoint.
     """
-    return _in_force(_marks(text, (_CANONICAL,), count))
+    found = []
+    if (first := _header_at(text, 0, count)) is not None:
+        found.append(first)
+    for line in _LINE_START.finditer(text):
+        if (header := _header_at(text, line.end(), count)) is not None:
+            found.append(header)
+    if "#" in text:
+        starts = {header.start for header in found}
+        glued = [header for header in _glued(text, count) if header.start not in starts]
+        found = sorted([*found, *glued], key=lambda header: header.start) if glued else found
+    if not code:
+        return found
+    starts_of_code = [start for start, _ in code]
+    return [header for header in found if not _inside(header.start, code, starts_of_code)]
 
 
-def find_lenient_headers(text: str, count: int) -> list[Mark]:
-    """Return the lenient headers of ``text``; none at all if none of them names a problem of this exam."""
-    return _in_force(_marks(text, (_DECORATED, _PLAIN), count))
+def _inside(offset: int, spans: list[tuple[int, int]], starts: list[int]) -> bool:
+    index = bisect_right(starts, offset) - 1
+    return index >= 0 and offset < spans[index][1]
 
 
-def _in_force(marks: list[Mark]) -> list[Mark]:
-    return marks if any(mark.number for mark in marks) else []
+def _header_at(text: str, start: int, count: int) -> Header | None:
+    match = _HEADER.match(text, start)
+    if match is None:
+        return None
+    marks, word = match["marks"], match["word"]
+    strong = _STRONG.search(marks) is not None
+    if match["part"] is not None:
+        whole = "#" in marks and int(match["parts"]) == count
+        return Header(start, match.end(), _known(int(match["part"]), count), 2) if whole else None
+    number = match["number"] or match["solved"] or match["nth"]
+    tail = _TAIL.match(text, match.end())
+    assert tail is not None  # each of its parts may be empty
+    if tail["of"] is None and _SLASH.match(text, match.end()) or tail["of"] is not None and int(tail["of"]) != count:
+        return None
+    if not strong and (tail["mark"] is None and _BARE_TAIL.match(text, tail.end()) is None):
+        return None
+    rank = 2 if marks.strip(f" \t\u00a0{chr(0x200B)}{chr(0xFEFF)}") else 3
+    if rank == 3 and word is not None and word.casefold() == "task":
+        return None
+    hashes = marks.rstrip(" \t\u00a0*_\u200b\ufeff")
+    if (
+        hashes == "###"
+        and word is not None
+        and word.casefold() == "problem"
+        and _PLAIN.match(text, match.start("word"))
+    ):
+        rank = 1
+    solution = match["solution"].casefold() if match["solution"] is not None and match["to"] is None else ""
+    digits = _NUMERALS.get(number) or int(number)
+    return Header(start, tail.end(), _known(digits, count), rank, solution)
 
 
-def _marks(text: str, patterns: tuple[re.Pattern[str], ...], count: int) -> list[Mark]:
-    marks = []
-    for start in (line.start() for line in _LINE_START.finditer(text)):
-        match = next((found for pattern in patterns if (found := pattern.match(text, start)) is not None), None)
-        if match is not None:
-            marks.append(Mark(start, match.end(), _number(match, count)))
-    return marks
+def _glued(text: str, count: int) -> list[Header]:
+    found = []
+    for match in _GLUED.finditer(text):
+        start = match.start()
+        before = text[max(0, start - 4) : start]
+        stripped = before.rstrip(" \t\u00a0")
+        if not stripped or stripped[-1] in _QUOTES or stripped[-1] == "\n":
+            continue
+        if stripped != before and stripped[-1] not in _BEFORE_GLUED:
+            continue
+        header = _header_at(text, start, count)
+        if header is not None:
+            found.append(header)
+    return found
 
 
-def _number(match: re.Match[str], count: int) -> int:
-    number = int(match.group(1))
-    return number if number <= count else 0
+def _known(number: int, count: int) -> int:
+    return number if 1 <= number <= count else 0
 
 
 def find_names(text: str, count: int) -> list[Mark]:
-    """Return every ``Problem j:`` of ``text``, headers included."""
-    return [Mark(match.start(), match.end(), _number(match, count)) for match in _NAME.finditer(text)]
+    """Return every name of a problem in ``text``, headers included."""
+    if "roblem" not in text and "ROBLEM" not in text and "roblem" not in text.lower():
+        return []
+    return [Mark(match.start(), match.end(), _known(int(match["number"]), count)) for match in _NAME.finditer(text)]
 
 
 def find_levels(text: str) -> list[Mark]:
@@ -100,15 +208,34 @@ def find_levels(text: str) -> list[Mark]:
 
 
 def nearest_names(text: str, offsets: list[int], names: list[Mark]) -> list[Mark | None]:
-    """Return for each of the ``offsets`` the nearest of the ``names`` that ends before it in its own line, or None."""
+    """Return for each of the ``offsets`` the name that names it, or None.
+
+    That is the nearest of the ``names`` before it in its own line, with no end of a sentence between the two.
+    """
     if not names:
         return [None] * len(offsets)
-    line_ends = [match.end() for match in _LINE_END.finditer(text)]
+    stops = [match.start() for match in _SENTENCE_END.finditer(text)]
     ends = [name.end for name in names]
     found: list[Mark | None] = []
     for offset in offsets:
         index = bisect_right(ends, offset) - 1
-        line = bisect_right(line_ends, offset) - 1
-        line_start = line_ends[line] if line >= 0 else 0
-        found.append(names[index] if index >= 0 and names[index].start >= line_start else None)
+        name = names[index] if index >= 0 else None
+        if name is not None and bisect_left(stops, offset) > bisect_left(stops, name.end):
+            name = None
+        found.append(name)
     return found
+
+
+def find_canonical_headers(text: str, count: int) -> list[Mark]:
+    """Return the headers of rank 1; none at all if none of them names a problem of this exam."""
+    return _marks([header for header in find_headers(text, count) if header.rank == 1])
+
+
+def find_lenient_headers(text: str, count: int) -> list[Mark]:
+    """Return the headers of lower rank; none at all if none of them names a problem of this exam."""
+    return _marks([header for header in find_headers(text, count) if header.rank > 1 and not header.solution])
+
+
+def _marks(headers: list[Header]) -> list[Mark]:
+    marks = [Mark(header.start, header.end, header.number) for header in headers]
+    return marks if any(mark.number for mark in marks) else []

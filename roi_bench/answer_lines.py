@@ -1,0 +1,258 @@
+r"""Answers and skips that stand in no box: answer lines, and NA in a header line or as a section's first line.
+
+An answer line (SPEC section 5) is a line, sentence or bold run that begins with Answer, Final answer, "The (final)
+answer is" or one of their translations (a closed list), or with ``####``, ``A:`` or an ``<answer>`` tag. A connective
+(So, Thus, Therefore …) may stand before it.
+
+- The answer runs to the first end of a sentence or the line's end. If nothing stands there it is the next line that
+  holds more than marks (at most :data:`_FAR` characters further on).
+- ``<answer>`` tags, bold marks and closing punctuation are no part of it.
+- After ``####`` and ``A:`` it must be one number or formula without words (``#### Step 2`` is a heading).
+- A line that ends where the budget cut the text does not count.
+
+All functions take text whose lines end with line feeds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from roi_bench.headers import BLANK
+
+_FAR = 200
+_LONGEST = 300
+
+_SKIP_NOISE = re.compile(
+    r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathit|mbox|bf|rm)(?![A-Za-z])|[\s${}*_\"'`\\().]"
+)
+_SKIPS = frozenset({"na", "n/a"})
+_SKIPS_IN_WORDS = _SKIPS | {"skip", "skipped", "skipping"}
+
+_STEM = (
+    rf"(?:(?:so|thus|hence|therefore|finally|then|and|consequently),?{BLANK}{{1,3}}){{0,2}}"
+    rf"(?:(?:the|my|our){BLANK}{{1,3}})?(?:(?:final|correct|required|desired){BLANK}{{1,3}})?answer"
+)
+_TRANSLATED = (
+    r"(?:la[ ])?respuesta(?:[ ]final)?|(?:la[ ])?r[ée]ponse(?:[ ]finale)?|(?:die[ ])?(?:endg[üu]ltige[ ])?antwort|endergebnis|"
+    r"(?:la[ ])?risposta(?:[ ]finale)?|(?:a[ ])?resposta(?:[ ]final)?|(?:het[ ])?(?:definitieve[ ])?antwoord|"
+    r"(?:ostateczna[ ])?odpowied[źz]|odpov[ěe][ďd]|svar(?:et)?|(?:nihai[ ])?cevap|(?:đáp[ ](?:án|số)|câu[ ]trả[ ]lời)(?:[ ]cuối[ ]cùng)?|"
+    r"jawaban(?:[ ]akhir)?|(?:окончательный[ ])?ответ|відповідь|(?:τελική[ ])?απάντηση|(?:अंतिम[ ])?उत्तर|"
+    r"(?:الإجابة|الجواب)(?:[ ]النهائية|[ ]النهائي)?|(?:最[终終後后]的?)?答案|答|(?:最終的?な?)?(?:答え|解答|回答)|(?:최종[ ])?(?:정답|답변|답)"
+)
+_HINTS = (
+    *(
+        "answer",
+        "####",
+        "a:",
+        "a\uff1a",
+        "respuesta",
+        "réponse",
+        "reponse",
+        "antwort",
+        "endergebnis",
+        "risposta",
+        "resposta",
+    ),
+    *("antwoord", "odpowied", "odpov", "svar", "cevap", "đáp", "câu trả", "jawaban", "ответ", "відповідь", "απάντηση"),
+    *("उत्तर", "الإجابة", "الجواب", "答", "答え", "回答", "정답", "답"),
+)
+"""Every opener of an answer line holds one of these, in lower case."""
+
+_VERB = r"is|are|was|es|est|lautet|ist|è|é|to|är|là|adalah|是|为|為|は|은|는"
+_ABOUT = rf"(?:{BLANK}(?:to|for|of){BLANK}[^\n:.=]{{1,60}}?)?"
+_OPENER = (
+    rf"(?:(?:{_STEM}{_ABOUT}|{_TRANSLATED})[*_}}]{{0,4}}{BLANK}{{0,3}}"
+    rf"(?:[:\uff1a=]|[\u2013\u2014-](?={BLANK})|(?:{_VERB})(?![A-Za-z])[:\uff1a]?|(?={BLANK}{{0,9}}(?:\n|\Z)))"
+    rf"|<answer>(?=[^<]{{1,{_LONGEST}}}</answer>))"
+)
+_STRICT = rf"(?P<strict>\#{{4}}(?!\#)|A[:\uff1a])"
+_BULLETS = (
+    rf"(?:{BLANK}|[#>*_+\u2022`|-]|\\(?:textbf|textit|text|section|subsection|paragraph)\*?\{{|\\boxed(?=\n)){{0,12}}?"
+)
+_ANSWER = re.compile(
+    rf"(?:^{BLANK}{{0,6}}{_STRICT}|(?:^{_BULLETS}|\*\*|(?<=[.!?:;)\]}}$*\\]){BLANK}{{1,3}}|(?=<answer>)){_OPENER})",
+    re.IGNORECASE | re.MULTILINE,
+)
+_OPENER_HERE = re.compile(rf"{_BULLETS}{_OPENER}", re.IGNORECASE)
+_NOISE = re.compile(r"</?answer>|[\s*_`$#:>]|\\[\[\]()]", re.IGNORECASE)
+_SENTENCE_END = re.compile(r"[.!?](?=\s|\Z|</answer>)|\u3002|</answer>", re.IGNORECASE)
+_ABBREVIATION = re.compile(r"(?:approx|\bca|\bno|\ba\.m|\bp\.m|\bi\.e|\be\.g|\bvs)\Z", re.IGNORECASE)
+_BEFORE = re.compile(r"(?:[\s:\uff1a]|</?answer>|[*_]{1,3}(?=\s|[^*_]))*", re.IGNORECASE)
+_COMMAND = re.compile(r"\\(?:begin|end)\{[A-Za-z]+\*?\}|\\[A-Za-z]+|sqrt|pi|sin|cos|tan|log|ln|exp", re.IGNORECASE)
+_QUANTITY = re.compile(r"[$€£]?[-+]?[0-9][0-9.,/]*%?(?:[ ][A-Za-z]+){0,2}")
+_WORD = re.compile(r"[^\W\d_]{2}")
+
+_REMARKS = frozenset(
+    "correct right wrong incorrect clear complete below above obvious unknown given not the a as in found shown".split()
+)
+"""Words that say something of an answer and are none."""
+
+_FIRST_LINES = 400
+_LEVEL = re.compile(r"<predicted_level>[^<\n]{0,30}</predicted_level>", re.IGNORECASE)
+_RULE = re.compile(r"\s*(?:[-*_=]{3,}|[`~]{3,}[A-Za-z]{0,20})?\s*")
+_SKIPPED_IN_TITLE = re.compile(
+    r"(?:^|[(\[\u2013\u2014:-])\s*(?:skip(?:ped)?|n/?a|n\.a\.?)\s*[)\]]?[\s.*_]*\Z", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerLine:
+    """An answer that stands in no box.
+
+    Attributes:
+        start: Offset of the answer's first character.
+        end: Offset just behind its last one.
+        text: The answer, marks around it left out.
+        place: Offset at which its line takes part in the order.
+    """
+
+    start: int
+    end: int
+    text: str
+    place: int
+
+
+def is_skip(answer: str, words: bool = False) -> bool:
+    r"""Return whether ``answer`` spells NA: ``NA``, ``N/A``, ``n.a.``, in any case, also in ``\text{}`` or bold.
+
+    Args:
+        answer: What stands in the box or line.
+        words: ``skip`` and ``skipped`` spell it too (outside boxes).
+    """
+    return len(answer) <= 100 and _SKIP_NOISE.sub("", answer).casefold() in (_SKIPS_IN_WORDS if words else _SKIPS)
+
+
+def is_formula(text: str) -> bool:
+    """Return whether ``text`` is one number or formula without words."""
+    return any(map(str.isalnum, text)) and _WORD.search(_COMMAND.sub(" ", text)) is None
+
+
+def _is_value(text: str) -> bool:
+    """Return whether ``text`` can be an answer: it holds a digit or a formula, or is no more than two words."""
+    if any(map(str.isdigit, text)) or any(mark in text for mark in "$\\^=") or is_formula(text):
+        return True
+    words = text.casefold().split()
+    return len(words) <= 2 and not _REMARKS.intersection(words)
+
+
+def answer_lines(text: str, start: int, end: int, cut_off: bool) -> Iterator[AnswerLine]:
+    """Yield the answer lines of ``text[start:end]`` in order.
+
+    Args:
+        text: Any string.
+        start: Offset to search from.
+        end: Offset to search to; no answer reaches beyond it.
+        cut_off: The budget ended the text, so that a line ending with it is not whole.
+    """
+    seen = start
+    for match in _ANSWER.finditer(text, _first_hint(text, start, end), end):
+        if match.end() < seen:
+            continue
+        line = read_answer(text, match.end(), end, cut_off)
+        if line is not None and (is_formula(line.text) if match["strict"] is not None else _is_value(line.text)):
+            seen = line.end
+            yield AnswerLine(line.start, line.end, line.text, match.start())
+
+
+def _first_hint(text: str, start: int, end: int) -> int:
+    """Return the start of the line that holds the first word an answer line may begin with: most text holds none."""
+    lower = text[start:end].lower()
+    if len(lower) != end - start:
+        return start  # a character whose lower case is longer
+    found = [place for word in _HINTS if (place := lower.find(word)) >= 0]
+    return max(start, text.rfind("\n", 0, start + min(found)) + 1) if found else end
+
+
+def last_answer_line(text: str, start: int, end: int, cut_off: bool) -> AnswerLine | None:
+    """Return the last of :func:`answer_lines`, None if there is none."""
+    last = None
+    for line in answer_lines(text, start, end, cut_off):
+        last = line
+    return last
+
+
+def value_behind(text: str, start: int, end: int, cut_off: bool) -> AnswerLine | None:
+    """Return the value that stands behind a label, in its line: ``Problem k: a``; None unless it is without words."""
+    stop = line_end(text, start, end)
+    opener = _OPENER_HERE.match(text, start, stop)
+    line = read_answer(text, start if opener is None else opener.end(), stop, cut_off)
+    if line is None or not (
+        opener is not None or is_formula(line.text) or _QUANTITY.fullmatch(line.text) or is_skip(line.text, words=True)
+    ):
+        return None
+    return line
+
+
+def read_answer(text: str, start: int, end: int, cut_off: bool) -> AnswerLine | None:
+    """Return the answer that stands from ``start`` on or in the next line with content, None if there is none."""
+    place, stop = start, line_end(text, start, end)
+    far = min(end, start + _FAR)
+    while not _NOISE.sub("", text[place : min(stop, place + _LONGEST)]):
+        if stop >= far:
+            return None
+        place = stop + 1
+        stop = line_end(text, place, end)
+    for _ in range(2):  # "Final Answer: The final answer is 4"
+        before = _BEFORE.match(text, place, stop)
+        place = place if before is None else before.end()
+        again = _OPENER_HERE.match(text, place, stop)
+        place = place if again is None else again.end()
+    closed = False
+    for sentence in _SENTENCE_END.finditer(text, place, stop):
+        if _ABBREVIATION.search(text, max(place, sentence.start() - 8), sentence.start()) is None:
+            stop, closed = sentence.start(), True
+            break
+    if cut_off and not closed and stop == len(text):
+        return None
+    answer = _trimmed(text[place:stop])
+    if not answer or len(answer) > _LONGEST:
+        return None
+    place = text.index(answer, place)
+    return AnswerLine(place, place + len(answer), answer, start)
+
+
+def line_end(text: str, start: int, end: int) -> int:
+    """Return where the line from ``start`` on ends, or what is looked at of a very long one."""
+    end = min(end, start + 4 * _LONGEST)
+    found = text.find("\n", start, end)
+    return end if found < 0 else found
+
+
+def _trimmed(answer: str) -> str:
+    answer = answer.strip().strip("*_`").strip().rstrip(".,;:!").strip().strip("*_`").strip()
+    while answer.endswith("}") and answer.count("}") > answer.count("{"):
+        answer = answer[:-1].rstrip()
+    return answer
+
+
+def find_skip(text: str, header_end: int, end: int) -> AnswerLine | None:
+    """Return where a section says in words that its problem is skipped: in its header line or as its first line.
+
+    Args:
+        text: Any string.
+        header_end: Offset just behind the header of the section.
+        end: Offset of the section's end; no more than its first lines are looked at.
+    """
+    stop = line_end(text, header_end, min(end, header_end + _FIRST_LINES))
+    title = _LEVEL.sub("", text[header_end:stop])
+    if (found := _SKIPPED_IN_TITLE.search(title)) is not None or is_skip(title, words=True):
+        start = text.find(title.strip(" \t:.*_"), header_end, stop)
+        start = header_end if start < 0 else start
+        words = title if found is None else found[0]
+        return AnswerLine(start, stop, words.strip(" \t:.*_()[]\u2013\u2014-"), header_end)
+    return _skip_below(text, stop, end)
+
+
+def _skip_below(text: str, place: int, end: int) -> AnswerLine | None:
+    far = min(end, place + _FIRST_LINES)
+    while place < far:
+        start, place = place + 1, line_end(text, place + 1, end)
+        if place - start > _FIRST_LINES:
+            return None
+        line = _LEVEL.sub("", text[start:place])
+        if _RULE.fullmatch(line) is not None:
+            continue
+        return AnswerLine(start, place, line.strip().strip("*_`.() "), start) if is_skip(line, words=True) else None
+    return None

@@ -1,0 +1,65 @@
+r"""Visible reasoning in a response: spans between think tags, and the text without them (SPEC section 5).
+
+- A span runs from an opening tag (``<think>``, ``<thinking>``, ``[THINK]``, in any case, and the run's own) to the next
+  closing one of any kind, tags included; openings inside change nothing. One never closed runs to the end of the text.
+- A response that starts in reasoning has a span from its first character.
+- A closing tag with nothing open is plain text; it is reported, for it hints at a prompt that opened the block.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+_KNOWN = re.compile(r"[<\[](/?)think(?:ing)?[>\]]", re.IGNORECASE)
+
+Spans = tuple[tuple[int, int], ...]
+"""``(start, end)`` offsets, ascending and disjoint."""
+
+
+def find_reasoning(
+    text: str, starts_in_reasoning: bool = False, think_tags: Sequence[tuple[str, str]] = ()
+) -> tuple[Spans, bool]:
+    """Return the reasoning spans of ``text`` and whether a closing tag stands where none was open.
+
+    Args:
+        text: Any string.
+        starts_in_reasoning: The prompt ended inside an open block.
+        think_tags: Further pairs of opening and closing tag, as they are written.
+    """
+    tags = _tags(text, think_tags)
+    if not tags and not starts_in_reasoning:
+        return (), False
+    spans, stray = [], False
+    opened = 0 if starts_in_reasoning else None
+    for start, end, closing in tags:
+        if not closing:
+            opened = start if opened is None else opened
+        elif opened is None:
+            stray = True
+        else:
+            spans.append((opened, end))
+            opened = None
+    if opened is not None and opened < len(text):
+        spans.append((opened, len(text)))
+    return tuple(spans), stray
+
+
+def _tags(text: str, think_tags: Sequence[tuple[str, str]]) -> list[tuple[int, int, bool]]:
+    """Return ``(start, end, closes)`` of every tag, ascending."""
+    found = [(match.start(), match.end(), bool(match[1])) for match in _KNOWN.finditer(text)]
+    own = {tag: closing for pair in think_tags for tag, closing in zip(pair, (False, True), strict=True) if tag}
+    own = {tag: closing for tag, closing in own.items() if _KNOWN.fullmatch(tag) is None}
+    if own:
+        pattern = re.compile("|".join(re.escape(tag) for tag in sorted(own, key=len, reverse=True)))
+        found += [(match.start(), match.end(), own[match[0]]) for match in pattern.finditer(text)]
+    return sorted(found)
+
+
+def hide_spans(text: str, spans: Spans) -> str:
+    """Return ``text`` with every character of the ``spans`` replaced by a line feed: offsets stay what they were."""
+    parts, place = [], 0
+    for start, end in spans:
+        parts += [text[place:start], "\n" * (end - start)]
+        place = end
+    return "".join([*parts, text[place:]])
