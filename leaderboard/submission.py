@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from roi_bench.text_facts import ThinkTags
+from roi_bench.responses import READING_RULE
+
 FORMAT = "roi-bench-submission"
 FORMAT_VERSION = 1
 
@@ -75,6 +78,9 @@ class SubmittedTask:
         sha256: Hash of its bytes.
         skip_token_lengths: Tokens of a written skip (:func:`roi_bench.prompts.skipped_problem`), which a solo profile
             needs, in the form of the response files; None where no tokenizer was known.
+        reading_rule: Rule by which its responses are read (SPEC section 5).
+        starts_in_reasoning: The prompt as sent ended inside a block of reasoning.
+        think_tags: Tags of reasoning that are the run's own.
     """
 
     name: str
@@ -97,6 +103,9 @@ class SubmittedTask:
     file: str
     sha256: str
     skip_token_lengths: tuple[int, ...] | None = None
+    reading_rule: int = READING_RULE
+    starts_in_reasoning: bool = False
+    think_tags: ThinkTags = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,7 @@ def test_every_metric_stands_in_the_table_with_its_error_bar() -> None:
     assert value(results, "score") == 1.5
     assert value(results, "score_stderr") == pytest.approx((1.5**2 * 6 / 5 / 6) ** 0.5)
     assert value(results, "score_fixed_stderr") == value(results, "score_stderr")  # no problem is re-used
-    assert results["versions"][HARD] == 1
+    assert results["versions"][HARD] == 2
 
 
 def test_oracle_and_empty_and_constant_responders() -> None:
