@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from roi_bench.boxes import find_boxes
-from roi_bench.headers import find_canonical_headers, find_lenient_headers, find_levels
+from roi_bench.headers import find_levels
+from roi_bench.reasoning import hide_spans
 from roi_bench.responses import Reading
 
 MARKS = {
@@ -72,13 +73,14 @@ def cut_response(text: str, reading: Reading) -> tuple[Piece, ...]:
 def _marks(text: str, reading: Reading) -> list[Mark]:
     """Return every mark, ascending and disjoint; of two that overlap what answers goes first, then reasoning."""
     answers = [segment.answer_span for segment in reading.segments if segment.answer_span is not None]
-    headers = find_canonical_headers(text, len(reading.segments)) or find_lenient_headers(text, len(reading.segments))
+    visible = hide_spans(text, reading.reasoning)
+    boxes = find_boxes(visible, [start for start, _ in reading.headers])
     ranked: list[list[Mark]] = [
         [(start, end, "answer") for start, end in answers],
         [(start, end, "reasoning") for start, end in reading.reasoning],
-        [(box.start, box.end, "box") for box in find_boxes(text, [mark.start for mark in headers])],
-        [(mark.start, mark.end, "head") for mark in headers],
-        [(mark.start, mark.end, "level") for mark in find_levels(text)],
+        [(start, end, "head") for start, end in reading.headers],
+        [(box.start, box.end, "box") for box in boxes],
+        [(mark.start, mark.end, "level") for mark in find_levels(visible)],
     ]
     found: list[Mark] = []
     for marks in ranked:

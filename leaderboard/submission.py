@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from roi_bench.text_facts import ThinkTags
 from roi_bench.responses import READING_RULE
+from roi_bench.text_facts import ThinkTags
 
 FORMAT = "roi-bench-submission"
 FORMAT_VERSION = 1

@@ -20,8 +20,8 @@ from roi_bench.exams import Exam
 from roi_bench.metrics import Sample, ScoredResponse
 from roi_bench.outcomes import ProblemOutcome, Response, Sheet, level_bounds, read_problems
 from roi_bench.problems import TIERS
-from roi_bench.text_facts import PLAIN, TextFacts
 from roi_bench.scoring import GraderLike, score_sheets
+from roi_bench.text_facts import PLAIN, TextFacts
 from roi_bench.tokens import NOT_WORTH_ATTEMPTING, TokenCounter, Usage, is_over_budget, level_of
 
 LEVEL_WITHOUT_TAG = 2

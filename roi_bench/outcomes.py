@@ -8,8 +8,8 @@ from typing import Literal, Protocol
 
 from roi_bench.exams import Exam
 from roi_bench.problems import Problem
-from roi_bench.text_facts import PLAIN, TextFacts
 from roi_bench.responses import Reading, Segment, read_response
+from roi_bench.text_facts import PLAIN, TextFacts, begins_in_reasoning
 from roi_bench.tokens import (
     LEVEL_BOUNDS,
     TokenCounter,
@@ -158,9 +158,17 @@ def read_problems(
     usage, planning, shares = response.usage, None, None
     starts = None if counter is None or missing else counter.token_starts(text)
     shown = None if starts is None else len(starts)
-    reading = read_response(text, len(problems))  # TODO reader
-    if starts is not None and (usage is not None or texts.whole):
-        usage = usage or retokenized_usage(len(starts), budget)
+    in_reasoning = begins_in_reasoning(text, texts, budget, usage, shown)
+    if shown is not None and texts.whole:
+        usage = usage or retokenized_usage(shown, budget)
+    reading = read_response(
+        text,
+        len(problems),
+        starts_in_reasoning=in_reasoning,
+        think_tags=texts.think_tags,
+        cut_off=usage is not None and usage.finish_reason == "length",
+    )
+    if starts is not None and usage is not None:
         planning, shares = token_shares(starts, [(s.start, s.end) for s in reading.segments], usage)
     elif missing and usage is not None:
         planning, shares = usage.tokens, (0,) * len(problems)
@@ -257,9 +265,4 @@ def _open_outcome(sheet: Sheet, segment: Segment) -> str | None:
     if segment.cut and sheet.usage is None:
         return "truncated"
     ended_by_budget = sheet.usage is not None and sheet.usage.finish_reason == "length"
-    return "truncated" if ended_by_budget and _is_last_reached(sheet.reading, segment) else "unanswered"
-
-
-def _is_last_reached(reading: Reading, segment: Segment) -> bool:
-    """Return whether no later problem was begun: the response ended in this problem or before it."""
-    return all(later.end <= later.start for later in reading.segments[segment.position :])
+    return "truncated" if ended_by_budget and not segment.left else "unanswered"

@@ -12,8 +12,8 @@ from roi_bench.exams import EXAM_VERSION, ORDERS
 from roi_bench.journal_format import parse_object, parse_usage
 from roi_bench.outcomes import Response
 from roi_bench.prompts import REQUESTS
-from roi_bench.text_facts import TextFacts, ThinkTags, parse_tags
 from roi_bench.responses import READING_RULE
+from roi_bench.text_facts import TextFacts, ThinkTags, parse_tags
 
 NO_RESPONSE = "<|roi_bench:no_response|>"
 """Stands in the samples file where no response could be had; lm_eval would write the text "None", as a model might."""

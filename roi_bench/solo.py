@@ -9,8 +9,8 @@ from roi_bench.exams import Exam
 from roi_bench.metrics import ERROR, UNBOXED, Metric, Part, ScoredResponse, tier_names
 from roi_bench.outcomes import Response, read_problems
 from roi_bench.problems import TIERS, Problem
-from roi_bench.text_facts import PLAIN, TextFacts
 from roi_bench.scoring import GraderLike, score_sheets
+from roi_bench.text_facts import PLAIN, TextFacts
 from roi_bench.tokens import TokenCounter
 
 

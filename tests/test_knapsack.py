@@ -16,8 +16,8 @@ from roi_bench.knapsack import SittingAlone, forecast_cost, pack, score_alone, s
 from roi_bench.metrics import Sample, ScoredResponse, exam_term
 from roi_bench.outcomes import OUTCOMES, ProblemOutcome, Response
 from roi_bench.problems import TIERS
-from roi_bench.text_facts import TextFacts
 from roi_bench.statistics import estimate_ratio
+from roi_bench.text_facts import TextFacts
 from roi_bench.tokens import FinishReason, Usage
 from tests.exam_factory import WordCounter, make_exam, respond
 from tests.test_metrics import METRICS, EqualityGrader

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from roi_bench.metrics import ERROR, Sample, exam_term, metrics_of
 from roi_bench.outcomes import OUTCOMES, Response
-from roi_bench.text_facts import TextFacts
 from roi_bench.scoring import Sitting, score_sittings
 from roi_bench.statistics import Estimate, estimate_ratio
+from roi_bench.text_facts import TextFacts
 from roi_bench.tokens import Usage
 from tests.exam_factory import WordCounter, make_exam, respond
 from tests.test_outcomes import Same

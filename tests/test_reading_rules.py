@@ -139,11 +139,11 @@ def test_a_run_of_today_is_reported(tmp_path: Path) -> None:
     assert scored.task.record.reading_rule == READING_RULE
 
 
-def test_a_journal_of_another_rule_is_named_and_left_alone(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_journal_of_another_rule_is_named_and_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     responses = tmp_path / "responses.jsonl"
-    lines = [{"exam": "tiny/0/000", "order": order, "response": "### Problem 1\n\\boxed{1}"} for order in ("hard", "easy")]
+    lines = [
+        {"exam": "tiny/0/000", "order": order, "response": "### Problem 1\n\\boxed{1}"} for order in ("hard", "easy")
+    ]
     responses.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     command = [
         *("--model", "roi-playback", "--model_args", f"responses={responses}", "--tasks", "roi_tiny_hard_128"),
@@ -161,8 +161,6 @@ def test_a_journal_of_another_rule_is_named_and_left_alone(
     capsys.readouterr()
     run(command)
     told = [line for line in capsys.readouterr().err.splitlines() if "reading rule" in line]
-    assert told == [
-        f"roi-bench: {older} is a journal of reading rule 1, this package reads by rule 2, and the two are never "
-        "mixed: its requests are asked anew"
-    ]
+    (line,) = told
+    assert line.startswith(f"roi-bench: {older} is a journal of reading rule 1, this package reads by rule 2")
     assert older.read_bytes() == before

@@ -14,9 +14,9 @@ from roi_bench.exams import Exam
 from roi_bench.metrics import exam_term
 from roi_bench.outcomes import Response
 from roi_bench.problems import TIERS
-from roi_bench.text_facts import TextFacts
 from roi_bench.solo import SittingSolo, score_solo, solo_metrics_of, solo_problems
 from roi_bench.statistics import Estimate, estimate_ratio
+from roi_bench.text_facts import TextFacts
 from roi_bench.tokens import Usage
 from tests.exam_factory import WordCounter, make_exam, respond
 from tests.test_metrics import EqualityGrader

@@ -37,10 +37,10 @@ from roi_bench.metrics import Metric
 from roi_bench.outcomes import Response, Sheet, answers_to_grade, level_bounds
 from roi_bench.problems import Problem
 from roi_bench.prompts import exam_prompt, prompt_sha256
-from roi_bench.text_facts import TextFacts, text_facts
 from roi_bench.regrade import FIXED_STDERR, UNDEFINED
 from roi_bench.responses import READING_RULE
 from roi_bench.statistics import Estimate, ExamTerm, estimate_ratio
+from roi_bench.text_facts import TextFacts, text_facts
 from roi_bench.tokens import TokenCounter
 
 logger = logging.getLogger(__name__)

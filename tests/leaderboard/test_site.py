@@ -191,7 +191,9 @@ def test_a_submission_of_another_reading_rule_is_named_and_left_out(copied, subm
     site, cache = copied
     built, told = build(folder, site, cache)
     assert old.name not in [entry.id for entry in built.board.entries]
-    assert f"refused {old.name}: submission.json: a submission of reading rule 1; this board reads by rule 2" in told[-1]
+    assert (
+        f"refused {old.name}: submission.json: a submission of reading rule 1; this board reads by rule 2" in told[-1]
+    )
     assert "a submission of reading rule 1" in (site / "changelog.html").read_text(encoding="utf-8")
 
 
