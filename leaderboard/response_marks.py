@@ -18,6 +18,9 @@ MARKS = {
 }
 """Kinds of marks and what each is."""
 
+BEFORE = "Before the first problem"
+"""What text before the first problem is called."""
+
 Mark = tuple[int, int, str]
 """``(start, end, kind)``: offsets in the text and a key of :data:`MARKS`."""
 
@@ -40,14 +43,16 @@ class Piece:
     """A stretch of a response.
 
     Attributes:
-        position: 1-based position of its problem, 0 for what belongs to none: before the first one, a closing section.
+        position: 1-based position of its problem, 0 for what belongs to none.
         reached: It holds text; a problem that was never begun has none.
         spans: Its text in order.
+        title: What it is called.
     """
 
     position: int
     reached: bool
     spans: tuple[Span, ...]
+    title: str
 
 
 def cut_response(text: str, reading: Reading) -> tuple[Piece, ...]:
@@ -60,14 +65,22 @@ def cut_response(text: str, reading: Reading) -> tuple[Piece, ...]:
     marks = _marks(text, reading)
     pieces, place = [], 0
     for segment in reading.segments:
-        if segment.end > segment.start > place:
-            pieces.append(Piece(0, True, _spans(text, place, segment.start, marks)))
+        reached = segment.end > segment.start
+        if reached and segment.start > place:
+            pieces.append(Piece(0, True, _spans(text, place, segment.start, marks), _title(place, reading)))
         spans = _spans(text, segment.start, segment.end, marks)
-        pieces.append(Piece(segment.position, segment.end > segment.start, spans))
-        place = max(place, segment.end) if segment.end > segment.start else place
+        pieces.append(Piece(segment.position, reached, spans, f"Problem {segment.position}"))
+        place = max(place, segment.end) if reached else place
     if place < len(text):
-        pieces.append(Piece(0, True, _spans(text, place, len(text), marks)))
+        pieces.append(Piece(0, True, _spans(text, place, len(text), marks), _title(place, reading)))
     return tuple(pieces)
+
+
+def _title(place: int, reading: Reading) -> str:
+    """Return what the text of no problem from ``place`` on is called."""
+    if any(start <= place < end for start, end in reading.closings):
+        return "Closing section"
+    return BEFORE if place < reading.preamble_end else "Text of no problem"
 
 
 def _marks(text: str, reading: Reading) -> list[Mark]:

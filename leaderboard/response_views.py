@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from roi_bench.analysis.runs import ScoredRun
 from roi_bench.exams import Exam
 from roi_bench.leaderboard.exam_list import finish_of
-from roi_bench.leaderboard.response_marks import Piece, Span, cut_response
+from roi_bench.leaderboard.response_marks import BEFORE, Piece, Span, cut_response
 from roi_bench.leaderboard.run_texts import TOKEN_SOURCES
 from roi_bench.metrics import Sample, ScoredResponse
 from roi_bench.outcomes import ProblemOutcome, Response
@@ -24,10 +24,6 @@ GRADED = {
     ("limit", False): "counted as wrong: too long, or comparing it took too much time or memory",
 }
 """What decided on an answer (``method`` of :class:`roi_bench.grading.Verdict`) and how, in words."""
-
-
-BEFORE, CLOSING = "Before the first problem", "Closing section"
-"""What text of no problem is called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,17 +93,16 @@ def _sample_title(number: int, samples: Sequence[Sample]) -> str:
 def _exam_view(title: str, response: Response, scored: ScoredResponse) -> ResponseView:
     (reading,) = scored.readings
     pieces = cut_response(_text(response), reading)
-    views = []
-    if scored.planning and (not pieces or pieces[0].position):
-        views.append(PieceView(BEFORE, "", _planning(scored, shown=False), ()))
-    for place, piece in enumerate(pieces):
+    of_none = [piece for piece in pieces if not piece.position]
+    views = [PieceView(BEFORE, "", _planning(scored, shown=False), ())] if scored.planning and not of_none else []
+    for piece in pieces:
         if not piece.position:
-            said = _planning(scored, shown=True) if not views else ()
-            views.append(PieceView(BEFORE if not place else CLOSING, "", said, piece.spans))
+            said = _planning(scored, shown=True) if piece is of_none[0] else ()
+            views.append(PieceView(piece.title, "", said, piece.spans))
             continue
         outcome = scored.outcomes[piece.position - 1]
         notes = [f"{outcome.tier} problem {outcome.problem_id}", *_notes(outcome, piece)]
-        views.append(PieceView(f"Problem {outcome.position}", outcome.outcome, tuple(notes), piece.spans))
+        views.append(PieceView(piece.title, outcome.outcome, tuple(notes), piece.spans))
     summary = f"{scored.correct} of {len(scored.outcomes)} correct, {_spent(scored)}"
     return ResponseView(title, summary, tuple(views), _ending(response, scored))
 
@@ -120,9 +115,9 @@ def _alone_view(exam: Exam, tier: str, response: Response, sample: Sample, numbe
         for scored in (sample.main, sample.easy)
     )
     views = []
-    for place, piece in enumerate(cut_response(_text(response), sample.main.readings[main.position - 1])):
+    for piece in cut_response(_text(response), sample.main.readings[main.position - 1]):
         if not piece.position:
-            views.append(PieceView(CLOSING if place else "Before the problem", "", (), piece.spans))
+            views.append(PieceView(piece.title, "", (), piece.spans))
             continue
         notes = [f"{tier} problem {problem.id}", *_notes(main, piece)]
         if easy.outcome != main.outcome:

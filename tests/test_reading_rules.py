@@ -130,7 +130,7 @@ def test_a_profile_of_another_rule_is_named(tmp_path: Path) -> None:
     assert value["reading_rule"] == READING_RULE
     parse_profile(text.encode(), "file")
     del value["reading_rule"]
-    with pytest.raises(RecordError, match="^file: a profile of reading rule 1, this package reads by rule 2"):
+    with pytest.raises(RecordError, match=r"^file: a profile of reading rule 1, this package reads by rule 2"):
         parse_profile(json.dumps(value).encode(), "file")
 
 

@@ -169,12 +169,15 @@ def test_a_line_that_answers_reasoning_and_a_closing_section_are_marked_as_such(
         ),
         first[0],
         reasoning=(reasoning,),
+        headers=tuple(spans_of(text, "### Problem 1", "### Problem 2")),
+        closings=((second[1], len(text)),),
     )
     pieces = cut_response(text, reading)
     assert "".join(span.text for piece in pieces for span in piece.spans) == text
-    assert [(piece.position, piece.reached) for piece in pieces] == [
-        *((0, True), (1, True), (2, True)),
-        *((3, False), (0, True)),
+    assert [(piece.title, piece.position, piece.reached) for piece in pieces] == [
+        ("Before the first problem", 0, True),
+        *(("Problem 1", 1, True), ("Problem 2", 2, True), ("Problem 3", 3, False)),
+        ("Closing section", 0, True),
     ]
     assert marked(pieces, "answer", "reasoning", "box") == [
         (1, "reasoning", "<think>\\boxed{4}</think>"),
@@ -188,7 +191,8 @@ def test_a_line_that_answers_reasoning_and_a_closing_section_are_marked_as_such(
 def test_a_page_says_what_was_read_from_a_line_and_what_is_no_problems_text():
     exam = EXAMS[FIRST]
     gold = exam.ordered("hard")[0].answer
-    text = f"### Problem 1\nAnswer: {gold}\n### Problem 2\n\\boxed{{NA}}\n### Problem 3\n\\boxed{{NA}}\n\nFinal Answer\nthe end"
+    skips = "### Problem 2\n\\boxed{NA}\n### Problem 3\n\\boxed{NA}\n"
+    text = f"### Problem 1\nAnswer: {gold}\n{skips}\nFinal Answer\nthe end"
     run = scored_run({FIRST: [[Response(text)], [right(exam, "easy")]]})
     said = words(Shape(pages([run])[f"models/{ID}/exams/tiny-0-000.html"]))
     assert "written as the right answer is read from an answer line, without a box" in said
