@@ -39,11 +39,11 @@ class GreedyKnapsackTask(ExamTask):
 
     def sheet(self, doc: Mapping[str, Any], response: Response) -> Sheet:
         """Return a response as read."""
-        return read_problems(self.asked(doc), (doc["tier"],), self.settings.budget, response)
+        return read_problems(self.asked(doc), (doc["tier"],), self.settings.budget, response, texts=self.texts)
 
     def score(self, doc: Mapping[str, Any], responses: list[tuple[Response, ...]]) -> Scored:
         """Return what the exam contributes to each metric."""
         exam = self.exams[doc["exam_id"]]
-        sitting = SittingAlone(exam, doc["order"], self.settings.budget, tuple(responses), self.text_is_whole)
+        sitting = SittingAlone(exam, doc["order"], self.settings.budget, tuple(responses), self.texts)
         (samples,) = score_alone([sitting], shared_grader(), self.counter())
         return [(metric, exam_term(metric, samples, exam.cluster)) for metric in self.metrics]

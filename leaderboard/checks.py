@@ -155,6 +155,9 @@ def recorded_task(folder: Path, submission: Submission, task: SubmittedTask, fou
         text_is_whole=task.text_is_whole,
         deviations=task.deviations,
         paraphrase=task.paraphrase,
+        reading_rule=task.reading_rule,
+        starts_in_reasoning=task.starts_in_reasoning,
+        think_tags=task.think_tags,
     )
     model, decoding = submission.metadata.model, dict(task.decoding)
     paths = folder / METADATA_FILE, folder / task.file

@@ -195,7 +195,7 @@ COLUMNS: tuple[Column, ...] = (
         "% empty",
         "number",
         True,
-        "problems of responses that show nothing, since all tokens went into hidden reasoning",
+        "problems of responses that show nothing, since their tokens went into reasoning or white space",
         _share("empty"),
     ),
     Column(
@@ -205,6 +205,14 @@ COLUMNS: tuple[Column, ...] = (
         True,
         "problems that the model left without an answer",
         _share("unanswered"),
+    ),
+    Column(
+        "unboxed",
+        "% unboxed",
+        "number",
+        True,
+        "graded answers that were read from an answer line, since their problem had no box",
+        _share("unboxed"),
     ),
     Column(
         "level_acc",

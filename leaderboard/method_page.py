@@ -14,6 +14,7 @@ from roi_bench.leaderboard.run_texts import OUTCOME_MEANINGS
 from roi_bench.metrics import metrics_of
 from roi_bench.problems import TIERS
 from roi_bench.prompts import PROMPTS
+from roi_bench.responses import READING_RULE
 
 GRADERS = ("math-verify", "reasoning-gym", "sympy")
 """Packages whose verdicts are part of what a score means."""
@@ -55,6 +56,7 @@ def method_page(board: Board) -> PageFile:
             "outcomes": {name: said for name, said in OUTCOME_MEANINGS.items() if name != "error"},  # refused
             "badges": [(badge, CHECKED[badge]) for badge in BADGES],
             "exams": exam_versions(board),
+            "reading_rule": READING_RULE,
             "reported": load_reported(),
             "prompts": prompts,
             "software": [(name, version) for name in GRADERS if (version := _version(name)) is not None],

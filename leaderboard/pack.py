@@ -35,7 +35,7 @@ from roi_bench.leaderboard.submission_files import (
 )
 from roi_bench.outcomes import Response
 from roi_bench.prompts import skipped_problem
-from roi_bench.regrade import check_recorded
+from roi_bench.regrade import check_recorded, check_rule
 from roi_bench.results_files import RecordedDocument, RecordedTask, read_results
 from roi_bench.solo import solo_problems
 from roi_bench.tokens import TokenCounter
@@ -82,11 +82,13 @@ def pack_submission(
     Raises:
         UsageError: There are no results, those of several models, two runs of one task, or another submission of this
             id is there.
-        RecordError: A file is damaged, or the submission would be refused.
+        RecordError: A file is damaged or of another reading rule, or the submission would be refused.
         ModelError: A tokenizer cannot be loaded.
         DataError: The exams cannot be loaded.
     """
     tasks = in_order([task for file in results_files(results) for task in read_results(file)])
+    for task in tasks:
+        check_rule(task)
     one_model(tasks)
     _refuse_doubles(tasks)
     files: dict[str, bytes] = {}
@@ -158,6 +160,9 @@ def _pack_task(task: RecordedTask, means: Means, tell: Callable[[str], None]) ->
         tokenizer=None if tokenizer is None else public_tokenizer(tokenizer),
         tokenizer_revision=None if means.tokenizer else record.tokenizer_revision,
         text_is_whole=record.text_is_whole,
+        reading_rule=record.reading_rule,
+        starts_in_reasoning=record.starts_in_reasoning,
+        think_tags=record.think_tags,
         decoding={key: _scalar(value) for key, value in task.decoding.items()},
         deviations=tuple(label for label in record.deviations if not label.startswith(shown_elsewhere)),
         documents=len(documents),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from roi_bench.analysis.runs import ScoredRun
 from roi_bench.exams import Exam
 from roi_bench.leaderboard.exam_list import finish_of
-from roi_bench.leaderboard.response_marks import Piece, Span, cut_response
+from roi_bench.leaderboard.response_marks import BEFORE, Piece, Span, cut_response
 from roi_bench.leaderboard.run_texts import TOKEN_SOURCES
 from roi_bench.metrics import Sample, ScoredResponse
 from roi_bench.outcomes import ProblemOutcome, Response
@@ -31,7 +31,7 @@ class PieceView:
     """A stretch of a response and what stands beside it.
 
     Attributes:
-        title: ``Problem 2``, or ``Before the first problem``.
+        title: ``Problem 2``, or what text of no problem is called.
         outcome: Its outcome; an empty text for what is no problem.
         notes: Short statements.
         spans: Its text; none where the response never got there.
@@ -91,11 +91,18 @@ def _sample_title(number: int, samples: Sequence[Sample]) -> str:
 
 
 def _exam_view(title: str, response: Response, scored: ScoredResponse) -> ResponseView:
-    first, *pieces = _pieces(response, len(scored.outcomes))
-    views = [_planning_view(first, scored)] if first.reached or scored.planning else []
-    for piece, outcome in zip(pieces, scored.outcomes, strict=True):
+    (reading,) = scored.readings
+    pieces = cut_response(_text(response), reading)
+    of_none = [piece for piece in pieces if not piece.position]
+    views = [PieceView(BEFORE, "", _planning(scored, shown=False), ())] if scored.planning and not of_none else []
+    for piece in pieces:
+        if not piece.position:
+            said = _planning(scored, shown=True) if piece is of_none[0] else ()
+            views.append(PieceView(piece.title, "", said, piece.spans))
+            continue
+        outcome = scored.outcomes[piece.position - 1]
         notes = [f"{outcome.tier} problem {outcome.problem_id}", *_notes(outcome, piece)]
-        views.append(PieceView(f"Problem {outcome.position}", outcome.outcome, tuple(notes), piece.spans))
+        views.append(PieceView(piece.title, outcome.outcome, tuple(notes), piece.spans))
     summary = f"{scored.correct} of {len(scored.outcomes)} correct, {_spent(scored)}"
     return ResponseView(title, summary, tuple(views), _ending(response, scored))
 
@@ -107,12 +114,15 @@ def _alone_view(exam: Exam, tier: str, response: Response, sample: Sample, numbe
         next(outcome for outcome in scored.outcomes if outcome.problem_id == problem.id)
         for scored in (sample.main, sample.easy)
     )
-    first, own = _pieces(response, 1)
-    notes = [f"{tier} problem {problem.id}", *_notes(main, own)]
-    if easy.outcome != main.outcome:
-        notes.append(f"in easy order: {easy.outcome}")
-    views = [PieceView("Before the problem", "", (), first.spans)] if first.reached else []
-    views.append(PieceView(f"Problem {main.position} of the exam", main.outcome, tuple(notes), own.spans))
+    views = []
+    for piece in cut_response(_text(response), sample.main.readings[main.position - 1]):
+        if not piece.position:
+            views.append(PieceView(piece.title, "", (), piece.spans))
+            continue
+        notes = [f"{tier} problem {problem.id}", *_notes(main, piece)]
+        if easy.outcome != main.outcome:
+            notes.append(f"in easy order: {easy.outcome}")
+        views.append(PieceView(f"Problem {main.position} of the exam", main.outcome, tuple(notes), piece.spans))
     usage = response.usage
     summary = f"{main.outcome}{'' if usage is None else f', {usage.tokens} tokens, {TOKEN_SOURCES[usage.source]}'}"
     cut = usage is not None and usage.finish_reason == "length"
@@ -124,16 +134,18 @@ def _alone_view(exam: Exam, tier: str, response: Response, sample: Sample, numbe
     )
 
 
-def _pieces(response: Response, count: int) -> tuple[Piece, ...]:
-    return cut_response(response.text if isinstance(response.text, str) else "", count)
+def _text(response: Response) -> str:
+    return response.text if isinstance(response.text, str) else ""
 
 
-def _planning_view(piece: Piece, scored: ScoredResponse) -> PieceView:
-    notes = []
-    if scored.planning:
-        what = "plan, and tokens that the text does not show" if piece.reached else "tokens that the text does not show"
-        notes.append(f"{_tokens(scored.planning)} of planning ({what})")
-    return PieceView("Before the first problem", "", tuple(notes), piece.spans)
+def _planning(scored: ScoredResponse, *, shown: bool) -> tuple[str, ...]:
+    """Return what is said of the tokens of no problem; ``shown``: some of them are in the text."""
+    if not scored.planning:
+        return ()
+    what = (
+        "text of no problem, and tokens that the text does not show" if shown else "tokens that the text does not show"
+    )
+    return (f"{_tokens(scored.planning)} of planning ({what})",)
 
 
 def _notes(outcome: ProblemOutcome, piece: Piece) -> list[str]:
@@ -147,6 +159,7 @@ def _notes(outcome: ProblemOutcome, piece: Piece) -> list[str]:
         notes.append(_tokens(outcome.tokens))
     if outcome.method is not None and outcome.outcome in ("correct", "wrong"):  # else it does not count
         notes.append(GRADED[outcome.method, outcome.outcome == "correct"])
+        notes += ["read from an answer line, without a box"] if outcome.answered_by == "line" else []
     if not piece.reached:
         notes.append("never begun")
     return notes

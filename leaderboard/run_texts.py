@@ -22,10 +22,10 @@ OUTCOME_MEANINGS = {
     "correct": "a final answer was given and is right",
     "wrong": "a final answer was given and is not",
     "skipped": "answered \\boxed{NA} (or, problems asked alone, not among those that fit the budget)",
-    "truncated": "the budget ended the response in the problem or before it",
+    "truncated": "the budget ended the response in the problem or before it, and the model had not left it",
     "unanswered": "the model left the problem, or ended the response, without an answer",
-    "empty": "nothing visible: all tokens went into hidden reasoning",
-    "error": "no response could be had",
+    "empty": "nothing visible: the tokens went into reasoning, or the budget ended the response",
+    "error": "no response could be had, or the provider failed in the middle of it",
 }
 """What each outcome (:data:`roi_bench.outcomes.OUTCOMES`) means, for readers of pages."""
 

@@ -14,7 +14,7 @@ from roi_bench.leaderboard.strict_json import shown
 SHOWN_OF_VALUE = 40
 """Characters of a value that a sentence shows."""
 
-DEEPEST_SHOWN = 4
+DEEPEST_SHOWN = 5
 """Parts of the way to a field that a sentence shows."""
 
 PATTERNS = {

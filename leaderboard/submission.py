@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from roi_bench.responses import READING_RULE
+from roi_bench.text_facts import ThinkTags
+
 FORMAT = "roi-bench-submission"
 FORMAT_VERSION = 1
 
@@ -77,6 +80,9 @@ class SubmittedTask:
             needs, in the form of the response files; None where no tokenizer was known.
         paraphrase: Number of the paraphrase in which the prompt was asked, 0 for its canonical text. Such a task is
             attached to the one of the canonical text and is its spread, never a row of its own.
+        reading_rule: Rule by which its responses are read (SPEC section 5).
+        starts_in_reasoning: The prompt as sent ended inside a block of reasoning.
+        think_tags: Tags of reasoning that are the run's own.
     """
 
     name: str
@@ -100,6 +106,9 @@ class SubmittedTask:
     sha256: str
     skip_token_lengths: tuple[int, ...] | None = None
     paraphrase: int = 0
+    reading_rule: int = READING_RULE
+    starts_in_reasoning: bool = False
+    think_tags: ThinkTags = ()
 
 
 @dataclass(frozen=True, slots=True)

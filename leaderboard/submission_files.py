@@ -19,6 +19,7 @@ from roi_bench.leaderboard.schema_messages import sentence
 from roi_bench.leaderboard.strict_json import SHOWN_OF_MESSAGE, parse_strict, shown
 from roi_bench.leaderboard.submission import FORMAT, FORMAT_VERSION, SCHEMA_FILE, Metadata, Submission, SubmittedTask
 from roi_bench.problems import sha256_text
+from roi_bench.responses import READING_RULE
 
 SLUG_CHARACTERS = 40
 """Characters of a model's name in an id."""
@@ -73,11 +74,12 @@ def parse_submission(content: bytes, where: str, *, today: date | None = None) -
         today: Day against which its date is held; by default today's.
 
     Raises:
-        RecordError: It is damaged, breaks the schema, or was altered since its id was given.
+        RecordError: It is damaged, of another reading rule, breaks the schema, or was altered since its id was given.
         DependencyError: jsonschema is not installed.
     """
     try:
         document = parse_strict(content, largest=METADATA_BYTES, deepest=METADATA_DEPTH)
+        _check_rule(document)
         _check_schema(document)
         _check_texts(document)
         _check_day(document["metadata"]["date"], today or date.today())
@@ -100,6 +102,7 @@ def _task(found: Mapping[str, Any]) -> SubmittedTask:
         **{
             **found,
             "deviations": tuple(found["deviations"]),
+            "think_tags": tuple((opening, closing) for opening, closing in found["think_tags"]),
             "skip_token_lengths": None if skip is None else tuple(skip),
         }
     )
@@ -119,6 +122,18 @@ def _validator() -> Any:
     schema = json.loads(Path(__file__).with_name(SCHEMA_FILE).read_text(encoding="utf-8"))
     checker = Draft202012Validator.TYPE_CHECKER.redefine("integer", whole)
     return extend(Draft202012Validator, type_checker=checker)(schema)
+
+
+def _check_rule(document: Any) -> None:
+    """Name a submission of another reading rule as such: its form may be another too."""
+    tasks = document.get("tasks") if isinstance(document, dict) else None
+    for task in tasks if isinstance(tasks, list) else ():
+        rule = task.get("reading_rule", 1) if isinstance(task, dict) else READING_RULE
+        if rule != READING_RULE:
+            raise ValueError(
+                f"a submission of reading rule {shown(rule)}; this board reads by rule {READING_RULE}, and the two are "
+                "never mixed: run again, and pack what comes of it"
+            )
 
 
 def _check_schema(document: Any) -> None:

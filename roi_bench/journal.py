@@ -5,10 +5,10 @@ A journal is a file of JSON lines. The first line says whose responses follow; e
     {"format": "roi-bench-journal", "version": 1, "run": {…}, "about": {…}}
     {"prompt_sha256": "…", "generation": {…}, "sample": 0, "response": "…", "usage": {…}, …}
 
-``run`` identifies the run (model, model arguments, seed, exam version): a journal is only ever continued by the same
-run. ``about`` (package versions, batch size) is kept for the reader and not compared. Together with ``run``, the key
-of a line (prompt, generation arguments, sample index) says exactly what was asked. Further fields of a line (exam,
-cost, latency, …) are kept as they are.
+``run`` identifies the run (model, model arguments, seed, exam version, reading rule): a journal is only ever continued
+by the same run. ``about`` (package versions, batch size) is kept for the reader and not compared. Together with
+``run``, the key of a line (prompt, generation arguments, sample index) says exactly what was asked. Further fields of a
+line (exam, cost, latency, …) are kept as they are.
 
 Every batch is written and synced before anything else happens. A process that dies in the middle of a write leaves a
 torn last line: it is moved to ``<name>.torn`` and its request is asked again. A damaged line anywhere else is an

@@ -140,8 +140,8 @@ def parse_usage(value: object) -> Usage | None:
         raise ValueError("usage must be null or an object of tokens, finish_reason and source")
     if type(value["tokens"]) is not int or value["tokens"] < 0:
         raise ValueError(f"usage.tokens must be a count, not {value['tokens']!r}")
-    if value["finish_reason"] not in ("stop", "length", None):
-        raise ValueError(f"usage.finish_reason must be stop, length or null, not {value['finish_reason']!r}")
+    if value["finish_reason"] not in ("stop", "length", "error", None):
+        raise ValueError(f"usage.finish_reason must be stop, length, error or null, not {value['finish_reason']!r}")
     if value["source"] not in ("generated", "provider", "retokenized"):
         raise ValueError(f"usage.source must be generated, provider or retokenized, not {value['source']!r}")
     return Usage(value["tokens"], value["finish_reason"], value["source"])

@@ -21,6 +21,7 @@ from roi_bench.metrics import Sample, ScoredResponse
 from roi_bench.outcomes import ProblemOutcome, Response, Sheet, level_bounds, read_problems
 from roi_bench.problems import TIERS
 from roi_bench.scoring import GraderLike, score_sheets
+from roi_bench.text_facts import PLAIN, TextFacts
 from roi_bench.tokens import NOT_WORTH_ATTEMPTING, TokenCounter, Usage, is_over_budget, level_of
 
 LEVEL_WITHOUT_TAG = 2
@@ -36,19 +37,19 @@ class SittingAlone:
         order: The task's order.
         budget: Budget in generated tokens, of each response and of the exam.
         responses: K responses to each problem, in tier order easy, middle, hard.
-        text_is_whole: False where the backend stripped hidden reasoning from the text.
+        texts: What is known of its texts besides what they say.
     """
 
     exam: Exam
     order: str
     budget: int
     responses: tuple[tuple[Response, ...], ...]
-    text_is_whole: bool = True
+    texts: TextFacts = PLAIN
 
     def sheets(self, counter: TokenCounter | None) -> list[Sheet]:
         """Return the responses as read: sample by sample, within each in tier order."""
         return [
-            read_problems((problem,), (tier,), self.budget, response, counter, text_is_whole=self.text_is_whole)
+            read_problems((problem,), (tier,), self.budget, response, counter, texts=self.texts)
             for sample in zip(*self.responses, strict=True)
             for problem, tier, response in zip(self.exam.problems, TIERS, sample, strict=True)
         ]
@@ -98,11 +99,12 @@ def pack(exam: Exam, order: str, scored: Sequence[ScoredResponse]) -> ScoredResp
     Where a response could not be had, or its tokens are unknown so that nobody can pay for it, the whole is failed.
     """
     ordered = [scored[tier] for tier in exam.permutation(order)]
+    readings = tuple(reading for one in ordered for reading in one.readings)
     budget = ordered[0].budget
     known = [one.usage for one in ordered if one.usage is not None]
     if len(known) < len(ordered):  # a failed response has no usage
         failed = tuple(_placed(one, position, "error", None) for position, one in enumerate(ordered, start=1))
-        return ScoredResponse(failed, budget, None, None, over_budget=False, failed=True)
+        return ScoredResponse(failed, budget, None, None, over_budget=False, failed=True, readings=readings)
     kept = select([forecast_cost(one.outcomes[0]) for one in ordered], budget)
     spent, outcomes = 0, []
     is_cut = False
@@ -118,7 +120,7 @@ def pack(exam: Exam, order: str, scored: Sequence[ScoredResponse]) -> ScoredResp
             outcomes.append(_placed(one, index + 1, one.outcomes[0].outcome, usage.tokens))
             is_cut = outcomes[-1].outcome == "truncated"
     usage = Usage(spent, "length" if is_cut else "stop", known[0].source)
-    return ScoredResponse(tuple(outcomes), budget, usage, 0, over_budget=False, failed=False)
+    return ScoredResponse(tuple(outcomes), budget, usage, 0, over_budget=False, failed=False, readings=readings)
 
 
 def _placed(one: ScoredResponse, position: int, outcome: str, tokens: int | None) -> ProblemOutcome:

@@ -13,6 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from roi_bench.outcomes import ProblemOutcome
 from roi_bench.problems import POOL_TIERS, TIERS
+from roi_bench.responses import Reading
 from roi_bench.statistics import ExamTerm
 from roi_bench.tokens import Usage
 
@@ -25,9 +26,11 @@ class ScoredResponse:
         outcomes: Outcome of each problem by position.
         budget: Budget in generated tokens.
         usage: What the response cost, or None where nothing can be counted.
-        planning: Tokens before the first header and hidden ones; None where nothing can be counted.
+        planning: Tokens of no problem: before the first header, in a closing section, hidden ones; None where nothing
+            can be counted.
         over_budget: It took more tokens than the budget.
-        failed: No response could be had.
+        failed: No response could be had, or a provider failed in the middle of it.
+        readings: What its text says; where problems were asked alone, what each one's text says, by position.
     """
 
     outcomes: tuple[ProblemOutcome, ...]
@@ -36,6 +39,7 @@ class ScoredResponse:
     planning: int | None
     over_budget: bool
     failed: bool
+    readings: tuple[Reading, ...] = ()
 
     @property
     def correct(self) -> int:
@@ -50,6 +54,12 @@ class ScoredResponse:
     def count(self, outcome: str) -> int:
         """Return how many problems ended in ``outcome``."""
         return sum(problem.outcome == outcome for problem in self.outcomes)
+
+    @property
+    def unboxed(self) -> tuple[float, float] | None:
+        """How many graded answers were read from an answer line, and how many there are; None if there are none."""
+        graded = [problem.answered_by for problem in self.outcomes if problem.outcome in ("correct", "wrong")]
+        return (float(graded.count("line")), float(len(graded))) if graded else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,18 +198,27 @@ def metrics_of(pools: Sequence[str]) -> tuple[Metric[Sample], ...]:
         Metric("truncated", _share("truncated"), False, "share of problems the budget cut off, 0–1"),
         Metric("unanswered", _share("unanswered"), False, "share of problems left without an answer, 0–1"),
         Metric("empty", _share("empty"), False, "share of problems in responses with nothing visible, 0–1"),
+        Metric("unboxed", lambda s: s.main.unboxed, None, UNBOXED),
         Metric(
             "level_acc", _level_accuracy, True, "share of attempted problems with a level whose level was right, 0–1"
         ),
         Metric("level_mae", _level_error, False, "mean |predicted − actual level| of the same problems, 0–3"),
         Metric("tokens", _tokens, None, "generated tokens per exam"),
         *(Metric(f"p{k}_tokens", _position_tokens(k), None, f"tokens at position {k}") for k in (1, 2, 3)),
-        Metric("planning_tokens", _planning_tokens, None, "tokens before the first problem and hidden ones, per exam"),
+        Metric(
+            "planning_tokens",
+            _planning_tokens,
+            None,
+            "tokens of no problem (plan, closing, hidden), per exam",
+        ),
         Metric("budget_use", _budget_use, None, "tokens / budget"),
         Metric("over_budget", _over_budget, False, "share of responses above the budget (worth nothing), 0–1"),
         ERROR,
     )
 
+
+UNBOXED = "share of graded answers that were read from an answer line, without a box, 0–1"
+"""What the metric ``unboxed`` is, of exams and of problems asked alone."""
 
 ERROR: Metric[Any] = Metric(
     "error", lambda sample: (float(sample.failed), 1.0), False, "share of exams without a response, 0–1"

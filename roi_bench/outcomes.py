@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from roi_bench.answers import Check
 from roi_bench.exams import Exam
 from roi_bench.problems import Problem
 from roi_bench.responses import Reading, Segment, read_response
+from roi_bench.text_facts import PLAIN, TextFacts, begins_in_reasoning
 from roi_bench.tokens import (
     LEVEL_BOUNDS,
     TokenCounter,
@@ -27,8 +28,8 @@ OUTCOMES = ("correct", "wrong", "skipped", "truncated", "unanswered", "empty", "
 - ``skipped``: answered ``\\boxed{NA}``.
 - ``truncated``: the budget ended the response in the problem or before it, or the response is over budget.
 - ``unanswered``: the model left the problem, or ended the response, without an answer.
-- ``empty``: nothing visible (the budget went into hidden reasoning).
-- ``error``: no response could be had; never scored as wrong.
+- ``empty``: nothing visible, and the tokens went into reasoning, or the budget ended the response.
+- ``error``: no response could be had, or a provider failed in the middle of it; never scored as wrong.
 """
 
 
@@ -55,10 +56,11 @@ class Sheet:
         budget: Budget in generated tokens.
         reading: What the response says.
         usage: Exact usage, or one re-counted from the text, or None where no tokenizer is known.
-        planning: Tokens before the first header and hidden ones; None where nothing can be counted.
+        planning: Tokens of no problem: before the first header, in a closing section, hidden ones; None where nothing
+            can be counted.
         shares: Tokens by position; None where nothing can be counted.
-        blank: Nothing visible.
-        failed: No response could be had.
+        empty: Nothing visible, and the tokens went into reasoning, or the budget ended the response.
+        failed: No response could be had, or a provider failed in the middle of it.
     """
 
     problems: tuple[Problem, ...]
@@ -68,7 +70,7 @@ class Sheet:
     usage: Usage | None
     planning: int | None
     shares: tuple[int, ...] | None
-    blank: bool
+    empty: bool
     failed: bool
 
     @property
@@ -91,6 +93,9 @@ class ProblemOutcome:
         actual_level: Level of the tokens really spent on an attempt, or None (skipped, or nothing counted).
         tokens: Token share, or None.
         method: How the answer was graded, or None.
+        answer: What the response gives as its answer, NA too; None if nothing.
+        answer_span: ``(start, end)`` offsets in the text of the box or line that answers; None if there is none.
+        answered_by: ``box`` or ``line``; None if there is no answer.
     """
 
     position: int
@@ -102,6 +107,9 @@ class ProblemOutcome:
     actual_level: int | None
     tokens: int | None
     method: str | None
+    answer: str | None = None
+    answer_span: tuple[int, int] | None = None
+    answered_by: Literal["box", "line"] | None = None
 
 
 class VerdictLike(Protocol):
@@ -125,10 +133,10 @@ def read_sheet(
     response: Response,
     counter: TokenCounter | None = None,
     *,
-    text_is_whole: bool = True,
+    texts: TextFacts = PLAIN,
 ) -> Sheet:
     """Read ``response`` to ``exam`` asked in ``order``; see :func:`read_problems`."""
-    return read_problems(exam.ordered(order), exam.tiers(order), budget, response, counter, text_is_whole=text_is_whole)
+    return read_problems(exam.ordered(order), exam.tiers(order), budget, response, counter, texts=texts)
 
 
 def read_problems(
@@ -138,21 +146,30 @@ def read_problems(
     response: Response,
     counter: TokenCounter | None = None,
     *,
-    text_is_whole: bool = True,
+    texts: TextFacts = PLAIN,
 ) -> Sheet:
     """Read ``response`` to ``problems`` that were asked in one generation (one problem: alone).
 
-    Where the backend stripped hidden reasoning from the text (``text_is_whole`` false), only exact usage counts:
-    counting the text again would miss the reasoning. A missing or non-string response is ``error`` where no usage is
-    known (nobody can tell whether the model is to blame) and ``empty`` where tokens were spent on it.
+    Where the backend stripped hidden reasoning from the text, only exact usage counts: counting the text again would
+    miss the reasoning. A missing or non-string response is ``error`` where no usage is known (nobody can tell whether
+    the model is to blame) and ``empty`` where tokens were spent on it; one in which a provider failed is ``error``.
     """
     text = response.text if isinstance(response.text, str) else ""
     missing = not isinstance(response.text, str)
-    reading = read_response(text, len(problems))
     usage, planning, shares = response.usage, None, None
-    if counter is not None and not missing and (usage is not None or text_is_whole):
-        starts = counter.token_starts(text)
-        usage = usage or retokenized_usage(len(starts), budget)
+    starts = None if counter is None or missing else counter.token_starts(text)
+    shown = None if starts is None else len(starts)
+    in_reasoning = begins_in_reasoning(text, texts, budget, usage, shown)
+    if shown is not None and texts.whole:
+        usage = usage or retokenized_usage(shown, budget)
+    reading = read_response(
+        text,
+        len(problems),
+        starts_in_reasoning=in_reasoning,
+        think_tags=texts.think_tags,
+        cut_off=usage is not None and usage.finish_reason == "length",
+    )
+    if starts is not None and usage is not None:
         planning, shares = token_shares(starts, [(s.start, s.end) for s in reading.segments], usage)
     elif missing and usage is not None:
         planning, shares = usage.tokens, (0,) * len(problems)
@@ -164,9 +181,24 @@ def read_problems(
         usage=usage,
         planning=planning,
         shares=shares,
-        blank=not text.strip(),
-        failed=missing and usage is None,
+        empty=_is_empty(text, reading, usage, shown),
+        failed=(missing and usage is None) or (usage is not None and usage.finish_reason == "error"),
     )
+
+
+def _is_empty(text: str, reading: Reading, usage: Usage | None, shown: int | None) -> bool:
+    """Return whether nothing of a response is visible though tokens went into it; ``shown``: tokens of its text."""
+    place = 0
+    for start, end in (*reading.reasoning, (len(text), len(text))):
+        if text[place:start].strip():
+            return False
+        place = end
+    if reading.reasoning:
+        return True
+    if usage is None:
+        return False
+    hidden = usage.tokens - (len(text) if shown is None else shown)  # a text has at most as many tokens as characters
+    return usage.finish_reason == "length" or hidden > 1  # one token ends a response
 
 
 def answers_to_grade(sheet: Sheet) -> list[Check]:
@@ -206,6 +238,9 @@ def problem_outcomes(sheet: Sheet, verdicts: Sequence[VerdictLike]) -> tuple[Pro
                 actual_level=level_of(tokens, level_bounds(problem.pool)) if attempted and tokens is not None else None,
                 tokens=tokens,
                 method=method,
+                answer=segment.answer,
+                answer_span=segment.answer_span,
+                answered_by=segment.answered_by,
             )
         )
     return tuple(outcomes)
@@ -222,7 +257,7 @@ def _open_outcome(sheet: Sheet, segment: Segment) -> str | None:
         return "error"
     if sheet.over_budget:
         return "truncated"
-    if sheet.blank:
+    if sheet.empty:
         return "empty"
     if segment.skipped:
         return "skipped"
@@ -231,9 +266,4 @@ def _open_outcome(sheet: Sheet, segment: Segment) -> str | None:
     if segment.cut and sheet.usage is None:
         return "truncated"
     ended_by_budget = sheet.usage is not None and sheet.usage.finish_reason == "length"
-    return "truncated" if ended_by_budget and _is_last_reached(sheet.reading, segment) else "unanswered"
-
-
-def _is_last_reached(reading: Reading, segment: Segment) -> bool:
-    """Return whether no later problem was begun: the response ended in this problem or before it."""
-    return all(later.end <= later.start for later in reading.segments[segment.position :])
+    return "truncated" if ended_by_budget and not segment.left else "unanswered"

@@ -10,6 +10,7 @@ from roi_bench.exams import Exam, pools_of
 from roi_bench.knapsack import SittingAlone, score_alone
 from roi_bench.metrics import Metric, Sample, SampleT, ScoredResponse, exam_term, metrics_of
 from roi_bench.prompts import PROMPTS, prompt_sha256
+from roi_bench.responses import READING_RULE
 from roi_bench.results_files import RecordedTask
 from roi_bench.scoring import GraderLike, Sitting, score_sittings
 from roi_bench.solo import SittingSolo, score_solo, solo_metrics_of, solo_problems
@@ -60,13 +61,12 @@ def score_recorded(
     check_recorded(task, exams)
     if record.form == "knapsack":
         alone = [
-            SittingAlone(exams[d.id], record.order, record.budget, d.requests, record.text_is_whole)
-            for d in task.documents
+            SittingAlone(exams[d.id], record.order, record.budget, d.requests, record.texts) for d in task.documents
         ]
         scored = score_alone(alone, grader, counter)
     else:
         sittings = [
-            Sitting(exams[d.id], record.order, record.budget, d.requests[0], d.requests[1], record.text_is_whole)
+            Sitting(exams[d.id], record.order, record.budget, d.requests[0], d.requests[1], record.texts)
             for d in task.documents
         ]
         scored = score_sittings(sittings, grader, counter)
@@ -88,11 +88,35 @@ def score_recorded_solo(
     problems = solo_problems(tuple(exams.values()))
     check_recorded(task, problems)
     sittings = [
-        SittingSolo(problem, tier, record.budget, document.requests[0], record.text_is_whole)
+        SittingSolo(problem, tier, record.budget, document.requests[0], record.texts)
         for document, (tier, problem) in ((document, problems[document.id]) for document in task.documents)
     ]
     scored = score_solo(sittings, grader, counter)
     return {document.id: samples for document, samples in zip(task.documents, scored, strict=True)}
+
+
+def check_rule(task: RecordedTask) -> None:
+    """Check that a run's recorded numbers were read by the rule of this package, for what shows runs side by side.
+
+    Raises:
+        RecordError: They were not.
+    """
+    if task.record.reading_rule != READING_RULE:
+        raise RecordError(
+            f"{task.results_path}: {task.name} is a run of reading rule {task.record.reading_rule}, this package reads "
+            f"by rule {READING_RULE}, and the two are never mixed; run it again (roi-bench regrade tells what rule "
+            f"{READING_RULE} makes of its responses)"
+        )
+
+
+def rule_note(task: RecordedTask) -> str:
+    """Return by which rule a run is read again, and what follows where it was recorded under another."""
+    if task.record.reading_rule == READING_RULE:
+        return f"read by rule {READING_RULE}"
+    return (
+        f"read by rule {READING_RULE}, recorded under rule {task.record.reading_rule}: where numbers differ, the rule "
+        "changed"
+    )
 
 
 def check_recorded(task: RecordedTask, known: Container[str]) -> None:
@@ -122,8 +146,9 @@ def check_recorded(task: RecordedTask, known: Container[str]) -> None:
     asked = f"{record.prompt!r}" + (f", paraphrase {record.paraphrase}" if record.paraphrase else "")
     if record.prompt_sha256 != expected:
         raise RecordError(
-            f"{task.results_path}: {task.name} was asked with prompt {record.prompt_sha256[:12]}…, this "
-            f"package has {expected[:12]}… as {asked}; use the roi-bench release of that run"
+            f"{task.results_path}: {task.name} was asked with prompt {record.prompt_sha256[:12]}…, another version of "
+            f"{asked} than this package's {expected[:12]}…; two versions are never mixed, use the roi-bench release of "
+            "that run"
         )
 
 

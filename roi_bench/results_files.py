@@ -12,6 +12,8 @@ from roi_bench.exams import EXAM_VERSION, ORDERS
 from roi_bench.journal_format import parse_object, parse_usage
 from roi_bench.outcomes import Response
 from roi_bench.prompts import REQUESTS
+from roi_bench.responses import READING_RULE
+from roi_bench.text_facts import TextFacts, ThinkTags, parse_tags
 
 NO_RESPONSE = "<|roi_bench:no_response|>"
 """Stands in the samples file where no response could be had; lm_eval would write the text "None", as a model might."""
@@ -48,6 +50,9 @@ class RunRecord:
         text_is_whole: False where the backend stripped hidden reasoning from the text.
         deviations: Labels of what makes the run other than what its task's name promises.
         paraphrase: Number of the paraphrase in which the prompt was asked, 0 for its canonical text.
+        reading_rule: Rule by which its recorded numbers were read (SPEC section 5); records of rule 1 do not say it.
+        starts_in_reasoning: The prompt as sent ended inside a block of reasoning.
+        think_tags: Tags of reasoning that are the run's own.
     """
 
     form: str
@@ -63,6 +68,14 @@ class RunRecord:
     text_is_whole: bool
     deviations: tuple[str, ...]
     paraphrase: int = 0
+    reading_rule: int = READING_RULE
+    starts_in_reasoning: bool = False
+    think_tags: ThinkTags = ()
+
+    @property
+    def texts(self) -> TextFacts:
+        """What has to be known of its texts to read them."""
+        return TextFacts(self.text_is_whole, self.starts_in_reasoning, self.think_tags)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,8 +180,7 @@ def _decoding(results: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _run_record(path: Path, name: str, found: Any) -> RunRecord:
     if isinstance(found, dict):
-        # Runs of the first form do not name it, and those before there were paraphrases asked the canonical text.
-        found = {"form": "exam", "deviations": [], "paraphrase": 0, **found}
+        found = {**_NOT_SAID, **found}
     kinds: dict[str, type | tuple[type, ...]] = {
         **dict.fromkeys(("form", "exam_set", "prompt", "prompt_sha256"), str),
         "order": (str, type(None)),
@@ -176,7 +188,9 @@ def _run_record(path: Path, name: str, found: Any) -> RunRecord:
         "exam_seed": (int, type(None)),
         **dict.fromkeys(("tokenizer", "tokenizer_revision"), (str, type(None))),
         "text_is_whole": bool,
-        "deviations": list,
+        **dict.fromkeys(("deviations", "think_tags"), list),
+        "reading_rule": int,
+        "starts_in_reasoning": bool,
     }
     version = found.get("exam_version") if isinstance(found, dict) else None
     if isinstance(found, dict) and version != EXAM_VERSION:
@@ -184,15 +198,35 @@ def _run_record(path: Path, name: str, found: Any) -> RunRecord:
             f"{path}: {name} was run on exam version {version!r}, this package has version {EXAM_VERSION}; results of "
             "two versions are never mixed, use the roi-bench release of that run"
         )
+    rule = found.get("reading_rule") if isinstance(found, dict) else None
+    if type(rule) is int and rule > READING_RULE:
+        raise RecordError(
+            f"{path}: {name} was read by rule {rule}, this package knows rule {READING_RULE} and older ones; use the "
+            "roi-bench release of that run"
+        )
     wrong = [key for key, kind in kinds.items() if not isinstance(found, dict) or not isinstance(found.get(key), kind)]
+    tags = None if wrong else parse_tags(found["think_tags"])
     if not wrong:
-        wrong = [key for key, least in (("budget", 1), ("repeats", 1), ("paraphrase", 0)) if found[key] < least]
+        least = {"budget": 1, "repeats": 1, "reading_rule": 1, "paraphrase": 0}
+        wrong = [key for key, value in least.items() if found[key] < value]
         wrong += [] if found["form"] in REQUESTS and (found["order"] is None) == (found["form"] == "solo") else ["form"]
         wrong += [] if found["order"] in (None, *ORDERS) else ["order"]
+        wrong += [] if tags is not None else ["think_tags"]
     if wrong:
         raise RecordError(f"{path}: the record of {name} is damaged at {wrong[0]!r}")
     deviations = tuple(str(label) for label in found["deviations"])
-    return RunRecord(**{**{key: found[key] for key in kinds}, "deviations": deviations})
+    return RunRecord(**{**{key: found[key] for key in kinds}, "deviations": deviations, "think_tags": tags or ()})
+
+
+_NOT_SAID: dict[str, Any] = {
+    "form": "exam",
+    "deviations": [],
+    "paraphrase": 0,
+    "reading_rule": 1,
+    "starts_in_reasoning": False,
+    "think_tags": [],
+}
+"""What older records mean by what they do not say."""
 
 
 def _read_samples(path: Path, record: RunRecord) -> Iterator[RecordedDocument]:

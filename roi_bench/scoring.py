@@ -10,6 +10,7 @@ from roi_bench.answers import Check
 from roi_bench.exams import Exam
 from roi_bench.metrics import Sample, ScoredResponse
 from roi_bench.outcomes import Response, Sheet, VerdictLike, answers_to_grade, problem_outcomes, read_sheet
+from roi_bench.text_facts import PLAIN, TextFacts
 from roi_bench.tokens import TokenCounter
 
 
@@ -31,7 +32,7 @@ class Sitting:
         budget: Budget in generated tokens.
         main: K responses in the task's order.
         easy: K responses in easy order.
-        text_is_whole: False where the backend stripped hidden reasoning from the text.
+        texts: What is known of its texts besides what they say.
     """
 
     exam: Exam
@@ -39,7 +40,7 @@ class Sitting:
     budget: int
     main: tuple[Response, ...]
     easy: tuple[Response, ...]
-    text_is_whole: bool = True
+    texts: TextFacts = PLAIN
 
 
 def score_sittings(
@@ -48,7 +49,7 @@ def score_sittings(
     """Return the K scored samples of each sitting."""
 
     def read(s: Sitting, order: str, response: Response) -> Sheet:
-        return read_sheet(s.exam, order, s.budget, response, counter, text_is_whole=s.text_is_whole)
+        return read_sheet(s.exam, order, s.budget, response, counter, texts=s.texts)
 
     pairs = [(s, main, easy) for s in sittings for main, easy in zip(s.main, s.easy, strict=True)]
     sheets = [sheet for s, main, easy in pairs for sheet in (read(s, s.order, main), read(s, "easy", easy))]
@@ -71,6 +72,7 @@ def score_sheets(sheets: Sequence[Sheet], grader: GraderLike) -> list[ScoredResp
             planning=sheet.planning,
             over_budget=sheet.over_budget,
             failed=sheet.failed,
+            readings=(sheet.reading,),
         )
         for sheet, answers in zip(sheets, questions, strict=True)
     ]

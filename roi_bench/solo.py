@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from roi_bench.exams import Exam
-from roi_bench.metrics import ERROR, Metric, Part, ScoredResponse, tier_names
+from roi_bench.metrics import ERROR, UNBOXED, Metric, Part, ScoredResponse, tier_names
 from roi_bench.outcomes import Response, read_problems
 from roi_bench.problems import TIERS, Problem
 from roi_bench.scoring import GraderLike, score_sheets
+from roi_bench.text_facts import PLAIN, TextFacts
 from roi_bench.tokens import TokenCounter
 
 
@@ -22,14 +23,14 @@ class SittingSolo:
         tier: Its tier.
         cap: Most tokens of a response.
         responses: K responses.
-        text_is_whole: False where the backend stripped hidden reasoning from the text.
+        texts: What is known of its texts besides what they say.
     """
 
     problem: Problem
     tier: str
     cap: int
     responses: tuple[Response, ...]
-    text_is_whole: bool = True
+    texts: TextFacts = PLAIN
 
 
 def solo_problems(exams: Sequence[Exam]) -> dict[str, tuple[str, Problem]]:
@@ -46,7 +47,7 @@ def score_solo(
 ) -> list[tuple[ScoredResponse, ...]]:
     """Return the K scored responses to each problem."""
     sheets = [
-        read_problems((s.problem,), (s.tier,), s.cap, response, counter, text_is_whole=s.text_is_whole)
+        read_problems((s.problem,), (s.tier,), s.cap, response, counter, texts=s.texts)
         for s in sittings
         for response in s.responses
     ]
@@ -68,6 +69,7 @@ def solo_metrics_of(pools: Sequence[str]) -> tuple[Metric[ScoredResponse], ...]:
         Metric("truncated", _share("truncated"), False, "share of samples that the cap cut off, 0–1"),
         Metric("unanswered", _share("unanswered"), False, "share of samples without an answer, 0–1"),
         Metric("empty", _share("empty"), False, "share of samples with nothing visible, 0–1"),
+        Metric("unboxed", lambda sample: sample.unboxed, None, UNBOXED),
         Metric("tokens", _tokens, None, "generated tokens per sample"),
         *(Metric(f"{named[t]}_tokens", _in_tier(t, _tokens), None, f"the same for {named[t]} problems") for t in TIERS),
         ERROR,

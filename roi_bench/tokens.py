@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-FinishReason = Literal["stop", "length"]
+FinishReason = Literal["stop", "length", "error"]
 UsageSource = Literal["generated", "provider", "retokenized"]
 
 
@@ -17,7 +17,8 @@ class Usage:
 
     Attributes:
         tokens: Generated tokens, hidden reasoning and the end-of-sequence token included.
-        finish_reason: ``length`` if the budget ended the response, ``stop`` if it ended by itself, None if unknown.
+        finish_reason: ``length`` if the budget ended the response, ``stop`` if it ended by itself, ``error`` if whoever
+            generated it failed in the middle, None if unknown.
         source: ``generated`` = counted while generating, ``provider`` = reported by an API, ``retokenized`` = the
             visible text was encoded again (may differ a little from what was generated).
     """
@@ -76,9 +77,9 @@ def token_shares(
 ) -> tuple[int, tuple[int, ...]]:
     """Split the tokens of a response into planning overhead and one share per problem.
 
-    A token belongs to the span in which it starts; what starts in no span is planning overhead. Tokens that the text
-    does not show are overhead too: hidden reasoning, which comes before the visible text. Only the end-of-sequence
-    token that a local model generated goes to the last problem reached.
+    A token belongs to the span in which it starts; what starts in no span, as a closing section, is planning overhead.
+    Tokens that the text does not show are overhead too: hidden reasoning, which comes before the visible text. Only the
+    end-of-sequence token that a local model generated goes to the last problem reached, where the text ends in it.
 
     Args:
         starts: Character offset of each token of the visible text, ascending.
@@ -96,5 +97,9 @@ def token_shares(
         min(unseen, 1) if usage and usage.source == "generated" and usage.finish_reason == "stop" and reached else 0
     )
     if ending:
-        shares[max(reached, key=lambda position: spans[position][0])] += ending
+        last = max(reached, key=lambda position: spans[position][0])
+        if starts and starts[-1] >= spans[last][1]:
+            ending = 0  # it ends a closing section
+        else:
+            shares[last] += ending
     return planning + unseen - ending, tuple(shares)

@@ -17,6 +17,7 @@ from roi_bench.metrics import Sample, ScoredResponse, exam_term
 from roi_bench.outcomes import OUTCOMES, ProblemOutcome, Response
 from roi_bench.problems import TIERS
 from roi_bench.statistics import estimate_ratio
+from roi_bench.text_facts import TextFacts
 from roi_bench.tokens import FinishReason, Usage
 from tests.exam_factory import WordCounter, make_exam, respond
 from tests.test_metrics import METRICS, EqualityGrader
@@ -162,9 +163,9 @@ def test_text_is_counted_where_it_is_whole_and_usage_is_unknown() -> None:
     assert shown(sample.main) == [["correct", 7]] * 3
     assert sample.main.usage == Usage(21, "stop", "retokenized")
     assert sat(answers).failed
-    assert sat(answers, counter=WordCounter(), text_is_whole=False).failed
+    assert sat(answers, counter=WordCounter(), texts=TextFacts(whole=False)).failed
     metered = [response(answer, 0, 30) for answer in "123"]
-    assert shown(sat(metered, counter=WordCounter(), text_is_whole=False).main) == [["correct", 30]] * 3
+    assert shown(sat(metered, counter=WordCounter(), texts=TextFacts(whole=False)).main) == [["correct", 30]] * 3
 
 
 def test_hidden_reasoning_without_a_text_is_paid_as_level_2() -> None:

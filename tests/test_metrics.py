@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +13,7 @@ from roi_bench.metrics import ERROR, Sample, exam_term, metrics_of
 from roi_bench.outcomes import OUTCOMES, Response
 from roi_bench.scoring import Sitting, score_sittings
 from roi_bench.statistics import Estimate, estimate_ratio
+from roi_bench.text_facts import TextFacts
 from roi_bench.tokens import Usage
 from tests.exam_factory import WordCounter, make_exam, respond
 from tests.test_outcomes import Same
@@ -93,10 +96,30 @@ def test_a_sample_without_levels_weighs_nothing_not_less() -> None:
     assert found["level_acc"].value == pytest.approx(3 / 15)  # 3 right of 3 + 12 levels
 
 
+def test_unboxed_is_a_share_of_the_graded_answers() -> None:
+    """Three lines of five graded answers in two exams; the easy order, a skip and a cut one say nothing."""
+    exam, (both,) = make_exam(), score_sittings([sitting(0, ["3", "2", "1"], ["1", "2", "3"])], EqualityGrader())
+    first, second, third = both[0].main.outcomes
+    line, skipped = replace(first, answered_by="line"), replace(third, outcome="skipped", answered_by="line")
+    cut = replace(second, outcome="truncated", answer=None, answered_by=None)
+    rows = [
+        replace(both[0], main=replace(both[0].main, outcomes=(line, replace(line, outcome="wrong"), third))),
+        replace(both[0], main=replace(both[0].main, outcomes=(line, skipped, replace(second, outcome="wrong")))),
+        replace(both[0], main=replace(both[0].main, outcomes=(cut, skipped, cut))),
+    ]
+    terms = [exam_term(METRICS["unboxed"], [row], exam.cluster) for row in rows]
+    assert terms[2] is None
+    assert estimate_ratio([term for term in terms if term is not None]).value == pytest.approx(3 / 5)
+    boxed = [exam_term(METRICS["unboxed"], [sample], exam.cluster) for sample in both]
+    assert estimate_ratio([term for term in boxed if term is not None]).value == 0
+
+
 def test_stripped_reasoning_leaves_no_token_numbers_unless_metered() -> None:
     exam, easy = make_exam(), Response(respond(["1", "2", "3"]), Usage(90, "stop", "generated"))
     for usage, expected in ((None, None), (Usage(400, "stop", "generated"), 400)):
-        row = Sitting(exam, "hard", 1000, (Response(respond(["3", "2", "1"]), usage),), (easy,), text_is_whole=False)
+        row = Sitting(
+            exam, "hard", 1000, (Response(respond(["3", "2", "1"]), usage),), (easy,), texts=TextFacts(whole=False)
+        )
         found = estimates([row])
         assert found["tokens"].value == expected
         assert found["planning_tokens"].value == (None if expected is None else 400 - 18 - 1)

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roi_bench.outcomes import OUTCOMES, Response, Sheet, answers_to_grade, problem_outcomes, read_sheet
+from roi_bench.text_facts import TextFacts
 from roi_bench.tokens import Usage
 from tests.exam_factory import WordCounter, make_exam, respond
 
@@ -33,8 +34,10 @@ def outcomes_of(sheet: Sheet) -> list[str]:
 
 @pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
 def test_golden_outcomes(case: dict[str, Any]) -> None:
-    usage = None if case["tokens"] is None else Usage(case["tokens"], case["finish"], "generated")
-    sheet = read_sheet(make_exam(), "easy", 40, Response(case["text"], usage))
+    source = case.get("source", "generated")
+    usage = None if case["tokens"] is None else Usage(case["tokens"], case["finish"], source)
+    texts = TextFacts(case.get("whole", True), case.get("in_reasoning", False))
+    sheet = read_sheet(make_exam(), "easy", 40, Response(case["text"], usage), texts=texts)
     assert outcomes_of(sheet) == case["outcomes"]
 
 
@@ -53,6 +56,15 @@ def test_levels_and_shares_meet() -> None:
     assert (third.level, third.actual_level) == (0, 1)
     assert sheet.shares is not None
     assert sum(sheet.shares) + (sheet.planning or 0) == len(WordCounter().token_starts(text))
+
+
+def test_an_outcome_says_what_answered_and_where() -> None:
+    text = "### Problem 1\nw\n\\boxed{1}\n### Problem 2\n\\boxed{NA}\n### Problem 3\nw"
+    found = problem_outcomes(read_sheet(make_exam(), "easy", 40, Response(text)), [Same(True)])
+    spans = [outcome.answer_span for outcome in found]
+    assert [outcome.answer for outcome in found] == ["1", "NA", None]
+    assert [text[span[0] : span[1]] if span else None for span in spans] == ["\\boxed{1}", "\\boxed{NA}", None]
+    assert [outcome.answered_by for outcome in found] == ["box", "box", None]
 
 
 def test_tiny_levels_are_an_eighth_of_the_papers() -> None:

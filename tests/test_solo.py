@@ -16,6 +16,7 @@ from roi_bench.outcomes import Response
 from roi_bench.problems import TIERS
 from roi_bench.solo import SittingSolo, score_solo, solo_metrics_of, solo_problems
 from roi_bench.statistics import Estimate, estimate_ratio
+from roi_bench.text_facts import TextFacts
 from roi_bench.tokens import Usage
 from tests.exam_factory import WordCounter, make_exam, respond
 from tests.test_metrics import EqualityGrader
@@ -95,7 +96,7 @@ def test_responses_are_scored_by_problem_and_sample() -> None:
 def test_tokens_are_counted_where_the_text_is_whole() -> None:
     response = Response(respond(["1"]))  # 3 words of header, 2 of work, a box
     for is_whole, expected in ((True, 6), (False, None)):
-        sitting = SittingSolo(EASY, "easy", 40, (response,), is_whole)
+        sitting = SittingSolo(EASY, "easy", 40, (response,), TextFacts(is_whole))
         for counter, tokens in ((WordCounter(), expected), (None, None)):
             (((one,)),) = score_solo([sitting], EqualityGrader(), counter)
             assert (one.tokens, one.outcomes[0].outcome) == (tokens, "correct")
@@ -147,6 +148,7 @@ def test_metrics_by_hand() -> None:
         "truncated": pytest.approx(3 / 20),
         "unanswered": pytest.approx(4 / 20),
         "empty": 0.0,
+        "unboxed": 0.0,
         "tokens": pytest.approx((25 + 5 + 20.5 + 91 + 65) / 5),
         "gsm8k_tokens": 15.0,
         "math_tokens": 20.5,

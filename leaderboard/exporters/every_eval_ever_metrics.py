@@ -27,7 +27,10 @@ BOUNDS: dict[str, tuple[Bound, Bound]] = {
 UNITS = {"score": "points", "score_easy": "points", "level_mae": "levels"}
 """Units of those that are no proportions."""
 
-BESIDE_THE_SCORE = ("skip_rate", "tokens", "budget_use", "planning_tokens", "p1_tokens", "p2_tokens", "p3_tokens")
+BESIDE_THE_SCORE = (
+    *("skip_rate", "unboxed", "tokens", "budget_use", "planning_tokens"),
+    *("p1_tokens", "p2_tokens", "p3_tokens"),
+)
 """Metrics of which neither more nor less is better: the format wants a direction, so they are details of the score."""
 
 LEFT_OUT = ("error", "over_budget")

@@ -17,13 +17,16 @@ from roi_bench.leaderboard.exporters.export_files import texts
 from roi_bench.leaderboard.graded import GradedRun
 from roi_bench.metrics import ScoredResponse
 from roi_bench.outcomes import Response, level_bounds
-from roi_bench.problems import POOL_TIERS, Problem, sha256_text
+from roi_bench.problems import POOL_TIERS, TIERS, Problem, sha256_text
 from roi_bench.prompts import exam_prompt
-from roi_bench.responses import read_response
+from roi_bench.responses import READING_RULE
 from roi_bench.results_files import RecordedDocument
 
-METHOD = "roi-bench ordered rule: boxes from left to right, each to the problem named last before it"
-"""How answers are found in a response."""
+METHODS = {
+    "box": f"roi-bench reading rule {READING_RULE}: a box, of the problem named last before it",
+    "line": f"roi-bench reading rule {READING_RULE}: an answer line, in the section of a problem without a box",
+}
+"""How answers are found in a response, by what answers."""
 
 
 def sample_rows(graded: GradedRun, run: ScoredRun, evaluation_id: str, model_id: str) -> Iterator[dict[str, Any]]:
@@ -90,9 +93,10 @@ def _answered(
     graded: GradedRun, exam: Exam, order: str, responses: list[Response], scored: ScoredResponse, index: int
 ) -> dict[str, Any]:
     raw = [response.text if isinstance(response.text, str) else "" for response in responses]
-    each = 1 if graded.form == "knapsack" else len(exam.problems)
-    answers = [segment.answer for text in raw for segment in read_response(text, each).segments]
     outcomes = scored.outcomes
+    answered = [(0, outcome) for outcome in outcomes]
+    if graded.form == "knapsack":
+        answered = sorted(((TIERS.index(outcome.tier), outcome) for outcome in outcomes), key=lambda pair: pair[0])
 
     def by_position(name: str) -> str | None:
         values = [getattr(outcome, name) for outcome in outcomes]
@@ -121,13 +125,13 @@ def _answered(
         "answer_attribution": [
             {
                 "turn_idx": 0,
-                "source": f"output.raw[{place // each}]",
-                "extracted_value": answer,
-                "extraction_method": METHOD,
+                "source": f"output.raw[{text}]",
+                "extracted_value": outcome.answer,
+                "extraction_method": METHODS[outcome.answered_by],
                 "is_terminal": True,
             }
-            for place, answer in enumerate(answers)
-            if answer is not None
+            for text, outcome in answered
+            if outcome.answer is not None and outcome.answered_by is not None
         ],
         "evaluation": {"score": float(scored.correct), "is_correct": scored.correct == len(outcomes)},
         "metadata": texts(details),

@@ -119,6 +119,7 @@ COLUMNS: tuple[TableColumn, ...] = (
     *(column for tier in ("easy", "middle", "hard") for column in _metric(f"{tier}_acc")),
     *_metric("skip_rate"),
     *(column for name in ("correct", "wrong", "truncated", "unanswered", "empty") for column in _metric(name)),
+    *_metric("unboxed"),
     *(column for name in ("level_acc", "level_mae", "tokens") for column in _metric(name)),
     *(column for k in (1, 2, 3) for column in _metric(f"p{k}_tokens")),
     *(column for name in ("planning_tokens", "budget_use") for column in _metric(name)),

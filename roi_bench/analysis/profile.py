@@ -20,6 +20,7 @@ from roi_bench.exams import EXAM_VERSION, Exam
 from roi_bench.journal_format import parse_object
 from roi_bench.metrics import ScoredResponse
 from roi_bench.prompts import prompt_sha256
+from roi_bench.responses import READING_RULE
 from roi_bench.results_files import RecordedTask
 
 FORMAT = "roi-bench solo profile"
@@ -130,6 +131,7 @@ def profile_text(profile: Profile) -> str:
         "format": FORMAT,
         "version": VERSION,
         "exam_version": EXAM_VERSION,
+        "reading_rule": READING_RULE,
         **{name: getattr(profile, name) for name in _FIELDS},
         "decoding": dict(profile.decoding),
     }
@@ -159,7 +161,7 @@ def parse_profile(content: bytes, where: str) -> Profile:
         where: Its name, for messages.
 
     Raises:
-        RecordError: It is damaged, of another version, or was asked with another prompt.
+        RecordError: It is damaged, of another version or reading rule, or was asked with another prompt.
     """
     try:
         value = parse_object(content)
@@ -182,9 +184,14 @@ def parse_profile(content: bytes, where: str) -> Profile:
         raise RecordError(
             f"{where}: not a solo profile, or a damaged one ({what}); make it with roi-bench profile"
         ) from error
+    if (rule := value.get("reading_rule", 1)) != READING_RULE:
+        raise RecordError(
+            f"{where}: a profile of reading rule {rule}, this package reads by rule {READING_RULE}, and the two are "
+            "never mixed; run the solo task again and make the profile of that"
+        )
     if value["prompt_sha256"] != prompt_sha256("solo"):
         raise RecordError(
-            f"{where}: asked with solo prompt {value['prompt_sha256'][:12]}…, this package has "
+            f"{where}: asked with solo prompt {value['prompt_sha256'][:12]}…, another version than this package's "
             f"{prompt_sha256('solo')[:12]}…; use the roi-bench release of that run"
         )
     return Profile(**{name: value[name] for name in _FIELDS}, decoding=value["decoding"], skills=skills)

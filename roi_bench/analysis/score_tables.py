@@ -66,7 +66,7 @@ def runs_table(runs: Sequence[ScoredRun]) -> Table:
 
 def outcome_table(runs: Sequence[ScoredRun]) -> Table:
     """Return what became of the problems of each run: accuracy by position and tier, outcomes, tokens."""
-    shares = ("skip_rate", "wrong", "truncated", "unanswered", "empty")
+    shares = ("skip_rate", "wrong", "truncated", "unanswered", "empty", "unboxed")
     rows: list[tuple[TableCell, ...]] = []
     for run in runs:
         found = run.estimates()
@@ -86,11 +86,11 @@ def outcome_table(runs: Sequence[ScoredRun]) -> Table:
         columns=(
             *(Column("run"), Column("exams"), *map(Column, heads)),
             *(Column("skipped"), Column("wrong"), Column("cut off"), Column("unanswered"), Column("empty")),
-            *(Column("tokens", 0), Column("budget used"), Column("planning", 0)),
+            *(Column("unboxed"), Column("tokens", 0), Column("budget used"), Column("planning", 0)),
         ),
         rows=tuple(rows),
-        note="Shares of problems, in the task's own order: accuracy by position and by tier, outcomes. Tokens and "
-        "planning tokens per exam.",
+        note="Shares of problems, in the task's own order: accuracy by position and by tier, outcomes; unboxed is a "
+        "share of graded answers, those read from an answer line. Tokens and planning tokens per exam.",
     )
 
 

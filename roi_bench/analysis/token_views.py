@@ -100,7 +100,8 @@ def token_table(scored: Scored, order: str) -> Table:
         rows=tuple(rows),
         note="Generated tokens spent on attempted problems: mean, 10th percentile, median, 90th percentile. Share of "
         "response: of all its tokens, those in such problems, skipped ones included; planning: before the first "
-        f"problem, or hidden. Not counted: problems whose tokens are unknown.{left_out_note(scored)}",
+        "problem, in a closing section, or hidden. Not counted: problems whose tokens are unknown."
+        f"{left_out_note(scored)}",
     )
 
 

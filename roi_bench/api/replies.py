@@ -43,7 +43,7 @@ def read_reply(
         record: Further fields for the journal.
 
     Raises:
-        UnusableReplyError: It holds no choice, or nothing at all.
+        UnusableReplyError: It holds no choice, or nothing at all, or the provider failed in the middle of it.
     """
     choices = body.get("choices") or []
     if not choices or not isinstance(choices[0], Mapping):
@@ -56,6 +56,8 @@ def read_reply(
     text = content if isinstance(content, str) else ""
     tokens, details = _tokens(body.get("usage") or {})
     reason = choice.get("finish_reason")
+    if (native := _native_reason(choice)).casefold() in _FAILED:
+        raise UnusableReplyError(f"the provider failed in the middle of the reply (finish reason {native})")
     if not text and not tokens and not reasoning and reason is None:
         raise UnusableReplyError(
             "the reply holds neither text nor reasoning, spent tokens or a reason to have finished"
@@ -78,6 +80,17 @@ def read_reply(
     if usage is not None and is_over_budget(usage, budget):
         kept["over_budget"] = True
     return ApiReply(text, usage, usd, kept)
+
+
+_FAILED = ("error", "network_error")
+"""Reasons to have finished that are none of the model's: the provider failed."""
+
+
+def _native_reason(choice: Mapping[str, Any]) -> str:
+    """Return the provider's own reason to have finished; litellm turns those that it does not know into ``stop``."""
+    fields = choice.get("provider_specific_fields")
+    native = fields.get("native_finish_reason") if isinstance(fields, Mapping) else None
+    return str(native or choice.get("finish_reason") or "")
 
 
 def _finish_reason(reason: object) -> FinishReason | None:

@@ -25,7 +25,8 @@ def regrade(
 ) -> None:
     """Re-compute every number of RESULTS (a results_*.json or a folder) from its raw responses alone.
 
-    Works for runs of `roi-bench run` and of plain `lm_eval --log_samples`. Exits with 1 if a recorded number differs.
+    Works for runs of `roi-bench run` and of plain `lm_eval --log_samples`. Exits with 1 if a recorded number differs. A
+    run of an older reading rule is read by today's, and its numbers differ where the rule changed.
     """
     from roi_bench.grading import Grader
     from roi_bench.results_files import find_results, read_results
@@ -53,10 +54,13 @@ def _compare(task: RecordedTask, grader: GraderLike, tokenizer: str | None, trus
 
 
 def _as_dict(task: RecordedTask, rows: list[Comparison]) -> dict[str, object]:
+    from roi_bench.responses import READING_RULE
+
     return {
         "task": task.name,
         "results": str(task.results_path),
         "exams": len(task.documents),
+        "reading_rule": {"recorded": task.record.reading_rule, "applied": READING_RULE},
         "numbers": {
             row.name: {"recorded": row.recorded, "recomputed": row.recomputed, "equal": row.equal} for row in rows
         },
@@ -67,12 +71,14 @@ def _print(comparisons: list[tuple[RecordedTask, list[Comparison]]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from roi_bench.regrade import rule_note
+
     console = Console()
     for task, rows in comparisons:
         different = [row for row in rows if not row.equal]
         asked = "problems" if task.record.form == "solo" else "exams"
         title = f"{task.name}: {len(task.documents)} {asked}, {len(rows)} numbers, {len(different)} differ"
-        console.print(title, soft_wrap=True)
+        console.print(f"{title}; {rule_note(task)}", soft_wrap=True)
         table = Table("number", "recorded", "re-computed", "")
         for row in rows:
             if not row.name.endswith("_stderr") or not row.equal:

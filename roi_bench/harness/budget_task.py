@@ -38,7 +38,9 @@ from roi_bench.outcomes import Response, Sheet, answers_to_grade, level_bounds
 from roi_bench.problems import Problem
 from roi_bench.prompts import exam_prompt, prompt_sha256
 from roi_bench.regrade import FIXED_STDERR, UNDEFINED
+from roi_bench.responses import READING_RULE
 from roi_bench.statistics import Estimate, ExamTerm, estimate_ratio
+from roi_bench.text_facts import TextFacts, text_facts
 from roi_bench.tokens import TokenCounter
 
 logger = logging.getLogger(__name__)
@@ -64,6 +66,7 @@ class BudgetTask(ConfigurableTask):
         self.named: dict[str, Any] = dict(config.get("dataset_kwargs") or {})
         self.settings = task_settings(self.named, config.get("metadata") or {})
         self.system_instruction: str | None = None
+        self.texts: TextFacts = text_facts(config.get("metadata") or {}, ())
         self.estimates: dict[str, Estimate] = {}
         config["generation_kwargs"] = {**self.settings.decoding, "max_gen_toks": self.settings.budget}
         config["repeats"] = self.settings.repeats
@@ -72,6 +75,7 @@ class BudgetTask(ConfigurableTask):
         self.metrics: tuple[Metric[Any], ...] = self.metrics_of(pools_of(self.exams))
 
     # ------------------------------------------------------------------------------------------ said by subclasses
+    stray_tag_is_told = False  # of the run that this process is at
     if_uncounted = "a response without an answer counts as unanswered, not truncated"  # what unknown tokens mean
 
     @abstractmethod
@@ -151,8 +155,11 @@ class BudgetTask(ConfigurableTask):
             logger.warning("%s: --cache_requests is ignored; prompts are built in milliseconds", self.config.task)
             kwargs = {**kwargs, "cache_requests": False, "rewrite_requests_cache": False}
         super().build_all_requests(**kwargs)
+        sent = [str(instance.args[0]) for instance in self.instances]
+        self.texts = text_facts(self.config.metadata or {}, sent)
+        BudgetTask.stray_tag_is_told = False
         counter = self.counter()
-        if counter is None or not self.text_is_whole:
+        if counter is None or not self.texts.whole:
             logger.warning(
                 "%s: %s, so tokens by position are N/A; unless the backend is metered (roi-bench run, roi-api) all "
                 "token numbers are, and %s",
@@ -162,8 +169,7 @@ class BudgetTask(ConfigurableTask):
             )
         length = context_length(self.config.metadata or {})
         if length is not None and counter is not None:
-            prompts = {str(instance.args[0]) for instance in self.instances}
-            check_context(sorted(prompts), self.settings.budget, length, counter, str(self.config.task))
+            check_context(sorted(set(sent)), self.settings.budget, length, counter, str(self.config.task))
 
     def fewshot_context(self, doc: dict[str, Any], *args: Any, **kwargs: Any) -> list[str]:
         """Return the prompt of every request of ``doc``.
@@ -197,17 +203,27 @@ class BudgetTask(ConfigurableTask):
     # ------------------------------------------------------------------------------------------------ results
     def apply_filters(self) -> None:
         """Hand all K samples of every request on; symbolic checks of this process start here, all in parallel."""
-        answers = []
-        symbolic = self.has_symbolic_answers
+        sheets = []
         for instance in self.instances:
             # accelerate's padding may ask the last request too often
             raws = instance.resps[: self.settings.repeats]
             instance.resps = [logged(raw) for raw in raws]
             instance.filtered_resps["none"] = instance.resps
-            if symbolic:
-                for raw in instance.filtered_resps["none"]:
-                    answers += answers_to_grade(self.sheet(instance.doc, response_of(raw)))
-        shared_grader().grade_many(answers)
+            sheets += [self.sheet(instance.doc, response_of(raw)) for raw in instance.resps]
+        if self.has_symbolic_answers:
+            shared_grader().grade_many([answer for sheet in sheets for answer in answers_to_grade(sheet)])
+        self._tell_of_stray_tags(sum(sheet.reading.stray_closing_tag for sheet in sheets))
+
+    def _tell_of_stray_tags(self, count: int) -> None:
+        """Warn, once a run, of responses that close reasoning which nothing opened: it is read as their work."""
+        if count and not BudgetTask.stray_tag_is_told:
+            BudgetTask.stray_tag_is_told = True
+            logger.warning(
+                "%s: %d responses hold a closing think tag and nothing that opens it, so what stands before it is read "
+                "as part of the answer; if the model reasons there, run again with think_end_token=… in --model_args",
+                self.config.task,
+                count,
+            )
 
     def process_results(self, doc: dict[str, Any], results: list[list[Any]]) -> dict[str, ExamValue | None]:
         """Return every metric of one document; ``X_stderr`` follows ``X`` empty and is filled in by aggregation."""
@@ -266,7 +282,10 @@ class BudgetTask(ConfigurableTask):
             "paraphrase": settings.paraphrase,
             "tokenizer": lasting_name(self.tokenizer_name()),
             "tokenizer_revision": (self.config.metadata or {}).get("revision"),
-            "text_is_whole": self.text_is_whole,
+            "text_is_whole": self.texts.whole,
+            "reading_rule": READING_RULE,
+            "starts_in_reasoning": self.texts.starts_in_reasoning,
+            "think_tags": [list(pair) for pair in self.texts.think_tags],
             "deviations": list(labels),
         }
 
@@ -281,11 +300,6 @@ class BudgetTask(ConfigurableTask):
     def has_symbolic_answers(self) -> bool:
         """Whether grading may need symbolic checks, which are worth doing in parallel."""
         return any(not is_numeric_pool(pool) for pool in pools_of(self.exams))
-
-    @property
-    def text_is_whole(self) -> bool:
-        """Whether responses show all that was generated; ``think_end_token`` has lm_eval strip the reasoning."""
-        return (self.config.metadata or {}).get("think_end_token") is None
 
     def counter(self) -> TokenCounter | None:
         """Return the token counter, or None where no tokenizer is known."""

@@ -88,7 +88,8 @@ class Meter:
     def generate(self, requests: Sequence[Any]) -> list[MeteredText | None]:
         """Return the backend's responses to lm_eval ``requests`` that share their stop strings and budget.
 
-        A response of None (no response could be had) stays None; one that already knows its usage keeps it.
+        A response of None (no response could be had) stays None, and one in whose middle the engine failed becomes
+        None; one that already knows its usage keeps it.
 
         Raises:
             ModelError: The backend answered with another number of responses than it was asked for.
@@ -108,7 +109,8 @@ class Meter:
         noted = self._seen.get(context)
         # A backend sorts stably, so equal prompts come back in the order in which they were asked.
         if noted and noted[0][0] == text:
-            return MeteredText(text, noted.popleft()[1])
+            usage = noted.popleft()[1]
+            return None if usage.finish_reason == "error" else MeteredText(text, usage)
         return MeteredText(text)
 
 
@@ -148,6 +150,9 @@ def _counter(lm: Any) -> _Counter | None:
     return None
 
 
+_VLLM_REASONS: dict[str, FinishReason] = {"stop": "stop", "length": "length", "abort": "error", "error": "error"}
+
+
 def _count_vllm(_lm: Any, outputs: Any, kwargs: dict[str, Any]) -> list[Usage]:
     """Return the usage of each of vLLM's request outputs."""
     if not kwargs.get("generate"):
@@ -156,7 +161,7 @@ def _count_vllm(_lm: Any, outputs: Any, kwargs: dict[str, Any]) -> list[Usage]:
     return [
         Usage(
             tokens=len(completion.token_ids),
-            finish_reason=completion.finish_reason if completion.finish_reason in ("stop", "length") else None,
+            finish_reason=_VLLM_REASONS.get(completion.finish_reason),
             source="generated",
         )
         for completion in completions

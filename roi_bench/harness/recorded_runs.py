@@ -14,7 +14,7 @@ from roi_bench.exams import Exam
 from roi_bench.grading import Grader
 from roi_bench.harness.tokenizer import recorded_token_counter
 from roi_bench.prompts import skipped_problem
-from roi_bench.regrade import score_recorded, score_recorded_solo
+from roi_bench.regrade import check_rule, score_recorded, score_recorded_solo
 from roi_bench.results_files import RecordedTask, find_results, read_results
 from roi_bench.tokens import TokenCounter
 
@@ -67,10 +67,13 @@ def read_all(paths: Sequence[Path]) -> list[RecordedTask]:
 
     Raises:
         UsageError: A folder holds no results.
-        RecordError: A file is damaged.
+        RecordError: A file is damaged, or a task is of another reading rule.
     """
     files = list(dict.fromkeys(found.resolve() for path in paths for found in find_results(path)))
-    return [task for file in files for task in read_results(file)]
+    tasks = [task for file in files for task in read_results(file)]
+    for task in tasks:
+        check_rule(task)
+    return tasks
 
 
 def exams_of(task: RecordedTask) -> dict[str, Exam]:

@@ -9,8 +9,9 @@ from typing import Any
 
 from roi_bench import __version__
 from roi_bench.exams import EXAM_VERSION
-from roi_bench.journal_format import Header, canonical_json
+from roi_bench.journal_format import Header, canonical_json, parse_header
 from roi_bench.problems import sha256_text
+from roi_bench.responses import READING_RULE
 
 SECRETS = ("api_key", "auth_token", "hf_token", "token", "header")
 """Model arguments that are recorded as their hash."""
@@ -42,6 +43,7 @@ def run_header(
         "model_files": model_files(model_args, lm) if identity is None else {},
         "seed": seed,
         "exam_version": EXAM_VERSION,
+        "reading_rule": READING_RULE,
     }
     return Header(run, {"roi_bench_version": __version__, **about})
 
@@ -49,6 +51,23 @@ def run_header(
 def run_digest(header: Header) -> str:
     """Return eight hexadecimal digits that name the run."""
     return sha256_text(canonical_json(header.run))[:8]
+
+
+def journals_of_other_rules(folder: Path) -> list[str]:
+    """Return a line for each journal in ``folder`` of another reading rule: no run of this package goes on with it."""
+    lines = []
+    for path in sorted(folder.glob("journal-*.jsonl")):
+        try:
+            with path.open("rb") as stream:
+                rule = parse_header(stream.readline()).run.get("reading_rule", 1)
+        except (OSError, ValueError):
+            continue  # damaged, or just begun: who opens it says so
+        if rule != READING_RULE:
+            lines.append(
+                f"{path} is a journal of reading rule {rule}, this package reads by rule {READING_RULE}, and the two "
+                "are never mixed: its requests are asked anew"
+            )
+    return lines
 
 
 def model_files(model_args: Mapping[str, Any], lm: Any) -> dict[str, str]:

@@ -41,11 +41,11 @@ class SoloTask(BudgetTask):
     def sheet(self, doc: Mapping[str, Any], response: Response) -> Sheet:
         """Return a response as read."""
         tier, problem = self.problems[doc["problem"]]
-        return read_problems((problem,), (tier,), self.settings.budget, response)
+        return read_problems((problem,), (tier,), self.settings.budget, response, texts=self.texts)
 
     def score(self, doc: Mapping[str, Any], responses: list[tuple[Response, ...]]) -> Scored:
         """Return what the problem contributes to each metric; every problem is its own cluster."""
         tier, problem = self.problems[doc["problem"]]
-        sitting = SittingSolo(problem, tier, self.settings.budget, responses[0], self.text_is_whole)
+        sitting = SittingSolo(problem, tier, self.settings.budget, responses[0], self.texts)
         (samples,) = score_solo([sitting], shared_grader(), self.counter())
         return [(metric, exam_term(metric, samples, problem.id)) for metric in self.metrics]

@@ -46,12 +46,12 @@ class ExamTask(BudgetTask):
 
     def sheet(self, doc: Mapping[str, Any], response: Response) -> Sheet:
         """Return a response as read."""
-        return read_sheet(self.exams[doc["exam_id"]], doc["order"], self.settings.budget, response)
+        return read_sheet(self.exams[doc["exam_id"]], doc["order"], self.settings.budget, response, texts=self.texts)
 
     def score(self, doc: Mapping[str, Any], responses: list[tuple[Response, ...]]) -> Scored:
         """Return what the exam contributes to each metric."""
         exam = self.exams[doc["exam_id"]]
         main, easy = responses
-        sitting = Sitting(exam, doc["order"], self.settings.budget, main, easy, self.text_is_whole)
+        sitting = Sitting(exam, doc["order"], self.settings.budget, main, easy, self.texts)
         (samples,) = score_sittings([sitting], shared_grader(), self.counter())
         return [(metric, exam_term(metric, samples, exam.cluster)) for metric in self.metrics]

@@ -50,6 +50,18 @@ def test_a_text_completion_is_read_too() -> None:
     assert (read(body).text, read(body).usage) == (" four", Usage(7, "length", "provider"))
 
 
+@pytest.mark.parametrize("reason", ["error", "ERROR", "network_error"])
+def test_a_reply_in_whose_middle_the_provider_failed_is_none(reason: str) -> None:
+    with pytest.raises(UnusableReplyError, match=f"failed in the middle of the reply .finish reason {reason}"):
+        read(chat("### Problem 1 and", reason=reason))
+    mapped = chat("### Problem 1 and")  # as litellm shows a reason that it does not know
+    mapped["choices"][0]["provider_specific_fields"] = {"native_finish_reason": reason}
+    with pytest.raises(UnusableReplyError, match=f"finish reason {reason}"):
+        read(mapped)
+    mapped["choices"][0]["provider_specific_fields"] = {"native_finish_reason": "eos_token"}
+    assert read(mapped).usage == Usage(7, "stop", "provider")
+
+
 @pytest.mark.parametrize("content", [None, ""])
 def test_a_budget_spent_on_hidden_reasoning_is_an_empty_text_that_cost_tokens(content: str | None) -> None:
     usage = {**USAGE, "completion_tokens": 512, "completion_tokens_details": {"reasoning_tokens": 512}}

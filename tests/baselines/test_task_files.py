@@ -81,7 +81,7 @@ def test_a_task_is_what_its_name_says(name: str) -> None:
         "task": name,
         "class": f"{kind.__module__}.{kind.__qualname__}",
         "output_type": "generate_until",
-        "metadata": {"version": 1},
+        "metadata": {"version": 2},
     }
 
 
@@ -91,7 +91,7 @@ def test_a_group_holds_its_four_tasks_and_adds_nothing_up(name: str) -> None:
     tasks = content.pop("task")
     assert set(tasks) == GROUPS[name]
     assert len(tasks) == 4
-    assert content == {"group": name, "metadata": {"version": 1}}  # no aggregate over orders and budgets
+    assert content == {"group": name, "metadata": {"version": 2}}  # no aggregate over orders and budgets
 
 
 def test_baselines_lie_apart_from_the_tasks() -> None:

@@ -174,6 +174,19 @@ def test_vllm_reports_tokens_and_finish_reason() -> None:
     ]
 
 
+@pytest.mark.parametrize("reason", ["abort", "error"])
+def test_a_response_in_whose_middle_vllm_failed_is_none(reason: str) -> None:
+    class Failing(FakeVLLM):
+        def _model_generate(self, requests: list[str], generate: bool = False) -> list[Any]:
+            outputs = super()._model_generate(requests, generate)
+            outputs[0].outputs[0].finish_reason = reason
+            return outputs
+
+    Failing.__module__, Failing.__qualname__ = FakeVLLM.__module__, FakeVLLM.__qualname__
+    responses = Meter(Failing()).generate([request(prompt) for prompt in ("a", "ccc", "bb")])
+    assert responses == ["a!", None, "bb!"]
+
+
 def test_an_unknown_backend_has_no_usage_and_its_gaps_stay_where_they_are() -> None:
     provided = MeteredText("b", Usage(7, "stop", "provider"))
 

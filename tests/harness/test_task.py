@@ -58,7 +58,7 @@ def test_every_metric_stands_in_the_table_with_its_error_bar() -> None:
     assert value(results, "score") == 1.5
     assert value(results, "score_stderr") == pytest.approx((1.5**2 * 6 / 5 / 6) ** 0.5)
     assert value(results, "score_fixed_stderr") == value(results, "score_stderr")  # no problem is re-used
-    assert results["versions"][HARD] == 1
+    assert results["versions"][HARD] == 2
 
 
 def test_oracle_and_empty_and_constant_responders() -> None:
@@ -67,7 +67,7 @@ def test_oracle_and_empty_and_constant_responders() -> None:
         assert (value(results, "score", task), value(results, "regret", task)) == (3, 0)
         assert value(results, "correct", task) == 1
     results, _ = sit(always(""))
-    assert (value(results, "score"), value(results, "empty"), value(results, "regret")) == (0, 1, "N/A")
+    assert (value(results, "score"), value(results, "unanswered"), value(results, "regret")) == (0, 1, "N/A")
     results, _ = sit(always(respond(["NA", "NA", "NA"])))
     assert (value(results, "score"), value(results, "skip_rate")) == (0, 1)
     results, _ = sit(always("I cannot do that."))

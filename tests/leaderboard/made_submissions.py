@@ -22,6 +22,7 @@ from roi_bench.leaderboard.submission import Metadata
 from roi_bench.leaderboard.submission_files import submission_id, task_name
 from roi_bench.problems import Problem
 from roi_bench.prompts import PROMPTS, prompt_sha256
+from roi_bench.responses import READING_RULE
 from roi_bench.solo import solo_problems
 from roi_bench.tiny import model_path
 from roi_bench.tokens import Usage
@@ -143,6 +144,9 @@ def _config(task: MadeTask, tokenizer: str | None) -> dict[str, Any]:
         "tokenizer": tokenizer,
         "tokenizer_revision": None,
         "text_is_whole": True,
+        "reading_rule": READING_RULE,
+        "starts_in_reasoning": False,
+        "think_tags": [],
         "deviations": [
             *([f"paraphrase={task.paraphrase}"] if task.paraphrase else []),
             *([f"temperature={task.temperature}"] if task.temperature and task.form != "solo" else []),

@@ -318,6 +318,13 @@ def set_top(**changes: Any) -> Callable[[dict[str, Any]], None]:
     ("change", "message"),
     [
         (set_task(exam_version=2), "exam version 2; this board has version 1"),
+        (set_task(reading_rule=1), "a submission of reading rule 1; this board reads by rule 2, and the two are never"),
+        (lambda document: document["tasks"][0].pop("reading_rule"), "a submission of reading rule 1; this board reads"),
+        (set_task(reading_rule=3), "a submission of reading rule 3; this board reads by rule 2"),
+        (set_task(reading_rule="<b>"), "a submission of reading rule <b>; this board reads by rule 2"),
+        (set_task(starts_in_reasoning=None), r"tasks\[0\].starts_in_reasoning is null; it must be true or false"),
+        (set_task(think_tags=[["<a>"]]), r"tasks\[0\].think_tags\[0\] has 1 entries; it must have at least 2"),
+        (set_task(think_tags=[["<a>", 1]]), r"tasks\[0\].think_tags\[0\]\[1\] is 1; it must be a text"),
         (set_task(exams_sha256="0" * 64), r"the exams of set tiny are 000000000000…; this board's are"),
         (set_task(prompt_sha256="0" * 64), r"prompt direct is 000000000000…; this board's is"),
         (set_task(prompt="plan_and_solve"), "what was run is submitted as roi_tiny_hard_128_plan_and_solve, not as"),

@@ -18,6 +18,7 @@ from roi_bench.leaderboard.response_pages import submission_pages
 from roi_bench.leaderboard.response_views import GRADED
 from roi_bench.leaderboard.shown_text import visible, visible_line
 from roi_bench.outcomes import Response
+from roi_bench.responses import Reading, Segment, read_response
 from roi_bench.tokens import Usage
 from tests.exam_factory import make_exam, respond
 from tests.leaderboard.scored_runs import ID, right, scored_run, submission_of, tiny
@@ -100,9 +101,10 @@ PARTS = (
 @given(st.lists(st.sampled_from(PARTS), max_size=14))
 def test_the_pieces_are_the_whole_text(parts):
     text = "".join(parts)
-    pieces = cut_response(text, 3)
+    pieces = cut_response(text, read_response(text, 3))
     assert "".join(span.text for piece in pieces for span in piece.spans) == text
-    assert [piece.position for piece in pieces] == [0, 1, 2, 3]
+    assert [piece.position for piece in pieces if piece.position] == [1, 2, 3]
+    assert all(piece.reached for piece in pieces if not piece.position)
 
 
 def test_the_marks_name_headers_levels_the_graded_box_and_others():
@@ -110,7 +112,7 @@ def test_the_marks_name_headers_levels_the_graded_box_and_others():
         "A plan. \\boxed{4}\n### Problem 1\n<predicted_level>Level-0</predicted_level>\n"
         "\\boxed{6} no, \\boxed{5} no, \\boxed{6}\n### Problem 2\n\\boxed{NA}"
     )
-    pieces = cut_response(text, 3)
+    pieces = cut_response(text, read_response(text, 3))
     marked = [(piece.position, span.kind, span.text) for piece in pieces for span in piece.spans if span.kind]
     assert marked == [
         (0, "box", "\\boxed{4}"),
@@ -122,8 +124,80 @@ def test_the_marks_name_headers_levels_the_graded_box_and_others():
         (2, "head", "### Problem 2"),
         (2, "answer", "\\boxed{NA}"),
     ]
-    assert [piece.answer for piece in pieces] == [None, "6", "NA", None]
     assert [piece.reached for piece in pieces] == [True, True, True, False]
+
+
+def marked(pieces, *kinds):
+    """Return position, kind and text of the marks of these kinds, all without any."""
+    found = [(piece.position, span.kind, span.text) for piece in pieces for span in piece.spans if span.kind]
+    return [mark for mark in found if not kinds or mark[1] in kinds]
+
+
+def test_of_two_equal_boxes_the_one_that_answered_is_marked():
+    text = (
+        "### Problem 1\n\\boxed{5}\n### Problem 2\n\\boxed{6}\nCheck. Problem 1: \\boxed{6}\n### Problem 3\n\\boxed{7}"
+    )
+    pieces = cut_response(text, read_response(text, 3))
+    assert marked(pieces, "answer", "box") == [
+        (1, "answer", "\\boxed{5}"),
+        (2, "answer", "\\boxed{6}"),
+        (2, "box", "\\boxed{6}"),
+        (3, "answer", "\\boxed{7}"),
+    ]
+
+
+def spans_of(text, *parts):
+    """Return where each of `parts`, in order, stands in `text`."""
+    spans, place = [], 0
+    for part in parts:
+        start = text.index(part, place)
+        place = start + len(part)
+        spans.append((start, place))
+    return spans
+
+
+def test_a_line_that_answers_reasoning_and_a_closing_section_are_marked_as_such():
+    own = ("### Problem 1\n<think>\\boxed{4}</think>\nAnswer: 5\n", "### Problem 2\n\\boxed{6}\n")
+    text = f"Well.\n{own[0]}{own[1]}Final answers\n1. \\boxed{{5}}\n2. \\boxed{{6}}"
+    first, second = spans_of(text, *own)
+    reasoning, line, box = spans_of(text, "<think>\\boxed{4}</think>", "Answer: 5", "\\boxed{6}")
+    reading = Reading(
+        (
+            Segment(1, *first, answer="5", answer_span=line, answered_by="line", worked=True),
+            Segment(2, *second, answer="6", answer_span=box, answered_by="box", worked=True),
+            Segment(3, second[1], second[1]),
+        ),
+        first[0],
+        reasoning=(reasoning,),
+        headers=tuple(spans_of(text, "### Problem 1", "### Problem 2")),
+        closings=((second[1], len(text)),),
+    )
+    pieces = cut_response(text, reading)
+    assert "".join(span.text for piece in pieces for span in piece.spans) == text
+    assert [(piece.title, piece.position, piece.reached) for piece in pieces] == [
+        ("Before the first problem", 0, True),
+        *(("Problem 1", 1, True), ("Problem 2", 2, True), ("Problem 3", 3, False)),
+        ("Closing section", 0, True),
+    ]
+    assert marked(pieces, "answer", "reasoning", "box") == [
+        (1, "reasoning", "<think>\\boxed{4}</think>"),
+        (1, "answer", "Answer: 5"),
+        (2, "answer", "\\boxed{6}"),
+        (0, "box", "\\boxed{5}"),
+        (0, "box", "\\boxed{6}"),
+    ]
+
+
+def test_a_page_says_what_was_read_from_a_line_and_what_is_no_problems_text():
+    exam = EXAMS[FIRST]
+    gold = exam.ordered("hard")[0].answer
+    skips = "### Problem 2\n\\boxed{NA}\n### Problem 3\n\\boxed{NA}\n"
+    text = f"### Problem 1\nAnswer: {gold}\n{skips}\nFinal Answer\nthe end"
+    run = scored_run({FIRST: [[Response(text)], [right(exam, "easy")]]})
+    said = words(Shape(pages([run])[f"models/{ID}/exams/tiny-0-000.html"]))
+    assert "written as the right answer is read from an answer line, without a box" in said
+    assert "Closing section 4 tokens of planning (text of no problem" in said
+    assert (run.estimates()["unboxed"].value, run.scored[FIRST][0].main.planning) == (1.0, 4)
 
 
 def test_an_exam_page_shows_the_text_in_pieces_with_what_became_of_each():
@@ -134,7 +208,7 @@ def test_an_exam_page_shows_the_text_in_pieces_with_what_became_of_each():
     assert "".join(shape.pre[3:7]).replace("\n", "") == text.replace("\n", "")
     said = words(shape)
     assert "1 of 3 correct, 22 of 128 tokens, counted again from the text" in said
-    assert "2 tokens of planning (plan, and tokens that the text does not show)" in said
+    assert "2 tokens of planning (text of no problem, and tokens that the text does not show)" in said
     assert re.search(r"Problem 1 correct hard problem tiny/0/hard/000 forecast Level-0, actual Level-0 7 tokens", said)
     assert re.search(r"Problem 2 skipped middle problem tiny/0/middle/000 forecast Level-3 7 tokens", said)
     assert re.search(r"Problem 3 unanswered easy problem tiny/0/easy/000 forecast Level-1, actual Level-0", said)

@@ -15,7 +15,7 @@ from roi_bench.leaderboard import gather, graded_cache, page_cache
 from roi_bench.leaderboard.page import PageOptions
 from roi_bench.leaderboard.site import BuildOptions, build_site
 from roi_bench.leaderboard.site_files import MARKER
-from tests.leaderboard.made_submissions import MadeTask, made_submission
+from tests.leaderboard.made_submissions import MadeTask, made_submission, tampered
 
 SMALL = (MadeTask(exams=5, usd=1e-6), MadeTask(exams=5, order="medium", skill=(0.7, 0.4, 0.2), attempts=(True,) * 3))
 
@@ -175,6 +175,26 @@ def test_a_submission_refused_beside_others_loses_its_pages(copied, submissions,
     assert [entry.id for entry in built.board.entries] == [n for n in names(folder) if n != correction.name]
     assert f"refused {correction.name}: corrects {corrected.name}, which is not among the submissions" in told[-1]
     assert not (site / "models" / correction.name).exists()
+
+
+def test_a_submission_of_another_reading_rule_is_named_and_left_out(copied, submissions, tmp_path):
+    folder = tmp_path / "submissions"
+    shutil.copytree(submissions, folder)
+
+    def forget(document):
+        for task in document["tasks"]:
+            for name in ("reading_rule", "starts_in_reasoning", "think_tags"):
+                del task[name]
+
+    made = made_submission(tmp_path / "made", SMALL[:1], model="made-up/old")
+    old = tampered(made, folder, document=forget)
+    site, cache = copied
+    built, told = build(folder, site, cache)
+    assert old.name not in [entry.id for entry in built.board.entries]
+    assert (
+        f"refused {old.name}: submission.json: a submission of reading rule 1; this board reads by rule 2" in told[-1]
+    )
+    assert "a submission of reading rule 1" in (site / "changelog.html").read_text(encoding="utf-8")
 
 
 def test_a_refused_submission_is_not_graded_at_every_build(copied, submissions, tmp_path):
