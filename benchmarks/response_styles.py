@@ -93,11 +93,11 @@ def load_solutions(folder: Path, grader: Grader) -> list[Solution]:
                 row = json.loads(line)
                 if row.get("label") is True:
                     rows.append({**row, "id": row.get("id") or f"{path.stem}/{number}"})
-    checks = [[(row["pool"], answer, (str(row["gold"]),)) for answer in candidates(row)] for row in rows]
+    checks = [[Check(row["pool"], answer, (str(row["gold"]),)) for answer in candidates(row)] for row in rows]
     verdicts = iter(grader.grade_many([check for group in checks for check in group]))
     solutions = []
     for row, group in zip(rows, checks, strict=True):
-        right = [answer for (_, answer, _), verdict in zip(group, verdicts, strict=False) if verdict.correct]
+        right = [check.answer for check, verdict in zip(group, verdicts, strict=False) if verdict.correct]
         if right:
             problem = Problem(str(row["id"]), row["pool"], "", str(row["gold"]))
             solutions.append(Solution(problem, open_boxes(str(row.get("response") or "")).strip(), right[0]))
@@ -152,7 +152,7 @@ def measure(style: Style, papers: Iterable[Paper], grader: Grader) -> Tally:
                 continue
             places.append((f"{paper.id}, problem {segment.position}", due))
             read = None if segment.skipped else segment.answer
-            checks.append(None if read is None else (solution.problem.pool, read, solution.problem.answers))
+            checks.append(None if read is None else Check(solution.problem.pool, read, solution.problem.answers))
     verdicts = iter(grader.grade_many([check for check in checks if check is not None]))
     tally = Tally()
     for (place, due), check in zip(places, checks, strict=True):

@@ -99,8 +99,8 @@ def _wrong_exams(task: SubmittedTask) -> str | None:
     if task.prompt_sha256 != (expected := prompt_sha256(task.prompt, task.paraphrase)):
         words = f", paraphrase {task.paraphrase}," if task.paraphrase else ""
         return (
-            f"prompt {task.prompt}{words} is {task.prompt_sha256[:12]}…; this board's is {expected[:12]}…, and versions "
-            "are never mixed"
+            f"prompt {task.prompt}{words} is {task.prompt_sha256[:12]}…; this board's is {expected[:12]}…, and "
+            "versions are never mixed"
         )
     if task.exams_sha256 != (expected := exams_sha256(task.exam_set, task.exam_seed)):
         return f"the exams of set {task.exam_set} are {task.exams_sha256[:12]}…; this board's are {expected[:12]}…"

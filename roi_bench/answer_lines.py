@@ -67,7 +67,7 @@ _OPENER = (
     rf"(?:[:\uff1a=]|[\u2013\u2014-](?={BLANK})|(?:{_VERB})(?![A-Za-z])[:\uff1a]?|(?={BLANK}{{0,9}}(?:\n|\Z)))"
     rf"|<answer>(?=[^<]{{1,{_LONGEST}}}</answer>))"
 )
-_STRICT = rf"(?P<strict>\#{{4}}(?!\#)|A[:\uff1a])"
+_STRICT = r"(?P<strict>\#{4}(?!\#)|A[:\uff1a])"
 _BULLETS = (
     rf"(?:{BLANK}|[#>*_+\u2022`|-]|\\(?:textbf|textit|text|section|subsection|paragraph)\*?\{{|\\boxed(?=\n)){{0,12}}?"
 )
@@ -85,7 +85,26 @@ _QUANTITY = re.compile(r"[$€£]?[-+]?[0-9][0-9.,/]*%?(?:[ ][A-Za-z]+){0,2}")
 _WORD = re.compile(r"[^\W\d_]{2}")
 
 _REMARKS = frozenset(
-    "correct right wrong incorrect clear complete below above obvious unknown given not the a as in found shown".split()
+    [
+        "correct",
+        "right",
+        "wrong",
+        "incorrect",
+        "clear",
+        "complete",
+        "below",
+        "above",
+        "obvious",
+        "unknown",
+        "given",
+        "not",
+        "the",
+        "a",
+        "as",
+        "in",
+        "found",
+        "shown",
+    ]
 )
 """Words that say something of an answer and are none."""
 

@@ -27,7 +27,7 @@ _TITLE = (
     r"respuestas?[ ]finales|r[ée]ponses[ ]finales|endergebnisse|risposte[ ]finali|respostas[ ]finais|итог|ответы|"
     r"最[终終]答案|答案[汇彙]总|[总總][结結]|まとめ|최종[ ]?답"
 )
-_TABLE = rf"\|(?=[^\n]{{0,200}}?\b(?:problem|answer)s?\b[^\n]{{0,200}}\|)(?![^\n]{{0,200}}\\boxed)"
+_TABLE = r"\|(?=[^\n]{0,200}?\b(?:problem|answer)s?\b[^\n]{0,200}\|)(?![^\n]{0,200}\\boxed)"
 _BEGIN = re.compile(rf"^{BLANK}{{0,6}}(?:{_MARKS}{_LEAD}(?:{_TITLE})|{_TABLE})", re.IGNORECASE | re.MULTILINE)
 _HINTS = (
     *(

@@ -155,7 +155,9 @@ def _header_at(text: str, start: int, count: int) -> Header | None:
     number = match["number"] or match["solved"] or match["nth"]
     tail = _TAIL.match(text, match.end())
     assert tail is not None  # each of its parts may be empty
-    if tail["of"] is None and _SLASH.match(text, match.end()) or tail["of"] is not None and int(tail["of"]) != count:
+    if (tail["of"] is None and _SLASH.match(text, match.end())) or (
+        tail["of"] is not None and int(tail["of"]) != count
+    ):
         return None
     if not strong and (tail["mark"] is None and _BARE_TAIL.match(text, tail.end()) is None):
         return None

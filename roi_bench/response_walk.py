@@ -20,7 +20,6 @@ from typing import Literal
 
 from roi_bench.answer_lines import (
     AnswerLine,
-    answer_lines,
     find_skip,
     is_skip,
     last_answer_line,
