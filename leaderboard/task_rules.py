@@ -60,7 +60,10 @@ def check_paraphrases(tasks: Sequence[SubmittedTask], where: str) -> None:
                 )
 
 
-SAME_OF_PARAPHRASES = ("repeats", "decoding", "deviations", "tokenizer", "tokenizer_revision", "text_is_whole")
+SAME_OF_PARAPHRASES = (
+    *("repeats", "decoding", "deviations", "tokenizer", "tokenizer_revision"),
+    *("text_is_whole", "starts_in_reasoning", "think_tags"),
+)
 """What a task in other words has in common with the canonical one, besides what its name says."""
 
 

@@ -10,6 +10,7 @@ import pytest
 from roi_bench.cli.main import main
 from roi_bench.exam_sets import load_exams
 from roi_bench.prompts import prompt_sha256
+from roi_bench.responses import READING_RULE
 from tests.exam_factory import respond
 from tests.test_results_files import sample, write
 
@@ -28,7 +29,7 @@ def written(folder: Path, paraphrase: int, right: int) -> Path:
         samples.append(sample(exam.id, *([text] for text in texts)))
     labels = [f"paraphrase={paraphrase}"] if paraphrase else []
     changes = {"paraphrase": paraphrase, "prompt_sha256": prompt_sha256("direct", paraphrase), "deviations": labels}
-    return write(folder, samples, **changes)
+    return write(folder, samples, reading_rule=READING_RULE, **changes)
 
 
 def report(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[object, str, str]:
