@@ -9,8 +9,9 @@ ignored. A response is read as the only problem of an exam; where nothing can be
 process, gold parsed each time.
 
 Labels are not holy. Those found wrong after reading stand in ``benchmarks/reviewed_labels.jsonl`` (source, id, right
-label, reason); the counts take the reviewed label, and the last column says how many of a source were turned. An output from which
-nothing can be read is wrong to us, whatever its label; that is the reader's matter, so the first table leaves those out.
+label, reason); the counts take the reviewed label, and the last column says how many of a source were turned. An
+output from which nothing can be read is wrong to us, whatever its label; that is the reader's matter, so the first
+table leaves those out.
 """
 
 from __future__ import annotations
