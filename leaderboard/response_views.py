@@ -178,10 +178,17 @@ def _spent(scored: ScoredResponse) -> str:
 def _ending(response: Response, scored: ScoredResponse) -> str:
     """Return what ended a response; an empty text where it ended by itself, or nobody knows."""
     finish = finish_of(scored)
+    text = _text(response)
     if finish == "error":
-        return "No response could be had."
+        return (
+            "The provider failed in the middle of it: it counts as no response."
+            if text
+            else "No response could be had."
+        )
     if finish == "over":
         return f"It took more tokens than the budget of {scored.budget} allows: nothing in it counts."
-    if not isinstance(response.text, str) or not response.text.strip():
-        return "Nothing visible: its tokens went into hidden reasoning." if scored.tokens else "An empty response."
-    return f"The budget of {scored.budget} tokens ended the response here." if finish == "length" else ""
+    cut = f"The budget of {scored.budget} tokens ended the response here." if finish == "length" else ""
+    if scored.count("empty"):
+        what = "but reasoning" if text.strip() else "in it: its tokens went into hidden reasoning or white space"
+        return f"Nothing visible {what}. {cut}".rstrip()
+    return cut if text.strip() else "An empty response."

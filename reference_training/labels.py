@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from roi_bench.boxes import find_boxes
 from roi_bench.errors import DataError
-from roi_bench.headers import find_canonical_headers, find_lenient_headers, find_levels
+from roi_bench.headers import find_headers, find_levels
 from roi_bench.outcomes import level_bounds
 from roi_bench.problems import Problem
 from roi_bench.prompts import problem_header
@@ -82,10 +82,10 @@ def work_of(text: str) -> str | None:
         return None
     end = boxes[-1].end
     closing = _CLOSING.match(text, end)
-    headers = find_canonical_headers(text, _ANY) or find_lenient_headers(text, _ANY)
+    headers = find_headers(text, _ANY)
     start = headers[0].end if headers and not text[: headers[0].start].strip() else 0
     work = text[start : end if closing is None else closing.end()].strip()
-    if find_levels(work) or find_lenient_headers(work, _ANY):
+    if find_levels(work) or find_headers(work, _ANY):
         return None
     answer = read_response(text, 1).segments[0].answer
     among_others = read_response("".join(labelled_segment(position, 0, work) for position in (1, 2, 3)))

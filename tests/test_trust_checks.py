@@ -44,7 +44,7 @@ def test_the_oracle_scores_three_with_regret_zero():
 def test_who_says_nothing_scores_nothing_and_has_no_regret_to_speak_of(text):
     found = numbers_of(always(text))
     assert (found["score"], found["score_easy"], found["regret"]) == (0.0, 0.0, "N/A")
-    assert found["empty" if not text.strip() else "unanswered"] == 1.0
+    assert found["unanswered"] == 1.0  # nothing tells of tokens that went into reasoning
 
 
 @pytest.mark.parametrize("answer", ["7", "50"])
@@ -54,14 +54,12 @@ def test_a_constant_answer_scores_the_share_of_problems_that_it_answers(answer):
     assert found["score"] == found["score_easy"] == pytest.approx(hits / LIMIT)
 
 
-def test_listing_every_answer_counts_as_the_last_one_only():
-    def list_all(instance: Instance, _: int) -> str:
-        del instance
-        boxes = " ".join(f"\\boxed{{{number}}}" for number in range(100))
-        return "\n".join(f"### Problem {k}\n{boxes}" for k in (1, 2, 3))
-
-    hits = sum(problem.answer == "99" for problem in all_problems())
-    assert numbers_of(list_all)["score"] == pytest.approx(hits / LIMIT)
+@pytest.mark.parametrize(("between", "last"), [(" ", None), (", ", None), (" or else ", "99"), ("\n\nNo. ", "99")])
+def test_listing_every_answer_counts_as_one_list_or_as_the_last_one_only(between, last):
+    boxes = between.join(f"\\boxed{{{number}}}" for number in range(100))
+    hits = sum(problem.answer == last for problem in all_problems())
+    text = "\n".join(f"### Problem {k}\n{boxes}" for k in (1, 2, 3))
+    assert numbers_of(always(text))["score"] == pytest.approx(hits / LIMIT)
 
 
 @pytest.mark.parametrize("separator", [", ", " or ", ";", " ", r"\text{ and }", r" \cup "])

@@ -70,6 +70,24 @@ def test_every_form_gives_the_numbers_of_its_run(tmp_path: Path) -> None:
     assert {task.record.form for task in checked.tasks} == {"exam", "knapsack", "solo"}
 
 
+def test_a_submission_is_read_with_the_flag_and_the_tags_of_its_run(tmp_path: Path) -> None:
+    draft = "### Problem 1\n\\boxed{-1}\n### Problem 3\n\\boxed{-3}"
+    task = MadeTask(exams=2, budget=256, skill=(1.0, 1.0, 1.0), text=lambda _, text: f"{draft}</mull>\n{text}")
+    results = write_results(tmp_path / "results", [task])
+    flag = {"starts_in_reasoning": True, "think_tags": [["<mull>", "</mull>"]]}
+    scores = []
+    for changes, name in ((flag, "flagged"), ({"starts_in_reasoning": False}, "not")):
+        change_record(results, **changes)
+        checked = check_submission(pack_submission([results], tmp_path / name, metadata(), draft=True))
+        same_numbers(results, checked)
+        (found,) = checked.tasks
+        assert found.record.texts == read_results(results)[0].record.texts
+        with Grader(workers=1) as grader:
+            scores.append(numbers(found, checked.counters[found.name], grader)["score"])
+    assert scores[0] == 2.0  # easy and middle; the hard problem is never attempted
+    assert scores[1] == 0.0
+
+
 PIECES = st.sampled_from(
     [
         *("### Problem 1\n", "### Problem 2\n", "Problem 3:", "\\boxed{3}", "\\boxed{99}", "\\boxed{NA}", "\\boxed{"),

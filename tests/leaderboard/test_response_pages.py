@@ -255,7 +255,10 @@ def test_an_answer_that_does_not_count_has_no_note_on_how_it_was_graded():
         ("### Problem 1\nwork", Usage(32, "length", "generated"), 32, "The budget of 32 tokens ended", "truncated"),
         ("### Problem 1\n\\boxed{1}", Usage(40, "stop", "generated"), 32, "more tokens than the budget", "truncated"),
         (None, None, 32, "No response could be had", "error"),
+        ("### Problem 1", Usage(9, "error", "provider"), 32, "The provider failed in the middle of it", "error"),
         ("", Usage(32, "length", "provider"), 32, "its tokens went into hidden reasoning", "empty"),
+        ("<think>draft", Usage(32, "length", "provider"), 32, "Nothing visible but reasoning. The budget", "empty"),
+        ("", Usage(1, "stop", "generated"), 32, "An empty response.", "unanswered"),
         (None, Usage(32, "length", "provider"), 32, "its tokens went into hidden reasoning", "empty"),
     ],
 )
@@ -266,7 +269,7 @@ def test_a_page_says_what_ended_a_response(text, usage, budget, ending, outcome)
     assert ending in said
     assert f"Problem 1 {outcome} hard problem" in said
     listed = words(Shape(found[f"models/{ID}/tiny_hard_32_direct.html"]))
-    assert re.search(rf"\b{outcome}\b.*\b(length|over|error)\b", listed.partition("tiny/0/000")[2])
+    assert re.search(rf"\b{outcome}\b.*\b(length|over|error|stop)\b", listed.partition("tiny/0/000")[2])
 
 
 def test_hidden_reasoning_counts_as_planning():
