@@ -81,6 +81,7 @@ _SENTENCE_END = re.compile(r"[.!?](?=\s|\Z|</answer>)|\u3002|</answer>", re.IGNO
 _ABBREVIATION = re.compile(r"(?:approx|\bca|\bno|\ba\.m|\bp\.m|\bi\.e|\be\.g|\bvs)\Z", re.IGNORECASE)
 _BEFORE = re.compile(r"(?:[\s:\uff1a]|</?answer>|[*_]{1,3}(?=\s|[^*_]))*", re.IGNORECASE)
 _COMMAND = re.compile(r"\\(?:begin|end)\{[A-Za-z]+\*?\}|\\[A-Za-z]+|sqrt|pi|sin|cos|tan|log|ln|exp", re.IGNORECASE)
+_BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])")
 _QUANTITY = re.compile(r"[$€£]?[-+]?[0-9][0-9.,/]*%?(?:[ ][A-Za-z]+){0,2}")
 _WORD = re.compile(r"[^\W\d_]{2}")
 
@@ -226,7 +227,7 @@ def read_answer(text: str, start: int, end: int, cut_off: bool) -> AnswerLine | 
     if cut_off and not closed and stop == len(text):
         return None
     answer = _trimmed(text[place:stop])
-    if not answer or len(answer) > _LONGEST:
+    if not answer or len(answer) > _LONGEST or _BOX.search(answer) is not None:
         return None
     place = text.index(answer, place)
     return AnswerLine(place, place + len(answer), answer, start)

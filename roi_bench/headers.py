@@ -64,7 +64,7 @@ _TAIL = re.compile(
 _STRONG = re.compile(r"[#\\{\[\u3010]|[*_](?![ \t\u00a0*_])|[*_]{2,3}")
 _PLAIN = re.compile(rf"problem{BLANK}{{1,3}}[*_]{{0,3}}[0-9]", re.IGNORECASE)
 _SLASH = re.compile(r"/[0-9]")
-_BARE_TAIL = re.compile(rf"{BLANK}{{0,9}}(?:\(|\||\n|\Z)")
+_BARE_TAIL = re.compile(rf"{BLANK}{{0,9}}(?:\(|\||\n)")
 _LINE_START = re.compile(rf"\n(?=[ \t\u00a0#*_>+\-\u2022\u00b70-9\\{{\[\u3010{INVISIBLE}{_STARTS}])")
 _GLUED = re.compile(rf"\#{{2,6}}{BLANK}{{0,3}}[*_]{{0,3}}problem{BLANK}{{1,3}}[0-9]", re.IGNORECASE)
 _NAME = re.compile(

@@ -15,7 +15,7 @@ answered all text is preamble, but a text without any answer is problem 1's work
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 
 from roi_bench.answer_lines import answer_lines, find_skip, is_skip, line_end
 from roi_bench.boxes import Box
@@ -104,7 +104,8 @@ def _numbered(marks: Marks, boxes: list[Box]) -> list[int]:
 
 def _closes(marks: Marks, start: int) -> bool:
     """Return whether a closing section that begins at ``start`` holds the answers of all problems."""
-    boxes = [box for box in marks.boxes if box.start >= start]
+    first = bisect_left(marks.boxes, start, key=lambda box: box.start)
+    boxes = marks.boxes[first : first + marks.count + 1]
     if start and len(boxes) == marks.count:
         return True
     return len(boxes) == 1 and (len(top_level_values(boxes[0].content or "")) == marks.count)
@@ -138,7 +139,7 @@ def _levels(marks: Marks, outline: Outline, starts: list[int]) -> None:
 def _read_lines(marks: Marks, outline: Outline) -> None:
     """Read a response without any box: numbered values, else answer lines by their order."""
     found: list[tuple[int, Answer]] = []
-    numbers = marks.line_numbers()
+    numbers = marks.line_numbers() or marks.names
     if [mark.number for mark in numbers] == list(range(1, len(numbers) + 1)):
         for mark in numbers:
             stop = line_end(marks.text, mark.end, len(marks.text))

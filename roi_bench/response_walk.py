@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal
@@ -32,6 +33,7 @@ from roi_bench.headers import INVISIBLE, Header, Mark, find_names, nearest_names
 
 _NOT_SPACE = re.compile(rf"[^\s{INVISIBLE}]")
 _LIST_GAP = 60
+_NEAR = 300
 _WORDS = re.compile(r"[^\W\d_]{2}")
 _BETWEEN_LIST = re.compile(
     r"(?:[\s,;$&]|\\[()\[\],;:!]|\\q?quad(?![A-Za-z])|\b(?:and|or)\b|\\text\s{0,3}\{\s{0,3}(?:,\s{0,3})?(?:and|or)\s{0,3}\}"
@@ -218,6 +220,8 @@ class Walk:
         self.solving = False  # in the solutions behind the statements of all problems
         self.answered_statements = -1  # the section in which an answer line was found when looked for solutions
         self.first_in_section = -1  # offset of the first visible character of the section, -1 if not yet known
+        self.overruled_here = False  # the section is one of nothing, behind a header that is overruled
+        self.named: dict[int, Answer] = {}  # what boxes named in the section answer
         self.boxes_seen = 0
         self.first_problem = next((h.start for h in marks.headers if not h.solution), len(self.text))
         numbers: dict[str, set[int]] = {}
@@ -273,8 +277,8 @@ class Walk:
         if self.count == 1:
             self.current = 1
         else:
-            headers = (h for i, h in enumerate(self.marks.headers) if i not in self.overruled and self._is_word(h))
-            first = next(headers, None)
+            # Also where that header is overruled later: the value before it may be final by then.
+            first = next((header for header in self.marks.headers if self._is_word(header)), None)
             self.current = 1 if first is not None and first.number == 2 else 0
         if self.current:
             self.opened.append((1, 0))
@@ -371,11 +375,14 @@ class Walk:
         self._end_closing(header.start)
         self._finalize(header.number)
         answer = self.answers.get(self.current)
-        if answer is not None and not answer.skipped:
+        if self.current == 0 or (answer is not None and not answer.skipped):
             self._enter(0, header.end)
+            self.overruled_here = True  # names in it bind as they did before it was overruled
 
     def _enter(self, number: int, section: int) -> None:
         self.current, self.section, self.first_in_section = number, section, -1
+        self.named = {}
+        self.overruled_here = False
 
     def _open_by_header(self, number: int, header: Header) -> None:
         if number >= self.floor and number < self.last:
@@ -411,10 +418,17 @@ class Walk:
         if self.closing is not None:
             self._box_in_closing(box, name)
             return
-        if self.current == 0:
+        if self.current == 0 and (name is None or not self.overruled_here):
             return
-        number = self.current if name is None else name.number
-        self._value_box(number, box.start if name is None else name.start, box)
+        if name is None:
+            self._value_box(self.current, box.start, box)
+            return
+        self._value_box(name.number, name.start, box)
+        if box.content is not None and len(self.opened) == self.count:
+            # All problems named in order in one section are a list of all answers, as in a closing section.
+            self.named[name.number] = _of_box(box)
+            if list(self.named) == list(range(1, self.count + 1)):
+                self._list(self.named.values())
 
     def _value_box(self, number: int, place: int, box: Box) -> None:
         if number == 0 or number < self.floor:
@@ -498,7 +512,7 @@ class Walk:
                 self._leave_section(start)
             # The owner's value may still be replaced by the last word of the closing section, all others are final.
             self._finalize(owner)
-            self.closing = _Closing(start, owner, early)
+            self.closing = _Closing(start, 0 if owner in self.final else owner, early)
 
     def _is_item(self, header: Header) -> bool:
         """Return whether a header in a closing section only numbers the value in its own line."""
@@ -523,7 +537,8 @@ class Walk:
         if number is None:
             index = bisect_right(self.marks.numbers, box.start, key=lambda mark: mark.end) - 1
             numbers = [*self.marks.numbers[max(0, index) : index + 1], *closing.items[-1:]]
-            number = max((m for m in numbers if m.start >= closing.start), key=lambda m: m.start, default=None)
+            near = (m for m in numbers if m.start >= closing.start and self._is_near(m.end, box.start))
+            number = max(near, key=lambda m: m.start, default=None)
         if number is None:
             closing.unnamed.append(box)
             return
@@ -531,6 +546,10 @@ class Walk:
         if box.content is not None and number.number:
             closing.named[number.number] = _of_box(box)
         self._value_box(number.number, number.start, box)
+
+    def _is_near(self, start: int, end: int) -> bool:
+        """Return whether a box stands in the line of the number that ends at ``start``, or in the next one."""
+        return end - start <= _NEAR and self.text.count("\n", start, end) <= 2
 
     def _resolve_closing(self, end: int) -> int:
         """Decide what the closing section that ends at ``end`` has answered; return the problem it stands in."""
@@ -542,7 +561,8 @@ class Walk:
             self._lines_of_closing(closing, end)
         if len(closing.named) == self.count and list(closing.named) == sorted(closing.named):
             # All problems, numbered or named in order, are a list of all answers like any other.
-            self._list(closing, [closing.named[number] for number in sorted(closing.named)])
+            self._list(closing.named.values())
+            closing.answered = True
         self.closings.append((closing.start, end))
         self.breaks.append(closing.start)
         self.left_all |= not closing.early and (self.count in closing.named or closing.answered)
@@ -566,7 +586,8 @@ class Walk:
         if len(boxes) == 1:
             self._last_word(closing, answers[0])
         elif len(boxes) == self.count:
-            self._list(closing, answers)
+            self._list(answers)
+            closing.answered = True
         elif boxes:
             self._several(closing, answers)
 
@@ -576,11 +597,14 @@ class Walk:
         With words between all of them the last one is the last word; without, a problem without an answer may have
         one list. Anything else is an incomplete list of all answers.
         """
+        if len({_plain(answer.contents[0]) for answer in answers}) == 1:
+            self._last_word(closing, answers[-1])
+            return
         gaps = [(left.end, right.start) for left, right in pairwise(answers)]
         if all(self._is_list_gap(*gap) for gap in gaps):
             contents = [content for answer in answers for content in answer.contents]
             joined = Answer(contents, answers[0].start, answers[-1].end, "box", False)
-            if closing.owner not in self.answers or len({_plain(content) for content in contents}) == 1:
+            if closing.owner not in self.answers:
                 self._last_word(closing, joined)
         elif all(_WORDS.search(self.text, *gap) for gap in gaps):
             self._last_word(closing, answers[-1])
@@ -591,7 +615,8 @@ class Walk:
         values = _list_values(answer.text(), self.count, self.answers)
         same = before is not None and _plain(before.text()) == _plain(answer.text())
         if len(values) == self.count and not same:
-            self._list(closing, [Answer([v], answer.start, answer.end, answer.by, is_skip(v, True)) for v in values])
+            self._list([Answer([v], answer.start, answer.end, answer.by, is_skip(v, True)) for v in values])
+            closing.answered = True
         elif owner and (len(values) == 1 or before is None) and self._may_replace(owner, answer):
             self.final.discard(owner)
             self._value(owner, answer.start, answer)
@@ -602,14 +627,13 @@ class Walk:
         before = self.answers.get(owner)
         return before is None or answer.by == "box" or before.by == "line"
 
-    def _list(self, closing: _Closing, answers: list[Answer]) -> None:
+    def _list(self, answers: Iterable[Answer]) -> None:
         """Answer the problems in order that have no counted answer; change nothing else."""
         for number, answer in enumerate(answers, start=1):
             if number not in self.answers:
                 self.answers[number] = answer
                 if not answer.skipped:
                     self.floors.append((answer.start, max(number, self.floor)))
-        closing.answered = True
 
     def _lines_of_closing(self, closing: _Closing, end: int) -> None:
         """Read a closing section without boxes: `Problem k: a` and `k. a` are answer lines of k."""
