@@ -27,7 +27,7 @@ from benchmarks.style_list import all_styles
 from benchmarks.style_writing import WRONG, Solution, Style
 from roi_bench.boxes import find_boxes
 from roi_bench.exams import MEDIUM_PERMUTATIONS, ORDERS, Exam
-from roi_bench.grading import Check, Grader
+from roi_bench.grading import Grader
 from roi_bench.problems import POOL_TIERS, Problem
 from roi_bench.responses import read_response
 
@@ -93,14 +93,12 @@ def load_solutions(folder: Path, grader: Grader) -> list[Solution]:
                 row = json.loads(line)
                 if row.get("label") is True:
                     rows.append({**row, "id": row.get("id") or f"{path.stem}/{number}"})
-    checks = [[Check(row["pool"], answer, (str(row["gold"]),)) for answer in candidates(row)] for row in rows]
-    verdicts = iter(grader.grade_many([check for group in checks for check in group]))
     solutions = []
-    for row, group in zip(rows, checks, strict=True):
-        right = [check.answer for check, verdict in zip(group, verdicts, strict=False) if verdict.correct]
-        if right:
-            problem = Problem(str(row["id"]), row["pool"], "", str(row["gold"]))
-            solutions.append(Solution(problem, open_boxes(str(row.get("response") or "")).strip(), right[0]))
+    for row in rows:
+        problem = Problem(str(row["id"]), row["pool"], "", str(row["gold"]))
+        right = next((one for one in candidates(row) if grader.grade(problem.pool, one, problem.answers).correct), None)
+        if right is not None:
+            solutions.append(Solution(problem, open_boxes(str(row.get("response") or "")).strip(), right))
     if not solutions:
         raise SystemExit(f"{folder}: no labelled right output in any *.jsonl; --help says what a line must hold")
     return solutions
@@ -141,28 +139,23 @@ def three_orders(triple: tuple[Solution, Solution, Solution], index: int) -> lis
 
 def measure(style: Style, papers: Iterable[Paper], grader: Grader) -> Tally:
     """Write each paper in ``style``, read and grade it, and count the points."""
-    places: list[tuple[str, bool]] = []
-    checks: list[Check | None] = []
+    tally = Tally()
     for paper in papers:
         if style.fits is not None and not style.fits(paper.solutions):
             continue
-        segments = read_response(style.write(paper.solutions), 3).segments
+        segments = read_response(style.write(paper.solutions), 3, cut_off=style.cut_off).segments
         for due, segment, solution in zip(style.due, segments, paper.solutions, strict=True):
             if due is None:
                 continue
-            places.append((f"{paper.id}, problem {segment.position}", due))
-            read = None if segment.skipped else segment.answer
-            checks.append(None if read is None else Check(solution.problem.pool, read, solution.problem.answers))
-    verdicts = iter(grader.grade_many([check for check in checks if check is not None]))
-    tally = Tally()
-    for (place, due), check in zip(places, checks, strict=True):
-        right = check is not None and next(verdicts).correct
-        if due:
-            tally.earned += 1
-            tally.lost += [] if right else [f"{place} ({'not read' if check is None else 'read otherwise'})"]
-        else:
-            tally.withheld += 1
-            tally.gained += [place] if right else []
+            answer, problem = None if segment.skipped else segment.answer, solution.problem
+            right = answer is not None and grader.grade(problem.pool, answer, problem.answers).correct
+            place = f"{paper.id}, problem {segment.position}"
+            if due:
+                tally.earned += 1
+                tally.lost += [] if right else [f"{place} ({'not read' if answer is None else 'read otherwise'})"]
+            else:
+                tally.withheld += 1
+                tally.gained += [place] if right else []
     return tally
 
 

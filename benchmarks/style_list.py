@@ -216,7 +216,7 @@ def other_closing_styles() -> list[Style]:
         Style("bare table only", BARE_TABLE),
         Style("three names only", each("Problem <k>: <shown>", "\n"), True),
         Style("three numbers only", each("<k>. <shown>", "\n")),
-        Style("a list box only", LIST_BOX, fits=no_commas),
+        Style("a list box only", LIST_BOX, loss_expected=True, fits=no_commas),
         Style("no header, three boxes", each("<work>\n\nThe answer is $<box>$."), True),
         Style("no header, numbered", each("<k>. The answer is $<box>$."), True),
         Style("no header, numbered in brackets", each("(<k>) The answer is $<box>$.")),
@@ -333,7 +333,7 @@ def answer_styles() -> list[Style]:
         for name, between, seen in (
             ("comma", ", ", True), ("and", "$ and $", True), ("or", "$ or $", False),
             ("text and", " \\text{ and } ", True),
-            ("x =", ", x = ", False), ("lines", "$,\n$", False),
+            ("x =", ", x = ", False),
         )
     ]  # fmt: skip
     return styles
@@ -345,6 +345,7 @@ def text_styles() -> list[Style]:
     code = "\n```python\n# Problem 3: count\n### Problem 2\nprint(7)\n```\n```output\n7\n```\n"
     level = "<predicted_level>Level-1</predicted_level>\n"
     left: Due = (True, True, None)
+    names = each("<k>. <box>", "\n")
     return [
         Style("CRLF", changed(canonical, ("\r", ""), ("\n", "\r\n")), True),
         Style("CR", changed(canonical, ("\r", ""), ("\n", "\r"))),
@@ -361,22 +362,32 @@ def text_styles() -> list[Style]:
         Style("level behind the header", each("### Problem <k>\n" + level + BODY), True),
         Style("level before the header", each(level + PLAIN)),
         Style("level in the header line", each("### Problem <k> " + level.strip() + BODY)),
-        Style("cut in the third's work", cut(joined(canonical, between=""), "The answer is"), True, due=left),
-        Style("cut inside the third's box", cut(canonical, "\\boxed{"), True, due=left),
-        Style("cut in the third header", cut(patterns(PLAIN, PLAIN, "### Prob"), "Prob"), True, due=left),
-        Style(
-            "cut in the second header", cut(patterns(PLAIN, "### Problem", ""), "Problem"), True, due=(True, None, None)
-        ),
-        Style(
-            "cut in a heading",
-            joined(patterns(PLAIN, PLAIN, f"### Problem <k>\n{NEUTRAL}\n#### Step 2")),
-            True,
-            due=left,
-        ),
-        Style(
-            "cut in thinking",
-            joined(patterns(PLAIN, PLAIN, "### Problem <k>\n<think>\nPerhaps \\boxed{<value>}")),
-            due=(True, True, False),
+        *(
+            Style(f"cut {name}", writer, name != "in thinking", due, cut_off=True)
+            for name, due, writer in (
+                ("in the third's work", left, cut(joined(canonical, between=""), "The answer is")),
+                ("inside the third's box", left, cut(canonical, "\\boxed{")),
+                ("in the third header", left, patterns(PLAIN, PLAIN, "### Prob")),
+                ("in the second header", (True, None, None), cut(patterns(PLAIN, "### Problem", ""), "Problem")),
+                (
+                    "in a heading",
+                    (True, True, False),
+                    patterns(PLAIN, PLAIN, f"### Problem <k>\n{NEUTRAL}\n#### Step 2"),
+                ),
+                ("in thinking", (True, True, False), patterns(PLAIN, PLAIN, "### Problem <k>\n<think>\nPerhaps <box>")),
+                (
+                    "in an answer line",
+                    (True, True, False),
+                    patterns(PLAIN, PLAIN, f"### Problem <k>\n{NEUTRAL}\nAnswer: <value>"),
+                ),
+                ("behind an answer line", ALL, each(f"### Problem <k>\n{NEUTRAL}\nAnswer: <shown>\nNow")),
+                ("behind the third box", ALL, cut(canonical, "}")),
+                (
+                    "in the closing list",
+                    (True, True, None),
+                    cut(joined(NEUTRAL_SECTIONS, "### Final Answers", names), "\\boxed{"),
+                ),
+            )
         ),
     ]
 
@@ -401,7 +412,7 @@ def order_styles() -> list[Style]:
         ("wrong line, right by name in the next", first, (one(1, wrong_line), opened, named, *rest)),
         ("wrong line, right line by name at the end", first, (one(1, wrong_line), *rest, one(1, "Problem 1: <shown>"))),
         ("NA, right by name in the next", first, (skip, one(2, PLAIN), named, rest[1])),
-        ("open, right by name in the next", ALL, (one(1, open_), opened, named, one(2, "<box>"), rest[1])),
+        ("open, right by a name", ALL, (one(1, open_), opened, one(1, "So " + name), one(2, "<box>"), rest[1])),
         ("all wrong, closing names", NONE, (each(wrong), "### Final Answers", names)),
         ("all wrong, names at the end", last, (each(wrong), names)),
         ("all wrong, closing list", NONE, (each(wrong), "### Final Answers", LIST_BOX)),

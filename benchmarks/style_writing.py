@@ -48,6 +48,7 @@ class Style:
 
     Attributes:
         fits: Exams for which it is false are left out; None: all are taken.
+        cut_off: The budget ended the response.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Style:
     due: Due = ALL
     loss_expected: bool = False
     fits: Callable[[Triple], bool] | None = None
+    cut_off: bool = False
 
 
 def fill(pattern: str, k: int, solution: Solution | None = None) -> str:
