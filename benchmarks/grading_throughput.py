@@ -260,9 +260,9 @@ def report_outputs(folder: Path, workers: int, runs: int) -> None:
         algebra = sum(verdict.method in ("symbolic", "limit") for verdict in verdicts)
         (wall, processor), (plain_wall, plain_processor) = map(fastest, (ours, plain))
         print(
-            f"  {pool:8} {len(rows):5} outputs  roi-bench {len(rows) / wall:7.0f}/s  math-verify {len(rows) / plain_wall:5.0f}/s "
-            f"ratio {plain_wall / wall:5.1f}x, by processor time {plain_processor / processor:5.1f}x  "
-            f"by computer algebra: {algebra}"
+            f"  {pool:8} {len(rows):5} outputs  roi-bench {len(rows) / wall:7.0f}/s"
+            f"  math-verify {len(rows) / plain_wall:5.0f}/s  ratio {plain_wall / wall:5.1f}x,"
+            f" by processor time {plain_processor / processor:5.1f}x  by computer algebra: {algebra}"
         )
 
 

@@ -69,10 +69,11 @@ def find_boxes(text: str, barriers: Sequence[int] = ()) -> list[Box]:
     """
     spans: list[_Span] = []
     open_boxes: list[int] = []
-    position = 0
+    if (position := _first_line(text)) < 0:
+        return []
     for limit in [*barriers, len(text)]:
         open_boxes = _scan(text, position, limit, spans)
-        position = limit
+        position = max(position, limit)
     boxes = []
     for span in spans:
         content = text[span.content_start : span.content_end].strip()
@@ -81,6 +82,12 @@ def find_boxes(text: str, barriers: Sequence[int] = ()) -> list[Box]:
     if open_boxes and not (boxes and boxes[-1].start > open_boxes[-1]):
         boxes.append(Box(open_boxes[-1], len(text), None))  # the innermost open box, with no complete box inside
     return boxes
+
+
+def _first_line(text: str) -> int:
+    """Return the start of the line with the first name of a command, -1 if there is none: most text needs no scan."""
+    places = [place for name in ("boxed", "fbox") if (place := text.find(name)) >= 0]
+    return text.rfind("\n", 0, min(places)) + 1 if places else -1
 
 
 def _scan(text: str, position: int, limit: int, spans: list[_Span]) -> list[int]:

@@ -178,6 +178,8 @@ def _same(gold: str, answer: str, symbolic: Symbolic | None, depth: int) -> bool
 def _same_whole(gold: str, answer: str, symbolic: Symbolic | None, depth: int) -> bool | None:
     """Compare what is neither number nor equation: structures part by part, ratios, formulas."""
     left, right = structure(gold), structure(answer)
+    if left is None and right is not None and right.kind == "list" and _all_equal(right.items):
+        return _same(gold, right.items[0], symbolic, depth + 1)  # 1/2 or 0.5
     if left is not None and right is not None and _decided_by_structure(left, right):
         return _same_structure(left, right, symbolic, depth)
     if surely_other_sets(gold, answer) or _of_other_kinds(gold, answer, left, right):
@@ -191,6 +193,11 @@ def _same_whole(gold: str, answer: str, symbolic: Symbolic | None, depth: int) -
     if not (_is_readable(gold) and _is_readable(answer)):
         return False
     return symbolic(gold, answer) if symbolic is not None else None
+
+
+def _all_equal(items: Sequence[str]) -> bool:
+    """Return whether all values of a list are shown to be the same, so that it states one."""
+    return len(items) <= MAX_ITEMS and all(_same(items[0], item, None, MAX_DEPTH) for item in items[1:])
 
 
 def _one_is_infinite(gold: str, answer: str) -> bool:

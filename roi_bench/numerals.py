@@ -155,15 +155,18 @@ def read_quantity(answer: str, question: str = "") -> Number | None:
     r"""Return the one number that ``answer`` to a numeric problem states, or None.
 
     Beyond :func:`parse_number`: any unit words behind it go (``18 eggs``, ``\$18 per day``), a label or equation
-    before it goes (``Total: 18``, ``m+n=18``, ``9\cdot2=18``). Nothing is picked out of several statements
-    (``x=18,y=3``), out of prose with numbers (``more than 2=3``), out of a false equation (``17=18``) or out of text
-    with other digits (``18 or 20``, ``3:1``).
+    before it goes (``Total: 18``, ``m+n=18``, ``9\cdot2=18``), and the same number twice is one (``1/2 or 0.5``).
+    Nothing is picked out of several statements (``x=18,y=3``), out of prose with numbers (``more than 2=3``), out of a
+    false equation (``17=18``) or out of text with other digits (``18 or 20``, ``3:1``).
     """
     if _PLAIN.fullmatch(answer) is not None:
         return parse_number(answer)
     text = normalize_answer(answer, any_unit=True, question=question)
-    if len(text) > 1000 or len(split_top(text, ",")) > 1:
+    if len(text) > 1000:
         return None
+    if len(pieces := split_top(text, ",")) > 1:
+        numbers = [parse_number(piece) for piece in pieces]
+        return numbers[0] if len({None if number is None else number.value for number in numbers}) == 1 else None
     *sides, last = _SIGN.split(text)
     label = _LABEL.match(last)
     last = last[label.end() :].strip() if label is not None else last

@@ -19,12 +19,12 @@ from hypothesis import strategies as st
 
 from roi_bench.algebra import same_exactly
 from roi_bench.answers import normalize_answer
+from roi_bench.boxes import find_boxes
 from roi_bench.comparison import compare
 from roi_bench.evaluation import evaluate, surely_different
 from roi_bench.formulas import Formula, parse_formula
 from roi_bench.grading import Check, Grader, Verdict
 from roi_bench.numerals import read_quantity
-from roi_bench.responses import read_response
 from roi_bench.symbolic_pool import SymbolicPool
 
 CASES = [json.loads(line) for line in (Path(__file__).parent / "cases" / "grading.jsonl").read_text().splitlines()]
@@ -251,7 +251,9 @@ def test_a_check_that_sleeps_ends_in_the_wall_clock_limit() -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(
-    st.lists(st.tuples(LATEX | st.text(max_size=40), LATEX | st.text(max_size=40), st.text(max_size=30)), max_size=6)
+    triples=st.lists(
+        st.tuples(LATEX | st.text(max_size=40), LATEX | st.text(max_size=40), st.text(max_size=30)), max_size=6
+    )
 )
 def test_no_answer_and_no_question_makes_the_grader_raise(
     triples: list[tuple[str, str, str]], stand_in: Grader
@@ -374,7 +376,7 @@ def _rows(path: str) -> list[dict[str, str]]:
 def test_all_math_golds_equal_the_last_box_of_their_solutions(grader: Grader) -> None:
     rows = _rows("math/test.jsonl")
     assert len(rows) == 5000
-    answers = [read_response(row["solution"], 1).segments[0].answer or "" for row in rows]
+    answers = [find_boxes(row["solution"])[-1].content or "" for row in rows]
     verdicts = grader.grade_many(
         [Check("math", answer, (row["answer"],), row["question"]) for answer, row in zip(answers, rows, strict=True)]
     )
