@@ -1,9 +1,10 @@
 r"""Closing sections of a response: where a summary of the answers begins, and which problem a line of it numbers.
 
-One may begin (SPEC section 5) with a line such as Final Answer(s), Summary, Answers, Conclusion, a sentence such as "So
-the answers are", the head of a table that has Problem or Answer, or a run of lines ``1. \boxed{…}`` to the last problem.
-Whether it does begin there is the reader's to say. In it, a line that starts with a number, a table row's first cell and
-a name number what stands behind them.
+One may begin (SPEC section 5) with a line such as Final Answer(s), Summary, Answers, Conclusion, a sentence such as
+"So the answers are", the head of a table that has Problem or Answer, or a run of lines ``1. \boxed{…}`` to the last
+problem.
+Whether it does begin there is the reader's to say. In it, a line that starts with a number, a table row's first cell
+and a name number what stands behind them.
 
 All functions take text whose lines end with line feeds.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import re
 
+from roi_bench.answer_lines import AnswerLine, value_behind
 from roi_bench.headers import BLANK, Mark
 
 _MARKS = rf"(?:{BLANK}|[#>*_+\u2022-]|\\(?:textbf|textit|section|subsection|paragraph)\*?\{{){{0,12}}?"
@@ -91,7 +93,7 @@ def find_numbers(text: str, start: int, end: int, count: int) -> list[Mark]:
     return [Mark(match.start(), match.end(), int(match["number"])) for match in found if int(match["number"]) <= count]
 
 
-def cells(text: str) -> list[str]:
+def _cells(text: str) -> list[str]:
     """Return the contents of the cells of a table row; of another line, the line."""
     return [cell for cell in text.strip().strip("|").split("|") if cell.strip()]
 
@@ -121,3 +123,14 @@ def top_level_values(content: str) -> list[str]:
     parts.append(content[place:])
     values = [_LABEL.sub("", part, count=1).strip() if _LABEL.match(part) else part.strip() for part in parts]
     return [value for value in values if value.strip(" $\\")]
+
+
+def item_value(text: str, start: int, stop: int, cut_off: bool) -> AnswerLine | None:
+    """Return the value of a numbered line or table row."""
+    row = text[start:stop]
+    if "|" in row:
+        for cell in reversed(_cells(row)):
+            place = text.index(cell, start)
+            if (line := value_behind(text, place, place + len(cell), False)) is not None:
+                return line
+    return value_behind(text, start, stop, cut_off)
