@@ -32,6 +32,7 @@ def read_unnamed(marks: Marks) -> Outline:
         _read_boxes(marks, outline)
     else:
         _read_lines(marks, outline)
+    outline.current = outline.opened[-1][0] if outline.opened else 0
     return outline
 
 
