@@ -50,27 +50,41 @@ _HINTS = (
 )
 """Every beginning holds one of these, in lower case."""
 
+_FAR = 260
 _NUMBER = re.compile(
-    rf"^{BLANK}{{0,6}}(?:[|>\-*+#]{BLANK}{{0,3}}){{0,3}}[*_]{{0,3}}\(?[*_]{{0,3}}(?P<number>[1-9])[*_]{{0,3}}"
-    rf"(?:[.):\uff1a](?![0-9])[*_]{{0,3}}|{BLANK}{{1,3}}[\u2013\u2014-](?={BLANK})|{BLANK}{{0,3}}\|)",
-    re.MULTILINE,
+    rf"\n{BLANK}{{0,6}}(?:[|>\-*+#]{BLANK}{{0,3}}){{0,3}}[*_]{{0,3}}\(?[*_]{{0,3}}(?P<number>[1-9])[*_]{{0,3}}"
+    rf"(?:[.):\uff1a](?![0-9])[*_]{{0,3}}|{BLANK}{{1,3}}[\u2013\u2014-](?={BLANK})|{BLANK}{{0,3}}\|)"
 )
 _BOX_IN_LINE = re.compile(r"[^\n]{0,200}?\\(?:boxed|fbox)")
 
 
 def find_beginnings(text: str, count: int) -> list[int]:
     """Return the offsets of the lines at which a closing section for ``count`` problems may begin, ascending."""
-    lower = text.lower()
-    begins = {match.start() for match in _BEGIN.finditer(text)} if any(hint in lower for hint in _HINTS) else set()
+    begins = {start for start in _lines_with_hints(text) if _BEGIN.match(text, start) is not None}
     if count > 1 and "box" in text:
         begins |= set(_runs(text, count))
     return sorted(begins)
 
 
+def _lines_with_hints(text: str) -> set[int]:
+    """Return the starts of the lines that hold a word of a beginning close to their start: most lines hold none."""
+    lower = text.lower()
+    lower = lower if len(lower) == len(text) else text  # a character whose lower case is longer
+    starts = set()
+    for hint in _HINTS:
+        place = lower.find(hint)
+        while place >= 0:
+            before = text.rfind("\n", max(0, place - _FAR), place)
+            if before >= 0 or place <= _FAR:
+                starts.add(before + 1)
+            place = lower.find(hint, place + 1)
+    return starts
+
+
 def _runs(text: str, count: int) -> list[int]:
     """Return where runs of consecutive lines ``k. \\boxed{…}`` from 1 to ``count`` begin."""
     found, start, place, expected = [], 0, 0, 1
-    for number in find_numbers(text, 0, len(text), count):
+    for number in find_numbers(text, count):
         if _BOX_IN_LINE.match(text, number.end) is None:
             continue
         between = text[place : number.start] if number.start - place < 20 else "x"
@@ -87,10 +101,12 @@ def _runs(text: str, count: int) -> list[int]:
     return found
 
 
-def find_numbers(text: str, start: int, end: int, count: int) -> list[Mark]:
-    """Return the numbers 1…``count`` at the start of a line or table row within ``text[start:end]``."""
-    found = _NUMBER.finditer(text, start, end)
-    return [Mark(match.start(), match.end(), int(match["number"])) for match in found if int(match["number"]) <= count]
+def find_numbers(text: str, count: int) -> list[Mark]:
+    """Return the numbers 1…``count`` at the start of a line or table row of ``text``."""
+    first = _NUMBER.match("\n" + text[:_FAR])
+    found = [(0, first.end() - 1, int(first["number"]))] if first is not None else []
+    found += [(match.start() + 1, match.end(), int(match["number"])) for match in _NUMBER.finditer(text)]
+    return [Mark(start, end, number) for start, end, number in found if number <= count]
 
 
 def _cells(text: str) -> list[str]:

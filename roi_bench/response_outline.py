@@ -110,6 +110,7 @@ class Marks:
     names: list[Mark] = field(default_factory=list)
     beginnings: list[int] | None = None  # where a closing section may begin; looked for where one may
     numbers: list[Mark] = field(default_factory=list)  # numbers at the start of a line, for closing sections
+    found_numbers: list[Mark] | None = None
     first_visible: int = 0
     box_names: list[Mark | None] = field(default_factory=list)
     level_names: list[Mark | None] = field(default_factory=list)
@@ -130,7 +131,9 @@ class Marks:
 
     def line_numbers(self) -> list[Mark]:
         """Return the numbers 1…count at the start of a line."""
-        return find_numbers(self.text, 0, len(self.text), self.count)
+        if self.found_numbers is None:
+            self.found_numbers = find_numbers(self.text, self.count)
+        return self.found_numbers
 
 
 @dataclass(slots=True)
