@@ -35,11 +35,15 @@ _STEM = (
     rf"(?:(?:the|my|our){BLANK}{{1,3}})?(?:(?:final|correct|required|desired){BLANK}{{1,3}})?answer"
 )
 _TRANSLATED = (
-    r"(?:la[ ])?respuesta(?:[ ]final)?|(?:la[ ])?r[ée]ponse(?:[ ]finale)?|(?:die[ ])?(?:endg[üu]ltige[ ])?antwort|endergebnis|"
+    r"(?:la[ ])?respuesta(?:[ ]final)?|(?:la[ ])?r[ée]ponse(?:[ ]finale)?|(?:die[ ])?(?:endg[üu]ltige[ ])?antwort|"
+    r"endergebnis|"
     r"(?:la[ ])?risposta(?:[ ]finale)?|(?:a[ ])?resposta(?:[ ]final)?|(?:het[ ])?(?:definitieve[ ])?antwoord|"
-    r"(?:ostateczna[ ])?odpowied[źz]|odpov[ěe][ďd]|svar(?:et)?|(?:nihai[ ])?cevap|(?:đáp[ ](?:án|số)|câu[ ]trả[ ]lời)(?:[ ]cuối[ ]cùng)?|"
+    r"(?:ostateczna[ ])?odpowied[źz]|odpov[ěe][ďd]|svar(?:et)?|(?:nihai[ ])?cevap|"
+    r"(?:đáp[ ](?:án|số)|câu[ ]trả[ ]lời)"
+    r"(?:[ ]cuối[ ]cùng)?|"
     r"jawaban(?:[ ]akhir)?|(?:окончательный[ ])?ответ|відповідь|(?:τελική[ ])?απάντηση|(?:अंतिम[ ])?उत्तर|"
-    r"(?:الإجابة|الجواب)(?:[ ]النهائية|[ ]النهائي)?|(?:最[终終後后]的?)?答案|答|(?:最終的?な?)?(?:答え|解答|回答)|(?:최종[ ])?(?:정답|답변|답)"
+    r"(?:الإجابة|الجواب)(?:[ ]النهائية|[ ]النهائي)?|"
+    r"(?:最[终終後后]的?)?答案|答|(?:最終的?な?)?(?:答え|解答|回答)|(?:최종[ ])?(?:정답|답변|답)"
 )
 _HINTS = (
     *(
@@ -86,26 +90,10 @@ _QUANTITY = re.compile(r"[$€£]?[-+]?[0-9][0-9.,/]*%?(?:[ ][A-Za-z]+){0,2}")
 _WORD = re.compile(r"[^\W\d_]{2}")
 
 _REMARKS = frozenset(
-    [
-        "correct",
-        "right",
-        "wrong",
-        "incorrect",
-        "clear",
-        "complete",
-        "below",
-        "above",
-        "obvious",
-        "unknown",
-        "given",
-        "not",
-        "the",
-        "a",
-        "as",
-        "in",
-        "found",
-        "shown",
-    ]
+    {
+        *("correct", "right", "wrong", "incorrect", "clear", "complete", "below", "above", "obvious", "unknown"),
+        *("given", "not", "the", "a", "as", "in", "found", "shown"),
+    }
 )
 """Words that say something of an answer and are none."""
 

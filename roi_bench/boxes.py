@@ -12,7 +12,8 @@ What counts as a box:
   one token, but nobody who writes ``\boxed 12`` means 1.)
 - A box inside another box is part of the outer one; where it is all of it (``\boxed{\boxed{5}}``, however deep) the
   inner content is the answer. Inside an outer box that never closes, the inner boxes stand on their own.
-- A blank box (``\boxed{}``) is no box.
+- A blank box (``\boxed{}``) is no box, nor is one that only says what belongs there: ``\boxed{answer}``,
+  ``\boxed{...}``.
 - A box must close before the next header line; otherwise it is malformed and is no box.
 - A box still open at the end of the text, with no complete box inside, is *cut*.
 """
@@ -32,6 +33,9 @@ _UNBRACED = re.compile(
 )
 _UNBRACED_TOKEN = re.compile(rf"({_COMMAND}|\\[)\]\s]|\\\\(?![A-Za-z])|[\s$`])|\\.|[()\[\]{{}}]", re.DOTALL)
 _UNBRACED_LENGTH = 200
+_LONGEST_PLACEHOLDER = 40
+_PLACEHOLDERS = frozenset({"", "answer", "youranswer", "finalanswer", "theanswer", "yourfinalanswer", "answerhere"})
+_PLACEHOLDER_MARKS = re.compile(r"\\(?:text|textbf|mathrm|l?dots|cdots)(?![A-Za-z])|[\s{}.\u2026_<>\[\]*?]")
 _LINE_END = re.compile(r"[\r\n]")
 
 
@@ -77,7 +81,7 @@ def find_boxes(text: str, barriers: Sequence[int] = ()) -> list[Box]:
     boxes = []
     for span in spans:
         content = text[span.content_start : span.content_end].strip()
-        if content:
+        if content and (len(content) > _LONGEST_PLACEHOLDER or _bare_words(content) not in _PLACEHOLDERS):
             boxes.append(Box(span.start, span.end, content))
     if open_boxes and not (boxes and boxes[-1].start > open_boxes[-1]):
         boxes.append(Box(open_boxes[-1], len(text), None))  # the innermost open box, with no complete box inside
@@ -88,6 +92,10 @@ def _first_line(text: str) -> int:
     """Return the start of the line with the first name of a command, -1 if there is none: most text needs no scan."""
     places = [place for name in ("boxed", "fbox") if (place := text.find(name)) >= 0]
     return text.rfind("\n", 0, min(places)) + 1 if places else -1
+
+
+def _bare_words(content: str) -> str:
+    return _PLACEHOLDER_MARKS.sub("", content).casefold()
 
 
 def _scan(text: str, position: int, limit: int, spans: list[_Span]) -> list[int]:

@@ -1,9 +1,10 @@
 r"""Closing sections of a response: where a summary of the answers begins, and which problem a line of it numbers.
 
-One may begin (SPEC section 5) with a line such as Final Answer(s), Summary, Answers, Conclusion, a sentence such as "So
-the answers are", the head of a table that has Problem or Answer, or a run of lines ``1. \boxed{…}`` to the last problem.
-Whether it does begin there is the reader's to say. In it, a line that starts with a number, a table row's first cell and
-a name number what stands behind them.
+One may begin (SPEC section 5) with a line such as Final Answer(s), Summary, Answers, Conclusion, a sentence such as
+"So the answers are", the head of a table that has Problem or Answer, or a run of lines ``1. \boxed{…}`` to the last
+problem.
+Whether it does begin there is the reader's to say. In it, a line that starts with a number, a table row's first cell
+and a name number what stands behind them.
 
 All functions take text whose lines end with line feeds.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import re
 
+from roi_bench.answer_lines import AnswerLine, value_behind
 from roi_bench.headers import BLANK, Mark
 
 _MARKS = rf"(?:{BLANK}|[#>*_+\u2022-]|\\(?:textbf|textit|section|subsection|paragraph)\*?\{{){{0,12}}?"
@@ -48,27 +50,41 @@ _HINTS = (
 )
 """Every beginning holds one of these, in lower case."""
 
+_FAR = 260
 _NUMBER = re.compile(
-    rf"^{BLANK}{{0,6}}(?:[|>\-*+#]{BLANK}{{0,3}}){{0,3}}[*_]{{0,3}}\(?[*_]{{0,3}}(?P<number>[1-9])[*_]{{0,3}}"
-    rf"(?:[.):\uff1a](?![0-9])[*_]{{0,3}}|{BLANK}{{1,3}}[\u2013\u2014-](?={BLANK})|{BLANK}{{0,3}}\|)",
-    re.MULTILINE,
+    rf"\n{BLANK}{{0,6}}(?:[|>\-*+#]{BLANK}{{0,3}}){{0,3}}[*_]{{0,3}}\(?[*_]{{0,3}}(?P<number>[1-9])[*_]{{0,3}}"
+    rf"(?:[.):\uff1a](?![0-9])[*_]{{0,3}}|{BLANK}{{1,3}}[\u2013\u2014-](?={BLANK})|{BLANK}{{0,3}}\|)"
 )
 _BOX_IN_LINE = re.compile(r"[^\n]{0,200}?\\(?:boxed|fbox)")
 
 
 def find_beginnings(text: str, count: int) -> list[int]:
     """Return the offsets of the lines at which a closing section for ``count`` problems may begin, ascending."""
-    lower = text.lower()
-    begins = {match.start() for match in _BEGIN.finditer(text)} if any(hint in lower for hint in _HINTS) else set()
+    begins = {start for start in _lines_with_hints(text) if _BEGIN.match(text, start) is not None}
     if count > 1 and "box" in text:
         begins |= set(_runs(text, count))
     return sorted(begins)
 
 
+def _lines_with_hints(text: str) -> set[int]:
+    """Return the starts of the lines that hold a word of a beginning close to their start: most lines hold none."""
+    lower = text.lower()
+    lower = lower if len(lower) == len(text) else text  # a character whose lower case is longer
+    starts = set()
+    for hint in _HINTS:
+        place = lower.find(hint)
+        while place >= 0:
+            before = text.rfind("\n", max(0, place - _FAR), place)
+            if before >= 0 or place <= _FAR:
+                starts.add(before + 1)
+            place = lower.find(hint, place + 1)
+    return starts
+
+
 def _runs(text: str, count: int) -> list[int]:
     """Return where runs of consecutive lines ``k. \\boxed{…}`` from 1 to ``count`` begin."""
     found, start, place, expected = [], 0, 0, 1
-    for number in find_numbers(text, 0, len(text), count):
+    for number in find_numbers(text, count):
         if _BOX_IN_LINE.match(text, number.end) is None:
             continue
         between = text[place : number.start] if number.start - place < 20 else "x"
@@ -85,13 +101,15 @@ def _runs(text: str, count: int) -> list[int]:
     return found
 
 
-def find_numbers(text: str, start: int, end: int, count: int) -> list[Mark]:
-    """Return the numbers 1…``count`` at the start of a line or table row within ``text[start:end]``."""
-    found = _NUMBER.finditer(text, start, end)
-    return [Mark(match.start(), match.end(), int(match["number"])) for match in found if int(match["number"]) <= count]
+def find_numbers(text: str, count: int) -> list[Mark]:
+    """Return the numbers 1…``count`` at the start of a line or table row of ``text``."""
+    first = _NUMBER.match("\n" + text[:_FAR])
+    found = [(0, first.end() - 1, int(first["number"]))] if first is not None else []
+    found += [(match.start() + 1, match.end(), int(match["number"])) for match in _NUMBER.finditer(text)]
+    return [Mark(start, end, number) for start, end, number in found if number <= count]
 
 
-def cells(text: str) -> list[str]:
+def _cells(text: str) -> list[str]:
     """Return the contents of the cells of a table row; of another line, the line."""
     return [cell for cell in text.strip().strip("|").split("|") if cell.strip()]
 
@@ -121,3 +139,14 @@ def top_level_values(content: str) -> list[str]:
     parts.append(content[place:])
     values = [_LABEL.sub("", part, count=1).strip() if _LABEL.match(part) else part.strip() for part in parts]
     return [value for value in values if value.strip(" $\\")]
+
+
+def item_value(text: str, start: int, stop: int, cut_off: bool) -> AnswerLine | None:
+    """Return the value of a numbered line or table row."""
+    row = text[start:stop]
+    if "|" in row:
+        for cell in reversed(_cells(row)):
+            place = text.index(cell, start)
+            if (line := value_behind(text, place, place + len(cell), False)) is not None:
+                return line
+    return value_behind(text, start, stop, cut_off)

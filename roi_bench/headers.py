@@ -125,9 +125,8 @@ def find_headers(text: str, count: int, code: list[tuple[int, int]] | None = Non
     found = []
     if (first := _header_at(text, 0, count)) is not None:
         found.append(first)
-    for line in _LINE_START.finditer(text):
-        if (header := _header_at(text, line.end(), count)) is not None:
-            found.append(header)
+    lines = (_header_at(text, line.end(), count) for line in _LINE_START.finditer(text))
+    found += [header for header in lines if header is not None]
     if "#" in text:
         starts = {header.start for header in found}
         glued = [header for header in _glued(text, count) if header.start not in starts]
@@ -154,7 +153,8 @@ def _header_at(text: str, start: int, count: int) -> Header | None:
         return Header(start, match.end(), _known(int(match["part"]), count), 2) if whole else None
     number = match["number"] or match["solved"] or match["nth"]
     tail = _TAIL.match(text, match.end())
-    assert tail is not None  # each of its parts may be empty
+    if tail is None:
+        return None
     if (tail["of"] is None and _SLASH.match(text, match.end())) or (
         tail["of"] is not None and int(tail["of"]) != count
     ):

@@ -19,8 +19,8 @@ from bisect import bisect_left, bisect_right
 
 from roi_bench.answer_lines import answer_lines, find_skip, is_skip, line_end
 from roi_bench.boxes import Box
-from roi_bench.closing_sections import top_level_values
-from roi_bench.response_walk import Answer, Marks, Outline, item_value
+from roi_bench.closing_sections import item_value, top_level_values
+from roi_bench.response_outline import Answer, Marks, Outline
 
 
 def read_unnamed(marks: Marks) -> Outline:
@@ -32,16 +32,12 @@ def read_unnamed(marks: Marks) -> Outline:
         _read_boxes(marks, outline)
     else:
         _read_lines(marks, outline)
+    outline.current = outline.opened[-1][0] if outline.opened else 0
     return outline
 
 
 _ONLY_A_LIST = 120
 """A response shorter than this is no work: one box in it with as many values as problems is the list of all answers."""
-
-
-def _answer(box: Box) -> Answer:
-    content = box.content or ""
-    return Answer([content], box.start, box.end, "box", is_skip(content))
 
 
 def _read_names(marks: Marks, outline: Outline) -> None:
@@ -53,7 +49,7 @@ def _read_names(marks: Marks, outline: Outline) -> None:
         if box.content is None:
             outline.cut = name.number
             continue
-        answer = _answer(box)
+        answer = Answer.of_box(box)
         if name.number > floor and not answer.skipped:
             outline.opened.append((name.number, name.start))
             floor = name.number
@@ -76,7 +72,7 @@ def _read_boxes(marks: Marks, outline: Outline) -> None:
         if box.content is None:
             outline.cut = owner
         else:
-            outline.answers[owner] = _answer(box)
+            outline.answers[owner] = Answer.of_box(box)
     if work and owners:
         following = owners[-1] + 1
         if following <= marks.count and marks.text[place:closing].strip():
@@ -115,7 +111,7 @@ def _read_closing(marks: Marks, outline: Outline, start: int) -> None:
     """Answer the problems without an answer by what stands in the closing section."""
     boxes = [box for box in marks.boxes if box.start >= start]
     owners = _numbered(marks, boxes) if len(boxes) > 1 else []
-    answers = [_answer(box) for box in boxes if box.content is not None]
+    answers = [Answer.of_box(box) for box in boxes if box.content is not None]
     if len(boxes) == 1 and answers:
         values = top_level_values(answers[0].contents[0])
         answers = [Answer([v], answers[0].start, answers[0].end, "box", is_skip(v, words=True)) for v in values]

@@ -1,10 +1,12 @@
-r"""What a response says: which box or line answers which problem, what was skipped, cut off, forecast, and where (SPEC 5).
+r"""What a response says: which box or line answers which problem, what was skipped, cut off, forecast, and where.
 
 :func:`read_response` prepares the text once (line ends, reasoning spans, code), finds its marks and reads it in one of
 two ways:
 
 - with headers: :mod:`roi_bench.response_walk`, where the order rule, closing sections and levels are;
 - without: :mod:`roi_bench.response_unnamed`.
+
+This is SPEC section 5, rule 2.
 
 A single problem (``count=1``) needs no header and is always walked. What rule 2 is, and why, says docs/benchmark.md.
 
@@ -26,8 +28,9 @@ from roi_bench.boxes import Box, find_boxes
 from roi_bench.code_fences import find_code
 from roi_bench.headers import Header, find_headers, find_levels
 from roi_bench.reasoning import Spans, find_reasoning, hide_spans
+from roi_bench.response_outline import Marks, Outline
 from roi_bench.response_unnamed import read_unnamed
-from roi_bench.response_walk import Marks, Outline, walk_headers
+from roi_bench.response_walk import walk_headers
 
 _VISIBLE = re.compile(r"[^\W_]")
 _CUT_HEADER = re.compile(

@@ -255,9 +255,28 @@ def test_time_is_linear_however_deep(opening: str, middle: str, closing: str) ->
 
 
 FRAGMENTS = (
-    *("### Problem 1\n", "### Problem 2\n", "### Problem 3\n", "**Problem 1**\n", "**Problem 2**\n", "**Problem 3:** "),
-    *("Problem 1: ", "Problem 2:\n", "Problem 3: ", "### Problem 4\n", "## Question 2\n", "### Solution to Problem 1\n"),
-    *("### Solution 1\n", "### Solution 2\n", "\n", "\n\n", "work ", "1. ", "```\n", "```python\n", "<think>", "</think>"),
+    *("### Problem 1\n", "### Problem 2\n", "### Problem 3\n"),
+    *("**Problem 1**\n", "**Problem 2**\n", "**Problem 3:** "),
+    *(
+        "Problem 1: ",
+        "Problem 2:\n",
+        "Problem 3: ",
+        "### Problem 4\n",
+        "## Question 2\n",
+        "### Solution to Problem 1\n",
+    ),
+    *(
+        "### Solution 1\n",
+        "### Solution 2\n",
+        "\n",
+        "\n\n",
+        "work ",
+        "1. ",
+        "```\n",
+        "```python\n",
+        "<think>",
+        "</think>",
+    ),
     *("@", "@\n", " and @", "@, @ or @\n", "\\boxed{#, #, #}\n", " \\boxed{NA}\n", "NA\n", "\\boxed{"),
     *("Answer: #\n", "The answer is #. ", "#### #\n", "Problem 2 = #\n", "1. #\n", "1. @\n2. @\n3. @\n", "2. @\n"),
     *("### Final Answer\n", "Summary\n", "So the answers are ", "| Problem | Answer |\n", "| 1 | @ |\n"),
@@ -361,7 +380,8 @@ def test_spans_hold_what_they_say(text: str, count: int) -> None:
     reading = read_response(text, count)
     for segment in reading.segments:
         if segment.answer_span is None:
-            assert segment.answer is None and segment.answered_by is None
+            assert segment.answer is None
+            assert segment.answered_by is None
         else:
             start, end = segment.answer_span
             assert 0 <= start < end <= len(text)

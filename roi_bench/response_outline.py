@@ -1,0 +1,177 @@
+r"""What the reading of a response goes over, and what it finds: marks, answers, and the outline of the problems."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from typing import Literal
+
+from roi_bench.answer_lines import AnswerLine, is_skip
+from roi_bench.boxes import Box
+from roi_bench.closing_sections import find_beginnings, find_numbers, top_level_values
+from roi_bench.headers import INVISIBLE, Header, Mark, find_names, nearest_names
+
+_NOT_SPACE = re.compile(rf"[^\s{INVISIBLE}]")
+_LIST_GAP = 60
+_BETWEEN_LIST = re.compile(
+    r"(?:[\s,;$&]|\\[()\[\],;:!]|\\q?quad(?![A-Za-z])|\b(?:and|or)\b|\\text\s{0,3}\{\s{0,3}(?:,\s{0,3})?(?:and|or)\s{0,3}\}"
+    r"|[A-Za-z](?:_\{?\w{1,3}\}?)?\s{0,3}=(?=[\s$]|\\|\Z))*"
+)
+
+
+@dataclass(slots=True)
+class Answer:
+    """What answers a problem so far.
+
+    Attributes:
+        contents: Contents of its boxes that make one list answer; one content otherwise.
+        start: Offset of its first box, or of the answer in its line.
+        end: Offset just behind it.
+        by: ``box`` or ``line``.
+        skipped: It is NA, and no value.
+    """
+
+    contents: list[str]
+    start: int
+    end: int
+    by: Literal["box", "line"]
+    skipped: bool
+
+    def text(self) -> str:
+        """Return the answer: equal values are one."""
+        unique = {re.sub(r"\s+", "", content): content for content in reversed(self.contents)}
+        return ", ".join(reversed(unique.values()))
+
+    @classmethod
+    def of_box(cls, box: Box) -> Answer:
+        """Return what ``box`` answers."""
+        content = box.content or ""
+        return cls([content], box.start, box.end, "box", is_skip(content))
+
+    @classmethod
+    def of_line(cls, line: AnswerLine) -> Answer:
+        """Return what ``line`` answers."""
+        return cls([line.text], line.start, line.end, "line", is_skip(line.text, words=True))
+
+    def plain(self) -> str:
+        """Return the answer without blanks and dollar signs, to compare it with another."""
+        return plain(self.text())
+
+
+def plain(text: str) -> str:
+    """Return ``text``, or the beginning of a very long one, without blanks and dollar signs."""
+    return re.sub(r"[\s$]+", "", text[:1000])
+
+
+def is_list_gap(text: str, start: int, end: int) -> bool:
+    """Return whether what stands between two boxes makes them one list (SPEC section 5, "Lists")."""
+    if not 0 <= end - start <= _LIST_GAP or "\n" in text[start:end]:
+        return False
+    return _BETWEEN_LIST.fullmatch(text, start, end) is not None
+
+
+def list_values(content: str, count: int, answers: dict[int, Answer]) -> list[str]:
+    """Return the values of a box; ``5,120,300`` is a list where one of its parts is that problem's answer."""
+    values = top_level_values(content)
+    parts = content.split(",")
+    if len(values) == 1 and len(parts) == count:
+        known = [answers.get(number) for number in range(1, count + 1)]
+        if any(a is not None and a.plain() == plain(p) for a, p in zip(known, parts, strict=True)):
+            return [part.strip() for part in parts]
+    return values
+
+
+def next_visible(text: str, position: int) -> int:
+    """Return the offset of the first visible character from ``position`` on."""
+    found = _NOT_SPACE.search(text, position)
+    return len(text) if found is None else found.start()
+
+
+@dataclass(slots=True)
+class Marks:
+    """What the walk goes over.
+
+    Attributes:
+        text: The response, line ends as line feeds, reasoning hidden.
+        count: Number of problems.
+        headers: Candidates by start.
+        boxes: Boxes by start.
+        levels: Level tags by start.
+        cut_off: The budget ended the response.
+    """
+
+    text: str
+    count: int
+    headers: list[Header]
+    boxes: list[Box]
+    levels: list[Mark]
+    cut_off: bool
+    names: list[Mark] = field(default_factory=list)
+    beginnings: list[int] | None = None  # where a closing section may begin; looked for where one may
+    numbers: list[Mark] = field(default_factory=list)  # numbers at the start of a line, for closing sections
+    found_numbers: list[Mark] | None = None
+    first_visible: int = 0
+    box_names: list[Mark | None] = field(default_factory=list)
+    level_names: list[Mark | None] = field(default_factory=list)
+
+    def find_names(self) -> None:
+        """Find which name names each box and level tag; a single problem needs no name."""
+        self.names = find_names(self.text, self.count) if self.count > 1 else []
+        self.box_names = nearest_names(self.text, [box.start for box in self.boxes], self.names)
+        self.level_names = nearest_names(self.text, [level.start for level in self.levels], self.names)
+        self.first_visible = next_visible(self.text, 0)
+
+    def find_closings(self) -> list[int]:
+        """Return where a closing section may begin, with the numbers at the start of lines looked for as well."""
+        if self.beginnings is None:
+            self.beginnings = find_beginnings(self.text, self.count)
+            self.numbers = self.line_numbers() if self.beginnings else []
+        return self.beginnings
+
+    def line_numbers(self) -> list[Mark]:
+        """Return the numbers 1…count at the start of a line."""
+        if self.found_numbers is None:
+            self.found_numbers = find_numbers(self.text, self.count)
+        return self.found_numbers
+
+
+@dataclass(slots=True)
+class Outline:
+    """What was read of a response.
+
+    Attributes:
+        opened: ``(number, start)`` of the problems reached, both ascending.
+        answers: What answers each problem.
+        levels: The level forecast of each problem.
+        cut: The problem whose box the end of the text cut off, 0 if there is none.
+        counted: Indices of the headers that count.
+        closings: ``(start, end)`` offsets of the closing sections.
+        breaks: Offsets at which a segment ends though no other problem begins, ascending.
+        current: The problem in which the text ends, 0 if in none.
+        left_all: A complete closing section stands in the text.
+    """
+
+    opened: list[tuple[int, int]]
+    answers: dict[int, Answer]
+    levels: dict[int, int]
+    cut: int = 0
+    counted: list[int] = field(default_factory=list)
+    closings: list[tuple[int, int]] = field(default_factory=list)
+    breaks: list[int] = field(default_factory=list)
+    current: int = 0
+    left_all: bool = False
+
+    def spans(self, length: int) -> dict[int, tuple[int, int]]:
+        """Return ``(start, end)`` of the problems reached in a text of ``length`` characters."""
+        found = {}
+        ends = [*(start for _, start in self.opened[1:]), length]
+        for (number, start), end in zip(self.opened, ends, strict=False):
+            index = bisect_right(self.breaks, start)
+            found[number] = (start, min(end, self.breaks[index]) if index < len(self.breaks) else end)
+        return found
+
+    def left(self, number: int) -> bool:
+        """Return whether the response had left a problem when it ended."""
+        later = any(other > number for other, _ in self.opened)
+        return self.left_all or later or (self.current != number and any(other == number for other, _ in self.opened))
