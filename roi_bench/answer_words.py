@@ -18,7 +18,7 @@ _LETTERS = {"k": " thousand ", "M": " million "}
 _SCALE = re.compile(rf"(?:[\s-]*{_SCALE_WORD})+", re.IGNORECASE)
 _SCALED = re.compile(rf"(?<=[0-9}})])(?:[\s-]*{_SCALE_WORD})+", re.IGNORECASE)
 
-_TEXT = re.compile(r"\\text\s*\{([^{}]*)\}(?:\s*\^\s*(?:\{\s*-?[0-9]\s*\}|-?[0-9]))?")
+_TEXT = re.compile(r"\\text\s*\{([^{}]*)\}(\s*\^\s*(?:\{\s*-?[0-9]\s*\}|-?[0-9]))?")
 _PER = re.compile(r"(?:\bper\s+|/\s*)[A-Za-z]+", re.IGNORECASE)
 _CONJUNCTION = re.compile(r"(?:\s*,)?\s+(and|or)\s")
 _INEQUALITY = re.compile(r"[<>]|\\(?:le|ge|ne)(?![A-Za-z])")
@@ -182,7 +182,7 @@ def strip_texts(text: str, asked: AskedWords = NOT_ASKED) -> str:
         closing = not rest or rest[0] in ".,;)}]" or _PER_TEXT.match(rest) is not None
         parts.append(before)
         if not value or not closing or word in ("am", "pm", "and", "or") or _is_no_unit(content):
-            parts.append(f" {match[1]} ")
+            parts.append(f" {match[1]} " if match[2] is None else f" {match[1]}{match[2]}")  # a power of no unit stays
             value = value or any(character.isdigit() for character in content)
         elif content in _LETTERS:
             parts.append(_LETTERS[content])

@@ -80,6 +80,8 @@ _RENAMED = (
 )
 _COLOR = re.compile(r"\\(?:textcolor|color|colorbox|fcolorbox\s*\{[^{}]*\})\s*(?:\[[^\]]*\]\s*)?\{[^{}]*\}")
 _FONT = re.compile(r"\\(?:mathbf|mathit|boldsymbol|bm|pmb)\s*\{\s*([A-Za-z])\s*\}")
+_SET = re.compile(rf"\\(?:{'|'.join((*_TEXTS, *_FONTS, 'text'))})\s*\{{")
+_SET_TOKEN = re.compile(rf"{_SET.pattern}|\\.|[{{}}]", re.DOTALL)
 _SWITCHED = re.compile(r"\{\s*\\(?:rm|bf|it|sf|tt|em|bfseries|itshape)(?![A-Za-z])\s*([^{}]*)\}")
 _ROW_SKIP = re.compile(r"\\\\\*?\s*\[\s*-?[0-9.]+\s*(?:pt|pc|em|ex|mm|cm|in|mu)\s*\]")
 _CONTROL = re.compile(r"\\([A-Za-z]+|.)", re.DOTALL)
@@ -144,8 +146,33 @@ def _plain_type(text: str) -> str:
     """Remove colours, bold and slanted type, and the skips between the rows of a matrix."""
     if "\\" not in text:
         return text
+    text = _unset_formulas(text)
     text = _SWITCHED.sub(r"\\text{\1}", _FONT.sub(r" \1 ", _COLOR.sub("", text)))
     return _ROW_SKIP.sub(r"\\\\", text)
+
+
+def _unset_formulas(text: str) -> str:
+    r"""Remove the type around formulas: ``\mathbf{\frac{5}{13}}`` is ``\frac{5}{13}``; words keep theirs."""
+    if _SET.search(text) is None:
+        return text
+    parts: list[str] = []
+    opened: list[tuple[int, bool]] = []  # where a brace stands among the parts, and whether it belongs to a type
+    position = 0
+    for match in _SET_TOKEN.finditer(text):
+        parts.append(text[position : match.start()])
+        position = match.end()
+        if match[0] == "}" and opened:
+            start, is_type = opened.pop()
+            inner = "".join(parts[start + 1 :])
+            if is_type and ("\\" in inner or "{" in inner):
+                keep = text[position : position + 1] in ("^", "_")  # what is raised as a whole stays a group
+                parts[start:] = ["{" if keep else "", inner]
+                parts.append("}" if keep else "")
+                continue
+        elif match[0][-1] == "{":
+            opened.append((len(parts), match[0] != "{"))
+        parts.append(match[0])
+    return "".join([*parts, text[position:]])
 
 
 def _rename(match: re.Match[str]) -> str:
