@@ -64,6 +64,8 @@ _HINTS = (
 )
 """Every opener of an answer line holds one of these, in lower case."""
 
+_ASCII_HINTS = tuple(hint for hint in _HINTS if hint.isascii())
+
 _VERB = r"is|are|was|es|est|lautet|ist|è|é|to|är|là|adalah|是|为|為|は|은|는"
 _ABOUT = rf"(?:{BLANK}(?:to|for|of){BLANK}[^\n:.=]{{1,60}}?)?"
 _OPENER = (
@@ -155,22 +157,32 @@ def answer_lines(text: str, start: int, end: int, cut_off: bool) -> Iterator[Ans
         cut_off: The budget ended the text, so that a line ending with it is not whole.
     """
     seen = start
-    for match in _ANSWER.finditer(text, _first_hint(text, start, end), end):
-        if match.end() < seen:
-            continue
-        line = read_answer(text, match.end(), end, cut_off)
-        if line is not None and (is_formula(line.text) if match["strict"] is not None else _is_value(line.text)):
-            seen = line.end
-            yield AnswerLine(line.start, line.end, line.text, match.start())
+    for line_start, line_stop in _hinted_lines(text, start, end):
+        # "<answer>" looks for its closing tag, which may stand some lines below.
+        stop = min(end, line_stop + _LONGEST + 10) if text.find("<", line_start, line_stop) >= 0 else line_stop
+        for match in _ANSWER.finditer(text, line_start, stop):
+            if match.end() < seen or match.start() >= line_stop:
+                continue
+            line = read_answer(text, match.end(), end, cut_off)
+            if line is not None and (is_formula(line.text) if match["strict"] is not None else _is_value(line.text)):
+                seen = line.end
+                yield AnswerLine(line.start, line.end, line.text, match.start())
 
 
-def _first_hint(text: str, start: int, end: int) -> int:
-    """Return the start of the line that holds the first word an answer line may begin with: most text holds none."""
+def _hinted_lines(text: str, start: int, end: int) -> list[tuple[int, int]]:
+    """Return ``(start, end)`` of the lines that hold a word an answer line may begin with: most lines hold none."""
     lower = text[start:end].lower()
     if len(lower) != end - start:
-        return start  # a character whose lower case is longer
-    found = [place for word in _HINTS if (place := lower.find(word)) >= 0]
-    return max(start, text.rfind("\n", 0, start + min(found)) + 1) if found else end
+        return [(start, end)]  # a character whose lower case is longer
+    lines = set()
+    for word in _HINTS if not lower.isascii() else _ASCII_HINTS:
+        place = lower.find(word)
+        while place >= 0:
+            stop = lower.find("\n", place)
+            stop = len(lower) if stop < 0 else stop
+            lines.add((start + lower.rfind("\n", 0, place) + 1, start + stop))
+            place = lower.find(word, stop)
+    return sorted(lines)
 
 
 def last_answer_line(text: str, start: int, end: int, cut_off: bool) -> AnswerLine | None:

@@ -56,6 +56,29 @@ _HEADER = re.compile(
     rf")",
     re.IGNORECASE,
 )
+_HINTS = (
+    *("problem", "question", "exercise", "task", "problèm", "aufgabe", "pregunta", "ejercicio", "esercizio"),
+    *("exercíci", "exercici", "exercice", "questão", "questao", "opgave", "zadanie", "úloha", "uppgift", "soru"),
+    *(
+        "soal",
+        "bài",
+        "feladat",
+        "tehtävä",
+        "oppgave",
+        "задача",
+        "задание",
+        "завдання",
+        "проблема",
+        "πρόβλημα",
+        "άσκηση",
+    ),
+    *("समस्या", "प्रश्न", "المسألة", "مسألة", "السؤال", "مسئله", "문제", "問", "问", "題", "题", "โจทย์", "第"),
+    *("problee", "solution", "answer"),
+)
+"""Every header but ``k/3`` holds one of these, in lower case."""
+
+_ASCII_HINTS = tuple(hint for hint in _HINTS if hint.isascii())
+_PART_LINE = re.compile(r"^[^\n/]{0,60}[0-9]/[0-9]", re.MULTILINE)
 _OF_COUNT = rf"(?:{BLANK}{{0,3}}(?:/|of{BLANK}){BLANK}{{0,3}}(?P<of>[0-9]{{1,2}})(?![0-9A-Za-z]))?"
 _TAIL = re.compile(
     rf"{_OF_COUNT}(?P<close>{BLANK}{{0,3}}[*_}}\]\u3011]{{0,4}})(?P<mark>{BLANK}{{0,3}}(?:[:.)\uff1a\u3001\u2013\u2014]|-(?!-))(?![0-9])[*_]{{0,3}})?",
@@ -122,11 +145,8 @@ def find_headers(text: str, count: int, code: list[tuple[int, int]] | None = Non
         count: Number of problems of the exam.
         code: ``(start, end)`` offsets of code, ascending and disjoint.
     """
-    found = []
-    if (first := _header_at(text, 0, count)) is not None:
-        found.append(first)
-    lines = (_header_at(text, line.end(), count) for line in _LINE_START.finditer(text))
-    found += [header for header in lines if header is not None]
+    lines = (_header_at(text, start, count) for start in _named_lines(text))
+    found = [header for header in lines if header is not None]
     if "#" in text:
         starts = {header.start for header in found}
         glued = [header for header in _glued(text, count) if header.start not in starts]
@@ -135,6 +155,21 @@ def find_headers(text: str, count: int, code: list[tuple[int, int]] | None = Non
         return found
     starts_of_code = [start for start, _ in code]
     return [header for header in found if not _inside(header.start, code, starts_of_code)]
+
+
+def _named_lines(text: str) -> list[int]:
+    """Return the starts of the lines that hold a word for problem, solution or answer, or ``k/3``: most hold none."""
+    lower = text.lower()
+    if len(lower) != len(text):  # a character whose lower case is longer
+        return [0, *(line.end() for line in _LINE_START.finditer(text))]
+    starts = {match.start() for match in _PART_LINE.finditer(text)} if "#" in text and "/" in text else set()
+    for word in _ASCII_HINTS if lower.isascii() else _HINTS:
+        place = lower.find(word)
+        while place >= 0:
+            starts.add(lower.rfind("\n", 0, place) + 1)
+            stop = lower.find("\n", place)
+            place = -1 if stop < 0 else lower.find(word, stop)
+    return sorted(starts)
 
 
 def _inside(offset: int, spans: list[tuple[int, int]], starts: list[int]) -> bool:
