@@ -78,7 +78,7 @@ _HINTS = (
 """Every header but ``k/3`` holds one of these, in lower case."""
 
 _ASCII_HINTS = tuple(hint for hint in _HINTS if hint.isascii())
-_PART_LINE = re.compile(r"^[^\n/]{0,60}[0-9]/[0-9]", re.MULTILINE)
+_PART = re.compile(r"(?<=[0-9])/(?=[0-9])")
 _OF_COUNT = rf"(?:{BLANK}{{0,3}}(?:/|of{BLANK}){BLANK}{{0,3}}(?P<of>[0-9]{{1,2}})(?![0-9A-Za-z]))?"
 _TAIL = re.compile(
     rf"{_OF_COUNT}(?P<close>{BLANK}{{0,3}}[*_}}\]\u3011]{{0,4}})(?P<mark>{BLANK}{{0,3}}(?:[:.)\uff1a\u3001\u2013\u2014]|-(?!-))(?![0-9])[*_]{{0,3}})?",
@@ -162,7 +162,9 @@ def _named_lines(text: str) -> list[int]:
     lower = text.lower()
     if len(lower) != len(text):  # a character whose lower case is longer
         return [0, *(line.end() for line in _LINE_START.finditer(text))]
-    starts = {match.start() for match in _PART_LINE.finditer(text)} if "#" in text and "/" in text else set()
+    starts = set()
+    if "#" in text and "/" in text:
+        starts = {lower.rfind("\n", 0, match.start()) + 1 for match in _PART.finditer(text)}
     for word in _ASCII_HINTS if lower.isascii() else _HINTS:
         place = lower.find(word)
         while place >= 0:
