@@ -175,3 +175,26 @@ class Outline:
         """Return whether the response had left a problem when it ended."""
         later = any(other > number for other, _ in self.opened)
         return self.left_all or later or (self.current != number and any(other == number for other, _ in self.opened))
+
+
+@dataclass(slots=True)
+class Closing:
+    """A closing section that the walk is in."""
+
+    start: int
+    owner: int  # the problem in whose section it stands
+    early: bool = False  # it stands before all headers
+    unnamed: list[Box] = field(default_factory=list)
+    boxed: bool = False  # some box stands in it
+    items: list[Mark] = field(default_factory=list)  # headers in it that only number the value in their line
+    named: dict[int, Answer] = field(default_factory=dict)  # what a name or number in it answers
+    answered: bool = False  # its unnamed boxes have answered something
+
+
+def marks_within(kinds: list[list[Mark]], start: int, end: int) -> list[Mark]:
+    """Return the marks of all ``kinds`` within ``start`` and ``end``, by start."""
+    found: list[Mark] = []
+    for marks in kinds:
+        first = bisect_right(marks, start - 1, key=lambda mark: mark.start)
+        found += marks[first : bisect_right(marks, end - 1, key=lambda mark: mark.start)]
+    return sorted((mark for mark in found if mark.number), key=lambda mark: mark.start)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from dataclasses import dataclass, field
 from itertools import pairwise
 
 from roi_bench.answer_lines import AnswerLine, find_skip, is_skip, last_answer_line, line_end, value_behind
@@ -22,24 +21,19 @@ from roi_bench.boxes import Box
 from roi_bench.closing_sections import item_value
 from roi_bench.headers import Header, Mark
 from roi_bench.response_order import Order
-from roi_bench.response_outline import Answer, Marks, Outline, is_list_gap, list_values, next_visible
+from roi_bench.response_outline import (
+    Answer,
+    Closing,
+    Marks,
+    Outline,
+    is_list_gap,
+    list_values,
+    marks_within,
+    next_visible,
+)
 
 _NEAR = 300
 _WORDS = re.compile(r"[^\W\d_]{2}")
-
-
-@dataclass(slots=True)
-class _Closing:
-    """A closing section that the walk is in."""
-
-    start: int
-    owner: int  # the problem in whose section it stands
-    early: bool = False  # it stands before all headers
-    unnamed: list[Box] = field(default_factory=list)
-    boxed: bool = False  # some box stands in it
-    items: list[Mark] = field(default_factory=list)  # headers in it that only number the value in their line
-    named: dict[int, Answer] = field(default_factory=dict)  # what a name or number in it answers
-    answered: bool = False  # its unnamed boxes have answered something
 
 
 class Restart(Exception):  # noqa: N818  (no error: it starts the walk anew)
@@ -86,14 +80,16 @@ class Walk(Order):
         self.section = 0  # where the section's text starts, behind its header
         self.last = 0  # problem of the last counted header
         self.ends_in = 0  # the problem in which the text ends
-        self.closing: _Closing | None = None
+        self.closing: Closing | None = None
         self.closings: list[tuple[int, int]] = []
         self.left_all = False  # a complete closing section has stood in the text
         self.breaks: list[int] = []  # where the text of a problem ends, no other problem's beginning
         self.solving = False  # in the solutions behind the statements of all problems
         self.answered_statements = -1  # the section in which an answer line was found when looked for solutions
         self.first_in_section = -1  # offset of the first visible character of the section, -1 if not yet known
+        self.headed: set[int] = set()  # problems whose header has stood, overruled or not, less what was a plan
         self.overruled_here = False  # the section is one of nothing, behind a header that is overruled
+        self.within_overruled = False  # an overruled header stands in the section, which had no value there
         self.named: dict[int, Answer] = {}  # what boxes named in the section answer
         self.boxes_seen = 0
         self.first_problem = next((h.start for h in marks.headers if not h.solution), len(self.text))
@@ -102,8 +98,6 @@ class Walk(Order):
             if header.solution and header.start < self.first_problem:
                 numbers.setdefault(header.solution, set()).add(header.number)
         self.paired = {word for word, found in numbers.items() if len(found) > 1}
-
-    # -- the walk ---------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
         """Walk over all marks."""
@@ -157,8 +151,6 @@ class Walk(Order):
             self.opened.append((1, 0))
             self.last = 1
 
-    # -- headers ----------------------------------------------------------------------------------------------------
-
     def _is_word(self, header: Header) -> bool:
         """Return whether the header's word heads problems here: ``Solution k`` only in company."""
         if not header.solution:
@@ -175,7 +167,7 @@ class Walk(Order):
         """Return whether all problems stand opened without any answer before ``start``: their solutions follow."""
         if self.solving:
             return True
-        if len(self.opened) < self.count or self.answers or self.section == self.answered_statements:
+        if not self._all_opened() or self.answers or self.section == self.answered_statements:
             return False
         if self._pending_line(start) is None:
             return True
@@ -219,52 +211,71 @@ class Walk(Order):
         """
         if header.rank <= self.ranks.get(header.number, 3) or header.number >= self.current:
             return False
-        if len(self.opened) == self.count and not self.answers:
+        if self._all_opened() and not self.answers:
             return False
         stop = line_end(self.text, header.end, len(self.text))
         return any(box.start < stop for box in self._boxes_behind(header.end))
 
     def _overrule(self, index: int, header: Header) -> None:
         """Overrule the headers of lower rank of a problem that has no final value."""
+        if not self.may_overrule or header.number in self.final:
+            return
         ranks = range(header.rank + 1, 4)
         lower = [index for rank in ranks for index in self.indices.get((header.number, rank), [])]
-        if lower and self.may_overrule and header.number not in self.final:
+        if lower:
             self.overruled.update(lower)
             raise Restart
 
     def _pass_overruled(self, header: Header) -> None:
         """Pass a header that one of higher rank overrules later: it ends the section of a problem with a value."""
         if self.current == header.number:
+            self.finalize(header.number)
             return
         self._leave_section(header.start)
         self._end_closing(header.start)
         self.finalize(header.number)
+        self._undo_plan(header.number)
         answer = self.answers.get(self.current)
         if self.current == 0 or (answer is not None and not answer.skipped):
-            self._enter(0, header.end)
-            self.overruled_here = True  # names in it bind as they did before it was overruled
+            self._enter_overruled(header.end)
+        else:
+            self.within_overruled = True
+
+    def _enter_overruled(self, section: int) -> None:
+        """Enter a section of nothing behind an overruled header: names in it bind as they did before."""
+        self._enter(0, section)
+        self.overruled_here = True
 
     def _enter(self, number: int, section: int) -> None:
         self.current, self.section, self.first_in_section = number, section, -1
         self.named = {}
-        self.overruled_here = False
+        self.overruled_here = self.within_overruled = False
 
     def _open_by_header(self, number: int, header: Header) -> None:
-        if self.count == 1 and 1 in self.answers and self.answers[1].skipped:
-            del self.answers[1]  # an NA before the header of the only problem was a plan as well
-        if number >= self.floor and number < self.last:
-            # A smaller problem than the last: what stands behind it and has no value was a plan.
-            for other in range(number, self.count + 1):
-                if other in self.answers and self.answers[other].skipped:
-                    del self.answers[other]
-            self.opened = [(n, at) for n, at in self.opened if n < number or n in self.answers]
+        self._undo_plan(number)
         if all(n < number for n, _ in self.opened):
             self.opened.append((number, header.start))
         if number >= self.floor and number not in self.answers:
             skip = find_skip(self.text, header.end, len(self.text))
             if skip is not None:
                 self.answers[number] = Answer([skip.text], skip.start, skip.end, "line", True)
+
+    def _undo_plan(self, number: int) -> None:
+        """Undo what was a plan before a header of problem ``number``: what stands behind it and has no value."""
+        if self.count == 1 and 1 in self.answers and self.answers[1].skipped:
+            del self.answers[1]  # an NA before the header of the only problem was a plan as well
+        if number >= self.floor and number < self.last:
+            for other in range(number, self.count + 1):
+                if other in self.answers and self.answers[other].skipped:
+                    del self.answers[other]
+            self.opened = [(n, at) for n, at in self.opened if n < number or n in self.answers]
+            self.headed = {n for n in self.headed if n < number or n in self.answers}
+        self.headed.add(number)
         self.last = number
+
+    def _all_opened(self) -> bool:
+        """Return whether all problems have been opened, by a header that counts, by an overruled one, or by a name."""
+        return len(self.headed.union(n for n, _ in self.opened)) == self.count
 
     def _go_on(self, number: int, start: int) -> None:
         """Leave the section for a header of problem ``number``."""
@@ -272,8 +283,6 @@ class Walk(Order):
             self._leave_section(start)
         self._end_closing(start)
         self.finalize(number)
-
-    # -- values -----------------------------------------------------------------------------------------------------
 
     def _box(self, index: int, box: Box) -> None:
         name = self.marks.box_names[index]
@@ -287,7 +296,11 @@ class Walk(Order):
             self.value_box(self.current, box.start, box)
             return
         self.value_box(name.number, name.start, box)
-        if box.content is not None and len(self.opened) == self.count:
+        if self.within_overruled and name.number == self.current and self.current in self.answers:
+            self._enter_overruled(
+                self.section
+            )  # named in another's section, it is not replaced by boxes without a name
+        if box.content is not None and self._all_opened():
             # All problems named in order in one section are a list of all answers, as in a closing section.
             self.named[name.number] = Answer.of_box(box)
             if list(self.named) == list(range(1, self.count + 1)):
@@ -311,15 +324,13 @@ class Walk(Order):
         if line is not None:
             self.value(self.current, line.place, Answer.of_line(line))
 
-    # -- closing sections -------------------------------------------------------------------------------------------
-
     def _maybe_close(self, end: int) -> None:
         """Begin the closing sections that may begin before ``end``: all problems have been opened, or none has yet.
 
         A header that begins at the same place is a header.
         """
-        early = not self.counted and not self.opened
-        if self.count == 1 or not (early or len(self.opened) == self.count):
+        early = not self.counted and not self.opened and not self.headed
+        if self.count == 1 or not (early or self._all_opened()):
             return
         beginnings = self.marks.find_closings()
         while True:
@@ -336,7 +347,7 @@ class Walk(Order):
                 self._leave_section(start)
             # The owner's value may still be replaced by the last word of the closing section, all others are final.
             self.finalize(owner)
-            self.closing = _Closing(start, 0 if owner in self.final else owner, early)
+            self.closing = Closing(start, 0 if owner in self.final else owner, early)
 
     def _is_item(self, header: Header) -> bool:
         """Return whether a header in a closing section only numbers the value in its own line."""
@@ -376,7 +387,7 @@ class Walk(Order):
         """Return whether a box stands in the line of the number that ends at ``start``, or in the next one."""
         return end - start <= _NEAR and self.text.count("\n", start, end) <= 2
 
-    def _resolve(self, closing: _Closing, end: int) -> int:
+    def _resolve(self, closing: Closing, end: int) -> int:
         """Decide what the closing section that ends at ``end`` has answered; return the problem it stands in."""
         if closing.boxed:
             self._unnamed_boxes(closing)
@@ -401,7 +412,7 @@ class Walk(Order):
         self.finalize(0)
         self._enter(0, end)
 
-    def _unnamed_boxes(self, closing: _Closing) -> None:
+    def _unnamed_boxes(self, closing: Closing) -> None:
         boxes = [box for box in closing.unnamed if box.content is not None]
         if len(boxes) < len(closing.unnamed):
             self.cut = self.cut or closing.owner
@@ -414,7 +425,7 @@ class Walk(Order):
         elif boxes:
             self._several(closing, answers)
 
-    def _several(self, closing: _Closing, answers: list[Answer]) -> None:
+    def _several(self, closing: Closing, answers: list[Answer]) -> None:
         """Take boxes that are neither one nor as many as problems.
 
         With words between all of them the last one is the last word; without, a problem without an answer may have
@@ -432,7 +443,7 @@ class Walk(Order):
         elif all(_WORDS.search(self.text, *gap) for gap in gaps):
             self._last_word(closing, answers[-1])
 
-    def _last_word(self, closing: _Closing, answer: Answer) -> None:
+    def _last_word(self, closing: Closing, answer: Answer) -> None:
         """Take the only unnamed answer: a list of all answers, or the last word of the problem it stands in."""
         owner, before = closing.owner, self.answers.get(closing.owner)
         values = list_values(answer.text(), self.count, self.answers)
@@ -450,10 +461,10 @@ class Walk(Order):
         before = self.answers.get(owner)
         return before is None or answer.by == "box" or before.by == "line"
 
-    def _lines_of_closing(self, closing: _Closing, end: int) -> None:
+    def _lines_of_closing(self, closing: Closing, end: int) -> None:
         """Read a closing section without boxes: `Problem k: a` and `k. a` are answer lines of k."""
         items = []
-        for mark in _within([self.marks.numbers, self.marks.names, closing.items], closing.start, end):
+        for mark in marks_within([self.marks.numbers, self.marks.names, closing.items], closing.start, end):
             line = item_value(self.text, mark.end, line_end(self.text, mark.end, end), self.marks.cut_off)
             if line is not None:
                 items.append((mark.number, line))
@@ -468,8 +479,6 @@ class Walk(Order):
         last = last_answer_line(self.text, closing.start, end, self.marks.cut_off)
         if last is not None:
             self._last_word(closing, Answer.of_line(last))
-
-    # -- levels -----------------------------------------------------------------------------------------------------
 
     def _level(self, start: int, index: int) -> None:
         """Take a level tag into account where a value in its place would count, or for the header right behind it."""
@@ -486,12 +495,3 @@ class Walk(Order):
                 owner = header.number
         if owner > self.floor:
             self.levels.setdefault(owner, tag.number)
-
-
-def _within(kinds: list[list[Mark]], start: int, end: int) -> list[Mark]:
-    """Return the marks of all ``kinds`` within ``start`` and ``end``, by start."""
-    found: list[Mark] = []
-    for marks in kinds:
-        first = bisect_right(marks, start - 1, key=lambda mark: mark.start)
-        found += marks[first : bisect_right(marks, end - 1, key=lambda mark: mark.start)]
-    return sorted((mark for mark in found if mark.number), key=lambda mark: mark.start)
