@@ -263,18 +263,3 @@ def nearest_names(text: str, offsets: list[int], names: list[Mark]) -> list[Mark
             name = None
         found.append(name)
     return found
-
-
-def find_canonical_headers(text: str, count: int) -> list[Mark]:
-    """Return the headers of rank 1; none at all if none of them names a problem of this exam."""
-    return _marks([header for header in find_headers(text, count) if header.rank == 1])
-
-
-def find_lenient_headers(text: str, count: int) -> list[Mark]:
-    """Return the headers of lower rank; none at all if none of them names a problem of this exam."""
-    return _marks([header for header in find_headers(text, count) if header.rank > 1 and not header.solution])
-
-
-def _marks(headers: list[Header]) -> list[Mark]:
-    marks = [Mark(header.start, header.end, header.number) for header in headers]
-    return marks if any(mark.number for mark in marks) else []
