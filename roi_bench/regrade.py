@@ -201,5 +201,13 @@ def flat_values(estimates: dict[str, Estimate]) -> dict[str, float | str]:
 
 
 def compare(task: RecordedTask, values: dict[str, float | str]) -> list[Comparison]:
-    """Return recorded against re-computed numbers, in table order."""
-    return [Comparison(task.name, name, task.values.get(name), value) for name, value in values.items()]
+    """Return recorded against re-computed numbers, in table order.
+
+    A number that a run of an older reading rule could not record, because it did not exist, is left out.
+    """
+    older = task.record.reading_rule < READING_RULE
+    return [
+        Comparison(task.name, name, task.values.get(name), value)
+        for name, value in values.items()
+        if name in task.values or not older
+    ]

@@ -84,8 +84,14 @@ def test_submit_pack_refuses_it(old: Path, tmp_path: Path, capsys: pytest.Captur
 
 
 def test_regrade_reads_it_by_todays_rule_and_says_so(old: Path, tmp_path: Path) -> None:
+    content = json.loads(old.read_text(encoding="utf-8"))
+    content["results"]["roi_tiny_hard_128"] = {"alias": "roi_tiny_hard_128", "score,none": 3.0, "skip_rate,none": 0.0}
+    old.write_text(json.dumps(content), encoding="utf-8")
     done = CliRunner().invoke(regrade, [str(old), "--json"])
-    assert done.exit_code == 1  # the made run recorded no numbers
+    assert done.exit_code == 1  # the made score is another
+    numbers = next(task["numbers"] for task in json.loads(done.output) if task["task"] == "roi_tiny_hard_128")
+    assert set(numbers) == {"score", "skip_rate"}  # what rule 1 did not record does not differ
+    assert not numbers["score"]["equal"]
     assert [task["reading_rule"] for task in json.loads(done.output)] == [{"recorded": 1, "applied": 2}] * 2
     said = CliRunner().invoke(regrade, [str(old)]).output
     assert said.count("read by rule 2, recorded under rule 1: where numbers differ, the rule changed") == 2
