@@ -20,7 +20,7 @@ import argparse
 import json
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,16 +59,27 @@ class Output:
     turned: bool
 
 
-def rows_of(paths: Iterable[Path]) -> list[tuple[str, int, dict[str, Any]]]:
-    """Return ``(source, line number, row)`` of every labelled line of the files, folders searched for ``*.jsonl``."""
+def rows_of(paths: Sequence[Path]) -> list[tuple[str, int, dict[str, Any]]]:
+    """Return ``(source, line number, row)`` of every labelled line of the files, folders searched for ``*.jsonl``.
+
+    Raises:
+        SystemExit: A path does not exist, a line is no JSON, or nothing is labelled.
+    """
+    if absent := [path for path in paths if not path.exists()]:
+        raise SystemExit(f"{absent[0]}: there is no such file or folder")
     files = [file for path in paths for file in (sorted(path.glob("**/*.jsonl")) if path.is_dir() else [path])]
     found = []
     for file in files:
         with file.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, start=1):
-                row = json.loads(line)
+                try:
+                    row = json.loads(line)
+                except json.JSONDecodeError as error:
+                    raise SystemExit(f"{file}, line {number}: not JSON ({error})") from error
                 if isinstance(row, dict) and {"pool", "gold", "label"} <= row.keys():
                     found.append((file.stem, number, row))
+    if not found:
+        raise SystemExit(f"{', '.join(map(str, paths))}: no line has pool, gold and label")
     return found
 
 
@@ -139,14 +150,15 @@ def counts(outputs: list[Output], verdicts: list[bool]) -> tuple[int, int, int]:
     return len(outputs) - accepts - rejects, accepts, rejects
 
 
-def table(outputs: list[Output], ours: list[bool], plain: list[bool], chosen: list[int]) -> None:
-    """Print agreement of the ``chosen`` outputs, one line a source and one for all."""
+def table(outputs: list[Output], ours: list[bool], plain: list[bool] | None, chosen: list[int]) -> None:
+    """Print agreement of the ``chosen`` outputs, one line a source; ``plain``: math-verify's verdicts."""
     head = ("source", "n", "unread", "agree", "accept", "reject", "mv agree", "mv accept", "mv reject", "turned")
     print(("{:24}" + " {:>9}" * 9).format(*head))
     for source in [*sorted({output.source for output in outputs}), "all"]:
         part = [index for index in chosen if source in (outputs[index].source, "all")]
         some = [outputs[index] for index in part]
-        numbers = counts(some, [ours[index] for index in part]) + counts(some, [plain[index] for index in part])
+        numbers: list[object] = [*counts(some, [ours[index] for index in part])]
+        numbers += ["-"] * 3 if plain is None else [*counts(some, [plain[index] for index in part])]
         unread = sum(output.answer is None for output in some)
         turned = sum(output.turned for output in some)
         print(("{:24}" + " {:>9}" * 9).format(source, len(some), unread, *numbers, turned))
@@ -164,7 +176,7 @@ def main() -> None:
     outputs = read_outputs(rows_of(arguments.paths), questions_of(arguments.questions))
     started = time.perf_counter()
     ours = our_verdicts(outputs, arguments.workers)
-    plain = ours if arguments.no_math_verify else plain_verdicts(outputs)
+    plain = None if arguments.no_math_verify else plain_verdicts(outputs)
     read = [index for index, output in enumerate(outputs) if output.answer is not None]
     print("outputs with an answer that the rules of reading find:")
     table(outputs, ours, plain, read)
@@ -172,12 +184,13 @@ def main() -> None:
     table(outputs, ours, plain, list(range(len(outputs))))
     print(f"graded in {time.perf_counter() - started:.1f} s")
     if arguments.list:
-        for output, our, other in zip(outputs, ours, plain, strict=True):
+        for index, (output, our) in enumerate(zip(outputs, ours, strict=True)):
             if our != output.label:
                 kind = "false accept" if our else "false reject"
+                other = "" if plain is None else f" math-verify={plain[index]}"
                 print(
                     f"{kind}: {output.source} {output.id} gold {output.gold!r} read {output.answer!r} "
-                    f"label={output.label} roi-bench={our} math-verify={other}"
+                    f"label={output.label} roi-bench={our}{other}"
                 )
 
 

@@ -34,6 +34,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from roi_bench.errors import RoiBenchError
 from roi_bench.exam_sets import training_exams
 from roi_bench.exams import Exam
 from roi_bench.grading import Grader
@@ -458,7 +459,10 @@ def main() -> None:
     counting.add_argument("out", type=Path)
     counting.set_defaults(run=table)
     arguments = parser.parse_args()
-    arguments.run(arguments)
+    try:
+        arguments.run(arguments)
+    except RoiBenchError as error:
+        sys.exit(f"prompt_study: {error}")
 
 
 if __name__ == "__main__":

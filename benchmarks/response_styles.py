@@ -211,6 +211,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if any(solution.answer in WRONG for solution in solutions):
             raise SystemExit(f"{options.folder}: an answer is one of {WRONG}, which stand for wrong ones here")
         papers = make_papers(solutions, options.exams, options.seed)
+        if not papers:
+            raise SystemExit(
+                f"{options.folder}: {len(solutions)} right outputs make no exam of three; nothing was tested"
+            )
         print(f"{len(solutions)} right solutions\n")
         return 0 if report(styles, papers, grader, options.most, options.show) else 1
 

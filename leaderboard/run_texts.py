@@ -21,7 +21,7 @@ NUMBER_OF_OUTCOME = {"skipped": "skip_rate"}
 OUTCOME_MEANINGS = {
     "correct": "a final answer was given and is right",
     "wrong": "a final answer was given and is not",
-    "skipped": "answered \\boxed{NA} (or, problems asked alone, not among those that fit the budget)",
+    "skipped": "answered NA, in a box or in words (or, problems asked alone, not among those that fit the budget)",
     "truncated": "the budget ended the response in the problem or before it, and the model had not left it",
     "unanswered": "the model left the problem, or ended the response, without an answer",
     "empty": "nothing visible: the tokens went into reasoning, or the budget ended the response",

@@ -25,7 +25,7 @@ OUTCOMES = ("correct", "wrong", "skipped", "truncated", "unanswered", "empty", "
 """Every problem of every response ends in exactly one of these.
 
 - ``correct``, ``wrong``: a final answer was given and graded.
-- ``skipped``: answered ``\\boxed{NA}``.
+- ``skipped``: answered NA, in a box or in words.
 - ``truncated``: the budget ended the response in the problem or before it, or the response is over budget.
 - ``unanswered``: the model left the problem, or ended the response, without an answer.
 - ``empty``: nothing visible, and the tokens went into reasoning, or the budget ended the response.

@@ -104,8 +104,8 @@ def check_rule(task: RecordedTask) -> None:
     if task.record.reading_rule != READING_RULE:
         raise RecordError(
             f"{task.results_path}: {task.name} is a run of reading rule {task.record.reading_rule}, this package reads "
-            f"by rule {READING_RULE}, and the two are never mixed; run it again (roi-bench regrade tells what rule "
-            f"{READING_RULE} makes of its responses)"
+            f"by rule {READING_RULE}, and the two are never mixed; run it again or name other folders (roi-bench "
+            f"regrade tells what rule {READING_RULE} makes of its responses)"
         )
 
 
