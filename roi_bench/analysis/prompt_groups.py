@@ -81,9 +81,13 @@ def prompt_noise_table(groups: Sequence[PromptGroup], target: str = "general") -
     rows: list[tuple[TableCell, ...]] = []
     for group in groups:
         run, estimates = group.canonical, group.canonical.estimates()
-        for metric in POSSIBLE:
-            noise = group.noise(metric, target)
-            if noise is None:
+        found = {metric: group.noise(metric, target) for metric in POSSIBLE}
+        if not any(found.values()):
+            continue
+        for metric, noise in found.items():
+            if noise is None:  # undefined under some of the prompts
+                known = (run.name, run.cell.title, metric, len(group.paraphrases) + 1, None)
+                rows.append((*known, interval_of(estimates[metric], target), *[None] * 5))
                 continue
             wide = interval_around(estimates[metric].value, noise.interval)
             rows.append(
@@ -106,6 +110,7 @@ def prompt_noise_table(groups: Sequence[PromptGroup], target: str = "general") -
         rows=tuple(rows),
         note="The same exams asked with the canonical prompt and with paraphrases of it: least, greatest and standard "
         "deviation of their numbers; prompt SD is what exams and sampling do not explain. With prompt noise: 95 % "
-        "interval for a prompt of this kind; it rests on few prompts and is wide. "
+        "interval for a prompt of this kind; it rests on few prompts and is wide; n/a: undefined under one of "
+        "the prompts. "
         f"{TARGET_NOTES[target]}",
     )

@@ -72,6 +72,16 @@ def test_the_spread_stands_beside_the_usual_interval() -> None:
     assert fixed["with prompt noise"] != wide
 
 
+def test_a_number_undefined_under_one_prompt_is_shown_as_such() -> None:
+    silent = reworded(run_of(lambda *_: 0, "direct"), 2)  # nothing is right in easy order: no regret
+    assert silent.estimates()["regret"].value is None
+    (group,) = group_prompts([CANONICAL, OTHERS[0], silent])[1]
+    score, regret = rows_of(prompt_noise_table([group]))
+    assert isinstance(score["with prompt noise"], Interval)
+    assert (regret["number"], regret["prompts"], regret["n"]) == ("regret", 3, None)
+    assert (regret["with prompt noise"], regret["min"], regret["prompt SD"]) == (None, None, None)
+
+
 def test_without_paraphrases_nothing_is_said_about_prompts() -> None:
     assert group_prompts([CANONICAL, RIVAL]) == ([CANONICAL, RIVAL], [])
     assert prompt_noise_table([]) is None
