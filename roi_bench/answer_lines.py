@@ -4,8 +4,9 @@ An answer line (SPEC section 5) is a line, sentence or bold run that begins with
 answer is" or one of their translations (a closed list), or with ``####``, ``A:`` or an ``<answer>`` tag. A connective
 (So, Thus, Therefore …) may stand before it.
 
-- The answer runs to the first end of a sentence or the line's end. If nothing stands there it is the next line that
-  holds more than marks (at most :data:`_FAR` characters further on).
+- The answer runs to the first end of a sentence, to "because" or "since", or to the line's end. If nothing stands there
+  it is the next line that holds more than marks (at most :data:`_FAR` characters further on).
+- One that names a problem ("The answer to problem 2 is 7") answers no other one.
 - ``<answer>`` tags, bold marks and closing punctuation are no part of it.
 - After ``####`` and ``A:`` it must be one number or formula without words (``#### Step 2`` is a heading).
 - A line that ends where the budget cut the text does not count.
@@ -84,7 +85,13 @@ _ANSWER = re.compile(
 _OPENER_HERE = re.compile(rf"{_BULLETS}{_OPENER}", re.IGNORECASE)
 _NOISE = re.compile(r"</?answer>|[\s*_`$#:>]|\\[\[\]()]", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"[.!?](?=\s|\Z|</answer>)|\u3002|</answer>", re.IGNORECASE)
-_ABBREVIATION = re.compile(r"(?:approx|\bca|\bno|\ba\.m|\bp\.m|\bi\.e|\be\.g|\bvs)\Z", re.IGNORECASE)
+_ABBREVIATION = re.compile(
+    r"(?:approx|\bca|\bno|\ba\.m|\bp\.m|\bi\.e|\be\.g|\bvs|\bmrs?|\bms|\bdr|\bst)\Z", re.IGNORECASE
+)
+_REASON = re.compile(rf"(?<=\S),?{BLANK}(?:because|since)(?![A-Za-z])", re.IGNORECASE)
+_OTHER = re.compile(
+    rf"(?:problem|question|exercise|task){BLANK}{{1,3}}(?:\#|no\.?)?{BLANK}{{0,3}}([0-9]{{1,3}})(?![0-9])", re.I
+)
 _BEFORE = re.compile(r"(?:[\s:\uff1a]|</?answer>|[*_]{1,3}(?=\s|[^*_]))*", re.IGNORECASE)
 _COMMAND = re.compile(r"\\(?:begin|end)\{[A-Za-z]+\*?\}|\\[A-Za-z]+|sqrt|pi|sin|cos|tan|log|ln|exp", re.IGNORECASE)
 _BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])")
@@ -116,12 +123,18 @@ class AnswerLine:
         end: Offset just behind its last one.
         text: The answer, marks around it left out.
         place: Offset at which its line takes part in the order.
+        named: The problem that the line names ("The answer to problem 2 is 7"), 0 if it names none.
     """
 
     start: int
     end: int
     text: str
     place: int
+    named: int = 0
+
+    def may_answer(self, number: int) -> bool:
+        """Return whether the line may answer problem ``number``: it names no other one."""
+        return self.named in (0, number)
 
 
 def is_skip(answer: str, words: bool = False) -> bool:
@@ -166,7 +179,9 @@ def answer_lines(text: str, start: int, end: int, cut_off: bool) -> Iterator[Ans
             line = read_answer(text, match.end(), end, cut_off)
             if line is not None and (is_formula(line.text) if match["strict"] is not None else _is_value(line.text)):
                 seen = line.end
-                yield AnswerLine(line.start, line.end, line.text, match.start())
+                name = _OTHER.search(match[0]) or _OTHER.match(line.text)
+                number = int(name[1]) if name is not None else 0
+                yield AnswerLine(line.start, line.end, line.text, match.start(), number)
 
 
 def _hinted_lines(text: str, start: int, end: int) -> list[tuple[int, int]]:
@@ -185,11 +200,11 @@ def _hinted_lines(text: str, start: int, end: int) -> list[tuple[int, int]]:
     return sorted(lines)
 
 
-def last_answer_line(text: str, start: int, end: int, cut_off: bool) -> AnswerLine | None:
-    """Return the last of :func:`answer_lines`, None if there is none."""
+def last_answer_line(text: str, start: int, end: int, cut_off: bool, number: int) -> AnswerLine | None:
+    """Return the last of :func:`answer_lines` that may answer problem ``number``, None if there is none."""
     last = None
     for line in answer_lines(text, start, end, cut_off):
-        last = line
+        last = line if line.may_answer(number) else last
     return last
 
 
@@ -224,6 +239,9 @@ def read_answer(text: str, start: int, end: int, cut_off: bool) -> AnswerLine | 
         if _ABBREVIATION.search(text, max(place, sentence.start() - 8), sentence.start()) is None:
             stop, closed = sentence.start(), True
             break
+    reason = _REASON.search(text, place, stop)
+    if reason is not None:
+        stop, closed = reason.start(), True
     if cut_off and not closed and stop == len(text):
         return None
     answer = _trimmed(text[place:stop])
@@ -245,6 +263,24 @@ def _trimmed(answer: str) -> str:
     while answer.endswith("}") and answer.count("}") > answer.count("{"):
         answer = answer[:-1].rstrip()
     return answer
+
+
+def find_last_skip(text: str, start: int, end: int, cut_off: bool) -> AnswerLine | None:
+    """Return the last line with content of ``text[start:end]`` if it says that the problem is skipped, and no more."""
+    stop = end
+    for _ in range(20):
+        first = max(text.rfind("\n", start, stop) + 1, start)
+        if stop - first > _FIRST_LINES:
+            return None
+        line = _LEVEL.sub("", text[first:stop])
+        if _RULE.fullmatch(line) is None:
+            if not is_skip(line, words=True) or (cut_off and stop == len(text)):
+                return None
+            return AnswerLine(first, stop, line.strip().strip("*_`.() "), first)
+        if first <= start:
+            return None
+        stop = first - 1
+    return None
 
 
 def find_skip(text: str, header_end: int, end: int) -> AnswerLine | None:

@@ -1,8 +1,9 @@
 r"""Closing sections of a response: where a summary of the answers begins, and which problem a line of it numbers.
 
 One may begin (SPEC section 5) with a line such as Final Answer(s), Summary, Answers, Conclusion, a sentence such as
-"So the answers are", the head of a table that has Problem or Answer, or a run of lines ``1. \boxed{…}`` to the last
-problem.
+"So the answers are", or the head of a table that has Problem or Answer. A numbered list of all answers that ends the
+text (:func:`find_list`) begins one under such a title however many problems have been opened, and without a title if
+each of its lines is a box and no more.
 Whether it does begin there is the reader's to say. In it, a line that starts with a number, a table row's first cell
 and a name number what stands behind them.
 
@@ -12,8 +13,11 @@ All functions take text whose lines end with line feeds.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass
 
-from roi_bench.answer_lines import AnswerLine, value_behind
+from roi_bench.answer_lines import AnswerLine, line_end, value_behind
+from roi_bench.boxes import Box
 from roi_bench.headers import BLANK, Mark
 
 _MARKS = rf"(?:{BLANK}|[#>*_+\u2022-]|\\(?:textbf|textit|section|subsection|paragraph)\*?\{{){{0,12}}?"
@@ -51,19 +55,41 @@ _HINTS = (
 """Every beginning holds one of these, in lower case."""
 
 _FAR = 260
+_GAP = 20  # characters between two lines of a list
 _NUMBER = re.compile(
     rf"\n{BLANK}{{0,6}}(?:[|>\-*+#]{BLANK}{{0,3}}){{0,3}}[*_]{{0,3}}\(?[*_]{{0,3}}(?P<number>[1-9])[*_]{{0,3}}"
     rf"(?:[.):\uff1a](?![0-9])[*_]{{0,3}}|{BLANK}{{1,3}}[\u2013\u2014-](?={BLANK})|{BLANK}{{0,3}}\|)"
 )
-_BOX_IN_LINE = re.compile(r"[^\n]{0,200}?\\(?:boxed|fbox)")
+_LABEL_OF_BOX = (
+    rf"(?:(?:problem|question|exercise|task){BLANK}{{1,3}}\#?[0-9][*_]{{0,3}}{BLANK}{{0,3}}[:=.)\u2013\u2014\u2192-]?)?"
+    rf"(?:{BLANK}|[*_]){{0,6}}(?:(?:the{BLANK})?(?:final{BLANK})?answer(?:{BLANK}is)?)?"
+)
+_LEAD_OF_BOX = re.compile(rf"(?:{BLANK}|[*_]){{0,6}}{_LABEL_OF_BOX}(?:{BLANK}|[*_$:=|]|\\[(\[]){{0,12}}", re.I)
+_TAIL_OF_BOX = re.compile(rf"(?:{BLANK}|[*_$|.,;]|\\[)\]]){{0,20}}")
 
 
-def find_beginnings(text: str, count: int) -> list[int]:
-    """Return the offsets of the lines at which a closing section for ``count`` problems may begin, ascending."""
-    begins = {start for start in _lines_with_hints(text) if _BEGIN.match(text, start) is not None}
-    if count > 1 and "box" in text:
-        begins |= set(_runs(text, count))
-    return sorted(begins)
+@dataclass(frozen=True, slots=True)
+class ClosingList:
+    """The numbered list of all answers that ends a response.
+
+    Attributes:
+        start: Offset of its title, or of its first line if it has none.
+        titled: A line such as "Final Answers:" stands right above it.
+    """
+
+    start: int
+    titled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    start: int
+    only_box: bool  # its box is all of the line but marks or a label
+
+
+def find_titles(text: str) -> list[int]:
+    """Return the offsets of the lines whose words or table head may begin a closing section, ascending."""
+    return sorted(start for start in _lines_with_hints(text) if _BEGIN.match(text, start) is not None)
 
 
 def _lines_with_hints(text: str) -> set[int]:
@@ -81,24 +107,55 @@ def _lines_with_hints(text: str) -> set[int]:
     return starts
 
 
-def _runs(text: str, count: int) -> list[int]:
-    """Return where runs of consecutive lines ``k. \\boxed{…}`` from 1 to ``count`` begin."""
-    found, start, place, expected = [], 0, 0, 1
-    for number in find_numbers(text, count):
-        if _BOX_IN_LINE.match(text, number.end) is None:
+def find_list(text: str, titles: list[int], boxes: list[Box], count: int, header: int) -> ClosingList | None:
+    """Return the numbered list of all answers that ends ``text``, None if none does.
+
+    Its lines ``1.`` to ``count.`` follow each other, each with a box or a value. Behind it stand only words: no box, no
+    header, no item ``count + 1``.
+
+    Args:
+        text: The response.
+        titles: Offsets of the lines at which a closing section may begin, ascending.
+        boxes: Its boxes by start.
+        count: Number of problems.
+        header: Offset of the last line that may be a header, -1 if there is none.
+    """
+    starts = [box.start for box in boxes]
+    found, run, place = None, list[_Item](), 0
+    for number in find_numbers(text, count + 1):
+        if number.number > count:
+            found, run = None, []  # the list goes on behind the last of all problems
             continue
-        between = text[place : number.start] if number.start - place < 20 else "x"
-        expected = expected if number.number == expected and not between.strip() else 1
-        if number.number != expected:
-            continue
-        start = number.start if expected == 1 else start
-        line_end = text.find("\n", number.end)
-        place = len(text) if line_end < 0 else line_end
-        expected += 1
-        if expected > count:
-            found.append(start)
-            expected = 1
-    return found
+        if number.start - place >= _GAP or text[place : number.start].strip():
+            run = []
+        expected = len(run) + 1 if number.number == len(run) + 1 else 1
+        place = line_end(text, number.end, len(text))
+        item = _item(text, number, place, boxes, starts) if number.number == expected else None
+        run = [*run[: expected - 1], item] if item is not None else []
+        if len(run) == count:
+            found, run = (run, place), []
+    if found is None or header > found[1] or (starts and starts[-1] > found[1]):
+        return None
+    first = found[0][0].start
+    above = bisect_right(titles, first) - 1
+    between = text[line_end(text, titles[above], len(text)) : first] if above >= 0 and titles[above] < first else "x"
+    titled = not between.strip(" \t\n|:-")  # the rule below a table's head
+    if titled:
+        return ClosingList(titles[above], True)
+    return ClosingList(first, False) if all(item.only_box for item in found[0]) else None
+
+
+def _item(text: str, number: Mark, stop: int, boxes: list[Box], starts: list[int]) -> _Item | None:
+    """Return the numbered line up to ``stop`` as an item of a list of answers; None if it holds no answer."""
+    first, last = bisect_left(starts, number.end), bisect_left(starts, stop) - 1
+    if last < first:
+        whole = item_value(text, number.end, stop, False) is not None
+        return _Item(number.start, False) if whole else None
+    if boxes[last].content is None or boxes[last].end > stop:
+        return None
+    row = text.find("|", number.start, number.end) >= 0
+    lead = row or _LEAD_OF_BOX.fullmatch(text, number.end, starts[first]) is not None
+    return _Item(number.start, lead and _TAIL_OF_BOX.fullmatch(text, boxes[last].end, stop) is not None)
 
 
 def find_numbers(text: str, count: int) -> list[Mark]:

@@ -3,15 +3,20 @@ r"""Visible reasoning in a response: spans between think tags, and the text with
 - A span runs from an opening tag (``<think>``, ``<thinking>``, ``[THINK]``, in any case, and the run's own) to the next
   closing one of any kind, tags included; openings inside change nothing. One never closed runs to the end of the text.
 - A response that starts in reasoning has a span from its first character.
-- A closing tag with nothing open is plain text; it is reported, for it hints at a prompt that opened the block.
+- An opening tag within inline code (backticks in its line) opens nothing: the text speaks of it.
+- A closing tag with nothing open is plain text; outside inline code it is reported, for it hints at a prompt that
+  opened the block.
 """
 
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Sequence
 
 _KNOWN = re.compile(r"[<\[](/?)think(?:ing)?[>\]]", re.IGNORECASE)
+
+_INLINE_CODE = re.compile(r"(?<!`)(`{1,2})(?!`)[^`\n]+\1(?!`)")
 
 Spans = tuple[tuple[int, int], ...]
 """``(start, end)`` offsets, ascending and disjoint."""
@@ -31,8 +36,11 @@ def find_reasoning(
     if not tags and not starts_in_reasoning:
         return (), False
     spans, stray = [], False
+    code = [match.span() for match in _INLINE_CODE.finditer(text)] if "`" in text else []
     opened = 0 if starts_in_reasoning else None
     for start, end, closing in tags:
+        if opened is None and _within(start, code):
+            continue
         if not closing:
             opened = start if opened is None else opened
         elif opened is None:
@@ -43,6 +51,11 @@ def find_reasoning(
     if opened is not None and opened < len(text):
         spans.append((opened, len(text)))
     return tuple(spans), stray
+
+
+def _within(offset: int, spans: list[tuple[int, int]]) -> bool:
+    index = bisect_right(spans, (offset, offset)) - 1
+    return index >= 0 and offset < spans[index][1]
 
 
 def _tags(text: str, think_tags: Sequence[tuple[str, str]]) -> list[tuple[int, int, bool]]:

@@ -14,7 +14,7 @@ class Order:
 
     - A value counts only if no value of a higher problem has counted before.
     - A later value of the same problem replaces the earlier one until it is final.
-    - NA counts as an answer, but makes no earlier problem dead.
+    - NA counts as an answer, but makes no earlier problem dead, and needs no place in the order where there is none.
     """
 
     def __init__(self, text: str, count: int) -> None:
@@ -40,12 +40,12 @@ class Order:
 
     def value_box(self, number: int, place: int, box: Box, opens: bool = True) -> None:
         """Take a box of problem ``number`` into account; it goes on with that problem's list or is a new answer."""
-        if number == 0 or number < self.floor:
+        skipped = box.content is not None and is_skip(box.content)
+        if number == 0 or (number < self.floor and not skipped):
             return
         if box.content is None:
             self.cut = number
             return
-        skipped = is_skip(box.content)
         before = self.answers.get(number)
         if before is not None and not skipped and not before.skipped and self._continues_list(before, box):
             if number not in self.final:
@@ -60,10 +60,13 @@ class Order:
 
     def value(self, number: int, place: int, answer: Answer, opens: bool = True) -> None:
         """Take an answer into account at ``place``; a higher problem's value or a final one of its own forbids it."""
-        if number == 0 or number < self._floor_at(place) or number in self.final:
+        if number == 0 or number in self.final:
             return
-        if answer.skipped:
-            self.answers[number] = answer  # makes no earlier problem dead, and opens nothing
+        dead = number < self._floor_at(place)
+        if answer.skipped and not (dead and number in self.answers):
+            # NA makes no earlier problem dead, opens nothing, and needs no place in the order.
+            self.answers[number] = answer
+        if dead or answer.skipped:
             return
         if opens and all(number != other for other, _ in self.opened) and number > self.floor:
             self.opened = [(n, at) for n, at in self.opened if n < number]

@@ -9,7 +9,7 @@ from typing import Literal
 
 from roi_bench.answer_lines import AnswerLine, is_skip
 from roi_bench.boxes import Box
-from roi_bench.closing_sections import find_beginnings, find_numbers, top_level_values
+from roi_bench.closing_sections import find_list, find_numbers, find_titles, top_level_values
 from roi_bench.headers import INVISIBLE, Header, Mark, find_names, nearest_names
 
 _NOT_SPACE = re.compile(rf"[^\s{INVISIBLE}]")
@@ -109,6 +109,7 @@ class Marks:
     cut_off: bool
     names: list[Mark] = field(default_factory=list)
     beginnings: list[int] | None = None  # where a closing section may begin; looked for where one may
+    titled_list: int = -1  # where the titled list of all answers begins that ends the text
     numbers: list[Mark] = field(default_factory=list)  # numbers at the start of a line, for closing sections
     found_numbers: list[Mark] | None = None
     first_visible: int = 0
@@ -125,7 +126,11 @@ class Marks:
     def find_closings(self) -> list[int]:
         """Return where a closing section may begin, with the numbers at the start of lines looked for as well."""
         if self.beginnings is None:
-            self.beginnings = find_beginnings(self.text, self.count)
+            titles = find_titles(self.text)
+            header = self.headers[-1].start if self.headers else -1
+            last = find_list(self.text, titles, self.boxes, self.count, header) if self.count > 1 else None
+            self.titled_list = last.start if last is not None and last.titled else -1
+            self.beginnings = titles if last is None else sorted({*titles, last.start})
             self.numbers = self.line_numbers() if self.beginnings else []
         return self.beginnings
 
@@ -188,6 +193,7 @@ class Closing:
     boxed: bool = False  # some box stands in it
     items: list[Mark] = field(default_factory=list)  # headers in it that only number the value in their line
     named: dict[int, Answer] = field(default_factory=dict)  # what a name or number in it answers
+    numbered: int = -1  # offset of the last box that a name or number names
     answered: bool = False  # its unnamed boxes have answered something
 
 

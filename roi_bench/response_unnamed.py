@@ -148,7 +148,8 @@ def _read_lines(marks: Marks, outline: Outline) -> None:
         lines = []
         for line in answer_lines(marks.text, 0, len(marks.text), marks.cut_off):
             lines.append(line)
-            if len(lines) > marks.count:
+            # A line that names a problem answers no other one.
+            if len(lines) > marks.count or not line.may_answer(len(lines)):
                 lines = []
                 break
         skips = [is_skip(line.text, words=True) for line in lines]

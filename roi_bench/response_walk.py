@@ -12,28 +12,13 @@ has ended the section of a problem that had its value.
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_right
-from itertools import pairwise
 
-from roi_bench.answer_lines import AnswerLine, find_skip, is_skip, last_answer_line, line_end, value_behind
+from roi_bench.answer_lines import AnswerLine, find_last_skip, find_skip, last_answer_line, line_end, value_behind
 from roi_bench.boxes import Box
-from roi_bench.closing_sections import item_value
 from roi_bench.headers import Header, Mark
-from roi_bench.response_order import Order
-from roi_bench.response_outline import (
-    Answer,
-    Closing,
-    Marks,
-    Outline,
-    is_list_gap,
-    list_values,
-    marks_within,
-    next_visible,
-)
-
-_NEAR = 300
-_WORDS = re.compile(r"[^\W\d_]{2}")
+from roi_bench.response_closing import ClosingOrder
+from roi_bench.response_outline import Answer, Closing, Marks, Outline, next_visible
 
 
 class Restart(Exception):  # noqa: N818  (no error: it starts the walk anew)
@@ -57,7 +42,7 @@ def walk_headers(marks: Marks) -> Outline | None:
         return walk.outline() if walk.counted_numbers() or marks.count == 1 else None
 
 
-class Walk(Order):
+class Walk(ClosingOrder):
     """State of the walk from left to right."""
 
     def __init__(self, marks: Marks, overruled: set[int], may_overrule: bool) -> None:
@@ -69,8 +54,7 @@ class Walk(Order):
             may_overrule: Whether it may do so; bounded, so that the whole takes time linear in the text.
         """
         self.may_overrule = may_overrule
-        super().__init__(marks.text, marks.count)
-        self.marks = marks
+        super().__init__(marks)
         self.overruled = overruled
         self.levels: dict[int, int] = {}
         self.counted: list[int] = []  # indices of the headers that count
@@ -255,7 +239,7 @@ class Walk(Order):
         self._undo_plan(number)
         if all(n < number for n, _ in self.opened):
             self.opened.append((number, header.start))
-        if number >= self.floor and number not in self.answers:
+        if number not in self.answers:
             skip = find_skip(self.text, header.end, len(self.text))
             if skip is not None:
                 self.answers[number] = Answer([skip.text], skip.start, skip.end, "line", True)
@@ -288,7 +272,7 @@ class Walk(Order):
         name = self.marks.box_names[index]
         self.boxes_seen += 1
         if self.closing is not None:
-            self._box_in_closing(box, name)
+            self.box_in_closing(self.closing, box, name)
             return
         if self.current == 0 and (name is None or not self.overruled_here):
             return
@@ -311,9 +295,11 @@ class Walk(Order):
         answer = self.answers.get(self.current)
         if self.current == 0 or self.current in self.final or (answer is not None and answer.by == "box"):
             return None
-        line = last_answer_line(self.text, self.section, end, self.marks.cut_off)
+        line = last_answer_line(self.text, self.section, end, self.marks.cut_off, self.current)
         if line is None and not self.boxes_seen and self.counted and self.count > 1:
             line = value_behind(self.text, self.section, end, self.marks.cut_off)  # `Problem k: a`
+        if line is None and self.count > 1 and self.current not in self.answers:
+            line = find_last_skip(self.text, self.section, end, self.marks.cut_off)
         return line
 
     def _leave_section(self, end: int) -> None:
@@ -325,14 +311,17 @@ class Walk(Order):
             self.value(self.current, line.place, Answer.of_line(line))
 
     def _maybe_close(self, end: int) -> None:
-        """Begin the closing sections that may begin before ``end``: all problems have been opened, or none has yet.
+        """Begin the closing sections that may begin before ``end``: all problems opened, none yet, or a titled list.
 
         A header that begins at the same place is a header.
         """
         early = not self.counted and not self.opened and not self.headed
-        if self.count == 1 or not (early or self._all_opened()):
+        if self.count == 1:
             return
         beginnings = self.marks.find_closings()
+        if not (early or self._all_opened()):
+            # A titled list of all answers at the end closes the response whether or not all have been opened.
+            beginnings = [start for start in (self.marks.titled_list,) if start >= self.section]
         while True:
             place = self.section if self.closing is None else self.closing.start
             index = bisect_right(beginnings, place) if place else bisect_right(beginnings, -1)
@@ -364,35 +353,12 @@ class Walk(Order):
         index = bisect_right(self.marks.boxes, offset - 1, key=lambda box: box.start)
         return self.marks.boxes[index : index + 1]
 
-    def _box_in_closing(self, box: Box, name: Mark | None) -> None:
-        closing = self.closing
-        if closing is None:
-            return
-        closing.boxed = True
-        number = name
-        if number is None:
-            index = bisect_right(self.marks.numbers, box.start, key=lambda mark: mark.end) - 1
-            numbers = [*self.marks.numbers[max(0, index) : index + 1], *closing.items[-1:]]
-            near = (m for m in numbers if m.start >= closing.start and self._is_near(m.end, box.start))
-            number = max(near, key=lambda m: m.start, default=None)
-        if number is None:
-            closing.unnamed.append(box)
-            return
-        self.finalize(0)
-        if box.content is not None and number.number:
-            closing.named[number.number] = Answer.of_box(box)
-        self.value_box(number.number, number.start, box, opens=False)
-
-    def _is_near(self, start: int, end: int) -> bool:
-        """Return whether a box stands in the line of the number that ends at ``start``, or in the next one."""
-        return end - start <= _NEAR and self.text.count("\n", start, end) <= 2
-
     def _resolve(self, closing: Closing, end: int) -> int:
         """Decide what the closing section that ends at ``end`` has answered; return the problem it stands in."""
         if closing.boxed:
-            self._unnamed_boxes(closing)
+            self.unnamed_boxes(closing)
         elif not closing.early:
-            self._lines_of_closing(closing, end)
+            self.lines_of_closing(closing, end)
         if len(closing.named) == self.count and list(closing.named) == sorted(closing.named):
             # All problems, numbered or named in order, are a list of all answers like any other.
             self.fill(closing.named.values())
@@ -411,74 +377,6 @@ class Walk(Order):
         self._resolve(self.closing, end)
         self.finalize(0)
         self._enter(0, end)
-
-    def _unnamed_boxes(self, closing: Closing) -> None:
-        boxes = [box for box in closing.unnamed if box.content is not None]
-        if len(boxes) < len(closing.unnamed):
-            self.cut = self.cut or closing.owner
-        answers = [Answer.of_box(box) for box in boxes]
-        if len(boxes) == 1:
-            self._last_word(closing, answers[0])
-        elif len(boxes) == self.count:
-            self.fill(answers)
-            closing.answered = True
-        elif boxes:
-            self._several(closing, answers)
-
-    def _several(self, closing: Closing, answers: list[Answer]) -> None:
-        """Take boxes that are neither one nor as many as problems.
-
-        With words between all of them the last one is the last word; without, a problem without an answer may have
-        one list. Anything else is an incomplete list of all answers.
-        """
-        if len({answer.plain() for answer in answers}) == 1:
-            self._last_word(closing, answers[-1])
-            return
-        gaps = [(left.end, right.start) for left, right in pairwise(answers)]
-        if all(is_list_gap(self.text, *gap) for gap in gaps):
-            contents = [content for answer in answers for content in answer.contents]
-            joined = Answer(contents, answers[0].start, answers[-1].end, "box", False)
-            if closing.owner not in self.answers:
-                self._last_word(closing, joined)
-        elif all(_WORDS.search(self.text, *gap) for gap in gaps):
-            self._last_word(closing, answers[-1])
-
-    def _last_word(self, closing: Closing, answer: Answer) -> None:
-        """Take the only unnamed answer: a list of all answers, or the last word of the problem it stands in."""
-        owner, before = closing.owner, self.answers.get(closing.owner)
-        values = list_values(answer.text(), self.count, self.answers)
-        same = before is not None and before.plain() == answer.plain()
-        if len(values) == self.count and not same:
-            self.fill([Answer([v], answer.start, answer.end, answer.by, is_skip(v, True)) for v in values])
-            closing.answered = True
-        elif owner and (len(values) == 1 or before is None) and self._may_replace(owner, answer):
-            self.final.discard(owner)
-            self.value(owner, answer.start, answer, opens=False)
-            closing.answered = True
-
-    def _may_replace(self, owner: int, answer: Answer) -> bool:
-        """Return whether the owner's value is open to a last word: it has none by a box, or this one is a box."""
-        before = self.answers.get(owner)
-        return before is None or answer.by == "box" or before.by == "line"
-
-    def _lines_of_closing(self, closing: Closing, end: int) -> None:
-        """Read a closing section without boxes: `Problem k: a` and `k. a` are answer lines of k."""
-        items = []
-        for mark in marks_within([self.marks.numbers, self.marks.names, closing.items], closing.start, end):
-            line = item_value(self.text, mark.end, line_end(self.text, mark.end, end), self.marks.cut_off)
-            if line is not None:
-                items.append((mark.number, line))
-        if items:
-            self.finalize(0)
-            for number, line in items:
-                answer = self.answers.get(number)
-                closing.named[number] = Answer.of_line(line)
-                if answer is None or answer.by == "line":
-                    self.value(number, line.place, Answer.of_line(line), opens=False)
-            return
-        last = last_answer_line(self.text, closing.start, end, self.marks.cut_off)
-        if last is not None:
-            self._last_word(closing, Answer.of_line(last))
 
     def _level(self, start: int, index: int) -> None:
         """Take a level tag into account where a value in its place would count, or for the header right behind it."""

@@ -147,7 +147,9 @@ def _outside(headers: list[Header], boxes: list[Box]) -> list[Header]:
 
 def _reading(marks: Marks, outline: Outline, reasoning: Spans, stray: bool) -> Reading:
     text, spans = marks.text, outline.spans(len(marks.text))
-    counted = tuple((marks.headers[index].start, marks.headers[index].end) for index in outline.counted)
+    found = [marks.headers[index] for index in outline.counted]
+    # Blanks behind a header, and so the carriage return of a line end, are no part of it.
+    counted = tuple((head.start, head.start + len(text[head.start : head.end].rstrip())) for head in found)
     noise = [
         *counted,
         *((mark.start, mark.end) for mark in marks.levels),

@@ -149,6 +149,7 @@ def facts(text: object, reading: Reading) -> dict[str, object]:
         "by": [segment.answered_by for segment in reading.segments],
         "left": [segment.left for segment in reading.segments],
         "marked": [None if segment.answer_span is None else segment.answer_span[0] for segment in reading.segments],
+        "headers": [text[start:end] for start, end in reading.headers] if isinstance(text, str) else [],
         "closings": [list(span) for span in reading.closings],
         "stray": reading.stray_closing_tag,
         "reached": [segment.start < segment.end for segment in reading.segments],
@@ -280,6 +281,15 @@ FRAGMENTS = (
     *("@", "@\n", " and @", "@, @ or @\n", "\\boxed{#, #, #}\n", " \\boxed{NA}\n", "NA\n", "\\boxed{"),
     *("Answer: #\n", "The answer is #. ", "#### #\n", "Problem 2 = #\n", "1. #\n", "1. @\n2. @\n3. @\n", "2. @\n"),
     *("### Final Answer\n", "Summary\n", "So the answers are ", "| Problem | Answer |\n", "| 1 | @ |\n"),
+    *(
+        "Final Answers:\n1. @\n2. @\n3. @\n",
+        "Final Answers:\n1. #\n2. \\boxed{NA}\n3. @\n",
+        "4. @\n",
+        "`<think>` ",
+        "`",
+    ),
+    *("The answer to problem 2 is #. ", "**Final Answers:** Problem 1: #, Problem 2: #, Problem 3: NA\n"),
+    *("Answer: # because x\n", "Problem 2 \u2192 #\n", "Total: @\n", "Answer: NA\n"),
     *("Check. Problem 1: @\n", "as Problem 2 is @. ", "<predicted_level>Level-1</predicted_level>\n"),
 )
 """Pieces of responses; ``#`` is a number and ``@`` a box with one that stand nowhere else in the text."""
