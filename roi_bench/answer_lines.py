@@ -89,9 +89,13 @@ _ABBREVIATION = re.compile(
     r"(?:approx|\bca|\bno|\ba\.m|\bp\.m|\bi\.e|\be\.g|\bvs|\bmrs?|\bms|\bdr|\bst)\Z", re.IGNORECASE
 )
 _REASON = re.compile(rf"(?<=\S),?{BLANK}(?:because|since)(?![A-Za-z])", re.IGNORECASE)
+_PROBLEM = r"(?:problem|question|exercise|task)"
 _OTHER = re.compile(
-    rf"(?:problem|question|exercise|task){BLANK}{{1,3}}(?:\#|no\.?)?{BLANK}{{0,3}}([0-9]{{1,3}})(?![0-9])", re.I
+    rf"{_PROBLEM}{BLANK}{{1,3}}(?:\#|no\.?)?{BLANK}{{0,3}}(?P<number>[0-9]{{1,3}})(?![0-9])"
+    rf"|(?P<nth>first|second|third){BLANK}{{1,3}}{_PROBLEM}(?![a-z])",
+    re.IGNORECASE,
 )
+_NTH = {"first": 1, "second": 2, "third": 3}
 _BEFORE = re.compile(r"(?:[\s:\uff1a]|</?answer>|[*_]{1,3}(?=\s|[^*_]))*", re.IGNORECASE)
 _COMMAND = re.compile(r"\\(?:begin|end)\{[A-Za-z]+\*?\}|\\[A-Za-z]+|sqrt|pi|sin|cos|tan|log|ln|exp", re.IGNORECASE)
 _BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])")
@@ -180,8 +184,14 @@ def answer_lines(text: str, start: int, end: int, cut_off: bool) -> Iterator[Ans
             if line is not None and (is_formula(line.text) if match["strict"] is not None else _is_value(line.text)):
                 seen = line.end
                 name = _OTHER.search(match[0]) or _OTHER.match(line.text)
-                number = int(name[1]) if name is not None else 0
-                yield AnswerLine(line.start, line.end, line.text, match.start(), number)
+                yield AnswerLine(line.start, line.end, line.text, match.start(), _number_of(name))
+
+
+def _number_of(name: re.Match[str] | None) -> int:
+    """Return the number of the problem that ``name`` names; 0 without one."""
+    if name is None:
+        return 0
+    return int(name["number"]) if name["number"] is not None else _NTH[name["nth"].casefold()]
 
 
 def _hinted_lines(text: str, start: int, end: int) -> list[tuple[int, int]]:

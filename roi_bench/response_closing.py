@@ -15,7 +15,7 @@ from roi_bench.response_outline import Answer, Closing, Marks, is_list_gap, list
 
 _NEAR = 300
 _WORDS = re.compile(r"[^\W\d_]{2}")
-_JOINT = re.compile(r"[\s,;]+(?:and\s+)?\Z", re.IGNORECASE)
+_JOINTS = " \t,;|*_("  # between a value and the next name in its line
 
 
 class ClosingOrder(Order):
@@ -146,5 +146,7 @@ class ClosingOrder(Order):
     def _item(self, mark: Mark, own: int, stop: int) -> AnswerLine | None:
         """Return the value behind a name or number, which stands before ``own``, where the next one of its line is."""
         if own < stop:
-            own = mark.end + len(_JOINT.sub("", self.text[mark.end : own]))
-        return item_value(self.text, mark.end, own, self.marks.cut_off)
+            value = self.text[mark.end : own].rstrip(_JOINTS)
+            own = mark.end + len(value.removesuffix(" and").rstrip(_JOINTS))
+        line = item_value(self.text, mark.end, own, self.marks.cut_off)
+        return None if line is None or line.text.count("(") < line.text.count(")") else line
