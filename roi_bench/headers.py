@@ -94,7 +94,7 @@ _NAME = re.compile(
     rf"(?<![0-9A-Za-z])(?<![0-9A-Za-z]_)(?<![0-9A-Za-z]__)[Pp](?i:roblem){BLANK}{{1,3}}\#?{_NUMBER}{_OF_COUNT}"
     rf"{BLANK}{{0,3}}[*_)]{{0,3}}(?:{BLANK}?\([^()\n]{{0,40}}\))?[*_]{{0,3}}(?:['\u2019]s)?"
     rf"(?:{BLANK}{{1,3}}(?i:(?:final{BLANK}{{1,3}})?answer))?{BLANK}{{0,3}}[*_]{{0,3}}{BLANK}{{0,3}}"
-    rf"(?:[:\uff1a=\u2013\u2014|\u2192\u21d2]|[-=]+>|-+(?![0-9])|\$?\\(?i:(?:long)?(?:right)?(?:to|arrow))(?![a-z])\$?|(?i:is)(?![A-Za-z]))[*_]{{0,3}}"
+    rf"(?:[-=]+>|[:\uff1a=\u2013\u2014|\u2192\u21d2]|-+(?![0-9])|\$?\\(?i:(?:long)?(?:right)?(?:to|arrow))(?![a-z])\$?|(?i:is)(?![A-Za-z]))[*_]{{0,3}}"
 )
 _LEVEL = re.compile(r"<predicted_level>\s{0,8}level[ -]?([0-3])\s{0,8}</predicted_level>", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"[.!?;](?=\s)|\u3002|\n")

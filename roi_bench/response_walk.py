@@ -75,6 +75,7 @@ class Walk(ClosingOrder):
         self.overruled_here = False  # the section is one of nothing, behind a header that is overruled
         self.within_overruled = False  # an overruled header stands in the section, which had no value there
         self.named: dict[int, Answer] = {}  # what boxes named in the section answer
+        self.skipped_before: dict[int, Answer] = {}  # skips that stood when boxes in the section named their problems
         self.boxes_seen = 0
         self.first_problem = next((h.start for h in marks.headers if not h.solution), len(self.text))
         numbers: dict[str, set[int]] = {}
@@ -193,7 +194,8 @@ class Walk(ClosingOrder):
         So it is in the section of a later problem that has been gone on to; not where all problems stand opened and
         empty, for then it heads the work that follows the empty skeleton.
         """
-        if header.rank <= self.ranks.get(header.number, 3) or header.number >= self.current:
+        last_of_list = 1 < header.number == self.current and list(self.named) == list(range(1, header.number))
+        if header.rank <= self.ranks.get(header.number, 3) or not (header.number < self.current or last_of_list):
             return False
         if self._all_opened() and not self.answers:
             return False
@@ -232,7 +234,7 @@ class Walk(ClosingOrder):
 
     def _enter(self, number: int, section: int) -> None:
         self.current, self.section, self.first_in_section = number, section, -1
-        self.named = {}
+        self.named, self.skipped_before = {}, {}
         self.overruled_here = self.within_overruled = False
 
     def _open_by_header(self, number: int, header: Header) -> None:
@@ -279,6 +281,9 @@ class Walk(ClosingOrder):
         if name is None:
             self.value_box(self.current, box.start, box)
             return
+        before = self.answers.get(name.number)
+        if before is not None and before.skipped:
+            self.skipped_before.setdefault(name.number, before)
         self.value_box(name.number, name.start, box)
         if self.within_overruled and name.number == self.current and self.current in self.answers:
             self._enter_overruled(
@@ -288,6 +293,7 @@ class Walk(ClosingOrder):
             # All problems named in order in one section are a list of all answers, as in a closing section.
             self.named[name.number] = Answer.of_box(box)
             if list(self.named) == list(range(1, self.count + 1)):
+                self.answers.update(self.skipped_before)  # no list takes a skip back
                 self.fill(self.named.values())
 
     def _pending_line(self, end: int) -> AnswerLine | None:

@@ -100,6 +100,14 @@ HOSTILE = (
     "Problem 1:\nProblem 2:\n**Problem 1**\n### Problem 1\n",
     "\\boxed{1}, ",
     "### Problem 1\nNA\n",
+    "NA\n",
+    "---\n",
+    "`<think>",
+    "Final Answers:\n1. 5\n2. 6\n3. 7\n",
+    "1. 5\n",
+    "Problem 1: 5, ",
+    "The answer to problem 2 is 7. ",
+    "Answer: 5 because ",
     "### Problem 1\nAnswer: 5\n### Problem 2\n",
 )
 SKELETON = "### Problem 1\n### Problem 2\n### Problem 3\n"
