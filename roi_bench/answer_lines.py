@@ -88,7 +88,7 @@ _SENTENCE_END = re.compile(r"[.!?](?=\s|\Z|</answer>)|\u3002|</answer>", re.IGNO
 _ABBREVIATION = re.compile(
     r"(?:approx|\bca|\bno|\ba\.m|\bp\.m|\bi\.e|\be\.g|\bvs|\bmrs?|\bms|\bdr|\bst)\Z", re.IGNORECASE
 )
-_REASON = re.compile(rf"(?<=\S),?{BLANK}(?:because|since)(?![A-Za-z])", re.IGNORECASE)
+_REASON = re.compile(rf"(?<=\S),?{BLANK}(?:because|since)(?![A-Za-z])")
 _PROBLEM = r"(?:problem|question|exercise|task)"
 _OTHER = re.compile(
     rf"{_PROBLEM}{BLANK}{{1,3}}(?:\#|no\.?)?{BLANK}{{0,3}}(?P<number>[0-9]{{1,3}})(?![0-9])"
@@ -249,8 +249,8 @@ def read_answer(text: str, start: int, end: int, cut_off: bool) -> AnswerLine | 
         if _ABBREVIATION.search(text, max(place, sentence.start() - 8), sentence.start()) is None:
             stop, closed = sentence.start(), True
             break
-    reason = _REASON.search(text, place, stop)
-    if reason is not None:
+    reasoned = text.find("because", place, stop) >= 0 or text.find("since", place, stop) >= 0
+    if reasoned and (reason := _REASON.search(text, place, stop)) is not None:
         stop, closed = reason.start(), True
     if cut_off and not closed and stop == len(text):
         return None
