@@ -175,6 +175,8 @@ class Walk(ClosingOrder):
             return
         if number and self.count > 1:
             self._overrule(index, header)
+        if self._is_step(header):
+            return
         if number == 0 and self.count == 1 and header.start <= self.marks.first_visible:
             return  # the response to a single problem begins with the number that problem has elsewhere
         self._go_on(number, header.start)
@@ -187,6 +189,11 @@ class Walk(ClosingOrder):
         self.ranks[number] = min(header.rank, self.ranks.get(number, 3))
         self.indices.setdefault((number, header.rank), []).append(index)
         self._open_by_header(number, header)
+
+    def _is_step(self, header: Header) -> bool:
+        """Return whether it heads a step of the work: a bare "Question 6:" where higher ranks name the problems."""
+        bare = header.rank == 3 and not header.solution and "problem" not in self.text[header.start : header.end].casefold()
+        return bare and min(self.ranks.values(), default=3) < 3
 
     def _only_names(self, header: Header) -> bool:
         """Return whether a header of lower rank than an earlier one only names the box in its line.
