@@ -20,18 +20,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 
 from roi_bench.algebra import same_exactly, same_up_to_factor
 from roi_bench.answers import normalize_answer
 from roi_bench.evaluation import evaluate, surely_different
 from roi_bench.formulas import Formula, letters_of, parse_formula
 from roi_bench.numerals import (
-    ROUNDED_PLACES,
     base_value,
     clock_time,
     contradicts_itself,
     numbers_equal,
     parse_number,
+    rounding_tolerance,
     same_time,
 )
 from roi_bench.structures import (
@@ -230,7 +231,7 @@ def _ratio_as_quotient(text: str) -> str:
 def same_formula(gold: str, answer: str) -> bool | None:
     """Compare two formulas by exact algebra and by their values; None where neither can tell.
 
-    A decimal of at least :data:`ROUNDED_PLACES` places may stand for the irrational number that it rounds.
+    A decimal may stand for the irrational number that it rounds (:func:`roi_bench.numerals.rounding_tolerance`).
     """
     if _INVERSE.search(gold + answer) is not None:
         verdicts = {same_formula(_INVERSE.sub(r"\\arc\1", gold), _INVERSE.sub(r"\\arc\1", answer))}
@@ -245,7 +246,7 @@ def same_formula(gold: str, answer: str) -> bool | None:
     if exactly is not None:
         return exactly
     if (decimal := _DECIMAL.fullmatch(answer) or _DECIMAL.fullmatch(gold)) is not None:
-        return _rounds(left, right, len(decimal[1]))
+        return _rounds(left, right, rounding_tolerance(Fraction(decimal[0]), len(decimal[1])))
     return False if surely_different(left, right) else None
 
 
@@ -257,15 +258,15 @@ def _same_percentage(gold: str, answer: str) -> bool | None:
     return True if True in verdicts else None if None in verdicts else False
 
 
-def _rounds(left: Formula, right: Formula, places: int) -> bool | None:
-    """Return whether a decimal with so many places stands for the other side; None where the value is in doubt."""
+def _rounds(left: Formula, right: Formula, tolerance: Fraction | None) -> bool | None:
+    """Return whether a decimal with that tolerance stands for the other side; None where the value is in doubt."""
     values = evaluate(left, 1.0), evaluate(right, 1.0)
     if values[0] is None or values[1] is None:
         return None
-    if letters_of(left) or letters_of(right) or places < ROUNDED_PLACES:
+    if letters_of(left) or letters_of(right) or tolerance is None:
         return False if surely_different(left, right) else None
     distance = abs(values[0][0] - values[1][0])
-    return distance <= 0.5 * 10.0**-ROUNDED_PLACES + values[0][1] + values[1][1]
+    return distance <= float(tolerance) + values[0][1] + values[1][1]
 
 
 def _same_relation(gold: str, answer: str, symbolic: Symbolic | None, depth: int) -> bool | None:

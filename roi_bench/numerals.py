@@ -14,7 +14,10 @@ MAX_EXPONENT = 300
 r"""Larger powers of ten in ``a \cdot 10^{b}`` are not numbers to us."""
 
 ROUNDED_PLACES = 6
-"""From this many decimal places on, a decimal may stand for a fraction that it rounds (math-verify's default)."""
+"""From this many decimal places on, a decimal may stand for a value that it rounds (math-verify's default)."""
+
+ROUNDED_DIGITS = 4
+"""So many significant digits such a decimal has at least: ``0.000002`` has one, and rounds thousands of fractions."""
 
 _DECIMAL = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)"
 _NUMBER = re.compile(
@@ -199,18 +202,31 @@ def contradicts_itself(text: str) -> bool:
 def numbers_equal(gold: Number, answer: Number) -> bool:
     """Return whether two numbers are equal as answers of the pool ``math``.
 
-    The same value with percent signs ignored, or with one percent sign read as hundredths; a decimal of at least
-    :data:`ROUNDED_PLACES` places may stand for the fraction it rounds. (Numeric pools compare :attr:`Number.value`.)
+    The same value with percent signs ignored, or with one percent sign read as hundredths; a decimal may stand for the
+    fraction it rounds (:func:`rounding_tolerance`). (Numeric pools compare :attr:`Number.value`.)
     """
     if gold.value == answer.value:
         return True
     if gold.percent != answer.percent and _value(gold) == _value(answer):
         return True
     if (gold.places is None) != (answer.places is None):
-        places = gold.places if gold.places is not None else answer.places
-        if places is not None and places >= ROUNDED_PLACES:
-            return abs(gold.value - answer.value) <= Fraction(1, 2 * 10**ROUNDED_PLACES)
+        decimal = gold if gold.places is not None else answer
+        tolerance = rounding_tolerance(decimal.value, decimal.places or 0)
+        return tolerance is not None and abs(gold.value - answer.value) <= tolerance
     return False
+
+
+def rounding_tolerance(value: Fraction, places: int) -> Fraction | None:
+    """Return how far a decimal written with so many places may be from what it stands for; None if it is just itself.
+
+    It has at least :data:`ROUNDED_PLACES` places and :data:`ROUNDED_DIGITS` significant digits: so it is within 0.05 %
+    of what it stands for, which is no claim about a small number that six places alone would make. All its digits have
+    to be right: it rounds to six places, and further digits are within one unit of its own last place, so that
+    ``0.66666666``, cut off, is two thirds.
+    """
+    if places < ROUNDED_PLACES or abs(value) < Fraction(10 ** (ROUNDED_DIGITS - 1), 10**places):
+        return None
+    return min(Fraction(1, 2 * 10**ROUNDED_PLACES), Fraction(1, 10**places))
 
 
 def _value(number: Number) -> Fraction:
