@@ -60,6 +60,11 @@ _CHANGING = re.compile(
 """Words behind a number that change its value, and so are no units: ``5 squared``, ``5 lakh``, ``5 below zero``."""
 _NEVER_UNITS = frozenset(("squared", "cubed", "factorial", "negative", "negatives"))
 """Those of them that are no units even where the question has the word."""
+_PERCENT_OFF = re.compile(r"\s*%\s*off(?![A-Za-z])", re.IGNORECASE)
+_PERCENT_WORD = re.compile(
+    r"(?<=[0-9})])\s*-?(?:\\text\s*\{\s*per\s?cents?\s*\}|per\s?cents?(?![A-Za-z])(?!\s+off(?![A-Za-z])))",
+    re.IGNORECASE,
+)
 _NEGATIVE = re.compile(r"(?:(?<=\A)|(?<=[=,(:])|(?<=\bis))\s*(?:negative|minus)\s+(?=[0-9.\\])", re.IGNORECASE)
 
 _GLUE = frozenset(["of", "in", "the", "per", "a", "an", "for", "by", "at", "total", "altogether", "each"])
@@ -184,6 +189,13 @@ def changes_value(words: str, asked: AskedWords) -> bool:
         return False
     found = _PLAIN_WORD.findall(match[0].casefold())
     return not asked.words.intersection(found) or not _NEVER_UNITS.isdisjoint(found)
+
+
+def percent_signs(text: str) -> str:
+    r"""Replace ``percent`` behind a value by its sign; ``20\% off`` is said in words, because 80 % is what is left."""
+    if "%" in text:
+        text = _PERCENT_OFF.sub(" percent off", text)
+    return _PERCENT_WORD.sub("%", text)
 
 
 def sign_words(text: str) -> str:

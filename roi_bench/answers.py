@@ -33,6 +33,7 @@ from roi_bench.answer_words import (
     join_conjunctions,
     multiply_scales,
     name_bases,
+    percent_signs,
     sign_words,
     strip_label,
     strip_letter_bases,
@@ -128,7 +129,7 @@ def normalize_answer(answer: str, any_unit: bool = False, question: str = "") ->
     text = _unwrap_group(" ".join(text.split()))
     words = asked_words(question) if question else NOT_ASKED
     # Before the units go: 45^\circ,135^\circ are two numbers.
-    text = append_bases(strip_texts(name_bases(strip_ordinals(_join_thousands(text))), words))
+    text = append_bases(strip_texts(name_bases(strip_ordinals(percent_signs(_join_thousands(text)))), words))
     if _TRIGONOMETRIC.search(text) is None:
         text = _DEGREES.sub("", text)
     text = sign_words(strip_label(strip_marks(text.strip()).lstrip(" ,;:#"), any_unit))

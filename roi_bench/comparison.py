@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 
 from roi_bench.algebra import same_exactly, same_up_to_factor
@@ -27,9 +28,13 @@ from roi_bench.answers import normalize_answer
 from roi_bench.evaluation import evaluate, surely_different
 from roi_bench.formulas import Formula, letters_of, parse_formula
 from roi_bench.numerals import (
+    AskedPercent,
+    asked_percent,
     base_value,
     clock_time,
     contradicts_itself,
+    leaves_out_percent,
+    numbers_agree,
     numbers_equal,
     parse_number,
     rounding_tolerance,
@@ -85,6 +90,19 @@ _WORDS = re.compile(r"[A-Za-z .'-]*[A-Za-z]{4}[A-Za-z .'-]*")
 _CHOICE = re.compile(r"\(?([A-Z])\)?")
 
 
+@dataclass(frozen=True, slots=True)
+class _Means:
+    """What a comparison has at hand besides the two answers.
+
+    Attributes:
+        symbolic: The symbolic check, if there is one.
+        percent: What the question says of percent.
+    """
+
+    symbolic: Symbolic | None = None
+    percent: AskedPercent = "unknown"
+
+
 def compare(gold: str, answer: str, symbolic: Symbolic | None = None, question: str = "") -> bool | None:
     """Return whether ``answer`` equals ``gold``; None if only a symbolic check can tell and none was given."""
     if same_string(gold, answer, question):
@@ -97,7 +115,7 @@ def compare(gold: str, answer: str, symbolic: Symbolic | None = None, question: 
         return False
     if _DEGREE_SIGN.search(gold + answer) is not None and _same_angle(gold, gold_text, answer, answer_text):
         return True
-    return _same(gold_text, answer_text, symbolic, 0)
+    return _same(gold_text, answer_text, _Means(symbolic, asked_percent(question)), 0)
 
 
 def _without_approximation(text: str) -> str:
@@ -152,8 +170,8 @@ def _folded(text: str) -> str:
     return choice[1] if choice is not None else text.replace(" ", "").replace(".", "").strip("()").casefold()
 
 
-def _same(gold: str, answer: str, symbolic: Symbolic | None, depth: int) -> bool | None:
-    """Compare two answers in normal form; never None where ``symbolic`` is given."""
+def _same(gold: str, answer: str, means: _Means, depth: int) -> bool | None:
+    """Compare two answers in normal form; never None where there is a symbolic check."""
     gold, answer = ungrouped(gold), ungrouped(answer)
     if not gold or not answer:
         return False
@@ -163,28 +181,30 @@ def _same(gold: str, answer: str, symbolic: Symbolic | None, depth: int) -> bool
         return False
     left, right = parse_number(gold), parse_number(answer)
     if left is not None and right is not None:
-        return numbers_equal(left, right)
-    assigned = _same_assignment(gold, answer, symbolic, depth)
+        return numbers_equal(left, right, means.percent)
+    assigned = _same_assignment(gold, answer, means, depth)
     if assigned is not None:
         return assigned
     gold, answer, unwrapped = _strip_assignment(gold, answer)
     if unwrapped:
-        return _same(gold, answer, symbolic, depth + 1)
-    for verdict in (_same_notation(gold, answer), _same_relation(gold, answer, symbolic, depth)):
+        return _same(gold, answer, means, depth + 1)
+    for verdict in (_same_notation(gold, answer), _same_relation(gold, answer, means, depth)):
         if verdict is not None:
             return verdict
-    return _same_whole(*_relations_to_intervals(as_interval(gold), as_interval(answer)), symbolic, depth)
+    return _same_whole(*_relations_to_intervals(as_interval(gold), as_interval(answer)), means, depth)
 
 
-def _same_whole(gold: str, answer: str, symbolic: Symbolic | None, depth: int) -> bool | None:
+def _same_whole(gold: str, answer: str, means: _Means, depth: int) -> bool | None:
     """Compare what is neither number nor equation: structures part by part, ratios, formulas."""
     left, right = structure(gold), structure(answer)
     if left is None and right is not None and right.kind == "list" and _all_equal(right.items):
-        return _same(gold, right.items[0], symbolic, depth + 1)  # 1/2 or 0.5
+        return _same(gold, right.items[0], means, depth + 1)  # 1/2 or 0.5
     if left is not None and right is not None and _decided_by_structure(left, right):
-        return _same_structure(left, right, symbolic, depth)
+        return _same_structure(left, right, means, depth)
     if surely_other_sets(gold, answer) or _of_other_kinds(gold, answer, left, right):
         return False
+    if left is None and right is None and gold and answer and "%" in (gold[-1], answer[-1]):
+        return _same_percentage(gold, answer, means, depth)
     if (
         left is None
         and right is None
@@ -193,12 +213,12 @@ def _same_whole(gold: str, answer: str, symbolic: Symbolic | None, depth: int) -
         return verdict
     if not (_is_readable(gold) and _is_readable(answer)):
         return False
-    return symbolic(gold, answer) if symbolic is not None else None
+    return means.symbolic(gold, answer) if means.symbolic is not None else None
 
 
 def _all_equal(items: Sequence[str]) -> bool:
     """Return whether all values of a list are shown to be the same, so that it states one."""
-    return len(items) <= MAX_ITEMS and all(_same(items[0], item, None, MAX_DEPTH) for item in items[1:])
+    return len(items) <= MAX_ITEMS and all(_same(items[0], item, _Means(), MAX_DEPTH) for item in items[1:])
 
 
 def _one_is_infinite(gold: str, answer: str) -> bool:
@@ -237,9 +257,7 @@ def same_formula(gold: str, answer: str) -> bool | None:
         verdicts = {same_formula(_INVERSE.sub(r"\\arc\1", gold), _INVERSE.sub(r"\\arc\1", answer))}
         verdicts.add(same_formula(*(_INVERSE.sub(lambda m: _RECIPROCAL[m[1]], text) for text in (gold, answer))))
         return verdicts.pop() if len(verdicts) == 1 else None
-    if gold.endswith("%") != answer.endswith("%"):
-        return _same_percentage(gold, answer)
-    left, right = parse_formula(gold.removesuffix("%")), parse_formula(answer.removesuffix("%"))
+    left, right = parse_formula(gold), parse_formula(answer)
     if left is None or right is None:
         return None
     exactly = same_exactly(left, right)
@@ -250,12 +268,20 @@ def same_formula(gold: str, answer: str) -> bool | None:
     return False if surely_different(left, right) else None
 
 
-def _same_percentage(gold: str, answer: str) -> bool | None:
-    """Compare two formulas of which one bears a percent sign, which means hundredths or nothing."""
-    verdicts = {same_formula(gold.removesuffix("%"), answer.removesuffix("%"))}
-    sides = [f"\\frac{{{text[:-1]}}}{{100}}" if text.endswith("%") else text for text in (gold, answer)]
-    verdicts.add(same_formula(*sides))
-    return True if True in verdicts else None if None in verdicts else False
+def _same_percentage(gold: str, answer: str, means: _Means, depth: int) -> bool | None:
+    """Compare two values at least one of which bears a percent sign (see :func:`numerals.numbers_equal`)."""
+    plain, stated = gold.removesuffix("%"), answer.removesuffix("%")
+    if gold[-1] == answer[-1]:
+        return _same(plain, stated, means, depth + 1)
+    if gold[-1] == "%":
+        verdicts = [_same(side, stated, means, depth + 1) for side in (plain, rf"\frac{{{plain}}}{{100}}")]
+        return True if True in verdicts else None if None in verdicts else False
+    formula = parse_formula(plain)
+    value = None if formula is None or letters_of(formula) else evaluate(formula, 1.0)
+    is_decimal = (number := parse_number(plain)) is not None and number.places is not None
+    if value is None or not leaves_out_percent(abs(value[0]), is_decimal, means.percent):
+        stated = rf"\frac{{{stated}}}{{100}}"
+    return _same(plain, stated, means, depth + 1)
 
 
 def _rounds(left: Formula, right: Formula, tolerance: Fraction | None) -> bool | None:
@@ -269,7 +295,7 @@ def _rounds(left: Formula, right: Formula, tolerance: Fraction | None) -> bool |
     return distance <= float(tolerance) + values[0][1] + values[1][1]
 
 
-def _same_relation(gold: str, answer: str, symbolic: Symbolic | None, depth: int) -> bool | None:
+def _same_relation(gold: str, answer: str, means: _Means, depth: int) -> bool | None:
     """Compare equations, and chains of equal parts with a value; None if there is none, or only algebra can tell."""
     left, right = _split_equations(gold), _split_equations(answer)
     if len(left) > 1 and len(right) > 1:
@@ -281,7 +307,7 @@ def _same_relation(gold: str, answer: str, symbolic: Symbolic | None, depth: int
         return False
     values = _chain_values(chain, of_gold=len(left) > 1)
     verdicts = [
-        _same(value, answer, symbolic, depth + 1) if len(left) > 1 else _same(gold, value, symbolic, depth + 1)
+        _same(value, answer, means, depth + 1) if len(left) > 1 else _same(gold, value, means, depth + 1)
         for value in values
     ]
     if True in verdicts:
@@ -321,7 +347,7 @@ def _parts_agree(part: str, last: str) -> bool | None:
     """Return whether two parts of a chain have the same value; None if the first is not a value by itself."""
     numbers = [base_value(side) or parse_number(side) for side in (part, last)]
     if numbers[0] is not None and numbers[1] is not None:
-        return numbers_equal(numbers[0], numbers[1])
+        return numbers_agree(numbers[0], numbers[1])
     formulas = parse_formula(part), parse_formula(last)
     if formulas[0] is None or formulas[1] is None or letters_of(formulas[0]) - letters_of(formulas[1]):
         return None
@@ -368,13 +394,13 @@ def _same_notation(gold: str, answer: str) -> bool | None:
     return left[1] == right[1] and (right[2] is None or right[2] == (left[2] or "10"))
 
 
-def _same_assignment(gold: str, answer: str, symbolic: Symbolic | None, depth: int) -> bool | None:
+def _same_assignment(gold: str, answer: str, means: _Means, depth: int) -> bool | None:
     """Compare ``x=…`` with ``y=…``; None if not both are assignments or only algebra can tell."""
     left, right = _ASSIGNED.match(gold), _ASSIGNED.match(answer)
     if left is None or right is None:
         return None
     if left[1] == right[1]:
-        return _same(gold[left.end() :], answer[right.end() :], symbolic, depth + 1)
+        return _same(gold[left.end() :], answer[right.end() :], means, depth + 1)
     values = parse_number(gold[left.end() :]), parse_number(answer[right.end() :])
     return None if None in values else False
 
@@ -409,7 +435,7 @@ def _relations_to_intervals(gold: str, answer: str) -> tuple[str, str]:
     return gold, answer
 
 
-def _same_structure(gold: Structure, answer: Structure, symbolic: Symbolic | None, depth: int) -> bool | None:
+def _same_structure(gold: Structure, answer: Structure, means: _Means, depth: int) -> bool | None:
     if not _comparable(gold.kind, answer.kind) and not (
         len(gold.items) > 2 and {gold.kind, answer.kind} in ({"list", "[]"}, {"()", "[]"})  # no interval
     ):
@@ -417,29 +443,27 @@ def _same_structure(gold: Structure, answer: Structure, symbolic: Symbolic | Non
     if len(gold.items) != len(answer.items) or len(gold.items) > MAX_ITEMS:
         return False
     if (gold.ordered or answer.ordered) and {gold.kind, answer.kind} != {"list", "[]"}:
-        return _same_in_order(gold.items, answer.items, symbolic, depth)
-    return _same_in_any_order(gold.items, answer.items, symbolic, depth)
+        return _same_in_order(gold.items, answer.items, means, depth)
+    return _same_in_any_order(gold.items, answer.items, means, depth)
 
 
-def _same_in_order(gold: Sequence[str], answer: Sequence[str], symbolic: Symbolic | None, depth: int) -> bool | None:
+def _same_in_order(gold: Sequence[str], answer: Sequence[str], means: _Means, depth: int) -> bool | None:
     verdicts = []
     for left, right in zip(gold, answer, strict=True):
-        verdicts.append(_same(left, right, symbolic, depth + 1))
+        verdicts.append(_same(left, right, means, depth + 1))
         if verdicts[-1] is False:
             return False
     return None if None in verdicts else True
 
 
-def _same_in_any_order(
-    gold: Sequence[str], answer: Sequence[str], symbolic: Symbolic | None, depth: int
-) -> bool | None:
+def _same_in_any_order(gold: Sequence[str], answer: Sequence[str], means: _Means, depth: int) -> bool | None:
     """Pair each gold item with an equal item of the answer; equality is transitive, so the first match will do."""
     rest = list(answer)
     undecided = False
     for left in gold:
         maybe = False
         for index, right in enumerate(rest):
-            verdict = _same(left, right, symbolic, depth + 1)
+            verdict = _same(left, right, means, depth + 1)
             if verdict:
                 del rest[index]
                 break

@@ -16,7 +16,7 @@ from typing import Literal
 from roi_bench.answers import MAX_ANSWER_CHARACTERS, normalize_answer
 from roi_bench.answers import Check as Check
 from roi_bench.comparison import compare, same_string
-from roi_bench.numerals import parse_number, read_quantity
+from roi_bench.numerals import asked_percent, parse_number, read_quantity, same_quantity
 from roi_bench.symbolic_pool import WORKER, Pair, SymbolicPool
 
 Method = Literal["string", "number", "symbolic", "limit"]
@@ -162,7 +162,7 @@ def _decide_numeric(answer: str, accepted: tuple[str, ...], question: str) -> Ve
     if all(number is None for number in numbers):
         return Verdict(False, "string")
     quantity = read_quantity(answer, question)
-    return Verdict(
-        quantity is not None and any(number is not None and number.value == quantity.value for number in numbers),
-        "number",
-    )
+    if quantity is None:
+        return Verdict(False, "number")
+    asked = asked_percent(question) if quantity.percent else "unknown"
+    return Verdict(any(number is not None and same_quantity(number, quantity, asked) for number in numbers), "number")
