@@ -21,12 +21,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 
 from roi_bench.algebra import same_exactly, same_up_to_factor
 from roi_bench.answers import normalize_answer
-from roi_bench.evaluation import evaluate, surely_different
-from roi_bench.formulas import Formula, letters_of, parse_formula
+from roi_bench.evaluation import evaluate
+from roi_bench.formula_comparison import same_formula
+from roi_bench.formulas import letters_of, parse_formula
+from roi_bench.letters import is_set_as_text, same_letters
 from roi_bench.numerals import (
     AskedPercent,
     asked_percent,
@@ -37,8 +38,8 @@ from roi_bench.numerals import (
     numbers_agree,
     numbers_equal,
     parse_number,
-    rounding_tolerance,
     same_time,
+    states_alternatives,
 )
 from roi_bench.structures import (
     Structure,
@@ -73,8 +74,6 @@ _ASSIGNED = re.compile(
 )
 _RELATIONAL = re.compile(r"[=<>]|\\(?:le|ge|ne)(?![a-z])")
 _BASED = re.compile(r"(-?(?=[0-9A-Z.]*[0-9])[0-9A-Z]+(?:\.[0-9A-Z]+)?)(?:_\{([0-9A-Za-z]+)\})?")
-_INVERSE = re.compile(r"\\(sin|cos|tan)\^\{-1\}")
-_RECIPROCAL = {"sin": r"\csc", "cos": r"\sec", "tan": r"\cot"}
 _INEQUALITY = re.compile(r"[<>]|\\(?:le|ge)(?![a-z])")
 _DEGREE_SIGN = re.compile(r"\\circ(?![a-z])|\\degree|°|degrees?(?![a-z])")
 _SQUEEZED = re.compile(r"[\s{}$]|\\(?:cdot|left|right|,|!|;)(?![a-z])")
@@ -83,8 +82,10 @@ _RATIO = re.compile(r"([^:]+):([^:]+)")
 _FREE_DIGIT = re.compile(r"(?<![A-Za-z])[0-9]|[0-9](?=\s*[A-Za-z\\(^])")
 _LABELLED = re.compile(r"_\{[^{}]*\}|(?:(?<![A-Za-z])[A-Za-z]|\})\([^()=]*\)")
 _DECIMAL = re.compile(r"-?[0-9]*\.([0-9]+)")
+_PRIME = re.compile(r"\\prime(?![A-Za-z])")
+_NAMED_VALUE = re.compile(r"([A-Za-z]|\\[a-z]+)=")
 _EQUALS = re.compile(r"(?:=|\\approx(?![A-Za-z]))")
-_WORDS_IN_TEXT = re.compile(r"\\(?:text|mbox|textbf|textit|textrm|mathrm)\s*\{[^{}0-9]*[A-Za-z]{3}[^{}0-9]*\}")
+_WORDS_IN_TEXT = re.compile(r"\\(?:text|mbox|textbf|textit|textrm|mathrm)\s*\{[^{}0-9]*[A-Za-z]{2}[^{}0-9]*\}")
 _COMMA_SPACE = re.compile(r",\s+")
 _WORDS = re.compile(r"[A-Za-z .'-]*[A-Za-z]{4}[A-Za-z .'-]*")
 _CHOICE = re.compile(r"\(?([A-Z])\)?")
@@ -97,10 +98,12 @@ class _Means:
     Attributes:
         symbolic: The symbolic check, if there is one.
         percent: What the question says of percent.
+        alternatives: Whether the answer joins values by *or*.
     """
 
     symbolic: Symbolic | None = None
     percent: AskedPercent = "unknown"
+    alternatives: bool = False
 
 
 def compare(gold: str, answer: str, symbolic: Symbolic | None = None, question: str = "") -> bool | None:
@@ -110,12 +113,16 @@ def compare(gold: str, answer: str, symbolic: Symbolic | None = None, question: 
     gold_text, answer_text = normalize_answer(gold, question=question), normalize_answer(answer, question=question)
     if _WORDS_IN_TEXT.fullmatch(gold.strip().strip("$")) is not None:
         return bool(gold_text) and _folded(gold_text) == _folded(answer_text)
+    as_text = is_set_as_text(gold) or is_set_as_text(answer)
+    if (letters := same_letters(gold_text, answer_text, question, as_text)) is not None:
+        return letters
     answer_text = _without_approximation(_without_asked(answer_text, question))
     if contradicts_itself(answer_text):
         return False
     if _DEGREE_SIGN.search(gold + answer) is not None and _same_angle(gold, gold_text, answer, answer_text):
         return True
-    return _same(gold_text, answer_text, _Means(symbolic, asked_percent(question)), 0)
+    means = _Means(symbolic, asked_percent(question), states_alternatives(answer))
+    return _same(gold_text, answer_text, means, 0)
 
 
 def _without_approximation(text: str) -> str:
@@ -177,6 +184,8 @@ def _same(gold: str, answer: str, means: _Means, depth: int) -> bool | None:
         return False
     if gold == answer or (_WORDS.fullmatch(gold) and _folded(gold) == _folded(answer)):
         return True
+    if (letters := same_letters(gold, answer)) is not None:
+        return letters
     if depth > MAX_DEPTH or _one_is_infinite(gold, answer):
         return False
     left, right = parse_number(gold), parse_number(answer)
@@ -197,8 +206,10 @@ def _same(gold: str, answer: str, means: _Means, depth: int) -> bool | None:
 def _same_whole(gold: str, answer: str, means: _Means, depth: int) -> bool | None:
     """Compare what is neither number nor equation: structures part by part, ratios, formulas."""
     left, right = structure(gold), structure(answer)
-    if left is None and right is not None and right.kind == "list" and _all_equal(right.items):
-        return _same(gold, right.items[0], means, depth + 1)  # 1/2 or 0.5
+    if left is None and right is not None and right.kind == "list":
+        spellings = right.items
+        if (means.alternatives or len(set(spellings)) == len(spellings)) and _all_equal(spellings):
+            return _same(gold, spellings[0], means, depth + 1)  # 1/2 or 0.5; but 1,1 are two values
     if left is not None and right is not None and _decided_by_structure(left, right):
         return _same_structure(left, right, means, depth)
     if surely_other_sets(gold, answer) or _of_other_kinds(gold, answer, left, right):
@@ -211,7 +222,7 @@ def _same_whole(gold: str, answer: str, means: _Means, depth: int) -> bool | Non
         and (verdict := same_formula(*map(_ratio_as_quotient, (gold, answer)))) is not None
     ):
         return verdict
-    if not (_is_readable(gold) and _is_readable(answer)):
+    if not (_is_readable(gold) and _is_readable(answer)) or _primes(gold) != _primes(answer):
         return False
     return means.symbolic(gold, answer) if means.symbolic is not None else None
 
@@ -242,30 +253,15 @@ def _is_readable(text: str) -> bool:
     return depth == 0 and max(deepest, *counts) <= MAX_NESTING and text.isprintable()
 
 
+def _primes(text: str) -> int:
+    """Count the signs of derivatives and the like, which algebra would overlook: ``y'`` is not ``y``."""
+    return text.count("'") + len(_PRIME.findall(text))
+
+
 def _ratio_as_quotient(text: str) -> str:
     """Return ``3:2`` as the quotient that it is; anything else as it is."""
     match = _RATIO.fullmatch(text) if ":" in text else None
     return text if match is None else f"({match[1]})/({match[2]})"
-
-
-def same_formula(gold: str, answer: str) -> bool | None:
-    """Compare two formulas by exact algebra and by their values; None where neither can tell.
-
-    A decimal may stand for the irrational number that it rounds (:func:`roi_bench.numerals.rounding_tolerance`).
-    """
-    if _INVERSE.search(gold + answer) is not None:
-        verdicts = {same_formula(_INVERSE.sub(r"\\arc\1", gold), _INVERSE.sub(r"\\arc\1", answer))}
-        verdicts.add(same_formula(*(_INVERSE.sub(lambda m: _RECIPROCAL[m[1]], text) for text in (gold, answer))))
-        return verdicts.pop() if len(verdicts) == 1 else None
-    left, right = parse_formula(gold), parse_formula(answer)
-    if left is None or right is None:
-        return None
-    exactly = same_exactly(left, right)
-    if exactly is not None:
-        return exactly
-    if (decimal := _DECIMAL.fullmatch(answer) or _DECIMAL.fullmatch(gold)) is not None:
-        return _rounds(left, right, rounding_tolerance(Fraction(decimal[0]), len(decimal[1])))
-    return False if surely_different(left, right) else None
 
 
 def _same_percentage(gold: str, answer: str, means: _Means, depth: int) -> bool | None:
@@ -282,17 +278,6 @@ def _same_percentage(gold: str, answer: str, means: _Means, depth: int) -> bool 
     if value is None or not leaves_out_percent(abs(value[0]), is_decimal, means.percent):
         stated = rf"\frac{{{stated}}}{{100}}"
     return _same(plain, stated, means, depth + 1)
-
-
-def _rounds(left: Formula, right: Formula, tolerance: Fraction | None) -> bool | None:
-    """Return whether a decimal with that tolerance stands for the other side; None where the value is in doubt."""
-    values = evaluate(left, 1.0), evaluate(right, 1.0)
-    if values[0] is None or values[1] is None:
-        return None
-    if letters_of(left) or letters_of(right) or tolerance is None:
-        return False if surely_different(left, right) else None
-    distance = abs(values[0][0] - values[1][0])
-    return distance <= float(tolerance) + values[0][1] + values[1][1]
 
 
 def _same_relation(gold: str, answer: str, means: _Means, depth: int) -> bool | None:
@@ -444,7 +429,15 @@ def _same_structure(gold: Structure, answer: Structure, means: _Means, depth: in
         return False
     if (gold.ordered or answer.ordered) and {gold.kind, answer.kind} != {"list", "[]"}:
         return _same_in_order(gold.items, answer.items, means, depth)
+    if _names_its_items(gold) and not any(map(_NAMED_VALUE.match, answer.items)):
+        return _same_in_order(gold.items, answer.items, means, depth)  # x=1,y=2 is not 2,1
     return _same_in_any_order(gold.items, answer.items, means, depth)
+
+
+def _names_its_items(found: Structure) -> bool:
+    """Return whether each item is the value of another variable."""
+    names = [match[1] for match in map(_NAMED_VALUE.match, found.items) if match is not None]
+    return len(set(names)) == len(found.items)
 
 
 def _same_in_order(gold: Sequence[str], answer: Sequence[str], means: _Means, depth: int) -> bool | None:

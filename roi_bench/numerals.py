@@ -40,6 +40,7 @@ _SIGN = re.compile(r"=|\\approx(?![A-Za-z])")
 _NO_EQUATION = re.compile(r";|\\\\|[<>]|\\(?:le|ge|ne)(?![A-Za-z])|[A-Za-z]!\Z")
 _COUNTED = re.compile(r"[0-9.,/]+[A-Za-z]")
 _PROSE = re.compile(r"(?<![\\a-z])[A-Za-z]?[a-z]{3}")
+_OR = re.compile(r"(?<![A-Za-z])or(?![A-Za-z])|\\(?:lor|vee)(?![A-Za-z])|∨")
 _PERCENT = re.compile(r"per\s?cent|%", re.IGNORECASE)
 _PERCENT_ASKED = re.compile(
     r"\b(?:what|which|how\s+many)\s+(?:(?:is|was|are)\s+the\s+)?(?:[a-z]+\s+){0,2}?per\s?cent|\bas\s+an?\s+per\s?cent"
@@ -168,7 +169,7 @@ def read_quantity(answer: str, question: str = "") -> Number | None:
     r"""Return the one number that ``answer`` to a numeric problem states, or None.
 
     Beyond :func:`parse_number`: any unit words behind it go (``18 eggs``, ``\$18 per day``), a label or equation
-    before it goes (``Total: 18``, ``m+n=18``, ``9\cdot2=18``), and the same number twice is one (``1/2 or 0.5``).
+    before it goes (``Total: 18``, ``m+n=18``, ``9\cdot2=18``), and two spellings of a number are one (``1/2 or 0.5``).
     Nothing is picked out of several statements (``x=18,y=3``), out of prose with numbers (``more than 2=3``), out of a
     false equation (``17=18``) or out of text with other digits (``18 or 20``, ``3:1``).
     """
@@ -179,6 +180,8 @@ def read_quantity(answer: str, question: str = "") -> Number | None:
         return None
     if len(pieces := split_top(text, ",")) > 1:
         numbers = [parse_number(piece) for piece in pieces]
+        if len(set(pieces)) < len(pieces) and not states_alternatives(answer):
+            return None  # 18,18 are two numbers
         return numbers[0] if len({None if number is None else number.value for number in numbers}) == 1 else None
     *sides, last = _SIGN.split(text)
     label = _LABEL.match(last)
@@ -188,6 +191,11 @@ def read_quantity(answer: str, question: str = "") -> Number | None:
     if number is None or any(_COUNTED.fullmatch(side) for side in sides[1:]):
         return None  # x=18y=3 was two equations
     return number if all(_may_precede(side, number) for side in sides) else None
+
+
+def states_alternatives(answer: str) -> bool:
+    """Return whether ``answer``, as written, joins anything by *or*."""
+    return _OR.search(answer) is not None
 
 
 def _may_precede(side: str, number: Number) -> bool:
