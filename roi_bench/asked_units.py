@@ -28,7 +28,7 @@ _SPELLINGS |= {"oz": "ounces", "lb": "pounds", "lbs": "pounds", "penny": "cents"
 _NAMES = "|".join(sorted(map(re.escape, _SPELLINGS), key=len, reverse=True))
 _LONG = "|".join(sorted((name for name in _SPELLINGS if len(name) > 2 or name in ("cm", "km")), key=len, reverse=True))
 _ASKED = re.compile(
-    rf"\bhow\s+(?:many|much)\s+(?:[a-z]+\s+){{0,2}}?({_LONG})\b|\b(?:in|number\s+of)\s+(?:whole\s+)?({_LONG})\b"
+    rf"\bhow\s+(?:many|much)\s+(?:(?!(?:an?|per|each|every)\s)[a-z]+\s+){{0,2}}?({_LONG})\b|\b(?:in|number\s+of)\s+(?:whole\s+)?({_LONG})\b"
     rf"|\b({_LONG})\s+(?:and|or)\s+({_LONG})\b",
     re.IGNORECASE,
 )
@@ -36,7 +36,7 @@ _NAMED = re.compile(
     rf"(?<=[0-9}}])[\s~\\,-]*(?:\\?(?:text|mathrm)\s*\{{\s*)?({_NAMES})(?![A-Za-z])|(\\\$)\s*[0-9.]", re.IGNORECASE
 )
 _BARE = re.compile(r"\s*\$?\s*-?[0-9.,]+\s*\$?\s*")
-_CLOCK = re.compile(r"[0-9]\s*:\s*[0-9]{2}(?![0-9])")
+_CLOCK = re.compile(r"[0-9]\s*:\s*[0-5][0-9][\s.$)}*]*\Z")
 _MARKED = re.compile(
     r"(?<=[0-9])[\s~\\]*(?:\\?text\s*\{\s*)?(?:[ap]\s?\.?\s?m(?![A-Za-z])|o\s?['’]\s?clock)", re.IGNORECASE
 )
