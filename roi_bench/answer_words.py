@@ -50,15 +50,19 @@ meals intersections zeros roots functions sequences
 _UNIT_WORDS = frozenset((_MEASURES + _COUNTED).split())
 """Units and things counted: behind a number they mean nothing, and neither do the words of the question."""
 
+_NUMBER_WORD = (
+    "zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty|thirty|hundred|half|power|third|fourth"
+)
 _CHANGING = re.compile(
-    r"\A\s*(?:(?:squared|cubed|tens|scores?|lakhs?|lacs?|crores?|bn|mn|tn|mil|bil|factorial|half|halves|thirds|fourths"
+    r"\A\s*(?:(?:squared|cubed|tens|scores?|lakhs?|lacs?|crores?|bn|mn|tn|mil|bil|mln|myriads?|factorial|half|halves|thirds|fourths"
     r"|(?:fif|six|seven|eigh|nin|eleven|twelf|(?:thir|four|fif|six|seven|eigh|nine)teen|twentie|thirtie|fortie|fiftie)ths"
     r"|doubled|tripled|quadrupled|halved|negatives?)(?![A-Za-z])"
+    rf"|(?:plus|minus|times|point|over|(?:divided|multiplied)\s+by|to\s+the)\s+(?:{_NUMBER_WORD})(?![A-Za-z])"
     r"|(?:percents?|per\s+cent)\s+off(?![A-Za-z])|(?:[A-Za-z]+\s+){0,3}?below(?:\s+(?:zero|freezing)|\s*\Z))",
     re.IGNORECASE,
 )
 """Words behind a number that change its value, and so are no units: ``5 squared``, ``5 lakh``, ``5 below zero``."""
-_NEVER_UNITS = frozenset(("squared", "cubed", "factorial", "negative", "negatives"))
+_NEVER_UNITS = frozenset(("squared", "cubed", "factorial", "negative", "negatives", "plus", "minus", "times", "point"))
 """Those of them that are no units even where the question has the word."""
 _PERCENT_OFF = re.compile(r"\s*%\s*off(?![A-Za-z])", re.IGNORECASE)
 _PERCENT_WORD = re.compile(

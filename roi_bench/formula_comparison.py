@@ -28,10 +28,12 @@ def same_formula(gold: str, answer: str) -> bool | None:
     if left is None or right is None:
         return None
     exactly = same_exactly(left, right)
-    if exactly is not None:
+    decimal = _DECIMAL.fullmatch(answer) or _DECIMAL.fullmatch(gold)
+    tolerance = None if decimal is None else rounding_tolerance(Fraction(decimal[0]), len(decimal[1]))
+    if exactly or (exactly is not None and tolerance is None):
         return exactly
-    if (decimal := _DECIMAL.fullmatch(answer) or _DECIMAL.fullmatch(gold)) is not None:
-        return _rounds(left, right, rounding_tolerance(Fraction(decimal[0]), len(decimal[1])))
+    if decimal is not None:
+        return _rounds(left, right, tolerance)
     return False if surely_different(left, right) else None
 
 
