@@ -50,6 +50,27 @@ meals intersections zeros roots functions sequences
 _UNIT_WORDS = frozenset((_MEASURES + _COUNTED).split())
 """Units and things counted: behind a number they mean nothing, and neither do the words of the question."""
 
+_NUMBER_WORD = (
+    "zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty|thirty|hundred|half|power|third|fourth"
+)
+_CHANGING = re.compile(
+    r"\A\s*(?:(?:squared|cubed|tens|scores?|lakhs?|lacs?|crores?|bn|mn|tn|mil|bil|mln|myriads?|factorial|half|halves|thirds|fourths"
+    r"|(?:fif|six|seven|eigh|nin|eleven|twelf|(?:thir|four|fif|six|seven|eigh|nine)teen|twentie|thirtie|fortie|fiftie)ths"
+    r"|doubled|tripled|quadrupled|halved|negatives?)(?![A-Za-z])"
+    rf"|(?:plus|minus|times|point|over|(?:divided|multiplied)\s+by|to\s+the)\s+(?:{_NUMBER_WORD})(?![A-Za-z])"
+    r"|(?:percents?|per\s+cent)\s+off(?![A-Za-z])|(?:[A-Za-z]+\s+){0,3}?below(?:\s+(?:zero|freezing)|\s*\Z))",
+    re.IGNORECASE,
+)
+"""Words behind a number that change its value, and so are no units: ``5 squared``, ``5 lakh``, ``5 below zero``."""
+_NEVER_UNITS = frozenset(("squared", "cubed", "factorial", "negative", "negatives", "plus", "minus", "times", "point"))
+"""Those of them that are no units even where the question has the word."""
+_PERCENT_OFF = re.compile(r"\s*%\s*off(?![A-Za-z])", re.IGNORECASE)
+_PERCENT_WORD = re.compile(
+    r"(?<=[0-9})])\s*-?(?:\\text\s*\{\s*per\s?cents?\s*\}|per\s?cents?(?![A-Za-z])(?!\s+off(?![A-Za-z])))",
+    re.IGNORECASE,
+)
+_NEGATIVE = re.compile(r"(?:(?<=\A)|(?<=[=,(:])|(?<=\bis))\s*(?:negative|minus)\s+(?=[0-9.\\])", re.IGNORECASE)
+
 _GLUE = frozenset(["of", "in", "the", "per", "a", "an", "for", "by", "at", "total", "altogether", "each"])
 _TRAILING = re.compile(
     r"(?:(?<=[0-9})%])|(?<=\\pi)(?=\s))(\s*)((?:[A-Za-z]+(?:\s*\^\s*(?:\{[23]\}|[23]))?(?![A-Za-z0-9])[\s/.-]*)+)\Z"
@@ -165,6 +186,27 @@ def strip_label(text: str, any_sentence: bool = False) -> str:
     return text if match is None else text[match.end() :]
 
 
+def changes_value(words: str, asked: AskedWords) -> bool:
+    """Return whether ``words`` behind a number make it another number; a word that the question has is a unit."""
+    match = _CHANGING.match(words)
+    if match is None:
+        return False
+    found = _PLAIN_WORD.findall(match[0].casefold())
+    return not asked.words.intersection(found) or not _NEVER_UNITS.isdisjoint(found)
+
+
+def percent_signs(text: str) -> str:
+    r"""Replace ``percent`` behind a value by its sign; ``20\% off`` is said in words, because 80 % is what is left."""
+    if "%" in text:
+        text = _PERCENT_OFF.sub(" percent off", text)
+    return _PERCENT_WORD.sub("%", text)
+
+
+def sign_words(text: str) -> str:
+    """Replace ``negative`` and ``minus`` in front of a number by the sign that they mean."""
+    return _NEGATIVE.sub("-", text)
+
+
 def strip_texts(text: str, asked: AskedWords = NOT_ASKED) -> str:
     r"""Remove units in ``\text{}`` behind a value; replace any other ``\text{}`` by its content.
 
@@ -181,7 +223,7 @@ def strip_texts(text: str, asked: AskedWords = NOT_ASKED) -> str:
         rest = text[match.end() :].lstrip()
         closing = not rest or rest[0] in ".,;)}]" or _PER_TEXT.match(rest) is not None
         parts.append(before)
-        if not value or not closing or word in ("am", "pm", "and", "or") or _is_no_unit(content):
+        if not value or not closing or word in ("am", "pm", "and", "or") or _is_no_unit(content, asked):
             parts.append(f" {match[1]} " if match[2] is None else f" {match[1]}{match[2]}")  # a power of no unit stays
             value = value or any(character.isdigit() for character in content)
         elif content in _LETTERS:
@@ -192,7 +234,9 @@ def strip_texts(text: str, asked: AskedWords = NOT_ASKED) -> str:
     return "".join([*parts, text[position:]])
 
 
-def _is_no_unit(content: str) -> bool:
+def _is_no_unit(content: str, asked: AskedWords) -> bool:
+    if changes_value(content, asked):
+        return True
     if (
         content in _VARIABLES
         or "\\" in content
@@ -246,17 +290,22 @@ def strip_units(text: str, any_unit: bool, asked: AskedWords = NOT_ASKED) -> str
     """
     remark = _PARENTHESIZED.search(text)
     if remark is None:
-        return _WORDS.sub("", text) if any_unit else _without_units(text, asked)
+        return _without_words(text, asked) if any_unit else _without_units(text, asked)
     value = text[: remark.start()]
     words = remark[1].strip()
     whole = f"{value} {words}"
-    stripped = _WORDS.sub("", whole) if any_unit else _without_units(whole, asked)
+    stripped = _without_words(whole, asked) if any_unit else _without_units(whole, asked)
     return value if not words or stripped == value else text
+
+
+def _without_words(text: str, asked: AskedWords) -> str:
+    match = _WORDS.search(text)
+    return text if match is None or changes_value(match[0], asked) else text[: match.start()]
 
 
 def _without_units(text: str, asked: AskedWords) -> str:
     match = _TRAILING.search(text)
-    if match is None:
+    if match is None or changes_value(match[2], asked):
         return text
     words = _PLAIN_WORD.findall(match[2])
     known = [word.casefold() in _UNIT_WORDS for word in words]

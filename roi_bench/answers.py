@@ -8,7 +8,8 @@ the list of differences are ours:
   one name;
 - math delimiters, ``\left``/``\right``, sizes, styles, colours and spacing commands go;
 - units after a value go, in ``\text{}`` or as plain words from a list, with their power; so do ``$`` and ``^\circ``
-  (not inside trigonometric functions, where 13° and 13 differ). ``a.m.``/``p.m.`` stay: they are not units;
+  (not inside trigonometric functions, where 13° and 13 differ). ``a.m.``/``p.m.`` stay: they are not units, and
+  neither are words that change the value (``5 squared``, ``5 lakh``); ``negative 5`` is ``-5``;
 - a text that is the whole answer loses its ``\text{}``; ``and``/``or`` between values become a comma, ``5 million``
   becomes ``5\cdot10^{6}``, ``101\text{ (base two)}`` becomes ``101_{2}``; a leading ``=`` or ``\approx`` goes;
 - thousands separators go: ``1,234``, ``1{,}234``, ``1,\!234``, ``1\,234`` and ``1 234``; inside brackets only the
@@ -32,6 +33,8 @@ from roi_bench.answer_words import (
     join_conjunctions,
     multiply_scales,
     name_bases,
+    percent_signs,
+    sign_words,
     strip_label,
     strip_letter_bases,
     strip_ordinals,
@@ -126,10 +129,10 @@ def normalize_answer(answer: str, any_unit: bool = False, question: str = "") ->
     text = _unwrap_group(" ".join(text.split()))
     words = asked_words(question) if question else NOT_ASKED
     # Before the units go: 45^\circ,135^\circ are two numbers.
-    text = append_bases(strip_texts(name_bases(strip_ordinals(_join_thousands(text))), words))
+    text = append_bases(strip_texts(name_bases(strip_ordinals(percent_signs(_join_thousands(text)))), words))
     if _TRIGONOMETRIC.search(text) is None:
         text = _DEGREES.sub("", text)
-    text = strip_label(strip_marks(text.strip()).lstrip(" ,;:#"), any_unit)
+    text = sign_words(strip_label(strip_marks(text.strip()).lstrip(" ,;:#"), any_unit))
     if ";" in text and _BRACKETED.search(text) is None:
         text = text.replace(";", ",")  # 2; 3; 5
     text = join_conjunctions(

@@ -20,19 +20,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from roi_bench.algebra import same_exactly, same_up_to_factor
 from roi_bench.answers import normalize_answer
-from roi_bench.evaluation import evaluate, surely_different
-from roi_bench.formulas import Formula, letters_of, parse_formula
+from roi_bench.evaluation import evaluate
+from roi_bench.formula_comparison import same_formula
+from roi_bench.formulas import letters_of, parse_formula
+from roi_bench.letters import is_set_as_text, same_letters
 from roi_bench.numerals import (
-    ROUNDED_PLACES,
+    AskedPercent,
+    asked_percent,
     base_value,
     clock_time,
     contradicts_itself,
+    leaves_out_percent,
+    numbers_agree,
     numbers_equal,
     parse_number,
     same_time,
+    states_alternatives,
 )
 from roi_bench.structures import (
     Structure,
@@ -67,8 +74,6 @@ _ASSIGNED = re.compile(
 )
 _RELATIONAL = re.compile(r"[=<>]|\\(?:le|ge|ne)(?![a-z])")
 _BASED = re.compile(r"(-?(?=[0-9A-Z.]*[0-9])[0-9A-Z]+(?:\.[0-9A-Z]+)?)(?:_\{([0-9A-Za-z]+)\})?")
-_INVERSE = re.compile(r"\\(sin|cos|tan)\^\{-1\}")
-_RECIPROCAL = {"sin": r"\csc", "cos": r"\sec", "tan": r"\cot"}
 _INEQUALITY = re.compile(r"[<>]|\\(?:le|ge)(?![a-z])")
 _DEGREE_SIGN = re.compile(r"\\circ(?![a-z])|\\degree|°|degrees?(?![a-z])")
 _SQUEEZED = re.compile(r"[\s{}$]|\\(?:cdot|left|right|,|!|;)(?![a-z])")
@@ -77,11 +82,28 @@ _RATIO = re.compile(r"([^:]+):([^:]+)")
 _FREE_DIGIT = re.compile(r"(?<![A-Za-z])[0-9]|[0-9](?=\s*[A-Za-z\\(^])")
 _LABELLED = re.compile(r"_\{[^{}]*\}|(?:(?<![A-Za-z])[A-Za-z]|\})\([^()=]*\)")
 _DECIMAL = re.compile(r"-?[0-9]*\.([0-9]+)")
+_PRIME = re.compile(r"\\prime(?![A-Za-z])")
+_NAMED_VALUE = re.compile(r"([A-Za-z]|\\[a-z]+)=")
 _EQUALS = re.compile(r"(?:=|\\approx(?![A-Za-z]))")
-_WORDS_IN_TEXT = re.compile(r"\\(?:text|mbox|textbf|textit|textrm|mathrm)\s*\{[^{}0-9]*[A-Za-z]{3}[^{}0-9]*\}")
+_WORDS_IN_TEXT = re.compile(r"\\(?:text|mbox|textbf|textit|textrm|mathrm)\s*\{[^{}0-9]*[A-Za-z]{2}[^{}0-9]*\}")
 _COMMA_SPACE = re.compile(r",\s+")
 _WORDS = re.compile(r"[A-Za-z .'-]*[A-Za-z]{4}[A-Za-z .'-]*")
 _CHOICE = re.compile(r"\(?([A-Z])\)?")
+
+
+@dataclass(frozen=True, slots=True)
+class _Means:
+    """What a comparison has at hand besides the two answers.
+
+    Attributes:
+        symbolic: The symbolic check, if there is one.
+        percent: What the question says of percent.
+        alternatives: Whether the answer joins values by *or*.
+    """
+
+    symbolic: Symbolic | None = None
+    percent: AskedPercent = "unknown"
+    alternatives: bool = False
 
 
 def compare(gold: str, answer: str, symbolic: Symbolic | None = None, question: str = "") -> bool | None:
@@ -91,12 +113,16 @@ def compare(gold: str, answer: str, symbolic: Symbolic | None = None, question: 
     gold_text, answer_text = normalize_answer(gold, question=question), normalize_answer(answer, question=question)
     if _WORDS_IN_TEXT.fullmatch(gold.strip().strip("$")) is not None:
         return bool(gold_text) and _folded(gold_text) == _folded(answer_text)
+    as_text = is_set_as_text(gold) or is_set_as_text(answer)
+    if (letters := same_letters(gold_text, answer_text, question, as_text)) is not None:
+        return letters
     answer_text = _without_approximation(_without_asked(answer_text, question))
     if contradicts_itself(answer_text):
         return False
     if _DEGREE_SIGN.search(gold + answer) is not None and _same_angle(gold, gold_text, answer, answer_text):
         return True
-    return _same(gold_text, answer_text, symbolic, 0)
+    means = _Means(symbolic, asked_percent(question), states_alternatives(answer))
+    return _same(gold_text, answer_text, means, 0)
 
 
 def _without_approximation(text: str) -> str:
@@ -151,53 +177,59 @@ def _folded(text: str) -> str:
     return choice[1] if choice is not None else text.replace(" ", "").replace(".", "").strip("()").casefold()
 
 
-def _same(gold: str, answer: str, symbolic: Symbolic | None, depth: int) -> bool | None:
-    """Compare two answers in normal form; never None where ``symbolic`` is given."""
+def _same(gold: str, answer: str, means: _Means, depth: int) -> bool | None:
+    """Compare two answers in normal form; never None where there is a symbolic check."""
     gold, answer = ungrouped(gold), ungrouped(answer)
     if not gold or not answer:
         return False
     if gold == answer or (_WORDS.fullmatch(gold) and _folded(gold) == _folded(answer)):
         return True
+    if (letters := same_letters(gold, answer)) is not None:
+        return letters
     if depth > MAX_DEPTH or _one_is_infinite(gold, answer):
         return False
     left, right = parse_number(gold), parse_number(answer)
     if left is not None and right is not None:
-        return numbers_equal(left, right)
-    assigned = _same_assignment(gold, answer, symbolic, depth)
+        return numbers_equal(left, right, means.percent)
+    assigned = _same_assignment(gold, answer, means, depth)
     if assigned is not None:
         return assigned
     gold, answer, unwrapped = _strip_assignment(gold, answer)
     if unwrapped:
-        return _same(gold, answer, symbolic, depth + 1)
-    for verdict in (_same_notation(gold, answer), _same_relation(gold, answer, symbolic, depth)):
+        return _same(gold, answer, means, depth + 1)
+    for verdict in (_same_notation(gold, answer), _same_relation(gold, answer, means, depth)):
         if verdict is not None:
             return verdict
-    return _same_whole(*_relations_to_intervals(as_interval(gold), as_interval(answer)), symbolic, depth)
+    return _same_whole(*_relations_to_intervals(as_interval(gold), as_interval(answer)), means, depth)
 
 
-def _same_whole(gold: str, answer: str, symbolic: Symbolic | None, depth: int) -> bool | None:
+def _same_whole(gold: str, answer: str, means: _Means, depth: int) -> bool | None:
     """Compare what is neither number nor equation: structures part by part, ratios, formulas."""
     left, right = structure(gold), structure(answer)
-    if left is None and right is not None and right.kind == "list" and _all_equal(right.items):
-        return _same(gold, right.items[0], symbolic, depth + 1)  # 1/2 or 0.5
+    if left is None and right is not None and right.kind == "list":
+        spellings = right.items
+        if (means.alternatives or len(set(spellings)) == len(spellings)) and _all_equal(spellings):
+            return _same(gold, spellings[0], means, depth + 1)  # 1/2 or 0.5; but 1,1 are two values
     if left is not None and right is not None and _decided_by_structure(left, right):
-        return _same_structure(left, right, symbolic, depth)
+        return _same_structure(left, right, means, depth)
     if surely_other_sets(gold, answer) or _of_other_kinds(gold, answer, left, right):
         return False
+    if left is None and right is None and gold and answer and "%" in (gold[-1], answer[-1]):
+        return _same_percentage(gold, answer, means, depth)
     if (
         left is None
         and right is None
         and (verdict := same_formula(*map(_ratio_as_quotient, (gold, answer)))) is not None
     ):
         return verdict
-    if not (_is_readable(gold) and _is_readable(answer)):
+    if not (_is_readable(gold) and _is_readable(answer)) or _primes(gold) != _primes(answer):
         return False
-    return symbolic(gold, answer) if symbolic is not None else None
+    return means.symbolic(gold, answer) if means.symbolic is not None else None
 
 
 def _all_equal(items: Sequence[str]) -> bool:
     """Return whether all values of a list are shown to be the same, so that it states one."""
-    return len(items) <= MAX_ITEMS and all(_same(items[0], item, None, MAX_DEPTH) for item in items[1:])
+    return len(items) <= MAX_ITEMS and all(_same(items[0], item, _Means(), MAX_DEPTH) for item in items[1:])
 
 
 def _one_is_infinite(gold: str, answer: str) -> bool:
@@ -221,54 +253,34 @@ def _is_readable(text: str) -> bool:
     return depth == 0 and max(deepest, *counts) <= MAX_NESTING and text.isprintable()
 
 
+def _primes(text: str) -> int:
+    """Count the signs of derivatives and the like, which algebra would overlook: ``y'`` is not ``y``."""
+    return text.count("'") + len(_PRIME.findall(text))
+
+
 def _ratio_as_quotient(text: str) -> str:
     """Return ``3:2`` as the quotient that it is; anything else as it is."""
     match = _RATIO.fullmatch(text) if ":" in text else None
     return text if match is None else f"({match[1]})/({match[2]})"
 
 
-def same_formula(gold: str, answer: str) -> bool | None:
-    """Compare two formulas by exact algebra and by their values; None where neither can tell.
-
-    A decimal of at least :data:`ROUNDED_PLACES` places may stand for the irrational number that it rounds.
-    """
-    if _INVERSE.search(gold + answer) is not None:
-        verdicts = {same_formula(_INVERSE.sub(r"\\arc\1", gold), _INVERSE.sub(r"\\arc\1", answer))}
-        verdicts.add(same_formula(*(_INVERSE.sub(lambda m: _RECIPROCAL[m[1]], text) for text in (gold, answer))))
-        return verdicts.pop() if len(verdicts) == 1 else None
-    if gold.endswith("%") != answer.endswith("%"):
-        return _same_percentage(gold, answer)
-    left, right = parse_formula(gold.removesuffix("%")), parse_formula(answer.removesuffix("%"))
-    if left is None or right is None:
-        return None
-    exactly = same_exactly(left, right)
-    if exactly is not None:
-        return exactly
-    if (decimal := _DECIMAL.fullmatch(answer) or _DECIMAL.fullmatch(gold)) is not None:
-        return _rounds(left, right, len(decimal[1]))
-    return False if surely_different(left, right) else None
+def _same_percentage(gold: str, answer: str, means: _Means, depth: int) -> bool | None:
+    """Compare two values at least one of which bears a percent sign (see :func:`numerals.numbers_equal`)."""
+    plain, stated = gold.removesuffix("%"), answer.removesuffix("%")
+    if gold[-1] == answer[-1]:
+        return _same(plain, stated, means, depth + 1)
+    if gold[-1] == "%":
+        verdicts = [_same(side, stated, means, depth + 1) for side in (plain, rf"\frac{{{plain}}}{{100}}")]
+        return True if True in verdicts else None if None in verdicts else False
+    formula = parse_formula(plain)
+    value = None if formula is None or letters_of(formula) else evaluate(formula, 1.0)
+    is_decimal = (number := parse_number(plain)) is not None and number.places is not None
+    if value is None or not leaves_out_percent(abs(value[0]), is_decimal, means.percent):
+        stated = rf"\frac{{{stated}}}{{100}}"
+    return _same(plain, stated, means, depth + 1)
 
 
-def _same_percentage(gold: str, answer: str) -> bool | None:
-    """Compare two formulas of which one bears a percent sign, which means hundredths or nothing."""
-    verdicts = {same_formula(gold.removesuffix("%"), answer.removesuffix("%"))}
-    sides = [f"\\frac{{{text[:-1]}}}{{100}}" if text.endswith("%") else text for text in (gold, answer)]
-    verdicts.add(same_formula(*sides))
-    return True if True in verdicts else None if None in verdicts else False
-
-
-def _rounds(left: Formula, right: Formula, places: int) -> bool | None:
-    """Return whether a decimal with so many places stands for the other side; None where the value is in doubt."""
-    values = evaluate(left, 1.0), evaluate(right, 1.0)
-    if values[0] is None or values[1] is None:
-        return None
-    if letters_of(left) or letters_of(right) or places < ROUNDED_PLACES:
-        return False if surely_different(left, right) else None
-    distance = abs(values[0][0] - values[1][0])
-    return distance <= 0.5 * 10.0**-ROUNDED_PLACES + values[0][1] + values[1][1]
-
-
-def _same_relation(gold: str, answer: str, symbolic: Symbolic | None, depth: int) -> bool | None:
+def _same_relation(gold: str, answer: str, means: _Means, depth: int) -> bool | None:
     """Compare equations, and chains of equal parts with a value; None if there is none, or only algebra can tell."""
     left, right = _split_equations(gold), _split_equations(answer)
     if len(left) > 1 and len(right) > 1:
@@ -280,7 +292,7 @@ def _same_relation(gold: str, answer: str, symbolic: Symbolic | None, depth: int
         return False
     values = _chain_values(chain, of_gold=len(left) > 1)
     verdicts = [
-        _same(value, answer, symbolic, depth + 1) if len(left) > 1 else _same(gold, value, symbolic, depth + 1)
+        _same(value, answer, means, depth + 1) if len(left) > 1 else _same(gold, value, means, depth + 1)
         for value in values
     ]
     if True in verdicts:
@@ -320,7 +332,7 @@ def _parts_agree(part: str, last: str) -> bool | None:
     """Return whether two parts of a chain have the same value; None if the first is not a value by itself."""
     numbers = [base_value(side) or parse_number(side) for side in (part, last)]
     if numbers[0] is not None and numbers[1] is not None:
-        return numbers_equal(numbers[0], numbers[1])
+        return numbers_agree(numbers[0], numbers[1])
     formulas = parse_formula(part), parse_formula(last)
     if formulas[0] is None or formulas[1] is None or letters_of(formulas[0]) - letters_of(formulas[1]):
         return None
@@ -367,13 +379,13 @@ def _same_notation(gold: str, answer: str) -> bool | None:
     return left[1] == right[1] and (right[2] is None or right[2] == (left[2] or "10"))
 
 
-def _same_assignment(gold: str, answer: str, symbolic: Symbolic | None, depth: int) -> bool | None:
+def _same_assignment(gold: str, answer: str, means: _Means, depth: int) -> bool | None:
     """Compare ``x=…`` with ``y=…``; None if not both are assignments or only algebra can tell."""
     left, right = _ASSIGNED.match(gold), _ASSIGNED.match(answer)
     if left is None or right is None:
         return None
     if left[1] == right[1]:
-        return _same(gold[left.end() :], answer[right.end() :], symbolic, depth + 1)
+        return _same(gold[left.end() :], answer[right.end() :], means, depth + 1)
     values = parse_number(gold[left.end() :]), parse_number(answer[right.end() :])
     return None if None in values else False
 
@@ -408,7 +420,7 @@ def _relations_to_intervals(gold: str, answer: str) -> tuple[str, str]:
     return gold, answer
 
 
-def _same_structure(gold: Structure, answer: Structure, symbolic: Symbolic | None, depth: int) -> bool | None:
+def _same_structure(gold: Structure, answer: Structure, means: _Means, depth: int) -> bool | None:
     if not _comparable(gold.kind, answer.kind) and not (
         len(gold.items) > 2 and {gold.kind, answer.kind} in ({"list", "[]"}, {"()", "[]"})  # no interval
     ):
@@ -416,29 +428,35 @@ def _same_structure(gold: Structure, answer: Structure, symbolic: Symbolic | Non
     if len(gold.items) != len(answer.items) or len(gold.items) > MAX_ITEMS:
         return False
     if (gold.ordered or answer.ordered) and {gold.kind, answer.kind} != {"list", "[]"}:
-        return _same_in_order(gold.items, answer.items, symbolic, depth)
-    return _same_in_any_order(gold.items, answer.items, symbolic, depth)
+        return _same_in_order(gold.items, answer.items, means, depth)
+    if _names_its_items(gold) and not any(map(_NAMED_VALUE.match, answer.items)):
+        return _same_in_order(gold.items, answer.items, means, depth)  # x=1,y=2 is not 2,1
+    return _same_in_any_order(gold.items, answer.items, means, depth)
 
 
-def _same_in_order(gold: Sequence[str], answer: Sequence[str], symbolic: Symbolic | None, depth: int) -> bool | None:
+def _names_its_items(found: Structure) -> bool:
+    """Return whether each item is the value of another variable."""
+    names = [match[1] for match in map(_NAMED_VALUE.match, found.items) if match is not None]
+    return len(set(names)) == len(found.items)
+
+
+def _same_in_order(gold: Sequence[str], answer: Sequence[str], means: _Means, depth: int) -> bool | None:
     verdicts = []
     for left, right in zip(gold, answer, strict=True):
-        verdicts.append(_same(left, right, symbolic, depth + 1))
+        verdicts.append(_same(left, right, means, depth + 1))
         if verdicts[-1] is False:
             return False
     return None if None in verdicts else True
 
 
-def _same_in_any_order(
-    gold: Sequence[str], answer: Sequence[str], symbolic: Symbolic | None, depth: int
-) -> bool | None:
+def _same_in_any_order(gold: Sequence[str], answer: Sequence[str], means: _Means, depth: int) -> bool | None:
     """Pair each gold item with an equal item of the answer; equality is transitive, so the first match will do."""
     rest = list(answer)
     undecided = False
     for left in gold:
         maybe = False
         for index, right in enumerate(rest):
-            verdict = _same(left, right, symbolic, depth + 1)
+            verdict = _same(left, right, means, depth + 1)
             if verdict:
                 del rest[index]
                 break

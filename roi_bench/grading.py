@@ -15,8 +15,9 @@ from typing import Literal
 
 from roi_bench.answers import MAX_ANSWER_CHARACTERS, normalize_answer
 from roi_bench.answers import Check as Check
+from roi_bench.asked_units import is_other_thing
 from roi_bench.comparison import compare, same_string
-from roi_bench.numerals import parse_number, read_quantity
+from roi_bench.numerals import asked_percent, parse_number, read_quantity, same_quantity
 from roi_bench.symbolic_pool import WORKER, Pair, SymbolicPool
 
 Method = Literal["string", "number", "symbolic", "limit"]
@@ -145,6 +146,10 @@ def _decide(check: Check) -> tuple[Verdict, list[str]]:
         return Verdict(True, "string"), []
     if is_numeric_pool(check.pool) and _ONLY_DIGITS.fullmatch(answer) and all(map(_ONLY_DIGITS.fullmatch, accepted)):
         return Verdict(any(int(gold) == int(answer) for gold in accepted), "number"), []
+    if len(answer) <= MAX_ANSWER_CHARACTERS:
+        accepted = tuple(gold for gold in accepted if not is_other_thing(gold, answer, question))
+        if not accepted:
+            return Verdict(False, "number"), []
     if any(same_string(gold, answer, question) for gold in accepted):
         return Verdict(True, "string"), []
     if len(answer) > MAX_ANSWER_CHARACTERS:
@@ -162,7 +167,7 @@ def _decide_numeric(answer: str, accepted: tuple[str, ...], question: str) -> Ve
     if all(number is None for number in numbers):
         return Verdict(False, "string")
     quantity = read_quantity(answer, question)
-    return Verdict(
-        quantity is not None and any(number is not None and number.value == quantity.value for number in numbers),
-        "number",
-    )
+    if quantity is None:
+        return Verdict(False, "number")
+    asked = asked_percent(question) if quantity.percent else "unknown"
+    return Verdict(any(number is not None and same_quantity(number, quantity, asked) for number in numbers), "number")

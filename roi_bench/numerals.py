@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
+from typing import Literal
 
 from roi_bench.answers import normalize_answer
 from roi_bench.structures import split_top
@@ -14,7 +15,10 @@ MAX_EXPONENT = 300
 r"""Larger powers of ten in ``a \cdot 10^{b}`` are not numbers to us."""
 
 ROUNDED_PLACES = 6
-"""From this many decimal places on, a decimal may stand for a fraction that it rounds (math-verify's default)."""
+"""From this many decimal places on, a decimal may stand for a value that it rounds (math-verify's default)."""
+
+ROUNDED_DIGITS = 4
+"""So many significant digits such a decimal has at least: ``0.000002`` has one, and rounds thousands of fractions."""
 
 _DECIMAL = r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)"
 _NUMBER = re.compile(
@@ -36,6 +40,16 @@ _SIGN = re.compile(r"=|\\approx(?![A-Za-z])")
 _NO_EQUATION = re.compile(r";|\\\\|[<>]|\\(?:le|ge|ne)(?![A-Za-z])|[A-Za-z]!\Z")
 _COUNTED = re.compile(r"[0-9.,/]+[A-Za-z]")
 _PROSE = re.compile(r"(?<![\\a-z])[A-Za-z]?[a-z]{3}")
+_OR = re.compile(r"(?<![A-Za-z])or(?![A-Za-z])|\\(?:lor|vee)(?![A-Za-z])|∨")
+_PERCENT = re.compile(r"per\s?cent|%", re.IGNORECASE)
+_PERCENT_ASKED = re.compile(
+    r"\b(?:what|which|how\s+many)\s+(?:(?:is|was|are)\s+the\s+)?(?:[a-z]+\s+){0,2}?per\s?cent|\bas\s+an?\s+per\s?cent"
+    r"|\b(?:find|give|determine)\s+the\s+per\s?cent",
+    re.IGNORECASE,
+)
+
+AskedPercent = Literal["unknown", "no", "mentioned", "asked"]
+"""What a question says of percent; ``unknown`` where no question is given, ``asked`` where it asks what percent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +169,7 @@ def read_quantity(answer: str, question: str = "") -> Number | None:
     r"""Return the one number that ``answer`` to a numeric problem states, or None.
 
     Beyond :func:`parse_number`: any unit words behind it go (``18 eggs``, ``\$18 per day``), a label or equation
-    before it goes (``Total: 18``, ``m+n=18``, ``9\cdot2=18``), and the same number twice is one (``1/2 or 0.5``).
+    before it goes (``Total: 18``, ``m+n=18``, ``9\cdot2=18``), and two spellings of a number are one (``1/2 or 0.5``).
     Nothing is picked out of several statements (``x=18,y=3``), out of prose with numbers (``more than 2=3``), out of a
     false equation (``17=18``) or out of text with other digits (``18 or 20``, ``3:1``).
     """
@@ -166,6 +180,8 @@ def read_quantity(answer: str, question: str = "") -> Number | None:
         return None
     if len(pieces := split_top(text, ",")) > 1:
         numbers = [parse_number(piece) for piece in pieces]
+        if len(set(pieces)) < len(pieces) and not states_alternatives(answer):
+            return None  # 18,18 are two numbers
         return numbers[0] if len({None if number is None else number.value for number in numbers}) == 1 else None
     *sides, last = _SIGN.split(text)
     label = _LABEL.match(last)
@@ -175,6 +191,11 @@ def read_quantity(answer: str, question: str = "") -> Number | None:
     if number is None or any(_COUNTED.fullmatch(side) for side in sides[1:]):
         return None  # x=18y=3 was two equations
     return number if all(_may_precede(side, number) for side in sides) else None
+
+
+def states_alternatives(answer: str) -> bool:
+    """Return whether ``answer``, as written, joins anything by *or*."""
+    return _OR.search(answer) is not None
 
 
 def _may_precede(side: str, number: Number) -> bool:
@@ -193,25 +214,92 @@ def contradicts_itself(text: str) -> bool:
         return False
     found = [parse_number(side) for side in text.split("=")]
     numbers = [number for number in found if number is not None]
-    return any(not numbers_equal(numbers[0], number) for number in numbers[1:])
+    return any(not numbers_agree(numbers[0], number) for number in numbers[1:])
 
 
-def numbers_equal(gold: Number, answer: Number) -> bool:
+def asked_percent(question: str) -> AskedPercent:
+    """Return what ``question`` says of percent."""
+    if not question:
+        return "unknown"
+    if _PERCENT_ASKED.search(question) is not None:
+        return "asked"
+    return "mentioned" if _PERCENT.search(question) is not None else "no"
+
+
+def leaves_out_percent(value: Fraction | float, is_decimal: bool, asked: AskedPercent) -> bool:
+    """Return whether a gold answer without a percent sign only leaves it out, so that ``20%`` is right for 20.
+
+    Else a percent sign on the answer means hundredths. One of the two holds for a gold answer and its question, never
+    both: a gold answer cannot equal two answers that differ by a factor of 100.
+
+    Args:
+        value: The value of the gold answer.
+        is_decimal: Whether it is an integer or decimal: fractions are shares more often than percentages.
+        asked: What the question says.
+    """
+    if asked == "asked":
+        return is_decimal or not -1 <= value <= 1
+    return asked != "no" and is_decimal and not -1 <= value <= 1
+
+
+def numbers_equal(gold: Number, answer: Number, asked: AskedPercent = "unknown") -> bool:
     """Return whether two numbers are equal as answers of the pool ``math``.
 
-    The same value with percent signs ignored, or with one percent sign read as hundredths; a decimal of at least
-    :data:`ROUNDED_PLACES` places may stand for the fraction it rounds. (Numeric pools compare :attr:`Number.value`.)
+    A decimal may stand for the fraction it rounds (:func:`rounding_tolerance`). Of a gold answer with a percent sign
+    the sign may be left out, or be meant as hundredths; what it means on the answer alone tells
+    :func:`leaves_out_percent`. (Numeric pools: :func:`same_quantity`.)
     """
+    if gold.percent == answer.percent:
+        return _close(gold, answer)
+    if gold.percent:
+        return _close(gold, answer) or _close(_of_hundredths(gold), answer)
+    if leaves_out_percent(gold.value, gold.places is not None, asked):
+        return _close(gold, answer)
+    return _close(gold, _of_hundredths(answer))
+
+
+def numbers_agree(left: Number, right: Number) -> bool:
+    """Return whether two parts of a chain do not contradict each other: ``0.2=20%``, and ``20=20%`` is carelessness."""
+    if left.percent == right.percent:
+        return _close(left, right)
+    plain, percentage = (right, left) if left.percent else (left, right)
+    return _close(plain, _of_hundredths(percentage)) or numbers_equal(plain, percentage)
+
+
+def same_quantity(gold: Number, answer: Number, asked: AskedPercent) -> bool:
+    """Return whether two numbers are equal as answers of a numeric pool.
+
+    The values are equal, and a percent sign on the answer alone is one that the gold answer leaves out (or it is 0).
+    """
+    if gold.value != answer.value:
+        return False
+    if gold.percent or not answer.percent or gold.value == 0:
+        return True
+    return leaves_out_percent(gold.value, gold.places is not None, asked)
+
+
+def _close(gold: Number, answer: Number) -> bool:
     if gold.value == answer.value:
         return True
-    if gold.percent != answer.percent and _value(gold) == _value(answer):
-        return True
-    if (gold.places is None) != (answer.places is None):
-        places = gold.places if gold.places is not None else answer.places
-        if places is not None and places >= ROUNDED_PLACES:
-            return abs(gold.value - answer.value) <= Fraction(1, 2 * 10**ROUNDED_PLACES)
-    return False
+    if (gold.places is None) == (answer.places is None):
+        return False
+    decimal = gold if gold.places is not None else answer
+    tolerance = rounding_tolerance(decimal.value, decimal.places or 0)
+    return tolerance is not None and abs(gold.value - answer.value) <= tolerance
 
 
-def _value(number: Number) -> Fraction:
-    return number.value / 100 if number.percent else number.value
+def _of_hundredths(number: Number) -> Number:
+    return Number(number.value / 100, False, None if number.places is None else number.places + 2)
+
+
+def rounding_tolerance(value: Fraction, places: int) -> Fraction | None:
+    """Return how far a decimal written with so many places may be from what it stands for; None if it is just itself.
+
+    It has at least :data:`ROUNDED_PLACES` places and :data:`ROUNDED_DIGITS` significant digits: so it is within 0.05 %
+    of what it stands for, which is no claim about a small number that six places alone would make. All its digits have
+    to be right: it rounds to six places, and further digits are within one unit of its own last place, so that
+    ``0.66666666``, cut off, is two thirds.
+    """
+    if places < ROUNDED_PLACES or abs(value) < Fraction(10 ** (ROUNDED_DIGITS - 1), 10**places):
+        return None
+    return min(Fraction(1, 2 * 10**ROUNDED_PLACES), Fraction(1, 10**places))
