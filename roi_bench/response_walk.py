@@ -192,8 +192,9 @@ class Walk(ClosingOrder):
 
     def _is_step(self, header: Header) -> bool:
         """Return whether it heads a step of the work: a bare "Question 6:" where higher ranks name the problems."""
-        bare = header.rank == 3 and not header.solution and "problem" not in self.text[header.start : header.end].casefold()
-        return bare and min(self.ranks.values(), default=3) < 3
+        if header.rank < 3 or header.solution or "problem" in self.text[header.start : header.end].casefold():
+            return False
+        return min(self.ranks.values(), default=3) < 3
 
     def _only_names(self, header: Header) -> bool:
         """Return whether a header of lower rank than an earlier one only names the box in its line.
