@@ -19,6 +19,7 @@ from roi_bench.regrade import (
     score_recorded,
     score_recorded_solo,
 )
+from roi_bench.responses import READING_RULE
 from roi_bench.results_files import NO_RESPONSE, find_results, read_results
 from roi_bench.tiny import tiny_exams
 from roi_bench.tokens import Usage
@@ -68,7 +69,7 @@ ONE = sample("tiny/0/000", [right("tiny/0/000", "hard")], [right("tiny/0/000", "
 
 
 def test_numbers_come_back_and_differences_are_named(tmp_path: Path) -> None:
-    (task,) = read_results(write(tmp_path, [ONE]))
+    (task,) = read_results(write(tmp_path, [ONE], reading_rule=READING_RULE))
     scored = score_recorded(task, EXAMS, EqualityGrader(), None)
     rows = {row.name: row for row in compare(task, flat_values(estimate_metrics(scored, EXAMS)))}
     assert (rows["score"].recorded, rows["score"].recomputed, rows["score"].equal) == (2.0, 3.0, False)
