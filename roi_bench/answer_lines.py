@@ -47,43 +47,40 @@ _TRANSLATED = (
     r"(?:最[终終後后]的?)?答案|答|(?:最終的?な?)?(?:答え|解答|回答)|(?:최종[ ])?(?:정답|답변|답)"
 )
 _HINTS = (
-    *(
-        "answer",
-        "####",
-        "a:",
-        "a\uff1a",
-        "respuesta",
-        "réponse",
-        "reponse",
-        "antwort",
-        "endergebnis",
-        "risposta",
-        "resposta",
-    ),
-    *("antwoord", "odpowied", "odpov", "svar", "cevap", "đáp", "câu trả", "jawaban", "ответ", "відповідь", "απάντηση"),
-    *("उत्तर", "الإجابة", "الجواب", "答", "答え", "回答", "정답", "답"),
+    *("answer", "####", "a:", "a\uff1a", "respuesta", "réponse", "reponse", "antwo", "endergebnis", "sposta", "odpo"),
+    *("svar", "cevap", "đáp", "câu trả", "jawaban", "ответ", "відповідь", "απάντηση", "उत्तर", "الإجابة", "الجواب"),
+    *("答", "정답", "답"),
 )
 """Every opener of an answer line holds one of these, in lower case."""
 
 _ASCII_HINTS = tuple(hint for hint in _HINTS if hint.isascii())
+_LETTERS_OF_HINTS = "\uff1aéđảтпάउج答답"
+"""Every hint that is not ASCII holds one of these."""
 
 _VERB = r"is|are|was|es|est|lautet|ist|è|é|to|är|là|adalah|是|为|為|は|은|는"
 _ABOUT = rf"(?:{BLANK}(?:to|for|of){BLANK}[^\n:.=]{{1,60}}?)?"
-_OPENER = (
-    rf"(?:(?:{_STEM}{_ABOUT}|{_TRANSLATED})[*_}}]{{0,4}}{BLANK}{{0,3}}"
+_WORDED = (
+    rf"(?:{_STEM}{_ABOUT}|{_TRANSLATED})[*_}}]{{0,4}}{BLANK}{{0,3}}"
     rf"(?:[:\uff1a=]|[\u2013\u2014-](?={BLANK})|(?:{_VERB})(?![A-Za-z])[:\uff1a]?|(?={BLANK}{{0,9}}(?:\n|\Z)))"
-    rf"|<answer>(?=[^<]{{1,{_LONGEST}}}</answer>))"
 )
+_CLOSED = rf"[^<]{{1,{_LONGEST}}}</answer>"
 _STRICT = r"(?P<strict>\#{4}(?!\#)|A[:\uff1a])"
 _BULLETS = (
     rf"(?:{BLANK}|[#>*_+\u2022`|-]|\\(?:textbf|textit|text|section|subsection|paragraph)\*?\{{|\\boxed(?=\n)){{0,12}}?"
 )
+_OPENER = rf"(?:{_WORDED}|<answer>)"
+# Where no line begins, each alternative starts with one of a few characters: the expression is tried at every offset.
 _ANSWER = re.compile(
-    rf"(?:^{BLANK}{{0,6}}{_STRICT}|(?:^{_BULLETS}|\*\*|(?<=[.!?:;)\]}}$*\\]){BLANK}{{1,3}}|(?=<answer>)){_OPENER})",
+    rf"^(?:{BLANK}{{0,6}}{_STRICT}|{_BULLETS}{_OPENER})"
+    rf"|\*\*{_OPENER}|{BLANK}(?<=[.!?:;)\]}}$*\\]{BLANK}){BLANK}{{0,2}}{_OPENER}|<answer>",
     re.IGNORECASE | re.MULTILINE,
 )
-_OPENER_HERE = re.compile(rf"{_BULLETS}{_OPENER}", re.IGNORECASE)
-_NOISE = re.compile(r"</?answer>|[\s*_`$#:>]|\\[\[\]()]", re.IGNORECASE)
+_TAG_CLOSED = re.compile(_CLOSED, re.IGNORECASE)
+_OPENER_HERE = re.compile(rf"{_BULLETS}(?:{_WORDED}|<answer>(?={_CLOSED}))", re.IGNORECASE)
+_NO_OPENER = "0123456789$("
+"""No opener begins with one of these: looking for it costs more than all else about a short answer."""
+
+_NOISE = re.compile(r"(?:</?answer>|[\s*_`$#:>]|\\[\[\]()])*", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"[.!?](?=\s|\Z|</answer>)|\u3002|</answer>", re.IGNORECASE)
 _ABBREVIATION = re.compile(
     r"(?:approx|\bca|\bno|\ba\.m|\bp\.m|\bi\.e|\be\.g|\bvs|\bmrs?|\bms|\bdr|\bst)\Z", re.IGNORECASE
@@ -148,12 +145,16 @@ def is_skip(answer: str, words: bool = False) -> bool:
         answer: What stands in the box or line.
         words: ``skip`` and ``skipped`` spell it too (outside boxes).
     """
-    return len(answer) <= 100 and _SKIP_NOISE.sub("", answer).casefold() in (_SKIPS_IN_WORDS if words else _SKIPS)
+    return (
+        len(answer) <= 100
+        and not answer.isdecimal()
+        and _SKIP_NOISE.sub("", answer).casefold() in (_SKIPS_IN_WORDS if words else _SKIPS)
+    )
 
 
 def is_formula(text: str) -> bool:
     """Return whether ``text`` is one number or formula without words."""
-    return any(map(str.isalnum, text)) and _WORD.search(_COMMAND.sub(" ", text)) is None
+    return text.isdecimal() or (any(map(str.isalnum, text)) and _WORD.search(_COMMAND.sub(" ", text)) is None)
 
 
 def _is_value(text: str) -> bool:
@@ -175,20 +176,25 @@ def answer_lines(text: str, start: int, end: int, cut_off: bool) -> Iterator[Ans
     """
     seen = start
     for line_start, line_stop in _hinted_lines(text, start, end):
-        # "<answer>" looks for its closing tag, which may stand some lines below.
-        stop = min(end, line_stop + _LONGEST + 10) if text.find("<", line_start, line_stop) >= 0 else line_stop
-        for match in _ANSWER.finditer(text, line_start, stop):
-            if match.end() < seen or match.start() >= line_stop:
+        for match in _ANSWER.finditer(text, line_start, line_stop):
+            if match.end() < seen:
                 continue
-            line = read_answer(text, match.end(), end, cut_off)
-            if line is not None and (is_formula(line.text) if match["strict"] is not None else _is_value(line.text)):
-                seen = line.end
-                name = _OTHER.search(match[0]) or _OTHER.match(line.text)
-                yield AnswerLine(line.start, line.end, line.text, match.start(), _number_of(name))
+            # The closing tag may stand some lines below.
+            if text[match.end() - 1] == ">" and _TAG_CLOSED.match(text, match.end(), end) is None:
+                continue
+            strict = match["strict"] is not None
+            span = _find_answer(text, match.end(), end, cut_off)
+            if span is None:
+                continue
+            answer = text[slice(*span)]
+            if is_formula(answer) if strict else _is_value(answer):
+                seen = span[1]
+                yield AnswerLine(*span, answer, match.start(), 0 if strict else _named(match[0], answer))
 
 
-def _number_of(name: re.Match[str] | None) -> int:
-    """Return the number of the problem that ``name`` names; 0 without one."""
+def _named(opener: str, answer: str) -> int:
+    """Return the number of the problem that an answer line names, 0 if it names none."""
+    name = _OTHER.search(opener) or _OTHER.match(answer)
     if name is None:
         return 0
     return int(name["number"]) if name["number"] is not None else _NTH[name["nth"].casefold()]
@@ -200,7 +206,9 @@ def _hinted_lines(text: str, start: int, end: int) -> list[tuple[int, int]]:
     if len(lower) != end - start:
         return [(start, end)]  # a character whose lower case is longer
     lines = set()
-    for word in _HINTS if not lower.isascii() else _ASCII_HINTS:
+    # Written out as a loop over finds, for it is what most of the reading's time goes into.
+    foreign = not lower.isascii() and any(letter in lower for letter in _LETTERS_OF_HINTS)
+    for word in _HINTS if foreign else _ASCII_HINTS:
         place = lower.find(word)
         while place >= 0:
             stop = lower.find("\n", place)
@@ -232,9 +240,14 @@ def value_behind(text: str, start: int, end: int, cut_off: bool) -> AnswerLine |
 
 def read_answer(text: str, start: int, end: int, cut_off: bool) -> AnswerLine | None:
     """Return the answer that stands from ``start`` on or in the next line with content, None if there is none."""
+    span = _find_answer(text, start, end, cut_off)
+    return None if span is None else AnswerLine(*span, text[slice(*span)], start)
+
+
+def _find_answer(text: str, start: int, end: int, cut_off: bool) -> tuple[int, int] | None:
     place, stop = start, line_end(text, start, end)
     far = min(end, start + _FAR)
-    while not _NOISE.sub("", text[place : min(stop, place + _LONGEST)]):
+    while _NOISE.fullmatch(text, place, min(stop, place + _LONGEST)) is not None:
         if stop >= far:
             return None
         place = stop + 1
@@ -242,8 +255,10 @@ def read_answer(text: str, start: int, end: int, cut_off: bool) -> AnswerLine | 
     for _ in range(2):  # "Final Answer: The final answer is 4"
         before = _BEFORE.match(text, place, stop)
         place = place if before is None else before.end()
-        again = _OPENER_HERE.match(text, place, stop)
-        place = place if again is None else again.end()
+        again = None if text[place : place + 1] in _NO_OPENER else _OPENER_HERE.match(text, place, stop)
+        if again is None:
+            break
+        place = again.end()
     closed = False
     for sentence in _SENTENCE_END.finditer(text, place, stop):
         if _ABBREVIATION.search(text, max(place, sentence.start() - 8), sentence.start()) is None:
@@ -258,7 +273,7 @@ def read_answer(text: str, start: int, end: int, cut_off: bool) -> AnswerLine | 
     if not answer or len(answer) > _LONGEST or _BOX.search(answer) is not None:
         return None
     place = text.index(answer, place)
-    return AnswerLine(place, place + len(answer), answer, start)
+    return place, place + len(answer)
 
 
 def line_end(text: str, start: int, end: int) -> int:

@@ -12,11 +12,12 @@ taken from what stands at the fence or before it, so that a response cut off rea
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 _FENCE = re.compile(r"^[ ]{0,3}(`{3,}|~{3,})[ \t]*([A-Za-z0-9+#._-]{0,20})[^\n]*", re.MULTILINE)
 _TEXT_LANGUAGES = frozenset({"", "markdown", "md", "text", "txt", "plaintext", "plain", "latex", "tex", "math"})
 _FIRST_IS_HEADER = re.compile(r"\s{0,20}#{3}[ \t]*[*_]{0,3}problem[ \t]+[0-9]", re.IGNORECASE)
-_HEADER_BEHIND_BLANK_LINE = re.compile(r"\n[ \t]*\n[ ]{0,3}###[ \t]*[*_]{0,3}problem[ \t]+[0-9]", re.IGNORECASE)
+_HEADER_BEHIND_BLANK_LINE = re.compile(r"\n[ \t]*\n[ ]{0,3}###[ \t]*[*_]{0,3}(?i:problem)[ \t]+[0-9]")
 
 
 def find_code(text: str) -> list[tuple[int, int]]:
@@ -32,7 +33,7 @@ def find_code(text: str) -> list[tuple[int, int]]:
     seen = 0  # no header ends the open code before this offset
     wrapped = False
     first_visible = len(text) - len(text.lstrip())
-    for fence in _FENCE.finditer(text):
+    for fence in _fences(text):
         marks, language = fence[1], fence[2].casefold()
         bare = not fence[0].strip(" \t`~")
         if opened is not None:
@@ -60,3 +61,15 @@ def find_code(text: str) -> list[tuple[int, int]]:
         header = _HEADER_BEHIND_BLANK_LINE.search(text, seen)
         spans.append((opened[0], len(text) if header is None else header.start() + 1))
     return spans
+
+
+def _fences(text: str) -> Iterator[re.Match[str]]:
+    """Yield the fences by start."""
+    starts = set()
+    for marks in ("```", "~~~"):
+        place = text.find(marks)
+        while place >= 0:
+            starts.add(text.rfind("\n", 0, place) + 1)
+            place = text.find("\n", place)
+            place = -1 if place < 0 else text.find(marks, place)
+    return filter(None, (_FENCE.match(text, start) for start in sorted(starts)))

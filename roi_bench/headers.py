@@ -36,7 +36,7 @@ _WORDS = (
     "문제|問題|问题|題目|题目|問|โจทย์(?:ข้อที่)?"
 )
 _SOLUTIONS = "solution|answer"
-_STARTS = "pqetaubzfosбPQETAUBZFOSБüÚúзпάπसपЗПΠÁΆमامس문問问題题第โ"
+_STARTS = "pqetaubzfosPQETAUBZFOSúÚзЗпПάΆπΠसपامم문โ问問題题第/\\\\"
 _NUMBER = (
     r"(?P<number>[0-9]{1,9})(?!_{0,3}[0-9A-Za-z]|[.,\-\u2013][0-9]"
     rf"|[*_]{{0,3}}{BLANK}{{0,3}}(?:and|&|or|to|through|,){BLANK}{{0,3}}[*_]{{0,3}}(?:problem{BLANK}{{1,3}})?[0-9])"
@@ -56,29 +56,42 @@ _HEADER = re.compile(
     rf")",
     re.IGNORECASE,
 )
-_HINTS = (
-    *("problem", "question", "exercise", "task", "problèm", "aufgabe", "pregunta", "ejercicio", "esercizio"),
-    *("exercíci", "exercici", "exercice", "questão", "questao", "opgave", "zadanie", "úloha", "uppgift", "soru"),
+_FIRST_LETTERS = (
+    *("prob", "ques", "exer", "task", "aufg", "preg", "ejer", "eser", "opga", "zada", "úloh", "uppg", "soru", "soal"),
     *(
-        "soal",
         "bài",
-        "feladat",
-        "tehtävä",
-        "oppgave",
-        "задача",
-        "задание",
-        "завдання",
-        "проблема",
-        "πρόβλημα",
-        "άσκηση",
+        "fela",
+        "teht",
+        "oppg",
+        "зада",
+        "завд",
+        "проб",
+        "πρόβ",
+        "άσκη",
+        "समस्य",
+        "प्रश",
+        "المس",
+        "مسأل",
+        "مسئل",
+        "السؤ",
     ),
-    *("समस्या", "प्रश्न", "المسألة", "مسألة", "السؤال", "مسئله", "문제", "問", "问", "題", "题", "โจทย์", "第"),
-    *("problee", "solution", "answer"),
+    *("문제", "โจทย์", "solu", "answ"),
 )
-"""Every header but ``k/3`` holds one of these, in lower case."""
+"""First letters of the words for problem and solution that have more than one."""
 
-_ASCII_HINTS = tuple(hint for hint in _HINTS if hint.isascii())
-_PART = re.compile(r"(?<=[0-9])/(?=[0-9])")
+_FIRST_TWO = (
+    *sorted({"".join(f"[{letter}{letter.upper()}]" for letter in letters[:2]) for letters in _FIRST_LETTERS}),
+    r"\\[setulbpSETULBP]",
+    "/[0-9]",  # a digit of k/3 is taken for a mark
+    rf"[问問题題第](?:[0-9#№一二三四五题題目]|{BLANK})",
+)
+_BEGINNING = re.compile(
+    rf"\n(?:{BLANK}|[#*_>+\-\u2022\u00b70-9.)\[{{\u3010])*(?=[{_STARTS}])(?:{'|'.join(_FIRST_TWO)})"
+)
+"""The first two letters of a line behind its marks, where they are those of a header. Most lines do not match it."""
+
+_ALL_FIRST_LETTERS = (*_FIRST_LETTERS, *"\\/问問题題第")
+
 _OF_COUNT = rf"(?:{BLANK}{{0,3}}(?:/|of{BLANK}){BLANK}{{0,3}}(?P<of>[0-9]{{1,2}})(?![0-9A-Za-z]))?"
 _TAIL = re.compile(
     rf"{_OF_COUNT}(?P<close>{BLANK}{{0,3}}[*_}}\]\u3011]{{0,4}})(?P<mark>{BLANK}{{0,3}}(?:[:.)\uff1a\u3001\u2013\u2014]|-(?!-))(?![0-9])[*_]{{0,3}})?",
@@ -88,7 +101,6 @@ _STRONG = re.compile(r"[#\\{\[\u3010]|[*_](?![ \t\u00a0*_])|[*_]{2,3}")
 _PLAIN = re.compile(rf"problem{BLANK}{{1,3}}[*_]{{0,3}}[0-9]", re.IGNORECASE)
 _SLASH = re.compile(r"/[0-9]")
 _BARE_TAIL = re.compile(rf"{BLANK}{{0,9}}(?:\(|\||\n)")
-_LINE_START = re.compile(rf"\n(?=[ \t\u00a0#*_>+\-\u2022\u00b70-9\\{{\[\u3010{INVISIBLE}{_STARTS}])")
 _GLUED = re.compile(rf"\#{{2,6}}{BLANK}{{0,3}}[*_]{{0,3}}problem{BLANK}{{1,3}}[0-9]", re.IGNORECASE)
 _NAME = re.compile(
     rf"(?<![0-9A-Za-z])(?<![0-9A-Za-z]_)(?<![0-9A-Za-z]__)[Pp](?i:roblem){BLANK}{{1,3}}\#?{_NUMBER}{_OF_COUNT}"
@@ -96,10 +108,10 @@ _NAME = re.compile(
     rf"(?:{BLANK}{{1,3}}(?i:(?:final{BLANK}{{1,3}})?answer))?{BLANK}{{0,3}}[*_]{{0,3}}{BLANK}{{0,3}}"
     rf"(?:[-=]+>|[:\uff1a=\u2013\u2014|\u2192\u21d2]|-+(?![0-9])|\$?\\(?i:(?:long)?(?:right)?(?:to|arrow))(?![a-z])\$?|(?i:is)(?![A-Za-z]))[*_]{{0,3}}"
 )
-_LEVEL = re.compile(r"<predicted_level>\s{0,8}level[ -]?([0-3])\s{0,8}</predicted_level>", re.IGNORECASE)
+_LEVEL = re.compile(r"<(?i:predicted_level>\s{0,8}level[ -]?([0-3])\s{0,8}</predicted_level>)")
 _SENTENCE_END = re.compile(r"[.!?;](?=\s)|\u3002|\n")
 _NUMERALS = {"一": 1, "二": 2, "三": 3, "四": 4, "五": 5}
-_QUOTES = "#`\"'\u201c\u2018"
+_QUOTES = "\n#`\"'\u201c\u2018"
 _BEFORE_GLUED = ".!?)]}$*:;\u3002\uff01"
 
 
@@ -137,46 +149,31 @@ class Header:
     solution: str = ""
 
 
-def find_headers(text: str, count: int, code: list[tuple[int, int]] | None = None) -> list[Header]:
-    """Return the candidates for headers in ``text`` by start, those in ``code`` left out.
+def find_headers(text: str, count: int) -> list[Header]:
+    """Return the candidates for headers in ``text`` by start.
 
     Args:
         text: Any string.
         count: Number of problems of the exam.
-        code: ``(start, end)`` offsets of code, ascending and disjoint.
     """
-    lines = (_header_at(text, start, count) for start in _named_lines(text))
+    lines = (_header_at(text, start, count) for start in _heading_lines(text))
     found = [header for header in lines if header is not None]
-    if "#" in text:
+    if "##" in text:
         starts = {header.start for header in found}
         glued = [header for header in _glued(text, count) if header.start not in starts]
         found = sorted([*found, *glued], key=lambda header: header.start) if glued else found
-    if not code:
-        return found
-    starts_of_code = [start for start, _ in code]
-    return [header for header in found if not _inside(header.start, code, starts_of_code)]
+    return found
 
 
-def _named_lines(text: str) -> list[int]:
-    """Return the starts of the lines that hold a word for problem, solution or answer, or ``k/3``: most hold none."""
-    lower = text.lower()
-    if len(lower) != len(text):  # a character whose lower case is longer
-        return [0, *(line.end() for line in _LINE_START.finditer(text))]
-    starts = set()
-    if "#" in text and "/" in text:
-        starts = {lower.rfind("\n", 0, match.start()) + 1 for match in _PART.finditer(text)}
-    for word in _ASCII_HINTS if lower.isascii() else _HINTS:
-        place = lower.find(word)
-        while place >= 0:
-            starts.add(lower.rfind("\n", 0, place) + 1)
-            stop = lower.find("\n", place)
-            place = -1 if stop < 0 else lower.find(word, stop)
-    return sorted(starts)
-
-
-def _inside(offset: int, spans: list[tuple[int, int]], starts: list[int]) -> bool:
-    index = bisect_right(starts, offset) - 1
-    return index >= 0 and offset < spans[index][1]
+def _heading_lines(text: str) -> list[int]:
+    """Return the starts of the lines that begin as a header does, behind its marks: most lines do not."""
+    # With a line end before the text every line begins with one, and its offset there is that of the line here.
+    text = "\n" + text
+    return [
+        match.start()
+        for match in _BEGINNING.finditer(text)
+        if text[match.end() - 2 : match.end() + 2].lower().startswith(_ALL_FIRST_LETTERS)
+    ]
 
 
 def _header_at(text: str, start: int, count: int) -> Header | None:
@@ -216,11 +213,13 @@ def _header_at(text: str, start: int, count: int) -> Header | None:
 
 def _glued(text: str, count: int) -> list[Header]:
     found = []
-    for match in _GLUED.finditer(text):
-        start = match.start()
+    start = -1
+    while (start := text.find("##", start + 1)) >= 0:
+        if text[max(0, start - 1) : start] in _QUOTES or _GLUED.match(text, start) is None:
+            continue
         before = text[max(0, start - 4) : start]
         stripped = before.rstrip(" \t\u00a0")
-        if not stripped or stripped[-1] in _QUOTES or stripped[-1] == "\n":
+        if not stripped or stripped[-1] in _QUOTES:
             continue
         if stripped != before and stripped[-1] not in _BEFORE_GLUED:
             continue

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 _KNOWN = re.compile(r"[<\[](/?)think(?:ing)?[>\]]", re.IGNORECASE)
 
@@ -60,13 +60,25 @@ def _within(offset: int, spans: list[tuple[int, int]]) -> bool:
 
 def _tags(text: str, think_tags: Sequence[tuple[str, str]]) -> list[tuple[int, int, bool]]:
     """Return ``(start, end, closes)`` of every tag, ascending."""
-    found = [(match.start(), match.end(), bool(match[1])) for match in _KNOWN.finditer(text)]
+    found = [(match.start(), match.end(), bool(match[1])) for match in _known_tags(text)]
+    if not think_tags:
+        return sorted(found)
     own = {tag: closing for pair in think_tags for tag, closing in zip(pair, (False, True), strict=True) if tag}
     own = {tag: closing for tag, closing in own.items() if _KNOWN.fullmatch(tag) is None}
     if own:
         pattern = re.compile("|".join(re.escape(tag) for tag in sorted(own, key=len, reverse=True)))
         found += [(match.start(), match.end(), own[match[0]]) for match in pattern.finditer(text)]
     return sorted(found)
+
+
+def _known_tags(text: str) -> Iterator[re.Match[str]]:
+    """Yield the usual tags; the few brackets of a text are looked at one by one."""
+    for bracket in "<[":
+        place = text.find(bracket)
+        while place >= 0:
+            if text[place + 1 : place + 2] in "/tT" and (match := _KNOWN.match(text, place)) is not None:
+                yield match
+            place = text.find(bracket, place + 1)
 
 
 def hide_spans(text: str, spans: Spans) -> str:

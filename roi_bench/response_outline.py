@@ -40,6 +40,8 @@ class Answer:
 
     def text(self) -> str:
         """Return the answer: equal values are one."""
+        if len(self.contents) == 1:
+            return self.contents[0]
         unique = {re.sub(r"\s+", "", content): content for content in reversed(self.contents)}
         return ", ".join(reversed(unique.values()))
 
@@ -169,6 +171,8 @@ class Outline:
 
     def spans(self, length: int) -> dict[int, tuple[int, int]]:
         """Return ``(start, end)`` of the problems reached in a text of ``length`` characters."""
+        if len(self.opened) == 1 and not self.breaks:
+            return {self.opened[0][0]: (self.opened[0][1], length)}
         found = {}
         ends = [*(start for _, start in self.opened[1:]), length]
         for (number, start), end in zip(self.opened, ends, strict=False):
@@ -178,8 +182,9 @@ class Outline:
 
     def left(self, number: int) -> bool:
         """Return whether the response had left a problem when it ended."""
-        later = any(other > number for other, _ in self.opened)
-        return self.left_all or later or (self.current != number and any(other == number for other, _ in self.opened))
+        if self.left_all or (self.opened and self.opened[-1][0] > number):
+            return True
+        return self.current != number and any(other == number for other, _ in self.opened)
 
 
 @dataclass(slots=True)

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from roi_bench.answer_lines import is_skip as is_skip
-from roi_bench.boxes import Box, find_boxes
+from roi_bench.boxes import find_boxes
 from roi_bench.code_fences import find_code
 from roi_bench.headers import Header, find_headers, find_levels
 from roi_bench.reasoning import Spans, find_reasoning, hide_spans
@@ -119,11 +119,13 @@ def read_response(
     plain = response.replace("\r\n", " \n").replace("\r", "\n") if "\r" in response else response
     reasoning, stray = find_reasoning(plain, starts_in_reasoning, think_tags)
     plain = hide_spans(plain, reasoning) if reasoning else plain
-    headers = find_headers(plain, count, find_code(plain))
+    headers = find_headers(plain, count)
+    if headers:
+        headers = _outside(headers, find_code(plain))
     boxes = find_boxes(plain, [header.start for header in headers if header.rank < 3])
-    if boxes:
+    if headers and boxes:
         # A line within a box heads nothing.
-        headers = _outside(headers, boxes)
+        headers = _outside(headers, [(box.start, box.end) for box in boxes if box.content is not None])
     marks = Marks(plain, count, headers, boxes, find_levels(plain), cut_off)
     marks.find_names()
     outline = walk_headers(marks)
@@ -132,33 +134,27 @@ def read_response(
     return _reading(marks, outline, reasoning, stray)
 
 
-def _outside(headers: list[Header], boxes: list[Box]) -> list[Header]:
-    """Return the headers that stand in no complete box."""
-    spans = iter([(box.start, box.end) for box in boxes if box.content is not None])
-    start, end = next(spans, (0, 0))
+def _outside(headers: list[Header], spans: list[tuple[int, int]]) -> list[Header]:
+    """Return the headers that stand in none of the ``spans``, which are ascending and disjoint."""
+    following = iter(spans)
+    start, end = next(following, (0, 0))
     kept = []
     for header in headers:
-        while end <= header.start and (span := next(spans, None)) is not None:
+        while end <= header.start and (span := next(following, None)) is not None:
             start, end = span
-        if not start < header.start < end:
+        if not start <= header.start < end:
             kept.append(header)
     return kept
 
 
 def _reading(marks: Marks, outline: Outline, reasoning: Spans, stray: bool) -> Reading:
     text, spans = marks.text, outline.spans(len(marks.text))
-    found = [marks.headers[index] for index in outline.counted]
-    # Blanks behind a header, and so the carriage return of a line end, are no part of it.
-    counted = tuple((head.start, head.start + len(text[head.start : head.end].rstrip())) for head in found)
-    noise = [
-        *counted,
-        *((mark.start, mark.end) for mark in marks.levels),
-        *((box.start, box.end) for box in marks.boxes),
-    ]
-    noise += [(answer.start, answer.end) for answer in outline.answers.values() if answer.skipped]
-    cut_header = _CUT_HEADER.search(text, max(0, len(text) - 40))
-    noise += [(cut_header.start(), len(text))] if cut_header is not None else []
-    noise.sort()
+    counted: Spans = ()
+    if outline.counted:
+        found = [marks.headers[index] for index in outline.counted]
+        # Blanks behind a header, and so the carriage return of a line end, are no part of it.
+        counted = tuple((head.start, head.start + len(text[head.start : head.end].rstrip())) for head in found)
+    noise = _noise(marks, outline, counted)
     preamble_end = outline.opened[0][1] if outline.opened else len(text)
     segments, place = [], preamble_end
     for number in range(1, marks.count + 1):
@@ -181,6 +177,21 @@ def _reading(marks: Marks, outline: Outline, reasoning: Spans, stray: bool) -> R
         )
         place = end
     return Reading(tuple(segments), preamble_end, reasoning, stray, counted, tuple(outline.closings))
+
+
+def _noise(marks: Marks, outline: Outline, counted: Spans) -> list[tuple[int, int]]:
+    """Return what is no work, by start: headers, level tags, boxes, skips in words, a header cut off by the end."""
+    text = marks.text
+    noise = list(counted)
+    noise += [(mark.start, mark.end) for mark in marks.levels]
+    noise += [(box.start, box.end) for box in marks.boxes]
+    for answer in outline.answers.values():
+        if answer.skipped:
+            noise.append((answer.start, answer.end))
+    if text.find("#", -40) >= 0 and (cut_header := _CUT_HEADER.search(text, max(0, len(text) - 40))) is not None:
+        noise.append((cut_header.start(), len(text)))
+    noise.sort()
+    return noise
 
 
 def _worked(text: str, start: int, end: int, noise: list[tuple[int, int]]) -> bool:
