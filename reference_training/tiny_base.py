@@ -20,7 +20,7 @@ from roi_bench.reference_training import tiny_data
 from roi_bench.reference_training.tiny_card import model_card
 from roi_bench.reference_training.tiny_data import Encoded, batches
 from roi_bench.reference_training.tiny_evaluation import SITTINGS, Row, evaluate, table
-from roi_bench.reference_training.tiny_model import Shape, extend_vocabulary, new_model, new_optimizers
+from roi_bench.reference_training.tiny_model import Shape, extend_vocabulary, new_model, new_optimizers, step_in_float32
 from roi_bench.reference_training.tiny_tokenizer import build_tokenizer
 from roi_bench.tiny import tiny_exams
 
@@ -122,7 +122,7 @@ def train_step(run: Run, batch: list[Encoded]) -> float:
     loss.backward()
     torch.nn.utils.clip_grad_norm_(run.model.get_input_embeddings().parameters(), 1.0)
     for optimizer in run.optimizers:
-        optimizer.step()
+        step_in_float32(optimizer)
         optimizer.zero_grad()
     run.losses.append(loss.item())
     return run.losses[-1]

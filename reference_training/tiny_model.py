@@ -6,7 +6,7 @@ import math
 import re
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from roi_bench.reference_training.tiny_tokenizer import HEADERS, LEVEL_TAGS
 from roi_bench.tiny import MODULUS
@@ -127,3 +127,22 @@ def new_optimizers(model: Qwen3ForCausalLM, muon: bool = True) -> tuple[list[tor
             file=sys.stderr,
         )
     return [torch.optim.AdamW(matrices, lr=0.002, betas=(0.9, 0.98), weight_decay=0.0), adamw], "AdamW"
+
+
+def step_in_float32(optimizer: torch.optim.Optimizer) -> None:
+    """Take a step without the cast to bfloat16 that torch's Muon makes before its Newton–Schulz iteration.
+
+    The matrices are small, so that float32 costs nothing; a processor without instructions for bfloat16 takes several
+    times as long for the cast ones.
+    """
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    class Float32(TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if func is torch.Tensor.bfloat16:
+                return args[0].float().clone()  # a copy, as the cast makes one: what follows works in place
+            return func(*args, **(kwargs or {}))
+
+    with Float32():
+        optimizer.step()

@@ -14,7 +14,7 @@ from roi_bench.prompts import PROMPTS, exam_prompt
 from roi_bench.reference_training import tiny_base
 from roi_bench.reference_training.tiny_data import batches, form_text, training_text
 from roi_bench.reference_training.tiny_evaluation import evaluate, generate_texts, wilson_interval
-from roi_bench.reference_training.tiny_model import Shape
+from roi_bench.reference_training.tiny_model import Shape, step_in_float32
 from roi_bench.reference_training.tiny_tokenizer import (
     END,
     LEVEL_TAGS,
@@ -299,3 +299,20 @@ def test_interval_holds_its_share(count, data):
     low, high = wilson_interval(successes, count)
     assert 0 <= low <= successes / count + 1e-12
     assert successes / count - 1e-12 <= high <= 1
+
+
+@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="torch before 2.9 has no Muon")
+def test_a_step_in_float32_is_muons_own_without_the_rounding_of_bfloat16() -> None:
+    start = torch.randn(24, 16, generator=torch.Generator().manual_seed(0))
+    moved = []
+    for step in (torch.optim.Muon.step, step_in_float32):
+        weight = torch.nn.Parameter(start.clone())
+        optimizer = torch.optim.Muon([weight], lr=0.02, momentum=0.95, weight_decay=0.0)
+        for seed in range(3):
+            gradient = torch.randn(24, 16, generator=torch.Generator().manual_seed(seed))
+            weight.grad = gradient.clone()
+            step(optimizer)
+            assert torch.equal(weight.grad, gradient)
+        moved.append(weight.detach() - start)
+    torch.testing.assert_close(moved[1], moved[0], rtol=0.05, atol=0.002)
+    assert not torch.equal(moved[0], moved[1])
