@@ -180,7 +180,7 @@ def main() -> None:
     read = [index for index, output in enumerate(outputs) if output.answer is not None]
     print("outputs with an answer that the rules of reading find:")
     table(outputs, ours, plain, read)
-    print("all outputs (an answer in prose only is none to us; math-verify takes the last number or formula):")
+    print("all outputs (math-verify takes the last number or formula of any text):")
     table(outputs, ours, plain, list(range(len(outputs))))
     print(f"graded in {time.perf_counter() - started:.1f} s")
     if arguments.list:

@@ -259,11 +259,9 @@ def _find_answer(text: str, start: int, end: int, cut_off: bool) -> tuple[int, i
         if again is None:
             break
         place = again.end()
-    closed = False
-    for sentence in _SENTENCE_END.finditer(text, place, stop):
-        if _ABBREVIATION.search(text, max(place, sentence.start() - 8), sentence.start()) is None:
-            stop, closed = sentence.start(), True
-            break
+    sentence = next(sentence_ends(text, place, stop), None)
+    closed = sentence is not None
+    stop = stop if sentence is None else sentence
     reasoned = text.find("because", place, stop) >= 0 or text.find("since", place, stop) >= 0
     if reasoned and (reason := _REASON.search(text, place, stop)) is not None:
         stop, closed = reason.start(), True
@@ -274,6 +272,13 @@ def _find_answer(text: str, start: int, end: int, cut_off: bool) -> tuple[int, i
         return None
     place = text.index(answer, place)
     return place, place + len(answer)
+
+
+def sentence_ends(text: str, start: int, end: int) -> Iterator[int]:
+    """Yield where sentences of ``text[start:end]`` end; the full stop of an abbreviation is no such place."""
+    for mark in _SENTENCE_END.finditer(text, start, end):
+        if _ABBREVIATION.search(text, max(start, mark.start() - 8), mark.start()) is None:
+            yield mark.start()
 
 
 def line_end(text: str, start: int, end: int) -> int:

@@ -57,7 +57,7 @@ class ScoredResponse:
 
     @property
     def unboxed(self) -> tuple[float, float] | None:
-        """How many graded answers were read from an answer line, and how many there are; None if there are none."""
+        """How many graded answers were read without a box, and how many there are; None if there are none."""
         graded = [problem.answered_by for problem in self.outcomes if problem.outcome in ("correct", "wrong")]
         return (float(graded.count("line")), float(len(graded))) if graded else None
 
@@ -217,7 +217,7 @@ def metrics_of(pools: Sequence[str]) -> tuple[Metric[Sample], ...]:
     )
 
 
-UNBOXED = "share of graded answers that were read from an answer line, without a box, 0–1"
+UNBOXED = "share of graded answers read from an answer line or conclusion, without a box, 0–1"
 """What the metric ``unboxed`` is, of exams and of problems asked alone."""
 
 ERROR: Metric[Any] = Metric(

@@ -16,6 +16,7 @@ from bisect import bisect_right
 
 from roi_bench.answer_lines import AnswerLine, find_last_skip, find_skip, last_answer_line, line_end, value_behind
 from roi_bench.boxes import Box
+from roi_bench.conclusions import find_conclusion
 from roi_bench.headers import Header, Mark
 from roi_bench.response_closing import ClosingOrder
 from roi_bench.response_outline import Answer, Closing, Marks, Outline, next_visible
@@ -49,7 +50,9 @@ def walk_headers(marks: Marks) -> Outline | None:
 
 def _read_alone(marks: Marks) -> Outline:
     """Read a response to a single problem that holds no mark: what the walk would find, at a third of its time."""
-    line = last_answer_line(marks.text, 0, len(marks.text), marks.cut_off, 1)
+    text = marks.text
+    line = last_answer_line(text, 0, len(text), marks.cut_off, 1)
+    line = find_conclusion(text, 0, len(text), marks.cut_off) if line is None else line
     return Outline([(1, 0)], {} if line is None else {1: Answer.of_line(line)}, {}, current=1)
 
 
@@ -316,7 +319,7 @@ class Walk(ClosingOrder):
                 self.fill(self.named.values())
 
     def _pending_line(self, end: int) -> AnswerLine | None:
-        """Return the answer line of the section that ends at ``end``; None if a box has answered its problem."""
+        """Return the answer line, skip or conclusion of the section that ends at ``end``; None if a box answers it."""
         answer = self.answers.get(self.current)
         if self.current == 0 or self.current in self.final or (answer is not None and answer.by == "box"):
             return None
@@ -325,6 +328,8 @@ class Walk(ClosingOrder):
             line = value_behind(self.text, self.section, end, self.marks.cut_off)  # `Problem k: a`
         if line is None and self.count > 1 and self.current not in self.answers:
             line = find_last_skip(self.text, self.section, end, self.marks.cut_off)
+        if line is None and self.current not in self.answers:
+            line = find_conclusion(self.text, self.section, end, self.marks.cut_off)
         return line
 
     def _leave_section(self, end: int) -> None:

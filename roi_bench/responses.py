@@ -47,8 +47,8 @@ class Segment:
         start: Offset of its header in the text.
         end: Offset of the next problem's header, of a closing section, or the end of the text; equal to ``start`` if it
             was never reached.
-        answer: What answers the problem (content of the counted box or boxes, or text of the answer line), None if
-            nothing does.
+        answer: What answers the problem (content of the counted box or boxes, text of the answer line, value of the
+            conclusion), None if nothing does.
         answer_span: ``(start, end)`` offsets in the text of what answers it (the whole box; from the first to the last
             of several); None if there is none.
         answered_by: ``box`` or ``line`` (without a box); None if there is no answer.

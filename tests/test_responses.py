@@ -297,6 +297,7 @@ FRAGMENTS = (
         "`",
     ),
     *("The answer to problem 2 is #. ", "**Final Answers:** Problem 1: #, Problem 2: #, Problem 3: NA\n"),
+    *("Therefore, x is #.\n", "Thus the sum is # cm. ", "So $ #$ holds. See # too.\n", "Hence it is:\n\\[ # \\]\n"),
     *("Answer: # because x\n", "Problem 2 \u2192 #\n", "Total: @\n", "Answer: NA\n"),
     *("Check. Problem 1: @\n", "as Problem 2 is @. ", "<predicted_level>Level-1</predicted_level>\n"),
 )
@@ -364,7 +365,7 @@ def test_no_value_answers_two_problems(seed: int) -> None:
         assert len(values) == len(set(values)), text
 
 
-@pytest.mark.parametrize("wrong", ["\\boxed{5}", "Answer: 5"])
+@pytest.mark.parametrize("wrong", ["\\boxed{5}", "Answer: 5", "Therefore, the sum is 5."])
 @pytest.mark.parametrize(
     "again",
     [

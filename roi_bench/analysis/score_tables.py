@@ -90,7 +90,7 @@ def outcome_table(runs: Sequence[ScoredRun]) -> Table:
         ),
         rows=tuple(rows),
         note="Shares of problems, in the task's own order: accuracy by position and by tier, outcomes; unboxed is a "
-        "share of graded answers, those read from an answer line. Tokens and planning tokens per exam.",
+        "share of graded answers, those read without a box. Tokens and planning tokens per exam.",
     )
 
 
