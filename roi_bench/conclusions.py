@@ -4,6 +4,7 @@ The *conclusion* is the last sentence of the section's last line that begins wit
 hence, therefore …). It answers with its last value: a formula between math delimiters, bold text, or a number. A
 display formula that ends the section belongs to the line above it.
 
+- Values with only a comma, "and" or "or" between them are one list.
 - What stands behind the sentence in its line may name no other value, and the line asks nothing.
 - A sentence without such a word is no conclusion, nor is one about problems, tokens or skipping: problems are restated
   in the one way and left in the other, and neither may answer them.
@@ -18,6 +19,7 @@ from collections import deque
 
 from roi_bench.answer_lines import AnswerLine, sentence_ends
 from roi_bench.headers import BLANK
+from roi_bench.response_outline import is_list_gap
 
 _LONGEST = 600
 """Characters at the end of a line that are looked at."""
@@ -31,7 +33,10 @@ _BEGINNING = re.compile(
 _VALUE = re.compile(
     r"\\\[(?P<display>(?s:.+?))\\\]|\\\((?P<inline>.+?)\\\)|\$\$(?P<dollars>[^$]+)\$\$"
     r"|(?<![\\$])\$(?P<dollar>[^$]{1,200})(?<!\\)\$(?![0-9$])|\*\*(?P<bold>[^*]{1,100})\*\*"
-    r"|(?<![\w.,^{/])(?P<number>[-+\u2212]?\\?[$\u20ac\u00a3]?[0-9](?:[0-9,]*[0-9])?(?:\.[0-9]+)?(?:/[0-9]+)?(?:\\?%)?)(?![\w^])"
+    r"|(?<![\w.,^{/])(?P<number>[-+\u2212]?\\?[$\u20ac\u00a3]?(?:[0-9]{1,3}[ ](?=[0-9]{1,3}/[0-9]))?"
+    r"[0-9](?:[0-9,]*[0-9])?(?:\.[0-9]+)?(?:/[0-9]+|(?::[0-9]{1,2})+)?"
+    r"(?:[ ]?\\?%|[ ](?:hundred|thousand|[mb]illion|dozen)s?)?)"
+    r"(?![\w^])"
 )
 _NAME = re.compile(r"[A-Za-z]{1,4}(?:_\{?[A-Za-z0-9]\}?)?(?:\([A-Za-z]\))?")
 """``n``, ``ABC``, ``f(x)``: what a value belongs to, where another one stands beside it."""
@@ -62,12 +67,17 @@ def find_conclusion(text: str, start: int, end: int, cut_off: bool) -> AnswerLin
         return None
     inside = [value for value in values if value.start() < closes]
     named = [value for value in inside if _NAME.fullmatch(_content(value)) is not None]
-    last = max([value for value in inside if value not in named] or named, key=re.Match.start, default=None)
-    if last is None or any(_content(value) != _content(last) for value in values[len(inside) :]):
+    inside = [value for value in inside if value not in named] or inside
+    if not inside or any(_content(value) != _content(inside[-1]) for value in values if value.start() > closes):
         return None
-    answer = _content(last)
-    place = text.index(answer, last.start())
-    return AnswerLine(place, place + len(answer), answer, beginning[0].start()) if answer else None
+    first = len(inside) - 1
+    while first and is_list_gap(text, inside[first - 1].end(), inside[first].start()):
+        first -= 1
+    contents = [_content(value) for value in inside[first:]]
+    answer = ", ".join(dict.fromkeys(filter(None, contents)))
+    place, end = text.index(contents[0], inside[first].start()), inside[-1].end()
+    end = text.rindex(contents[-1], inside[-1].start(), end) + len(contents[-1])
+    return AnswerLine(place, end, answer, beginning[0].start()) if answer else None
 
 
 def _last_line(text: str, start: int, stop: int) -> int:
