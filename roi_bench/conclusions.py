@@ -38,8 +38,10 @@ _VALUE = re.compile(
     r"(?:[ ]?\\?%|[ ](?:hundred|thousand|[mb]illion|dozen)s?)?)"
     r"(?![\w^])"
 )
-_NAME = re.compile(r"[A-Za-z]{1,4}(?:_\{?[A-Za-z0-9]\}?)?(?:\([A-Za-z]\))?")
-"""``n``, ``ABC``, ``f(x)``: what a value belongs to, where another one stands beside it."""
+_NAME = re.compile(r"(?:.{1,20}=\s*)?[A-Za-z]{1,4}(?:_\{?[A-Za-z0-9]\}?)?(?:\([A-Za-z]\))?")
+"""``n``, ``ABC``, ``f(x)``, ``k(x) = f(x)``: what a value belongs to. Capitals name a point or a choice, if nothing
+else stands there."""
+
 _OF_THE_EXAM = re.compile(r"(?<![A-Za-z])(?:problem|question|exercise|task|token|budget|skip)", re.IGNORECASE)
 
 
@@ -67,7 +69,7 @@ def find_conclusion(text: str, start: int, end: int, cut_off: bool) -> AnswerLin
         return None
     inside = [value for value in values if value.start() < closes]
     named = [value for value in inside if _NAME.fullmatch(_content(value)) is not None]
-    inside = [value for value in inside if value not in named] or inside
+    inside = [value for value in inside if value not in named] or [v for v in named if _content(v).isupper()]
     if not inside or any(_content(value) != _content(inside[-1]) for value in values if value.start() > closes):
         return None
     first = len(inside) - 1
