@@ -68,16 +68,16 @@ _FIRST_LETTERS = (
         "проб",
         "πρόβ",
         "άσκη",
-        "समस्य",
+        "समस्",
         "प्रश",
         "المس",
         "مسأل",
         "مسئل",
         "السؤ",
     ),
-    *("문제", "โจทย์", "solu", "answ"),
+    *("문제", "โจทย", "solu", "answ"),
 )
-"""First letters of the words for problem and solution that have more than one."""
+"""First letters, at most four, of the words for problem and solution that have more than one."""
 
 _FIRST_TWO = (
     *sorted({"".join(f"[{letter}{letter.upper()}]" for letter in letters[:2]) for letters in _FIRST_LETTERS}),

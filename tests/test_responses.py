@@ -12,6 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from roi_bench.headers import _SOLUTIONS, _WORDS, find_headers
+from roi_bench.response_outline import Marks
+from roi_bench.response_walk import Walk, walk_headers
 from roi_bench.responses import Reading, read_response
 
 CASES = [json.loads(line) for line in (Path(__file__).parent / "cases" / "responses.jsonl").read_text().splitlines()]
@@ -405,3 +408,32 @@ def test_spans_hold_what_they_say(text: str, count: int) -> None:
             start, end = segment.answer_span
             assert 0 <= start < end <= len(text)
             assert segment.answered_by == ("box" if text[start] == "\\" and "box" in text[start:end] else "line")
+
+
+@given(
+    st.lists(st.sampled_from([piece for piece in FRAGMENTS if "@" not in piece and "#" not in piece[:3]]), max_size=9)
+)
+def test_a_text_without_marks_is_read_as_the_walk_would(pieces: list[str]) -> None:
+    text = "".join(pieces).replace("#", "7").replace("<predicted_level>", "").replace("\\boxed{", "")
+    headers = find_headers(text, 1)
+    if headers:
+        return
+    for cut_off in (False, True):
+        marks = Marks(text, 1, [], [], [], cut_off)
+        marks.find_names()
+        walk = Walk(marks, set(), True)
+        walk.run()
+        assert walk_headers(marks) == walk.outline()
+
+
+def spelled(word: str) -> str:
+    """Return a spelling of a word in the list of header words: options left out, the first letter of a choice."""
+    return re.sub(r"\[([^\]]).?\]", r"\1", re.sub(r"\(\?:[^)]*\)\?", "", word))
+
+
+@pytest.mark.parametrize("word", [spelled(word) for word in f"{_WORDS}|{_SOLUTIONS}".split("|")])
+def test_every_word_for_problem_heads_one_in_any_case(word: str) -> None:
+    """Lines are looked at by their first letters, which stand in a list of their own."""
+    for written in (word, word.capitalize(), word.upper()):
+        for line in (f"## {written} 2:", f"\\section*{{{written} 2}}", f"1. **{written} 2**"):
+            assert [header.number for header in find_headers(f"text\n{line}\n", 3)] == [2], line
