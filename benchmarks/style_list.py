@@ -292,11 +292,8 @@ ANSWER_LINES = (
     ("Resposta: <shown>", False),
     ("Risposta: <shown>", False), ("Ответ: <shown>", False), ("答案：<shown>", True), ("最终答案：<shown>", False),
     ("答え：<shown>", False), ("정답: <shown>", False), ("الإجابة: <shown>", False),
-    ("Therefore, the result is <shown>.", True), ("Thus, we find **<shown>**.", True),
-    ("So we get \\(<value>\\).", True),
-    ("Hence, this is:\n\n\\[ <value> \\]", True), ("Therefore, it is $<value>$. This completes the work.", True),
 )  # fmt: skip
-"""Lines and conclusions that answer a problem without a box."""
+"""Lines that answer a problem without a box."""
 
 BOXES = (
     ("\\boxed{**<value>**}", True), ("\\boxed{`<value>`}", True), ("**\\boxed{<value>}**", True),

@@ -1,5 +1,6 @@
 r"""Conclusions: what "Therefore, the total is \$324." answers where a section has neither box nor answer line.
 
+A problem asked alone may have one; in an exam a sentence of the work would bar the closing list that has the answer.
 The *conclusion* is the last sentence of the section's last line that begins with a word of a closed list (so, thus,
 hence, therefore …). It answers with its last value: a formula between math delimiters, bold text, or a number. A
 display formula that ends the section belongs to the line above it.

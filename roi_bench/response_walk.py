@@ -328,7 +328,7 @@ class Walk(ClosingOrder):
             line = value_behind(self.text, self.section, end, self.marks.cut_off)  # `Problem k: a`
         if line is None and self.count > 1 and self.current not in self.answers:
             line = find_last_skip(self.text, self.section, end, self.marks.cut_off)
-        if line is None and self.current not in self.answers:
+        if line is None and self.count == 1 and self.current not in self.answers:
             line = find_conclusion(self.text, self.section, end, self.marks.cut_off)
         return line
 

@@ -368,7 +368,7 @@ def test_no_value_answers_two_problems(seed: int) -> None:
         assert len(values) == len(set(values)), text
 
 
-@pytest.mark.parametrize("wrong", ["\\boxed{5}", "Answer: 5", "Therefore, the sum is 5."])
+@pytest.mark.parametrize("wrong", ["\\boxed{5}", "Answer: 5"])
 @pytest.mark.parametrize(
     "again",
     [
