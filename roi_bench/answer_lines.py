@@ -24,6 +24,7 @@ from roi_bench.headers import BLANK
 
 _FAR = 200
 _LONGEST = 300
+_LAST_LINES = 800
 
 _SKIP_NOISE = re.compile(
     r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathit|mbox|bf|rm)(?![A-Za-z])|[\s${}*_\"'`\\().]"
@@ -174,8 +175,13 @@ def answer_lines(text: str, start: int, end: int, cut_off: bool) -> Iterator[Ans
         end: Offset to search to; no answer reaches beyond it.
         cut_off: The budget ended the text, so that a line ending with it is not whole.
     """
-    seen = start
-    for line_start, line_stop in _hinted_lines(text, start, end):
+    return _lines_within(text, _hinted_lines(text, start, end), end, cut_off)
+
+
+def _lines_within(text: str, lines: list[tuple[int, int]], end: int, cut_off: bool) -> Iterator[AnswerLine]:
+    """Yield the answer lines that begin in ``lines``, ``(start, end)`` offsets in order."""
+    seen = 0
+    for line_start, line_stop in lines:
         for match in _ANSWER.finditer(text, line_start, line_stop):
             if match.end() < seen:
                 continue
@@ -219,11 +225,39 @@ def _hinted_lines(text: str, start: int, end: int) -> list[tuple[int, int]]:
 
 
 def last_answer_line(text: str, start: int, end: int, cut_off: bool, number: int) -> AnswerLine | None:
-    """Return the last of :func:`answer_lines` that may answer problem ``number``, None if there is none."""
-    last = None
-    for line in answer_lines(text, start, end, cut_off):
-        last = line if line.may_answer(number) else last
-    return last
+    """Return the last of :func:`answer_lines` that may answer problem ``number``, None if there is none.
+
+    It mostly stands near the end, so that the last lines are looked at before all of them.
+    """
+    if end - start > 2 * _LAST_LINES:
+        near = text.rfind("\n", start, end - _LAST_LINES) + 1
+        found = _last_from(text, near, end, cut_off, number, near + _FAR) if near > start else None
+        if found is not None:
+            return found
+    return _last_from(text, start, end, cut_off, number, start)
+
+
+def _last_from(text: str, start: int, end: int, cut_off: bool, number: int, least: int) -> AnswerLine | None:
+    """Return the last answer line that may answer ``number``, of a group of lines that begins behind ``least``.
+
+    The lines are gone through from the end, group by group: no answer stands farther than :data:`_FAR` from its opener,
+    so that lines farther apart have nothing to do with each other.
+    """
+    lines = _hinted_lines(text, start, end)
+    stop = len(lines)
+    while stop:
+        first = stop - 1
+        while first and lines[first][0] - lines[first - 1][1] <= _FAR:
+            first -= 1
+        if lines[first][0] < least:
+            return None
+        last = None
+        for line in _lines_within(text, lines[first:stop], end, cut_off):
+            last = line if line.may_answer(number) else last
+        if last is not None:
+            return last
+        stop = first
+    return None
 
 
 def value_behind(text: str, start: int, end: int, cut_off: bool) -> AnswerLine | None:

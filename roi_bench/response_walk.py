@@ -31,11 +31,8 @@ def walk_headers(marks: Marks) -> Outline | None:
 
     A single problem needs no header.
     """
-    if not marks.headers:
-        if marks.count > 1:
-            return None
-        if not marks.boxes and not marks.levels:
-            return _read_alone(marks)
+    if not marks.headers and marks.count > 1:
+        return None
     overruled: set[int] = set()
     restarts = 8 * marks.count
     while True:
@@ -46,14 +43,6 @@ def walk_headers(marks: Marks) -> Outline | None:
         except Restart:
             continue
         return walk.outline() if walk.counted_numbers() or marks.count == 1 else None
-
-
-def _read_alone(marks: Marks) -> Outline:
-    """Read a response to a single problem that holds no mark: what the walk would find, at a third of its time."""
-    text = marks.text
-    line = last_answer_line(text, 0, len(text), marks.cut_off, 1)
-    line = find_conclusion(text, 0, len(text), marks.cut_off) if line is None else line
-    return Outline([(1, 0)], {} if line is None else {1: Answer.of_line(line)}, {}, current=1)
 
 
 class Walk(ClosingOrder):

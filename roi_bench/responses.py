@@ -24,8 +24,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from roi_bench.answer_lines import is_skip as is_skip
+from roi_bench.answer_lines import last_answer_line
 from roi_bench.boxes import find_boxes
 from roi_bench.code_fences import find_code
+from roi_bench.conclusions import find_conclusion
 from roi_bench.headers import Header, find_headers, find_levels
 from roi_bench.reasoning import Spans, find_reasoning, hide_spans
 from roi_bench.response_outline import Marks, Outline
@@ -126,12 +128,30 @@ def read_response(
     if headers and boxes:
         # A line within a box heads nothing.
         headers = _outside(headers, [(box.start, box.end) for box in boxes if box.content is not None])
-    marks = Marks(plain, count, headers, boxes, find_levels(plain), cut_off)
+    levels = find_levels(plain)
+    if count == 1 and not headers and not boxes and not levels:
+        return _read_unmarked(plain, cut_off, reasoning, stray)
+    marks = Marks(plain, count, headers, boxes, levels, cut_off)
     marks.find_names()
     outline = walk_headers(marks)
     if outline is None:
         outline = read_unnamed(marks)
     return _reading(marks, outline, reasoning, stray)
+
+
+def _read_unmarked(text: str, cut_off: bool, reasoning: Spans, stray: bool) -> Reading:
+    """Read a response to a single problem that holds no mark: what the walk would find, at a fraction of its time."""
+    end = len(text)
+    line = last_answer_line(text, 0, end, cut_off, 1)
+    line = find_conclusion(text, 0, end, cut_off) if line is None else line
+    if line is None:
+        segment = Segment(1, 0, end, worked=_worked(text, 0, end, _cut_header(text)))
+    else:
+        skipped = is_skip(line.text, words=True)
+        noise = ([(line.start, line.end)] if skipped else []) + _cut_header(text)
+        worked = _worked(text, 0, end, noise)
+        segment = Segment(1, 0, end, line.text, (line.start, line.end), "line", skipped, worked=worked)
+    return Reading((segment,), 0, reasoning, stray)
 
 
 def _outside(headers: list[Header], spans: list[tuple[int, int]]) -> list[Header]:
@@ -188,10 +208,15 @@ def _noise(marks: Marks, outline: Outline, counted: Spans) -> list[tuple[int, in
     for answer in outline.answers.values():
         if answer.skipped:
             noise.append((answer.start, answer.end))
-    if text.find("#", -40) >= 0 and (cut_header := _CUT_HEADER.search(text, max(0, len(text) - 40))) is not None:
-        noise.append((cut_header.start(), len(text)))
+    noise += _cut_header(text)
     noise.sort()
     return noise
+
+
+def _cut_header(text: str) -> list[tuple[int, int]]:
+    """Return the header that the end of the text cut off, as a list of none or one."""
+    found = _CUT_HEADER.search(text, max(0, len(text) - 40)) if text.find("#", -40) >= 0 else None
+    return [] if found is None else [(found.start(), len(text))]
 
 
 def _worked(text: str, start: int, end: int, noise: list[tuple[int, int]]) -> bool:
