@@ -34,6 +34,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from roi_bench.conversations import Message
 from roi_bench.errors import RoiBenchError
 from roi_bench.exam_sets import training_exams
 from roi_bench.exams import Exam
@@ -84,26 +85,18 @@ EXAMPLE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class AskedForm:
-    """A form of the direct prompt; ``system`` is the text of a system turn, or empty."""
-
-    prompt: Prompt
-    system: str = ""
-
-
 FORMS = {
-    "before_cue": AskedForm(Prompt(f"{BEFORE}\n\n{{problems}}\n\n{CUE}", header=HEADER)),
-    "before": AskedForm(Prompt(f"{BEFORE}\n\n{{problems}}", header=HEADER)),
-    "before_plain": AskedForm(Prompt(f"{BEFORE}\n\n{{problems}}", header=PLAIN_HEADER)),
-    "after": AskedForm(Prompt(f"{{problems}}\n\n{AFTER}", header=HEADER)),
-    "after_plain": AskedForm(Prompt(f"{{problems}}\n\n{AFTER}", header=PLAIN_HEADER)),
-    "after_skeleton": AskedForm(Prompt(f"{{problems}}\n\n{AFTER}\n{SKELETON}", header=PLAIN_HEADER)),
-    "after_example": AskedForm(Prompt(f"{{problems}}\n\n{AFTER}\n{EXAMPLE}", header=PLAIN_HEADER)),
-    "system": AskedForm(Prompt("{problems}", header=PLAIN_HEADER), f"{BEFORE}\n{SKELETON}"),
+    "before_cue": Prompt(f"{BEFORE}\n\n{{problems}}\n\n{CUE}", header=HEADER),
+    "before": Prompt(f"{BEFORE}\n\n{{problems}}", header=HEADER),
+    "before_plain": Prompt(f"{BEFORE}\n\n{{problems}}", header=PLAIN_HEADER),
+    "after": Prompt(f"{{problems}}\n\n{AFTER}", header=HEADER),
+    "after_plain": Prompt(f"{{problems}}\n\n{AFTER}", header=PLAIN_HEADER),
+    "after_skeleton": Prompt(f"{{problems}}\n\n{AFTER}\n{SKELETON}", header=PLAIN_HEADER),
+    "after_example": Prompt(f"{{problems}}\n\n{AFTER}\n{EXAMPLE}", header=PLAIN_HEADER),
+    "system": Prompt("{problems}", f"{BEFORE}\n{SKELETON}", header=PLAIN_HEADER),
 }
 """Forms of the direct prompt: where the instructions stand, how problems are labelled, skeleton, example, cue line,
-system turn. ``before_cue`` is the direct prompt of version 1."""
+system turn. ``before_cue`` is the direct prompt of version 1, ``system`` that of version 2."""
 
 SOLO = {
     "solo_before": Prompt(
@@ -111,16 +104,17 @@ SOLO = {
         "Everything you write counts, and the response is cut off at the limit.\n"
         'Write the header line "### Problem k" with its number k, then your work, then the final answer as '
         f"\\boxed{{{{answer}}}}.\n\n{{problems}}\n\n{CUE}",
-        "solo",
+        form="solo",
+        header=HEADER,
     ),
     "solo_after": Prompt(
         "{problems}\n\nSolve this problem in a response of at most {budget} tokens, and end with the final answer as "
         "\\boxed{{answer}}.",
-        "solo",
-        "Problem:",
+        form="solo",
+        header="Problem:",
     ),
 }
-"""Prompts for one problem alone; ``solo_before`` is that of version 1."""
+"""Prompts for one problem alone; ``solo_before`` is that of version 1, ``solo_after`` that of version 2."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +122,7 @@ class Request:
     """One request: its key in the file of responses, and what is asked."""
 
     key: tuple[str, str, int]  # form, exam id, tier (-1: all three)
-    system: str
-    user: str
+    messages: list[Message]
 
 
 def requests_of(exams: Sequence[Exam], forms: Sequence[str], block: int = 10) -> Iterator[Request]:
@@ -139,13 +132,11 @@ def requests_of(exams: Sequence[Exam], forms: Sequence[str], block: int = 10) ->
         for name, prompt in SOLO.items():
             for exam in part:
                 for tier, problem in enumerate(exam.problems):
-                    yield Request((name, exam.id, tier), "", prompt.render([problem.question], BUDGET))
+                    yield Request((name, exam.id, tier), prompt.render([problem.question], BUDGET))
         for name in forms:
-            form = FORMS[name]
             for exam in part:
                 questions = [problem.question for problem in exam.ordered("easy")]
-                system = form.system.format(budget=BUDGET)
-                yield Request((name, exam.id, -1), system, form.prompt.render(questions, BUDGET))
+                yield Request((name, exam.id, -1), FORMS[name].render(questions, BUDGET))
 
 
 def read_lines(path: Path) -> Entries:
@@ -211,11 +202,9 @@ def generate(arguments: argparse.Namespace) -> None:
 
 def _ids(tokenizer: Any, request: Request, chat: bool) -> list[int]:
     if not chat:
-        text = f"{request.system}\n\n{request.user}" if request.system else request.user
+        text = "\n\n".join(message["content"] for message in request.messages)
         return list(tokenizer(text)["input_ids"])
-    turns = [{"role": "system", "content": request.system}] if request.system else []
-    turns.append({"role": "user", "content": request.user})
-    text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+    text = tokenizer.apply_chat_template(request.messages, tokenize=False, add_generation_prompt=True)
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
@@ -257,21 +246,18 @@ class ModelCounts:
 
     name: str
     together: dict[str, dict[str, Together]]
-    alone: dict[str, dict[str, Alone]]
+    alone: dict[str, dict[str, Alone]]  # of exams all of whose problems were asked
+    right_alone: dict[str, int]  # problems right alone, those of the other exams among them
 
     @property
     def solo(self) -> str:
         """The solo prompt under which the model has more problems right."""
-        return max(self.alone, key=self.solved)
-
-    def solved(self, prompt: str) -> int:
-        """Problems right alone under a solo prompt."""
-        return sum(sum(one.right) for one in self.alone[prompt].values())
+        return max(self.right_alone, key=lambda prompt: self.right_alone[prompt])
 
     @property
     def is_counted(self) -> bool:
         """Whether the model has enough problems right alone."""
-        return self.solved(self.solo) >= LEAST_SOLVED
+        return self.right_alone[self.solo] >= LEAST_SOLVED
 
     def exams(self, form: str) -> list[str]:
         """Exams asked in ``form`` whose problems were all asked alone."""
@@ -304,7 +290,10 @@ def follows_form(text: str, reading: Reading, finished: bool) -> bool:
 def count_model(name: str, entries: Entries, exams: Sequence[Exam], grader: Grader) -> ModelCounts:
     """Read and grade the recorded responses of one model."""
     together = {form: found for form in FORMS if (found := _together(entries, exams, form, grader))}
-    return ModelCounts(name, together, {prompt: _alone(entries, exams, prompt, grader) for prompt in SOLO})
+    alone, right = {}, {}
+    for prompt in SOLO:
+        alone[prompt], right[prompt] = _alone(entries, exams, prompt, grader)
+    return ModelCounts(name, together, alone, right)
 
 
 def _together(entries: Entries, exams: Sequence[Exam], form: str, grader: Grader) -> dict[str, Together]:
@@ -318,21 +307,26 @@ def _together(entries: Entries, exams: Sequence[Exam], form: str, grader: Grader
     return found
 
 
-def _alone(entries: Entries, exams: Sequence[Exam], name: str, grader: Grader) -> dict[str, Alone]:
-    whole = [exam for exam in exams if all((name, exam.id, tier) in entries for tier in range(3))]
+def _alone(entries: Entries, exams: Sequence[Exam], name: str, grader: Grader) -> tuple[dict[str, Alone], int]:
+    """Return the exams all of whose problems were asked alone, and how many problems of any exam are right."""
+    asked = [(exam, tier) for exam in exams for tier in range(len(TIERS)) if (name, exam.id, tier) in entries]
     sheets = [
-        read_problems((problem,), (tier,), BUDGET, _response(entries[name, exam.id, index]))
-        for exam in whole
-        for index, (tier, problem) in enumerate(zip(TIERS, exam.problems, strict=True))
+        read_problems((exam.problems[tier],), (TIERS[tier],), BUDGET, _response(entries[name, exam.id, tier]))
+        for exam, tier in asked
     ]
-    scored = iter(score_sheets(sheets, grader))
-    return {
-        exam.id: Alone(
-            tuple(next(scored).outcomes[0].outcome == "correct" for _ in TIERS),
-            tuple(entries[name, exam.id, tier]["tokens"] for tier in range(3)),
-        )
-        for exam in whole
+    right = {
+        (exam.id, tier): scored.outcomes[0].outcome == "correct"
+        for (exam, tier), scored in zip(asked, score_sheets(sheets, grader), strict=True)
     }
+    keys = {exam.id: [(exam.id, tier) for tier in range(len(TIERS))] for exam in exams}
+    whole = {
+        exam: Alone(
+            tuple(right[key] for key in of_exam), tuple(entries[name, exam, tier]["tokens"] for _, tier in of_exam)
+        )
+        for exam, of_exam in keys.items()
+        if all(key in right for key in of_exam)
+    }
+    return whole, sum(right.values())
 
 
 def _response(entry: dict[str, Any]) -> Response:
@@ -427,7 +421,9 @@ def _print_model(model: ModelCounts) -> None:
             round(float(np.mean([one.tokens[tier] for one in found.values()]))) if found else 0 for tier in (0, 1, 2)
         ]
         paid = sum(one.paid for one in found.values())
-        print(f"{prompt}: {len(found)} exams, right by tier {right}, paid {paid}, mean tokens by tier {tokens}")
+        more = model.right_alone[prompt] - sum(right)
+        others = f"; {more} right in exams not asked in full" if more else ""
+        print(f"{prompt}: {len(found)} exams, right by tier {right}, paid {paid}, mean tokens by tier {tokens}{others}")
     heads = ["form", "exams", "right", "paid alone", "retention", "follows", "under 40 tokens", "tokens", *SHOWN]
     print(f"\n| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
     for form, asked in model.together.items():

@@ -13,7 +13,7 @@ from roi_bench.leaderboard.reported import load_reported
 from roi_bench.leaderboard.run_texts import OUTCOME_MEANINGS
 from roi_bench.metrics import metrics_of
 from roi_bench.problems import TIERS
-from roi_bench.prompts import PROMPTS
+from roi_bench.prompts import PROMPT_VERSION, PROMPTS
 from roi_bench.responses import READING_RULE
 
 GRADERS = ("math-verify", "reasoning-gym", "sympy")
@@ -32,17 +32,31 @@ class ExamVersion:
 
 @dataclass(frozen=True, slots=True)
 class PromptVersion:
-    """A prompt: its name, the hash that is its version, and its text."""
+    """A prompt: its name, the hash that is its version, its system turn (empty: none) and the user's message."""
 
     name: str
     sha256: str
-    text: str
+    system: str
+    user: str
+
+
+class _Open(dict[str, str]):
+    """Leaves the places of a format text open."""
+
+    def __missing__(self, name: str) -> str:
+        """Return the place as it stands."""
+        return f"{{{name}}}"
 
 
 def method_page(board: Board) -> PageFile:
     """Return ``method.html``."""
     prompts = [
-        PromptVersion(f"{name}, paraphrase {number}" if number else name, worded.sha256, worded.template)
+        PromptVersion(
+            f"{name}, paraphrase {number}" if number else name,
+            worded.sha256,
+            worded.system.format_map(_Open()),
+            worded.user.format_map(_Open()),
+        )
         for name, prompt in PROMPTS.items()
         for number, worded in enumerate((prompt, *prompt.paraphrases))
     ]
@@ -56,6 +70,7 @@ def method_page(board: Board) -> PageFile:
             "outcomes": {name: said for name, said in OUTCOME_MEANINGS.items() if name != "error"},  # refused
             "badges": [(badge, CHECKED[badge]) for badge in BADGES],
             "exams": exam_versions(board),
+            "prompt_version": PROMPT_VERSION,
             "reading_rule": READING_RULE,
             "reported": load_reported(),
             "prompts": prompts,

@@ -11,7 +11,7 @@ from roi_bench.leaderboard.exam_hash import exams_sha256
 from roi_bench.leaderboard.strict_json import shown
 from roi_bench.leaderboard.submission import SubmittedTask
 from roi_bench.leaderboard.submission_files import task_name
-from roi_bench.prompts import PROMPTS, find_prompt, prompt_sha256
+from roi_bench.prompts import PROMPTS, find_prompt, prompt_sha256, version_text
 
 
 def check_task(task: SubmittedTask, where: str) -> None:
@@ -102,8 +102,8 @@ def _wrong_exams(task: SubmittedTask) -> str | None:
     if task.prompt_sha256 != (expected := prompt_sha256(task.prompt, task.paraphrase)):
         words = f", paraphrase {task.paraphrase}," if task.paraphrase else ""
         return (
-            f"prompt {task.prompt}{words} is {task.prompt_sha256[:12]}…; this board's is {expected[:12]}…, and "
-            "versions are never mixed"
+            f"prompt {task.prompt}{words} is {version_text(task.prompt_sha256)}; this board's is "
+            f"{version_text(expected)}, and versions are never mixed"
         )
     if task.exams_sha256 != (expected := exams_sha256(task.exam_set, task.exam_seed)):
         return f"the exams of set {task.exam_set} are {task.exams_sha256[:12]}…; this board's are {expected[:12]}…"

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from roi_bench.errors import UsageError
 from roi_bench.journal_format import canonical_json
 from roi_bench.problems import sha256_text
 from roi_bench.reference_training.labels import LabelledProblem, balance, check_labels, label
@@ -47,28 +45,7 @@ from roi_bench.reference_training.training_problems import (
     sampled_problems,
     stream_seed,
 )
-
-
-def chat_wrapper(recipe: Recipe, tokenizer: Any) -> Callable[[str], str]:
-    """Return what turns a prompt into the text that is sent: the chat template, or nothing.
-
-    Raises:
-        UsageError: The recipe asks for a chat template and the tokenizer has none.
-    """
-    if not recipe.chat:
-        return lambda prompt: prompt
-    if not tokenizer.chat_template:
-        raise UsageError(
-            f"recipe {recipe.name}: chat is true, but the tokenizer of {recipe.model!r} has no chat template"
-        )
-
-    def wrap(prompt: str) -> str:
-        text: str = tokenizer.apply_chat_template(
-            [{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True
-        )
-        return text
-
-    return wrap
+from roi_bench.reference_training.training_prompts import chat_wrapper, trl_prompt
 
 
 def make_labels(recipe: Recipe, out: Path) -> list[LabelledProblem]:
@@ -136,7 +113,7 @@ def train_mft(recipe: Recipe, examples: list[Example], out: Path) -> Path:
     name = base_model_name(recipe)
     tokenizer = load_tokenizer(name)
     set_seed(recipe.seed)
-    rows = Dataset.from_list([sft_row(example, recipe.chat) for example in examples])
+    rows = Dataset.from_list([sft_row(example, recipe.chat, tokenizer) for example in examples])
     inputs = {"model to start from": start_of(name), "set of examples": sha256_text(canonical_json(rows.to_list()))}
     trainer = SFTTrainer(
         model=load_model(name, recipe),
@@ -153,14 +130,10 @@ def train_mft(recipe: Recipe, examples: list[Example], out: Path) -> Path:
     return out / "mft"
 
 
-def sft_row(example: Example, chat: bool) -> dict[str, Any]:
+def sft_row(example: Example, chat: bool, tokenizer: Any) -> dict[str, Any]:
     """Return an example in TRL's prompt–completion form, conversational where prompts are chat messages."""
-    if not chat:
-        return {"prompt": example.prompt, "completion": example.completion}
-    return {
-        "prompt": [{"role": "user", "content": example.prompt}],
-        "completion": [{"role": "assistant", "content": example.completion}],
-    }
+    completion = [{"role": "assistant", "content": example.completion}] if chat else example.completion
+    return {"prompt": trl_prompt(example.prompt, chat, tokenizer), "completion": completion}
 
 
 def sft_arguments(recipe: Recipe, checkpoints: Path) -> Any:

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from itertools import chain, combinations
 from typing import Literal
 
+from roi_bench.conversations import Message
 from roi_bench.errors import DataError
 from roi_bench.exams import MEDIUM_PERMUTATIONS, ORDERS, Exam
 from roi_bench.outcomes import level_bounds
 from roi_bench.problems import TIERS
-from roi_bench.prompts import exam_prompt, problem_header
+from roi_bench.prompts import exam_messages, problem_header
 from roi_bench.reference_training.labels import SKIP, LabelledProblem, labelled_segment
 from roi_bench.reference_training.recipe import Mft
 from roi_bench.tokens import NOT_WORTH_ATTEMPTING, level_of
@@ -35,7 +36,7 @@ class Example:
 
     Attributes:
         kind: ``single`` (metacognitive, one problem), ``solo`` (no level) or ``exam``.
-        prompt: Prompt text, no chat template applied.
+        prompt: The prompt as chat messages.
         completion: What the model is to write.
         order: Order of an exam, else None.
         budget: Budget named in the prompt.
@@ -45,7 +46,7 @@ class Example:
     """
 
     kind: Kind
-    prompt: str
+    prompt: list[Message]
     completion: str
     order: str | None
     budget: int
@@ -140,7 +141,7 @@ def _single(
     bounds = level_bounds(item.problem.pool)
     return Example(
         kind="single",
-        prompt=exam_prompt([item.problem.question], budget, "greedy_knapsack", bounds),
+        prompt=exam_messages([item.problem.question], budget, "greedy_knapsack", bounds),
         completion=text.rstrip("\n"),
         order=None,
         budget=budget,
@@ -168,7 +169,7 @@ def _solo(rng: random.Random, by_tier: Mapping[str, Groups], budgets: Sequence[i
     budget = rng.choice([budget for budget in budgets if item.last_cost <= budget])
     return Example(
         kind="solo",
-        prompt=exam_prompt([item.problem.question], budget, "solo"),
+        prompt=exam_messages([item.problem.question], budget, "solo"),
         completion=f"{problem_header(1)}\n{item.work}",
         order=None,
         budget=budget,
@@ -224,7 +225,7 @@ def _exam_example(
     questions = [item.problem.question for item in placed]
     return Example(
         kind="exam",
-        prompt=exam_prompt(questions, budget, "metacognitive", bounds),
+        prompt=exam_messages(questions, budget, "metacognitive", bounds),
         completion="".join(text for _, text in parts).rstrip("\n"),
         order=order,
         budget=budget,

@@ -109,17 +109,19 @@ def _longest_prompt(recipe: Recipe, tokenizer: Any) -> int:
     Raises:
         DataError: A training pool is missing.
     """
+    from roi_bench.conversations import as_text
+    from roi_bench.harness.chat_templates import rendered
     from roi_bench.outcomes import level_bounds
-    from roi_bench.prompts import exam_prompt
+    from roi_bench.prompts import exam_messages
     from roi_bench.reference_training.training_problems import RARL_STREAM, exam_stream, stream_seed
+    from roi_bench.reference_training.training_prompts import template_of
 
     longest = 0
     for exam in islice(exam_stream(recipe.family, stream_seed(recipe.seed, RARL_STREAM)), PROMPT_EXAMS):
         questions = [problem.question for problem in exam.problems]
-        text = exam_prompt(questions, recipe.budgets[-1], "metacognitive", level_bounds(exam.problems[0].pool))
-        if recipe.chat and tokenizer.chat_template:
-            messages = [{"role": "user", "content": text}]
-            text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        asked = exam_messages(questions, recipe.budgets[-1], "metacognitive", level_bounds(exam.problems[0].pool))
+        has_template = recipe.chat and tokenizer.chat_template
+        text = rendered(asked, template_of(tokenizer)) if has_template else as_text(asked)
         longest = max(longest, len(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]))
     return longest
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from roi_bench.errors import UsageError
 from roi_bench.exams import Exam
 from roi_bench.outcomes import level_bounds
-from roi_bench.prompts import exam_prompt
+from roi_bench.prompts import exam_messages
 from roi_bench.reference_training.exam_schedule import Turn, exam_schedule, held_out_turns
 from roi_bench.reference_training.recipe import Recipe
 from roi_bench.reference_training.stage_model import (
@@ -36,6 +36,7 @@ from roi_bench.reference_training.training_problems import (
     refuse_evaluation_questions,
     stream_seed,
 )
+from roi_bench.reference_training.training_prompts import trl_prompt
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -80,8 +81,10 @@ def train_rarl(recipe: Recipe, out: Path, model: str | None = None) -> Path:
         model=load_model(name, recipe),
         reward_funcs=judge.reward,
         args=arguments,
-        train_dataset=exam_rows(exams, turns, recipe.chat),
-        eval_dataset=exam_rows(held_out, held_out_turns(len(held_out), recipe.budgets), recipe.chat, len(exams)),
+        train_dataset=exam_rows(exams, turns, recipe.chat, tokenizer),
+        eval_dataset=exam_rows(
+            held_out, held_out_turns(len(held_out), recipe.budgets), recipe.chat, tokenizer, len(exams)
+        ),
         processing_class=tokenizer,
         peft_config=adapter_settings(recipe.lora),
         judge=judge,
@@ -109,13 +112,14 @@ def training_turns(recipe: Recipe) -> tuple[list[Exam], list[Turn]]:
     return exams, turns
 
 
-def exam_rows(exams: Sequence[Exam], turns: Sequence[Turn], chat: bool, first: int = 0) -> Dataset:
+def exam_rows(exams: Sequence[Exam], turns: Sequence[Turn], chat: bool, tokenizer: Any, first: int = 0) -> Dataset:
     """Return TRL's data set of turns: ``prompt``, ``exam`` (its number in the judge's list), ``order``, ``budget``.
 
     Args:
         exams: The exams that ``turns`` speak of.
         turns: Who sits what.
         chat: Prompts as chat messages.
+        tokenizer: Its chat template decides whether a prompt keeps its system turn.
         first: Number of ``exams[0]`` in the judge's list.
     """
     from datasets import Dataset
@@ -124,8 +128,8 @@ def exam_rows(exams: Sequence[Exam], turns: Sequence[Turn], chat: bool, first: i
     for turn in turns:
         problems = exams[turn.exam].ordered(turn.order)
         bounds = level_bounds(problems[0].pool)
-        text = exam_prompt([problem.question for problem in problems], turn.budget, "metacognitive", bounds)
-        prompt = [{"role": "user", "content": text}] if chat else text
+        asked = exam_messages([problem.question for problem in problems], turn.budget, "metacognitive", bounds)
+        prompt = trl_prompt(asked, chat, tokenizer)
         rows.append({"prompt": prompt, "exam": first + turn.exam, "order": turn.order, "budget": turn.budget})
     return Dataset.from_list(rows)
 

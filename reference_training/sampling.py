@@ -11,12 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from roi_bench.conversations import Message
 from roi_bench.errors import ModelError
 from roi_bench.journal import Journal
 from roi_bench.journal_format import Entry, Header, RequestKey, request_key
 from roi_bench.outcomes import Response, level_bounds, read_problems
 from roi_bench.problems import TIERS, Problem
-from roi_bench.prompts import exam_prompt
+from roi_bench.prompts import exam_messages
 from roi_bench.reference_training.labels import SampledSolution
 from roi_bench.reference_training.recipe import Recipe
 from roi_bench.reference_training.sampling_backends import Generator, Seeds
@@ -54,20 +55,20 @@ def solution_cap(recipe: Recipe, problems: Mapping[str, Sequence[Problem]]) -> i
 
 
 def sampling_requests(
-    recipe: Recipe, problems: Mapping[str, Sequence[Problem]], wrap: Callable[[str], str]
+    recipe: Recipe, problems: Mapping[str, Sequence[Problem]], wrap: Callable[[list[Message]], str]
 ) -> list[Request]:
     """Return all requests: sample by sample, tier by tier (so that those of like length meet in a batch).
 
     Args:
         recipe: The recipe.
         problems: Problems by tier.
-        wrap: Applies the chat template, or returns the prompt as it is.
+        wrap: Turns messages into the text that is sent.
     """
     cap = solution_cap(recipe, problems)
     generation = {"temperature": recipe.sampling.temperature, "max_tokens": cap}
     requests = []
     for tier in TIERS:
-        prompts = [wrap(exam_prompt([problem.question], cap, "solo")) for problem in problems[tier]]
+        prompts = [wrap(exam_messages([problem.question], cap, "solo")) for problem in problems[tier]]
         requests += [
             Request(problem, tier, sample, prompt, request_key(prompt, generation, sample))
             for sample in range(recipe.sampling.samples)

@@ -6,14 +6,14 @@ Everything is a pure function of (seed, number of the text), so that a resumed r
 from __future__ import annotations
 
 import random
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from roi_bench.conversations import Message, as_text
 from roi_bench.outcomes import level_bounds
 from roi_bench.problems import TIERS, Problem
-from roi_bench.prompts import PROBLEMS, PROMPTS, exam_prompt
+from roi_bench.prompts import PROMPTS, exam_messages, exam_prompt
 from roi_bench.reference_training.labels import labelled_segment
 from roi_bench.reference_training.tiny_tokenizer import END, WORDS
 from roi_bench.tiny import TINY_BUDGETS, tiny_problem, worked_response
@@ -104,16 +104,19 @@ def _response(problems: list[Problem], rng: random.Random, tagged: bool = False)
     return worked_response(problems, skip)
 
 
-def _foreign(questions: list[str], budget: int, rng: random.Random) -> str:
-    """Return the direct prompt with random words, commas and stops in place of its instructions."""
+def _foreign(messages: Sequence[Message], budget: int, rng: random.Random) -> list[Message]:
+    """Return the direct prompt with random words, commas and stops in place of its instructions.
+
+    They stand before the problems, in a turn of their own or not, or behind them.
+    """
     words = [rng.choice(WORDS) + rng.choice(("", "", "", "", ",", ".", ":")) for _ in range(rng.randint(0, 80))]
     words.insert(rng.randint(0, len(words)), str(budget))
-    direct = PROMPTS["direct"]
-    parts = [part if len(part) < 100 else "\x00" for part in re.split(r"(\n\n)", direct.template)]
-    template = "".join(parts).replace("\x00", " ".join(words), 1).replace("\n\n\x00", "").replace("\x00\n\n", "")
-    if PROBLEMS not in template:
-        raise ValueError("the direct template names its problems within a long paragraph")
-    return replace(direct, template=template).render(questions, budget)
+    said, user = " ".join(words), messages[-1]
+    placed = rng.choice(("system", "before", "behind"))
+    if placed == "system":
+        return [{"role": "system", "content": said}, user]
+    parts = (said, user["content"]) if placed == "before" else (user["content"], said)
+    return [{**user, "content": "\n\n".join(parts)}]
 
 
 def training_text(seed: int, number: int, curriculum: int = 0) -> Text:
@@ -125,11 +128,12 @@ def training_text(seed: int, number: int, curriculum: int = 0) -> Text:
     problems = _problems(rng, seed, number, curriculum)
     budget = _budget(rng)
     questions = [problem.question for problem in problems]
-    prompt = exam_prompt(questions, budget)
+    messages = exam_messages(questions, budget)
     if rng.random() < FOREIGN_SHARE:
-        prompt = _foreign(questions, budget, rng)
-    if rng.random() < CHAT_SHARE:
-        prompt = f"<|user|>\n{prompt}{END}\n<|assistant|>\n"
+        messages = _foreign(messages, budget, rng)
+    chat = rng.random() < CHAT_SHARE
+    turns = "".join(f"<|{message['role']}|>\n{message['content']}{END}\n" for message in messages)
+    prompt = f"{turns}<|assistant|>\n" if chat else as_text(messages)
     return Text(prompt, _response(problems, rng) + END)
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from roi_bench.prompts import PROBLEMS, PROMPTS, problem_header
+from roi_bench.conversations import RESPONSE_CUE
+from roi_bench.prompts import PROMPTS, problem_header
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -54,13 +55,15 @@ WORDS = tuple(_WORD_LIST.split())
 
 def _fragments() -> list[str]:
     """Return the fixed pieces of prompts and responses that are one token each."""
-    before, after = map(template_pieces, PROMPTS["direct"].template.split(PROBLEMS))
-    return [*before, *HEADERS, *LEVEL_TAGS, *QUESTION_PARTS, *after, "\\boxed{", "NA", "\n\n"]
+    direct = PROMPTS["direct"]
+    above = [direct.header.format(k=position) + "\n" for position in (1, 2, 3)]
+    pieces = template_pieces(direct.template)
+    return [*pieces, *above, *HEADERS, *LEVEL_TAGS, *QUESTION_PARTS, RESPONSE_CUE, "\\boxed{", "NA", "\n\n"]
 
 
 def template_pieces(template: str) -> list[str]:
-    """Return the fixed texts of a template between its questions and numbers; a blank line stays a piece of its own."""
-    pieces = re.split(r"\{(?:problems|budget|level_\d)\}|(\n\n)", template)
+    """Return the fixed texts of a template between its questions and numbers, line by line; blank lines alone."""
+    pieces = re.split(r"\{(?:problems|budget|level_\d)\}|(\n\n)|(?<=\n)", template)
     return [text.format() for text in dict.fromkeys(pieces) if text and text.strip()]
 
 

@@ -149,10 +149,17 @@ def load_examples(out: Path) -> list[Example]:
         UsageError: There are none yet.
         RecordError: They are damaged.
     """
+    where = out / "data" / "examples"
+    rows = load_rows(out, "examples")
+    if any(isinstance(row.get("prompt"), str) for row in rows):
+        raise RecordError(
+            f"the prompts in {where} are texts, as releases before version 2 of the prompts wrote them, and not "
+            "messages; remove the folder and build it again"
+        )
     try:
         return [
             Example(**{**row, "levels": tuple(row["levels"] or ()), "problem_ids": tuple(row["problem_ids"])})
-            for row in load_rows(out, "examples")
+            for row in rows
         ]
     except (TypeError, KeyError) as error:
-        raise RecordError(f"{out / 'data' / 'examples'} has other columns than roi-bench writes: {error}") from error
+        raise RecordError(f"{where} has other columns than roi-bench writes: {error}") from error

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import islice
 
+from roi_bench.conversations import Message
 from roi_bench.errors import DataError
 from roi_bench.exams import MEDIUM_PERMUTATIONS, Exam
 from roi_bench.problems import TIERS, Problem, sha256_text
@@ -100,15 +101,16 @@ def refuse_evaluation_questions(questions: Iterable[str], family: Family) -> Non
             )
 
 
-def questions_of(prompt: str) -> list[str]:
-    """Return the questions in a prompt of the benchmark (:func:`roi_bench.prompts.exam_prompt`); none of other text."""
+def questions_of(messages: Sequence[Message]) -> list[str]:
+    """Return the questions in a prompt of the benchmark; none of other messages."""
+    asked = messages[-1]["content"] if messages else ""
     for form in PROMPTS.values():
-        before, after = (_pattern(part) for part in form.template.split(PROBLEMS))
-        found = re.fullmatch(f"{before}(.*){after}", prompt, re.DOTALL)
+        before, after = (_pattern(part) for part in form.user.split(PROBLEMS))
+        header = re.escape(form.header).replace(re.escape("{k}"), "[1-9]")
+        found = re.fullmatch(rf"{before}({header}\n.*){after}", asked, re.DOTALL)
         if found is not None:
-            header = re.escape(form.header).replace(re.escape("{k}"), "[1-9]")
             starts = [(match.start(), match.end()) for match in re.finditer(rf"(?:\A|\n\n){header}\n", found[1])]
-            ends = [*(start for start, _ in starts[1:]), len(found[1])][: len(starts)]
+            ends = [*(start for start, _ in starts[1:]), len(found[1])]
             return [found[1][start:end] for (_, start), end in zip(starts, ends, strict=True)]
     return []
 

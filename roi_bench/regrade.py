@@ -9,7 +9,7 @@ from roi_bench.errors import RecordError, UsageError, nearest
 from roi_bench.exams import Exam, pools_of
 from roi_bench.knapsack import SittingAlone, score_alone
 from roi_bench.metrics import Metric, Sample, SampleT, ScoredResponse, exam_term, metrics_of
-from roi_bench.prompts import PROMPTS, prompt_sha256
+from roi_bench.prompts import PROMPTS, prompt_sha256, version_text
 from roi_bench.responses import READING_RULE
 from roi_bench.results_files import RecordedTask
 from roi_bench.scoring import GraderLike, Sitting, score_sittings
@@ -146,9 +146,9 @@ def check_recorded(task: RecordedTask, known: Container[str]) -> None:
     asked = f"{record.prompt!r}" + (f", paraphrase {record.paraphrase}" if record.paraphrase else "")
     if record.prompt_sha256 != expected:
         raise RecordError(
-            f"{task.results_path}: {task.name} was asked with prompt {record.prompt_sha256[:12]}…, another version of "
-            f"{asked} than this package's {expected[:12]}…; two versions are never mixed, use the roi-bench release of "
-            "that run"
+            f"{task.results_path}: {task.name} was asked with prompt {version_text(record.prompt_sha256)}, not "
+            f"with {asked} of this package, {version_text(expected)}; two versions are never mixed, use the roi-bench "
+            "release of that run"
         )
 
 

@@ -77,7 +77,7 @@ local_runs rarl "$(tiny 128 _metacognitive),$(tiny 256 _metacognitive)" tiny_rar
 api_run
 playback_run
 
-tiny=(--licence apache-2.0 --open-weights --parameters 800448 --hardware "2 CPU cores"
+tiny=(--licence apache-2.0 --open-weights --parameters 801984 --hardware "2 CPU cores"
     --contamination "Trained from scratch on generated problems of the training side; no evaluation problem is among them (by hash).")
 pack base --model "roi-bench/tiny-base" --notes "Shipped with the package. Asked under every prompt at 128 tokens." "${tiny[@]}"
 pack mft --model "roi-bench/tiny-mft" --notes "Shipped with the package: the base model after MFT." "${tiny[@]}"

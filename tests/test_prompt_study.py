@@ -7,6 +7,7 @@ import pytest
 from benchmarks import prompt_study
 from benchmarks.prompt_study import FORMS, SOLO, Alone, ModelCounts, Together, decide, follows_form
 from roi_bench.exam_sets import training_exams
+from roi_bench.prompts import PROMPTS
 from roi_bench.responses import read_response
 from tests.pool_factory import write_pools
 
@@ -59,7 +60,9 @@ def model(rights, followed=None, exams=40):
         for form, right in rights.items()
     }  # fmt: skip
     alone = {f"e{index}": Alone((True, True, False), (100, 100, 100)) for index in range(exams)}
-    return ModelCounts("m", together, {"solo_before": {}, "solo_after": alone})
+    return ModelCounts(
+        "m", together, {"solo_before": {}, "solo_after": alone}, {"solo_before": 0, "solo_after": 2 * exams}
+    )
 
 
 def test_the_greatest_retention_wins_and_ties_go_to_the_form_followed_then_to_the_shorter_prompt():
@@ -78,13 +81,13 @@ def test_the_greatest_retention_wins_and_ties_go_to_the_form_followed_then_to_th
 
 def test_a_model_that_solves_too_little_does_not_count():
     assert model({"before": 1}).is_counted
-    few = ModelCounts("few", {}, {"solo_before": {"e0": Alone((True,) * 3, (1,) * 3)}, "solo_after": {}})
-    assert (few.solo, few.solved(few.solo), few.is_counted) == ("solo_before", 3, False)
+    few = ModelCounts("few", {}, {"solo_before": {}, "solo_after": {}}, {"solo_before": 14, "solo_after": 3})
+    assert (few.solo, few.is_counted) == ("solo_before", False)
 
 
 def test_the_table_comes_from_the_recorded_responses_alone(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("ROI_BENCH_DATA_DIR", str(write_pools(tmp_path / "data")))
-    exams = training_exams(prompt_study.SEED, prompt_study.EXAMS)[:8]
+    *exams, partly = training_exams(prompt_study.SEED, prompt_study.EXAMS)[:9]  # the last one is asked alone in part
     with (tmp_path / "able.jsonl").open("w", encoding="utf-8") as file:
 
         def write(form, exam, tier, text, tokens=200):
@@ -99,11 +102,15 @@ def test_the_table_comes_from_the_recorded_responses_alone(tmp_path, monkeypatch
                 answers = [problem.answer for problem in exam.problems[: 2 + (form == "after")]] + ["0.5"]
                 text = "".join(f"### Problem {k}\n\\boxed{{{answers[k - 1]}}}\n" for k in (1, 2, 3))
                 write(form, exam, -1, text)
+        for tier, text in enumerate(("no idea", f"\\boxed{{{partly.problems[1].answer}}}")):
+            write("solo_after", partly, tier, text)
         file.write('{"form": "after", "exam": "cut')
     monkeypatch.setattr("sys.argv", ["prompt_study.py", "table", str(tmp_path)])
     prompt_study.main()
     out = capsys.readouterr().out
-    assert "solo_after: 8 exams, right by tier [8, 8, 8], paid 24, mean tokens by tier [200, 200, 200]" in out
+    assert (
+        "solo_after: 8 exams, right by tier [8, 8, 8], paid 24, mean tokens by tier [200, 200, 200]; 1 right in " in out
+    )
     rows = {cells[0]: cells[1:] for line in out.splitlines() if len(cells := line.strip("| ").split(" | ")) > 6}
     assert rows["after"][:6] == ["8", "24", "24", "1.00", "1.00", "0.00"]
     assert rows["before"][:6] == ["8", "16", "24", "0.67", "1.00", "0.00"]
@@ -113,9 +120,14 @@ def test_the_table_comes_from_the_recorded_responses_alone(tmp_path, monkeypatch
 def test_forms_differ_and_every_one_asks_all_three_problems():
     texts = {}
     for name, form in FORMS.items():
-        text = form.system.format(budget=1024) + form.prompt.render(["A?", "B?", "C?"], 1024)
+        text = "".join(message["content"] for message in form.render(["A?", "B?", "C?"], 1024))
         assert text.count("1024") == 1
         assert all(question in text for question in ("A?", "B?", "C?"))
         assert "\\boxed{NA}" in text
         texts[name] = text
     assert len(set(texts.values())) == len(FORMS) == 8
+
+
+def test_the_direct_and_the_solo_prompt_are_the_winners():
+    for chosen, won in ((PROMPTS["direct"], FORMS["system"]), (PROMPTS["solo"], SOLO["solo_after"])):
+        assert (chosen.system, chosen.user, chosen.header) == (won.system, won.user, won.header)

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from roi_bench.conversations import RESPONSE_CUE
 from roi_bench.errors import UsageError
 from roi_bench.exam_sets import load_exams
 from roi_bench.outcomes import level_bounds
@@ -15,7 +16,7 @@ from roi_bench.prompts import (
     PROBLEMS,
     PROMPTS,
     REQUESTS,
-    RESPONSE_CUE,
+    exam_messages,
     exam_prompt,
     find_prompt,
     problem_header,
@@ -35,12 +36,36 @@ def prompt_of(name: str, budget: int = 512, **more: object) -> str:
     return exam_prompt(QUESTIONS[:1] if name in ALONE else QUESTIONS, budget, name, **more)  # type: ignore[arg-type]
 
 
-def test_the_direct_prompt_is_the_one_of_version_1() -> None:
-    """Results of the exam tasks are comparable only while this holds; both hashes are of the first release's code."""
+def instructions_of(name: str, budget: int = 512, **more: object) -> str:
+    """What a prompt says beside the questions and their headers."""
+    messages = exam_messages(["?"], budget, name, **more)  # type: ignore[arg-type]
+    return (
+        "\n\n".join(message["content"] for message in messages).replace("Problem 1.\n?", "").replace("Problem:\n?", "")
+    )
+
+
+def test_the_prompts_are_those_of_version_2() -> None:
+    """Results of the exam tasks are comparable only while this holds; the hashes are of the release that froze them."""
     assert prompt_sha256() == prompt_sha256("direct")
-    assert prompt_sha256("direct") == "ef9661eee9ef02c2fdf0aba2f43bb25fa551f6aa46aa36f5c8ff4125a2fd3d80"
+    assert prompt_sha256("direct") == "65dcbb2435b9e1b616937c69d2794129f52f57d0e1c92f06b06981352f778113"
+    assert prompt_sha256("solo") == "2c43e170b66404d2cbf3411a84900688dc23f41e7fb06a9c69229df4547f2a00"
     whole = sha256_text(exam_prompt(["A?", "B {x}?", "C?"], 512))
-    assert whole == "8d1ddc99268c325a8c20337a8a59149216b249bef45c397d82f40050774d375f"
+    assert whole == "ca595d1172a492d682a0069d17b9b0e4205216a7518f6ff63b7ccb84756429e6"
+
+
+def test_the_system_turn_holds_the_instructions_and_the_user_turn_the_problems() -> None:
+    system, user = exam_messages(QUESTIONS, 512)
+    assert (system["role"], user["role"]) == ("system", "user")
+    assert not any(question in system["content"] for question in QUESTIONS)
+    assert user["content"] == "\n\n".join(f"Problem {k}.\n{question}" for k, question in enumerate(QUESTIONS, start=1))
+    assert exam_prompt(QUESTIONS, 512) == f"{system['content']}\n\n{user['content']}\n\n{RESPONSE_CUE}"
+
+
+def test_a_problem_alone_comes_before_its_instructions_and_has_no_system_turn() -> None:
+    for name in ALONE:
+        (user,) = exam_messages(QUESTIONS[:1], 512, name)
+        assert user["role"] == "user"
+        assert user["content"].startswith(f"Problem:\n{QUESTIONS[0]}\n\nSolve this problem ")
 
 
 def test_every_prompt_has_a_version_of_its_own_and_a_known_form() -> None:
@@ -64,13 +89,14 @@ def test_no_prompt_tells_pool_difficulty_or_order(name: str) -> None:
 @pytest.mark.parametrize("name", PROMPTS)
 @pytest.mark.parametrize("budget", [128, 512, 2048])
 def test_the_budget_stands_in_every_prompt_and_no_place_is_left_open(name: str, budget: int) -> None:
-    prompt = prompt_of(name, budget)
-    instructions = prompt.split("\n\n")[0]
+    instructions = instructions_of(name, budget)
     assert f"at most {budget} tokens" in instructions
     assert re.findall(r"\{(?!answer\}|NA\})", instructions) == []
     assert "\\boxed{answer}" in instructions
-    assert ("\\boxed{NA}" in instructions) == (name != "solo")
-    assert prompt.endswith(f"\n\n{RESPONSE_CUE}")
+    assert ("\\boxed{NA}" in instructions) == (name not in ALONE)
+    assert ("NA" in instructions) == (name != "solo")
+    assert RESPONSE_CUE not in instructions  # it costs a chat model most of its work
+    assert prompt_of(name, budget).endswith(f"\n\n{RESPONSE_CUE}")
 
 
 @pytest.mark.parametrize(("bounds", "given"), [((32, 64, 128), {"bounds": level_bounds("tiny-easy")}),
@@ -92,23 +118,30 @@ def test_level_bounds_stand_in_the_prompts_that_ask_for_levels(
 @pytest.mark.parametrize("name", PROMPTS)
 def test_questions_stand_whole_under_their_headers(name: str) -> None:
     questions = QUESTIONS[2:] if name in ALONE else QUESTIONS
-    blocks = exam_prompt(questions, 512, name).split("\n\n")
-    assert blocks[1:-1] == [f"### Problem {k}\n{question}" for k, question in enumerate(questions, start=1)]
-    assert blocks[-1] == RESPONSE_CUE
-    assert "### Problem" not in blocks[0].replace('"### Problem k"', "").replace('"### Problem 1"', "")
+    headers = ["Problem:"] if name in ALONE else ["Problem 1.", "Problem 2.", "Problem 3."]
+    blocks = [f"{header}\n{question}" for header, question in zip(headers, questions, strict=True)]
+    assert "\n\n".join(blocks) in exam_messages(questions, 512, name)[-1]["content"]
 
 
 def test_what_sets_the_baselines_apart() -> None:
-    said = {name: prompt.template.split(f"\n\n{PROBLEMS}")[0] for name, prompt in PROMPTS.items()}
+    said = {name: prompt.template.replace(PROBLEMS, "") for name, prompt in PROMPTS.items()}
+    common = said["direct"].split("Write the response in this form:")[0]
     for name in ("plan_and_solve", "least_to_most", "metacognitive"):
-        assert said[name].startswith(f"{said['direct']}\n")
+        assert said[name].startswith(common)
     assert "Before the first header line, write a short plan" in said["plan_and_solve"]
+    assert "form:\n\nyour plan\n\n### Problem 1\nyour work" in said["plan_and_solve"]
     assert "you may skip it at once" in said["least_to_most"]
-    assert said["metacognitive"].endswith("\\boxed{{NA}} at once and go on with the next problem.")
-    assert said["greedy_knapsack"].startswith(f"{said['solo']}\n")
+    assert said["metacognitive"].count("### Problem 1\n<predicted_level>Level-k</predicted_level>\nyour work") == 1
+    assert said["greedy_knapsack"].startswith(said["solo"])
     assert "three problems" in said["direct"]
     assert all("three" not in said[name] for name in ALONE)
     assert "skip" not in said["solo"]
+
+
+def test_the_skeleton_shows_the_canonical_headers() -> None:
+    for name, prompt in PROMPTS.items():
+        shown = [f"{problem_header(k)}\n" in prompt.template for k in (1, 2, 3)]
+        assert shown == [prompt.form == "exam"] * 3, name
 
 
 def test_a_skip_is_read_as_one() -> None:
@@ -129,7 +162,7 @@ def test_every_question_of_the_generated_sets_survives() -> None:
         for exam in load_exams(exam_set)[:30]:
             questions = [problem.question for problem in exam.ordered("hard")]
             prompt = exam_prompt(questions, 128, "metacognitive", level_bounds(exam.problems[0].pool))
-            assert all(f"### Problem {k}\n{question}\n\n" in prompt for k, question in enumerate(questions, start=1))
+            assert all(f"Problem {k}.\n{question}\n\n" in prompt for k, question in enumerate(questions, start=1))
 
 
 def test_an_unknown_prompt_is_named_with_the_nearest() -> None:
@@ -153,7 +186,7 @@ def test_a_paraphrase_asks_the_same_in_other_words(paraphrase: int, budget: int)
         prompt = prompt.replace(question, "")
     assert re.findall(r"\{(?!answer\}|NA\})", prompt) == []
     assert prompt.endswith(f"\n\n{RESPONSE_CUE}")
-    canonical = PROMPTS["direct"].template.split(". ")
+    canonical = [line for line in re.split(r"\. |\n", PROMPTS["direct"].template) if len(line) > 25]
     assert not any(sentence in PROMPTS["direct"].worded(paraphrase).template for sentence in canonical)
     said_words = set(re.findall(r"[a-z0-9]+", prompt.lower()))
     assert said_words & {"easy", "middle", "hard", "easier", "harder", "difficult", "gsm8k", "aime", "tiny"} == set()
@@ -164,7 +197,7 @@ def test_there_are_three_paraphrases_of_the_direct_prompt_each_with_a_version_of
     versions = {prompt_sha256("direct", number) for number in (0, *PARAPHRASES)}
     assert len(versions | {prompt_sha256(name) for name in PROMPTS}) == len(PROMPTS) + 3
     assert prompt_sha256("direct", 0) == prompt_sha256("direct")
-    assert len({prompt.template.index("{problems}") == 0 for prompt in PROMPTS["direct"].paraphrases}) == 2  # layouts
+    assert len({prompt.system == "" for prompt in PROMPTS["direct"].paraphrases}) == 2  # layouts
     assert all(not prompt.paraphrases for name, prompt in PROMPTS.items() if name != "direct")
 
 

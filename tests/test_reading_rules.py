@@ -15,6 +15,7 @@ from roi_bench.cli.regrade import regrade
 from roi_bench.errors import RecordError
 from roi_bench.harness.recorded_runs import Means, profile_of, score_runs
 from roi_bench.harness.run import run
+from roi_bench.prompts import prompt_sha256
 from roi_bench.responses import READING_RULE
 from roi_bench.results_files import read_results
 from tests.leaderboard.made_submissions import MadeTask, write_results
@@ -102,11 +103,12 @@ def test_regrade_reads_it_by_todays_rule_and_says_so(old: Path, tmp_path: Path) 
 
 
 def test_another_prompt_version_is_named_even_by_regrade(old: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    altered(old, prompt_sha256="0" * 64)
+    altered(old, prompt_sha256="ef9661eee9ef02c2fdf0aba2f43bb25fa551f6aa46aa36f5c8ff4125a2fd3d80")
     line = failed(capsys, "regrade", old)
-    assert "was asked with prompt 000000000000…, another version of 'direct' than this package's" in line
-    altered(old, reading_rule=READING_RULE)
-    assert "another version of 'direct'" in failed(capsys, "report", old)
+    assert "was asked with prompt ef9661eee9ef… (version 1), not with 'direct' of this package, " in line
+    assert f"{prompt_sha256()[:12]}… (version 2)" in line
+    altered(old, reading_rule=READING_RULE, prompt_sha256="0" * 64)
+    assert "was asked with prompt 000000000000…, not with 'direct'" in failed(capsys, "report", old)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from roi_bench.errors import RecordError, UsageError
 from roi_bench.exams import EXAM_VERSION, Exam
 from roi_bench.journal_format import parse_object
 from roi_bench.metrics import ScoredResponse
-from roi_bench.prompts import prompt_sha256
+from roi_bench.prompts import prompt_sha256, version_text
 from roi_bench.responses import READING_RULE
 from roi_bench.results_files import RecordedTask
 
@@ -191,8 +191,8 @@ def parse_profile(content: bytes, where: str) -> Profile:
         )
     if value["prompt_sha256"] != prompt_sha256("solo"):
         raise RecordError(
-            f"{where}: asked with solo prompt {value['prompt_sha256'][:12]}…, another version than this package's "
-            f"{prompt_sha256('solo')[:12]}…; use the roi-bench release of that run"
+            f"{where}: asked with solo prompt {version_text(str(value['prompt_sha256']))}; this package's is "
+            f"{version_text(prompt_sha256('solo'))}; use the roi-bench release of that run"
         )
     return Profile(**{name: value[name] for name in _FIELDS}, decoding=value["decoding"], skills=skills)
 

@@ -65,14 +65,22 @@ def _reasoning(settings: ApiSettings) -> dict[str, Any]:
 
 def messages_of(prompt: str) -> list[dict[str, str]]:
     """Return the conversation that ``prompt`` is: one written by :func:`chat_prompt`, else one message of the user."""
-    if prompt.startswith('[{"role":'):
-        try:
-            messages = json.loads(prompt)
-        except (ValueError, RecursionError):
-            messages = None
-        if isinstance(messages, list) and all(map(_is_message, messages)):
-            return messages
-    return [{"role": "user", "content": prompt}]
+    return _conversation(prompt) or [{"role": "user", "content": prompt}]
+
+
+def is_conversation(prompt: str) -> bool:
+    """Return whether ``prompt`` was written by :func:`chat_prompt`."""
+    return _conversation(prompt) is not None
+
+
+def _conversation(prompt: str) -> list[dict[str, str]] | None:
+    if not prompt.startswith('[{"role":'):
+        return None
+    try:
+        messages = json.loads(prompt)
+    except (ValueError, RecursionError):
+        return None
+    return messages if isinstance(messages, list) and all(map(_is_message, messages)) else None
 
 
 def _is_message(value: object) -> bool:

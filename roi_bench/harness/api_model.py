@@ -20,7 +20,7 @@ from lm_eval.api.model import LM
 from roi_bench.api.batch_record import BatchRecord, open_batches, record_path
 from roi_bench.api.client import ApiClient
 from roi_bench.api.gateway import Gateway
-from roi_bench.api.parameters import chat_prompt, messages_of, request_parameters
+from roi_bench.api.parameters import chat_prompt, is_conversation, messages_of, request_parameters
 from roi_bench.api.preflight import check_parameters, why_not_applicable
 from roi_bench.api.requests import ApiRequest, Ending, OnOutcomes
 from roi_bench.api.settings import ApiSettings, api_settings
@@ -229,12 +229,18 @@ class ApiLM(LM):
         """Return the responses under plain lm_eval, recorded in a journal of this model's own.
 
         Raises:
+            UsageError: A chat endpoint is given raw text.
             ModelError: Responses could not be had; the rest is in the journal.
         """
         from roi_bench.harness.journaled_model import JournaledModel
 
         if not self.settings.wait:
             raise UsageError("wait=False is for roi-bench run, which can end before there are results")
+        if self.is_chat and not all(is_conversation(str(request.args[0])) for request in requests):
+            raise UsageError(
+                "a chat endpoint takes messages: add --apply_chat_template; for a model that takes raw text add "
+                "endpoint=completions to --model_args"
+            )
         with Journal(*self._own_journal()) as journal:
             model = JournaledModel(self, journal, batch_size=1, seed=self.settings.seed, show_progress=not disable_tqdm)
             responses = model.generate_until(requests)
@@ -259,6 +265,11 @@ class ApiLM(LM):
 
     # ------------------------------------------------------------------------------------------------ chat
     @property
+    def is_chat(self) -> bool:
+        """Whether the endpoint takes messages, and no raw text."""
+        return self.settings.endpoint == "chat"
+
+    @property
     def tokenizer_name(self) -> str:
         """Name of the chat template: there is none, conversations are sent as they are."""
         return "roi-api"
@@ -273,7 +284,7 @@ class ApiLM(LM):
         Raises:
             UsageError: The endpoint takes raw text.
         """
-        if self.settings.endpoint == "completions":
+        if not self.is_chat:
             raise UsageError(
                 "endpoint=completions takes raw text; leave --apply_chat_template out, or endpoint=completions"
             )

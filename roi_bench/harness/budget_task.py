@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -14,11 +15,13 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.task import ConfigurableTask
 
 from roi_bench import __version__
+from roi_bench.conversations import RESPONSE_CUE, Message, folded
 from roi_bench.errors import ModelError, UsageError
 from roi_bench.exam_sets import load_exams
 from roi_bench.exams import EXAM_VERSION, Exam, pools_of
 from roi_bench.grading import is_numeric_pool
 from roi_bench.harness import one_line_errors
+from roi_bench.harness.chat_templates import shows_system_turn
 from roi_bench.harness.context_window import check_context, context_length
 from roi_bench.harness.metering import metered
 from roi_bench.harness.raw_responses import logged, response_of
@@ -36,7 +39,7 @@ from roi_bench.harness.values import ExamValue, exam_value
 from roi_bench.metrics import Metric
 from roi_bench.outcomes import Response, Sheet, answers_to_grade, level_bounds
 from roi_bench.problems import Problem
-from roi_bench.prompts import exam_prompt, prompt_sha256
+from roi_bench.prompts import exam_messages, prompt_sha256
 from roi_bench.regrade import FIXED_STDERR, UNDEFINED
 from roi_bench.responses import READING_RULE
 from roi_bench.statistics import Estimate, ExamTerm, estimate_ratio
@@ -66,6 +69,7 @@ class BudgetTask(ConfigurableTask):
         self.named: dict[str, Any] = dict(config.get("dataset_kwargs") or {})
         self.settings = task_settings(self.named, config.get("metadata") or {})
         self.system_instruction: str | None = None
+        self.shows_system_turn = True  # of the run's chat template
         self.texts: TextFacts = text_facts(config.get("metadata") or {}, ())
         self.estimates: dict[str, Estimate] = {}
         config["generation_kwargs"] = {**self.settings.decoding, "max_gen_toks": self.settings.budget}
@@ -112,12 +116,16 @@ class BudgetTask(ConfigurableTask):
     def _build_documents(self) -> None:
         self.dataset = {"test": datasets.Dataset.from_list(self.documents())}
 
-    def doc_to_text(self, doc: Mapping[str, Any], *_: Any) -> str:
-        """Return the prompt of one request."""
+    def messages(self, doc: Mapping[str, Any]) -> list[Message]:
+        """Return one request as chat messages."""
         problems = self.asked(doc)
         questions = [problem.question for problem in problems]
         settings, bounds = self.settings, level_bounds(problems[0].pool)
-        return exam_prompt(questions, settings.budget, settings.prompt, bounds, paraphrase=settings.paraphrase)
+        return exam_messages(questions, settings.budget, settings.prompt, bounds, paraphrase=settings.paraphrase)
+
+    def doc_to_text(self, doc: Mapping[str, Any], *_: Any) -> str:
+        """Return the user's message of one request."""
+        return self.messages(doc)[-1]["content"]
 
     def doc_to_target(self, doc: Mapping[str, Any], *_: Any) -> str:
         """Return the gold answers by position, for the samples file only."""
@@ -154,6 +162,9 @@ class BudgetTask(ConfigurableTask):
             # lm_eval keys that cache by task name alone: prompts of another budget or seed would come back from it
             logger.warning("%s: --cache_requests is ignored; prompts are built in milliseconds", self.config.task)
             kwargs = {**kwargs, "cache_requests": False, "rewrite_requests_cache": False}
+        if kwargs.get("apply_chat_template"):
+            with _named_template_error():  # asked once: lm_eval's models warn each time a template refuses the turn
+                self.shows_system_turn = shows_system_turn(kwargs["chat_template"])
         super().build_all_requests(**kwargs)
         sent = [str(instance.args[0]) for instance in self.instances]
         self.texts = text_facts(self.config.metadata or {}, sent)
@@ -171,21 +182,30 @@ class BudgetTask(ConfigurableTask):
         if length is not None and counter is not None:
             check_context(sorted(set(sent)), self.settings.budget, length, counter, str(self.config.task))
 
-    def fewshot_context(self, doc: dict[str, Any], *args: Any, **kwargs: Any) -> list[str]:
+    def fewshot_context(
+        self, doc: dict[str, Any], *args: Any, system_instruction: str | None = None, **kwargs: Any
+    ) -> list[str]:
         """Return the prompt of every request of ``doc``.
+
+        The run's system instruction comes before that of the prompt. Without a chat template the system turn is the
+        first paragraph, and the cue the last line.
 
         Raises:
             ModelError: A chat template is asked for and the tokenizer has none.
         """
-        try:
-            return [super(BudgetTask, self).fewshot_context(variant, *args, **kwargs) for variant in self.variants(doc)]
-        except ValueError as error:
-            if "chat_template" not in str(error) and "chat template" not in str(error):
-                raise
-            raise ModelError(
-                "--apply_chat_template was given, but the model's tokenizer has no chat template; leave the option out "
-                "or use a tokenizer that has one"
-            ) from error
+        template = kwargs.get("chat_template") if kwargs.get("apply_chat_template") else None
+        if template is not None and not self.shows_system_turn:
+            kwargs["chat_template"] = partial(_fold, template)
+        contexts = []
+        for variant in self.variants(doc):
+            own = [message["content"] for message in self.messages(variant)[:-1]]
+            system = "\n\n".join(filter(None, [system_instruction, *own]))
+            if system and template is None:
+                system += "\n\n"  # lm_eval sets nothing between a system text and the question
+            with _named_template_error():
+                context = super().fewshot_context(variant, *args, system_instruction=system or None, **kwargs)
+            contexts.append(context if template is not None else f"{context}\n\n{RESPONSE_CUE}")
+        return contexts
 
     def construct_requests(self, doc: dict[str, Any], ctx: list[str], **kwargs: Any) -> list[Instance]:
         """Return the requests of ``doc``."""
@@ -314,3 +334,22 @@ class BudgetTask(ConfigurableTask):
 
     def _stderr(self, name: str, kind: str, _: list[None]) -> float | str:
         return UNDEFINED if (stderr := getattr(self.estimates[name], kind)) is None else float(stderr)
+
+
+@contextmanager
+def _named_template_error() -> Iterator[None]:
+    """Say in one line that a tokenizer has no chat template."""
+    try:
+        yield
+    except ValueError as error:
+        if "chat_template" not in str(error) and "chat template" not in str(error):
+            raise
+        raise ModelError(
+            "--apply_chat_template was given, but the model's tokenizer has no chat template; leave the option out "
+            "or use a tokenizer that has one"
+        ) from error
+
+
+def _fold(template: Callable[..., str], messages: list[Message], **options: Any) -> str:
+    """Return what a chat template that shows no system turn makes of ``messages``, the instructions kept."""
+    return template(folded(messages), **options)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from roi_bench.errors import ModelError, UsageError
-from roi_bench.harness.run_arguments import RunArguments, parse_arguments
+from roi_bench.harness.run_arguments import API_MODEL, RunArguments, parse_arguments
 from roi_bench.harness.stopping import EndedEarlyError
 from roi_bench.journal import Journal, read_journal
 from roi_bench.journal_format import Entry, Header, RequestKey
@@ -50,6 +50,8 @@ def _run(arguments: Sequence[str]) -> None:
     config.tasks = selected
     tasks = selected if config.check_integrity else load_tasks(manager, selected)
     lm = load_model(config)
+    if config.model == API_MODEL and lm.is_chat and not config.apply_chat_template:
+        config.apply_chat_template = True  # the text form of a prompt is for models that continue text
     not_applicable: dict[str, str] = {}
     if not config.check_integrity:
         tasks, not_applicable = applicable_tasks(tasks, lm, config.gen_kwargs)

@@ -7,26 +7,32 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from roi_bench.conversations import RESPONSE_CUE, Message, as_text
 from roi_bench.exam_sets import load_exams
 from roi_bench.exams import ORDERS
-from roi_bench.prompts import exam_prompt
+from roi_bench.prompts import exam_messages
 from tests.api.provider_server import Reply, prompt_of
 from tests.exam_factory import respond
 
 BUDGETS = (128, 256)
+CUE = f"\n\n{RESPONSE_CUE}"
 
 
 @cache
 def _answers() -> dict[str, list[str]]:
-    """Return the right answers of every tiny exam by its prompt."""
+    """Return the right answers of every tiny exam by its prompt, without the cue of raw text."""
     return {
-        exam_prompt([problem.question for problem in exam.ordered(order)], budget): [
+        _said(exam_messages([problem.question for problem in exam.ordered(order)], budget)): [
             problem.answer for problem in exam.ordered(order)
         ]
         for exam in load_exams("tiny")
         for order in ORDERS
         for budget in BUDGETS
     }
+
+
+def _said(messages: list[Message]) -> str:
+    return as_text(messages).removesuffix(CUE)
 
 
 def tokens_of(prompt: str) -> int:
@@ -36,7 +42,7 @@ def tokens_of(prompt: str) -> int:
 
 def answer_exam(body: dict[str, Any]) -> Reply:
     """Answer a tiny exam: each problem right in three of four cases."""
-    prompt = prompt_of(body)
+    prompt = prompt_of(body).removesuffix(CUE)
     digest = hashlib.sha256(prompt.encode()).digest()
     given = [right if digest[k] % 4 else "0.5" for k, right in enumerate(_answers()[prompt])]
     return Reply(respond(given), completion_tokens=tokens_of(prompt))

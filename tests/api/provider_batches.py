@@ -38,17 +38,18 @@ class Reply:
 
 
 def prompt_of(body: dict[str, Any]) -> str:
-    """Return the last user message of a chat, or the prompt of a text completion; other shapes as JSON."""
+    """Return what the messages of a chat say, or the prompt of a text completion; other shapes as JSON."""
     if "messages" in body:
-        users = [message for message in body["messages"] if message.get("role") == "user"]
-        content = users[-1].get("content") if users else ""
-        if isinstance(content, list):
-            return "".join(part.get("text", "") for part in content)
-    else:
-        content = body.get("prompt", "")
-        if isinstance(content, list) and len(content) == 1:
-            content = content[0]
+        return "\n\n".join(_content(message) for message in body["messages"])
+    content = body.get("prompt", "")
+    if isinstance(content, list) and len(content) == 1:
+        content = content[0]
     return content if isinstance(content, str) else json.dumps(content)
+
+
+def _content(message: dict[str, Any]) -> str:
+    content = message.get("content") or ""
+    return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
 
 
 def prompt_sha256(body: dict[str, Any]) -> str:

@@ -147,7 +147,7 @@ def test_a_changed_budget_reaches_prompt_selection_and_label() -> None:
 
     results, model = sit(responder, metadata=COUNTED, gen_kwargs={"max_new_tokens": 256})
     assert budgets == {(256, 256)}
-    assert "at most 256 tokens. " in model.prompts[0]
+    assert "at most 256 tokens, and end" in model.prompts[0]
     assert "Level-2 at most 128" in model.prompts[0]  # levels are those of the problems, not of the budget
     assert (values(results)["score"], values(results)["tokens"]) == (3, 170)
     assert (record(results)["deviations"], record(results)["budget"]) == (["budget=256"], 256)

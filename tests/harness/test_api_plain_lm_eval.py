@@ -17,7 +17,7 @@ from roi_bench.exam_sets import load_exams
 from roi_bench.harness import bridge
 from roi_bench.harness.run import run
 from roi_bench.journal import read_journal
-from roi_bench.prompts import exam_prompt
+from roi_bench.prompts import exam_messages
 from tests.api.exam_answers import empty_for
 from tests.api.provider_server import Fault, ProviderServer
 from tests.harness.harness_runs import simple_evaluate
@@ -28,8 +28,8 @@ STOCK_MOVES_ANSWERS = "lm_eval 0.4.13: a None from a concurrent request lets --u
 
 def expected_text(exam_id: str, order: str, respond: Any) -> str | None:
     exam = {exam.id: exam for exam in load_exams("tiny")}[exam_id]
-    prompt = exam_prompt([problem.question for problem in exam.ordered(order)], 128)
-    content: str | None = respond({"messages": [{"role": "user", "content": prompt}]}).content
+    messages = exam_messages([problem.question for problem in exam.ordered(order)], 128)
+    content: str | None = respond({"messages": messages}).content
     return content
 
 
@@ -55,7 +55,7 @@ def test_null_contents_move_no_answer_with_concurrency_and_cache(
             model_args=arguments,
             metadata=None,
             limit=12,
-            apply_chat_template=model == "litellm",  # it takes nothing else
+            apply_chat_template=True,
             use_cache=str(tmp_path / "cache"),
         )
     samples = results["samples"][HARD]
@@ -79,7 +79,8 @@ def lm_eval(folder: Path, *arguments: str, code: int = 0) -> subprocess.Complete
 def command(server: ProviderServer, *more: str) -> list[str]:
     return [
         *("--model", "roi-api", "--model_args", f"model=a-model,base_url={server.url},retry_wait=0.02"),
-        *("--tasks", HARD, "--limit", "5", "--log_samples", "--output_path", "results", *more),
+        *("--tasks", HARD, "--limit", "5", "--log_samples", "--output_path", "results"),
+        *("--apply_chat_template", *more),
     ]
 
 

@@ -20,7 +20,7 @@ from roi_bench.errors import ModelError, RecordError, RoiBenchError, UsageError
 from roi_bench.exam_sets import load_exams
 from roi_bench.harness.run import run
 from roi_bench.journal import read_journal
-from roi_bench.prompts import exam_prompt
+from roi_bench.prompts import exam_messages
 from tests.api.exam_answers import answer_exam, empty_for
 from tests.api.provider_server import Fault, ProviderServer, Reply, prompt_of, random_faults
 from tests.harness.test_run import HARD, MEDIUM, in_process, journal_in, results_in, samples_in
@@ -57,7 +57,7 @@ def test_every_answer_stands_where_it_belongs_and_every_token_is_counted(tmp_pat
         for sample in samples_in(tmp_path, task):
             for (text,), (usage,), order in zip(sample["resps"], sample["usage"], (own, "easy"), strict=True):
                 questions = [problem.question for problem in exams[sample["doc"]["exam_id"]].ordered(order)]
-                expected = answer_exam({"messages": [{"role": "user", "content": exam_prompt(questions, 128)}]})
+                expected = answer_exam({"messages": exam_messages(questions, 128)})
                 assert text == expected.content
                 assert usage == {"tokens": expected.completion_tokens, "finish_reason": "stop", "source": "provider"}
             assert sample["doc"].keys() == {"exam_id", "order", "budget", "problem_ids"}
@@ -235,7 +235,10 @@ def test_a_dry_run_shows_requests_and_estimate_and_sends_and_writes_nothing(
     assert len(requests) == 6
     for request in requests:
         assert (request["model"], request["max_tokens"], request["temperature"]) == ("a-model", 128, 0.0)
-        assert "### Problem 1" in request["messages"][0]["content"]
+        system, user = request["messages"]
+        assert (system["role"], user["role"]) == ("system", "user")
+        assert '"### Problem k"' in system["content"]
+        assert user["content"].startswith("Problem 1.\nStart at ")
     assert "nothing was sent: 6 requests, " in shown.err
     assert "at most 768 generated tokens: at most $0.00" in shown.err
     assert not (tmp_path / "out").exists()
@@ -319,13 +322,26 @@ def test_how_fast_one_asks_is_no_part_of_the_run_but_the_model_is(tmp_path: Path
     assert len(list(tmp_path.rglob("journal-*.jsonl"))) == 2
 
 
-def test_the_chat_template_option_sends_a_conversation(tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [[], ["--apply_chat_template"]])
+def test_a_chat_endpoint_is_sent_messages(tmp_path: Path, options: list[str]) -> None:
     with ProviderServer(lambda body: Reply("\\boxed{1}", 5)) as server:
-        run(command(server, tmp_path, "--apply_chat_template", "--system_instruction", "Be brief.", limit=1))
+        run(command(server, tmp_path, *options, limit=1))
+        assert len(server.bodies) == 2
+        for body in server.bodies:
+            system, user = body["messages"]
+            assert system["role"] == "system"
+            assert system["content"].startswith("Answer the three problems below in one response of at most 128 tokens")
+            assert user["content"].startswith("Problem 1.\nStart at ")
+            assert "Response:" not in system["content"] + user["content"]
+
+
+def test_a_system_instruction_comes_before_that_of_the_prompt(tmp_path: Path) -> None:
+    with ProviderServer(lambda body: Reply("\\boxed{1}", 5)) as server:
+        run(command(server, tmp_path, "--system_instruction", "Be brief.", limit=1))
         for body in server.bodies:
             assert [message["role"] for message in body["messages"]] == ["system", "user"]
-            assert body["messages"][0]["content"] == "Be brief."
-            assert body["messages"][1]["content"].startswith("Answer the three problems")
+            assert body["messages"][0]["content"].startswith("Be brief.\n\nAnswer the three problems")
+            assert body["messages"][1]["content"].startswith("Problem 1.\n")
 
 
 def wait_for_lines(child: subprocess.Popen[str], output: Path, lines: int) -> Path:

@@ -185,7 +185,7 @@ def test_templates_instructions_and_the_cache_work_as_in_lm_eval(tmp_path: Path)
         )
     first, second = (samples_in(tmp_path / name) for name in ("first", "second"))
     prompt = first[0]["arguments"]["gen_args_0"]["arg_0"]
-    assert prompt.startswith("<|system|>Be brief.<|user|>Answer the three problems")
+    assert prompt.startswith("<|system|>Be brief.\n\nAnswer the three problems")
     assert prompt.endswith("<|assistant|>")
     assert results_in(tmp_path / "first")["chat_template"] == CHAT_TEMPLATE
     assert first == second  # usage included, though the second run had every response from lm_eval's cache

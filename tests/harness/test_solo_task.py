@@ -137,7 +137,7 @@ def test_what_is_changed_is_labelled(options: dict[str, Any], labels: list[str])
     alias = f"{SOLO} [{', '.join(labels)}]" if labels else SOLO
     assert results["results"][SOLO]["alias"] == alias
     budget = 64 if "budget=64" in labels else 128
-    assert f"at most {budget} tokens. " in model.prompts[0]
+    assert f"at most {budget} tokens, and end" in model.prompts[0]
     document = results["samples"][SOLO][0]["doc"]
     seed = 3 if "exam_seed=3" in labels else 0
     assert document == {"problem": f"tiny/{seed}/easy/000", "tier": "easy", "budget": budget}

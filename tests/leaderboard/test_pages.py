@@ -305,6 +305,8 @@ def test_a_model_page_shows_both_intervals_and_what_was_checked(invented):
 def test_the_method_page_names_the_versions_of_prompts_and_exams(invented):
     text = read_html(invented["method.html"]).text
     assert all(prompt_sha256(name) in text for name in PROMPTS)
+    assert "in one response of at most {budget} tokens" in text
+    assert "then the final answer as \\boxed{answer}" in text  # as it is sent, its places left open
     assert "e" * 64 in text
 
 

@@ -66,4 +66,4 @@ def test_what_it_says_of_itself_is_true_of_the_shipped_models() -> None:
         content = json.loads((WHOLE[f"roi-bench-tiny-{name}"] / "submission.json").read_text(encoding="utf-8"))
         expected = {"base": "tiny_model", "mft": "tiny_mft", "rarl": "tiny_rarl"}[name]
         assert {task["tokenizer"] for task in content["tasks"]} == {f"roi-bench:{expected}"}
-        assert content["metadata"]["parameters"] == 800_448
+        assert content["metadata"]["parameters"] == 801_984

@@ -45,8 +45,8 @@ def make_trainer(folder, recipe=RECIPE):
         model=load_model(base_model_name(recipe), recipe),
         reward_funcs=judge.reward,
         args=grpo_arguments(recipe, folder),
-        train_dataset=exam_rows(EXAMS, turns, False),
-        eval_dataset=exam_rows(EXAMS[:2], held_out_turns(2, recipe.budgets), False, len(EXAMS)),
+        train_dataset=exam_rows(EXAMS, turns, False, tokenizer()),
+        eval_dataset=exam_rows(EXAMS[:2], held_out_turns(2, recipe.budgets), False, tokenizer(), len(EXAMS)),
         processing_class=tokenizer(),
         judge=judge,
     )
@@ -151,7 +151,7 @@ def rows(budget, count=2, order="hard"):
     from roi_bench.reference_training.rarl import exam_rows
 
     turns = [Turn(number, order, budget) for number in range(count)]
-    return [row for row in exam_rows(EXAMS, turns, False) for _ in range(4)]
+    return [row for row in exam_rows(EXAMS, turns, False, tokenizer()) for _ in range(4)]
 
 
 def generated(trainer, budget, rewards=None, monkeypatch=None):

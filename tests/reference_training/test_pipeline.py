@@ -18,7 +18,7 @@ from roi_bench.grading import Grader
 from roi_bench.journal import read_journal
 from roi_bench.outcomes import Response, read_problems
 from roi_bench.problems import Problem
-from roi_bench.prompts import exam_prompt
+from roi_bench.prompts import exam_messages
 from roi_bench.reference_training.recipe import load_recipe, recipe_text
 from roi_bench.reference_training.run import run_mft, run_rarl
 from roi_bench.reference_training.stage_model import load_tokenizer
@@ -114,7 +114,7 @@ def test_examples_earn_all_that_they_promise_from_the_benchmark_itself(run):
         rows = [labels[name] for name in row["problem_ids"]]
         problems = tuple(Problem(r["problem_id"], f"tiny-{r['tier']}", r["question"], r["answers"][0]) for r in rows)
         prompt = "metacognitive" if row["kind"] == "exam" else "greedy_knapsack"
-        assert row["prompt"] == exam_prompt([p.question for p in problems], row["budget"], prompt, (32, 64, 128))
+        assert row["prompt"] == exam_messages([p.question for p in problems], row["budget"], prompt, (32, 64, 128))
         sheets.append(
             read_problems(problems, tuple(r["tier"] for r in rows), row["budget"], Response(row["completion"]))
         )
@@ -226,7 +226,7 @@ def test_an_evaluation_problem_among_the_examples_is_refused(run, tmp_path):
     rows = load_from_disk(run / "data" / "examples").to_list()
     questions = (f"Start at {start}. Apply +1 and -2 in turn, 2 times, modulo 100." for start in range(100))
     question = next(filter(is_evaluation_question, questions))
-    rows[7]["prompt"] = exam_prompt([question], 128, "greedy_knapsack", (32, 64, 128))
+    rows[7]["prompt"] = exam_messages([question], 128, "greedy_knapsack", (32, 64, 128))
     shutil.rmtree(out / "data" / "examples")
     Dataset.from_list(rows).save_to_disk(str(out / "data" / "examples"))
     (out / "data" / "examples" / "README.md").write_text("edited", "utf-8")

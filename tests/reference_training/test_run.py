@@ -93,7 +93,9 @@ def test_rarl_without_an_mft_model_says_how_to_make_it(tmp_path):
 
 PROBLEM = problems(1)["easy"][0]
 LABEL = LabelledProblem(PROBLEM, "easy", 0, PROBLEM.solution or "", 15, 15, 4, 3)
-EXAMPLE = Example("single", "a prompt", "a completion", None, 128, (0,), (PROBLEM.id,), 15)
+EXAMPLE = Example(
+    "single", [{"role": "user", "content": "a prompt"}], "a completion", None, 128, (0,), (PROBLEM.id,), 15
+)
 
 
 def test_data_come_back_as_they_were_saved(tmp_path):
@@ -117,7 +119,7 @@ def test_damaged_data_are_said_to_be(tmp_path):
 
 def test_an_example_whose_problems_cannot_be_told_is_refused(tmp_path):
     save_data(TEST, [LABEL], [EXAMPLE], tmp_path)
-    with pytest.raises(RecordError, match=r"example 0 in .* has no header line"):
+    with pytest.raises(RecordError, match=r"example 0 in .* has a prompt that is none of this release"):
         run_mft(TEST, tmp_path, silent)
 
 

@@ -10,7 +10,7 @@ from roi_bench.errors import ModelError, RecordError
 from roi_bench.harness.shared_grader import shared_grader
 from roi_bench.journal import read_journal
 from roi_bench.journal_format import Header
-from roi_bench.prompts import exam_prompt
+from roi_bench.prompts import exam_messages
 from roi_bench.reference_training.labels import SampledSolution
 from roi_bench.reference_training.recipe import Sampling, TierCounts, load_recipe
 from roi_bench.reference_training.sampling import (
@@ -71,8 +71,8 @@ def test_requests_go_sample_by_sample_within_each_tier():
 
 
 def test_prompts_are_those_of_the_solo_task_wrapped_in_the_chat_template():
-    request = requests_of(wrap=lambda prompt: f"<user>{prompt}</user>")[0]
-    assert request.prompt == f"<user>{exam_prompt([request.problem.question], 128, 'solo')}</user>"
+    request = requests_of(wrap=lambda messages: f"<user>{messages[-1]['content']}</user>")[0]
+    assert request.prompt == f"<user>{exam_messages([request.problem.question], 128, 'solo')[0]['content']}</user>"
 
 
 def test_keys_tell_prompt_sample_temperature_and_cap_apart():

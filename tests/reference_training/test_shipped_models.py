@@ -15,7 +15,7 @@ STAGES = tuple(SHIPPED_MODELS)
 def test_the_three_are_at_most_8_mb_together():
     weights = {stage: (model_path(stage) / "model.safetensors").stat().st_size for stage in STAGES}
     assert sum(weights.values()) <= 8_000_000
-    assert weights["mft"] == pytest.approx(800_448 * 2, rel=0.01), "16 bits a weight"
+    assert weights["mft"] == pytest.approx(801_984 * 2, rel=0.01), "16 bits a weight"
     assert weights["rarl"] == weights["mft"]
 
 
@@ -31,7 +31,7 @@ def test_a_shipped_model_loads_and_has_the_tokenizer_of_the_base(stage):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     model = AutoModelForCausalLM.from_pretrained(model_path(stage), dtype="float32")
-    assert model.num_parameters() == 800_448
+    assert model.num_parameters() == 801_984
     text = "### Problem 1\n<predicted_level>Level-2</predicted_level>\n47 3 +7\n\\boxed{54}"
     base = AutoTokenizer.from_pretrained(model_path())
     assert AutoTokenizer.from_pretrained(model_path(stage))(text)["input_ids"] == base(text)["input_ids"]

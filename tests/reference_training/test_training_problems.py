@@ -11,7 +11,7 @@ from roi_bench.errors import DataError
 from roi_bench.exams import MEDIUM_PERMUTATIONS
 from roi_bench.manifest import load_manifest
 from roi_bench.problems import POOL_TIERS, TIERS, sha256_text
-from roi_bench.prompts import PROMPTS, exam_prompt
+from roi_bench.prompts import PROMPTS, exam_messages
 from roi_bench.reference_training import training_problems
 from roi_bench.reference_training.recipe import TierCounts, load_recipe
 from roi_bench.reference_training.training_problems import (
@@ -213,11 +213,11 @@ def test_a_missing_pool_is_an_error_with_its_name(tmp_path, monkeypatch):
 def test_the_questions_of_a_prompt_come_back(prompt, family):
     for exam in exams(family, 2, 20):
         asked = [problem.question for problem in exam.ordered("medium")]
-        assert questions_of(exam_prompt(asked, TINY_BUDGETS[0], prompt)) == asked
+        assert questions_of(exam_messages(asked, TINY_BUDGETS[0], prompt)) == asked
 
 
 @pytest.mark.parametrize("prompt", ["solo", "greedy_knapsack"])
 def test_the_question_of_a_prompt_for_one_problem_comes_back(prompt, family):
     for exam in exams(family, 2, 20):
         for problem in exam.problems:
-            assert questions_of(exam_prompt([problem.question], TINY_BUDGETS[0], prompt)) == [problem.question]
+            assert questions_of(exam_messages([problem.question], TINY_BUDGETS[0], prompt)) == [problem.question]

@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 
+from roi_bench.conversations import as_text
+from roi_bench.prompts import exam_messages
 from roi_bench.reference_training.exam_schedule import Turn
-from roi_bench.reference_training.mft import chat_wrapper, sft_arguments, sft_row
+from roi_bench.reference_training.mft import sft_arguments, sft_row
 from roi_bench.reference_training.mft_examples import Example
 from roi_bench.reference_training.rarl import exam_rows, grpo_arguments
 from roi_bench.reference_training.recipe import load_recipe
@@ -26,9 +28,10 @@ from roi_bench.reference_training.sampling_backends import (
 from roi_bench.reference_training.stage_model import load_model
 from roi_bench.reference_training.tiny_tokenizer import CHAT_TEMPLATE, build_tokenizer
 from roi_bench.reference_training.training_problems import exam_stream
+from roi_bench.reference_training.training_prompts import chat_wrapper
 from roi_bench.tiny import model_path
 
-BOS = "<|system|>"
+BOS = "<|pad|>"
 """A special token that the tiny model knows and no prompt holds stands for BOS."""
 
 
@@ -58,10 +61,11 @@ class Prompts:
     def __post_init__(self):
         self.recipe = replace(load_recipe("test"), chat=self.chat)
         self.model = load_model(str(model_path()), self.recipe).eval()
-        self.rows = exam_rows([next(exam_stream("tiny", 5))], [Turn(0, "easy", 128)], self.chat)
-        prompt = self.rows[0]["prompt"]
-        self.plain = prompt[0]["content"] if self.chat else prompt
-        self.sent = chat_wrapper(self.recipe, self.tokenizer)(self.plain)
+        exam = next(exam_stream("tiny", 5))
+        self.rows = exam_rows([exam], [Turn(0, "easy", 128)], self.chat, self.tokenizer)
+        questions = [problem.question for problem in exam.ordered("easy")]
+        self.messages = exam_messages(questions, 128, "metacognitive", (32, 64, 128))
+        self.sent = chat_wrapper(self.recipe, self.tokenizer)(self.messages)
 
     def of_sampling(self, monkeypatch):
         generate = transformers_generator(self.model, self.tokenizer, 0.7, 3)
@@ -85,11 +89,11 @@ class Prompts:
         from datasets import Dataset
         from trl import SFTTrainer
 
-        example = Example("exam", self.plain, "\\boxed{NA}\n", "easy", 128, (3, 3, 3), (), 5)
+        example = Example("exam", self.messages, "\\boxed{NA}\n", "easy", 128, (3, 3, 3), (), 5)
         trainer = SFTTrainer(
             model=self.model,
             args=sft_arguments(self.recipe, folder),
-            train_dataset=Dataset.from_list([sft_row(example, self.chat)]),
+            train_dataset=Dataset.from_list([sft_row(example, self.chat, self.tokenizer)]),
             processing_class=self.tokenizer,
         )
         row = trainer.train_dataset[0]
@@ -115,9 +119,7 @@ class Prompts:
         from lm_eval.models.huggingface import HFLM
 
         measured = HFLM(pretrained=self.model, tokenizer=self.tokenizer, backend="causal", device="cpu", batch_size=2)
-        context = self.plain
-        if self.chat:
-            context = measured.apply_chat_template([{"role": "user", "content": self.plain}])
+        context = measured.apply_chat_template(self.messages) if self.chat else as_text(self.messages)
         settings = {"until": [], "max_gen_toks": 3, "do_sample": False}
         requests = [Instance("generate_until", {}, (text, settings), 0) for text in (context, context * 2)]
         return without_padding(asked_of(self.model, monkeypatch, lambda: measured.generate_until(requests, True)))

@@ -1,0 +1,47 @@
+"""Templates that show no system turn: the instructions go into the user's."""
+
+from __future__ import annotations
+
+import pytest
+from jinja2 import TemplateError
+
+from roi_bench.conversations import Message, folded
+from roi_bench.harness.chat_templates import rendered, shows_system_turn, templated
+
+SYSTEM = {"role": "system", "content": "Be brief."}
+USER = {"role": "user", "content": "1 + 1?"}
+
+
+def in_turns(messages: list[Message]) -> str:
+    return "".join(f"<{message['role']}>{message['content']}" for message in messages)
+
+
+def dropping(messages: list[Message]) -> str:
+    return in_turns([message for message in messages if message["role"] != "system"])
+
+
+def refusing(messages: list[Message]) -> str:
+    if messages[0]["role"] == "system":
+        raise TemplateError("System role not supported")
+    return in_turns(messages)
+
+
+@pytest.mark.parametrize("render", [dropping, refusing])
+def test_no_template_loses_the_system_turn(render: object) -> None:
+    assert rendered([SYSTEM, USER], render) == "<user>Be brief.\n\n1 + 1?"  # type: ignore[arg-type]
+    assert templated([SYSTEM, USER], render) == folded([SYSTEM, USER])  # type: ignore[arg-type]
+    assert not shows_system_turn(render)  # type: ignore[arg-type]
+    assert rendered([USER], render) == "<user>1 + 1?"  # type: ignore[arg-type]
+
+
+def test_a_template_that_shows_it_keeps_it() -> None:
+    assert shows_system_turn(in_turns)
+    assert rendered([SYSTEM, USER], in_turns) == "<system>Be brief.<user>1 + 1?"
+
+
+def test_another_error_of_a_template_is_not_taken_for_a_refusal() -> None:
+    def broken(messages: list[Message]) -> str:
+        raise ValueError("no chat template")
+
+    with pytest.raises(ValueError, match="no chat template"):
+        rendered([SYSTEM, USER], broken)

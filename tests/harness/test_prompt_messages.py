@@ -1,0 +1,77 @@
+"""What a model is sent: messages through its chat template, or bare text; no template loses the instructions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers import AutoTokenizer
+
+from roi_bench.exam_sets import find_exam
+from roi_bench.prompts import exam_messages, exam_prompt
+from roi_bench.tiny import model_path
+from tests.harness.harness_runs import simple_evaluate
+from tests.harness.scripted_model import ScriptedModel, oracle
+
+HARD = "roi_tiny_hard_128"
+IN_TURNS = "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}{% endfor %}<assistant>"
+REFUSING = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}" + IN_TURNS
+DROPPING = IN_TURNS.replace("messages %}", "messages if m['role'] != 'system' %}")
+
+
+def questions(order: str = "hard") -> list[str]:
+    return [problem.question for problem in find_exam("tiny/0/000").ordered(order)]
+
+
+def model_with(template: str, folder: Path) -> Path:
+    """Save the tiny tokenizer with another chat template, and the tiny model beside it."""
+    tokenizer = AutoTokenizer.from_pretrained(model_path())
+    tokenizer.chat_template = template
+    tokenizer.save_pretrained(folder)
+    for name in ("config.json", "generation_config.json", "model.safetensors"):
+        (folder / name).write_bytes((Path(model_path()) / name).read_bytes())
+    return folder
+
+
+def sent_by_hf(template: str, folder: Path, **options: Any) -> list[str]:
+    """The prompts of the first exam as lm_eval's own ``hf`` model is sent them."""
+    results = simple_evaluate(
+        [HARD],
+        model="hf",
+        model_args={"pretrained": str(model_with(template, folder)), "dtype": "float32"},
+        metadata=None,
+        limit=1,
+        device="cpu",
+        apply_chat_template=True,
+        **options,
+    )
+    (sample,) = results["samples"][HARD]
+    return [str(asked[0]) for asked in sample["arguments"]]
+
+
+def test_a_template_that_shows_a_system_turn_is_given_one(tmp_path: Path) -> None:
+    for order, sent in zip(("hard", "easy"), sent_by_hf(IN_TURNS, tmp_path), strict=True):
+        system, user = exam_messages(questions(order), 128)
+        assert sent == f"<system>{system['content']}<user>{user['content']}<assistant>"
+
+
+@pytest.mark.parametrize("template", [REFUSING, DROPPING])
+def test_a_template_without_system_role_is_given_the_instructions_in_the_users_turn(
+    template: str, tmp_path: Path
+) -> None:
+    """lm_eval's models drop the system turn where the template refuses it, and the template may drop it itself."""
+    sent = sent_by_hf(template, tmp_path, system_instruction="Be brief.")[0]
+    system, user = exam_messages(questions(), 128)
+    assert sent == f"<user>Be brief.\n\n{system['content']}\n\n{user['content']}<assistant>"
+
+
+@pytest.mark.parametrize("instruction", [None, "Be brief."])
+def test_without_template_the_prompt_is_bare_text_that_ends_with_the_cue(instruction: str | None) -> None:
+    model = ScriptedModel(oracle)
+    results = simple_evaluate(
+        [HARD], model=model, model_args={}, metadata=None, limit=1, system_instruction=instruction
+    )
+    before = f"{instruction}\n\n" if instruction else ""
+    assert model.prompts == [before + exam_prompt(questions(order), 128) for order in ("hard", "easy")]
+    assert results["results"][HARD]["score,none"] == 3
