@@ -25,8 +25,8 @@ TXT
 echo '{"question": "1 + 1?", "answer": "2"}' >"$folder/questions.json"
 sed -i "s|QUESTIONS|$folder/questions.json|" "$folder/task/asked.yaml"
 cat >"$folder/expected" <<'TXT'
-template that shows a system turn: <system>Be brief. Answer with one number. <user>1 + 1?<assistant>
-template that refuses it: <user>1 + 1?<assistant>
+template that shows a system turn: '<system>Be brief.\n\nAnswer with one number. <user>1 + 1?<assistant>'
+template that refuses it: '<user>1 + 1?<assistant>'
 TXT
 HF_HUB_OFFLINE=1 "$folder/venv/bin/python" - "$folder" 2>"$folder/log" >"$folder/seen" <<'PY' || { cat "$folder/log"; exit 1; }
 import sys
@@ -56,7 +56,7 @@ for name, template in (("shows a system turn", shown), ("refuses it", refused)):
         model, tasks=["asked"], task_manager=manager, apply_chat_template=True, system_instruction="Be brief."
     )
     (sample,) = results["samples"]["asked"]
-    print(f"template that {name}:", sample["arguments"][0][0])
+    print(f"template that {name}: {sample['arguments'][0][0]!r}")
 PY
 cat "$folder/seen"
 diff "$folder/expected" "$folder/seen" && echo "as seen with lm_eval 0.4.13"

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from roi_bench.api.parameters import chat_prompt
 from roi_bench.cli.regrade import regrade
 from roi_bench.errors import ModelError, RecordError, RoiBenchError, UsageError
 from roi_bench.exam_sets import load_exams
@@ -22,7 +23,7 @@ from roi_bench.harness.run import run
 from roi_bench.journal import read_journal
 from roi_bench.prompts import exam_messages
 from tests.api.exam_answers import answer_exam, empty_for
-from tests.api.provider_server import Fault, ProviderServer, Reply, prompt_of, random_faults
+from tests.api.provider_server import Fault, ProviderServer, Reply, random_faults
 from tests.harness.test_run import HARD, MEDIUM, in_process, journal_in, results_in, samples_in
 
 PRICES = ("input_cost_per_token=1e-6", "output_cost_per_token=1e-5")
@@ -571,4 +572,4 @@ def test_the_prompt_is_what_the_harness_sends(tmp_path: Path) -> None:
     with ProviderServer(answer_exam) as server:
         run(command(server, tmp_path, limit=1))
         shown = [sample["arguments"][name]["arg_0"] for sample in samples_in(tmp_path) for name in sample["arguments"]]
-        assert sorted(shown) == sorted(prompt_of(body) for body in server.bodies)
+        assert sorted(shown) == sorted(chat_prompt(body["messages"]) for body in server.bodies)

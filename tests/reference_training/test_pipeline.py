@@ -89,6 +89,8 @@ def test_labels_are_what_the_journal_says_by_an_independent_count(run):
     for row in labels:
         costs = []
         for text in by_problem[row["problem_id"]]:
+            if "<predicted_level>" in text:  # written unasked: what is work cannot be told, so it counts as not right
+                continue
             box = text.rfind("\\boxed{")
             if box >= 0 and text[box + 7 : text.find("}", box)] == row["answers"][0]:
                 head = "### Problem 1\n"
