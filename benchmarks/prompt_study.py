@@ -28,6 +28,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ from roi_bench.errors import RoiBenchError
 from roi_bench.exam_sets import training_exams
 from roi_bench.exams import Exam
 from roi_bench.grading import Grader
+from roi_bench.harness.chat_templates import rendered
 from roi_bench.outcomes import Response, read_problems
 from roi_bench.problems import TIERS
 from roi_bench.prompts import Prompt
@@ -204,7 +206,8 @@ def _ids(tokenizer: Any, request: Request, chat: bool) -> list[int]:
     if not chat:
         text = "\n\n".join(message["content"] for message in request.messages)
         return list(tokenizer(text)["input_ids"])
-    text = tokenizer.apply_chat_template(request.messages, tokenize=False, add_generation_prompt=True)
+    template = partial(tokenizer.apply_chat_template, tokenize=False, add_generation_prompt=True)
+    text = rendered(request.messages, template)
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 

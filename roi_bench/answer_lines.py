@@ -23,8 +23,11 @@ from dataclasses import dataclass
 from roi_bench.headers import BLANK
 
 _FAR = 200
+"""Characters behind an opener within which the line of its answer begins."""
+
 _LONGEST = 300
 _LAST_LINES = 800
+"""Characters at the end of a long section that are looked at first."""
 
 _SKIP_NOISE = re.compile(
     r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathit|mbox|bf|rm)(?![A-Za-z])|[\s${}*_\"'`\\().]"

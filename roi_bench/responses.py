@@ -8,7 +8,8 @@ two ways:
 
 This is SPEC section 5, rule 2.
 
-A single problem (``count=1``) needs no header and is always walked. What rule 2 is, and why, says docs/benchmark.md.
+A single problem (``count=1``) needs no header; its text is walked wherever it holds a mark. What rule 2 is, and why,
+says docs/benchmark.md.
 
 **Segments.** A header opens its problem, except where a value of a higher problem has counted (going back is part of
 that problem's text). A header of a smaller problem than the last closes the openings behind it that have no value: they

@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from roi_bench.cli.regrade import regrade
+from roi_bench.errors import UsageError
 from roi_bench.exam_sets import load_exams
 from roi_bench.harness import bridge
 from roi_bench.harness.run import run
@@ -64,6 +65,21 @@ def test_null_contents_move_no_answer_with_concurrency_and_cache(
         for (text,), order in zip(sample["resps"], ("hard", "easy"), strict=True):
             content = expected_text(sample["doc"]["exam_id"], order, respond)
             assert text in ((content,) if content is not None else ("", None, "<|roi_bench:no_response|>"))
+
+
+def test_a_chat_endpoint_refuses_raw_text_before_anything_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with ProviderServer(empty_for(3)) as server:
+        arguments = {"model": "a-model", "base_url": server.url}
+        with pytest.raises(UsageError, match=r"add --apply_chat_template; .* add endpoint=completions"):
+            simple_evaluate([HARD], model="roi-api", model_args=arguments, metadata=None, limit=1)
+        assert server.books == []
+        simple_evaluate(
+            [HARD], model="roi-api", model_args={**arguments, "endpoint": "completions"}, metadata=None, limit=1
+        )
+        assert len(server.books) == 2
 
 
 def lm_eval(folder: Path, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:

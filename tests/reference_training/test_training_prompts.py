@@ -28,7 +28,7 @@ from roi_bench.reference_training.sampling_backends import (
 from roi_bench.reference_training.stage_model import load_model
 from roi_bench.reference_training.tiny_tokenizer import CHAT_TEMPLATE, build_tokenizer
 from roi_bench.reference_training.training_problems import exam_stream
-from roi_bench.reference_training.training_prompts import chat_wrapper
+from roi_bench.reference_training.training_prompts import chat_wrapper, trl_prompt
 from roi_bench.tiny import model_path
 
 BOS = "<|pad|>"
@@ -180,6 +180,18 @@ def test_where_a_chat_template_lacks_the_bos_that_the_tokenizer_adds_sampling_fo
     assert prompts.of_sampling(monkeypatch) == measured
     assert prompts.of_vllm(monkeypatch) == measured
     assert prompts.of_mft(tmp_path) == prompts.of_rarl(tmp_path) == expected(prompts, 0)
+
+
+def test_where_a_template_refuses_the_system_turn_training_keeps_the_instructions_in_the_users():
+    tokenizer = build_tokenizer()
+    tokenizer.chat_template = (
+        "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}" + CHAT_TEMPLATE
+    )
+    messages = exam_messages(["A?", "B?", "C?"], 128, "metacognitive", (32, 64, 128))
+    (user,) = trl_prompt(messages, True, tokenizer)
+    assert user == {"role": "user", "content": f"{messages[0]['content']}\n\n{messages[1]['content']}"}
+    sent = chat_wrapper(replace(load_recipe("test"), chat=True), tokenizer)(messages)
+    assert sent == f"<|user|>\n{user['content']}<|end|>\n<|assistant|>\n"
 
 
 def expected(prompts, count):
