@@ -31,6 +31,7 @@ from benchmarks.style_writing import (
     joined,
     list_in_boxes,
     no_commas,
+    no_words,
     one,
     patterns,
 )
@@ -51,6 +52,8 @@ SEEN_HEADERS = (
 """Header lines that real models were seen to write."""
 
 POSSIBLE_HEADERS = (
+    "### Problem<k>", "### Problem-<k>", "=== Problem <k> ===", "### Solving Problem <k>", "Problem <k> Solution:",
+    "### \u2705 Problem <k>", "Prob. <k>:",
     "Problem <k>)", "Problem <k> –", "Problem <k>/3", "Problem <k> of 3", "Problem <k> (adding up)", "*Problem <k>*",
     "__Problem <k>__", "***Problem <k>***", "### Problem No. <k>", "### Problem <k> of 3", "### Problem <k>)",
     "### Problem <k> — adding up", "### PROBLEM <k>", "###Problem <k>", "### Problem <k> ###", "> **Problem <k>**",
@@ -197,6 +200,7 @@ def other_closing_styles() -> list[Style]:
     """Return closing sentences, lists and tables without a title, and answers before the work."""
     work, lines = each("### Problem <k>\n<work>"), each(PLAIN)
     sentence = each("the answer to Problem <k> is $<box>$", ", ")
+    plural = each("<shown>", ", ")
     numbered, table = each("<k>. $<box>$", "\n"), each("| <k> | $<box>$ |", "\n")
     return [
         Style("closing sentence, names and is", joined(NEUTRAL_SECTIONS, "So", sentence, between=" "), True),
@@ -211,6 +215,20 @@ def other_closing_styles() -> list[Style]:
         Style("closing names, equals sign", joined(NEUTRAL_SECTIONS, each("Problem <k> = <box>", "\n"))),
         Style("closing names, dash", joined(NEUTRAL_SECTIONS, each("Problem <k> - <box>", "\n"))),
         Style("closing names, 's answer is", joined(NEUTRAL_SECTIONS, each("Problem <k>'s answer is <box>.", "\n"))),
+        Style("boxes again, no title", joined(lines, each("$<box>$", ", ")), fits=no_commas),
+        Style(
+            "boxes again in a sentence",
+            joined(lines, joined("Thus,", each("<box>", " and "), between=" ")),
+            fits=no_commas,
+        ),
+        Style("one box again, no title", joined(lines, LIST_BOX), fits=no_commas),
+        Style("one box again, other values", joined(lines, WRONG_LIST), due=(True, True, None)),
+        Style("closing sentence in the plural", joined(NEUTRAL_SECTIONS, "So the answers are", plural), fits=no_words),
+        Style(
+            "closing lines in the plural",
+            joined(NEUTRAL_SECTIONS, "Final answers:", each("<shown>", "\n")),
+            fits=no_words,
+        ),
         Style("answers first, then work", joined("### Final Answers", each("<k>. <box>", "\n"), work)),
         Style("table only", TABLE),
         Style("bare table only", BARE_TABLE),
@@ -231,6 +249,9 @@ def plan_styles() -> list[Style]:
         ("headers that box NA", na, True),
         ("headers with notes", each("### Problem <k>\nEasy, I take about 100 tokens.", "\n"), True),
         ("names", each("Problem <k>: easy, about 100 tokens.", "\n"), True),
+        ("tokens by label", each("Problem <k>: 100 tokens", "\n"), False),
+        ("tokens by arrow", each("Problem <k> -> 100", "\n"), False),
+        ("tokens under headers", each("### Problem <k>: 100 tokens", "\n"), False),
         ("names that box NA", each("Problem <k>: \\boxed{NA}", "\n"), False),
         ("numbered", each("<k>. Easy, about 100 tokens.", "\n"), True),
         ("bold names", each("- **Problem <k>:** add and compare.", "\n"), True),

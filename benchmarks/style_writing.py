@@ -123,6 +123,11 @@ def no_commas(triple: Triple) -> bool:
     return not any("," in solution.answer for solution in triple)
 
 
+def no_words(triple: Triple) -> bool:
+    """Return whether each answer is one value without words, so that a list without boxes can hold it."""
+    return no_commas(triple) and not any("text" in solution.answer for solution in triple)
+
+
 def list_in_boxes(between: str) -> Writer:
     """Write each part of an answer that is a list in a box of its own."""
 

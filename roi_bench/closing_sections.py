@@ -16,7 +16,7 @@ import re
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 
-from roi_bench.answer_lines import AnswerLine, line_end, value_behind
+from roi_bench.answer_lines import AnswerLine, is_formula, is_skip, line_end, read_answer, value_behind
 from roi_bench.boxes import Box
 from roi_bench.headers import BLANK, Mark
 
@@ -207,3 +207,54 @@ def item_value(text: str, start: int, stop: int, cut_off: bool) -> AnswerLine | 
             if (line := value_behind(text, place, place + len(cell), False)) is not None:
                 return line
     return value_behind(text, start, stop, cut_off)
+
+
+_BEHIND_TITLE = re.compile(
+    rf"[^\n]{{0,{_FAR}}}?(?:answers|results|solutions|summary|recap|finales|finais|finali|endergebnisse|ответы|итог|答案|总结)"
+    rf"(?:{BLANK}{{1,3}}(?:are|is)(?![A-Za-z]))?[*_}}]{{0,4}}{BLANK}{{0,3}}[:=\uff1a]?[*_]{{0,3}}",
+    re.IGNORECASE,
+)
+_BULLET = re.compile(rf"{BLANK}*[-*+\u2022]{BLANK}+")
+_RESPECTIVELY = re.compile(r",?\s*respectively\s*\Z", re.IGNORECASE)
+
+
+def titled_values(text: str, start: int, end: int, count: int, cut_off: bool) -> list[AnswerLine]:
+    """Return the answers of all problems that stand without names or boxes behind the title of a closing section.
+
+    They are one list in the title's line ("So the answers are 5, 6 and 7.") or the line below it, or lines of one a
+    problem.
+    Anything but ``count`` values is none.
+
+    Args:
+        text: The response.
+        start: Offset of the title's line.
+        end: Offset of the section's end.
+        count: Number of problems.
+        cut_off: The budget ended the response.
+    """
+    title = _BEHIND_TITLE.match(text, start, end)
+    if title is None:
+        return []
+    stop = line_end(text, title.end(), end)
+    line = read_answer(text, title.end(), stop, cut_off)
+    found = _lines_below(text, stop, end, count, cut_off) if line is None else [line]
+    if len(found) == 1:
+        (line,) = found
+        values = top_level_values(_RESPECTIVELY.sub("", line.text))
+        found = [AnswerLine(line.start, line.end, value.strip(" $*"), line.place) for value in values]
+    whole = len(found) == count and all(is_formula(value.text) or is_skip(value.text, words=True) for value in found)
+    return found if whole else []
+
+
+def _lines_below(text: str, place: int, end: int, count: int, cut_off: bool) -> list[AnswerLine]:
+    """Return the values of the lines with content from ``place`` on, at most one more than ``count``."""
+    found: list[AnswerLine] = []
+    while place < min(end, len(text)) and len(found) <= count:
+        start, place = place + 1, line_end(text, place + 1, end)
+        bullet = _BULLET.match(text, start, place)
+        line = None if start >= place else value_behind(text, start if bullet is None else bullet.end(), place, cut_off)
+        if line is not None:
+            found.append(line)
+        elif text[start:place].strip():
+            break
+    return found

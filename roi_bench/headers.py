@@ -13,6 +13,9 @@ r"""Marks in a response that name a problem or forecast its level: headers in th
   formula or box.
 - *Name*: ``Problem j`` anywhere in a line, followed by a colon, dash, equals sign, bar, arrow, "is", "answer:" or "'s
   answer is"; it names what stands later in the same line, up to the end of the sentence.
+- Runs of ``=``, arrows, shapes and pictures are marks as well; ``Problem1`` and ``Problem-1`` are ``Problem 1``,
+  ``Prob.`` is a word for it; ``Solving`` may stand before it and ``Solution`` behind a bare one.
+- *Label*: a line ``Problem:`` without a number, under which a single problem is asked (Problem needs a colon or marks).
 - A number directly followed by a letter (``1a``, ``1_a``), or by a separator and another digit (``Problem 1.5``,
   ``Problem 1-3``), or by another number (``Problem 1 and 2``), names no single problem.
 - Invisible characters (a byte order mark, a zero-width space) are blanks.
@@ -42,13 +45,14 @@ _NUMBER = (
     rf"|[*_]{{0,3}}{BLANK}{{0,3}}(?:and|&|or|to|through|,){BLANK}{{0,3}}[*_]{{0,3}}(?:problem{BLANK}{{1,3}})?[0-9])"
 )
 _HASHES_TO_NUMBER = rf"(?:{BLANK}{{0,3}}(?:\#|no\.?|nr\.?|n°|№){BLANK}{{0,3}})?"
+_SIGNS = "\u2190-\u21ff\u2460-\u24ff\u25a0-\u27bf\u2b00-\u2bff\ufe0f\U0001f300-\U0001faff"  # arrows, shapes, pictures
 _MARK = (
-    r"\#{1,6}|[*_]{1,3}|>|[+\-\u2022\u00b7]|[0-9]{1,2}[.)](?=[ \t])|"
+    rf"\#{{1,6}}|[*_]{{1,3}}|>|[+\-\u2022\u00b7]|={{2,9}}|[{_SIGNS}]|[0-9]{{1,2}}[.)](?=[ \t])|"
     r"\\(?:(?:sub){0,2}section|paragraph|textbf|textit|emph|underline|large|Large|bf)\*?(?![a-z])\{?|[{\[\u3010]"
 )
 _HEADER = re.compile(
     rf"{BLANK}{{0,6}}(?P<marks>(?:(?:{_MARK}){BLANK}{{0,4}}){{0,4}})(?:"
-    rf"(?P<word>{_WORDS})(?:{BLANK}{{1,3}}|(?=\#|№)|(?<=[^\x00-\x7f])(?=[0-9])){_HASHES_TO_NUMBER}[*_]{{0,3}}{_NUMBER}"
+    rf"(?:solving{BLANK}{{1,3}})?(?P<word>{_WORDS}|prob\.)(?:{BLANK}{{1,3}}|(?=\#|№)|(?<=[^\x00-\x7f])(?=[0-9])|(?<=problem)-?(?=[0-9])){_HASHES_TO_NUMBER}[*_]{{0,3}}{_NUMBER}"
     rf"|(?P<solution>{_SOLUTIONS}){BLANK}{{1,3}}(?P<to>(?:to|for|of){BLANK}{{1,3}}(?:the{BLANK}{{1,3}})?problem{BLANK}{{1,3}})?"
     rf"{_HASHES_TO_NUMBER}{_NUMBER.replace('number', 'solved')}"
     rf"|第{BLANK}?(?P<nth>[0-9一二三四五]){BLANK}?[题題問问道]"
@@ -75,7 +79,7 @@ _FIRST_LETTERS = (
         "مسئل",
         "السؤ",
     ),
-    *("문제", "โจทย", "solu", "answ"),
+    *("문제", "โจทย", "solu", "solv", "answ"),
 )
 """First letters, at most four, of the words for problem and solution that have more than one."""
 
@@ -86,7 +90,7 @@ _FIRST_TWO = (
     rf"[问問题題第](?:[0-9#№一二三四五题題目]|{BLANK})",
 )
 _BEGINNING = re.compile(
-    rf"\n(?:{BLANK}|[#*_>+\-\u2022\u00b70-9.)\[{{\u3010])*(?=[{_STARTS}])(?:{'|'.join(_FIRST_TWO)})"
+    rf"\n(?:{BLANK}|[#*_>+=\-\u2022\u00b70-9.)\[{{\u3010{_SIGNS}])*(?=[{_STARTS}])(?:{'|'.join(_FIRST_TWO)})"
 )
 """The first two letters of a line behind its marks, where they are those of a header. Most lines do not match it."""
 
@@ -97,10 +101,14 @@ _TAIL = re.compile(
     rf"{_OF_COUNT}(?P<close>{BLANK}{{0,3}}[*_}}\]\u3011]{{0,4}})(?P<mark>{BLANK}{{0,3}}(?:[:.)\uff1a\u3001\u2013\u2014]|-(?!-))(?![0-9])[*_]{{0,3}})?",
     re.IGNORECASE,
 )
-_STRONG = re.compile(r"[#\\{\[\u3010]|[*_](?![ \t\u00a0*_])|[*_]{2,3}")
+_STRONG = re.compile(r"[#\\{\[\u3010]|={2}|[*_](?![ \t\u00a0*_])|[*_]{2,3}")
 _PLAIN = re.compile(rf"problem{BLANK}{{1,3}}[*_]{{0,3}}[0-9]", re.IGNORECASE)
 _SLASH = re.compile(r"/[0-9]")
-_BARE_TAIL = re.compile(rf"{BLANK}{{0,9}}(?:\(|\||\n)")
+_BARE_TAIL = re.compile(rf"{BLANK}{{0,9}}(?:\(|\||\n|solution{BLANK}{{0,3}}[:\n])", re.IGNORECASE)
+_LABEL = re.compile(
+    rf"^(?P<marks>{BLANK}{{0,3}}[#*]{{0,6}}{BLANK}{{0,3}}[*]{{0,3}})Problem(?P<tail>[:*]{{0,5}}){BLANK}{{0,9}}$",
+    re.MULTILINE,
+)
 _GLUED = re.compile(rf"\#{{2,6}}{BLANK}{{0,3}}[*_]{{0,3}}problem{BLANK}{{1,3}}[0-9]", re.IGNORECASE)
 _NAME = re.compile(
     rf"(?<![0-9A-Za-z])(?<![0-9A-Za-z]_)(?<![0-9A-Za-z]__)[Pp](?i:roblem){BLANK}{{1,3}}\#?{_NUMBER}{_OF_COUNT}"
@@ -140,6 +148,7 @@ class Header:
         number: Problem number, 0 if it names none of this exam.
         rank: 1 canonical, 2 marked, 3 bare.
         solution: ``solution`` or ``answer`` where only this word bears the number, else an empty text.
+        is_label: The line is the label under which a single problem is asked, and bears no number.
     """
 
     start: int
@@ -147,6 +156,7 @@ class Header:
     number: int
     rank: int
     solution: str = ""
+    is_label: bool = False
 
 
 def find_headers(text: str, count: int) -> list[Header]:
@@ -162,6 +172,13 @@ def find_headers(text: str, count: int) -> list[Header]:
         starts = {header.start for header in found}
         glued = [header for header in _glued(text, count) if header.start not in starts]
         found = sorted([*found, *glued], key=lambda header: header.start) if glued else found
+    if count == 1 and "roblem" in text:
+        labels = [
+            Header(match.start(), match.end(), 0, 2, is_label=True)
+            for match in _LABEL.finditer(text)
+            if match["marks"].strip() or ":" in match["tail"]
+        ]
+        found = sorted([*found, *labels], key=lambda header: header.start) if labels else found
     return found
 
 

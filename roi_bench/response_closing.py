@@ -6,12 +6,12 @@ import re
 from bisect import bisect_right
 from itertools import pairwise
 
-from roi_bench.answer_lines import AnswerLine, is_skip, last_answer_line, line_end
+from roi_bench.answer_lines import AnswerLine, last_answer_line, line_end
 from roi_bench.boxes import Box
-from roi_bench.closing_sections import item_value
+from roi_bench.closing_sections import item_value, titled_values
 from roi_bench.headers import Mark
 from roi_bench.response_order import Order
-from roi_bench.response_outline import Answer, Closing, Marks, is_list_gap, list_values, marks_within
+from roi_bench.response_outline import Answer, Closing, Marks, is_list_gap, marks_within
 
 _NEAR = 300
 _WORDS = re.compile(r"[^\W\d_]{2}")
@@ -67,13 +67,31 @@ class ClosingOrder(Order):
         answers = [Answer.of_box(box) for box in boxes]
         if closing.owner in closing.named:
             return  # it has its answer here
-        if len(boxes) == 1:
+        answers, of_all = self._split(answers)
+        if len(answers) == 1:
             self._last_word(closing, answers[0])
-        elif len(boxes) == self.count:
+        elif len(answers) == self.count:
             self.fill(answers)
             closing.answered = True
-        elif boxes:
+        elif answers:
             self._several(closing, answers)
+        if of_all:
+            self.fill(of_all)
+            closing.answered = True
+
+    def _split(self, answers: list[Answer]) -> tuple[list[Answer], list[Answer]]:
+        """Return the answers before a list of all answers at their end, and that list; it is empty if there is none."""
+        for size in (1, self.count):
+            of_all = answers[-1].listed(self.count, self.answers) if size == 1 and answers else answers[-size:]
+            if len(answers) > size and len(of_all) == self.count and self.repeats_known(of_all):
+                return answers[:-size], of_all
+        return answers, []
+
+    def repeats_known(self, answers: list[Answer]) -> bool:
+        """Return whether one answer a problem repeats what has answered the problems before the last one."""
+        known = [(self.answers[n], answers[n - 1]) for n in range(1, self.count) if n in self.answers]
+        repeated = [ours.plain() == again.plain() for ours, again in known if not (ours.skipped and again.skipped)]
+        return bool(repeated) and all(repeated)
 
     def _several(self, closing: Closing, answers: list[Answer]) -> None:
         """Take boxes that are neither one nor as many as problems.
@@ -96,10 +114,10 @@ class ClosingOrder(Order):
     def _last_word(self, closing: Closing, answer: Answer) -> None:
         """Take the only unnamed answer: a list of all answers, or the last word of the problem it stands in."""
         owner, before = closing.owner, self.answers.get(closing.owner)
-        values = list_values(answer.text(), self.count, self.answers)
+        values = answer.listed(self.count, self.answers)
         same = before is not None and before.plain() == answer.plain()
         if len(values) == self.count and not same:
-            self.fill([Answer([v], answer.start, answer.end, answer.by, is_skip(v, True)) for v in values])
+            self.fill(values)
             closing.answered = True
         elif owner and (len(values) == 1 or before is None) and self._may_replace(owner, answer):
             self.final.discard(owner)
@@ -121,6 +139,10 @@ class ClosingOrder(Order):
                 closing.named[number] = Answer.of_line(line)
                 if (answer is None or answer.by == "line") and not self.is_skipped(number):
                     self.value(number, line.place, Answer.of_line(line), opens=False)
+            return
+        if values := titled_values(self.text, closing.start, end, self.count, self.marks.cut_off):
+            self.fill(map(Answer.of_line, values))
+            closing.answered = True
             return
         last = last_answer_line(self.text, closing.start, end, self.marks.cut_off, closing.owner)
         if last is not None:

@@ -56,6 +56,11 @@ class Answer:
         """Return what ``line`` answers."""
         return cls([line.text], line.start, line.end, "line", is_skip(line.text, words=True))
 
+    def listed(self, count: int, answers: dict[int, Answer]) -> list[Answer]:
+        """Return its top-level values as one answer each (see :func:`list_values`)."""
+        values = list_values(self.text(), count, answers)
+        return [Answer([value], self.start, self.end, self.by, is_skip(value, words=True)) for value in values]
+
     def plain(self) -> str:
         """Return the answer without blanks and dollar signs, to compare it with another."""
         return plain(self.text())

@@ -88,12 +88,14 @@ def _numbered(marks: Marks, boxes: list[Box]) -> list[int]:
     numbers = [mark for mark in marks.line_numbers() if mark.start < end]
     if not numbers or len(numbers) > marks.count or numbers[0].start > boxes[0].start:
         return []
+    # Numbers of all problems with boxes behind two of them or more are no steps of one problem's work.
+    all_numbered = [mark.number for mark in numbers] == list(range(1, marks.count + 1)) and len(boxes) > 1
     owners = []
     for mark, stop in zip(numbers, [*(mark.start for mark in numbers[1:]), end + 1], strict=True):
         inside = [box for box in boxes if mark.start < box.start < stop]
         if len(inside) == 1:
             owners.append(mark.number)
-        elif inside or find_skip(marks.text, mark.end, stop) is None:
+        elif inside or not (all_numbered or find_skip(marks.text, mark.end, stop) is not None):
             return []
     return owners if owners == sorted(set(owners)) and len(owners) == len(boxes) else []
 

@@ -13,13 +13,24 @@ has ended the section of a problem that had its value.
 from __future__ import annotations
 
 from bisect import bisect_right
+from itertools import pairwise
 
-from roi_bench.answer_lines import AnswerLine, find_last_skip, find_skip, last_answer_line, line_end, value_behind
+from roi_bench.answer_lines import (
+    AnswerLine,
+    find_last_skip,
+    find_skip,
+    last_answer_line,
+    line_end,
+    value_behind,
+)
 from roi_bench.boxes import Box
 from roi_bench.conclusions import find_conclusion
 from roi_bench.headers import Header, Mark
 from roi_bench.response_closing import ClosingOrder
-from roi_bench.response_outline import Answer, Closing, Marks, Outline, next_visible
+from roi_bench.response_outline import Answer, Closing, Marks, Outline, is_list_gap, next_visible
+
+_LABELS = 8
+"""Labels of a single problem that are looked at, so that the whole takes time linear in the text."""
 
 
 class Restart(Exception):  # noqa: N818  (no error: it starts the walk anew)
@@ -33,10 +44,17 @@ def walk_headers(marks: Marks) -> Outline | None:
     """
     if not marks.headers and marks.count > 1:
         return None
+    outline = _walked(marks, by_label=False)
+    if outline is not None and _may_read_labels(marks, outline):
+        outline = _walked(marks, by_label=True)
+    return outline
+
+
+def _walked(marks: Marks, by_label: bool) -> Outline | None:
     overruled: set[int] = set()
     restarts = 8 * marks.count
     while True:
-        walk = Walk(marks, overruled, restarts > 0)
+        walk = Walk(marks, overruled, restarts > 0, by_label)
         restarts -= 1
         try:
             walk.run()
@@ -45,18 +63,35 @@ def walk_headers(marks: Marks) -> Outline | None:
         return walk.outline() if walk.counted_numbers() or marks.count == 1 else None
 
 
+def _may_read_labels(marks: Marks, outline: Outline) -> bool:
+    """Return whether ``Problem k: a`` may be an answer: nothing in the whole response is one in another way.
+
+    Only of a response that ended by itself: where the budget ended it, the boxes that would have followed are missing,
+    and lines of a plan (``Problem 1: 100 tokens``) or first guesses would stand in for them.
+    """
+    if marks.count == 1 or marks.boxes or marks.cut_off:
+        return False
+    headers = [marks.headers[index] for index in outline.counted]
+    return all(
+        answer.skipped or any(h.start <= answer.start <= line_end(marks.text, h.end, len(marks.text)) for h in headers)
+        for answer in outline.answers.values()
+    )
+
+
 class Walk(ClosingOrder):
     """State of the walk from left to right."""
 
-    def __init__(self, marks: Marks, overruled: set[int], may_overrule: bool) -> None:
+    def __init__(self, marks: Marks, overruled: set[int], may_overrule: bool, by_label: bool = False) -> None:
         """Start before the first character.
 
         Args:
             marks: What is walked over.
             overruled: Indices of headers that do not count; the walk adds to them before it restarts.
             may_overrule: Whether it may do so; bounded, so that the whole takes time linear in the text.
+            by_label: ``Problem k: a`` answers problem k.
         """
         self.may_overrule = may_overrule
+        self.by_label = by_label
         super().__init__(marks)
         self.overruled = overruled
         self.levels: dict[int, int] = {}
@@ -74,12 +109,13 @@ class Walk(ClosingOrder):
         self.solving = False  # in the solutions behind the statements of all problems
         self.answered_statements = -1  # the section in which an answer line was found when looked for solutions
         self.first_in_section = -1  # offset of the first visible character of the section, -1 if not yet known
+        self.labels = 0  # labels of the only problem before which an answer line was looked for
+        self.listed_until = 0  # the end of a list of all answers that boxes without a name make
         self.headed: set[int] = set()  # problems whose header has stood, overruled or not, less what was a plan
         self.overruled_here = False  # the section is one of nothing, behind a header that is overruled
         self.within_overruled = False  # an overruled header stands in the section, which had no value there
         self.named: dict[int, Answer] = {}  # what boxes named in the section answer
         self.skipped_before: dict[int, Answer] = {}  # skips that stood when boxes in the section named their problems
-        self.boxes_seen = 0
         self.first_problem = next((h.start for h in marks.headers if not h.solution), len(self.text))
         numbers: dict[str, set[int]] = {}
         for header in marks.headers:
@@ -182,6 +218,8 @@ class Walk(ClosingOrder):
             return
         if number == 0 and self.count == 1 and header.start <= self.marks.first_visible:
             return  # the response to a single problem begins with the number that problem has elsewhere
+        if header.is_label and not self._has_answer_before(header.start):
+            return  # the problem restated before its work
         self._go_on(number, header.start)
         self.counted.append(index)
         self._enter(number, header.end)
@@ -193,11 +231,23 @@ class Walk(ClosingOrder):
         self.indices.setdefault((number, header.rank), []).append(index)
         self._open_by_header(number, header)
 
+    def _has_answer_before(self, start: int) -> bool:
+        """Return whether the only problem has an answer before a label at ``start``; few labels are looked at."""
+        if 1 in self.answers:
+            return True
+        self.labels += 1
+        return self.labels <= _LABELS and self._pending_line(start) is not None
+
     def _is_step(self, header: Header) -> bool:
-        """Return whether it heads a step of the work: a bare "Question 6:" where higher ranks name the problems."""
-        if header.rank < 3 or header.solution or "problem" in self.text[header.start : header.end].casefold():
+        """Return whether it heads a step of the work: a bare "Question 6:" where marks or Problem name problems."""
+        if header.rank < 3 or header.solution or self._says_problem(header):
             return False
-        return min(self.ranks.values(), default=3) < 3
+        return min(self.ranks.values(), default=3) < 3 or any(
+            self._says_problem(self.marks.headers[index]) for index in self.counted[-self.count :]
+        )
+
+    def _says_problem(self, header: Header) -> bool:
+        return "problem" in self.text[header.start : header.end].casefold()
 
     def _only_names(self, header: Header) -> bool:
         """Return whether a header of lower rank than an earlier one only names the box in its line.
@@ -283,14 +333,14 @@ class Walk(ClosingOrder):
 
     def _box(self, index: int, box: Box) -> None:
         name = self.marks.box_names[index]
-        self.boxes_seen += 1
         if self.closing is not None:
             self.box_in_closing(self.closing, box, name)
             return
         if self.current == 0 and (name is None or not self.overruled_here):
             return
         if name is None:
-            self.value_box(self.current, box.start, box)
+            if box.start >= self.listed_until and not self._lists_all(index):
+                self.value_box(self.current, box.start, box)
             return
         before = self.answers.get(name.number)
         if before is not None and before.skipped:
@@ -307,14 +357,37 @@ class Walk(ClosingOrder):
                 self.answers.update(self.skipped_before)  # no list takes a skip back
                 self.fill(self.named.values())
 
+    def _lists_all(self, index: int) -> bool:
+        """Take the box at ``index`` for a list of all answers, if it or the run of boxes it begins is one.
+
+        So it is at the end of the last problem's section where it repeats what has answered the problems before; as in
+        a closing section, it answers the problems that have no answer and changes nothing else.
+        """
+        if self.count == 1 or self.current != self.count or not self._all_opened():
+            return False
+        boxes = self.marks.boxes[index : index + self.count + 1]
+        answers, end = Answer.of_box(boxes[0]).listed(self.count, self.answers), boxes[0].end
+        if len(answers) != self.count:
+            runs = [is_list_gap(self.text, left.end, right.start) for left, right in pairwise(boxes)]
+            whole = len(runs) >= self.count - 1 and all(runs[: self.count - 1]) and not any(runs[self.count - 1 :])
+            if not whole or any(box.content is None for box in boxes[: self.count]):
+                return False
+            answers = [Answer.of_box(box) for box in boxes[: self.count]]
+            end = boxes[self.count - 1].end
+        if not self.repeats_known(answers):
+            return False
+        self.fill(answers)
+        self.listed_until = end
+        return True
+
     def _pending_line(self, end: int) -> AnswerLine | None:
         """Return the answer line, skip or conclusion of the section that ends at ``end``; None if a box answers it."""
         answer = self.answers.get(self.current)
         if self.current == 0 or self.current in self.final or (answer is not None and answer.by == "box"):
             return None
         line = last_answer_line(self.text, self.section, end, self.marks.cut_off, self.current)
-        if line is None and not self.boxes_seen and self.counted and self.count > 1:
-            line = value_behind(self.text, self.section, end, self.marks.cut_off)  # `Problem k: a`
+        if line is None and self.by_label and self.counted:
+            line = value_behind(self.text, self.section, end, self.marks.cut_off)
         if line is None and self.count > 1 and self.current not in self.answers:
             line = find_last_skip(self.text, self.section, end, self.marks.cut_off)
         if line is None and self.count == 1 and self.current not in self.answers:

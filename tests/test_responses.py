@@ -60,6 +60,18 @@ RESPONSES = st.one_of(
     st.text(st.characters(), max_size=300), st.lists(st.sampled_from(PIECES), max_size=40).map("".join)
 )
 HOSTILE = (
+    "Problem:\n",
+    "\n**Problem**\nSo 5.\n",
+    "\\boxed{5}, ",
+    "\\boxed{5, 6, 7}\n",
+    "Final answers:\n",
+    "Final answers:\n5\n",
+    "Answers: 5, ",
+    "= ",
+    "\u2705",
+    "Problem1\n",
+    "Prob. 1:\n",
+    "Solving ",
     "\\boxed{",
     "{",
     "}",
@@ -304,6 +316,8 @@ FRAGMENTS = (
     *("The answer to problem 2 is #. ", "**Final Answers:** Problem 1: #, Problem 2: #, Problem 3: NA\n"),
     *("Therefore, x is #.\n", "Thus the sum is # cm. ", "So $ #$ holds. See # too.\n", "Hence it is:\n\\[ # \\]\n"),
     *("Answer: # because x\n", "Problem 2 \u2192 #\n", "Total: @\n", "Answer: NA\n"),
+    *("Problem 1: # tokens\n", "Problem 2 -> #\n", "@, @, @\n", "\n@, @, and @.\n", "Final answers: #, #, #\n"),
+    *("Final Answers:\n#\n#\n#\n", "### Problem1\n", "(1) ", "(2) ", "=== Problem 2 ===\n"),
     *("Check. Problem 1: @\n", "as Problem 2 is @. ", "<predicted_level>Level-1</predicted_level>\n"),
 )
 """Pieces of responses; ``#`` is a number and ``@`` a box with one that stand nowhere else in the text."""
