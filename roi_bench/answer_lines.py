@@ -161,6 +161,11 @@ def is_formula(text: str) -> bool:
     return text.isdecimal() or (any(map(str.isalnum, text)) and _WORD.search(_COMMAND.sub(" ", text)) is None)
 
 
+def is_bare_value(text: str) -> bool:
+    """Return whether ``text`` is one number or formula without words, a quantity with its unit, or a skip."""
+    return is_formula(text) or _QUANTITY.fullmatch(text) is not None or is_skip(text, words=True)
+
+
 def _is_value(text: str) -> bool:
     """Return whether ``text`` can be an answer: it holds a digit or a formula, or is no more than two words."""
     if any(map(str.isdigit, text)) or any(mark in text for mark in "$\\^=") or is_formula(text):
@@ -268,11 +273,7 @@ def value_behind(text: str, start: int, end: int, cut_off: bool) -> AnswerLine |
     stop = line_end(text, start, end)
     opener = _OPENER_HERE.match(text, start, stop)
     line = read_answer(text, start if opener is None else opener.end(), stop, cut_off)
-    if line is None or not (
-        opener is not None or is_formula(line.text) or _QUANTITY.fullmatch(line.text) or is_skip(line.text, words=True)
-    ):
-        return None
-    return line
+    return None if line is None or not (opener is not None or is_bare_value(line.text)) else line
 
 
 def read_answer(text: str, start: int, end: int, cut_off: bool) -> AnswerLine | None:

@@ -16,7 +16,7 @@ import re
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 
-from roi_bench.answer_lines import AnswerLine, is_formula, is_skip, line_end, read_answer, value_behind
+from roi_bench.answer_lines import AnswerLine, is_bare_value, line_end, read_answer, value_behind
 from roi_bench.boxes import Box
 from roi_bench.headers import BLANK, Mark
 
@@ -235,15 +235,14 @@ def titled_values(text: str, start: int, end: int, count: int, cut_off: bool) ->
     title = _BEHIND_TITLE.match(text, start, end)
     if title is None:
         return []
-    stop = line_end(text, title.end(), end)
-    line = read_answer(text, title.end(), stop, cut_off)
-    found = _lines_below(text, stop, end, count, cut_off) if line is None else [line]
+    line = read_answer(text, title.end(), end, cut_off)
+    if line is None:
+        return []
+    values = top_level_values(_RESPECTIVELY.sub("", line.text))
+    found = [AnswerLine(line.start, line.end, value.strip(" $*"), line.place) for value in values]
     if len(found) == 1:
-        (line,) = found
-        values = top_level_values(_RESPECTIVELY.sub("", line.text))
-        found = [AnswerLine(line.start, line.end, value.strip(" $*"), line.place) for value in values]
-    whole = len(found) == count and all(is_formula(value.text) or is_skip(value.text, words=True) for value in found)
-    return found if whole else []
+        found = _lines_below(text, line_end(text, title.end(), end), end, count, cut_off)
+    return found if len(found) == count and all(is_bare_value(value.text) for value in found) else []
 
 
 def _lines_below(text: str, place: int, end: int, count: int, cut_off: bool) -> list[AnswerLine]:
