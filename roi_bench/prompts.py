@@ -231,6 +231,9 @@ _FIRST_VERSION = frozenset(
         "ffa209a00ce35eff571dec9c150b879a914c47d7f24f6bbdef04384709bedaef",  # metacognitive
         "7b55e60d46282757c307253d46e79baaec4a341da7a24ba79d364faa5b0b5856",  # greedy_knapsack
         "a55fb8731e5b93617b870669d85aed95477afdd083a588d318564b27b070c362",  # solo
+        "56ed14ee3ca4e07014e7c567a3720c2ea4f3ae82e488eaa6af4b0d8310546e1a",  # paraphrase 1 of direct
+        "73ebd895a181abecbb8b5888b1140243c0e6e6fb745cd87faf64f174ed6ccaa0",  # paraphrase 2
+        "658b11d5e2013ac7c88cb2b855286270c143a303ba3ed895ccc9a090304ac9fc",  # paraphrase 3
     }
 )
 
