@@ -15,7 +15,9 @@ from roi_bench.cli.regrade import regrade
 from roi_bench.errors import RecordError
 from roi_bench.harness.recorded_runs import Means, profile_of, score_runs
 from roi_bench.harness.run import run
-from roi_bench.prompts import prompt_sha256
+from roi_bench.harness.run_identity import run_digest
+from roi_bench.journal_format import Header
+from roi_bench.prompts import PROMPT_VERSION, prompt_sha256
 from roi_bench.responses import READING_RULE
 from roi_bench.results_files import read_results
 from tests.leaderboard.made_submissions import MadeTask, write_results
@@ -107,6 +109,8 @@ def test_another_prompt_version_is_named_even_by_regrade(old: Path, capsys: pyte
     line = failed(capsys, "regrade", old)
     assert "was asked with prompt ef9661eee9ef… (version 1), not with 'direct' of this package, " in line
     assert f"{prompt_sha256()[:12]}… (version 2)" in line
+    altered(old, prompt_sha256="73ebd895a181abecbb8b5888b1140243c0e6e6fb745cd87faf64f174ed6ccaa0")
+    assert "was asked with prompt 73ebd895a181… (version 1), not with" in failed(capsys, "regrade", old)  # paraphrase 2
     altered(old, reading_rule=READING_RULE, prompt_sha256="0" * 64)
     assert "was asked with prompt 000000000000…, not with 'direct'" in failed(capsys, "report", old)
 
@@ -147,7 +151,21 @@ def test_a_run_of_today_is_reported(tmp_path: Path) -> None:
     assert scored.task.record.reading_rule == READING_RULE
 
 
-def test_a_journal_of_another_rule_is_named_and_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("missing", "theirs", "ours"),
+    [
+        (["reading_rule"], "reading rule 1", "reading rule 2"),
+        (["prompt_version"], "prompt version 1", "prompt version 2"),
+        (
+            ["reading_rule", "prompt_version"],
+            "reading rule 1 and prompt version 1",
+            "reading rule 2 and prompt version 2",
+        ),
+    ],
+)
+def test_a_journal_of_another_version_is_named_and_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], missing: list[str], theirs: str, ours: str
+) -> None:
     responses = tmp_path / "responses.jsonl"
     lines = [
         {"exam": "tiny/0/000", "order": order, "response": "### Problem 1\n\\boxed{1}"} for order in ("hard", "easy")
@@ -161,14 +179,16 @@ def test_a_journal_of_another_rule_is_named_and_left_alone(tmp_path: Path, capsy
     (journal,) = (tmp_path / "out").rglob("journal-*.jsonl")
     header, *entries = journal.read_text(encoding="utf-8").splitlines()
     value = json.loads(header)
-    assert value["run"]["reading_rule"] == READING_RULE
-    del value["run"]["reading_rule"]
-    older = journal.with_name("journal-00000000.rank0.jsonl")
+    assert (value["run"]["reading_rule"], value["run"]["prompt_version"]) == (READING_RULE, PROMPT_VERSION)
+    for name in missing:
+        del value["run"][name]
+    digest = run_digest(Header(value["run"]))
+    older = journal.with_name(f"journal-{digest}.rank0.jsonl")  # as a run of that version called it
+    assert older != journal
     older.write_text("\n".join([json.dumps(value), *entries]) + "\n", encoding="utf-8")
     before = older.read_bytes()
     capsys.readouterr()
     run(command)
-    told = [line for line in capsys.readouterr().err.splitlines() if "reading rule" in line]
-    (line,) = told
-    assert line.startswith(f"roi-bench: {older} is a journal of reading rule 1, this package reads by rule 2")
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "never mixed" in line]
+    assert line.startswith(f"roi-bench: {older} is a journal of {theirs}, this package has {ours}, and")
     assert older.read_bytes() == before

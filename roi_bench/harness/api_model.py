@@ -254,12 +254,12 @@ class ApiLM(LM):
 
     def _own_journal(self) -> tuple[Path, Header]:
         from roi_bench.harness.run_arguments import DEFAULT_OUTPUT
-        from roi_bench.harness.run_identity import journals_of_other_rules, run_digest, run_header
+        from roi_bench.harness.run_identity import journals_of_other_versions, run_digest, run_header
         from roi_bench.harness.run_output import output_folder
 
         header = run_header("roi-api", {}, self, self.settings.seed, {})
         folder = output_folder(self.settings.journal or DEFAULT_OUTPUT, self.settings.model)
-        for line in journals_of_other_rules(folder):
+        for line in journals_of_other_versions(folder):
             _tell(line)
         return folder / f"journal-{run_digest(header)}.rank0.jsonl", header
 

@@ -98,7 +98,7 @@ def open_journal(parsed: RunArguments, lm: Any) -> tuple[Journal, dict[RequestKe
         RecordError: The journal is in use, damaged, or cannot be written.
     """
     from roi_bench.harness.batches import batch_size_of
-    from roi_bench.harness.run_identity import journals_of_other_rules, run_digest, run_header
+    from roi_bench.harness.run_identity import journals_of_other_versions, run_digest, run_header
     from roi_bench.harness.run_output import output_folder
 
     config = parsed.config
@@ -107,7 +107,7 @@ def open_journal(parsed: RunArguments, lm: Any) -> tuple[Journal, dict[RequestKe
     if parsed.dry_run:
         return _nowhere(header, folder)
     rank, stem = process_index(lm), f"journal-{run_digest(header)}"
-    for line in journals_of_other_rules(folder) if rank == 0 else ():
+    for line in journals_of_other_versions(folder) if rank == 0 else ():
         sys.stderr.write(f"roi-bench: {line}\n")
     path = folder / f"{stem}.rank{rank}.jsonl"
     if not parsed.resume:

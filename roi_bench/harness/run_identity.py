@@ -11,10 +11,14 @@ from roi_bench import __version__
 from roi_bench.exams import EXAM_VERSION
 from roi_bench.journal_format import Header, canonical_json, parse_header
 from roi_bench.problems import sha256_text
+from roi_bench.prompts import PROMPT_VERSION
 from roi_bench.responses import READING_RULE
 
 SECRETS = ("api_key", "auth_token", "hf_token", "token", "header")
 """Model arguments that are recorded as their hash."""
+
+VERSIONS = {"reading_rule": READING_RULE, "prompt_version": PROMPT_VERSION}
+"""What of a run changes with this package; a journal says it."""
 
 SAMPLED_BYTES = 1 << 20
 """Of a large file, this much is hashed at its beginning, middle and end; any training step changes all three."""
@@ -43,7 +47,7 @@ def run_header(
         "model_files": model_files(model_args, lm) if identity is None else {},
         "seed": seed,
         "exam_version": EXAM_VERSION,
-        "reading_rule": READING_RULE,
+        **VERSIONS,
     }
     return Header(run, {"roi_bench_version": __version__, **about})
 
@@ -53,19 +57,27 @@ def run_digest(header: Header) -> str:
     return sha256_text(canonical_json(header.run))[:8]
 
 
-def journals_of_other_rules(folder: Path) -> list[str]:
-    """Return a line for each journal in ``folder`` of another reading rule: no run of this package goes on with it."""
+def journals_of_other_versions(folder: Path) -> list[str]:
+    """Return a line for each journal in ``folder`` of another reading rule or prompt version.
+
+    No run of this package goes on with it.
+    """
     lines = []
     for path in sorted(folder.glob("journal-*.jsonl")):
         try:
             with path.open("rb") as stream:
-                rule = parse_header(stream.readline()).run.get("reading_rule", 1)
+                run = parse_header(stream.readline()).run
         except (OSError, ValueError):
             continue  # damaged, or just begun: who opens it says so
-        if rule != READING_RULE:
+        found = {name: run.get(name, 1) for name in VERSIONS}  # journals of version 1 do not say it
+        if others := [name for name, version in VERSIONS.items() if found[name] != version]:
+            theirs, ours = (
+                " and ".join(f"{name.replace('_', ' ')} {versions[name]}" for name in others)
+                for versions in (found, VERSIONS)
+            )
             lines.append(
-                f"{path} is a journal of reading rule {rule}, this package reads by rule {READING_RULE}, and the two "
-                "are never mixed: its requests are asked anew"
+                f"{path} is a journal of {theirs}, this package has {ours}, and the two are never mixed: its requests "
+                "are asked anew"
             )
     return lines
 
