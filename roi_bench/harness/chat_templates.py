@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 
 from roi_bench.conversations import Message, folded
@@ -18,7 +19,7 @@ def shows_system_turn(render: Callable[[list[Message]], str]) -> bool:
     from jinja2 import TemplateError
 
     try:
-        return _PROBE in render([{"role": "system", "content": _PROBE}, {"role": "user", "content": "?"}])
+        return _PROBE in _text_of(render([{"role": "system", "content": _PROBE}, {"role": "user", "content": "?"}]))
     except TemplateError:
         return False
 
@@ -32,3 +33,10 @@ def templated(messages: Sequence[Message], render: Callable[[list[Message]], str
     """Return the messages to hand to a chat template: with their system turn, or without where it would be lost."""
     has_system = bool(messages) and messages[0]["role"] == "system"
     return folded(messages) if has_system and not shows_system_turn(render) else list(messages)
+
+
+def _text_of(rendered: object) -> str:
+    """Return what lm_eval's models make of messages as text; some keep them as messages, or wrap their JSON."""
+    if isinstance(rendered, list):
+        return json.dumps(rendered, ensure_ascii=False)
+    return str(getattr(rendered, "prompt", rendered))

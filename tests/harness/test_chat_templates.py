@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from jinja2 import TemplateError
+from lm_eval.models.api_models import JsonChatStr
 
 from roi_bench.conversations import Message, folded
 from roi_bench.harness.chat_templates import rendered, shows_system_turn, templated
@@ -45,3 +48,8 @@ def test_another_error_of_a_template_is_not_taken_for_a_refusal() -> None:
 
     with pytest.raises(ValueError, match="no chat template"):
         rendered([SYSTEM, USER], broken)
+
+
+@pytest.mark.parametrize("render", [lambda m: JsonChatStr(json.dumps(m)), list])
+def test_a_chat_endpoint_of_lm_eval_shows_it(render: object) -> None:
+    assert shows_system_turn(render)  # type: ignore[arg-type]
