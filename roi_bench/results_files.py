@@ -13,6 +13,7 @@ from roi_bench.journal_format import parse_object, parse_usage
 from roi_bench.outcomes import Response
 from roi_bench.prompts import REQUESTS
 from roi_bench.responses import READING_RULE
+from roi_bench.sending import KEYS, Sending, wrong_key
 from roi_bench.text_facts import TextFacts, ThinkTags, parse_tags
 
 NO_RESPONSE = "<|roi_bench:no_response|>"
@@ -53,6 +54,9 @@ class RunRecord:
         reading_rule: Rule by which its recorded numbers were read (SPEC section 5); records of rule 1 do not say it.
         starts_in_reasoning: The prompt as sent ended inside a block of reasoning.
         think_tags: Tags of reasoning that are the run's own.
+        sent_as: How prompts were sent (:class:`roi_bench.sending.Sending`), as the next two; older records do not say.
+        chat_template_sha256: What tells their chat template from others.
+        system_instruction_sha256: SHA-256 of the run's own system instruction.
     """
 
     form: str
@@ -71,6 +75,14 @@ class RunRecord:
     reading_rule: int = READING_RULE
     starts_in_reasoning: bool = False
     think_tags: ThinkTags = ()
+    sent_as: str | None = None
+    chat_template_sha256: str | None = None
+    system_instruction_sha256: str | None = None
+
+    @property
+    def sending(self) -> Sending:
+        """How its prompts were sent."""
+        return Sending(self.sent_as, self.chat_template_sha256, self.system_instruction_sha256)
 
     @property
     def texts(self) -> TextFacts:
@@ -212,10 +224,12 @@ def _run_record(path: Path, name: str, found: Any) -> RunRecord:
         wrong += [] if found["form"] in REQUESTS and (found["order"] is None) == (found["form"] == "solo") else ["form"]
         wrong += [] if found["order"] in (None, *ORDERS) else ["order"]
         wrong += [] if tags is not None else ["think_tags"]
+        wrong += [] if (key := wrong_key(found)) is None else [key]
     if wrong:
         raise RecordError(f"{path}: the record of {name} is damaged at {wrong[0]!r}")
     deviations = tuple(str(label) for label in found["deviations"])
-    return RunRecord(**{**{key: found[key] for key in kinds}, "deviations": deviations, "think_tags": tags or ()})
+    known = {key: found[key] for key in (*kinds, *KEYS)}
+    return RunRecord(**{**known, "deviations": deviations, "think_tags": tags or ()})
 
 
 _NOT_SAID: dict[str, Any] = {
@@ -225,6 +239,7 @@ _NOT_SAID: dict[str, Any] = {
     "reading_rule": 1,
     "starts_in_reasoning": False,
     "think_tags": [],
+    **dict.fromkeys(KEYS),
 }
 """What older records mean by what they do not say."""
 

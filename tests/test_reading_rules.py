@@ -20,11 +20,12 @@ from roi_bench.journal_format import Header
 from roi_bench.prompts import PROMPT_VERSION, prompt_sha256
 from roi_bench.responses import READING_RULE
 from roi_bench.results_files import read_results
+from roi_bench.sending import KEYS, Sending
 from tests.leaderboard.made_submissions import MadeTask, write_results
 
 EXAM = MadeTask(exams=3)
 ALONE = MadeTask(order=None, prompt="solo", skill=(1.0, 0.9, 0.3), attempts=(True, True, True), budget=256, exams=3)
-OLD = ("reading_rule", "starts_in_reasoning", "think_tags")
+OLD = ("reading_rule", "starts_in_reasoning", "think_tags", *KEYS)
 """What records of reading rule 1 do not say."""
 
 
@@ -59,6 +60,7 @@ def test_a_record_that_names_no_rule_is_of_rule_1(old: Path) -> None:
     records = [task.record for task in read_results(old)]
     assert {record.reading_rule for record in records} == {1}
     assert not any(record.starts_in_reasoning or record.think_tags for record in records)
+    assert {record.sending for record in records} == {Sending()}
 
 
 @pytest.mark.parametrize("command", ["report", "profile", "allocate"])
@@ -125,6 +127,8 @@ def test_another_prompt_version_is_named_even_by_regrade(old: Path, capsys: pyte
         ({"starts_in_reasoning": "yes"}, "damaged at 'starts_in_reasoning'"),
         ({"think_tags": "x"}, "damaged at 'think_tags'"),
         ({"think_tags": [["<a>"]]}, "damaged at 'think_tags'"),
+        ({"sent_as": "a letter"}, "damaged at 'sent_as'"),
+        ({"system_instruction_sha256": 7}, "damaged at 'system_instruction_sha256'"),
     ],
 )
 def test_records_that_cannot_be(tmp_path: Path, changes: dict[str, Any], message: str) -> None:

@@ -6,7 +6,7 @@ import logging
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
@@ -21,7 +21,7 @@ from roi_bench.exam_sets import load_exams
 from roi_bench.exams import EXAM_VERSION, Exam, pools_of
 from roi_bench.grading import is_numeric_pool
 from roi_bench.harness import one_line_errors
-from roi_bench.harness.chat_templates import shows_system_turn
+from roi_bench.harness.chat_templates import sending_through, shows_system_turn
 from roi_bench.harness.context_window import check_context, context_length
 from roi_bench.harness.metering import metered
 from roi_bench.harness.raw_responses import logged, response_of
@@ -38,10 +38,11 @@ from roi_bench.harness.tokenizer import lasting_name, load_token_counter
 from roi_bench.harness.values import ExamValue, exam_value
 from roi_bench.metrics import Metric
 from roi_bench.outcomes import Response, Sheet, answers_to_grade, level_bounds
-from roi_bench.problems import Problem
+from roi_bench.problems import Problem, sha256_text
 from roi_bench.prompts import exam_messages, prompt_sha256
 from roi_bench.regrade import FIXED_STDERR, UNDEFINED
 from roi_bench.responses import READING_RULE
+from roi_bench.sending import TEXT, UNSAID, Sending
 from roi_bench.statistics import Estimate, ExamTerm, estimate_ratio
 from roi_bench.text_facts import TextFacts, text_facts
 from roi_bench.tokens import TokenCounter
@@ -70,6 +71,7 @@ class BudgetTask(ConfigurableTask):
         self.settings = task_settings(self.named, config.get("metadata") or {})
         self.system_instruction: str | None = None
         self.shows_system_turn = True  # of the run's chat template
+        self.sending = UNSAID
         self.texts: TextFacts = text_facts(config.get("metadata") or {}, ())
         self.estimates: dict[str, Estimate] = {}
         config["generation_kwargs"] = {**self.settings.decoding, "max_gen_toks": self.settings.budget}
@@ -165,6 +167,7 @@ class BudgetTask(ConfigurableTask):
         if kwargs.get("apply_chat_template"):
             with _named_template_error():  # asked once: lm_eval's models warn each time a template refuses the turn
                 self.shows_system_turn = shows_system_turn(kwargs["chat_template"])
+        self.sending = self._how_sent(kwargs.get("chat_template") if kwargs.get("apply_chat_template") else None)
         super().build_all_requests(**kwargs)
         sent = [str(instance.args[0]) for instance in self.instances]
         self.texts = text_facts(self.config.metadata or {}, sent)
@@ -306,6 +309,7 @@ class BudgetTask(ConfigurableTask):
             "reading_rule": READING_RULE,
             "starts_in_reasoning": self.texts.starts_in_reasoning,
             "think_tags": [list(pair) for pair in self.texts.think_tags],
+            **asdict(self.sending),
             "deviations": list(labels),
         }
 
@@ -320,6 +324,14 @@ class BudgetTask(ConfigurableTask):
     def has_symbolic_answers(self) -> bool:
         """Whether grading may need symbolic checks, which are worth doing in parallel."""
         return any(not is_numeric_pool(pool) for pool in pools_of(self.exams))
+
+    def _how_sent(self, template: Callable[..., str] | None) -> Sending:
+        way = Sending(TEXT)
+        if template is not None:
+            with _named_template_error():
+                way = sending_through(template, with_system_turn=self.shows_system_turn)
+        own = self.system_instruction
+        return replace(way, system_instruction_sha256=sha256_text(own)) if own else way
 
     def counter(self) -> TokenCounter | None:
         """Return the token counter, or None where no tokenizer is known."""

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 
+from roi_bench.api.parameters import is_conversation
 from roi_bench.conversations import Message, folded
+from roi_bench.problems import sha256_text
+from roi_bench.sending import CHAT_TEMPLATE, MESSAGES, Sending
 
 _PROBE = "roi-bench asks whether a system turn is shown"
 
@@ -33,6 +37,32 @@ def templated(messages: Sequence[Message], render: Callable[[list[Message]], str
     """Return the messages to hand to a chat template: with their system turn, or without where it would be lost."""
     has_system = bool(messages) and messages[0]["role"] == "system"
     return folded(messages) if has_system and not shows_system_turn(render) else list(messages)
+
+
+def sending_through(render: Callable[[list[Message]], str], *, with_system_turn: bool) -> Sending:
+    """Return how prompts are sent that ``render`` makes of messages: as messages, or as what a template makes of them.
+
+    Args:
+        render: Applies the chat template to messages.
+        with_system_turn: Whether it shows a system turn.
+    """
+    probe = [{"role": "system", "content": _PROBE}, {"role": "user", "content": "?"}]
+    sent = _text_of(render(probe if with_system_turn else folded(probe)))
+    return Sending(MESSAGES) if is_conversation(sent) else Sending(CHAT_TEMPLATE, template_sha256(sent))
+
+
+def template_sha256(sent: str) -> str:
+    """Return what tells chat templates apart: the SHA-256 of what one makes of two fixed messages, dates left out.
+
+    Unlike the text of a template it says which of several templates was applied, and with which options (thinking
+    switched off). Some write today's date, which makes no other template.
+    """
+    return sha256_text(_DATE.sub("DATE", sent))
+
+
+_DATE = re.compile(
+    r"\b(?:[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{1,2} [A-Z][a-z]{2,8},? [0-9]{4}|[A-Z][a-z]{2,8} [0-9]{1,2}, [0-9]{4})\b"
+)
 
 
 def _text_of(rendered: object) -> str:

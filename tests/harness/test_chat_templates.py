@@ -8,8 +8,10 @@ import pytest
 from jinja2 import TemplateError
 from lm_eval.models.api_models import JsonChatStr
 
+from roi_bench.api.parameters import chat_prompt
 from roi_bench.conversations import Message, folded
-from roi_bench.harness.chat_templates import rendered, shows_system_turn, templated
+from roi_bench.harness.chat_templates import rendered, sending_through, shows_system_turn, templated
+from roi_bench.sending import Sending
 
 SYSTEM = {"role": "system", "content": "Be brief."}
 USER = {"role": "user", "content": "1 + 1?"}
@@ -50,6 +52,29 @@ def test_another_error_of_a_template_is_not_taken_for_a_refusal() -> None:
         rendered([SYSTEM, USER], broken)
 
 
-@pytest.mark.parametrize("render", [lambda m: JsonChatStr(json.dumps(m)), list])
-def test_a_chat_endpoint_of_lm_eval_shows_it(render: object) -> None:
+@pytest.mark.parametrize("render", [chat_prompt, lambda m: JsonChatStr(json.dumps(m)), list])
+def test_messages_keep_their_system_turn_and_have_no_template(render: object) -> None:
     assert shows_system_turn(render)  # type: ignore[arg-type]
+    assert sending_through(render, with_system_turn=True) == Sending("messages")  # type: ignore[arg-type]
+
+
+def test_templates_are_told_apart_by_what_they_make_of_messages() -> None:
+    ways = {
+        sending_through(in_turns, with_system_turn=True),
+        sending_through(dropping, with_system_turn=False),
+        sending_through(refusing, with_system_turn=False),
+        sending_through(lambda m: in_turns(m) + "<think></think>", with_system_turn=True),
+    }
+    assert len(ways) == 3  # what drops the system turn and what refuses it are sent the same
+    assert {way.sent_as for way in ways} == {"chat template"}
+
+
+@pytest.mark.parametrize(
+    "days", [("26 Jul 2024", "1 August 2025"), ("2024-07-26", "2025-08-01"), ("May 1, 2024", "July 30, 2025")]
+)
+def test_todays_date_makes_no_other_template(days: tuple[str, str]) -> None:
+    one, other = (
+        sending_through(lambda m, day=day: f"Today: {day}\n{in_turns(m)}", with_system_turn=True) for day in days
+    )
+    assert one == other
+    assert one != sending_through(in_turns, with_system_turn=True)

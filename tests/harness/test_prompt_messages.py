@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from lm_eval.models.api_models import JsonChatStr
 from transformers import AutoTokenizer
 
 from roi_bench.exam_sets import find_exam
+from roi_bench.problems import sha256_text
 from roi_bench.prompts import exam_messages, exam_prompt
+from roi_bench.sending import Sending, sending_of
 from roi_bench.tiny import model_path
 from tests.harness.harness_runs import simple_evaluate
 from tests.harness.scripted_model import ScriptedModel, oracle
@@ -75,3 +80,43 @@ def test_without_template_the_prompt_is_bare_text_that_ends_with_the_cue(instruc
     before = f"{instruction}\n\n" if instruction else ""
     assert model.prompts == [before + exam_prompt(questions(order), 128) for order in ("hard", "easy")]
     assert results["results"][HARD]["score,none"] == 3
+
+
+def sending(results: dict[str, Any]) -> Sending:
+    return sending_of(results["configs"][HARD]["metadata"]["roi_bench"])
+
+
+class Templated(ScriptedModel):
+    """A model whose chat template writes turns one after the other."""
+
+    tokenizer_name = "templated"
+
+    def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> Any:
+        return "".join(f"<{message['role']}>{message['content']}" for message in chat_history) + "<assistant>"
+
+
+class Chat(Templated):
+    """A chat endpoint as lm_eval's own models for it."""
+
+    def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> Any:
+        return JsonChatStr(json.dumps(chat_history))
+
+
+def test_the_record_says_how_prompts_were_sent() -> None:
+    def sat(model: type[ScriptedModel], instruction: str | None = None) -> Sending:
+        options = {"apply_chat_template": model is not ScriptedModel, "system_instruction": instruction}
+        return sending(simple_evaluate([HARD], model=model(oracle), model_args={}, metadata=None, limit=1, **options))
+
+    assert sat(ScriptedModel) == Sending("text")
+    assert sat(ScriptedModel, "Be brief.") == Sending("text", None, sha256_text("Be brief."))
+    assert sat(Chat) == Sending("messages")
+    template = sat(Templated)
+    assert (template.sent_as, template.system_instruction_sha256) == ("chat template", None)
+    assert template.chat_template_sha256 is not None
+    assert sat(Templated, "Be long.") == replace(template, system_instruction_sha256=sha256_text("Be long."))
+
+
+def test_a_chat_endpoint_of_lm_eval_is_sent_the_system_turn() -> None:
+    model = Chat(oracle)
+    simple_evaluate([HARD], model=model, model_args={}, metadata=None, limit=1, apply_chat_template=True)
+    assert model.prompts[0] == str(JsonChatStr(json.dumps(exam_messages(questions(), 128))))

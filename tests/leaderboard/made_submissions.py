@@ -23,10 +23,12 @@ from roi_bench.leaderboard.submission_files import submission_id, task_name
 from roi_bench.problems import Problem
 from roi_bench.prompts import PROMPTS, prompt_sha256
 from roi_bench.responses import READING_RULE
+from roi_bench.sending import Sending
 from roi_bench.solo import solo_problems
 from roi_bench.tiny import model_path
 from roi_bench.tokens import Usage
 
+BARE = Sending("text")
 TODAY = "2026-11-24"
 
 
@@ -50,6 +52,7 @@ class MadeTask:
     temperature: float = 0.0
     usd: float | None = None
     paraphrase: int = 0
+    sending: Sending = BARE
     text: Callable[[str, str], str] = field(default=lambda _id, text: text)
 
     @property
@@ -147,8 +150,10 @@ def _config(task: MadeTask, tokenizer: str | None) -> dict[str, Any]:
         "reading_rule": READING_RULE,
         "starts_in_reasoning": False,
         "think_tags": [],
+        **asdict(task.sending),
         "deviations": [
             *([f"paraphrase={task.paraphrase}"] if task.paraphrase else []),
+            *(["system_instruction"] if task.sending.system_instruction_sha256 else []),
             *([f"temperature={task.temperature}"] if task.temperature and task.form != "solo" else []),
         ],
     }
