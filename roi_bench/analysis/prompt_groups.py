@@ -6,7 +6,7 @@ A paraphrase run is no rival of the canonical one: it is ranked nowhere and show
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from roi_bench.analysis.prompt_noise import POSSIBLE, PromptNoise, prompt_noise
 from roi_bench.analysis.runs import ScoredRun
@@ -39,8 +39,9 @@ def group_prompts(
 ) -> tuple[list[ScoredRun], list[PromptGroup]]:
     """Return the runs with canonical prompts, and the groups that paraphrase runs make with them.
 
-    A paraphrase run belongs to the canonical run of the same model, exams, decoding, samples and other deviations. One
-    without such a run is left out, and so is a second one of the same number; ``tell`` is told.
+    A paraphrase run belongs to the canonical run of the same model, exams, decoding, samples and other deviations whose
+    prompts were sent in the same way. One without such a run is left out, and so is a second one of the same number;
+    ``tell`` is told.
     """
     canonical: dict[str, ScoredRun] = {}
     found: dict[str, dict[int, ScoredRun]] = {}
@@ -53,7 +54,7 @@ def group_prompts(
             continue
         why = ""
         if _asked(run) not in canonical:
-            why = "no run with the canonical prompt is beside it"
+            why = _why_alone(run, runs)
         elif number in found.get(_asked(run), {}):
             why = "there is another run of this paraphrase"
         else:
@@ -68,12 +69,28 @@ def group_prompts(
     return [run for run in runs if not run.task.record.paraphrase], groups
 
 
-def _asked(run: ScoredRun) -> str:
-    """Return all that a paraphrase run has in common with its canonical one."""
+def _why_alone(run: ScoredRun, runs: Sequence[ScoredRun]) -> str:
+    """Return why no run with the canonical prompt goes with a paraphrase run."""
+    near = [
+        other
+        for other in runs
+        if not other.task.record.paraphrase and _asked(other, sending=False) == _asked(run, sending=False)
+    ]
+    if not near:
+        return "no run with the canonical prompt is beside it"
+    ways = "; ".join(dict.fromkeys(other.task.record.sending.title for other in near))
+    return (
+        f"prompts were sent in another way ({run.task.record.sending.title}) than those of the canonical run ({ways})"
+    )
+
+
+def _asked(run: ScoredRun, *, sending: bool = True) -> str:
+    """Return all that a paraphrase run has in common with its canonical one; ``sending``: how it was sent as well."""
     task, record = run.task, run.task.record
     label = f"paraphrase={record.paraphrase}"
     others = [found for found in record.deviations if found != label]
-    return canonical_json([task.model, run.cell.slug, record.prompt, record.repeats, task.decoding, others])
+    asked = [task.model, run.cell.slug, record.prompt, record.repeats, task.decoding, others]
+    return canonical_json([*asked, *(astuple(record.sending) if sending else ())])
 
 
 def prompt_noise_table(groups: Sequence[PromptGroup], target: str = "general") -> Table | None:

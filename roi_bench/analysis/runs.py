@@ -11,6 +11,7 @@ from roi_bench.metrics import Sample, exam_term, metrics_of
 from roi_bench.prompts import PROMPTS
 from roi_bench.regrade import estimate_metrics
 from roi_bench.results_files import RecordedTask
+from roi_bench.sending import Sending
 from roi_bench.statistics import Estimate, ExamTerm
 
 LONGEST_NAME = 48
@@ -97,22 +98,27 @@ def in_order(tasks: Sequence[RecordedTask]) -> list[RecordedTask]:
 def run_names(tasks: Sequence[RecordedTask]) -> list[str]:
     """Return a name for each run: prompt, and where runs differ in them model and deviations; numbered if need be.
 
-    Names need to be unique among runs that sat the same. What all runs have in common says :func:`common_name`.
+    Where the same name would stand for prompts sent in different ways, it says how they were sent. Names need to be
+    unique among runs that sat the same. What all runs have in common says :func:`common_name`.
     """
     models = _model_names(tasks)
     shared = set(_shared_labels(tasks))
-    names = []
-    for task in tasks:
-        labels = [label for label in _labels(task) if label not in shared]
-        asked = task.record.prompt + (f" [{', '.join(labels)}]" if labels else "")
-        names.append(f"{models[task.model]} · {asked}" if len(models) > 1 else asked)
+    asked = [
+        (task.model, task.record.prompt, *(label for label in _labels(task) if label not in shared)) for task in tasks
+    ]
+    alike: dict[tuple[str, ...], list[Sending]] = {}
+    for task, key in zip(tasks, asked, strict=True):
+        alike.setdefault(key, []).append(task.record.sending)
     seen: Counter[tuple[str, str, int | None, str | None, int]] = Counter()
     found = []
-    for task, name in zip(tasks, names, strict=True):
-        record = task.record
-        key = (name, record.exam_set, record.exam_seed, record.order, record.budget)
-        seen[key] += 1
-        found.append(name if seen[key] == 1 else f"{name} #{seen[key]}")
+    for task, key in zip(tasks, asked, strict=True):
+        record, (model, prompt, *labels) = task.record, key
+        labels += record.sending.labels_beside(alike[key])
+        name = prompt + (f" [{', '.join(labels)}]" if labels else "")
+        name = f"{models[model]} · {name}" if len(models) > 1 else name
+        place = (name, record.exam_set, record.exam_seed, record.order, record.budget)
+        seen[place] += 1
+        found.append(name if seen[place] == 1 else f"{name} #{seen[place]}")
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ from roi_bench.analysis.report import report_tables
 from roi_bench.analysis.runs import ScoredRun, in_order, run_names
 from roi_bench.analysis.tables import Interval
 from roi_bench.prompts import prompt_sha256
+from roi_bench.sending import Sending
 from tests.analysis.test_efficiency import everything, only_hard, only_solvable
 from tests.analysis.test_report import named, rows_of, run_of
 
@@ -50,6 +51,33 @@ def test_paraphrase_runs_are_grouped_with_the_canonical_run_and_kept_out_of_all_
         assert bool(shown & {run.name for run in OTHERS}) == (name == "runs"), name
     assert len(tables["comparisons"].rows) == 1
     assert [row["run"] for row in rows_of(tables["runs"])] == ["direct", "plan_and_solve", *(r.name for r in OTHERS)]
+
+
+def sent(run: ScoredRun, sending: Sending) -> ScoredRun:
+    """The run with its prompts sent in that way."""
+    return replace(run, task=replace(run.task, record=replace(run.task.record, **asdict(sending))))
+
+
+@pytest.mark.parametrize(
+    ("own", "other"),
+    [
+        (Sending("text"), Sending("chat template", "1" * 64)),
+        (Sending("chat template", "1" * 64), Sending("chat template", "2" * 64)),
+        (Sending("text", None, "1" * 64), Sending("text", None, "2" * 64)),
+        (Sending(), Sending("text")),
+    ],
+)
+def test_a_paraphrase_that_was_sent_in_another_way_is_no_paraphrase_of_it(own: Sending, other: Sending) -> None:
+    told: list[str] = []
+    canonical = sent(CANONICAL, own)
+    assert group_prompts([canonical, sent(OTHERS[0], other)], told.append) == ([canonical], [])
+    (line,) = told
+    assert line == (
+        f"direct 1, {CANONICAL.cell.title}: prompts were sent in another way ({other.title}) than those of the "
+        f"canonical run ({own.title}), so it is left out"
+    )
+    worded = sent(OTHERS[0], own)
+    assert group_prompts([canonical, sent(OTHERS[0], other), worded])[1] == [PromptGroup(canonical, (worded,))]
 
 
 def test_the_spread_stands_beside_the_usual_interval() -> None:
