@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from roi_bench.metrics import ScoredResponse
 from roi_bench.prompts import prompt_sha256, version_text
 from roi_bench.responses import READING_RULE
 from roi_bench.results_files import RecordedTask
+from roi_bench.sending import UNSAID, Sending, sending_of, wrong_key
 
 FORMAT = "roi-bench solo profile"
 VERSION = 1
@@ -43,6 +44,7 @@ class Profile:
         prompt_sha256: Version of the solo prompt.
         decoding: Generation arguments besides the cap.
         skills: Samples by problem id; the same number of samples for every problem.
+        sending: How the prompts were sent; older profiles do not say.
     """
 
     model: str
@@ -53,6 +55,7 @@ class Profile:
     prompt_sha256: str
     decoding: Mapping[str, Any]
     skills: Mapping[str, SoloSkill]
+    sending: Sending = UNSAID
 
     @property
     def samples(self) -> int:
@@ -122,6 +125,7 @@ def make_profile(
         record.prompt_sha256,
         task.decoding,
         skills,
+        record.sending,
     )
 
 
@@ -134,6 +138,7 @@ def profile_text(profile: Profile) -> str:
         "reading_rule": READING_RULE,
         **{name: getattr(profile, name) for name in _FIELDS},
         "decoding": dict(profile.decoding),
+        **asdict(profile.sending),
     }
     lines = [f" {json.dumps(name)}: {json.dumps(value, sort_keys=True)}," for name, value in head.items()]
     rows = [
@@ -174,6 +179,7 @@ def parse_profile(content: bytes, where: str) -> Profile:
             )
         wrong = [name for name, kind in _FIELDS.items() if not isinstance(value.get(name), kind)]
         wrong += [name for name in ("cap", "skip_cost") if name not in wrong and not 0 <= value[name] < 10**9]
+        wrong += [] if (key := wrong_key(value)) is None else [key]
         if wrong or not isinstance(value.get("decoding"), dict):
             raise ValueError(f"damaged at {(wrong or ['decoding'])[0]!r}")
         skills = {str(name): _skill(name, row, value["cap"]) for name, row in value["problems"].items()}
@@ -194,7 +200,8 @@ def parse_profile(content: bytes, where: str) -> Profile:
             f"{where}: asked with solo prompt {version_text(str(value['prompt_sha256']))}; this package's is "
             f"{version_text(prompt_sha256('solo'))}; use the roi-bench release of that run"
         )
-    return Profile(**{name: value[name] for name in _FIELDS}, decoding=value["decoding"], skills=skills)
+    known = {name: value[name] for name in _FIELDS}
+    return Profile(**known, decoding=value["decoding"], skills=skills, sending=sending_of(value))
 
 
 def _skill(name: str, row: Any, cap: int) -> SoloSkill:

@@ -25,8 +25,8 @@ class ProfiledRuns:
 def match_profiles(runs: Sequence[ScoredRun], profiles: Sequence[Profile]) -> list[ProfiledRuns]:
     """Return the runs with the profile of their model that serves them best.
 
-    That is the one which covers most of the run's exams, then one decoded like the run, then the smallest cap that
-    reaches the budget. Runs and profiles that match none are left out.
+    That is the one which covers most of the run's exams, then one whose prompts were sent like the run's, then one
+    decoded like it, then the smallest cap that reaches the budget. Runs and profiles that match none are left out.
     """
     matched: dict[int, list[ScoredRun]] = {}
     for run in runs:
@@ -36,8 +36,9 @@ def match_profiles(runs: Sequence[ScoredRun], profiles: Sequence[Profile]) -> li
     return [ProfiledRuns(profiles[index], tuple(members)) for index, members in sorted(matched.items())]
 
 
-def _preference(run: ScoredRun, profile: Profile) -> tuple[int, bool, int]:
-    return -covered_exams(run, profile), run.task.decoding != dict(profile.decoding), profile.cap
+def _preference(run: ScoredRun, profile: Profile) -> tuple[int, bool, bool, int]:
+    sent_otherwise = run.task.record.sending != profile.sending
+    return -covered_exams(run, profile), sent_otherwise, run.task.decoding != dict(profile.decoding), profile.cap
 
 
 def covered_exams(run: ScoredRun, profile: Profile) -> int:
@@ -62,7 +63,7 @@ def why_not_served(run: ScoredRun, profile: Profile) -> str | None:
 
 
 def match_notes(runs: Sequence[ScoredRun], profiles: Sequence[Profile], matched: Sequence[ProfiledRuns]) -> list[str]:
-    """Return what readers of an allocation have to know: profiles left out, partial cover, other decoding."""
+    """Return what readers of an allocation have to know: profiles left out, partial cover, differences."""
     notes = []
     used = {id(item.profile) for item in matched}
     for profile in profiles:
@@ -80,17 +81,27 @@ def match_notes(runs: Sequence[ScoredRun], profiles: Sequence[Profile], matched:
             covered = covered_exams(run, item.profile)
             if covered < len(run.scored):
                 notes.append(f"{run.name}, {run.cell.title}: the profile has {covered} of its {len(run.scored)} exams")
-        notes += decoding_notes(item.profile, item.runs)
+        notes += difference_notes(item.profile, item.runs)
     return notes
 
 
-def decoding_notes(profile: Profile, runs: Sequence[ScoredRun]) -> list[str]:
-    """Return a note if runs were decoded otherwise than the profile."""
-    others = sorted({_shown(run.task.decoding) for run in runs if run.task.decoding != dict(profile.decoding)})
-    if not others:
-        return []
-    ours, theirs = _shown(profile.decoding), "; ".join(others)
-    return [f"the profile was decoded with {ours}, runs with {theirs}; SR holds that difference as well"]
+def difference_notes(profile: Profile, runs: Sequence[ScoredRun]) -> list[str]:
+    """Return a note if prompts of runs were sent in another way than the profile's, and one on other decoding."""
+    notes = []
+    ways = {run.task.record.sending for run in runs} - {profile.sending}
+    if ways:
+        others = "; ".join(sorted(way.title for way in ways))
+        notes.append(
+            f"prompts of the profile were sent in another way ({profile.sending.title}) than those of runs ({others}); "
+            "SR holds that difference as well"
+        )
+    decodings = sorted({_shown(run.task.decoding) for run in runs if run.task.decoding != dict(profile.decoding)})
+    if decodings:
+        notes.append(
+            f"the profile was decoded with {_shown(profile.decoding)}, runs with {'; '.join(decodings)}; SR holds that "
+            "difference as well"
+        )
+    return notes
 
 
 def _shown(decoding: Mapping[str, object]) -> str:

@@ -110,12 +110,12 @@ def _budgets(given: str | None, cap: int) -> list[int]:
 
 
 def _served(profile: Profile, runs: list[ScoredRun], any_model: bool) -> list[ScoredRun]:
-    """Return the runs that ``profile`` can tell about, and say which are left out, and if decoding differs.
+    """Return the runs that ``profile`` can tell about, and say which are left out, and if prompts or decoding differ.
 
     Raises:
         UsageError: A run is of another model than the profile, or none is left.
     """
-    from roi_bench.analysis.profiled_runs import decoding_notes, why_not_served
+    from roi_bench.analysis.profiled_runs import difference_notes, why_not_served
     from roi_bench.errors import UsageError
 
     served = []
@@ -131,7 +131,7 @@ def _served(profile: Profile, runs: list[ScoredRun], any_model: bool) -> list[Sc
             served.append(run)
     if not served:
         raise UsageError(f"the profile can tell about none of the {len(runs)} runs; the lines above say why")
-    for note in decoding_notes(profile, served):
+    for note in difference_notes(profile, served):
         tell(note)
     return served
 

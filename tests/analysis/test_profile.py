@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from roi_bench.outcomes import Response
 from roi_bench.problems import TIERS
 from roi_bench.prompts import prompt_sha256
 from roi_bench.results_files import RecordedTask, RunRecord
+from roi_bench.sending import KEYS, Sending
 from roi_bench.solo import SittingSolo, score_solo
 from roi_bench.tokens import Usage
 from tests.exam_factory import WordCounter, make_exam
@@ -99,6 +100,17 @@ def test_what_is_written_is_read_back(samples, seed):
     json.loads(text)
 
 
+def test_a_profile_knows_how_its_prompts_were_sent():
+    sending = Sending("chat template", "1" * 64, "2" * 64)
+    task = replace(TASK, record=replace(RECORD, **asdict(sending)))
+    profile = make_profile(task, scored(RESPONSES))
+    assert profile.sending == sending
+    text = profile_text(profile)
+    assert parse_profile(text.encode(), "file") == profile
+    older = {name: value for name, value in json.loads(text).items() if name not in KEYS}
+    assert parse_profile(json.dumps(older).encode(), "file") == replace(profile, sending=Sending())
+
+
 def damaged(change: dict[str, Any]) -> bytes:
     value = json.loads(profile_text(make_profile(TASK, scored(RESPONSES))))
     return json.dumps({**value, **change}).encode()
@@ -116,6 +128,8 @@ def damaged(change: dict[str, Any]) -> bytes:
         (damaged({"cap": "512"}), "damaged at 'cap'"),
         (damaged({"skip_cost": -1}), "damaged at 'skip_cost'"),
         (damaged({"decoding": None}), "damaged at 'decoding'"),
+        (damaged({"sent_as": "a letter"}), "damaged at 'sent_as'"),
+        (damaged({"chat_template_sha256": 1}), "damaged at 'chat_template_sha256'"),
         (damaged({"problems": {}}), "no problems"),
         (damaged({"problems": None}), "not a solo profile"),
         (damaged({"problems": {"a": [[1], [1, 0]]}}), "1 costs and 2 verdicts"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from roi_bench.errors import RecordError
 from roi_bench.exams import Exam
 from roi_bench.prompts import prompt_sha256
 from roi_bench.results_files import RecordedTask, RunRecord
+from roi_bench.sending import Sending
 from tests.analysis.simulated_model import BUDGET, Decide, invented_exams, simulated_model
 from tests.analysis.test_efficiency import everything, only_hard, only_solvable
 
@@ -69,6 +70,23 @@ def test_names_say_what_differs():
     assert short_name("x" * 60) == "…" + "x" * 47
     alike = [task_of(model="/a/run/checkpoint-500"), task_of(model="/b/run/checkpoint-500"), task_of(model="/c/other")]
     assert run_names(alike) == ["/a/run/checkpoint-500 · direct", "/b/run/checkpoint-500 · direct", "other · direct"]
+
+
+def test_names_say_how_prompts_were_sent_where_this_alone_differs():
+    def sent(*way: str | None, labels: tuple[str, ...] = (), **changes: str) -> RecordedTask:
+        task = task_of(**changes)
+        return replace(task, record=replace(task.record, deviations=labels, **asdict(Sending(*way))))
+
+    bare, template, other = sent("text"), sent("chat template", "1" * 64), sent("chat template", "2" * 64)
+    assert run_names([bare, template]) == ["direct [text]", "direct [chat template]"]
+    assert run_names([bare, bare, template]) == ["direct [text]", "direct [text] #2", "direct [chat template]"]
+    assert run_names([template, other]) == ["direct [chat template 11111111]", "direct [chat template 22222222]"]
+    assert run_names([bare, sent("chat template", "1" * 64, prompt="metacognitive")]) == ["direct", "metacognitive"]
+    assert run_names([bare, sent("messages", order="medium")]) == ["direct [text]", "direct [messages]"]
+    told = ("system_instruction",)
+    one, two = (sent("text", None, sha * 64, labels=told) for sha in "12")
+    assert run_names([one, two]) == ["direct [system_instruction 11111111]", "direct [system_instruction 22222222]"]
+    assert run_names([bare, one]) == ["direct", "direct [system_instruction]"]
 
 
 def test_runs_are_listed_by_what_they_sat_then_by_prompt():
@@ -151,6 +169,19 @@ def test_of_several_profiles_the_one_that_covers_most_serves_then_the_one_decode
     assert f"direct v1 hard {BUDGET}: its budget of {BUDGET} is beyond the profile's cap of 99" in beyond
     (single,) = match_notes(RUNS[:1], [MODEL.profile(samples=1, seed=2)], [])
     assert "one sample of each problem" in single
+
+
+def test_a_profile_whose_prompts_were_sent_like_the_runs_serves_first_and_another_is_warned_about():
+    bare, template = Sending("text"), Sending("chat template", "1" * 64)
+    runs = [replace(run, task=replace(run.task, record=replace(run.task.record, sent_as="text"))) for run in RUNS]
+    wide = replace(PROFILE, cap=4 * BUDGET, sending=bare)
+    other = replace(PROFILE, sending=template)
+    assert match_profiles(runs, [other, wide]) == [ProfiledRuns(wide, tuple(runs))]
+    assert match_notes(runs, [wide], match_profiles(runs, [wide])) == []
+    (note,) = match_notes(runs, [other], match_profiles(runs, [other]))
+    assert "(chat template 11111111) than those of runs (text); SR holds that difference" in note
+    (note,) = match_notes(runs, [PROFILE], match_profiles(runs, [PROFILE]))
+    assert "(not recorded) than those of runs (text)" in note
 
 
 def test_values_are_of_the_exams_that_were_sat_and_the_tables_say_which():
