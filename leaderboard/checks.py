@@ -158,6 +158,9 @@ def recorded_task(folder: Path, submission: Submission, task: SubmittedTask, fou
         reading_rule=task.reading_rule,
         starts_in_reasoning=task.starts_in_reasoning,
         think_tags=task.think_tags,
+        sent_as=task.sent_as,
+        chat_template_sha256=task.chat_template_sha256,
+        system_instruction_sha256=task.system_instruction_sha256,
     )
     model, decoding = submission.metadata.model, dict(task.decoding)
     paths = folder / METADATA_FILE, folder / task.file

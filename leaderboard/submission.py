@@ -83,6 +83,10 @@ class SubmittedTask:
         reading_rule: Rule by which its responses are read (SPEC section 5).
         starts_in_reasoning: The prompt as sent ended inside a block of reasoning.
         think_tags: Tags of reasoning that are the run's own.
+        sent_as: How prompts were sent (:class:`roi_bench.sending.Sending`), as the next two; older submissions do not
+            say.
+        chat_template_sha256: What tells their chat template from others.
+        system_instruction_sha256: SHA-256 of the run's own system instruction.
     """
 
     name: str
@@ -109,6 +113,9 @@ class SubmittedTask:
     reading_rule: int = READING_RULE
     starts_in_reasoning: bool = False
     think_tags: ThinkTags = ()
+    sent_as: str | None = None
+    chat_template_sha256: str | None = None
+    system_instruction_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

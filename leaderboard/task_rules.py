@@ -12,6 +12,7 @@ from roi_bench.leaderboard.strict_json import shown
 from roi_bench.leaderboard.submission import SubmittedTask
 from roi_bench.leaderboard.submission_files import task_name
 from roi_bench.prompts import PROMPTS, find_prompt, prompt_sha256, version_text
+from roi_bench.sending import KEYS
 
 
 def check_task(task: SubmittedTask, where: str) -> None:
@@ -62,7 +63,7 @@ def check_paraphrases(tasks: Sequence[SubmittedTask], where: str) -> None:
 
 SAME_OF_PARAPHRASES = (
     *("repeats", "decoding", "deviations", "tokenizer", "tokenizer_revision"),
-    *("text_is_whole", "starts_in_reasoning", "think_tags"),
+    *("text_is_whole", "starts_in_reasoning", "think_tags", *KEYS),
 )
 """What a task in other words has in common with the canonical one, besides what its name says."""
 

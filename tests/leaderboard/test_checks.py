@@ -14,6 +14,7 @@ import pytest
 from roi_bench.errors import ModelError, RecordError
 from roi_bench.leaderboard.checks import check_submission, content_hash
 from roi_bench.leaderboard.grade import grade_submission
+from roi_bench.sending import KEYS
 from tests.leaderboard.made_submissions import SOLO, MadeTask, made_submission, tampered
 
 TODAY = date(2026, 11, 24)
@@ -466,6 +467,5 @@ def test_the_schema_is_whole_and_knows_every_field() -> None:
     ):
         names = {field.name for field in fields(kind)}
         assert set(part["properties"]) - {"format", "format_version"} == names
-        assert set(part["required"]) == set(part["properties"]) - {
-            "paraphrase"
-        }  # came later; left out: the canonical text
+        later = {"paraphrase", *KEYS}  # left out: the canonical text, and not recorded
+        assert set(part["required"]) == set(part["properties"]) - later

@@ -27,6 +27,7 @@ from roi_bench.leaderboard.run_texts import spread_lines
 from roi_bench.leaderboard.submission_files import task_name
 from roi_bench.leaderboard.table_page import table_pages
 from roi_bench.prompts import prompt_sha256
+from roi_bench.sending import Sending
 from tests.leaderboard.made_submissions import MadeTask, made_submission, tampered
 
 EXAMS = 30
@@ -157,11 +158,31 @@ def test_without_the_canonical_task_they_are_refused(tmp_path: Path) -> None:
     [
         (replace(WORDED[0], temperature=0.7), "decoding"),
         (replace(WORDED[0], repeats=2), "repeats"),
+        (replace(WORDED[0], sending=Sending("chat template", "1" * 64)), "sent_as"),
     ],
 )
 def test_what_was_run_otherwise_tells_nothing_about_words(worded: MadeTask, what: str, tmp_path: Path) -> None:
     with pytest.raises(RecordError, match=f"roi_tiny_hard_128_paraphrase_1 has other {what} than roi_tiny_hard_128"):
         made_submission(tmp_path / "made", [CANONICAL, worded])
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "what"),
+    [
+        (Sending("chat template", "1" * 64), Sending("chat template", "2" * 64), "chat_template_sha256"),
+        (Sending("text", None, "1" * 64), Sending("text", None, "2" * 64), "system_instruction_sha256"),
+        (Sending("text"), Sending(), "sent_as"),
+    ],
+)
+def test_what_was_sent_otherwise_tells_nothing_about_words(
+    own: Sending, other: Sending, what: str, tmp_path: Path
+) -> None:
+    canonical, worded = replace(CANONICAL, sending=own), replace(WORDED[0], sending=other)
+    with pytest.raises(RecordError, match=f"roi_tiny_hard_128_paraphrase_1 has other {what} than roi_tiny_hard_128"):
+        made_submission(tmp_path / "made", [canonical, worded])
+    folder = made_submission(tmp_path / "alike", [canonical, replace(worded, sending=own)])
+    (run,) = grade_submission(check_submission(folder), workers=1)[0].runs
+    assert run.score_prompts is not None
 
 
 @pytest.mark.parametrize(
@@ -173,6 +194,9 @@ def test_what_was_run_otherwise_tells_nothing_about_words(worded: MadeTask, what
         ({"prompt_sha256": "0" * 64}, "prompt direct, paraphrase 1, is 000000000000"),
         ({"paraphrase": -1}, r"tasks\[1\].paraphrase"),
         ({"paraphrase": "1"}, r"tasks\[1\].paraphrase"),
+        ({"sent_as": "a letter"}, r"tasks\[1\].sent_as"),
+        ({"chat_template_sha256": "0"}, r"tasks\[1\].chat_template_sha256"),
+        ({"system_instruction_sha256": 1}, r"tasks\[1\].system_instruction_sha256"),
         ({"paraphrase": True}, r"tasks\[1\].paraphrase"),
     ],
 )
