@@ -24,7 +24,7 @@ from roi_bench.leaderboard.limits import (
     UNPACKED_BYTES,
 )
 from roi_bench.leaderboard.response_files import Costs, Responses, read_responses, usd_of
-from roi_bench.leaderboard.response_rules import UNUSUAL, check_responses, recorded_counter
+from roi_bench.leaderboard.response_rules import TOO_FEW, UNUSUAL, check_responses, recorded_counter
 from roi_bench.leaderboard.safe_files import METADATA_FILE, content_of, read_folder
 from roi_bench.leaderboard.strict_json import shown
 from roi_bench.leaderboard.submission import Submission, SubmittedTask
@@ -111,7 +111,9 @@ def check_submission(folder: Path, *, recount: bool = False, today: date | None 
         noticed = check_responses(task, found, where, draft=submission.draft)
         whole = whole and (not submission.draft or _is_whole(recorded, task, found))
         counters[task.name], not_counted = recorded_counter(task, found, where, recount=recount)
-        remarks += [one for one in noticed if not_counted is not None or one.rule != UNUSUAL]
+        if not_counted is not None and (few := next((one for one in noticed if one.rule == TOO_FEW), None)):
+            raise RecordError(few.text)
+        remarks += [one for one in noticed if not_counted is not None or one.rule not in (UNUSUAL, TOO_FEW)]
         remarks += [] if not_counted is None else [not_counted]
         recounted = recounted and not_counted is None
         usd[task.name] = found.usd

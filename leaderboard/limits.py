@@ -47,8 +47,8 @@ TOKEN_CHARACTERS = 256
 """Longest token, in characters."""
 
 MEAN_TOKEN_CHARACTERS = 16
-"""Longest mean token of a text, beyond one token of :data:`TOKEN_CHARACTERS`; runs of one character count as eight,
-since models have tokens for long runs of spaces or dashes."""
+"""Longest mean token of a text whose tokens were not counted again, beyond one token of :data:`TOKEN_CHARACTERS`; runs
+of one character count as eight, since models have tokens for long runs of spaces or dashes."""
 
 UNUSUAL_MEAN, UNUSUAL_OF_ONE, UNUSUAL_FREE = 8, 10, 64
 """Mean characters per token above which readers are told: of a whole task, and of a single response beyond its first

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from roi_bench.errors import ModelError, RecordError
 from roi_bench.leaderboard.graded import Remark
 from roi_bench.leaderboard.limits import UNUSUAL_MEAN, UNUSUAL_OF_ONE
-from roi_bench.leaderboard.recorded_tokens import RecordedTokenCounter, implausible, is_unusual, miscounted
+from roi_bench.leaderboard.recorded_tokens import RecordedTokenCounter, implausible, is_unusual, miscounted, too_few
 from roi_bench.leaderboard.recount import check_counts, counter_for
 from roi_bench.leaderboard.response_files import Responses
 from roi_bench.leaderboard.strict_json import shown
@@ -19,9 +19,12 @@ from roi_bench.tokens import is_over_budget
 UNUSUAL = "unusual tokens"
 """Rule of remarks that only say something while the tokens were not counted again."""
 
+TOO_FEW = "too few tokens"
+"""Rule of the remark for which a submission is refused unless its tokens were counted again."""
+
 
 def check_responses(task: SubmittedTask, found: Responses, where: str, *, draft: bool) -> list[Remark]:
-    """Check every response of a task by itself, and return what readers have to know.
+    """Check every response of a task by itself, and return what readers have to know, or (:data:`TOO_FEW`) refuse.
 
     Args:
         task: The task.
@@ -33,6 +36,7 @@ def check_responses(task: SubmittedTask, found: Responses, where: str, *, draft:
         RecordError: A response is missing, over budget, or has tokens that cannot be.
     """
     missing = uncounted = characters = tokens = unusual = 0
+    few = None
     for name, response in _each(found):
         text, usage = response.text, response.usage
         lengths = found.token_lengths[text] if found.token_lengths is not None and isinstance(text, str) else None
@@ -48,11 +52,14 @@ def check_responses(task: SubmittedTask, found: Responses, where: str, *, draft:
             characters += len(text)
             tokens += count or 0
             unusual += count is not None and is_unusual(text, count)
+            if few is None and count is not None and (why := too_few(text, count)):
+                few = Remark(TOO_FEW, f"{where}: a response to {shown(name)} {why}")
         missing += text is None and usage is None
         uncounted += text is not None and usage is None and (lengths is None or not task.text_is_whole)
     if not draft:
         _refuse_gaps(missing, uncounted, where)
-    return list(_remarks(task, missing, uncounted, unusual, characters / tokens if tokens else 0.0))
+    noticed = _remarks(task, missing, uncounted, unusual, characters / tokens if tokens else 0.0)
+    return [*([] if few is None else [few]), *noticed]
 
 
 def recorded_counter(
@@ -76,7 +83,9 @@ def recorded_counter(
     if found.token_lengths is None and any(isinstance(response.text, str) for _, response in _each(found)):
         raise RecordError(f"{where}: has no token_lengths, and submission.json names tokenizer {shown(task.tokenizer)}")
     skip = skipped_problem(1)
-    if why := implausible(skip, task.skip_token_lengths, None, len(skip)):
+    if why := implausible(skip, task.skip_token_lengths, None, len(skip)) or too_few(
+        skip, len(task.skip_token_lengths)
+    ):
         raise RecordError(f"{where}: a written skip {why}")
     recorded = {skip: task.skip_token_lengths, **(found.token_lengths or {})}
     if list(recorded[skip]) != list(task.skip_token_lengths):

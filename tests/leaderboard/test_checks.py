@@ -252,6 +252,16 @@ def test_a_long_response_claims_no_few_tokens(whole: Path, tmp_path: Path) -> No
     assert "roi_tiny_hard_128: 1 responses of more than 10 characters per token" in told
 
 
+def test_a_repeated_line_that_is_one_token_passes_where_it_is_counted_again(tmp_path: Path) -> None:
+    tag = "<predicted_level>Level-3</predicted_level>\n"
+    task = MadeTask(exams=3, text=lambda _, text: tag * 40 + text)
+    folder = made_submission(tmp_path / "made", [task], draft=True)
+    assert [remark.rule for remark in check_submission(folder).remarks] == ["draft"]
+    local = tampered(folder, tmp_path / "local", document=set_task(tokenizer="local:mine"))
+    with pytest.raises(RecordError, match=r"tiny/0/00\d \d+ characters cannot be \d+ tokens"):
+        check_submission(local)
+
+
 def test_what_was_counted_again_is_not_called_unusual(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
