@@ -133,18 +133,30 @@ def list_(exam_set: str, seed: int, limit: int | None) -> None:
 @click.option(
     "--paraphrase", default=0, show_default=True, help="Number of a paraphrase of it; 0 is the prompt itself."
 )
+@click.option("--messages", is_flag=True, help="Print what chat templates and chat endpoints are given, as JSON.")
 @click.option("--answers", is_flag=True, help="Show the accepted answers as well.")
 @SOURCE
 def show(
-    exam_id: str, order: str, budget: int, prompt: str, paraphrase: int, answers: bool, source: str | None
+    exam_id: str,
+    order: str,
+    budget: int,
+    prompt: str,
+    paraphrase: int,
+    messages: bool,
+    answers: bool,
+    source: str | None,
 ) -> None:
     """Show an exam by its ID: v1/000, fresh/SEED/000, tiny/SEED/000 or train/SEED/000.
 
-    Prints the exact prompt (one for each problem where they are asked alone) to stdout and all about it to stderr.
+    Prints its prompt as sent without a chat template (one for each problem where they are asked alone) to stdout and
+    all about it to stderr. With --messages: as sent through a chat template or to a chat endpoint, one list a line.
     """
+    import json
+
+    from roi_bench.conversations import as_text
     from roi_bench.exam_sets import find_exam
     from roi_bench.outcomes import level_bounds
-    from roi_bench.prompts import exam_prompt, find_prompt
+    from roi_bench.prompts import exam_messages, find_prompt
 
     together = find_prompt(prompt, paraphrase).form == "exam"
     exam = find_exam(exam_id, source=source)
@@ -152,7 +164,8 @@ def show(
     bounds = level_bounds(exam.problems[0].pool)
     _describe(exam, order, answers)
     for asked in [questions] if together else [[question] for question in questions]:
-        click.echo(exam_prompt(asked, budget, prompt, bounds, paraphrase=paraphrase), nl=False)
+        found = exam_messages(asked, budget, prompt, bounds, paraphrase=paraphrase)
+        click.echo(json.dumps(found, ensure_ascii=False) if messages else as_text(found), nl=messages)
 
 
 def _describe(exam: Exam, order: str, answers: bool) -> None:

@@ -7,7 +7,8 @@ import pytest
 from roi_bench.cli.main import main
 from roi_bench.exam_sets import find_exam
 from roi_bench.manifest import load_manifest
-from roi_bench.prompts import exam_prompt
+from roi_bench.outcomes import level_bounds
+from roi_bench.prompts import exam_messages, exam_prompt
 from tests.pool_factory import write_pools
 
 PARTIAL = {"gsm8k/training/0": None, "aime/evaluation/0": {"answer": "999"}}
@@ -118,6 +119,16 @@ def test_show_prints_the_exact_prompt_and_the_rest_beside_it(capsys, order):
     paraphrased = run(capsys, "show", "fresh/2/005", "--order", order, "--paraphrase", "1")[1]
     questions = [problem.question for problem in exam.ordered(order)]
     assert paraphrased == exam_prompt(questions, 512, paraphrase=1)
+
+
+@pytest.mark.parametrize("prompt", ["direct", "metacognitive", "greedy_knapsack"])
+def test_show_prints_the_messages_that_a_chat_template_is_given(capsys, prompt):
+    code, out, _ = run(capsys, "show", "tiny/0/003", "--prompt", prompt, "--budget", "128", "--messages")
+    assert code == 0
+    questions = [problem.question for problem in find_exam("tiny/0/003").ordered("hard")]
+    asked = [[question] for question in questions] if prompt == "greedy_knapsack" else [questions]
+    bounds = level_bounds("tiny-easy")
+    assert [json.loads(line) for line in out.splitlines()] == [exam_messages(q, 128, prompt, bounds) for q in asked]
 
 
 @pytest.mark.parametrize(
