@@ -76,6 +76,12 @@ def test_commands_name_what_exists(page: str, command: str) -> None:
         api_settings(parse_arguments(words[2:]).config.model_args)
 
 
+def test_commands_send_chat_models_messages() -> None:
+    asked = [command for _, command in COMMANDS if re.search(r"pretrained=\S+-Instruct", command)]
+    assert len(asked) >= 7
+    assert [command for command in asked if "--apply_chat_template" not in command] == []
+
+
 def is_run(command: str) -> bool:
     return not NOT_RUN.search(command) and ("roi-api" not in command or "--dry-run" in command)
 
