@@ -12,17 +12,13 @@ from typing import TYPE_CHECKING
 
 from roi_bench.conversations import RESPONSE_CUE
 from roi_bench.prompts import PROMPTS, problem_header
+from roi_bench.tiny import TINY_CHAT_TEMPLATE
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 PAD, END = "<|pad|>", "<|end|>"
 SPECIAL_TOKENS = (PAD, END, "<|system|>", "<|user|>", "<|assistant|>")
-
-CHAT_TEMPLATE = (
-    "{% for message in messages %}{{ '<|' + message['role'] + '|>\n' + message['content'] + '<|end|>\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% endif %}"
-)
 
 RESPONSE_TEMPLATE = {
     "start_anchor": "<|assistant|>\n",
@@ -126,7 +122,7 @@ def build_tokenizer(extended: bool = True) -> PreTrainedTokenizerFast:
         tokenizer_object=tokenizer,
         pad_token=PAD,
         eos_token=END,
-        chat_template=CHAT_TEMPLATE,
+        chat_template=TINY_CHAT_TEMPLATE,
         response_template=RESPONSE_TEMPLATE,
         padding_side="left",
         clean_up_tokenization_spaces=False,

@@ -198,6 +198,12 @@ def worked_response(problems: Sequence[Problem], skip: Collection[int] = ()) -> 
     return "\n".join(parts)
 
 
+TINY_CHAT_TEMPLATE = (
+    "{% for message in messages %}{{ '<|' + message['role'] + '|>\n' + message['content'] + '<|end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% endif %}"
+)
+"""Chat template of the tiny models, which are sent bare text all the same: they were trained on it."""
+
 SHIPPED_MODELS = {"base": "tiny_model", "mft": "tiny_mft", "rarl": "tiny_rarl"}
 """Folders of the shipped models by stage of training: as trained from scratch, after MFT, after MFT and RARL."""
 

@@ -45,6 +45,7 @@ from roi_bench.responses import READING_RULE
 from roi_bench.sending import TEXT, UNSAID, Sending
 from roi_bench.statistics import Estimate, ExamTerm, estimate_ratio
 from roi_bench.text_facts import TextFacts, text_facts
+from roi_bench.tiny import TINY_CHAT_TEMPLATE
 from roi_bench.tokens import TokenCounter
 
 logger = logging.getLogger(__name__)
@@ -66,6 +67,7 @@ class BudgetTask(ConfigurableTask):
 
     def __init__(self, config: dict[str, Any] | None = None) -> None:
         one_line_errors.install()
+        BudgetTask.bare_text_is_told = False
         config = {key: value for key, value in (config or {}).items() if key != "class"}
         self.named: dict[str, Any] = dict(config.get("dataset_kwargs") or {})
         self.settings = task_settings(self.named, config.get("metadata") or {})
@@ -81,7 +83,7 @@ class BudgetTask(ConfigurableTask):
         self.metrics: tuple[Metric[Any], ...] = self.metrics_of(pools_of(self.exams))
 
     # ------------------------------------------------------------------------------------------ said by subclasses
-    stray_tag_is_told = False  # of the run that this process is at
+    stray_tag_is_told = bare_text_is_told = False  # of the run that this process is at
     if_uncounted = "a response without an answer counts as unanswered, not truncated"  # what unknown tokens mean
 
     @abstractmethod
@@ -173,6 +175,7 @@ class BudgetTask(ConfigurableTask):
         self.texts = text_facts(self.config.metadata or {}, sent)
         BudgetTask.stray_tag_is_told = False
         counter = self.counter()
+        self._tell_of_bare_text(counter)
         if counter is None or not self.texts.whole:
             logger.warning(
                 "%s: %s, so tokens by position are N/A; unless the backend is metered (roi-bench run, roi-api) all "
@@ -236,6 +239,18 @@ class BudgetTask(ConfigurableTask):
         if self.has_symbolic_answers:
             shared_grader().grade_many([answer for sheet in sheets for answer in answers_to_grade(sheet)])
         self._tell_of_stray_tags(sum(sheet.reading.stray_closing_tag for sheet in sheets))
+
+    def _tell_of_bare_text(self, counter: TokenCounter | None) -> None:
+        """Warn, once a run, that a model with a chat template is sent bare text, unless that is what is meant."""
+        template = getattr(getattr(counter, "tokenizer", None), "chat_template", None)
+        meant = template == TINY_CHAT_TEMPLATE or (self.config.metadata or {}).get("endpoint") == "completions"
+        if template and not meant and self.sending.sent_as == TEXT and not BudgetTask.bare_text_is_told:
+            BudgetTask.bare_text_is_told = True
+            logger.warning(
+                "%s has a chat template and none is applied: the prompt goes as bare text; for a chat model add "
+                "--apply_chat_template",
+                self.tokenizer_name(),
+            )
 
     def _tell_of_stray_tags(self, count: int) -> None:
         """Warn, once a run, of responses that close reasoning which nothing opened: it is read as their work."""

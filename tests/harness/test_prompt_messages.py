@@ -120,3 +120,25 @@ def test_a_chat_endpoint_of_lm_eval_is_sent_the_system_turn() -> None:
     model = Chat(oracle)
     simple_evaluate([HARD], model=model, model_args={}, metadata=None, limit=1, apply_chat_template=True)
     assert model.prompts[0] == str(JsonChatStr(json.dumps(exam_messages(questions(), 128))))
+
+
+@pytest.mark.parametrize(
+    ("template", "more", "told"),
+    [
+        (IN_TURNS, {}, 1),
+        (IN_TURNS, {"endpoint": "completions"}, 0),  # raw text was asked for
+        (None, {}, 0),  # that of the tiny models, which were trained on bare text
+    ],
+)
+def test_bare_text_for_a_model_with_a_chat_template_is_warned_about_once_a_run(
+    template: str | None, more: dict[str, Any], told: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = model_path() if template is None else model_with(template, tmp_path)
+    common: dict[str, Any] = {"model_args": {}, "metadata": {"tokenizer": str(folder), **more}, "limit": 1}
+    tasks = [HARD, "roi_tiny_medium_128"]
+    for times in (1, 2):
+        simple_evaluate(tasks, model=ScriptedModel(oracle), **common)
+        lines = [one.message for one in caplog.records if "has a chat template and none is applied" in one.message]
+        assert len(lines) == times * told
+    simple_evaluate(tasks, model=Templated(oracle), apply_chat_template=True, **common)
+    assert sum("none is applied" in one.message for one in caplog.records) == 2 * told

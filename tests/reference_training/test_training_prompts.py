@@ -26,10 +26,10 @@ from roi_bench.reference_training.sampling_backends import (
     vllm_generator,
 )
 from roi_bench.reference_training.stage_model import load_model
-from roi_bench.reference_training.tiny_tokenizer import CHAT_TEMPLATE, build_tokenizer
+from roi_bench.reference_training.tiny_tokenizer import build_tokenizer
 from roi_bench.reference_training.training_problems import exam_stream
 from roi_bench.reference_training.training_prompts import chat_wrapper, trl_prompt
-from roi_bench.tiny import model_path
+from roi_bench.tiny import TINY_CHAT_TEMPLATE, model_path
 
 BOS = "<|pad|>"
 """A special token that the tiny model knows and no prompt holds stands for BOS."""
@@ -47,7 +47,7 @@ def tokenizer_with(adds_bos: bool, template_writes_bos: bool) -> Any:
             single=f"{BOS} $A", special_tokens=[(BOS, tokenizer.bos_token_id)]
         )
     if template_writes_bos:
-        tokenizer.chat_template = "{{ bos_token }}" + CHAT_TEMPLATE
+        tokenizer.chat_template = "{{ bos_token }}" + TINY_CHAT_TEMPLATE
     return tokenizer
 
 
@@ -185,7 +185,8 @@ def test_where_a_chat_template_lacks_the_bos_that_the_tokenizer_adds_sampling_fo
 def test_where_a_template_refuses_the_system_turn_training_keeps_the_instructions_in_the_users():
     tokenizer = build_tokenizer()
     tokenizer.chat_template = (
-        "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}" + CHAT_TEMPLATE
+        "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
+        + TINY_CHAT_TEMPLATE
     )
     messages = exam_messages(["A?", "B?", "C?"], 128, "metacognitive", (32, 64, 128))
     (user,) = trl_prompt(messages, True, tokenizer)
