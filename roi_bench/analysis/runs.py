@@ -113,7 +113,8 @@ def run_names(tasks: Sequence[RecordedTask]) -> list[str]:
     found = []
     for task, key in zip(tasks, asked, strict=True):
         record, (model, prompt, *labels) = task.record, key
-        labels += record.sending.labels_beside(alike[key])
+        sent = record.sending.labels_beside(alike[key])
+        labels = [*(label for label in labels if not any(told.startswith(f"{label} ") for told in sent)), *sent]
         name = prompt + (f" [{', '.join(labels)}]" if labels else "")
         name = f"{models[model]} · {name}" if len(models) > 1 else name
         place = (name, record.exam_set, record.exam_seed, record.order, record.budget)

@@ -87,6 +87,7 @@ def test_names_say_how_prompts_were_sent_where_this_alone_differs():
     one, two = (sent("text", None, sha * 64, labels=told) for sha in "12")
     assert run_names([one, two]) == ["direct [system_instruction 11111111]", "direct [system_instruction 22222222]"]
     assert run_names([bare, one]) == ["direct", "direct [system_instruction]"]
+    assert run_names([bare, one, two])[1:] == run_names([one, two])
 
 
 def test_runs_are_listed_by_what_they_sat_then_by_prompt():
