@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
+from roi_bench.number_words import names_number
+
 _TENS = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12, "quadrillion": 15}
 _TENS |= {"tenth": -1, "hundredth": -2, "thousandth": -3, "millionth": -6}
 _SCALE_WORD = r"(?:(?:hundred|thousand|million|billion)(?:th)?|trillion|quadrillion|tenth|dozen|gross)s?(?![A-Za-z])"
@@ -26,7 +28,8 @@ _VARIABLES = frozenset("einxyz")
 """Letters that stay even in ``\\text{}`` behind a value: no unit is called so."""
 
 _MEASURES = """
-degree degrees deg radian radians dollar dollars buck bucks cent cents percent cm mm km kg gm mg ml cl mph kph kmh
+degree degrees deg radian radians celsius fahrenheit
+dollar dollars buck bucks cent cents percent cm mm km kg gm mg ml cl mph kph kmh
 ft sq cubic square squared cubed inch inches feet foot yard yards yd yds mile miles mi meter meters metre metres
 centimeter centimeters centimetre centimetres millimeter millimeters kilometer kilometers kilometre kilometres gram
 grams kilogram kilograms pound pounds lb lbs ounce ounces oz ton tons tonne tonnes liter liters litre litres unit
@@ -57,11 +60,24 @@ _CHANGING = re.compile(
     r"\A\s*(?:(?:squared|cubed|tens|scores?|lakhs?|lacs?|crores?|bn|mn|tn|mil|bil|mln|myriads?|factorial|half|halves|thirds|fourths"
     r"|(?:fif|six|seven|eigh|nin|eleven|twelf|(?:thir|four|fif|six|seven|eigh|nine)teen|twentie|thirtie|fortie|fiftie)ths"
     r"|doubled|tripled|quadrupled|halved|negatives?)(?![A-Za-z])"
-    rf"|(?:plus|minus|times|point|over|(?:divided|multiplied)\s+by|to\s+the)\s+(?:{_NUMBER_WORD})(?![A-Za-z])"
+    rf"|(?:plus|minus|times|point|over|without|less|except|excluding|(?:divided|multiplied)\s+by|to\s+the)\s+(?:{_NUMBER_WORD})(?![A-Za-z])"
     r"|(?:percents?|per\s+cent)\s+off(?![A-Za-z])|(?:[A-Za-z]+\s+){0,3}?below(?:\s+(?:zero|freezing)|\s*\Z))",
     re.IGNORECASE,
 )
 """Words behind a number that change its value, and so are no units: ``5 squared``, ``5 lakh``, ``5 below zero``."""
+_RELATING = re.compile(
+    r"\bthan\b|\btimes\s+(?:as|more|less|fewer|the|that|his|her|their|its|what|larger|bigger|greater|smaller|older|higher)\b",
+    re.IGNORECASE,
+)
+"""Words behind a number that only relate something to something else: ``5 more than``, ``5 times as many``."""
+_RESTRICTING = re.compile(
+    r"\bat\s+(?:the\s+)?(?:very\s+)?(?:least|most|best|worst|minimum|maximum)\b|\bor\s+(?:so|more|less|fewer|thereabouts)\b"
+    r"|\A\s*(?:is|was|does|would|can|could|seems)\s*(?:not|n't|never|wrong|incorrect|impossible|false|too)\b|\A\s*cannot\b"
+    r"|\A\s*[A-Za-z]+\s+(?:is|are|was|were)\s+too\b|\bminus\b|\bplus\s+(?:an?|the|some|his|her|their)\b|\b(?:divided|multiplied)\s+by\b"
+    r"|\bmod(?:ulo)?\b",
+    re.IGNORECASE,
+)
+"""Words behind a number that make it a bound, or take it back."""
 _NEVER_UNITS = frozenset(("squared", "cubed", "factorial", "negative", "negatives", "plus", "minus", "times", "point"))
 """Those of them that are no units even where the question has the word."""
 _PERCENT_OFF = re.compile(r"\s*%\s*off(?![A-Za-z])", re.IGNORECASE)
@@ -114,15 +130,16 @@ _LABEL = re.compile(
     r"(?:\s+(?:is|are|equals)\b\s*:?|\s*[:=])|[A-Za-z]{2,}(?:\s+[A-Za-z]+)*\s*:(?!=))\s*(?=\S)",
     re.IGNORECASE,
 )
-_SENTENCE = re.compile(
-    r"(?!.*\b(?:not|never|no|than|least|most|half|twice|double|minus|negative|if|between|nearly|almost)\b)"
-    r"[A-Za-z][A-Za-z' ]*?\s"
-    r"(?:is|are|was|were|equals|makes|made|earns|earned|has|have|had|needs|costs|cost|pays|paid|gets|spends|spent|be|sold|sells)"
-    r"\s+(?=[-+.]?[0-9])"
-)
 _UNIT_TEXT = r"\s*\\text\s*\{[A-Za-z\s.]*\}\s*(?:\^\s*\{?[0-9]\}?\s*)?"
 _UNIT_QUOTIENT = re.compile(rf"(?<=[0-9}}\s])\\frac\s*\{{{_UNIT_TEXT}\}}\s*\{{{_UNIT_TEXT}\}}")
 _PER_TEXT = re.compile(r"/\s*\\text")
+_COMPARISON_ASKED = re.compile(
+    r"\bhow\s+(?:many|much)\s+(?:[a-z]+\s+){0,2}?(?:more|less|fewer|older|younger|taller|shorter|longer|heavier|lighter|cheaper|faster"
+    r"|slower|bigger|larger|smaller|greater|higher|lower|further|farther|closer|earlier|later|warmer|colder|hotter|wider|deeper)\b"
+    r"|\bhow\s+many\s+times\b|\bdifference\b",
+    re.IGNORECASE,
+)
+_WHICH = re.compile(r"\b(?:which|what)\s+([A-Za-z]+)", re.IGNORECASE)
 _BASE_LETTER = re.compile(r"\bbase[\s-]*\$?([a-z])\b", re.IGNORECASE)
 _LETTER_BASE = re.compile(r"(?<![0-9A-Za-z.^{])(-?[0-9]+)_\{([A-Za-z])\}")
 _ENDING = r"(st|nd|rd|th)"
@@ -140,11 +157,15 @@ class AskedWords:
         scales: Scale words that are its units: ``dozen`` where it asks how many dozens.
         words: All its words of at least three letters, in lower case.
         bases: Letters that it calls the base of a numeral.
+        compares: Whether it asks how much more or less something is, or how many times as much.
+        numbered: Nouns of which it asks for the number of one: ``day`` where it asks on which day.
     """
 
     scales: frozenset[str]
     words: frozenset[str]
     bases: frozenset[str]
+    compares: bool = False
+    numbered: frozenset[str] = frozenset()
 
 
 NOT_ASKED = AskedWords(frozenset(), frozenset(), frozenset("b"))
@@ -158,7 +179,13 @@ def asked_words(question: str) -> AskedWords:
     scales = {name.casefold() for match in _ASKED_SCALE.finditer(plain) for name in match.groups() if name}
     words = {word.casefold() for word in _PLAIN_WORD.findall(plain) if len(word) > 2}
     words -= {"and", "not", "sqrt", "sin", "cos", "tan", "log", "mod"}
-    return AskedWords(frozenset(scales), frozenset(words), NOT_ASKED.bases | set(_BASE_LETTER.findall(question)))
+    return AskedWords(
+        frozenset(scales),
+        frozenset(words),
+        NOT_ASKED.bases | set(_BASE_LETTER.findall(question)),
+        _COMPARISON_ASKED.search(plain) is not None,
+        frozenset(map(str.casefold, _WHICH.findall(plain))),
+    )
 
 
 def strip_ordinals(text: str) -> str:
@@ -177,17 +204,20 @@ def strip_letter_bases(text: str, asked: AskedWords) -> str:
     return _LETTER_BASE.sub(lambda match: match[1] if match[2] in asked.bases else match[0], text)
 
 
-def strip_label(text: str, any_sentence: bool = False) -> str:
-    """Remove what introduces an answer: ``The final answer is``, ``Total cost:``.
-
-    Where ``any_sentence`` (numeric pools), also the beginning of a sentence that states a number: ``She earns 18``.
-    """
-    match = _LABEL.match(text) or (_SENTENCE.match(text) if any_sentence else None)
+def strip_label(text: str) -> str:
+    """Remove what introduces an answer: ``The final answer is``, ``Total cost:``."""
+    match = _LABEL.match(text)
     return text if match is None else text[match.end() :]
 
 
 def changes_value(words: str, asked: AskedWords) -> bool:
     """Return whether ``words`` behind a number make it another number; a word that the question has is a unit."""
+    if (
+        (not asked.compares and _RELATING.search(words))
+        or _RESTRICTING.search(words)
+        or names_number(words, behind=True)
+    ):
+        return True
     match = _CHANGING.match(words)
     if match is None:
         return False

@@ -12,6 +12,7 @@ the list of differences are ours:
   neither are words that change the value (``5 squared``, ``5 lakh``); ``negative 5`` is ``-5``;
 - a text that is the whole answer loses its ``\text{}``; ``and``/``or`` between values become a comma, ``5 million``
   becomes ``5\cdot10^{6}``, ``101\text{ (base two)}`` becomes ``101_{2}``; a leading ``=`` or ``\approx`` goes;
+- in numeric pools sentences go down to the number that they state, which may be in words;
 - thousands separators go: ``1,234``, ``1{,}234``, ``1,\!234``, ``1\,234`` and ``1 234``; inside brackets only the
   typographic ones, because ``(1,234)`` is a point;
 - one-token arguments get braces: ``\frac12``, ``\sqrt3``, ``x^2``, ``8_9``;
@@ -43,6 +44,8 @@ from roi_bench.answer_words import (
     strip_units,
 )
 from roi_bench.notation import strip_marks, to_latex
+from roi_bench.number_words import write_digits
+from roi_bench.sentences import stated
 
 MAX_ANSWER_CHARACTERS = 2000
 """Longer answers are not looked into (the longest real gold answer has fewer than 200 characters)."""
@@ -81,6 +84,7 @@ _RENAMED = (
     | {"lor": " or ", "vee": " or ", "land": " and ", "wedge": " and ", "cosec": r"\csc", "tg": r"\tan"}
     | {"lbrace": r"\{", "rbrace": r"\}", "lbrack": "[", "rbrack": "]"}
 )
+_BOLD = re.compile(r"(?<![0-9A-Za-z)}\]*])\*\*([^*\n]+)\*\*(?![0-9A-Za-z({\[*])")
 _COLOR = re.compile(r"\\(?:textcolor|color|colorbox|fcolorbox\s*\{[^{}]*\})\s*(?:\[[^\]]*\]\s*)?\{[^{}]*\}")
 _FONT = re.compile(r"\\(?:mathbf|mathit|boldsymbol|bm|pmb)\s*\{\s*([A-Za-z])\s*\}")
 _SET = re.compile(rf"\\(?:{'|'.join((*_TEXTS, *_FONTS, 'text'))})\s*\{{")
@@ -120,7 +124,7 @@ def normalize_answer(answer: str, any_unit: bool = False, question: str = "") ->
         return answer.strip()
     if _SIMPLE.fullmatch(answer) is not None:
         return answer
-    text = answer.strip().strip("$").strip()
+    text = (write_digits(_BOLD.sub(r"\1", answer)) if any_unit else answer).strip().strip("$").strip()
     if text.startswith((r"\boxed{", r"\fbox{")):
         text = _unwrap_group(text[text.index("{") :])
     text = to_latex(strip_marks(text))
@@ -132,7 +136,8 @@ def normalize_answer(answer: str, any_unit: bool = False, question: str = "") ->
     text = append_bases(strip_texts(name_bases(strip_ordinals(percent_signs(_join_thousands(text)))), words))
     if _TRIGONOMETRIC.search(text) is None:
         text = _DEGREES.sub("", text)
-    text = sign_words(strip_label(strip_marks(text.strip()).lstrip(" ,;:#"), any_unit))
+    text = strip_label(strip_marks(text.strip()).lstrip(" ,;:#"))
+    text = sign_words(stated(text, words) if any_unit else text)
     if ";" in text and _BRACKETED.search(text) is None:
         text = text.replace(";", ",")  # 2; 3; 5
     text = join_conjunctions(

@@ -24,6 +24,7 @@ from roi_bench.comparison import compare
 from roi_bench.evaluation import evaluate, surely_different
 from roi_bench.formulas import Formula, parse_formula
 from roi_bench.grading import Check, Grader, Verdict
+from roi_bench.number_words import SMALL_NUMBERS, number_of_words
 from roi_bench.numerals import read_quantity
 from roi_bench.symbolic_pool import SymbolicPool
 
@@ -61,6 +62,16 @@ LONG = (
     "<=" * 900,
 )
 """Long and broken answers; none of them has a large value."""
+LONG_PROSE = (
+    "five " * 390,
+    "five-" * 390 + "five's",
+    "the two " * 240,
+    "over the " * 220 + "1 x",
+    "1(a " * 480,
+    "1 " + "a " * 980,
+    "1 plum than " * 160,
+)
+"""The same in words, which numeric pools read."""
 LATEX = st.lists(
     st.sampled_from(
         [
@@ -112,6 +123,8 @@ LATEX = st.lists(
             "\\text{ cm}",
             "or",
             "dozen",
+            "five ",
+            "not ",
         ]
     ),
     max_size=25,
@@ -226,11 +239,36 @@ def test_scale_words_multiply_in_every_pool_and_spelling(value: int, scale: str)
         assert quantity.value == value * factor
 
 
+def in_words(value: int) -> str:
+    """Return a whole number below a million in English words."""
+    if value in SMALL_NUMBERS.values():
+        return next(word for word, small in SMALL_NUMBERS.items() if small == value)
+    if value < 100:
+        return f"{in_words(value - value % 10)}-{in_words(value % 10)}"
+    for size, name in ((1000, "thousand"), (100, "hundred")):
+        if value >= size:
+            rest = f" {in_words(value % size)}" if value % size else ""
+            return f"{in_words(value // size)} {name}{rest}"
+    raise AssertionError
+
+
+@given(st.integers(0, 999_999), st.integers(0, 999_999))
+def test_numbers_in_words(value: int, other: int) -> None:
+    words = in_words(value)
+    assert number_of_words(words) == value
+    for spelling in (words, words.capitalize(), f"It takes {words} hours", f"{words} ({value}) plums"):
+        quantity = read_quantity(spelling)
+        assert quantity is not None
+        assert quantity.value == value
+    assert value == other or read_quantity(f"{words} ({other})") is None
+
+
 @pytest.mark.parametrize("pool", ["gsm8k", "math"])
 def test_long_and_broken_answers_are_wrong(pool: str, grader: Grader) -> None:
-    verdicts = grader.grade_many([Check(pool, answer, ("1",)) for answer in LONG])
-    assert [verdict.correct for verdict in verdicts] == [False] * len(LONG)
-    assert [verdict.method == "limit" for verdict in verdicts] == [len(answer) > 2000 for answer in LONG]
+    answers = (*LONG, *LONG_PROSE) if pool == "gsm8k" else LONG
+    verdicts = grader.grade_many([Check(pool, answer, ("1",)) for answer in answers])
+    assert [verdict.correct for verdict in verdicts] == [False] * len(answers)
+    assert [verdict.method == "limit" for verdict in verdicts] == [len(answer) > 2000 for answer in answers]
     assert grader.grade("math", UNDECIDED[1], (UNDECIDED[0],)) == Verdict(True, "symbolic")
 
 
