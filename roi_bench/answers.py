@@ -12,6 +12,7 @@ the list of differences are ours:
   neither are words that change the value (``5 squared``, ``5 lakh``); ``negative 5`` is ``-5``;
 - a text that is the whole answer loses its ``\text{}``; ``and``/``or`` between values become a comma, ``5 million``
   becomes ``5\cdot10^{6}``, ``101\text{ (base two)}`` becomes ``101_{2}``; a leading ``=`` or ``\approx`` goes;
+- repeating decimals: ``0.333...`` and ``0.\bar3`` are ``0.\overline{3}``;
 - in numeric pools sentences go down to the number that they state, which may be in words;
 - thousands separators go: ``1,234``, ``1{,}234``, ``1,\!234``, ``1\,234`` and ``1 234``; inside brackets only the
   typographic ones, because ``(1,234)`` is a point;
@@ -90,6 +91,7 @@ _FONT = re.compile(r"\\(?:mathbf|mathit|boldsymbol|bm|pmb)\s*\{\s*([A-Za-z])\s*\
 _SET = re.compile(rf"\\(?:{'|'.join((*_TEXTS, *_FONTS, 'text'))})\s*\{{")
 _SET_TOKEN = re.compile(rf"{_SET.pattern}|\\.|[{{}}]", re.DOTALL)
 _SWITCHED = re.compile(r"\{\s*\\(?:rm|bf|it|sf|tt|em|bfseries|itshape)(?![A-Za-z])\s*([^{}]*)\}")
+_CHOOSE = re.compile(r"(?:\{|\A)([^{}]*?)\s*\\choose(?![A-Za-z])\s*([^{}]*?)(?:\}|\Z)")
 _ROW_SKIP = re.compile(r"\\\\\*?\s*\[\s*-?[0-9.]+\s*(?:pt|pc|em|ex|mm|cm|in|mu)\s*\]")
 _CONTROL = re.compile(r"\\([A-Za-z]+|.)", re.DOTALL)
 _TRIGONOMETRIC = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-z])")
@@ -105,6 +107,12 @@ _BRACKETED = re.compile(r"\\[{}]|[()\[\]]")
 _MIXED = re.compile(r"(?<![0-9./}])([0-9]{1,9})\s+([0-9]{1,9})\s*/\s*([0-9]{1,9})(?![0-9.])")
 _CLOCK = re.compile(r"(?<=[0-9])\s*([AaPp])\.?\s?[Mm](?![A-Za-z])\.?")
 _O_CLOCK = re.compile(r"(?<=[0-9])\s*o'\s?clock(?![A-Za-z])", re.IGNORECASE)
+_PERIOD = re.compile(
+    r"(?<=[0-9.])\\(?:(?:overline|bar)\s*(?:\{\s*([0-9]+)\s*\}|([0-9]))|dot\s*\{?\s*([0-9])\}?(?![0-9]*\\dot))"
+)
+_ELLIPSIS = re.compile(
+    r"(?<![0-9.])([0-9]{0,30}\.[0-9]{0,30}?)(?:([0-9])\2{2,}|([0-9]{2,12}?)\3+)\s*(?:\.(?:\s?\.){2,}|\\dots(?![A-Za-z]))"
+)
 _KEPT_SPACE = re.compile(r"(\\[A-Za-z]+)\s+(?=[A-Za-z])|([0-9.])\s+(?=[0-9.])|\s+")
 _ARGUMENT = re.compile(r"\\[A-Za-z]+|\\.|.", re.DOTALL)
 _ARITY = {r"\frac": 2, r"\sqrt": 1, "^": 1, "_": 1}
@@ -130,6 +138,8 @@ def normalize_answer(answer: str, any_unit: bool = False, question: str = "") ->
     text = to_latex(strip_marks(text))
     text = _TYPOGRAPHIC_COMMA.sub("", _plain_type(text))
     text = _CONTROL.sub(_rename, _CURRENCY.sub(r"\1", text)).replace("~", " ").replace("$", "").replace("\x00", "")
+    if "." in text:
+        text = _name_periods(text)
     text = _unwrap_group(" ".join(text.split()))
     words = asked_words(question) if question else NOT_ASKED
     # Before the units go: 45^\circ,135^\circ are two numbers.
@@ -155,8 +165,22 @@ def _plain_type(text: str) -> str:
     if "\\" not in text:
         return text
     text = _unset_formulas(text)
+    if r"\choose" in text:
+        text = _CHOOSE.sub(r"\\binom{\1}{\2}", text)
     text = _SWITCHED.sub(r"\\text{\1}", _FONT.sub(r" \1 ", _COLOR.sub("", text)))
     return _ROW_SKIP.sub(r"\\\\", text)
+
+
+def _name_periods(text: str) -> str:
+    r"""Give repeating decimals one spelling: ``0.\bar3`` and ``0.333...`` are ``0.\overline{3}``.
+
+    Digits before an ellipsis repeat if one stands there three times, or a block of several twice.
+    """
+    if "\\" in text:
+        text = _PERIOD.sub(lambda match: rf"\overline{{{match[1] or match[2] or match[3]}}}", text)
+    if "..." in text or r"\dots" in text or ". ." in text:
+        text = _ELLIPSIS.sub(lambda match: rf"{match[1]}\overline{{{match[2] or match[3]}}}", text)
+    return text
 
 
 def _unset_formulas(text: str) -> str:

@@ -10,7 +10,7 @@ because general checkers are weak there (SPEC section 6 and what we measured on 
   equal a gold union;
 - ``x=5`` and ``x\in[0,1]`` equal ``5`` and ``[0,1]``; ``x=5`` is not ``y=5``;
 - ``a=b=c`` is the value of its parts where these agree, also ``f(3)=5`` and ``5!=120``; where they differ it is wrong;
-- matrices compare entry by entry; a column equals the vector or point with its entries;
+- matrices compare entry by entry; a column equals the vector or point with its entries, also as ``\binom{1}{2}``;
 - formulas are compared by exact algebra (:mod:`roi_bench.algebra`), and refuted where their values certainly differ
   (:mod:`roi_bench.evaluation`);
 - an answer in words equals only the same words (any case), choice letters with or without parentheses.
@@ -52,6 +52,7 @@ from roi_bench.structures import (
     surely_other_sets,
     ungrouped,
 )
+from roi_bench.vectors import as_vector, is_vector
 
 Symbolic = Callable[[str, str], bool]
 """Symbolic check of two leaf answers in normal form: (gold, answer) → equal."""
@@ -121,6 +122,8 @@ def compare(gold: str, answer: str, symbolic: Symbolic | None = None, question: 
         return False
     if _DEGREE_SIGN.search(gold + answer) is not None and _same_angle(gold, gold_text, answer, answer_text):
         return True
+    if is_vector(gold_text):
+        answer_text = as_vector(answer_text)
     means = _Means(symbolic, asked_percent(question), states_alternatives(answer))
     return _same(gold_text, answer_text, means, 0)
 

@@ -13,7 +13,7 @@ _TOKEN = re.compile(r"\\[A-Za-z]+|\\.|.", re.DOTALL)
 _OPENING = frozenset(("(", "[", "{", r"\{"))
 _CLOSING = frozenset((")", "]", "}", r"\}"))
 _MATRIX = re.compile(
-    r"(.*?)([(\[]?)\\begin\{([pb]?(?:small)?matrix|array)\}(?:\{[lcr|]*\})?(.*)\\end\{\3\}([)\]]?)(\^\{(?:T|\\top)\})?",
+    r"(.*?)([(\[]?)\\begin\{([pbB]?(?:small)?matrix|array)\}(?:\{[lcr|]*\})?(.*)\\end\{\3\}([)\]]?)(\^\{(?:T|\\top)\})?",
     re.DOTALL,
 )
 _TRANSPOSED = re.compile(r"([(\[].*[)\]])\^\{(?:T|\\top)\}", re.DOTALL)

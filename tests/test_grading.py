@@ -60,6 +60,9 @@ LONG = (
     "a:" * 900,
     "sqrt(" * 390,
     "<=" * 900,
+    "{1 \\choose " * 160,
+    "\\binom{" * 280,
+    "i+" * 900,
 )
 """Long and broken answers; none of them has a large value."""
 LONG_PROSE = (
@@ -70,6 +73,8 @@ LONG_PROSE = (
     "1(a " * 480,
     "1 " + "a " * 980,
     "1 plum than " * 160,
+    "." + "12" * 900 + "...",
+    "0.12" * 450 + "...",
 )
 """The same in words, which numeric pools read."""
 LATEX = st.lists(
@@ -124,6 +129,9 @@ LATEX = st.lists(
             "or",
             "dozen",
             "five ",
+            "\\choose ",
+            "...",
+            "\\bar",
             "not ",
         ]
     ),
