@@ -19,6 +19,7 @@ from roi_bench.leaderboard.recorded_tokens import (
     is_unusual,
     lengths_of,
     miscounted,
+    too_few,
 )
 from roi_bench.leaderboard.response_files import (
     Responses,
@@ -203,7 +204,8 @@ def test_which_counts_can_be_true(
     text: str, lengths: list[int] | None, spent: int | None, budget: int, message: str | None
 ) -> None:
     metered = None if spent is None else Usage(spent, "stop", "generated")
-    found = implausible(text, lengths, metered, budget)
+    count = spent if lengths is None else len(lengths)
+    found = implausible(text, lengths, metered, budget) or (None if count is None else too_few(text, count))
     assert (found is None) == (message is None)
     assert message is None or message in str(found)
 
