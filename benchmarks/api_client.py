@@ -52,6 +52,7 @@ def server(delay: float) -> Iterator[str]:
 
 def ask(lm: Any, count: int, folder: Path) -> float:
     """Ask ``count`` requests through the journal and return the seconds that it took."""
+    from roi_bench.harness.engines.api import ApiEngine
     from roi_bench.harness.journaled_model import JournaledModel
     from roi_bench.journal import Journal
     from roi_bench.journal_format import Header
@@ -59,7 +60,7 @@ def ask(lm: Any, count: int, folder: Path) -> float:
     requests = instances(count)
     with Journal(folder / f"journal-{count}.jsonl", Header({"benchmark": count})) as journal:
         begin = time.perf_counter()
-        responses = JournaledModel(lm, journal, batch_size=1).generate_until(requests)
+        responses = JournaledModel(ApiEngine(lm), journal).generate_until(requests)
         seconds = time.perf_counter() - begin
     if any(response is None for response in responses):
         raise RuntimeError("a response is missing")

@@ -26,12 +26,16 @@ else:
 class FileLock:
     """An exclusive lock held through the file ``path``, which names the holder's process id.
 
-    The file stays when the lock is released: removing it would let two processes lock two files of one name.
+    The file stays when the lock is released, empty: removing it would let two processes lock two files of one name.
+
+    Attributes:
+        was_abandoned: The last holder died without releasing it.
     """
 
     def __init__(self, path: Path, what: str) -> None:
         self.path = path
         self.what = what
+        self.was_abandoned = False
         self._file: IO[bytes] | None = None
 
     def acquire(self) -> None:
@@ -51,6 +55,7 @@ class FileLock:
             raise RecordError(
                 f"{self.what} is in use by process {holder}; wait until it ends, stop it, or give another output folder"
             ) from error
+        self.was_abandoned = file.seek(0, os.SEEK_END) > 0
         file.truncate(0)
         file.write(f"{os.getpid()}\n".encode("ascii"))
         self._file = file
@@ -58,5 +63,6 @@ class FileLock:
     def release(self) -> None:
         """Give the lock back; does nothing if it is not held."""
         if self._file is not None:
+            self._file.truncate(0)
             self._file.close()
             self._file = None

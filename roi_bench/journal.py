@@ -6,7 +6,8 @@ A journal is a file of JSON lines. The first line says whose responses follow; e
     {"prompt_sha256": "…", "generation": {…}, "sample": 0, "response": "…", "usage": {…}, …}
 
 ``run`` identifies the run (model, model arguments, seed, exam version, reading rule): a journal is only ever continued
-by the same run. ``about`` (package versions, batch size) is kept for the reader and not compared. Together with
+by the same run. ``about`` (engine, versions, batch size) is kept for the reader and not compared. A later start that
+asks for more writes a header line of its own before its responses: it is seen which start generated what. Together with
 ``run``, the key of a line (prompt, generation arguments, sample index) says exactly what was asked. Further fields of a
 line (exam, cost, latency, …) are kept as they are.
 
@@ -27,7 +28,16 @@ from typing import IO
 
 from roi_bench.errors import RecordError
 from roi_bench.file_lock import FileLock
-from roi_bench.journal_format import Entry, Header, RequestKey, entry_line, header_line, parse_entry, parse_header
+from roi_bench.journal_format import (
+    HEADER_BEGIN,
+    Entry,
+    Header,
+    RequestKey,
+    entry_line,
+    header_line,
+    parse_entry,
+    parse_header,
+)
 
 
 class Journal:
@@ -53,6 +63,7 @@ class Journal:
             raise RecordError(f"cannot open journal {path}: {error.strerror or error}") from error
         try:
             self.header, self._entries = self._recover(header)
+            self._own_header = header
         except BaseException:
             self.close()
             raise
@@ -70,6 +81,7 @@ class Journal:
             )
         if content.intact < len(data):
             self._set_aside(data[content.intact :])
+        self._is_begun = content.header is None
         if content.header is None:
             self._write(header_line(header))
             return header, {}
@@ -83,6 +95,11 @@ class Journal:
             torn.flush()
             os.fsync(torn.fileno())
         self._file.truncate(self._size)
+
+    @property
+    def was_abandoned(self) -> bool:
+        """Whether the process that wrote here last was killed, or went down with its machine."""
+        return self._lock.was_abandoned
 
     @property
     def entries(self) -> Mapping[RequestKey, Entry]:
@@ -100,7 +117,11 @@ class Journal:
         added: dict[RequestKey, Entry] = {}
         for entry in batch:
             _add(ChainMap(added, self._entries), entry, f"journal {self.path}")
-        self._write(b"".join(entry_line(entry) for entry in batch))
+        if not batch:
+            return
+        begin = b"" if self._is_begun else header_line(self._own_header)
+        self._write(begin + b"".join(entry_line(entry) for entry in batch))
+        self._is_begun = True
         self._entries.update(added)
 
     def _write(self, data: bytes) -> None:
@@ -146,9 +167,22 @@ def read_journal(path: Path) -> tuple[Header | None, dict[RequestKey, Entry]]:
     return content.header, content.entries
 
 
+def read_starts(path: Path) -> list[Header]:
+    """Return a header for each start of the run that recorded something in this journal, none for an empty file.
+
+    Raises:
+        RecordError: The file cannot be read or is damaged.
+    """
+    try:
+        return _parse(path.read_bytes(), path).starts
+    except OSError as error:
+        raise RecordError(f"cannot read journal {path}: {error.strerror or error}") from error
+
+
 @dataclass(slots=True)
 class _Content:
     header: Header | None = None
+    starts: list[Header] = field(default_factory=list)
     entries: dict[RequestKey, Entry] = field(default_factory=dict)
     intact: int = 0
     """Bytes before a torn tail; the length of the file if there is none."""
@@ -167,8 +201,9 @@ def _parse(data: bytes, path: Path) -> _Content:
         if last and not line:
             break  # the usual end: the last byte is a line end
         try:
-            if content.header is None:
-                content.header = parse_header(line)
+            if content.header is None or line.startswith(HEADER_BEGIN):
+                content.starts.append(parse_header(line))
+                content.header = content.starts[0]
             else:
                 _add(content.entries, parse_entry(line), f"journal {path}, line {number}")
         except ValueError as error:

@@ -12,6 +12,9 @@ from roi_bench.tokens import Usage
 
 FORMAT = "roi-bench-journal"
 VERSION = 1
+HEADER_BEGIN = b'{"format": '
+"""How a header line begins, and no other line."""
+
 _ENTRY_FIELDS = ("prompt_sha256", "generation", "sample", "response", "usage")
 
 
@@ -59,7 +62,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """First line of a journal: ``run`` identifies the run and is compared, ``about`` is for the reader."""
+    """First line of a journal and of each later start: ``run`` is compared, ``about`` is for the reader."""
 
     run: Mapping[str, Any]
     about: Mapping[str, Any] = field(default_factory=dict)

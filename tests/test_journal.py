@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roi_bench.errors import RecordError
-from roi_bench.journal import Journal, read_journal
+from roi_bench.journal import Journal, read_journal, read_starts
 from roi_bench.journal_format import Entry, Header, entry_line, header_line, parse_entry, request_key
 from roi_bench.tokens import Usage
 
@@ -80,7 +80,8 @@ def test_every_tear_of_the_last_line_is_set_aside_and_nothing_else_is_lost(tmp_p
             journal.append(entries[2:])
         torn = path.with_name("journal.jsonl.torn")
         assert torn.read_bytes() == whole[begin:end] + b"\n"
-        assert path.read_bytes() == whole
+        assert path.read_bytes() == whole[:begin] + header_line(HEADER) + whole[begin:]
+        assert read_starts(path) == [HEADER, HEADER]
         torn.unlink()
 
 

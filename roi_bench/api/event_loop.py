@@ -33,22 +33,28 @@ class CtrlC:
 
     @contextlib.contextmanager
     def over(self, workers: Sequence[asyncio.Task[None]]) -> Iterator[None]:
-        """Watch over ``workers``; where signals cannot be had (Windows, a thread), presses come from outside.
+        """Watch over ``workers``; SIGTERM is a press as well.
+
+        Where signals cannot be had (Windows, a thread), presses come from outside.
 
         Raises:
             KeyboardInterrupt: The workers were cancelled.
         """
         self._workers = workers
         loop = asyncio.get_running_loop()
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
-            loop.add_signal_handler(signal.SIGINT, self.press)
+            for number in before:
+                loop.add_signal_handler(number, self.press)
         try:
             yield
         except asyncio.CancelledError as error:
             raise KeyboardInterrupt from error
         finally:
             with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
-                loop.remove_signal_handler(signal.SIGINT)
+                for number, handler in before.items():
+                    if loop.remove_signal_handler(number):
+                        signal.signal(number, handler)
 
 
 def run_to_end(begin: Callable[[], Coroutine[Any, Any, None]], ctrl_c: CtrlC | None = None) -> None:

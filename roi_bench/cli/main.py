@@ -30,8 +30,8 @@ COMMANDS = {
 }
 """Name of each subcommand: where its click command is, and its help line."""
 
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it (128 + SIGINT)."""
+INTERRUPTED, TERMINATED = 130, 143
+"""Exit codes after Ctrl-C and after SIGTERM, as shells have them (128 + the signal's number)."""
 
 
 class LazyGroup(click.Group):

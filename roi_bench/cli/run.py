@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from roi_bench.cli.main import INTERRUPTED
+from roi_bench.cli.main import INTERRUPTED, TERMINATED
 
 
 @click.command(
@@ -20,9 +20,10 @@ def run(arguments: tuple[str, ...]) -> None:
         click.echo(build_parser().format_help())
         return
     from roi_bench.harness.run import run as run_evaluation
+    from roi_bench.harness.stopping import TerminatedError
 
     try:
         run_evaluation(arguments)
     except KeyboardInterrupt as error:
         click.echo(f"roi-bench: {str(error) or 'interrupted'}", err=True)
-        raise click.exceptions.Exit(INTERRUPTED) from error
+        raise click.exceptions.Exit(TERMINATED if isinstance(error, TerminatedError) else INTERRUPTED) from error

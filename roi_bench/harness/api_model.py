@@ -28,6 +28,7 @@ from roi_bench.api.spending import Estimate, Price, Purse, estimate, usd_text
 from roi_bench.errors import ModelError, UsageError
 from roi_bench.harness import one_line_errors
 from roi_bench.harness.api_requests import maybe_paid, paid, request_name, with_budget
+from roi_bench.harness.engines.batched import version_of
 from roi_bench.harness.stopping import EndedEarlyError
 from roi_bench.journal import Journal
 from roi_bench.journal_format import Header, RequestKey, canonical_json
@@ -71,6 +72,11 @@ class ApiLM(LM):
     def identity(self) -> dict[str, Any]:
         """What shapes responses, for the header of the journal."""
         return self.settings.identity()
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What talks to which kind of endpoint, for journal and results."""
+        return {"name": "api", "version": version_of("litellm"), "endpoint": self.settings.endpoint}
 
     # ------------------------------------------------------------------------------------------------ before asking
     def why_not(self, generation: Mapping[str, Any]) -> str | None:
@@ -232,6 +238,7 @@ class ApiLM(LM):
             UsageError: A chat endpoint is given raw text.
             ModelError: Responses could not be had; the rest is in the journal.
         """
+        from roi_bench.harness.engines.api import ApiEngine
         from roi_bench.harness.journaled_model import JournaledModel
 
         if not self.settings.wait:
@@ -242,7 +249,8 @@ class ApiLM(LM):
                 "endpoint=completions to --model_args"
             )
         with Journal(*self._own_journal()) as journal:
-            model = JournaledModel(self, journal, batch_size=1, seed=self.settings.seed, show_progress=not disable_tqdm)
+            engine = ApiEngine(self, seed=self.settings.seed)
+            model = JournaledModel(engine, journal, show_progress=not disable_tqdm)
             responses = model.generate_until(requests)
             if missing := sum(response is None for response in responses):
                 reasons = {str(entry.extra["error"]) for entry in journal.entries.values() if "error" in entry.extra}
@@ -253,11 +261,12 @@ class ApiLM(LM):
         return responses
 
     def _own_journal(self) -> tuple[Path, Header]:
+        from roi_bench.harness.engines.api import ApiEngine
         from roi_bench.harness.run_arguments import DEFAULT_OUTPUT
         from roi_bench.harness.run_identity import journals_of_other_versions, run_digest, run_header
         from roi_bench.harness.run_output import output_folder
 
-        header = run_header("roi-api", {}, self, self.settings.seed, {})
+        header = run_header("roi-api", {}, ApiEngine(self), self.settings.seed, {})
         folder = output_folder(self.settings.journal or DEFAULT_OUTPUT, self.settings.model)
         for line in journals_of_other_versions(folder):
             _tell(line)

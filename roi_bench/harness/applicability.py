@@ -7,36 +7,41 @@ from typing import Any
 
 from roi_bench.errors import ModelError
 from roi_bench.harness.budget_task import BudgetTask
+from roi_bench.harness.engines.protocol import Engine
 
 
 def applicable_tasks(
-    tasks: Sequence[Any], lm: Any, gen_kwargs: Mapping[str, Any] | None
+    tasks: Sequence[Any], engine: Engine, gen_kwargs: Mapping[str, Any] | None
 ) -> tuple[list[Any], dict[str, str]]:
-    """Return the tasks that ``lm`` can sit, and why it cannot sit the others, by name.
+    """Return the tasks that ``engine`` can sit, and why it cannot sit the others, by name.
 
     Args:
         tasks: lm_eval tasks and groups, loaded.
-        lm: The model; one without an opinion (``why_not``) can sit everything.
+        engine: The engine.
         gen_kwargs: Generation arguments of the command line.
 
     Raises:
         ModelError: It can sit none of them, or only with other parameters.
     """
-    if not hasattr(lm, "why_not"):
-        return list(tasks), {}
-    leaves = [leaf for item in tasks for leaf in (item.get_all_tasks() if hasattr(item, "get_all_tasks") else [item])]
     reasons: dict[str, str] = {}
-    for task in leaves:
-        if not isinstance(task, BudgetTask):
-            continue
+    for task in budget_tasks(tasks):
         if gen_kwargs:
             task.set_config(key="generation_kwargs", value=dict(gen_kwargs), update=True)
-        if reason := lm.why_not(task.config.generation_kwargs):
+        if reason := engine.why_not(task.config.generation_kwargs):
             reasons[str(task.config.task)] = reason
     if not reasons:
         return list(tasks), {}
-    left = [task for task in leaves if str(task.config.task) not in reasons]
+    left = [task for task in _leaves(tasks) if str(task.config.task) not in reasons]
     if not left:
         name, reason = next(iter(reasons.items()))
         raise ModelError(f"not applicable, nothing was sent: {name}: {reason}")
     return left, reasons
+
+
+def budget_tasks(tasks: Sequence[Any]) -> list[BudgetTask]:
+    """Return the tasks of this benchmark among ``tasks`` (names, where only integrity is checked, are none)."""
+    return [task for task in _leaves(tasks) if isinstance(task, BudgetTask)]
+
+
+def _leaves(tasks: Sequence[Any]) -> list[Any]:
+    return [leaf for item in tasks for leaf in (item.get_all_tasks() if hasattr(item, "get_all_tasks") else [item])]

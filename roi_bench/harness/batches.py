@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from roi_bench.harness.sampling_index import sample_indices
 from roi_bench.journal_format import RequestKey, request_key
-
-AUTO_BATCH = 512
-"""Requests handed over at once where a backend schedules by itself (vLLM with ``--batch_size auto``)."""
 
 REQUESTS_PER_CONNECTION = 8
 """Requests handed over at once per concurrent connection of an API backend."""
@@ -39,6 +38,20 @@ class Question:
         """Whether the response is drawn at random."""
         generation = self.generation
         return bool(generation.get("do_sample", float(generation.get("temperature") or 0) > 0))
+
+    def instance(self, seed: int | None) -> Any:
+        """Return the request to hand to a model: its own copy, which a backend may change.
+
+        Args:
+            seed: Seed of the run, for an engine that seeds each request by itself; None sends no seed.
+        """
+        instance = copy.copy(self.request)
+        generation = copy.deepcopy(self.generation)
+        if seed is not None and self.is_sampled:
+            generation.setdefault("seed", derived_seed(seed, [self.key]))
+        instance.arguments = (self.prompt, generation)
+        instance.sample = self.key.sample
+        return instance
 
 
 def distinct_questions(requests: Sequence[Any]) -> tuple[list[Question], list[RequestKey]]:
@@ -70,15 +83,15 @@ def fixed_batches(questions: Sequence[Question], size: int, length: Callable[[st
     return batches
 
 
-def batch_size_of(lm: Any) -> int:
-    """Return how many requests to hand to the lm_eval backend ``lm`` at once; an automatic size is found only once."""
-    size = getattr(lm, "batch_size", None)
-    if size == "auto" and hasattr(lm, "_detect_batch_size"):
-        return int(lm._detect_batch_size())
-    if size == "auto":
-        return AUTO_BATCH
-    connections = int(getattr(lm, "_concurrent", None) or 1)
-    return max(int(size or 1), 1 if connections == 1 else connections * REQUESTS_PER_CONNECTION)
+def exam_fields(question: Question) -> dict[str, Any]:
+    """Return which exam a question is, for the reader of the journal."""
+    doc = question.request.doc
+    if not isinstance(doc, Mapping):
+        return {}
+    if "problem" in doc:
+        return {name: doc[name] for name in ("problem", "budget") if name in doc}
+    named = {"exam": "exam_id", "order": "order", "budget": "budget"}
+    return {name: doc[key] for name, key in named.items() if key in doc} if "exam_id" in doc else {}
 
 
 def derived_seed(seed: int, keys: Sequence[RequestKey]) -> int:
@@ -88,12 +101,12 @@ def derived_seed(seed: int, keys: Sequence[RequestKey]) -> int:
 
 
 def seed_everything(seed: int) -> None:
-    """Seed every generator that a local backend may draw from."""
+    """Seed every generator that a local model may draw from; what is not loaded draws nothing."""
     import random
 
     import numpy as np
-    import torch
 
     random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002 - backends draw from the global generator
-    torch.manual_seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - models draw from the global generator
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(seed)

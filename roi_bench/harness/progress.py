@@ -7,7 +7,6 @@ import time
 from collections.abc import Sequence
 from types import TracebackType
 
-from roi_bench.harness.batches import Question
 from roi_bench.journal_format import Entry
 
 TERMINAL_INTERVAL = 0.5
@@ -16,11 +15,11 @@ LOG_INTERVAL = 30.0
 
 
 class Progress:
-    """A context manager around a run over ``questions``, of which ``waiting`` are still to be asked, by batch."""
+    """A context manager around a run over ``total`` questions, of which ``missing`` are still to be asked."""
 
-    def __init__(self, questions: Sequence[Question], waiting: Sequence[Sequence[Question]], visible: bool) -> None:
-        self._total = len(questions)
-        self._done = self._total - sum(len(batch) for batch in waiting)
+    def __init__(self, total: int, missing: int, visible: bool) -> None:
+        self._total = total
+        self._done = total - missing
         self._visible = visible
         self._tokens = 0
         self._usd = 0.0

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from roi_bench.errors import ModelError, UsageError
-from roi_bench.harness.run_arguments import API_MODEL, RunArguments, parse_arguments
-from roi_bench.harness.stopping import EndedEarlyError
-from roi_bench.journal import Journal, read_journal
+from roi_bench.harness.engines.protocol import Engine
+from roi_bench.harness.run_arguments import RunArguments, parse_arguments
+from roi_bench.harness.stopping import EndedEarlyError, ended_by_signals
+from roi_bench.journal import Journal, read_journal, read_starts
 from roi_bench.journal_format import Entry, Header, RequestKey
 
 
@@ -41,6 +42,7 @@ def _run(arguments: Sequence[str]) -> None:
     _set_up_logging(parsed.config)
     from roi_bench.harness import bridge
     from roi_bench.harness.applicability import applicable_tasks
+    from roi_bench.harness.engines.selection import engine_of
     from roi_bench.harness.model_loading import load_model
     from roi_bench.harness.task_selection import load_tasks, select_tasks
 
@@ -50,33 +52,27 @@ def _run(arguments: Sequence[str]) -> None:
     config.tasks = selected
     tasks = selected if config.check_integrity else load_tasks(manager, selected)
     lm = load_model(config)
-    if config.model == API_MODEL and lm.is_chat and not config.apply_chat_template:
+    engine = engine_of(lm, seed=_sampling_seed(config), batch_size=parsed.batch_size, longest=_longest(tasks))
+    if engine.takes_messages and not config.apply_chat_template:
         config.apply_chat_template = True  # the text form of a prompt is for models that continue text
     not_applicable: dict[str, str] = {}
     if not config.check_integrity:
-        tasks, not_applicable = applicable_tasks(tasks, lm, config.gen_kwargs)
+        tasks, not_applicable = applicable_tasks(tasks, engine, config.gen_kwargs)
     for name, reason in not_applicable.items():
         sys.stderr.write(f"roi-bench: {name} is not applicable and left out: {reason}\n")
-    journal, recorded, batch_size = open_journal(parsed, lm)
-    with journal:
+    journal, recorded = open_journal(parsed, engine)
+    with journal, ended_by_signals():
         try:
-            _evaluate(parsed, tasks, manager, lm, journal, recorded, batch_size, not_applicable)
+            _evaluate(parsed, tasks, manager, engine, journal, recorded, not_applicable)
         except EndedEarlyError as ended:
             sys.stderr.write(f"roi-bench: {ended}\n")
             if parsed.dry_run:
                 shutil.rmtree(journal.path.parent)
         except KeyboardInterrupt as error:
             finished = sum(entry.response is not None for entry in read_journal(journal.path)[1].values())
-            raise KeyboardInterrupt(
-                f"interrupted; {finished} responses are in {journal.path}; run the same command again "
-                "to go on from there"
-            ) from error
-        except RuntimeError as error:
-            if "out of memory" not in str(error):
-                raise
-            raise ModelError(
-                f"out of memory with batches of {batch_size}; {len(journal.entries)} responses are in {journal.path}; "
-                "run the same command with a smaller --batch_size to go on from there"
+            raise type(error)(
+                f"{str(error) or 'interrupted'}; {finished} responses are in {journal.path}; run the same command "
+                "again to go on from there"
             ) from error
 
     _leave_process_group()
@@ -89,48 +85,71 @@ def _leave_process_group() -> None:
         distributed.destroy_process_group()
 
 
-def open_journal(parsed: RunArguments, lm: Any) -> tuple[Journal, dict[RequestKey, Entry], int]:
-    """Return this process's journal, what other processes of the run recorded, and the batch size.
-
-    An automatic batch size is that of the run's first start, so that a resumed run has the same batches.
+def open_journal(parsed: RunArguments, engine: Engine) -> tuple[Journal, dict[RequestKey, Entry]]:
+    """Return this process's journal, and what other processes of the run recorded.
 
     Raises:
         RecordError: The journal is in use, damaged, or cannot be written.
     """
-    from roi_bench.harness.batches import batch_size_of
     from roi_bench.harness.run_identity import journals_of_other_versions, run_digest, run_header
-    from roi_bench.harness.run_output import output_folder
 
     config = parsed.config
-    header = run_header(config.model, config.model_args, lm, _sampling_seed(config), {})
-    folder = output_folder(config.output_path, _model_name(config))
+    header = run_header(config.model, config.model_args, engine, _sampling_seed(config), {})
+    folder = _folder(config)
     if parsed.dry_run:
         return _nowhere(header, folder)
-    rank, stem = process_index(lm), f"journal-{run_digest(header)}"
+    rank, stem = process_index(engine.lm), f"journal-{run_digest(header)}"
     for line in journals_of_other_versions(folder) if rank == 0 else ():
-        sys.stderr.write(f"roi-bench: {line}\n")
+        _tell(line)
     path = folder / f"{stem}.rank{rank}.jsonl"
     if not parsed.resume:
         _supersede(path)
     earlier = sorted(folder.glob(f"{stem}.rank*.jsonl")) if parsed.resume else []
-    read = [(other, *read_journal(other)) for other in earlier]
-    recorded = {key: entry for other, _, entries in read if other != path for key, entry in entries.items()}
-    sizes = [found.about.get("batch_size") for _, found, _ in read if found is not None]
-    automatic = str(getattr(lm, "batch_size", "")).startswith("auto")
-    batch_size = int(sizes[0]) if automatic and sizes and isinstance(sizes[0], int) else batch_size_of(lm)
-    if hasattr(lm, "batch_size_per_gpu"):
-        lm.batch_size_per_gpu = batch_size
-    return Journal(path, Header(header.run, {**header.about, "batch_size": batch_size})), recorded, batch_size
+    recorded = {key: entry for other in earlier if other != path for key, entry in read_journal(other)[1].items()}
+    if parsed.batch_size is None:
+        _keep_batch_size(engine, earlier)
+        header = run_header(config.model, config.model_args, engine, _sampling_seed(config), {})
+    journal = Journal(path, header)
+    kept = sum(entry.response is not None for entry in journal.entries.values())
+    if kept and rank == 0:
+        killed = "an earlier start was killed; " if journal.was_abandoned else ""
+        _tell(f"{killed}{kept} responses are in {path} and not asked again")
+    return journal, recorded
 
 
-def _nowhere(header: Header, folder: Path) -> tuple[Journal, dict[RequestKey, Entry], int]:
+def _keep_batch_size(engine: Engine, journals: Sequence[Path]) -> None:
+    """Go on in the batches of the run's first start that chose their size itself: others would give other responses."""
+    facts = [start.about.get("engine") or {} for path in journals for start in read_starts(path)]
+    sizes = [fact.get("batch_size") for fact in facts if fact.get("batch_size_is_automatic")]
+    if sizes and isinstance(sizes[0], int):
+        engine.keep_batch_size(sizes[0])
+
+
+def _longest(tasks: Sequence[Any]) -> int:
+    """Return how many tokens the longest request takes, prompt and response; prompts are counted with 1,024."""
+    from roi_bench.harness.applicability import budget_tasks
+
+    return 1024 + max((task.settings.budget for task in budget_tasks(tasks)), default=1024)
+
+
+def _tell(line: str) -> None:
+    sys.stderr.write(f"roi-bench: {line}\n")
+
+
+def _folder(config: Any) -> Path:
+    from roi_bench.harness.run_output import output_folder
+
+    return output_folder(config.output_path, _model_name(config))
+
+
+def _nowhere(header: Header, folder: Path) -> tuple[Journal, dict[RequestKey, Entry]]:
     """Return a journal that a dry run may open though it writes nothing into ``folder``, and what that holds."""
     from roi_bench.harness.run_identity import run_digest
 
     recorded: dict[RequestKey, Entry] = {}
     for path in sorted(folder.glob(f"journal-{run_digest(header)}.rank*.jsonl")):
         recorded |= read_journal(path)[1]
-    return Journal(Path(tempfile.mkdtemp(prefix="roi-bench-")) / "dry-run.jsonl", header), recorded, 1
+    return Journal(Path(tempfile.mkdtemp(prefix="roi-bench-")) / "dry-run.jsonl", header), recorded
 
 
 def process_index(lm: Any) -> int:
@@ -163,10 +182,9 @@ def _evaluate(
     parsed: RunArguments,
     tasks: list[Any],
     manager: Any,
-    lm: Any,
+    engine: Engine,
     journal: Journal,
     recorded: Mapping[RequestKey, Entry],
-    batch_size: int,
     not_applicable: Mapping[str, str],
 ) -> None:
     from lm_eval import simple_evaluate
@@ -179,13 +197,7 @@ def _evaluate(
         config.hf_hub_log_args["token"] = token
     tracker = EvaluationTracker(**{**config.hf_hub_log_args, "output_path": config.output_path})
     model = JournaledModel(
-        lm,
-        journal,
-        batch_size=batch_size,
-        recorded=recorded,
-        seed=_sampling_seed(config),
-        show_progress=process_index(lm) == 0,
-        preview=parsed.dry_run,
+        engine, journal, recorded=recorded, show_progress=process_index(engine.lm) == 0, preview=parsed.dry_run
     )
     seeds = config.seed or [None] * 4
     results = simple_evaluate(
@@ -204,7 +216,7 @@ def _evaluate(
     )
     if results is not None:  # None on all but the first process
         results["config"]["torch_seed"] = seeds[2]
-        _report(config, results, tracker, model, not_applicable)
+        _report(config, results, tracker, model, engine, not_applicable)
 
 
 _PASSED_ON = (
@@ -215,7 +227,14 @@ _PASSED_ON = (
 """Settings that lm_eval's evaluation takes under their own names."""
 
 
-def _report(config: Any, results: dict[str, Any], tracker: Any, model: Any, not_applicable: Mapping[str, str]) -> None:
+def _report(
+    config: Any,
+    results: dict[str, Any],
+    tracker: Any,
+    model: Any,
+    engine: Engine,
+    not_applicable: Mapping[str, str],
+) -> None:
     """Write and print the results.
 
     Raises:
@@ -237,6 +256,8 @@ def _report(config: Any, results: dict[str, Any], tracker: Any, model: Any, not_
     results["roi_bench"] = {
         "version": __version__,
         "journal": model.journal.path.name,
+        "engine": dict(engine.facts),
+        "resumed": len(read_starts(model.journal.path)) > 1,
         "missing_responses": missing,
         "not_applicable": dict(not_applicable),
         "cost": cost,

@@ -20,11 +20,13 @@ class RunArguments:
     Attributes:
         config: lm_eval's ``EvaluatorConfig``, validated.
         resume: Continue the journal of the same run if there is one.
+        batch_size: Requests at once; None where the user leaves it to the engine.
         dry_run: Only show what would be asked, and what it may cost.
     """
 
     config: Any
     resume: bool
+    batch_size: int | None = None
     dry_run: bool = False
 
 
@@ -101,18 +103,35 @@ def parse_arguments(arguments: Sequence[str]) -> RunArguments:
     resume = bool(vars(namespace).pop("resume"))
     money = {name: vars(namespace).pop(name) for name in API_OPTIONS}
     namespace.log_samples = True
+    sizes = [getattr(namespace, "batch_size", None)]
     if not namespace.output_path and not namespace.config:
         namespace.output_path = DEFAULT_OUTPUT
     if namespace.config:
         configured = _checked(EvaluatorConfig.load_yaml_config, namespace.config)
         namespace.output_path = namespace.output_path or configured.get("output_path") or DEFAULT_OUTPUT
+        sizes.append(configured.get("batch_size"))
     if not namespace.tasks and not namespace.config:
         raise UsageError("no tasks are named; add --tasks, e.g. --tasks roi_tiny_hard_128")
     config = _checked(EvaluatorConfig.from_cli, namespace)
     if config.limit is not None and config.limit <= 0:
         raise UsageError(f"--limit must be above 0, not {config.limit:g}; leave it out for all exams")
     _apply_api_options(config, money)
-    return RunArguments(config, resume, bool(money["dry_run"]))
+    size = next((size for size in sizes if size is not None), None)
+    return RunArguments(config, resume, _batch_size(size), bool(money["dry_run"]))
+
+
+def _batch_size(given: Any) -> int | None:
+    """Return the batch size that was ``given``, None for none and for an automatic one.
+
+    Raises:
+        UsageError: It is neither a positive whole number nor ``auto``.
+    """
+    text = "auto" if given is None else str(given)
+    if text.split(":")[0] == "auto":
+        return None
+    if not text.isdigit() or int(text) < 1:
+        raise UsageError(f"--batch_size must be a whole number of at least 1, or auto, not {text!r}")
+    return int(text)
 
 
 def _apply_api_options(config: Any, given: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from roi_bench import __version__
 from roi_bench.exams import EXAM_VERSION
+from roi_bench.harness.engines.protocol import Engine
 from roi_bench.journal_format import Header, canonical_json, parse_header
 from roi_bench.problems import sha256_text
 from roi_bench.prompts import PROMPT_VERSION
@@ -25,7 +26,7 @@ SAMPLED_BYTES = 1 << 20
 
 
 def run_header(
-    model: str, model_args: Mapping[str, Any], lm: Any, seed: int | None, about: Mapping[str, Any]
+    model: str, model_args: Mapping[str, Any], engine: Engine, seed: int | None, about: Mapping[str, Any]
 ) -> Header:
     """Return the journal header of a run.
 
@@ -35,21 +36,23 @@ def run_header(
     Args:
         model: lm_eval's name of the backend.
         model_args: Its arguments.
-        lm: The loaded model; one that says itself what shapes its responses (``identity``) is taken at its word.
+        engine: The engine; one that says itself what shapes its responses (``identity``) is taken at its word.
         seed: Seed of sampling.
-        about: Facts for the reader.
+        about: Facts for the reader, besides those of the engine.
     """
-    identity = getattr(lm, "identity", None)
+    identity, facts = engine.identity, dict(engine.facts)
     model_args = model_args if identity is None else identity
     run = {
         "model": model,
         "model_args": {name: _public(name, value) for name, value in sorted(model_args.items())},
-        "model_files": model_files(model_args, lm) if identity is None else {},
+        "model_files": model_files(model_args, engine.lm) if identity is None else {},
         "seed": seed,
         "exam_version": EXAM_VERSION,
         **VERSIONS,
     }
-    return Header(run, {"roi_bench_version": __version__, **about})
+    return Header(
+        run, {"roi_bench_version": __version__, "engine": facts, "batch_size": facts.get("batch_size"), **about}
+    )
 
 
 def run_digest(header: Header) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -161,9 +162,13 @@ class FakeVLLM(LM):
         raise NotImplementedError
 
 
-FakeVLLM.__module__, FakeVLLM.__qualname__ = "lm_eval.models.vllm_causallms", "VLLM"
+@pytest.fixture
+def known_vllm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let lm_eval's class of that name be the fake."""
+    monkeypatch.setitem(sys.modules, "lm_eval.models.vllm_causallms", SimpleNamespace(VLLM=FakeVLLM))  # type: ignore[arg-type]
 
 
+@pytest.mark.usefixtures("known_vllm")
 def test_vllm_reports_tokens_and_finish_reason() -> None:
     responses = Meter(FakeVLLM()).generate([request(prompt) for prompt in ("a", "ccc", "bb")])
     assert responses == ["a!", "ccc!", "bb!"]
@@ -174,6 +179,7 @@ def test_vllm_reports_tokens_and_finish_reason() -> None:
     ]
 
 
+@pytest.mark.usefixtures("known_vllm")
 @pytest.mark.parametrize("reason", ["abort", "error"])
 def test_a_response_in_whose_middle_vllm_failed_is_none(reason: str) -> None:
     class Failing(FakeVLLM):
@@ -182,7 +188,6 @@ def test_a_response_in_whose_middle_vllm_failed_is_none(reason: str) -> None:
             outputs[0].outputs[0].finish_reason = reason
             return outputs
 
-    Failing.__module__, Failing.__qualname__ = FakeVLLM.__module__, FakeVLLM.__qualname__
     responses = Meter(Failing()).generate([request(prompt) for prompt in ("a", "ccc", "bb")])
     assert responses == ["a!", None, "bb!"]
 

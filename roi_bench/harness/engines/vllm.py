@@ -1,0 +1,152 @@
+"""vLLM as an engine: its scheduler gets every request, and each response is recorded when it is finished."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from roi_bench.errors import ModelError, UsageError
+from roi_bench.harness.batches import Question, exam_fields, fixed_batches
+from roi_bench.harness.engines.batched import version_of
+from roi_bench.harness.engines.local import LocalEngine
+from roi_bench.harness.engines.protocol import Asking
+from roi_bench.journal_format import Entry
+from roi_bench.tokens import FinishReason, Usage
+
+WAITING = 4096
+"""Requests handed to the scheduler before some of them are finished; more would only lie in its memory."""
+
+REASONS: dict[str, FinishReason] = {"stop": "stop", "length": "length"}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What vLLM is asked: a question, its prompt as token ids, how to sample, and where the text ends."""
+
+    question: Question
+    prompt: list[int]
+    sampling: Any
+    stops: list[str]
+
+
+class VllmEngine(LocalEngine):
+    """lm_eval's ``vllm``, its engine driven step by step.
+
+    lm_eval hands a batch to vLLM and waits for all of it. Here the scheduler has all requests from the beginning, and a
+    response is on the disk as soon as it is finished, while others go on.
+
+    Args:
+        lm: A :class:`lm_eval.models.vllm_causallms.VLLM` with an engine in this process.
+        seed: Seed of sampling, derived for each request; None sends none.
+        at_once: Requests in the scheduler at once; None: all, it keeps as many running as its ``max_num_seqs`` allows.
+    """
+
+    def __init__(self, lm: Any, *, seed: int | None = None, at_once: int | None = None) -> None:
+        self.lm = lm
+        self._seed = seed
+        self._at_once = at_once
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """Version, number format, quantisation, parallelism, and how many requests run at once."""
+        config = self.lm.model.llm_engine.vllm_config
+        return {
+            "name": "vllm",
+            "version": version_of("vllm"),
+            "torch": version_of("torch"),
+            "dtype": str(config.model_config.dtype).removeprefix("torch."),
+            "quantization": config.model_config.quantization,
+            "device": str(config.device_config.device_type),
+            "max_model_len": config.model_config.max_model_len,
+            "tensor_parallel_size": config.parallel_config.tensor_parallel_size,
+            "pipeline_parallel_size": config.parallel_config.pipeline_parallel_size,
+            "batch_size": self._at_once or config.scheduler_config.max_num_seqs,
+            "batch_size_is_automatic": self._at_once is None,
+        }
+
+    def advice(self, questions: int) -> str | None:
+        """Return that a small batch size keeps vLLM from scheduling, where it does."""
+        running = self.lm.model.llm_engine.vllm_config.scheduler_config.max_num_seqs
+        if self._at_once is None or self._at_once >= min(questions, running):
+            return None
+        return (
+            f"--batch_size {self._at_once} lets vLLM work on {self._at_once} requests at once; without it, it "
+            f"schedules up to {running} by itself, which is faster"
+        )
+
+    def ask(self, asking: Asking) -> None:
+        """Ask what is missing.
+
+        Raises:
+            ModelError: vLLM refused a request, or its engine died.
+        """
+        core = self.lm.model.llm_engine
+        ordered = [
+            question for batch in fixed_batches(asking.missing, len(asking.missing) or 1, len) for question in batch
+        ]
+        requests, waiting = dict(enumerate(self._requests(ordered))), list(range(len(ordered)))[::-1]
+        try:
+            while waiting or core.has_unfinished_requests():
+                while waiting and core.get_num_unfinished_requests() < (self._at_once or WAITING):
+                    self._add(core, waiting[-1], requests[waiting[-1]])
+                    waiting.pop()
+                finished = [output for output in core.step() if output.finished]
+                if finished:
+                    asking.record([self._entry(requests.pop(int(output.request_id)), output) for output in finished])
+        except BaseException:
+            self._abort(core, list(requests))
+            raise
+
+    def _requests(self, questions: Sequence[Question]) -> Iterator[Request]:
+        """Yield what lm_eval would hand to vLLM: the same token ids, sampling parameters and stop strings."""
+        from lm_eval.models.utils import maybe_truncate
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        lm, prompts = self.lm, [question.prompt for question in questions]
+        end = lm.tokenizer.decode(lm.eot_token_id) or getattr(lm.tokenizer, "eos_token", None)
+        for question, ids in zip(questions, lm.tok_encode(prompts), strict=True):
+            generation = question.instance(self._seed).args[1]
+            arguments, stops, budget = lm.modify_gen_kwargs(generation, eos=end, default_max_gen_toks=lm.max_gen_toks)
+            ids, budget = maybe_truncate(ids, max_gen_toks=budget, max_model_len=lm.max_length, side=lm.truncation_side)
+            sent = [stop for stop in stops if stop == end] if lm.think_end_token else stops
+            try:
+                sampling = SamplingParams(
+                    max_tokens=budget, stop=sent, output_kind=RequestOutputKind.FINAL_ONLY, **arguments
+                )
+            except (TypeError, ValueError) as error:
+                raise UsageError(f"vLLM does not take the generation arguments {arguments}: {error}") from error
+            yield Request(question, ids, sampling, stops)
+
+    def _add(self, core: Any, number: int, request: Request) -> None:
+        try:
+            core.add_request(
+                str(number),
+                {"prompt_token_ids": request.prompt},
+                request.sampling,
+                lora_request=self.lm.lora_request,
+            )
+        except ValueError as error:
+            raise ModelError(f"vLLM refused a prompt of {len(request.prompt)} tokens: {error}") from error
+
+    def _entry(self, request: Request, output: Any) -> Entry:
+        """Return a finished output as the journal's entry; one in whose middle the engine failed has no response."""
+        from lm_eval.models.utils import postprocess_generated_text
+
+        completion, question = output.outputs[0], request.question
+        extra = {**exam_fields(question), "prompt_tokens": len(request.prompt)}
+        if completion.finish_reason not in REASONS:
+            return Entry(question.key, None, None, {**extra, "error": f"vLLM: {completion.finish_reason}"})
+        text = postprocess_generated_text(completion.text, request.stops, self.lm.think_end_token)
+        usage = Usage(len(completion.token_ids), REASONS[completion.finish_reason], "generated")
+        return Entry(question.key, text, usage, extra)
+
+    def _abort(self, core: Any, numbers: Sequence[int]) -> None:
+        """Take back what is in flight, as far as the engine still listens."""
+        dead = getattr(sys.modules.get("vllm.v1.engine.exceptions"), "EngineDeadError", RuntimeError)
+        try:
+            core.abort_request([str(number) for number in numbers])
+        except (dead, RuntimeError, OSError):
+            return

