@@ -21,6 +21,13 @@ NARROWEST, LOG_WIDTH = 100, 160
 
 
 def output_options(command: Command) -> Command:
+    """Add the options of commands that end in tables and pictures."""
+    return table_options(
+        click.option("--no-figures", is_flag=True, help="Draw no pictures (they need matplotlib).")(command)
+    )
+
+
+def table_options(command: Command) -> Command:
     """Add the options of commands that end in tables."""
     for option in (
         click.option(
@@ -43,7 +50,6 @@ def output_options(command: Command) -> Command:
             type=click.Path(path_type=Path, file_okay=False),
             help="Folder for the tables as text, Markdown and CSV, and for pictures.",
         ),
-        click.option("--no-figures", is_flag=True, help="Draw no pictures (they need matplotlib)."),
         click.option("--tokenizer", help="Tokenizer to count with in place of the recorded one."),
         click.option("--trust-remote-code", is_flag=True, help="Allow a tokenizer that brings its own code."),
         click.option(
@@ -87,13 +93,13 @@ def print_tables(tables: Sequence[Table], style: str) -> None:
         click.echo(to_text(table, width) if style == "text" else to_markdown(table))
 
 
-def with_progress(what: str) -> Callable[[Iterable[Item]], Iterable[Item]]:
-    """Return a function that goes through items under a progress bar on stderr."""
+def with_progress(what: str, unit: str = "task") -> Callable[[Iterable[Item]], Iterable[Item]]:
+    """Return a function that goes through items, ``unit`` by unit, under a progress bar on stderr."""
 
     def show(items: Iterable[Item]) -> Iterable[Item]:
         from tqdm import tqdm
 
-        bar: Iterable[Item] = tqdm(items, desc=what, unit="task", leave=False, delay=2)
+        bar: Iterable[Item] = tqdm(items, desc=what, unit=unit, leave=False, delay=2)
         return bar
 
     return show

@@ -12,7 +12,7 @@ from roi_bench.errors import ModelError, RecordError, RoiBenchError, UsageError
 from roi_bench.exam_sets import load_exams
 from roi_bench.exams import Exam
 from roi_bench.grading import Grader
-from roi_bench.harness.tokenizer import recorded_token_counter
+from roi_bench.harness.tokenizer import HFTokenCounter, recorded_token_counter
 from roi_bench.prompts import skipped_problem
 from roi_bench.regrade import check_rule, score_recorded, score_recorded_solo
 from roi_bench.results_files import RecordedTask, find_results, read_results
@@ -40,7 +40,7 @@ class Means:
     trust_remote_code: bool = False
     workers: int | None = None
 
-    def counter(self, task: RecordedTask) -> TokenCounter | None:
+    def counter(self, task: RecordedTask) -> HFTokenCounter | None:
         """Return the token counter for ``task``, None where no tokenizer is known.
 
         Raises:
@@ -99,9 +99,27 @@ def score_runs(
         where = ", ".join(str(path) for path in paths)
         raise UsageError(f"{where}: holds no exam task, only problems asked alone; see roi-bench profile")
     _check_tokenizers(tasks, means)
+    return score_tasks(tasks, run_names(tasks), means, show=show, tell=tell)
+
+
+def score_tasks(
+    tasks: Sequence[RecordedTask],
+    names: Sequence[str],
+    means: Means = AS_RECORDED,
+    *,
+    show: Show = iter,
+    tell: Callable[[str], None] = silent,
+) -> list[ScoredRun]:
+    """Return exam tasks, each called by its name, scored from raw responses.
+
+    Raises:
+        DataError: A problem is missing or altered.
+        ModelError: A tokenizer cannot be loaded.
+        RecordError: An exam is unknown, or the prompt was another one.
+    """
     runs = []
     with Grader(workers=means.workers) as grader:
-        for task, name in zip(show(tasks), run_names(tasks), strict=True):
+        for task, name in zip(show(tasks), names, strict=True):
             exams = exams_of(task)
             scored = score_recorded(task, exams, grader, means.counter(task))
             runs.append(ScoredRun(name, task, exams, scored))

@@ -33,6 +33,11 @@ class HFTokenCounter:
         """Return the character offset at which each token of ``text`` starts, ascending."""
         return [start for start, _ in self._spans(text)]
 
+    def token_ids(self, text: str) -> list[int]:
+        """Return the id of each token of ``text``, no special tokens added."""
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        return ids
+
     def cut(self, text: str, tokens: int) -> tuple[str, int]:
         """Return the part of ``text`` that its first ``tokens`` tokens make up, and the count of tokens of all."""
         spans = self._spans(text)

@@ -1,0 +1,233 @@
+"""Recorded runs of one model on several engines, read and scored again, with what was sent to each engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from roi_bench.analysis.engine_runs import Asked, Encoder, Engine, EngineRun, check_comparable, engine_names, engine_of
+from roi_bench.errors import RecordError, UsageError
+from roi_bench.harness.recorded_runs import AS_RECORDED, Means, Show, score_tasks, silent
+from roi_bench.journal_format import canonical_json, parse_object
+from roi_bench.regrade import check_rule
+from roi_bench.results_files import RecordedTask, find_results, read_results
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedEngine:
+    """What one name on the command line stands for: one run on one engine.
+
+    Attributes:
+        path: As named.
+        engine: What generated it.
+        tasks: Its exam tasks by name.
+        asked: What was sent, by task name and exam id.
+        seconds: Seconds of the evaluation by results file, where it says them.
+        generated: Tokens generated in these, by results file, where they are known and nothing else took the time.
+    """
+
+    path: Path
+    engine: Engine
+    tasks: Mapping[str, RecordedTask]
+    asked: Mapping[str, Mapping[str, Asked]]
+    seconds: Mapping[Path, float]
+    generated: Mapping[Path, int]
+
+
+def engine_groups(
+    paths: Sequence[Path],
+    means: Means = AS_RECORDED,
+    *,
+    allow_sampled: bool = False,
+    show: Show = iter,
+    tell: Callable[[str], None] = silent,
+) -> list[list[EngineRun]]:
+    """Return the runs in ``paths``, one each, grouped by the tasks that at least two of them have.
+
+    Everything that can be refused is refused before anything is graded.
+
+    Args:
+        paths: Results files or folders; the first is the reference.
+        means: What to count and grade with.
+        allow_sampled: Take runs that were sampled.
+        show: Shows progress of grading.
+        tell: Is told of what is left out.
+
+    Raises:
+        UsageError: There are fewer than two, or they cannot be compared.
+        RecordError: A file is damaged.
+    """
+    if len(paths) < 2:
+        named = f"only {paths[0]} is named" if paths else "none is named"
+        raise UsageError(f"a comparison of engines needs two runs, {named}; name the results folder of each run")
+    _refuse_files_named_twice(paths)
+    engines = [_read_engine(path, tell) for path in paths]
+    names = engine_names([engine.engine for engine in engines])
+    found = _groups(list(zip(names, engines, strict=True)), tell)
+    for members in found:
+        for _, _, task in members[1:]:
+            check_comparable(members[0][2], task, allow_sampled=allow_sampled)
+        _tell_of_exams([(name, task) for name, _, task in members], tell)
+    flat = [member for members in found for member in members]
+    scored = iter(score_tasks([task for *_, task in flat], [n for n, *_ in flat], means, show=show, tell=tell))
+    encoders = [_encoder(task, means) for *_, task in flat]
+    known = next(filter(None, encoders), None)  # all runs are of one model, so one tokenizer serves them all
+    encode = iter([encoder or known for encoder in encoders])
+    return [
+        [
+            EngineRun(
+                name=name,
+                engine=engine.engine,
+                run=next(scored),
+                asked=engine.asked[task.name],
+                encode=next(encode),
+                seconds=engine.seconds.get(task.results_path),
+                generated=engine.generated.get(task.results_path),
+            )
+            for name, engine, task in members
+        ]
+        for members in found
+    ]
+
+
+Member = tuple[str, RecordedEngine, RecordedTask]
+"""Name of a run, the run, one task of it."""
+
+
+def _refuse_files_named_twice(paths: Sequence[Path]) -> None:
+    seen: dict[Path, Path] = {}
+    for path in paths:
+        for file in find_results(path):
+            if (other := seen.setdefault(file.resolve(), path)) is not path:
+                raise UsageError(f"{path}: {file.name} is also in {other}; name each run once, by its own results file")
+
+
+def _read_engine(path: Path, tell: Callable[[str], None]) -> RecordedEngine:
+    tasks: dict[str, RecordedTask] = {}
+    asked: dict[str, dict[str, Asked]] = {}
+    seconds: dict[Path, float] = {}
+    generated: dict[Path, int] = {}
+    engines = []
+    for file in [found.resolve() for found in find_results(path)]:
+        document, read = parse_object(file.read_bytes()), read_results(file)
+        sent = {task.name: _read_asked(task) for task in read}
+        for task in read:
+            check_rule(task)
+            if task.record.form != "exam":
+                tell(f"{path}: {task.name} asks problems alone, and is left out")
+                continue
+            if task.name in tasks:
+                raise UsageError(f"{path}: holds {task.name} twice; name the results_*.json of one run")
+            tasks[task.name], asked[task.name] = task, sent[task.name]
+            engines.append(engine_of(document))
+        if (took := _seconds(document)) is not None:
+            seconds[file] = took
+        if (count := _generated(document, read, sent)) is not None:
+            generated[file] = count
+    if not tasks:
+        raise UsageError(f"{path}: holds no exam task; compare runs of tasks such as roi_exam_hard_512")
+    return RecordedEngine(path, engines[0], tasks, asked, seconds, generated)
+
+
+def _seconds(document: Mapping[str, Any]) -> float | None:
+    """Return the seconds of the whole evaluation; lm_eval writes them as text."""
+    try:
+        seconds = float(document["total_evaluation_time_seconds"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    return seconds if seconds > 0 else None
+
+
+def _generated(
+    document: Mapping[str, Any], tasks: Sequence[RecordedTask], asked: Mapping[str, Mapping[str, Asked]]
+) -> int | None:
+    """Return how many tokens were generated in the time of the evaluation; what tasks share was generated once."""
+    run = document.get("roi_bench")
+    resumed = isinstance(run, dict) and run.get("resumed")
+    if resumed or set(document["configs"]) != {task.name for task in tasks}:
+        return None
+    counts: dict[object, int] = {}
+    for task in tasks:
+        for number, given in enumerate(task.documents):
+            sent = asked[task.name].get(given.id, Asked(()))
+            for request, responses in enumerate(given.requests):
+                prompt = sent.prompts[request] if request < len(sent.prompts) else None
+                for sample, response in enumerate(responses):
+                    if response.usage is None or response.usage.source == "retokenized":
+                        return None
+                    where = (task.name, number, request) if prompt is None else (prompt, task.record.budget)
+                    counts[where, sample] = response.usage.tokens
+    return sum(counts.values())
+
+
+def _read_asked(task: RecordedTask) -> dict[str, Asked]:
+    """Return what was sent for each document of a task; nothing of those whose sample does not say it."""
+    named = "problem" if task.record.form == "solo" else "exam_id"
+    found = {}
+    for number, line in enumerate(task.samples_path.read_bytes().split(b"\n"), start=1):
+        if not line:
+            continue
+        try:
+            sample = parse_object(line)
+            prompts = tuple(map(_prompt, _requests(sample.get("arguments"))))
+            found[str(sample["doc"][named])] = Asked(prompts, _counts(sample.get("prompt_tokens")))
+        except (ValueError, KeyError, TypeError) as error:
+            raise RecordError(
+                f"{task.samples_path}:{number}: not a whole sample ({error}); run the task again"
+            ) from error
+    return found
+
+
+def _requests(arguments: Any) -> list[Any]:
+    """Return the arguments of each request, as a list (lm_eval's own form in memory) or by the names of its files."""
+    if isinstance(arguments, dict):
+        return [arguments[key] for key in sorted(arguments, key=lambda key: (len(key), key))]
+    return arguments if isinstance(arguments, list) else []
+
+
+def _prompt(arguments: Any) -> str | None:
+    found = arguments.get("arg_0") if isinstance(arguments, dict) else arguments[0] if arguments else None
+    return found if found is None or isinstance(found, str) else canonical_json(found)
+
+
+def _counts(found: Any) -> tuple[tuple[int | None, ...], ...]:
+    rows = found if isinstance(found, list) else []
+    return tuple(tuple(c if type(c) is int else None for c in row) for row in rows if isinstance(row, list))
+
+
+def _groups(engines: Sequence[tuple[str, RecordedEngine]], tell: Callable[[str], None]) -> list[list[Member]]:
+    """Return who has which task, in the order of the runs; tasks that only one has are told and left out."""
+    found = []
+    for task in dict.fromkeys(name for _, engine in engines for name in engine.tasks):
+        members = [(name, engine, engine.tasks[task]) for name, engine in engines if task in engine.tasks]
+        if len(members) > 1:
+            found.append(members)
+        else:
+            tell(f"only {members[0][0]} has {task}; it is left out")
+    if not found:
+        sat = "; ".join(f"{name}: {', '.join(engine.tasks)}" for name, engine in engines)
+        raise UsageError(f"the runs have no task in common ({sat}); run the same task on each engine")
+    return found
+
+
+def _tell_of_exams(members: Sequence[tuple[str, RecordedTask]], tell: Callable[[str], None]) -> None:
+    """Tell of exams that not all members have.
+
+    Raises:
+        UsageError: A member has none in common with the first.
+    """
+    sat = [{document.id for document in task.documents} for _, task in members]
+    for (name, task), exams in zip(members[1:], sat[1:], strict=True):
+        if not exams & sat[0]:
+            raise UsageError(f"{task.results_path}: has no exam of {task.name} in common with {members[0][0]} ({name})")
+    if any(exams != sat[0] for exams in sat):
+        counts = ", ".join(f"{name} {len(exams)}" for (name, _), exams in zip(members, sat, strict=True))
+        common = len(set.intersection(*sat))
+        tell(f"{members[0][1].name}: not all runs sat the same exams ({counts}); {common} exams are common to all")
+
+
+def _encoder(task: RecordedTask, means: Means) -> Encoder | None:
+    counter = means.counter(task)
+    return None if counter is None else counter.token_ids
