@@ -8,6 +8,7 @@ from itertools import combinations
 
 from roi_bench.analysis.engine_runs import TWO_ENGINES, Asked, Encoder, EngineRun, kind_of
 from roi_bench.analysis.paired import PairedDifference, compare_paired
+from roi_bench.analysis.tables import interval_around
 from roi_bench.tokens import FinishReason, Usage
 
 Key = tuple[str, int, int]
@@ -221,9 +222,10 @@ def verdict(found: PairedDifference | None) -> str | None:
         return None
     if not found.discordant:
         return "equal on every exam"
-    if found.interval is None:
-        return "too few exams to say"
-    return "within the noise" if found.interval[0] <= 0 <= found.interval[1] else "more than the noise"
+    shown = interval_around(found.difference, found.interval)
+    if shown.low is None or shown.high is None:
+        return "noise unknown"  # fewer than two clusters, or a difference that is the same on every exam
+    return "within the noise" if shown.low <= 0 <= shown.high else "more than the noise"
 
 
 @dataclass(frozen=True, slots=True)

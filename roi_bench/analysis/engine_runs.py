@@ -170,7 +170,8 @@ def check_comparable(reference: RecordedTask, other: RecordedTask, *, allow_samp
         if mine != theirs:
             raise UsageError(_other(reference, other, name, mine, theirs))
     if _decoded(reference) != _decoded(other):
-        raise UsageError(_other(reference, other, "sampling", _decoded(reference), _decoded(other)))
+        told = [_sampling(task) or "greedy" for task in (reference, other)]
+        raise UsageError(_other(reference, other, "sampling", *told))
     ways = {task.record.sent_as for task in (reference, other)}
     if TEXT in ways and ways & {CHAT_TEMPLATE, MESSAGES}:
         raise UsageError(_other(reference, other, "sent_as", reference.record.sent_as, other.record.sent_as))
@@ -197,7 +198,7 @@ def _sampling(task: RecordedTask) -> str | None:
     """Return why the responses of a task may differ by chance, or None where it was decoded greedily."""
     temperature, sampled = _decoded(task)
     if temperature or sampled:
-        return f"temperature {temperature:g}"
+        return f"temperature {temperature:g}" if temperature else "do_sample"
     return next((label for label in task.record.deviations if label == "omit=temperature"), None)
 
 
