@@ -57,8 +57,10 @@ def engine_of(document: Mapping[str, Any]) -> Engine:
     ``roi-bench run`` records it under ``roi_bench.engine``; of other files, lm_eval's own configuration tells a part.
     """
     config = _object(document.get("config"))
-    recorded = _object(_object(document.get("roi_bench")).get("engine"))
+    run = _object(document.get("roi_bench"))
+    recorded = _object(run.get("engine"))
     known: dict[str, Any] = {"batch_size": config.get("batch_size"), "dtype": config.get("model_dtype")}
+    known["decoding"] = run.get("decoding")
     if config.get("model") == "hf":
         known["version"] = document.get("transformers_version")
     facts = {name: _shown(value) for name, value in known.items() if value is not None}

@@ -200,7 +200,8 @@ def noise_table(pairs: Sequence[PairAgreement]) -> Table | None:
         ),
         rows=tuple(rows),
         note="Shares of the responses of all such pairs. Rounding depends on the shape of a batch, so one engine does "
-        "not always repeat itself; engines that agree as often as it does show nothing but that.",
+        "not always repeat itself; two that agree as often as one does with itself show nothing but that. One engine "
+        "in another version, dtype or decoding counts as two.",
     )
 
 

@@ -24,7 +24,10 @@ def test_what_roi_bench_run_records_of_an_engine_is_taken():
     recorded = {"name": "vllm", "version": "0.32.0", "dtype": "float32", "quantization": None, "batch_size": 32}
     document = {
         "config": {"model": "vllm", "batch_size": "auto", "model_dtype": "torch.bfloat16"},
-        "roi_bench": {"engine": {**recorded, "batch_size_is_automatic": True, "options": {"b": 1, "a": [2]}}},
+        "roi_bench": {
+            "decoding": "neutral",
+            "engine": {**recorded, "batch_size_is_automatic": True, "options": {"b": 1, "a": [2]}},
+        },
     }
     found = engine_of(document)
     assert found.name == "vllm"
@@ -34,6 +37,7 @@ def test_what_roi_bench_run_records_of_an_engine_is_taken():
         "quantization": "none",
         "batch_size": "32",
         "batch_size_is_automatic": "yes",
+        "decoding": "neutral",
         "options": '{"a":[2],"b":1}',
     }
 
