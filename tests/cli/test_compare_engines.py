@@ -33,13 +33,14 @@ def written(
     *,
     exams: range = range(4),
     tokens: int = 40,
+    source: str = "generated",
     top: dict[str, Any] | None = None,
     prompt: Any = PROMPT,
     **changes: Any,
 ) -> Path:
     """A results folder of a run that answers everything right, but for ``texts``; every response counted alike."""
     folder.mkdir(parents=True)
-    usage = [[{"tokens": tokens, "finish_reason": "stop", "source": "generated"}]] * 2
+    usage = [[{"tokens": tokens, "finish_reason": "stop", "source": source}]] * 2
     samples = []
     for index in exams:
         prompts = {f"gen_args_{k}": {"arg_0": prompt and f"{prompt} {index} {k}", "arg_1": {}} for k in (0, 1)}
@@ -148,9 +149,11 @@ def test_speed_is_unknown_where_a_run_was_resumed_or_did_more(tmp_path, capsys):
     took = {"total_evaluation_time_seconds": "10"}
     resumed = written(tmp_path / "a", HF, top={**took, "roi_bench": {"engine": HF, "resumed": True}})
     counted = written(tmp_path / "b", VLLM, top=took)
+    played = written(tmp_path / "c", {"name": "playback"}, top=took, source="retokenized")  # nothing was generated
     out = tmp_path / "out"
-    assert compare(capsys, resumed, counted, "--out", out)[0] == 0
-    assert [row["tokens a second"] for row in table(out, "engine_lengths")] == ["", "32.0"]
+    assert compare(capsys, resumed, counted, played, "--out", out)[0] == 0
+    assert [row["tokens a second"] for row in table(out, "engine_lengths")] == ["", "32.0", ""]
+    assert [row["counted"] for row in table(out, "engine_lengths")] == ["8", "8", "0"]
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
@@ -228,6 +231,27 @@ def test_how_near_a_tie_texts_part_is_what_the_model_says(tmp_path, capsys):
     assert int(row["token B"]) == model.generation_config.eos_token_id  # the text ended by itself there
     (summary,) = table(out, "engine_gaps")
     assert (summary["parted"], summary["looked at"], summary["median gap"]) == ("1", "1", row["gap"])
+
+
+def test_special_tokens_are_those_that_backends_add(tmp_path, capsys):
+    from tokenizers.processors import TemplateProcessing
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(model_path())
+    begin = tokenizer.convert_ids_to_tokens(5)
+    tokenizer.bos_token = begin
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single=f"{begin} $A", special_tokens=[(begin, 5)])
+    begins = tmp_path / "model"
+    tokenizer.save_pretrained(begins)
+    AutoModelForCausalLM.from_pretrained(model_path()).save_pretrained(begins)
+    gaps = []
+    for folder, model, prompt in (("a", begins, "x"), ("b", begins, f"{begin}x"), ("c", model_path(), "x")):
+        shorter = [first_tokens(texts_of(0)[0], 12), texts_of(0)[1]]
+        one = written(tmp_path / folder / "one", HF, prompt=prompt)
+        two = written(tmp_path / folder / "two", VLLM, {0: shorter}, prompt=prompt)
+        assert compare(capsys, one, two, "--logits", model, "--out", tmp_path / folder / "out")[0] == 0
+        gaps.append(table(tmp_path / folder / "out", "engine_partings")[0]["gap"])
+    assert gaps[0] == gaps[1] != gaps[2]  # the first token is added once, where it is not there yet
 
 
 def test_a_prompt_that_nobody_has_as_text_is_not_looked_at(tmp_path, capsys):
