@@ -11,8 +11,11 @@ import pytest
 
 from roi_bench.cli.main import main
 from roi_bench.harness.run import run
+from roi_bench.journal import read_journal
 from roi_bench.responses import READING_RULE
 from roi_bench.tiny import model_path, tiny_exams
+from tests.api.exam_answers import answer_exam
+from tests.api.provider_server import ProviderServer
 from tests.exam_factory import respond
 from tests.test_results_files import TASK, sample, write
 
@@ -286,3 +289,29 @@ def test_a_real_model_in_two_batch_sizes(tmp_path, capsys):
     for row in table(tmp_path / "out", "engine_lengths"):
         assert (row["counted"], float(row["as the tokenizer"])) == ("4", 1)
         assert float(row["tokens a second"]) > 0
+
+
+@pytest.mark.slow
+def test_a_server_that_is_sent_messages_beside_a_run_through_a_chat_template(tmp_path, capsys):
+    with ProviderServer(answer_exam) as server:
+        model = ["--model", "roi-api", "--model_args", f"model=a-model,base_url={server.url}"]
+        run([*model, "--tasks", TASK, "--limit", "2", "--output_path", str(tmp_path / "api")])
+    (journal,) = (tmp_path / "api").rglob("journal-*.jsonl")
+    given = [entry for entry in read_journal(journal)[1].values() if entry.response is not None]
+    lines = [{**{key: e.extra[key] for key in ("exam", "order")}, "response": e.response} for e in given]
+    lines[0]["response"] = "something else"
+    responses = tmp_path / "responses.jsonl"
+    responses.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    model = ["--model", "roi-playback", "--model_args", f"responses={responses},tokenizer={model_path()}"]
+    run([*model, "--apply_chat_template", "--tasks", TASK, "--limit", "2", "--output_path", str(tmp_path / "local")])
+    capsys.readouterr()
+    out = tmp_path / "out"
+    code, _, told = compare(
+        capsys, tmp_path / "api", tmp_path / "local", "--logits", model_path(), "--per-exam", "--out", out
+    )
+    assert code == 0, told
+    (pair,) = table(out, "engine_agreement")
+    assert (pair["equal prompts"], pair["n"], float(pair["equal texts"])) == ("sent as messages", "4", 3 / 4)
+    (row,) = table(out, "engine_partings")
+    assert (row["exam"], row["order"]) == (lines[0]["exam"], lines[0]["order"])
+    assert [run["prompts sent as"].split(" ")[0] for run in table(out, "engine_runs")] == ["messages", "chat"]
