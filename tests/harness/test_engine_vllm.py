@@ -80,9 +80,17 @@ def test_the_real_lm_eval_model_loads_from_a_distribution_of_another_name(vllm: 
     engine = engine_of(vllm(pretrained=str(random_model), max_num_seqs=4))
     assert isinstance(engine, VllmEngine)
     assert engine.facts == {
-        "name": "vllm", "version": "0.32.0", "torch": engine.facts["torch"], "dtype": "float32",
-        "quantization": None, "device": "cpu", "max_model_len": 2048, "tensor_parallel_size": 1,
-        "pipeline_parallel_size": 1, "batch_size": 4, "batch_size_is_automatic": True,
+        "name": "vllm",
+        "version": "0.32.0",
+        "torch": engine.facts["torch"],
+        "dtype": "float32",
+        "quantization": None,
+        "device": "cpu",
+        "max_model_len": 2048,
+        "tensor_parallel_size": 1,
+        "pipeline_parallel_size": 1,
+        "batch_size": 4,
+        "batch_size_is_automatic": True,
     }
 
 
@@ -153,7 +161,7 @@ def test_a_dead_engine_loses_only_what_was_in_flight(
 ) -> None:
     path, asked = tmp_path / "journal.jsonl", [request(prompt) for prompt in PROMPTS]
     expected = ask(vllm(pretrained=str(random_model), max_num_seqs=4), tmp_path / "whole.jsonl", asked)
-    monkeypatch.setenv("FAKE_VLLM_DIES_AFTER", "40")
+    monkeypatch.setenv("FAKE_VLLM_DIES_AFTER", "80")
     with pytest.raises(ModelError, match=r"^vllm failed: EngineDeadError: .*; \d responses are in .*run the same"):
         ask(vllm(pretrained=str(random_model), max_num_seqs=4), path, asked)
     kept = read_journal(path)[1]

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from click.testing import CliRunner
 
 from roi_bench.cli.run import run as run_command
 from roi_bench.errors import DataError, DependencyError, ModelError, RecordError, RoiBenchError, UsageError
+from roi_bench.harness.engines import huggingface
 from roi_bench.harness.results_table import is_exam_result, table_rows
 from roi_bench.harness.run import run
 from roi_bench.harness.run_arguments import DEFAULT_OUTPUT, parse_arguments
@@ -288,17 +290,17 @@ def test_results_that_cannot_be_written_are_an_error(random_model: Path, tmp_pat
 
 
 def test_out_of_memory_says_how_to_go_on(random_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lm_eval.models.huggingface import HFLM
+    generate, left = huggingface.generate, [1, 0]
 
-    generate, left = HFLM._model_generate, [1, 0]
-
-    def exhausted(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def exhausted(*args: Any, **kwargs: Any) -> Any:
         if not left.pop(0):
             raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB.\nMore.")
-        return generate(self, *args, **kwargs)
+        return generate(*args, **kwargs)
 
-    monkeypatch.setattr(HFLM, "_model_generate", exhausted)
-    with pytest.raises(ModelError, match=r"out of memory with batches of 3; 3 responses are in .*smaller --batch_size"):
+    monkeypatch.setattr(huggingface, "generate", exhausted)
+    with pytest.raises(
+        ModelError, match=r"out of memory with batches of 3 .*3 responses are in .*--batch_size, e.g. 1"
+    ):
         run(command(random_model, tmp_path))
     monkeypatch.undo()
     run([*command(random_model, tmp_path), "--batch_size", "2"])
@@ -426,13 +428,18 @@ def test_a_built_in_task_is_found_in_the_full_index() -> None:
 
 
 def test_the_identity_of_a_run(tmp_path: Path) -> None:
+    engine: Any = SimpleNamespace(identity=None, facts={"name": "hf", "batch_size": 3}, lm=object())
+
     def digest(model_args: dict[str, Any], seed: int | None = 1, about: str = "") -> str:
-        return run_digest(run_header("hf", model_args, object(), seed, {"about": about}))
+        return run_digest(run_header("hf", model_args, engine, seed, {"about": about}))
 
     assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1}, about="other")
     assert len({digest({"a": 1}), digest({"a": 2}), digest({"a": 1}, seed=2), digest({"a": 1}, seed=None)}) == 4
-    header = run_header("api", {"api_key": "secret"}, object(), None, {})
+    header = run_header("api", {"api_key": "secret"}, engine, None, {})
     assert "secret" not in str(header)
+    assert header.about["engine"] == engine.facts
+    settings = SimpleNamespace(identity={"model": "m"}, facts={"name": "api"}, lm=object())
+    assert run_header("api", {"max_usd": 1}, settings, None, {}).run["model_args"] == {"model": "m"}
     model = tmp_path / "model"
     model.mkdir()
     (model / "large").write_bytes(bytes(6_000_000))
