@@ -57,6 +57,7 @@ class RunRecord:
         sent_as: How prompts were sent (:class:`roi_bench.sending.Sending`), as the next two; older records do not say.
         chat_template_sha256: What tells their chat template from others.
         system_instruction_sha256: SHA-256 of the run's own system instruction.
+        decoding: ``neutral``, or ``model`` where the model's own configuration shaped it; older records do not say.
     """
 
     form: str
@@ -78,6 +79,7 @@ class RunRecord:
     sent_as: str | None = None
     chat_template_sha256: str | None = None
     system_instruction_sha256: str | None = None
+    decoding: str | None = None
 
     @property
     def sending(self) -> Sending:
@@ -198,7 +200,7 @@ def _run_record(path: Path, name: str, found: Any) -> RunRecord:
         "order": (str, type(None)),
         **dict.fromkeys(("budget", "repeats", "paraphrase"), int),
         "exam_seed": (int, type(None)),
-        **dict.fromkeys(("tokenizer", "tokenizer_revision"), (str, type(None))),
+        **dict.fromkeys(("tokenizer", "tokenizer_revision", "decoding"), (str, type(None))),
         "text_is_whole": bool,
         **dict.fromkeys(("deviations", "think_tags"), list),
         "reading_rule": int,
@@ -224,6 +226,7 @@ def _run_record(path: Path, name: str, found: Any) -> RunRecord:
         wrong += [] if found["form"] in REQUESTS and (found["order"] is None) == (found["form"] == "solo") else ["form"]
         wrong += [] if found["order"] in (None, *ORDERS) else ["order"]
         wrong += [] if tags is not None else ["think_tags"]
+        wrong += [] if found["decoding"] in (None, "neutral", "model") else ["decoding"]
         wrong += [] if (key := wrong_key(found)) is None else [key]
     if wrong:
         raise RecordError(f"{path}: the record of {name} is damaged at {wrong[0]!r}")
@@ -239,7 +242,7 @@ _NOT_SAID: dict[str, Any] = {
     "reading_rule": 1,
     "starts_in_reasoning": False,
     "think_tags": [],
-    **dict.fromkeys(KEYS),
+    **dict.fromkeys((*KEYS, "decoding")),
 }
 """What older records mean by what they do not say."""
 

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from roi_bench.api.failures import one_line
 from roi_bench.api.parameters import messages_of
+from roi_bench.api.servers import OTHER, make_of_server
 from roi_bench.api.settings import ApiSettings, checked_url
 from roi_bench.errors import DependencyError, ModelError
 
@@ -136,6 +137,7 @@ class Gateway:
         self.settings = settings
         self._litellm = import_litellm()
         self._pool: Any = None
+        self._make = settings.server
         self.model, provider, name = self._resolve()
         found = next(filter(None, (os.environ.get(f"{provider.upper()}_{part}") for part in BASE_VARIABLES)), None)
         if settings.base_url is None and found is not None:
@@ -198,6 +200,18 @@ class Gateway:
         """Whether ``base_url`` is a server other than OpenAI's own that only speaks its protocol."""
         host = urlsplit(self.settings.base_url or "").hostname
         return host is not None and provider in OPENAI_PROTOCOL and not f".{host}".endswith(".openai.com")
+
+    @property
+    def own_server(self) -> str | None:
+        """The address of a server that may be anybody's, None where a provider's own API answers."""
+        return self.settings.base_url if self._is_elsewhere(self.facts.provider) else None
+
+    def make(self) -> str:
+        """Return the make of the server that answers; it is asked once, and only where it may be anybody's."""
+        if self._make is None:
+            url = self.own_server
+            self._make = OTHER if url is None else make_of_server(url, self.facts.name, self.access.get("api_key"))
+        return self._make
 
     @property
     def _is_text(self) -> bool:

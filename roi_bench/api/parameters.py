@@ -12,7 +12,7 @@ from roi_bench.errors import UsageError
 PASSED_ON = ("top_p", "top_k", "presence_penalty", "frequency_penalty")
 """Generation arguments that APIs know under the same name."""
 
-OWN = ("until", "do_sample", "temperature", "max_gen_toks", "seed")
+OWN = ("until", "do_sample", "temperature", "max_gen_toks", "seed", "decoding")
 
 
 def request_parameters(generation: Mapping[str, Any], settings: ApiSettings) -> dict[str, Any]:
@@ -33,7 +33,8 @@ def request_parameters(generation: Mapping[str, Any], settings: ApiSettings) -> 
     temperature = generation.get("temperature")
     sampled = generation.get("do_sample", float(temperature or 0) > 0)
     parameters: dict[str, Any] = {"max_tokens": int(generation["max_gen_toks"])}
-    parameters["temperature"] = (1.0 if temperature is None else float(temperature)) if sampled else 0.0
+    if not leaves_decoding(generation) or "do_sample" in generation or "temperature" in generation:
+        parameters["temperature"] = (1.0 if temperature is None else float(temperature)) if sampled else 0.0
     until = generation.get("until") or []
     if stops := [stop for stop in ([until] if isinstance(until, str) else until) if stop]:
         parameters["stop"] = stops
@@ -42,6 +43,11 @@ def request_parameters(generation: Mapping[str, Any], settings: ApiSettings) -> 
         parameters["seed"] = generation["seed"]
     parameters |= _reasoning(settings)
     return {name: value for name, value in parameters.items() if name not in settings.omitted}
+
+
+def leaves_decoding(generation: Mapping[str, Any]) -> bool:
+    """Return whether ``generation`` arguments leave the decoding to the model and its server."""
+    return generation.get("decoding") == "model"
 
 
 def _reasoning(settings: ApiSettings) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from roi_bench.api.failures import never_show
+from roi_bench.api.servers import MAKES, OTHER
 from roi_bench.errors import UsageError, nearest
 
 HARNESS_ARGUMENTS = ("batch_size", "max_batch_size", "device", "trust_remote_code", "tokenizer")
@@ -47,6 +48,7 @@ class ApiSettings:
         extra_body: Further fields of the request body.
         service_tier: The provider's service tier, e.g. ``flex``.
         omit: Generation arguments not to send because the model does not take them, joined by ``+``.
+        server: Make of the server behind ``base_url``: vllm, sglang, llamacpp or other; None: it is asked.
         think_end_token: Text that ends hidden reasoning where the server leaves it in the answer.
         num_concurrent: Most requests in flight at once; fewer while the provider asks to slow down.
         timeout: Seconds to wait for a response.
@@ -74,6 +76,7 @@ class ApiSettings:
     extra_body: dict[str, Any] | None = None
     service_tier: str | None = None
     omit: str = ""
+    server: str | None = None
     think_end_token: str | None = None
     num_concurrent: int = 16
     timeout: float = 600.0
@@ -164,8 +167,8 @@ def _check(settings: ApiSettings) -> None:
     Raises:
         UsageError: One cannot be meant.
     """
-    if settings.endpoint not in ENDPOINTS:
-        raise UsageError(f"unknown endpoint {settings.endpoint!r}; {nearest(settings.endpoint, ENDPOINTS)}")
+    _check_name("endpoint", settings.endpoint, ENDPOINTS)
+    _check_name("server", settings.server, (*MAKES, OTHER))
     above_zero = ("num_concurrent", "timeout", "requests_per_minute", "tokens_per_minute", "max_usd", "poll_seconds")
     for name in (*above_zero, "max_length"):
         if (value := getattr(settings, name)) is not None and not value > 0:
@@ -185,6 +188,11 @@ def _check(settings: ApiSettings) -> None:
         raise UsageError("input_cost_per_token and output_cost_per_token go together; give both")
     if settings.base_url is not None:
         checked_url(settings.base_url)
+
+
+def _check_name(name: str, value: str | None, known: tuple[str, ...]) -> None:
+    if value not in (None, *known):
+        raise UsageError(f"unknown {name} {value!r}; {nearest(str(value), known)}")
 
 
 def checked_url(url: str) -> str:

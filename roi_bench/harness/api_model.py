@@ -20,9 +20,16 @@ from lm_eval.api.model import LM
 from roi_bench.api.batch_record import BatchRecord, open_batches, record_path
 from roi_bench.api.client import ApiClient
 from roi_bench.api.gateway import Gateway
-from roi_bench.api.parameters import chat_prompt, is_conversation, messages_of, request_parameters
+from roi_bench.api.parameters import (
+    chat_prompt,
+    is_conversation,
+    leaves_decoding,
+    messages_of,
+    request_parameters,
+)
 from roi_bench.api.preflight import check_parameters, why_not_applicable
 from roi_bench.api.requests import ApiRequest, Ending, OnOutcomes
+from roi_bench.api.servers import neutral_parameters, with_neutral
 from roi_bench.api.settings import ApiSettings, api_settings
 from roi_bench.api.spending import Estimate, Price, Purse, estimate, usd_text
 from roi_bench.errors import ModelError, UsageError
@@ -45,6 +52,8 @@ class ApiLM(LM):
         DependencyError: litellm is not installed.
         ModelError: litellm knows no such provider.
     """
+
+    takes_decoding = True  # a request may leave it to the model: no temperature is sent then
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__()
@@ -70,8 +79,10 @@ class ApiLM(LM):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What shapes responses, for the header of the journal."""
-        return self.settings.identity()
+        """What shapes responses, for the header of the journal; the server is asked what it is."""
+        make = self.gateway.make()
+        neutral = neutral_parameters(make)
+        return {**self.settings.identity(), **({"neutral": {"server": make, **neutral}} if neutral else {})}
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -94,7 +105,9 @@ class ApiLM(LM):
         parameters = request_parameters(generation, self.settings)
         if "seed" in parameters and not self.gateway.takes("seed"):
             del parameters["seed"]  # ours, for repeatable samples where there can be any; no part of the task
-        return parameters
+        if leaves_decoding(generation):
+            return parameters
+        return with_neutral(parameters, self.gateway.make(), self.settings.omitted)
 
     def prepared(self, requests: Sequence[Instance]) -> list[ApiRequest]:
         """Return what will be sent for ``requests``, every one checked.
@@ -154,6 +167,7 @@ class ApiLM(LM):
         prepared = self.prepared(requests)
         if not prepared:
             return
+        self._tell_of_unknown_server()
         names = [request_name(key) for key in keys]
         self._refuse_open_batches(names, journal)
         purse = Purse(self.settings.max_usd, paid(journal) + maybe_paid(journal))
@@ -177,6 +191,13 @@ class ApiLM(LM):
             )
             ending, reason = client.ask(prepared, on_outcomes), client.reason
         self._raise_unless_done(ending, reason, journal)
+
+    def _tell_of_unknown_server(self) -> None:
+        if self.gateway.own_server and not self.settings.server and not neutral_parameters(self.gateway.make()):
+            _tell(
+                f"the server at {self.gateway.own_server} does not say that it is vLLM, SGLang or llama.cpp: if it has "
+                "sampling parameters of its own, they hold (docs/engines.md, Decoding)"
+            )
 
     def _ask_in_batches(
         self,

@@ -23,6 +23,7 @@ from roi_bench.grading import is_numeric_pool
 from roi_bench.harness import one_line_errors
 from roi_bench.harness.chat_templates import sending_through, shows_system_turn
 from roi_bench.harness.context_window import check_context, context_length
+from roi_bench.harness.decoding import MARK, arguments_for, evaluated_model, keep_the_budget
 from roi_bench.harness.metering import metered
 from roi_bench.harness.raw_responses import logged, response_of
 from roi_bench.harness.settings import (
@@ -58,7 +59,7 @@ class BudgetTask(ConfigurableTask):
     """A task name of the benchmark. Subclasses say what a document is, what it asks, and how answers are scored.
 
     The YAML's ``dataset_kwargs`` say what the task is (exam set, order, budget, prompt); ``--metadata`` may override
-    ``budget``, ``repeats``, ``exam_seed`` and ``paraphrase``.
+    ``budget``, ``repeats``, ``exam_seed``, ``paraphrase`` and ``decoding``.
 
     Raises:
         UsageError: A setting cannot be meant.
@@ -76,7 +77,8 @@ class BudgetTask(ConfigurableTask):
         self.sending = UNSAID
         self.texts: TextFacts = text_facts(config.get("metadata") or {}, ())
         self.estimates: dict[str, Estimate] = {}
-        config["generation_kwargs"] = {**self.settings.decoding, "max_gen_toks": self.settings.budget}
+        config["generation_kwargs"] = {**self.settings.generation, "max_gen_toks": self.settings.budget}
+        self.generation_sent: dict[str, Any] = {}
         config["repeats"] = self.settings.repeats
         config["test_split"] = "test"
         super().__init__(config=config)
@@ -140,17 +142,22 @@ class BudgetTask(ConfigurableTask):
         """Take a setting from the command line; a changed budget changes the prompt as well.
 
         Raises:
-            UsageError: Few-shot examples are asked for, or the budget cannot be meant.
+            UsageError: Few-shot examples are asked for, or the budget or the decoding cannot be meant.
         """
         if key == "num_fewshot" and value:
             raise UsageError(
                 f"{self.config.task}: --num_fewshot {value} is refused: worked examples would give the costs away that "
                 "the model has to foresee under one budget; leave --num_fewshot out"
             )
+        if key == "generation_kwargs" and MARK in value:
+            raise UsageError(
+                f"{self.config.task}: {MARK} is no generation argument; use --metadata '{{\"{MARK}\": …}}'"
+            )
         super().set_config(key, value, update)
         if key == "generation_kwargs":
             generation = self.config.generation_kwargs
-            if "do_sample" not in value:  # else lm_eval sets a temperature back to 0, and transformers refuses one of 0
+            # else lm_eval sets a temperature back to 0, and transformers refuses one of 0
+            if "do_sample" not in value and ("temperature" in value or MARK not in generation):
                 generation["do_sample"] = temperature_of(generation) > 0
             budget = budget_of(generation, self.settings.budget)
             for alias in BUDGET_ALIASES:
@@ -170,6 +177,7 @@ class BudgetTask(ConfigurableTask):
             with _named_template_error():  # asked once: lm_eval's models warn each time a template refuses the turn
                 self.shows_system_turn = shows_system_turn(kwargs["chat_template"])
         self.sending = self._how_sent(kwargs.get("chat_template") if kwargs.get("apply_chat_template") else None)
+        self._settle_decoding()
         super().build_all_requests(**kwargs)
         sent = [str(instance.args[0]) for instance in self.instances]
         self.texts = text_facts(self.config.metadata or {}, sent)
@@ -187,6 +195,21 @@ class BudgetTask(ConfigurableTask):
         length = context_length(self.config.metadata or {})
         if length is not None and counter is not None:
             check_context(sorted(set(sent)), self.settings.budget, length, counter, str(self.config.task))
+
+    def _settle_decoding(self) -> None:
+        """Find the arguments of all requests: the task's own, and what makes them mean the same to this model.
+
+        They are no part of the configuration, where every argument is a deviation.
+        """
+        lm, settings = evaluated_model(), self.settings
+        if lm is None and (self.config.metadata or {}).get("pretrained"):
+            logger.warning(
+                "%s: this lm_eval does not show the model that it evaluates, so the model's generation_config.json may "
+                "shape its responses; use roi-bench run",
+                self.config.task,
+            )
+        keep_the_budget(lm)
+        self.generation_sent = arguments_for(lm, settings.decoding, self.config.generation_kwargs)
 
     def fewshot_context(
         self, doc: dict[str, Any], *args: Any, system_instruction: str | None = None, **kwargs: Any
@@ -219,7 +242,7 @@ class BudgetTask(ConfigurableTask):
             Instance(
                 request_type="generate_until",
                 doc=variant,
-                arguments=(prompt, dict(self.config.generation_kwargs)),
+                arguments=(prompt, dict(self.generation_sent)),
                 idx=index,
                 metadata=kwargs["metadata"],
             )
@@ -318,6 +341,7 @@ class BudgetTask(ConfigurableTask):
             "prompt": settings.prompt,
             "prompt_sha256": prompt_sha256(settings.prompt, settings.paraphrase),
             "paraphrase": settings.paraphrase,
+            "decoding": settings.decoding,
             "tokenizer": lasting_name(self.tokenizer_name()),
             "tokenizer_revision": (self.config.metadata or {}).get("revision"),
             "text_is_whole": self.texts.whole,

@@ -56,6 +56,8 @@ class PlaybackLM(LM):
         ModelError: The tokenizer cannot be loaded.
     """
 
+    takes_decoding = True  # what was recorded was decoded long ago
+
     def __init__(
         self,
         responses: str | None = None,

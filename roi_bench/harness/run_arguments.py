@@ -71,7 +71,8 @@ def _add_api_options(group: Any) -> None:
     group.add_argument(
         *("--dry-run", "--dry_run"),
         action="store_true",
-        help="Print the requests (JSON lines) and what they may cost; nothing is sent or written.",
+        help="Print the requests (JSON lines) and what they may cost; none is sent, nothing is written. A server of "
+        "your own (base_url) is only asked what it is.",
     )
     group.add_argument(
         *("--provider-batch", "--provider_batch"),

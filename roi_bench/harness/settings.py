@@ -10,6 +10,7 @@ from typing import Any
 from roi_bench.errors import UsageError, nearest
 from roi_bench.exam_sets import EXAM_SETS
 from roi_bench.exams import ORDERS
+from roi_bench.harness.decoding import MARK, Decoding, asked_decoding
 from roi_bench.prompts import PROMPTS, Form, find_prompt
 
 BUDGET_ALIASES = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
@@ -24,7 +25,7 @@ SAMPLED: dict[str, Any] = {"until": [], "do_sample": True, "temperature": 0.7}
 SOLO_REPEATS = 16
 """Samples of each problem in a solo task, unless ``--metadata`` says otherwise."""
 
-METADATA_KEYS = ("budget", "repeats", "exam_seed", "paraphrase")
+METADATA_KEYS = ("budget", "repeats", "exam_seed", "paraphrase", MARK)
 """What ``--metadata`` may change of a task."""
 
 FIXED_KEYS = ("exam_set", "order", "prompt")
@@ -43,6 +44,7 @@ class TaskSettings:
         exam_seed: Seed of generated exam sets; None for the frozen one.
         repeats: Samples per exam and order.
         paraphrase: Number of the paraphrase in which the prompt was asked, 0 for its canonical text.
+        decoding: Whether the model's own configuration may shape how tokens are chosen.
     """
 
     exam_set: str
@@ -52,6 +54,7 @@ class TaskSettings:
     exam_seed: int | None
     repeats: int
     paraphrase: int = 0
+    decoding: Decoding = "neutral"
 
     @property
     def form(self) -> Form:
@@ -59,9 +62,14 @@ class TaskSettings:
         return PROMPTS[self.prompt].form
 
     @property
-    def decoding(self) -> dict[str, Any]:
+    def named_generation(self) -> dict[str, Any]:
         """Generation arguments that the task's name stands for, besides its budget."""
         return SAMPLED if self.form == "solo" else GREEDY
+
+    @property
+    def generation(self) -> dict[str, Any]:
+        """Generation arguments that are asked for, besides the budget and what the user adds."""
+        return dict(self.named_generation if self.decoding == "neutral" else {"until": [], MARK: self.decoding})
 
 
 def task_settings(named: Mapping[str, Any], metadata: Mapping[str, Any]) -> TaskSettings:
@@ -89,6 +97,7 @@ def task_settings(named: Mapping[str, Any], metadata: Mapping[str, Any]) -> Task
         exam_seed=None if exam_set == "v1" else seed,
         repeats=_whole("repeats", metadata.get("repeats", named.get("repeats", SOLO_REPEATS if solo else 1))),
         paraphrase=paraphrase,
+        decoding=asked_decoding(metadata),
     )
 
 
@@ -145,7 +154,7 @@ def deviations(
         labels.append(f"exam_seed={settings.exam_seed}")
     if settings.paraphrase:
         labels.append(paraphrase_label(settings.paraphrase))
-    plain = {**settings.decoding, **dict.fromkeys(BUDGET_ALIASES, settings.budget)}
+    plain = {**settings.named_generation, **dict.fromkeys(BUDGET_ALIASES, settings.budget)}
     labels += [f"{key}={generation[key]}" for key in sorted(generation) if plain.get(key) != generation[key]]
     if system_instruction:
         labels.append("system_instruction")

@@ -97,6 +97,7 @@ class ProviderServer(ThreadedServer):
         port: int = 0,
         most_stop_sequences: int | None = None,
         rejected_parameters: Collection[str] = (),
+        owned_by: str = "tests",
         batch_polls: int = 1,
         batch_line_error: Callable[[str], bool] | None = None,
         batch_final_status: str = "completed",
@@ -104,6 +105,7 @@ class ProviderServer(ThreadedServer):
         super().__init__(self._application, port)
         self._respond, self._faults, self._delay = respond, faults, delay
         self._key, self._upstream = key, upstream
+        self._owned_by = owned_by
         self._most_stop_sequences, self._rejected_parameters = most_stop_sequences, rejected_parameters
         self._batches = BatchEndpoints(
             self._answer_line, polls=batch_polls, line_error=batch_line_error, final_status=batch_final_status
@@ -181,7 +183,7 @@ class ProviderServer(ThreadedServer):
         refusal = self._refusal({"model": name})
         if refusal is not None or self._upstream is not None:
             return refusal or await self._forward("GET", request.path, b"", JSON)
-        model = {"id": name, "object": "model", "created": 0, "owned_by": "tests"}
+        model = {"id": name, "object": "model", "created": 0, "owned_by": self._owned_by}
         return web.json_response(model if "id" in request.match_info else {"object": "list", "data": [model]})
 
     async def _forward(self, method: str, path: str, raw: bytes, content_type: str) -> web.Response:
