@@ -39,7 +39,8 @@ def read_reply(
         body: The completion object, in OpenAI's form.
         budget: The cap that was sent, in tokens.
         usd: Its cost, if known.
-        think_end_token: Text that ends hidden reasoning inside the visible text, or None.
+        think_end_token: Text that ends hidden reasoning inside the visible text, or None. A text that the cap ended
+            before it is all reasoning.
         record: Further fields for the journal.
 
     Raises:
@@ -67,6 +68,8 @@ def read_reply(
     if think_end_token and think_end_token in text:
         inside, _, text = text.rpartition(think_end_token)
         reasoning = f"{reasoning or ''}{inside}"
+    elif think_end_token and not reasoning and _finish_reason(reason) == "length":
+        reasoning, text = text, ""  # the budget ended it before the reasoning did
     usage = None if tokens is None else Usage(tokens, _finish_reason(reason), "provider")
     kept = {
         **({"reasoning": reasoning} if reasoning else {}),

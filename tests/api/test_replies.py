@@ -130,11 +130,19 @@ def test_reasoning_of_both_kinds_is_joined() -> None:
     assert (reply.text, reply.record["reasoning"]) == ("4", "ab")
 
 
-def test_a_text_in_which_the_reasoning_never_ends_is_left_whole() -> None:
+def test_a_text_whose_reasoning_the_budget_ended_is_all_reasoning() -> None:
     reply = read(chat("2 + 2 …", reason="length"), think_end_token=END)
-    assert reply.text == "2 + 2 …"
+    assert (reply.text, reply.record["reasoning"]) == ("", "2 + 2 …")
+    parted = read(chat("\\boxed{4}", reason="length", reasoning_content="2 + 2"), think_end_token=END)
+    assert (parted.text, parted.record["reasoning"]) == ("\\boxed{4}", "2 + 2")  # the server knew where it ended
+
+
+def test_a_text_that_ended_without_reasoning_is_left_whole() -> None:
+    reply = read(chat("4"), think_end_token=END)
+    assert reply.text == "4"
     assert "reasoning" not in reply.record
     assert read(chat("a</think>4")).text == "a</think>4"
+    assert read(chat("2 + 2 …", reason="length")).text == "2 + 2 …"
 
 
 # ------------------------------------------------------------------------------------------------------------ tokens

@@ -12,11 +12,16 @@ from click.testing import CliRunner
 from lm_eval.api.instance import Instance
 from lm_eval.loggers import EvaluationTracker
 
+from roi_bench.api.replies import read_reply
 from roi_bench.cli.regrade import regrade
+from roi_bench.exam_sets import load_exams
 from roi_bench.harness.metering import MeteredText
+from roi_bench.outcomes import Response, answers_to_grade, problem_outcomes, read_sheet
 from roi_bench.results_files import read_results
+from roi_bench.text_facts import text_facts
 from roi_bench.tiny import model_path
 from roi_bench.tokens import Usage
+from tests.exam_factory import WordCounter
 from tests.harness.harness_runs import simple_evaluate
 from tests.harness.scripted_model import Responder, ScriptedModel, oracle
 
@@ -105,6 +110,41 @@ def test_reasoning_that_never_ends_is_empty_where_the_run_knows_of_it() -> None:
     endless = lambda i, k: MeteredText(oracle(i, k), Usage(128, "length", "generated"))  # noqa: E731
     assert value(sit(endless), "empty") == 1
     assert value(sit(endless, Unthinking), "score") == 3
+
+
+@pytest.mark.parametrize(
+    ("way", "finished"),
+    [
+        ("hf and vLLM, the model opens it", ("<think>\n{}", {})),
+        ("hf and vLLM, the template opens it", ("{}", {"prompt": "<|assistant|><think>\n"})),
+        ("hf and vLLM, think_end_token", ("{}", {"think_end_token": "</think>"})),
+        ("API, reasoning_content and no content", ({"content": None, "reasoning_content": "{}"}, {})),
+        ("API, reasoning and an empty content", ({"content": "", "reasoning": "{}"}, {})),
+        ("API, left in the content with its tag", ({"content": "<think>\n{}"}, {})),
+        ("API, think_end_token", ({"content": "{}"}, {"think_end_token": "</think>"})),
+    ],
+)
+def test_reasoning_open_at_the_budget_is_read_alike_from_every_engine(way: str, finished: tuple[Any, Any]) -> None:
+    said, known = finished
+    exam, budget = load_exams("tiny")[0], 12  # the words of the draft
+    draft = "\n".join(f"### Problem {k}\n\\boxed{{{p.answer}}}" for k, p in enumerate(exam.ordered("hard"), 1))
+    usage: Usage | None = Usage(budget, "length", "generated")
+    if isinstance(said, dict):
+        message = {name: part and part.replace("{}", draft) for name, part in said.items()}
+        body = {
+            "choices": [{"message": message, "finish_reason": "length"}],
+            "usage": {"prompt_tokens": 5, "completion_tokens": budget, "total_tokens": 5 + budget},
+        }
+        end = known.get("think_end_token")
+        reply = read_reply(body, budget, usd=None, think_end_token=end, record={})
+        text, usage = reply.text, reply.usage
+    else:
+        text = said.replace("{}", draft)
+    texts = text_facts(known, [known.get("prompt", "")])
+    counter = None if way.startswith("API") else WordCounter()  # of an API's model no tokenizer need be known
+    sheet = read_sheet(exam, "hard", budget, Response(text, usage), counter, texts=texts)
+    assert answers_to_grade(sheet) == []
+    assert [problem.outcome for problem in problem_outcomes(sheet, [])] == ["empty"] * 3
 
 
 def test_a_think_end_token_says_so_too_and_brings_tags_of_the_runs_own() -> None:
