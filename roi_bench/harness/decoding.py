@@ -72,11 +72,14 @@ def asked_decoding(metadata: Mapping[str, Any]) -> Decoding:
 
 
 def neutral_generation_config(config: Any) -> Any:
-    """Return a plain ``GenerationConfig`` that ends responses where a model's own, ``config``, does, and no more."""
+    """Return a plain ``GenerationConfig`` that ends responses where a model's own, ``config``, does, and no more.
+
+    It says nothing of ``top_k`` (transformers warns of a 0 where nothing samples): a request that samples has to.
+    """
     from transformers import GenerationConfig
 
     kept = {name: getattr(config, name, None) for name in KEPT}
-    return GenerationConfig(top_k=0, **{name: value for name, value in kept.items() if value is not None})
+    return GenerationConfig(**{name: value for name, value in kept.items() if value is not None})
 
 
 def neutral_arguments(config: Any, generation: Mapping[str, Any]) -> dict[str, Any]:
@@ -130,7 +133,7 @@ def arguments_for(lm: Any, decoding: Decoding, generation: Mapping[str, Any]) ->
         return asked if config is None else {**asked, **neutral_arguments(config, asked)}
     if config is not None:
         return {**own_temperature(vars(config)), **asked}
-    if VLLM in _kinds(lm) and lm.model is not None:
+    if VLLM in _kinds(lm) and getattr(lm, "model", None) is not None:
         return {**_own_vllm_arguments(lm.model.llm_engine.model_config), **asked}
     what = "vllm with data_parallel_size above 1" if VLLM in _kinds(lm) else type(lm).__name__
     raise UsageError(
@@ -160,7 +163,8 @@ def keep_the_budget(lm: Any) -> None:
 
 def generation_config_of(lm: Any) -> Any | None:
     """Return the generation configuration that transformers' ``generate`` reads for ``lm``, None for other models."""
-    return getattr(lm.model, "generation_config", None) if HUGGING_FACE in _kinds(lm) else None
+    model = getattr(lm, "model", None) if HUGGING_FACE in _kinds(lm) else None
+    return getattr(model, "generation_config", None)
 
 
 def _kinds(lm: Any) -> set[str]:

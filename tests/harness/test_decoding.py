@@ -270,15 +270,18 @@ def test_beams_of_the_user_are_his_alone() -> None:
     assert neutral_arguments(config, {**GREEDY, "num_beams": 4}) == {"length_penalty": 1.0, "early_stopping": False}
 
 
-def test_a_neutral_configuration_keeps_the_ends_and_nothing_else() -> None:
+def test_a_neutral_configuration_keeps_the_ends_and_nothing_else(capfd: pytest.CaptureFixture[str]) -> None:
     from transformers import GenerationConfig
 
     plain_one = neutral_generation_config(
-        GenerationConfig(eos_token_id=[1, 2], pad_token_id=0, repetition_penalty=1.3, forced_eos_token_id=1, top_k=5)
+        GenerationConfig(eos_token_id=[1, 2], pad_token_id=0, repetition_penalty=1.3, forced_eos_token_id=1)
     )
-    assert (plain_one.eos_token_id, plain_one.pad_token_id, plain_one.top_k) == ([1, 2], 0, 0)
+    assert (plain_one.eos_token_id, plain_one.pad_token_id) == ([1, 2], 0)
     assert neutral_arguments(plain_one, GREEDY) == {}
     assert neutral_arguments(plain_one, SAMPLED) == {"top_k": 0}
+    assert "generation flags" not in capfd.readouterr().err
+    told = {name for name, value in vars(plain_one).items() if value is not None}
+    assert told <= {*decoding.KEPT, "transformers_version", "_from_model_config"}
 
 
 def vllm_like(fields: Mapping[str, Any]) -> Any:
