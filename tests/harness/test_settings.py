@@ -37,6 +37,8 @@ def test_metadata_overrides_and_names_stay() -> None:
         (NAMED, {"paraphrase": -1}, "paraphrase must be a whole number of at least 0"),
         (NAMED, {"paraphrase": "one"}, "paraphrase must be a whole number"),
         (NAMED, {"parafrase": 1}, "did you mean 'paraphrase'"),
+        (NAMED, {"decodin": "model"}, "unknown key 'decodin' in --metadata; did you mean 'decoding'"),
+        (NAMED, {"decoding": "own"}, "unknown decoding 'own' in --metadata"),
         ({**NAMED, "prompt": "metacognitive"}, {"paraphrase": 1}, "'metacognitive': paraphrase must be 0"),
         ({**NAMED, "prompt": "greedy_knapsack"}, {"paraphrase": 1}, "'greedy_knapsack': paraphrase must be 0"),
         ({"exam_set": "v1", "budget": 512, "prompt": "solo"}, {"paraphrase": 2}, "'solo': paraphrase must be 0"),
@@ -58,6 +60,15 @@ def test_deviations_name_every_difference_once() -> None:
         "until=['\\n']",
         "system_instruction",
     )
+
+
+def test_the_models_own_decoding_is_a_setting_and_a_label() -> None:
+    settings = task_settings(NAMED, {"decoding": "model"})
+    assert settings.generation == {"until": [], "decoding": "model"}
+    labels = ("decoding=model", "temperature=0.5")
+    assert deviations(NAMED, settings, {**settings.generation, "max_gen_toks": 512, "temperature": 0.5}, None) == labels
+    assert deviations(NAMED, task_settings(NAMED, {}), {"decoding": "model"}, None) == labels[:1]  # as a board reads it
+    assert task_settings(NAMED, {"decoding": "neutral"}) == task_settings(NAMED, {})
 
 
 def test_a_paraphrase_is_a_setting_and_a_label() -> None:
