@@ -60,12 +60,20 @@ def engine_of(document: Mapping[str, Any]) -> Engine:
     run = _object(document.get("roi_bench"))
     recorded = _object(run.get("engine"))
     known: dict[str, Any] = {"batch_size": config.get("batch_size"), "dtype": config.get("model_dtype")}
-    known["decoding"] = run.get("decoding")
+    known["decoding"] = run.get("decoding") or _decoding(document)
     if config.get("model") == "hf":
         known["version"] = document.get("transformers_version")
     facts = {name: _shown(value) for name, value in known.items() if value is not None}
     facts |= {name: _shown(value) for name, value in recorded.items() if name != "name"}
     return Engine(str(recorded.get("name") or config.get("model") or "unknown"), facts)
+
+
+def _decoding(document: Mapping[str, Any]) -> str | None:
+    """Return whose decoding all tasks of a results file had, as recorded; None where they differ or do not say."""
+    configs = _object(document.get("configs")).values()
+    records = [_object(_object(_object(config).get("metadata")).get("roi_bench")) for config in configs]
+    found = {str(record["decoding"]) for record in records if record.get("decoding") is not None}
+    return found.pop() if len(found) == 1 else None
 
 
 def _object(value: Any) -> Mapping[str, Any]:
@@ -167,6 +175,9 @@ def check_comparable(reference: RecordedTask, other: RecordedTask, *, allow_samp
                 f"{task.results_path}: {task.name} was sampled ({sampling}): its texts differ by chance, and say "
                 "nothing of the engine; run it greedily, or add --allow-sampled"
             )
+    if _own_decoding(reference) != _own_decoding(other):
+        told = ["model" if _own_decoding(task) else "neutral" for task in (reference, other)]
+        raise UsageError(_other(reference, other, "decoding", *told))
     for name in _SAME:
         mine, theirs = getattr(reference.record, name), getattr(other.record, name)
         if mine != theirs:
@@ -201,7 +212,12 @@ def _sampling(task: RecordedTask) -> str | None:
     temperature, sampled = _decoded(task)
     if temperature or sampled:
         return f"temperature {temperature:g}" if temperature else "do_sample"
-    return next((label for label in task.record.deviations if label == "omit=temperature"), None)
+    return next((label for label in task.record.deviations if label in ("omit=temperature", "decoding=model")), None)
+
+
+def _own_decoding(task: RecordedTask) -> bool:
+    """Return whether the model's own configuration chose tokens; records that do not say it have the task's."""
+    return task.decoding.get("decoding") == "model"
 
 
 def _decoded(task: RecordedTask) -> tuple[float, bool]:

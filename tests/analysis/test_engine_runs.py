@@ -20,6 +20,18 @@ from roi_bench.errors import UsageError
 from tests.analysis.engine_factory import task_of
 
 
+def test_whose_decoding_it_was_is_taken_from_the_records_of_the_tasks() -> None:
+    def recorded(*decodings: str | None) -> dict[str, Any]:
+        records = [{} if decoding is None else {"decoding": decoding} for decoding in decodings]
+        tasks = {str(index): {"metadata": {"roi_bench": record}} for index, record in enumerate(records)}
+        return {"config": {"model": "hf"}, "configs": {**tasks, "gsm8k": {}}}
+
+    assert engine_of(recorded("model", "model")).facts["decoding"] == "model"
+    assert engine_of(recorded("neutral", None)).facts["decoding"] == "neutral"
+    for document in (recorded("model", "neutral"), recorded(None), {}):
+        assert "decoding" not in engine_of(document).facts
+
+
 def test_what_roi_bench_run_records_of_an_engine_is_taken():
     recorded = {"name": "vllm", "version": "0.32.0", "dtype": "float32", "quantization": None, "batch_size": 32}
     document = {
@@ -145,6 +157,7 @@ def test_messages_and_older_records_are_no_other_prompt():
         {"decoding": {"temperature": 0.7}},
         {"decoding": {"do_sample": True}},
         {"deviations": ("omit=temperature",)},
+        {"decoding": {"decoding": "model"}, "deviations": ("decoding=model",)},
     ],
 )
 def test_sampled_runs_are_refused_unless_they_are_allowed(changes: dict[str, Any]):
@@ -154,6 +167,12 @@ def test_sampled_runs_are_refused_unless_they_are_allowed(changes: dict[str, Any
     with pytest.raises(UsageError, match="was sampled"):
         check_comparable(sampled, sampled)
     check_comparable(sampled, sampled, allow_sampled=True)
+
+
+def test_the_models_own_decoding_is_compared_with_its_own_kind_only():
+    own = task_of(decoding={"decoding": "model"}, deviations=("decoding=model",))
+    with pytest.raises(UsageError, match=r"has decoding model, .* has neutral"):
+        check_comparable(task_of(), own, allow_sampled=True)
 
 
 def test_a_sampled_run_is_never_compared_with_a_greedy_one():
