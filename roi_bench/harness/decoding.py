@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, cast, get_args
 
 from roi_bench.errors import UsageError, nearest
+from roi_bench.harness.engines.selection import HUGGING_FACE, VLLM, is_a
 
 Decoding = Literal["neutral", "model"]
 """``neutral``: what the task's name promises. ``model``: what the model's own configuration asks for, labelled."""
@@ -55,8 +56,6 @@ KEPT = (
 
 OF_VLLM = ("repetition_penalty", "presence_penalty", "frequency_penalty", "top_k", "top_p", "min_p")
 """Fields that vLLM's server takes from a generation configuration, besides the temperature."""
-
-HUGGING_FACE, VLLM = "lm_eval.models.huggingface.HFLM", "lm_eval.models.vllm_causallms.VLLM"
 
 
 def asked_decoding(metadata: Mapping[str, Any]) -> Decoding:
@@ -133,9 +132,9 @@ def arguments_for(lm: Any, decoding: Decoding, generation: Mapping[str, Any]) ->
         return asked if config is None else {**asked, **neutral_arguments(config, asked)}
     if config is not None:
         return {**own_temperature(vars(config)), **asked}
-    if VLLM in _kinds(lm) and getattr(lm, "model", None) is not None:
+    if is_a(lm, VLLM) and getattr(lm, "model", None) is not None:
         return {**_own_vllm_arguments(lm.model.llm_engine.model_config), **asked}
-    what = "vllm with data_parallel_size above 1" if VLLM in _kinds(lm) else type(lm).__name__
+    what = "vllm with data_parallel_size above 1" if is_a(lm, VLLM) else type(lm).__name__
     raise UsageError(
         f'--metadata \'{{"decoding": "model"}}\' is for the models hf, vllm and roi-api; of {what} nobody knows the '
         "own decoding: leave it out"
@@ -163,13 +162,8 @@ def keep_the_budget(lm: Any) -> None:
 
 def generation_config_of(lm: Any) -> Any | None:
     """Return the generation configuration that transformers' ``generate`` reads for ``lm``, None for other models."""
-    model = getattr(lm, "model", None) if HUGGING_FACE in _kinds(lm) else None
+    model = getattr(lm, "model", None) if is_a(lm, HUGGING_FACE) else None
     return getattr(model, "generation_config", None)
-
-
-def _kinds(lm: Any) -> set[str]:
-    """Return the full names of the classes that ``lm`` is; asking by name imports no backend."""
-    return {f"{kind.__module__}.{kind.__qualname__}" for kind in type(lm).__mro__}
 
 
 def evaluated_model() -> Any | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -284,15 +285,27 @@ def test_a_neutral_configuration_keeps_the_ends_and_nothing_else(capfd: pytest.C
     assert told <= {*decoding.KEPT, "transformers_version", "_from_model_config"}
 
 
+class LikeVLLM:
+    """What the fixture gives out for lm_eval's class."""
+
+    model: Any
+
+
+@pytest.fixture
+def known_vllm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let lm_eval's vLLM class be the one above."""
+    monkeypatch.setitem(sys.modules, "lm_eval.models.vllm_causallms", SimpleNamespace(VLLM=LikeVLLM))  # type: ignore[arg-type]
+
+
 def vllm_like(fields: Mapping[str, Any]) -> Any:
     """Return what looks like lm_eval's vLLM backend with a model whose generation configuration has ``fields``."""
-    kind = type("VLLM", (), {"__module__": "lm_eval.models.vllm_causallms"})
-    lm, shown = kind(), {name: fields[name] for name in ("temperature", *decoding.OF_VLLM) if name in fields}
+    lm, shown = LikeVLLM(), {name: fields[name] for name in ("temperature", *decoding.OF_VLLM) if name in fields}
     config = SimpleNamespace(try_get_generation_config=lambda: dict(fields), get_diff_sampling_param=lambda: shown)
     lm.model = SimpleNamespace(llm_engine=SimpleNamespace(model_config=config))
     return lm
 
 
+@pytest.mark.usefixtures("known_vllm")
 def test_vllm_needs_nothing_to_be_neutral_and_is_told_the_models_own_values_outright() -> None:
     fields = {"do_sample": True, "temperature": 0.6, "top_k": 20, "repetition_penalty": 1.1, "eos_token_id": [1, 2]}
     task = {**GREEDY, "max_gen_toks": 8}
@@ -318,6 +331,7 @@ def test_another_decoding_is_refused() -> None:
         asked_decoding({"decoding": "modell"})
 
 
+@pytest.mark.usefixtures("known_vllm")
 def test_the_own_decoding_of_what_nobody_knows_is_refused() -> None:
     with pytest.raises(UsageError, match="of ScriptedModel nobody knows the own decoding"):
         simple_evaluate(

@@ -1,4 +1,4 @@
-"""Transformers behind the protocol: finished rows leave, the batch size comes from the memory, ends are those of vLLM."""
+"""Transformers behind the protocol: finished rows leave, memory gives the batch size, ends are those of vLLM."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lm_eval.api.instance import Instance
 from roi_bench.harness.engines import free_memory
 from roi_bench.harness.engines.huggingface import HuggingFaceEngine
 from roi_bench.harness.engines.metered import MeteredEngine
-from roi_bench.harness.engines.rows_that_leave import can_leave
+from roi_bench.harness.engines.rows_that_leave import can_leave, goes_in_stretches
 from roi_bench.harness.engines.selection import engine_of
 from roi_bench.harness.journaled_model import JournaledModel
 from roi_bench.harness.run import run
@@ -75,7 +75,7 @@ def test_rows_leave_and_texts_and_counts_stay(
 ) -> None:
     lm = hf_model(random_model, dtype="float32")
     bare = [bare_generation(lm, prompt, frozenset([lm.eot_token_id])) for prompt in PROMPTS]
-    assert 3 < sum(len(tokens) < BUDGET for tokens in bare) < len(PROMPTS)
+    assert 2 < sum(len(tokens) < BUDGET for tokens in bare) < len(PROMPTS)
     counted = Counted(lm.model, monkeypatch)
     engine = HuggingFaceEngine(lm, batch_size=batch_size)
     responses = ask(engine, tmp_path / "journal.jsonl", [request(prompt) for prompt in PROMPTS])
@@ -143,15 +143,36 @@ def test_rows_leave_only_where_the_state_is_a_cache_that_they_can_leave(
     assert can_leave(lm) == leaves
 
 
+@pytest.mark.parametrize(
+    ("own", "asked", "in_stretches"),
+    [
+        ({}, {}, True),
+        ({"repetition_penalty": 1.3, "no_repeat_ngram_size": 3}, {}, True),  # they look at the whole response
+        ({"min_new_tokens": 5}, {}, False),
+        ({"min_new_tokens": 5}, {"min_new_tokens": None}, True),
+        ({}, {"num_beams": 2}, False),
+        ({"forced_eos_token_id": 3}, {}, False),
+    ],
+)
+def test_what_acts_at_a_place_in_the_response_is_generated_at_once(
+    random_model: Path, own: dict[str, Any], asked: dict[str, Any], in_stretches: bool
+) -> None:
+    lm = hf_model(random_model)
+    for name, value in own.items():
+        setattr(lm.model.generation_config, name, value)
+    assert goes_in_stretches(lm, asked) == in_stretches
+
+
 def test_a_model_whose_rows_cannot_leave_is_asked_in_lm_evals_way(random_model: Path, tmp_path: Path) -> None:
     lm = hf_model(random_model, dtype="float32")
     expected = ask(HuggingFaceEngine(lm, batch_size=5), tmp_path / "a.jsonl", [request(prompt) for prompt in PROMPTS])
     other = hf_model(random_model, dtype="float32")
-    other.model._is_stateful = True
+    other.model._is_stateful, calls, original = True, [], other._model_generate
+    other._model_generate = lambda **arguments: [calls.append(1), original(**arguments)][1]
     engine = HuggingFaceEngine(other, batch_size=5)
-    other.model._is_stateful = False
-    assert other._model_generate.__func__ is not None  # lm_eval's own, metered
+    other.model._is_stateful = False  # transformers would ask for another kind of cache
     assert ask(engine, tmp_path / "b.jsonl", [request(prompt) for prompt in PROMPTS]) == expected
+    assert len(calls) == 3
 
 
 def test_a_subclass_with_a_loop_of_its_own_is_asked_through_it(random_model: Path) -> None:

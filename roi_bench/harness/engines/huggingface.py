@@ -10,7 +10,7 @@ from roi_bench.harness.engines.batched import ask_whole_batches, version_of
 from roi_bench.harness.engines.free_memory import batch_size_for
 from roi_bench.harness.engines.local import LocalEngine
 from roi_bench.harness.engines.protocol import Asking
-from roi_bench.harness.engines.rows_that_leave import can_leave, generate
+from roi_bench.harness.engines.rows_that_leave import can_leave, generate, goes_in_stretches
 from roi_bench.harness.metering import Meter, MeteredText
 
 
@@ -38,7 +38,10 @@ class HuggingFaceEngine(LocalEngine):
         self._prompt_tokens: dict[str, int] = {}
         _end_at_the_tokenizers_end(lm)
         if can_leave(lm):
-            lm._model_generate = lambda **arguments: generate(lm, **arguments)
+            whole = lm._model_generate
+            lm._model_generate = lambda **arguments: (
+                generate(lm, **arguments) if goes_in_stretches(lm, arguments) else whole(**arguments)
+            )
         self._meter = Meter(lm)
 
     @property

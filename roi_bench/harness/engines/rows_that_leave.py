@@ -33,6 +33,22 @@ def can_leave(lm: Any) -> bool:
     return supports is not None and bool(supports())
 
 
+AT_A_PLACE: dict[str, Any] = {
+    **dict.fromkeys(("min_new_tokens", "begin_suppress_tokens", "exponential_decay_length_penalty"), None),
+    **dict.fromkeys(("forced_bos_token_id", "forced_eos_token_id", "forced_decoder_ids", "max_time"), None),
+    **dict.fromkeys(("prompt_lookup_num_tokens", "assistant_early_exit", "penalty_alpha", "dola_layers"), None),
+    **dict.fromkeys(("num_beams", "num_beam_groups", "num_return_sequences"), 1),
+}
+"""Arguments that act at a place in the response, or on more than one row for each, and where they do neither."""
+
+
+def goes_in_stretches(lm: Any, generation: dict[str, Any]) -> bool:
+    """Whether a response under these arguments is the same, generated at once or a stretch at a time."""
+    config = lm.model.generation_config
+    asked = {name: generation.get(name, getattr(config, name, None)) for name in AT_A_PLACE}
+    return all(value in (None, AT_A_PLACE[name]) for name, value in asked.items())
+
+
 def generate(lm: Any, context: Any, max_length: int, stop: list[str], attention_mask: Any, **generation: Any) -> Any:
     """Return what ``lm._model_generate`` returns.
 

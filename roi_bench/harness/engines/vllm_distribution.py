@@ -24,7 +24,8 @@ def let_lm_eval_find_it() -> None:
     """Import lm_eval's vLLM model so that it accepts vLLM under another distribution name.
 
     lm_eval asks for the version of ``vllm`` and takes its lack for that of vLLM. It gets the version of the
-    distribution that is here. vLLM itself is imported before: it tells its CPU build by the same question, and must hear the truth.
+    distribution that is here. vLLM itself is imported before: it tells its CPU build by the same question, and
+    must hear the truth.
 
     Raises:
         ImportError: vLLM cannot be imported.

@@ -1,8 +1,8 @@
-"""A stand-in for vLLM with the interface that lm_eval and roi-bench use of it, and a small engine that really generates.
+"""A stand-in for vLLM with the interface that lm_eval and roi-bench use of it, and a small engine that generates.
 
-It answers greedily with a transformers model, one token a step for every running request, in float32 and row by row, so
-that its texts are those of the model itself. ``FAKE_VLLM_DIES_AFTER`` (steps) kills its engine, ``FAKE_VLLM_STEP`` is
-the least time of a step in seconds.
+It answers greedily with a transformers model, one token a step for every running request, in float32 and row by row:
+so that its texts are those of the model itself. ``FAKE_VLLM_DIES_AFTER`` (steps) kills its engine,
+``FAKE_VLLM_STEP`` is the least time of a step in seconds.
 """
 
 from __future__ import annotations
