@@ -82,6 +82,7 @@ class Journal:
         if content.intact < len(data):
             self._set_aside(data[content.intact :])
         self._is_begun = content.header is None
+        self._starts = max(1, len(content.starts))
         if content.header is None:
             self._write(header_line(header))
             return header, {}
@@ -95,6 +96,11 @@ class Journal:
             torn.flush()
             os.fsync(torn.fileno())
         self._file.truncate(self._size)
+
+    @property
+    def starts(self) -> int:
+        """How many starts of the run recorded something here, at least 1."""
+        return self._starts
 
     @property
     def was_abandoned(self) -> bool:
@@ -121,6 +127,7 @@ class Journal:
             return
         begin = b"" if self._is_begun else header_line(self._own_header)
         self._write(begin + b"".join(entry_line(entry) for entry in batch))
+        self._starts += not self._is_begun
         self._is_begun = True
         self._entries.update(added)
 

@@ -157,10 +157,10 @@ class JournaledModel(LM):
         return self._lm.loglikelihood_rolling(requests)
 
 
-def _response(entry: Entry | None) -> MeteredText | None:
-    if entry is None or entry.response is None:
-        return None
-    return MeteredText(entry.response, entry.usage, entry.extra.get("usd"))
+def _response(entry: Entry | None) -> str | None:
+    if entry is None or entry.response is None or isinstance(entry.response, MeteredText):
+        return entry and entry.response
+    return MeteredText(entry.response, entry.usage, entry.extra.get("usd"), entry.extra.get("prompt_tokens"))
 
 
 def failure_line(error: Exception, engine: Engine, journal: Journal) -> str:

@@ -25,21 +25,29 @@ class MeteredText(str):
     Attributes:
         usage: Tokens that it took, or None if unknown.
         usd: Money that it cost, or None if unknown or free.
+        prompt_tokens: Tokens of the prompt as the model saw it, or None if unknown.
     """
 
     usage: Usage | None
     usd: float | None
+    prompt_tokens: int | None
 
-    def __new__(cls, text: str, usage: Usage | None = None, usd: float | None = None) -> MeteredText:
-        """Return ``text`` carrying ``usage`` and ``usd``."""
+    def __new__(
+        cls, text: str, usage: Usage | None = None, usd: float | None = None, prompt_tokens: int | None = None
+    ) -> MeteredText:
+        """Return ``text`` carrying what is known of it."""
         metered = super().__new__(cls, text)
-        metered.usage, metered.usd = usage, usd
+        metered.usage, metered.usd, metered.prompt_tokens = usage, usd, prompt_tokens
         return metered
 
-    __slots__ = ("usage", "usd")
+    __slots__ = ("prompt_tokens", "usage", "usd")
 
-    def __reduce__(self) -> tuple[type[MeteredText], tuple[str, Usage | None, float | None]]:
-        return MeteredText, (str(self), self.usage, self.usd)
+    def __str__(self) -> str:
+        """Return the text itself: lm_eval turns every response it writes into ``str``, and a copy each would count."""
+        return self
+
+    def __reduce__(self) -> tuple[type[MeteredText], tuple[str, Usage | None, float | None, int | None]]:
+        return MeteredText, (str.__str__(self), self.usage, self.usd, self.prompt_tokens)
 
 
 def usage_of(response: object) -> Usage | None:
@@ -48,13 +56,19 @@ def usage_of(response: object) -> Usage | None:
 
 
 def metered(requests: Sequence[Sequence[object]]) -> dict[str, Any]:
-    """Return ``usage``, and ``usd`` where anything cost money, of responses by request and sample, as JSON values."""
+    """Return ``usage`` of responses by request and sample, as JSON values.
+
+    ``usd`` stands beside it where anything cost money, and ``prompt_tokens`` where the engine counted them.
+    """
     usages = [[usage_of(response) for response in request] for request in requests]
     found: dict[str, Any] = {
         "usage": [[None if usage is None else asdict(usage) for usage in request] for request in usages]
     }
-    costs = [[getattr(response, "usd", None) for response in request] for request in requests]
-    return {**found, "usd": costs} if any(usd is not None for request in costs for usd in request) else found
+    for name in ("usd", "prompt_tokens"):
+        values = [[getattr(response, name, None) for response in request] for request in requests]
+        if any(value is not None for request in values for value in request):
+            found[name] = values
+    return found
 
 
 class Meter:

@@ -257,7 +257,7 @@ def _report(
         "version": __version__,
         "journal": model.journal.path.name,
         "engine": dict(engine.facts),
-        "resumed": len(read_starts(model.journal.path)) > 1,
+        "resumed": model.journal.starts > 1,
         "missing_responses": missing,
         "not_applicable": dict(not_applicable),
         "cost": cost,

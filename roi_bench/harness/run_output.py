@@ -24,7 +24,7 @@ def add_usage(samples: Mapping[str, Sequence[dict[str, Any]]]) -> None:
     """Put ``usage`` beside the responses of every logged sample, and mark responses that could not be had.
 
     ``usage`` has the shape of ``resps``: per request, per sample ``{tokens, finish_reason, source}`` or null. Where any
-    response cost money, ``usd`` stands beside it in the same shape.
+    response cost money, ``usd`` stands beside it in the same shape; so do ``prompt_tokens`` where they were counted.
     """
     for sample in (sample for task in samples.values() for sample in task):
         responses = [
@@ -33,7 +33,7 @@ def add_usage(samples: Mapping[str, Sequence[dict[str, Any]]]) -> None:
             for request, kept in zip(sample["resps"], sample["filtered_resps"], strict=True)
         ]
         sample |= metered(responses)
-        for name in ("usage", "usd"):
+        for name in ("usage", "usd", "prompt_tokens"):
             sample["doc"].pop(name, None)  # where plain lm_eval has to keep them
         sample["resps"] = [[NO_RESPONSE if text is None else text for text in request] for request in responses]
 
@@ -60,7 +60,8 @@ def write_results(tracker: Any, results: dict[str, Any], samples: Mapping[str, l
     try:
         json.loads(path.read_text(encoding="utf-8"))
         for name, count in counts.items():
-            written = path.with_name(f"samples_{name}_{tracker.date_id}.jsonl").read_bytes().count(b"\n")
+            with path.with_name(f"samples_{name}_{tracker.date_id}.jsonl").open("rb") as lines:
+                written = sum(1 for _ in lines)
             if written != count:
                 raise ValueError(f"{written} of {count} samples of {name}")
     except (OSError, ValueError) as error:

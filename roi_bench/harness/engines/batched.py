@@ -101,7 +101,7 @@ def entries_of(
     return [
         Entry(
             question.key,
-            None if response is None else str(response),
+            response,  # itself: a run of many responses holds each text once
             usage_of(response),
             {**exam_fields(question), **count},
         )
