@@ -158,8 +158,11 @@ class JournaledModel(LM):
 
 
 def _response(entry: Entry | None) -> str | None:
-    if entry is None or entry.response is None or isinstance(entry.response, MeteredText):
-        return entry and entry.response
+    if entry is None or entry.response is None:
+        return None
+    if isinstance(entry.response, MeteredText):
+        entry.response.prompt_tokens = entry.extra.get("prompt_tokens")
+        return entry.response
     return MeteredText(entry.response, entry.usage, entry.extra.get("usd"), entry.extra.get("prompt_tokens"))
 
 
