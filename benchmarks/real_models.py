@@ -1,0 +1,246 @@
+"""Real models on the real exams (docs/real-models.md): ask them, keep what came of it without any text, tabulate it.
+
+    python -m benchmarks.real_models sit MODEL_FOLDER --name NAME --out DIR [--exams 60] [--prompts direct …] [--text]
+    python -m benchmarks.real_models keep DIR [--rows docs/real-models.csv]
+    python -m benchmarks.real_models table [--rows docs/real-models.csv]
+
+``sit`` runs ``roi-bench run --model vllm`` (greedy, float32) in steps of 30 exams: easy, medium and hard order at 512
+tokens, easy and hard at 1,024; other prompts in easy and hard order at 512. It can be stopped at any time; the same
+command goes on. ``keep`` scores every response of ``DIR`` from its raw text and adds a row for each to a file of rows:
+model, prompt, order, budget and exam by id, outcomes, tokens; no text. Rows of several machines and days add up, since
+each exam is asked by itself. ``table`` computes every number of the page from the rows alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from benchmarks.prompt_study import follows_form
+from roi_bench.analysis.score_tables import interval_of
+from roi_bench.analysis.tables import Cell, Column, Table, to_markdown
+from roi_bench.errors import RoiBenchError
+from roi_bench.harness.recorded_runs import read_all, score_tasks
+from roi_bench.metrics import Metric, Sample, ScoredResponse, exam_term, metrics_of
+from roi_bench.outcomes import ProblemOutcome
+from roi_bench.problems import POOL_TIERS
+from roi_bench.results_files import RecordedTask
+from roi_bench.statistics import ExamTerm, estimate_ratio
+from roi_bench.tokens import Usage
+
+ROWS = Path("docs/real-models.csv")
+STEP = 30
+DIRECT_TASKS = ("roi_exam_hard_512", "roi_exam_medium_512", "roi_exam_hard_1024")
+SHOWN = ("score", "score_easy", "regret", "p1_acc", "p2_acc", "p3_acc")
+OUTCOMES = ("correct", "wrong", "skipped", "truncated", "unanswered", "empty")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What came of one response: no text.
+
+    Attributes:
+        model, prompt, order, budget, exam: What was asked.
+        cluster: Which exams share a problem with it.
+        tiers: Tiers by position, joined by ``/``.
+        outcomes: Outcomes by position, joined by ``/``.
+        tokens, finish: What it cost, and how it ended.
+        shares: Tokens of each problem by position, joined by ``/``; empty where they cannot be told.
+        followed: 1 if it follows the form that the prompt asks for.
+    """
+
+    model: str
+    prompt: str
+    order: str
+    budget: int
+    exam: str
+    cluster: str
+    tiers: str
+    outcomes: str
+    tokens: int
+    finish: str
+    shares: str
+    followed: int
+
+    @property
+    def key(self) -> tuple[str, str, str, int, str]:
+        """What makes it one response."""
+        return self.model, self.prompt, self.order, self.budget, self.exam
+
+    def response(self) -> ScoredResponse:
+        """Return it as the metrics take it."""
+        shares = [int(share) for share in self.shares.split("/")] if self.shares else [None] * 3
+        found = zip(self.outcomes.split("/"), self.tiers.split("/"), shares, strict=True)
+        problems = [
+            ProblemOutcome(place, "", tier, "", outcome, None, None, share, None)
+            for place, (outcome, tier, share) in enumerate(found, start=1)
+        ]
+        usage = Usage(self.tokens, "length" if self.finish == "length" else "stop", "generated")
+        return ScoredResponse(tuple(problems), self.budget, usage, None, False, False)
+
+
+Rows = dict[tuple[str, str, str, int, str], Row]
+"""Rows by what was asked."""
+
+
+def sit(options: argparse.Namespace) -> None:
+    """Ask a model, in steps that are each finished with results."""
+    for exams in range(STEP, options.exams + 1, STEP):
+        for prompt in options.prompts:
+            tasks = DIRECT_TASKS if prompt == "direct" else (f"roi_exam_hard_512_{prompt}",)
+            arguments = (
+                f"pretrained={options.model},dtype=float32,enforce_eager=True,max_model_len=3072,max_num_seqs=48"
+            )
+            command = [sys.executable, "-m", "roi_bench", "run", "--model", "vllm", "--model_args", arguments]
+            command += [
+                "--tasks",
+                ",".join(tasks),
+                "--limit",
+                str(exams),
+                "--output_path",
+                str(options.out / options.name),
+            ]
+            subprocess.run([*command, *([] if options.text else ["--apply_chat_template"])], check=True)
+
+
+def rows_of(folder: Path) -> Iterator[Row]:
+    """Yield a row for every response under ``folder``, a folder a model: of each task the results with most exams."""
+    for model in sorted(path for path in folder.iterdir() if path.is_dir()):
+        fullest: dict[str, RecordedTask] = {}
+        for task in read_all([model]):
+            if task.name not in fullest or len(task.documents) > len(fullest[task.name].documents):
+                fullest[task.name] = task
+        for run in score_tasks(list(fullest.values()), list(fullest)):
+            prompts = {document.id: document for document in run.task.documents}
+            for exam, (sample, *_) in run.scored.items():
+                main, easy = (request[0].text or "" for request in prompts[exam].requests)
+                asked = (model.name, run.task.record.prompt)
+                yield _row(*asked, run.cell.order, exam, run.clusters[exam], sample.main, main)
+                yield _row(*asked, "easy", exam, run.clusters[exam], sample.easy, easy)
+
+
+def _row(model: str, prompt: str, order: str, exam: str, cluster: str, scored: ScoredResponse, text: str) -> Row:
+    shares = [problem.tokens for problem in scored.outcomes]
+    usage = scored.usage or Usage(0, None, "generated")
+    finish = usage.finish_reason or ""
+    followed = bool(scored.readings) and follows_form(text, scored.readings[0], finish == "stop")
+    return Row(
+        *(model, prompt, order, scored.budget, exam, cluster),
+        tiers="/".join(problem.tier for problem in scored.outcomes),
+        outcomes="/".join(problem.outcome for problem in scored.outcomes),
+        tokens=usage.tokens,
+        finish=finish,
+        shares="" if None in shares else "/".join(map(str, shares)),
+        followed=int(followed),
+    )
+
+
+def read_rows(path: Path) -> Rows:
+    """Return the rows of a file by what was asked, none where there is no file."""
+    if not path.exists():
+        return {}
+    kinds: dict[str, Callable[[str], Any]] = {field.name: int if field.type == "int" else str for field in fields(Row)}
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = [Row(*(kinds[name](value) for name, value in line.items())) for line in csv.DictReader(file)]
+    return {row.key: row for row in rows}
+
+
+def keep(options: argparse.Namespace) -> None:
+    """Add the rows of a folder of runs to the file of rows."""
+    rows = read_rows(options.rows)
+    before = len(rows)
+    rows |= {row.key: row for row in rows_of(options.out)}
+    with options.rows.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([field.name for field in fields(Row)])
+        for key in sorted(rows):
+            writer.writerow([getattr(rows[key], field.name) for field in fields(Row)])
+    print(f"{options.rows}: {before} rows before, {len(rows)} now")
+
+
+def table(options: argparse.Namespace) -> None:
+    """Print the tables."""
+    rows = read_rows(options.rows)
+    cells = sorted({(model, prompt, budget, order) for model, prompt, order, budget, _ in rows if order != "easy"})
+    scores: list[tuple[Cell, ...]] = []
+    behaviour: list[tuple[Cell, ...]] = []
+    for model, prompt, budget, order in cells:
+        samples = samples_of(rows, model, prompt, budget, order)
+        if not samples:
+            continue
+        found = [interval_of(estimate_ratio(_terms(metric, samples))) for metric in _metrics()]
+        scores.append((model, prompt, budget, order, len(samples), *found))
+    for model, prompt, budget, order in sorted(
+        {(row.model, row.prompt, row.budget, row.order) for row in rows.values()}
+    ):
+        behaviour.append(_behaviour([row for row in rows.values() if row.key[:4] == (model, prompt, order, budget)]))
+    columns = (Column("model"), Column("prompt"), Column("budget", 0), Column("order"), Column("n", 0))
+    note = "Each with its 95 % interval for such problems in general, clustered by re-used problem."
+    print(to_markdown(Table("scores", "Scores", (*columns, *map(Column, SHOWN)), tuple(scores), note)))
+    more = (*OUTCOMES, "form followed", "tokens", "at the budget")
+    print(to_markdown(Table("behaviour", "Outcomes", (*columns, *map(Column, more)), tuple(behaviour), "Shares.")))
+
+
+def samples_of(rows: Rows, model: str, prompt: str, budget: int, order: str) -> dict[str, tuple[Sample, str]]:
+    """Return the exams that were asked in both orders, each as a sample with its cluster."""
+    found = {}
+    for row in rows.values():
+        if row.key[:4] != (model, prompt, order, budget):
+            continue
+        easy = rows.get((model, prompt, "easy", budget, row.exam))
+        if easy is not None:
+            found[row.exam] = Sample(row.response(), easy.response()), row.cluster
+    return found
+
+
+def _metrics() -> list[Metric[Sample]]:
+    known = {metric.name: metric for metric in metrics_of(tuple(POOL_TIERS))}
+    return [known[name] for name in SHOWN]
+
+
+def _terms(metric: Metric[Sample], samples: dict[str, tuple[Sample, str]]) -> list[ExamTerm]:
+    terms = [exam_term(metric, [sample], cluster) for sample, cluster in samples.values()]
+    return [term for term in terms if term is not None]
+
+
+def _behaviour(rows: Sequence[Row]) -> tuple[Cell, ...]:
+    one, count = rows[0], len(rows)
+    problems = [outcome for row in rows for outcome in row.outcomes.split("/")]
+    shares = [problems.count(outcome) / len(problems) for outcome in OUTCOMES]
+    followed, tokens = sum(row.followed for row in rows) / count, sum(row.tokens for row in rows) / count
+    full = sum(row.tokens == row.budget for row in rows) / count
+    return (one.model, one.prompt, one.budget, one.order, count, *shares, followed, tokens, full)
+
+
+def main() -> None:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True)
+    sitting, keeping, counting = (commands.add_parser(name) for name in ("sit", "keep", "table"))
+    sitting.add_argument("model")
+    sitting.add_argument("--name", required=True)
+    sitting.add_argument("--out", type=Path, required=True)
+    sitting.add_argument("--exams", type=int, default=60)
+    sitting.add_argument("--prompts", nargs="+", default=["direct"])
+    sitting.add_argument("--text", action="store_true", help="a base model: no chat template")
+    sitting.set_defaults(run=sit)
+    keeping.add_argument("out", type=Path)
+    keeping.set_defaults(run=keep)
+    counting.set_defaults(run=table)
+    for command in (keeping, counting):
+        command.add_argument("--rows", type=Path, default=ROWS)
+    options = parser.parse_args()
+    try:
+        options.run(options)
+    except RoiBenchError as error:
+        sys.exit(f"real_models: {error}")
+
+
+if __name__ == "__main__":
+    main()
