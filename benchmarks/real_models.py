@@ -119,7 +119,7 @@ def rows_of(folder: Path) -> Iterator[Row]:
         for run in score_tasks(list(fullest.values()), list(fullest)):
             prompts = {document.id: document for document in run.task.documents}
             for exam, (sample, *_) in run.scored.items():
-                main, easy = (request[0].text or "" for request in prompts[exam].requests)
+                main, easy = (str(request[0].text or "") for request in prompts[exam].requests)
                 asked = (model.name, run.task.record.prompt)
                 yield _row(*asked, run.cell.order, exam, run.clusters[exam], sample.main, main)
                 yield _row(*asked, "easy", exam, run.clusters[exam], sample.easy, easy)
