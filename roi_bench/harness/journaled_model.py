@@ -12,6 +12,7 @@ from roi_bench.errors import ModelError, RoiBenchError
 from roi_bench.harness.batches import Question, distinct_questions
 from roi_bench.harness.engines.protocol import Asking, Engine
 from roi_bench.harness.metering import MeteredText
+from roi_bench.harness.processes import Processes
 from roi_bench.harness.progress import Progress
 from roi_bench.harness.stopping import EndedEarlyError
 from roi_bench.journal import Journal
@@ -28,7 +29,8 @@ class JournaledModel(LM):
     Args:
         engine: What generates.
         journal: Where this process records; open.
-        recorded: Responses recorded by other processes of the run (accelerate).
+        recorded: Responses recorded by other processes of the run.
+        processes: The processes that share the requests; None: what the model itself says of them.
         show_progress: Show a progress bar.
         preview: Only show what would be asked; for engines that can.
     """
@@ -39,11 +41,13 @@ class JournaledModel(LM):
         journal: Journal,
         *,
         recorded: Mapping[RequestKey, Entry] | None = None,
+        processes: Processes | None = None,
         show_progress: bool = True,
         preview: bool = False,
     ) -> None:
         super().__init__()
         self._lm = engine.lm
+        self._world = processes or engine.lm
         self._engine = engine
         self._preview = preview
         self.journal = journal
@@ -109,17 +113,17 @@ class JournaledModel(LM):
     @property
     def rank(self) -> int:
         """Index of this process."""
-        return int(self._lm.rank)
+        return int(self._world.rank)
 
     @property
     def world_size(self) -> int:
         """Number of processes."""
-        return int(self._lm.world_size)
+        return int(self._world.world_size)
 
     @property
     def device(self) -> Any:
-        """Device of the model."""
-        return self._lm.device
+        """Device of the model, or of what processes exchange."""
+        return self._world.device
 
     @property
     def tokenizer_name(self) -> str:
@@ -128,15 +132,15 @@ class JournaledModel(LM):
 
     def all_gather(self, tensor: Any) -> Any:
         """Gather a tensor from all processes."""
-        return self._lm.all_gather(tensor)
+        return self._world.all_gather(tensor)
 
     def gather_object(self, obj: Any, dst: int = 0) -> Any:
         """Gather an object from all processes on process ``dst``."""
-        return self._lm.gather_object(obj, dst)
+        return self._world.gather_object(obj, dst)
 
     def barrier(self) -> None:
         """Wait for all processes."""
-        self._lm.barrier()
+        self._world.barrier()
 
     def chat_template(self, chat_template: bool | str = False) -> str | None:
         """Return the model's chat template."""

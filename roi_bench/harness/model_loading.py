@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 from roi_bench.errors import DependencyError, ModelError, RoiBenchError, UsageError, nearest
 from roi_bench.harness.engines.vllm_distribution import installed as vllm_installed
 from roi_bench.harness.engines.vllm_distribution import let_lm_eval_find_it
+from roi_bench.harness.processes import launch_hidden_from_vllm
 from roi_bench.harness.tokenizer import first_line
 
 
@@ -27,9 +29,11 @@ def load_model(config: Any) -> Any:
 
     if config.model not in model_registry:
         raise UsageError(f"unknown model {config.model!r}; {nearest(config.model, list(model_registry.keys()))}")
+    is_vllm = config.model.startswith("vllm")
     try:
-        if config.model.startswith("vllm"):
+        if is_vllm:
             let_lm_eval_find_it()
+            _refuse_ray_actors(config.model_args)
         backend = get_model(config.model)
         if "transformers" in sys.modules:
             importlib.import_module("transformers.modeling_utils")  # would be imported with the weights otherwise
@@ -37,9 +41,8 @@ def load_model(config: Any) -> Any:
         collect_garbage_again()
         size = config.batch_size if str(config.batch_size).isdigit() else 1  # an automatic one is the engine's to find
         given = {"batch_size": size, "max_batch_size": config.max_batch_size, "device": config.device}
-        lm = backend.create_from_arg_obj(config.model_args, given)
-        _share_between_cpu_processes(lm)
-        return lm
+        with launch_hidden_from_vllm(config.model_args) if is_vllm else contextlib.nullcontext():
+            return backend.create_from_arg_obj(config.model_args, given)
     except RoiBenchError:
         raise
     except ImportError as error:
@@ -66,11 +69,19 @@ def _missing(model: str, error: ImportError) -> str:
     )
 
 
-def _share_between_cpu_processes(lm: Any) -> None:
-    """Let the processes of a launch on CPUs share the requests; lm_eval's hf backend does so only on accelerators."""
-    accelerator = getattr(lm, "accelerator", None)
-    if accelerator is not None and accelerator.device.type == "cpu" and lm.world_size == 1:
-        lm._rank, lm._world_size = accelerator.process_index, accelerator.num_processes
+def _refuse_ray_actors(model_args: Mapping[str, Any]) -> None:
+    """Refuse lm_eval's data parallelism for vLLM: processes of a launch do the same, and keep what is finished.
+
+    Raises:
+        UsageError: It is asked for.
+    """
+    size = model_args.get("data_parallel_size", 1)
+    if str(size) not in ("", "1"):
+        raise UsageError(
+            f"data_parallel_size={size}: lm_eval would load {size} copies of the model anew for each batch, and keep "
+            f"no response before its end; use torchrun --nproc-per-node {size} -m roi_bench run with the same "
+            "arguments without data_parallel_size (docs/scale.md)"
+        )
 
 
 def collect_garbage_again() -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from roi_bench.errors import ModelError, UsageError
 from roi_bench.harness.engines.protocol import Engine
+from roi_bench.harness.processes import Processes, place, processes_of
 from roi_bench.harness.run_arguments import RunArguments, parse_arguments
 from roi_bench.harness.stopping import EndedEarlyError, ended_by_signals
 from roi_bench.journal import Journal, read_journal, read_starts
@@ -43,6 +44,7 @@ def _run(arguments: Sequence[str]) -> None:
     from roi_bench.harness import bridge
     from roi_bench.harness.applicability import applicable_tasks
     from roi_bench.harness.engines.selection import engine_of
+    from roi_bench.harness.journaled_model import JournaledModel
     from roi_bench.harness.model_loading import load_model
     from roi_bench.harness.task_selection import load_tasks, select_tasks
 
@@ -52,6 +54,7 @@ def _run(arguments: Sequence[str]) -> None:
     config.tasks = selected
     tasks = selected if config.check_integrity else load_tasks(manager, selected)
     lm = load_model(config)
+    processes = processes_of(lm, config.model, config.model_args)
     engine = engine_of(lm, seed=_sampling_seed(config), batch_size=parsed.batch_size, longest=_longest(tasks))
     if engine.takes_messages and not config.apply_chat_template:
         config.apply_chat_template = True  # the text form of a prompt is for models that continue text
@@ -60,10 +63,18 @@ def _run(arguments: Sequence[str]) -> None:
         tasks, not_applicable = applicable_tasks(tasks, engine, config.gen_kwargs)
     for name, reason in not_applicable.items():
         sys.stderr.write(f"roi-bench: {name} is not applicable and left out: {reason}\n")
-    journal, recorded = open_journal(parsed, engine)
+    journal, recorded = open_journal(parsed, engine, processes)
     with journal, ended_by_signals():
         try:
-            _evaluate(parsed, tasks, manager, engine, journal, recorded, not_applicable)
+            model = JournaledModel(
+                engine,
+                journal,
+                recorded=recorded,
+                processes=processes,
+                show_progress=process_index(lm) == 0,
+                preview=parsed.dry_run,
+            )
+            _evaluate(parsed, tasks, manager, engine, model, not_applicable)
         except EndedEarlyError as ended:
             sys.stderr.write(f"roi-bench: {ended}\n")
             if parsed.dry_run:
@@ -85,8 +96,10 @@ def _leave_process_group() -> None:
         distributed.destroy_process_group()
 
 
-def open_journal(parsed: RunArguments, engine: Engine) -> tuple[Journal, dict[RequestKey, Entry]]:
-    """Return this process's journal, and what other processes of the run recorded.
+def open_journal(
+    parsed: RunArguments, engine: Engine, processes: Processes | None = None
+) -> tuple[Journal, dict[RequestKey, Entry]]:
+    """Return this process's journal, and what other processes of the run recorded, in this launch or another one.
 
     Raises:
         RecordError: The journal is in use, damaged, or cannot be written.
@@ -99,22 +112,43 @@ def open_journal(parsed: RunArguments, engine: Engine) -> tuple[Journal, dict[Re
     if parsed.dry_run:
         return _nowhere(header, folder)
     rank, stem = process_index(engine.lm), f"journal-{run_digest(header)}"
-    for line in journals_of_other_versions(folder) if rank == 0 else ():
-        _tell(line)
     path = folder / f"{stem}.rank{rank}.jsonl"
-    if not parsed.resume:
-        _supersede(path)
-    earlier = sorted(folder.glob(f"{stem}.rank*.jsonl")) if parsed.resume else []
-    recorded = {key: entry for other in earlier if other != path for key, entry in read_journal(other)[1].items()}
+    if rank == 0:
+        for line in journals_of_other_versions(folder):
+            _tell(line)
+        if not parsed.resume:
+            for other in sorted(folder.glob(f"{stem}.rank*.jsonl")):
+                _supersede(other)
+    if processes is not None:
+        processes.barrier()
+    # the own journal first: its batches are those to go on with
+    earlier = sorted(folder.glob(f"{stem}.rank*.jsonl"), key=lambda other: (other != path, other))
+    recorded: dict[RequestKey, Entry] = {}
+    for other in earlier:
+        found = read_journal(other)[1] if other != path else {}
+        recorded |= {key: entry for key, entry in found.items() if entry.response is not None or key not in recorded}
     if parsed.batch_size is None:
         _keep_batch_size(engine, earlier)
         header = run_header(config.model, config.model_args, engine, _sampling_seed(config), {})
+    if processes is not None:
+        processes.barrier()  # nobody writes before all have read
     journal = Journal(path, header)
-    kept = sum(entry.response is not None for entry in journal.entries.values())
-    if kept and rank == 0:
-        killed = "an earlier start was killed; " if journal.was_abandoned else ""
-        _tell(f"{killed}{kept} responses are in {path} and not asked again")
+    if rank == 0:
+        _tell_what_is_kept(journal, recorded, processes)
     return journal, recorded
+
+
+def _tell_what_is_kept(journal: Journal, recorded: Mapping[RequestKey, Entry], processes: Processes | None) -> None:
+    if processes is not None:
+        size = processes.world_size
+        _tell(f"{size} processes share the requests; each keeps its responses in a journal in {journal.path.parent}")
+    own = {key for key, entry in journal.entries.items() if entry.response is not None}
+    others = {key for key, entry in recorded.items() if entry.response is not None} - own
+    if not own and not others:
+        return
+    killed = "an earlier start was killed; " if journal.was_abandoned else ""
+    beside = f", {len(others)} in journals of other processes beside it," if others else ""
+    _tell(f"{killed}{len(own)} responses are in {journal.path}{beside} and not asked again")
 
 
 def _keep_batch_size(engine: Engine, journals: Sequence[Path]) -> None:
@@ -153,8 +187,8 @@ def _nowhere(header: Header, folder: Path) -> tuple[Journal, dict[RequestKey, En
 
 
 def process_index(lm: Any) -> int:
-    """Return which process this is; under torchrun and on CPUs lm_eval's models all say 0, the launcher knows."""
-    return int(lm.rank or os.environ.get("LOCAL_RANK", "0"))
+    """Return which process this is: the launcher knows, lm_eval's models know it of one machine at most."""
+    return int(place().rank or lm.rank)
 
 
 def _supersede(path: Path) -> None:
@@ -183,22 +217,16 @@ def _evaluate(
     tasks: list[Any],
     manager: Any,
     engine: Engine,
-    journal: Journal,
-    recorded: Mapping[RequestKey, Entry],
+    model: Any,
     not_applicable: Mapping[str, str],
 ) -> None:
     from lm_eval import simple_evaluate
     from lm_eval.loggers import EvaluationTracker
 
-    from roi_bench.harness.journaled_model import JournaledModel
-
     config = parsed.config
     if token := os.environ.get("HF_TOKEN"):
         config.hf_hub_log_args["token"] = token
     tracker = EvaluationTracker(**{**config.hf_hub_log_args, "output_path": config.output_path})
-    model = JournaledModel(
-        engine, journal, recorded=recorded, show_progress=process_index(engine.lm) == 0, preview=parsed.dry_run
-    )
     seeds = config.seed or [None] * 4
     results = simple_evaluate(
         model=model,
@@ -249,6 +277,8 @@ def _report(
     from roi_bench.harness.run_output import add_usage, count_missing, write_results
 
     samples = results.pop("samples")
+    for documents in samples.values():
+        documents.sort(key=lambda sample: int(sample["doc_id"]))  # several processes give them one after the other
     add_usage(samples)
     missing = count_missing(samples)
     tracker.general_config_tracker.model_source = results["config"]["model"] = config.model
@@ -257,6 +287,7 @@ def _report(
         "version": __version__,
         "journal": model.journal.path.name,
         "engine": dict(engine.facts),
+        "processes": int(model.world_size),
         "resumed": model.journal.starts > 1,
         "missing_responses": missing,
         "not_applicable": dict(not_applicable),

@@ -15,18 +15,27 @@ UNKNOWN = 8
 """Rows where the memory or the model's shape cannot be had."""
 
 
-def batch_size_for(model: Any, tokens: int) -> int:
+def batch_size_for(model: Any, tokens: int, processes: int = 1) -> int:
     """Return how many rows of ``tokens`` (prompt and response) fit, at least 1.
 
     Args:
         model: A transformers model on its device.
         tokens: Length of the longest row.
+        processes: Processes of the run on this machine, which share its memory; on GPUs they share out the GPUs.
     """
     most = MOST_ON_CPU if model.device.type == "cpu" else MOST
     free, row = free_bytes(model.device), bytes_per_row(model, tokens)
     if free is None or row is None:
         return min(UNKNOWN, most)
-    return max(1, min(most, int(SHARE * free / row)))
+    return max(1, min(most, int(SHARE * free / sharers(model.device, processes) / row)))
+
+
+def sharers(device: Any, processes: int) -> int:
+    """Return how many of the run's ``processes`` on this machine take from the memory of a torch device."""
+    if device.type != "cuda":
+        return processes
+    devices = int(sys.modules["torch"].cuda.device_count())
+    return -(-processes // max(1, devices))
 
 
 def bytes_per_row(model: Any, tokens: int) -> int | None:

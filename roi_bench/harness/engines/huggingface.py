@@ -12,6 +12,7 @@ from roi_bench.harness.engines.local import LocalEngine
 from roi_bench.harness.engines.protocol import Asking
 from roi_bench.harness.engines.rows_that_leave import can_leave, generate, goes_in_stretches
 from roi_bench.harness.metering import Meter, MeteredText
+from roi_bench.harness.processes import place
 
 
 class HuggingFaceEngine(LocalEngine):
@@ -23,7 +24,8 @@ class HuggingFaceEngine(LocalEngine):
     Args:
         lm: A :class:`lm_eval.models.huggingface.HFLM`, not a subclass that generates in its own way.
         seed: Seed of sampling, derived for each batch; None leaves the generators alone.
-        batch_size: Rows of a batch; None: what half of the free memory carries.
+        batch_size: Rows of a batch; None: what half of the free memory carries, of this process's share where
+            several are on the machine.
         longest: Tokens of the longest request, prompt and response, as far as that is known.
     """
 
@@ -33,7 +35,9 @@ class HuggingFaceEngine(LocalEngine):
         self.lm = lm
         self._seed = seed
         self._is_automatic = batch_size is None
-        self._batch_size = batch_size or batch_size_for(lm.model, min(longest or lm.max_length, lm.max_length))
+        self._batch_size = batch_size or batch_size_for(
+            lm.model, min(longest or lm.max_length, lm.max_length), place().local_size
+        )
         lm.batch_size_per_gpu = self._batch_size
         self._prompt_tokens: dict[str, int] = {}
         _end_at_the_tokenizers_end(lm)
