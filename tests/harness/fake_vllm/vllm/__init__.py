@@ -38,6 +38,7 @@ class LLMEngine:
     """Steps through the requests, at most ``max_num_seqs`` at once."""
 
     def __init__(self, model: str, max_model_len: int | None, max_num_seqs: int | None) -> None:
+        assert not {"RANK", "WORLD_SIZE", "TORCHELASTIC_USE_AGENT_STORE"} & set(os.environ)  # torch would join a launch
         self.model = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
         self.tokenizer = AutoTokenizer.from_pretrained(model)
         length = max_model_len or self.model.config.max_position_embeddings
