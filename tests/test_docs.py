@@ -28,7 +28,7 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
 PAGES += [ROOT / folder / "README.md" for folder in ("baselines", "leaderboard")]
 PAGES += sorted((ROOT / "docs").glob("*.md"))
 NOT_RUN = re.compile(
-    r"^(pip|bash|git|python -m venv|source|accelerate|export|vllm|transformers) "
+    r"^(pip|bash|git|python -m venv|source|accelerate|torchrun|export|vllm|transformers) "
     r"|pretrained=\w+/|benchmarks/|tiny_base|vllm|regrade results$| results/|allocate profile\.json| runs/"
     r"|^roi-bench (submit|leaderboard) "
 )
@@ -57,6 +57,8 @@ def test_the_documentation_shows_commands() -> None:
 @pytest.mark.parametrize(("page", "command"), COMMANDS, ids=[f"{page}:{command[:60]}" for page, command in COMMANDS])
 def test_commands_name_what_exists(page: str, command: str) -> None:
     words = shlex.split(command)
+    if words[0] in ("accelerate", "torchrun") and "roi_bench" in words:
+        words = ["roi-bench", *words[words.index("roi_bench") + 1 :]]  # what each process of the launch is told
     names = re.findall(r"\broi_\w+\b", " ".join(words[1:])) if words[0] in ("lm_eval", "roi-bench") else []
     for name in names:
         files = [ROOT / folder / f"{name}.yaml" for folder in ("tasks", "baselines/tasks")]

@@ -1,7 +1,6 @@
 """Local lm_eval models with a way of generating of their own, as an engine: whole batches, counted where they generate.
 
-Subclasses of lm_eval's Hugging Face and vLLM models that replace its loop (vision models, steered ones, vLLM on several
-Ray workers) come here.
+Subclasses of lm_eval's Hugging Face and vLLM models that replace its loop (vision models, steered ones) come here.
 """
 
 from __future__ import annotations
