@@ -54,6 +54,11 @@ class JournaledModel(LM):
         self._show_progress = show_progress
         self._recorded = dict(recorded or {})
 
+    @property
+    def resumed(self) -> bool:
+        """Whether more than one start of the run generated what it has, in whichever journal."""
+        return self.journal.starts > 1 or bool(self._recorded)
+
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[Any]:
         """Return the responses to ``requests``, asking only for those that are recorded nowhere yet.
 

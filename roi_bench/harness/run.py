@@ -288,7 +288,7 @@ def _report(
         "journal": model.journal.path.name,
         "engine": dict(engine.facts),
         "processes": int(model.world_size),
-        "resumed": model.journal.starts > 1,
+        "resumed": model.resumed,
         "missing_responses": missing,
         "not_applicable": dict(not_applicable),
         "cost": cost,

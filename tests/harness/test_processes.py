@@ -213,7 +213,8 @@ def test_vllm_in_several_processes_gives_the_numbers_of_one_however_they_die(
     assert sum(asked_in(tmp_path / "many")) == 14
     assert results_in(tmp_path / "many")["results"] == results_in(tmp_path / "one")["results"]
     assert samples_in(tmp_path / "many") == samples_in(tmp_path / "one")  # in the same order
-    assert [results_in(tmp_path / name)["roi_bench"]["processes"] for name in ("one", "many")] == [1, 3]
+    told = [results_in(tmp_path / name)["roi_bench"] for name in ("one", "many")]
+    assert [(facts["processes"], facts["resumed"]) for facts in told] == [(1, False), (3, True)]
 
 
 @pytest.mark.slow
