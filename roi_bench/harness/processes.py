@@ -143,7 +143,7 @@ def is_one_model(model_args: Mapping[str, Any]) -> bool:
 def launch_hidden_from_vllm(model_args: Mapping[str, Any]) -> Iterator[None]:
     """Load vLLM in the block as in a process of its own, on this process's GPUs.
 
-    vLLM reads ``LOCAL_RANK``; and where its own process groups meet over TCP, torch would send them to torchrun's store.
+    vLLM reads ``LOCAL_RANK``; and where its own process groups meet over TCP, torch sends them to torchrun's store.
 
     Raises:
         UsageError: There are not enough visible GPUs for all processes of this machine.
