@@ -1,0 +1,147 @@
+"""One model on five engines, and one engine in two batch sizes: are the numbers the same (docs/engines.md)?
+
+    python -m benchmarks.engine_parity MODEL_FOLDER --out DIR [--dtype float32] [--exams 12]
+        [--serving PYTHON] [--llama-server PROGRAM --gguf FILE] [--only hf vllm …]
+
+Asks the first exams in hard and easy order at 512 tokens of ``hf`` (batches of 12 and of 1), ``vllm`` (as it schedules,
+and one request at once), ``vllm serve``, ``transformers serve`` and llama.cpp's server, each on a port of its own here
+and one after the other, and then prints what ``roi-bench compare-engines`` says of them, with the gap of the two largest
+logits where texts part. It can be stopped at any time; the same command goes on. ``--serving`` is the Python of an
+environment with vLLM and transformers[serving], by default this one; ``--gguf`` holds the same weights in the same
+number format (llama.cpp: ``convert_hf_to_gguf.py --outtype f32``).
+
+The exams come from ROI_BENCH_DATA_DIR or the hub; MODEL_FOLDER has a chat template.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+TASK, CONTEXT = "roi_exam_hard_512", 2048
+START = 900.0
+"""Seconds that a server may take to load its model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """One way to ask the model: the options of ``roi-bench run``, and the server that has to be there, if any."""
+
+    name: str
+    options: list[str]
+    server: list[str] | None = None
+
+
+def contenders(options: argparse.Namespace, port: int) -> list[Contender]:
+    """Return all ways to ask, those whose programs were not named left out."""
+    model, dtype = options.model, options.dtype
+    local = f"pretrained={model},dtype={dtype}"
+    vllm = f"{local},enforce_eager=True,max_model_len={CONTEXT}"
+    address = f"base_url=http://127.0.0.1:{port}/v1,tokenizer={model},num_concurrent=16,timeout=3600"
+    served = ["--dtype", dtype, "--port", str(port), "--host", "127.0.0.1"]
+    serve = [options.serving, "-m"]
+    vllm_serve = [*serve, "vllm.entrypoints.cli.main", "serve", str(model), *served]
+    vllm_serve += ["--served-model-name", "served", "--enforce-eager", "--max-model-len", str(CONTEXT)]
+    found = [
+        Contender("hf-12", ["--model", "hf", "--model_args", local, "--batch_size", "12"]),
+        Contender("hf-1", ["--model", "hf", "--model_args", local, "--batch_size", "1"]),
+        Contender("vllm", ["--model", "vllm", "--model_args", vllm]),
+        Contender("vllm-1", ["--model", "vllm", "--model_args", vllm, "--batch_size", "1"]),
+        Contender("vllm-serve", ["--model", "roi-api", "--model_args", f"model=served,{address}"], vllm_serve),
+        Contender(
+            "transformers-serve",
+            ["--model", "roi-api", "--model_args", f"model={model},{address}"],
+            [*serve, "transformers.cli.transformers", "serve", *served],
+        ),
+    ]
+    if options.llama_server and options.gguf:
+        llama = [options.llama_server, "-m", str(options.gguf), "--host", "127.0.0.1", "--port", str(port)]
+        llama += ["-c", str(4 * CONTEXT), "-np", "4", "-ctk", "f32", "-ctv", "f32", "-fa", "off", "--jinja"]
+        found.append(Contender("llama.cpp", ["--model", "roi-api", "--model_args", f"model=served,{address}"], llama))
+    return [one for one in found if not options.only or one.name in options.only]
+
+
+@contextlib.contextmanager
+def serving(command: Sequence[str] | None, port: int, log: Path) -> Iterator[None]:
+    """Run a server in the block, from the time when it answers.
+
+    Raises:
+        RuntimeError: It ended, or did not answer in time.
+    """
+    if command is None:
+        yield
+        return
+    with log.open("ab") as file:
+        child = subprocess.Popen(command, stdout=file, stderr=file)
+    try:
+        begin = time.monotonic()
+        while not _answers(port):
+            if child.poll() is not None or time.monotonic() - begin > START:
+                raise RuntimeError(f"{' '.join(command[:4])} … does not serve; see {log}")
+            time.sleep(1)
+        yield
+    finally:
+        child.terminate()
+        child.wait()
+
+
+def _answers(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/models", timeout=5):
+            return True
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def sit(contender: Contender, options: argparse.Namespace, port: int) -> None:
+    """Ask everything of one engine, unless its results are there."""
+    out = options.out / contender.name
+    if list(out.rglob("results_*.json")):
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    print(f"{contender.name} …", flush=True)
+    command = [sys.executable, "-m", "roi_bench", "run", *contender.options, "--tasks", TASK, "--apply_chat_template"]
+    command += ["--limit", str(options.exams), "--output_path", str(out)]
+    with serving(contender.server, port, out / "server.log"):
+        subprocess.run(command, check=True)
+
+
+def main() -> None:
+    """Ask every engine, then compare."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--exams", type=int, default=12)
+    parser.add_argument("--serving", default=sys.executable)
+    parser.add_argument("--llama-server")
+    parser.add_argument("--gguf", type=Path)
+    parser.add_argument("--only", nargs="+")
+    options = parser.parse_args()
+    port = free_port()
+    asked = contenders(options, port)
+    for contender in asked:
+        sit(contender, options, port)
+    folders = [str(options.out / contender.name) for contender in asked]
+    compare = [sys.executable, "-m", "roi_bench", "compare-engines", *folders, "--logits", str(options.model)]
+    subprocess.run([*compare, "--out", str(options.out / "compared")], check=True)
+
+
+if __name__ == "__main__":
+    main()
