@@ -3,9 +3,9 @@
     python -m benchmarks.engine_parity MODEL_FOLDER --out DIR [--dtype float32] [--exams 12]
         [--serving PYTHON] [--llama-server PROGRAM --gguf FILE] [--only hf vllm …]
 
-Asks the first exams in hard and easy order at 512 tokens of ``hf`` (batches of 12 and of 1), ``vllm`` (as it schedules,
-and one request at once), ``vllm serve``, ``transformers serve`` and llama.cpp's server, each on a port of its own here
-and one after the other, and then prints what ``roi-bench compare-engines`` says of them, with the gap of the two largest
+Asks the first exams in hard and easy order at 512 tokens of ``hf`` (batches of 12 and of 1), ``vllm`` (as it schedules
+and one request at once), ``vllm serve``, ``transformers serve`` and llama.cpp's server, each on a port of its own
+here and one after another; then prints what ``roi-bench compare-engines`` says of them, with the gap of the two largest
 logits where texts part. It can be stopped at any time; the same command goes on. ``--serving`` is the Python of an
 environment with vLLM and transformers[serving], by default this one; ``--gguf`` holds the same weights in the same
 number format (llama.cpp: ``convert_hf_to_gguf.py --outtype f32``).
