@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import os
+import sys
+
 import click
 
 from roi_bench.cli.main import INTERRUPTED, TERMINATED
@@ -19,6 +23,7 @@ def run(arguments: tuple[str, ...]) -> None:
 
         click.echo(build_parser().format_help())
         return
+    atexit.register(_hear_no_more)
     from roi_bench.harness.run import run as run_evaluation
     from roi_bench.harness.stopping import TerminatedError
 
@@ -27,3 +32,14 @@ def run(arguments: tuple[str, ...]) -> None:
     except KeyboardInterrupt as error:
         click.echo(f"roi-bench: {str(error) or 'interrupted'}", err=True)
         raise click.exceptions.Exit(TERMINATED if isinstance(error, TerminatedError) else INTERRUPTED) from error
+
+
+def _hear_no_more() -> None:
+    """Let stderr end with what the run said; triton's bindings write a page about leaks when the process is gone.
+
+    Registered before anything heavy is imported, hence called after whatever that registers for the end.
+    """
+    if "triton" in sys.modules:
+        sys.stderr.flush()
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 2)

@@ -24,7 +24,9 @@ def applicable_tasks(
         ModelError: It can sit none of them, or only with other parameters.
     """
     reasons: dict[str, str] = {}
+    context = engine.facts.get("max_model_len")
     for task in budget_tasks(tasks):
+        task.engine_context = context
         if gen_kwargs:
             task.set_config(key="generation_kwargs", value=dict(gen_kwargs), update=True)
         if reason := engine.why_not(task.config.generation_kwargs):

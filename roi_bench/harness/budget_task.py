@@ -75,6 +75,7 @@ class BudgetTask(ConfigurableTask):
         self.system_instruction: str | None = None
         self.shows_system_turn = True  # of the run's chat template
         self.sending = UNSAID
+        self.engine_context: int | None = None  # tokens that the loaded engine holds, where it knows
         self.texts: TextFacts = text_facts(config.get("metadata") or {}, ())
         self.estimates: dict[str, Estimate] = {}
         config["generation_kwargs"] = {**self.settings.generation, "max_gen_toks": self.settings.budget}
@@ -192,7 +193,7 @@ class BudgetTask(ConfigurableTask):
                 "no tokenizer=… is known" if counter is None else "lm_eval strips the reasoning before think_end_token",
                 self.if_uncounted,
             )
-        length = context_length(self.config.metadata or {})
+        length = self.engine_context or context_length(self.config.metadata or {})
         if length is not None and counter is not None:
             check_context(sorted(set(sent)), self.settings.budget, length, counter, str(self.config.task))
 

@@ -42,9 +42,7 @@ def _run(arguments: Sequence[str]) -> None:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     _set_up_logging(parsed.config)
     from roi_bench.harness import bridge
-    from roi_bench.harness.applicability import applicable_tasks
     from roi_bench.harness.engines.selection import engine_of
-    from roi_bench.harness.journaled_model import JournaledModel
     from roi_bench.harness.model_loading import load_model
     from roi_bench.harness.task_selection import load_tasks, select_tasks
 
@@ -56,13 +54,26 @@ def _run(arguments: Sequence[str]) -> None:
     lm = load_model(config)
     processes = processes_of(lm, config.model, config.model_args)
     engine = engine_of(lm, seed=_sampling_seed(config), batch_size=parsed.batch_size, longest=_longest(tasks))
+    try:
+        _sit(parsed, tasks, manager, engine, processes)
+    finally:
+        engine.close()
+    _leave_process_group()
+
+
+def _sit(parsed: RunArguments, tasks: list[Any], manager: Any, engine: Engine, processes: Any) -> None:
+    """Evaluate under an open journal, and say what is kept where the run ends before it is done."""
+    from roi_bench.harness.applicability import applicable_tasks
+    from roi_bench.harness.journaled_model import JournaledModel
+
+    config = parsed.config
     if engine.takes_messages and not config.apply_chat_template:
         config.apply_chat_template = True  # the text form of a prompt is for models that continue text
     not_applicable: dict[str, str] = {}
     if not config.check_integrity:
         tasks, not_applicable = applicable_tasks(tasks, engine, config.gen_kwargs)
     for name, reason in not_applicable.items():
-        sys.stderr.write(f"roi-bench: {name} is not applicable and left out: {reason}\n")
+        _tell(f"{name} is not applicable and left out: {reason}")
     journal, recorded = open_journal(parsed, engine, processes)
     with journal, ended_by_signals():
         try:
@@ -71,7 +82,7 @@ def _run(arguments: Sequence[str]) -> None:
                 journal,
                 recorded=recorded,
                 processes=processes,
-                show_progress=process_index(lm) == 0,
+                show_progress=process_index(engine.lm) == 0,
                 preview=parsed.dry_run,
             )
             _evaluate(parsed, tasks, manager, engine, model, not_applicable)
@@ -85,8 +96,6 @@ def _run(arguments: Sequence[str]) -> None:
                 f"{str(error) or 'interrupted'}; {finished} responses are in {journal.path}; run the same command "
                 "again to go on from there"
             ) from error
-
-    _leave_process_group()
 
 
 def _leave_process_group() -> None:
@@ -319,8 +328,15 @@ def _model_name(config: Any) -> str:
 
 
 def _set_up_logging(config: Any) -> None:
-    """Show lm_eval's log at ``--verbosity`` or LMEVAL_LOG_LEVEL, and otherwise only its warnings."""
+    """Show lm_eval's log at ``--verbosity`` or LMEVAL_LOG_LEVEL, and otherwise only its warnings.
+
+    vLLM's log is shown alike and goes to stderr, unless vLLM's own variables say something else: its processes write
+    dozens of lines to stdout, where the results are.
+    """
     from lm_eval.utils import setup_logging
 
     level = logging.getLevelName(str(config.verbosity or "WARNING"))
-    setup_logging(level if isinstance(level, int) else logging.WARNING)
+    level = level if isinstance(level, int) else logging.WARNING
+    setup_logging(level)
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", logging.getLevelName(level))
+    os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")

@@ -63,6 +63,9 @@ class ApiEngine:
     def keep_batch_size(self, size: int) -> None:
         """Nothing is planned in batches."""
 
+    def close(self) -> None:
+        """Nothing to end: nothing was started."""
+
     def ask(self, asking: Asking) -> None:
         """Ask concurrently; each finished response is recorded before anything else.
 

@@ -35,3 +35,6 @@ class LocalEngine:
 
     def keep_batch_size(self, size: int) -> None:
         """Nothing to keep: no size was found automatically."""
+
+    def close(self) -> None:
+        """Nothing to end: it generates in this process."""

@@ -84,3 +84,6 @@ class Engine(Protocol):
             ModelError: The engine failed; what was finished before is recorded.
             EndedEarlyError: Nothing is to be waited for.
         """
+
+    def close(self) -> None:
+        """End the processes that the engine started, if any; nothing is asked of it afterwards."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from roi_bench.tokens import FinishReason, Usage
 
 WAITING = 4096
 """Requests handed to the scheduler before some of them are finished; more would only lie in its memory."""
+
+SECONDS_TO_END = 15
+"""Seconds that vLLM's processes get to end by themselves; it would kill them after 5, sooner than their workers end."""
 
 REASONS: dict[str, FinishReason] = {"stop": "stop", "length": "length"}
 
@@ -98,6 +102,17 @@ class VllmEngine(LocalEngine):
         except BaseException:
             self._abort(core, list(requests))
             raise
+
+    def close(self) -> None:
+        """End vLLM's processes and wait for them: what they say at their end comes before what the run says."""
+        core = getattr(self.lm.model.llm_engine, "engine_core", None)
+        shutdown = getattr(core, "shutdown", None)
+        if shutdown is None:
+            return
+        if "timeout" in inspect.signature(shutdown).parameters:
+            shutdown(timeout=SECONDS_TO_END)
+        else:
+            shutdown()
 
     def _requests(self, questions: Sequence[Question]) -> Iterator[Request]:
         """Yield what lm_eval would hand to vLLM: the same token ids, sampling parameters and stop strings."""
