@@ -61,10 +61,17 @@ def load_model(config: Any) -> Any:
     except TypeError as error:
         raise UsageError(f"--model_args do not fit model {config.model!r}: {first_line(error)}") from error
     except Exception as error:  # whatever a backend raises over weights, a configuration or a device
-        said = first_line(error) if isinstance(error, TOLD) else f"{type(error).__name__}: {first_line(error)}"
+        said = _said(error) if isinstance(error, TOLD) else f"{type(error).__name__}: {first_line(error)}"
         raise ModelError(
             f"cannot load model {config.model!r} {shown_arguments(config.model_args)}: {vllm_log.cause(errors) or said}"
         ) from error
+
+
+def _said(error: Exception) -> str:
+    """Return an error's message as one line; the first line of one by pydantic says only how many faults there are."""
+    if type(error).__module__.startswith("pydantic") and callable(faults := getattr(error, "errors", None)):
+        return "; ".join(first_line(ValueError(fault["msg"])) for fault in faults())
+    return first_line(error)
 
 
 def _refuse_missing_folders(config: Any) -> None:

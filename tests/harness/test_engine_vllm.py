@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,7 @@ from roi_bench.harness.engines.vllm import SECONDS_TO_END, VllmEngine
 from roi_bench.harness.engines.vllm_distribution import installed, let_lm_eval_find_it
 from roi_bench.harness.engines.vllm_log import CONFIGURATION, cause, set_up
 from roi_bench.harness.journaled_model import JournaledModel
+from roi_bench.harness.model_loading import _said
 from roi_bench.journal import Journal, read_journal, read_starts
 from roi_bench.journal_format import HEADER_BEGIN, Header
 from roi_bench.tokens import Usage
@@ -160,21 +162,23 @@ def test_each_request_has_a_seed_of_its_own_in_subclasses_too(vllm: Any, random_
     assert alone == responses[2:4]  # whatever else is asked
 
 
+@pytest.mark.parametrize("how", ["FAKE_VLLM_DIES_AFTER", "FAKE_VLLM_IS_KILLED_AFTER"])
 def test_a_dead_engine_loses_only_what_was_in_flight(
-    vllm: Any, random_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    vllm: Any, random_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     path, asked = tmp_path / "journal.jsonl", [request(prompt) for prompt in PROMPTS]
     expected = ask(vllm(pretrained=str(random_model), max_num_seqs=4), tmp_path / "whole.jsonl", asked)
-    monkeypatch.setenv("FAKE_VLLM_DIES_AFTER", "80")
+    monkeypatch.setenv(how, "80")
     with pytest.raises(ModelError, match=r"^vllm failed: EngineDeadError: .*; \d responses are in .*run the same"):
         ask(vllm(pretrained=str(random_model), max_num_seqs=4), path, asked)
     kept = read_journal(path)[1]
     assert 0 < len(kept) < 10
-    monkeypatch.delenv("FAKE_VLLM_DIES_AFTER")
+    monkeypatch.delenv(how)
     assert ask(vllm(pretrained=str(random_model), max_num_seqs=4), path, asked) == expected
     lines = [line for line in path.read_bytes().splitlines() if not line.startswith(HEADER_BEGIN)]
     assert len(lines) == len(read_journal(path)[1]) == 10
     assert len(read_starts(path)) == 2
+    assert not [thread for thread in threading.enumerate() if "watches vLLM" in thread.name]
 
 
 def test_what_vllm_refuses_is_said_in_one_line(vllm: Any, random_model: Path, tmp_path: Path) -> None:
@@ -352,6 +356,18 @@ def test_the_cause_of_a_failure_is_the_last_error_that_does_not_point_to_the_log
         "(EngineCore pid=1) ERROR [x.py:1] Exception: WorkerProc initialization failed due to an exception\n"
     )
     assert cause(errors) == "OutOfMemoryError: of 3 GB"
+
+
+def test_a_fault_in_vllms_configuration_is_told_in_full() -> None:
+    from pydantic import BaseModel, ValidationError
+
+    class Configuration(BaseModel):
+        length: int
+
+    with pytest.raises(ValidationError) as caught:
+        Configuration(length="long")  # type: ignore[arg-type]
+    assert _said(caught.value).startswith("Input should be a valid integer")
+    assert _said(ValueError("first\nsecond")) == "first"
 
 
 def test_the_users_own_settings_of_vllms_log_win(monkeypatch: pytest.MonkeyPatch) -> None:

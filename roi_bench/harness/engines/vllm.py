@@ -13,6 +13,7 @@ from roi_bench.harness.batches import Question, exam_fields, fixed_batches
 from roi_bench.harness.engines.batched import version_of
 from roi_bench.harness.engines.local import LocalEngine
 from roi_bench.harness.engines.protocol import Asking
+from roi_bench.harness.engines.vllm_wake import woken_if_killed
 from roi_bench.journal_format import Entry
 from roi_bench.tokens import FinishReason, Usage
 
@@ -92,13 +93,15 @@ class VllmEngine(LocalEngine):
         ]
         requests, waiting = dict(enumerate(self._requests(ordered))), list(range(len(ordered)))[::-1]
         try:
-            while waiting or core.has_unfinished_requests():
-                while waiting and core.get_num_unfinished_requests() < (self._at_once or WAITING):
-                    self._add(core, waiting[-1], requests[waiting[-1]])
-                    waiting.pop()
-                finished = [output for output in core.step() if output.finished]
-                if finished:
-                    asking.record([self._entry(requests.pop(int(output.request_id)), output) for output in finished])
+            with woken_if_killed(core):
+                while waiting or core.has_unfinished_requests():
+                    while waiting and core.get_num_unfinished_requests() < (self._at_once or WAITING):
+                        self._add(core, waiting[-1], requests[waiting[-1]])
+                        waiting.pop()
+                    if finished := [output for output in core.step() if output.finished]:
+                        asking.record(
+                            [self._entry(requests.pop(int(output.request_id)), output) for output in finished]
+                        )
         except BaseException:
             self._abort(core, list(requests))
             raise

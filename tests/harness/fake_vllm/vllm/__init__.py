@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging.config
 import os
+import queue
 import sys
 import time
 from pathlib import Path
@@ -46,6 +47,10 @@ class EngineCore:
     """What would be a client of processes of its own."""
 
     ended_with: float | None = None
+
+    def __init__(self) -> None:
+        self.resources = SimpleNamespace(engine_dead=False)
+        self.outputs_queue: queue.Queue[Exception] = queue.Queue()
 
     def shutdown(self, timeout: float | None = None) -> None:
         self.ended_with = timeout
@@ -99,6 +104,10 @@ class LLMEngine:
         self._steps += 1
         if self._steps > int(os.environ.get("FAKE_VLLM_DIES_AFTER", "1000000000")):
             raise EngineDeadError
+        if self._steps > int(os.environ.get("FAKE_VLLM_IS_KILLED_AFTER", "1000000000")):
+            self.engine_core.resources.engine_dead = True
+            said = self.engine_core.outputs_queue.get(timeout=60)  # what the real client never gets
+            raise EngineDeadError from said
         running = list(self._requests.values())[: self.vllm_config.scheduler_config.max_num_seqs]
         return [output for request in running if (output := self._advance(request)) is not None]
 
