@@ -36,9 +36,9 @@ def load_model(config: Any) -> Any:
     import lm_eval.models  # noqa: F401 - registers the names
     from lm_eval.api.registry import get_model, model_registry
 
-    _refuse_missing_folders(config)
     if config.model not in model_registry:
         raise UsageError(f"unknown model {config.model!r}; {nearest(config.model, list(model_registry.keys()))}")
+    _refuse_missing_folders(config)
     is_vllm, errors = config.model.startswith("vllm"), None
     try:
         if is_vllm:

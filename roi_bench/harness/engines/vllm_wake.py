@@ -24,7 +24,7 @@ def woken_if_killed(core: Any) -> Iterator[None]:
     """
     client = getattr(core, "engine_core", None)
     resources, outputs = getattr(client, "resources", None), getattr(client, "outputs_queue", None)
-    if outputs is None or not hasattr(resources, "engine_dead"):
+    if outputs is None or resources is None or not hasattr(resources, "engine_dead"):
         yield
         return
     done = threading.Event()
