@@ -14,6 +14,7 @@ from roi_bench.harness.engines.batched import version_of
 from roi_bench.harness.engines.local import LocalEngine
 from roi_bench.harness.engines.protocol import Asking
 from roi_bench.harness.engines.vllm_wake import woken_if_killed
+from roi_bench.harness.metering import MeteredText
 from roi_bench.journal_format import Entry
 from roi_bench.tokens import FinishReason, Usage
 
@@ -159,7 +160,7 @@ class VllmEngine(LocalEngine):
             return Entry(question.key, None, None, {**extra, "error": f"vLLM: {completion.finish_reason}"})
         text = postprocess_generated_text(completion.text, request.stops, self.lm.think_end_token)
         usage = Usage(len(completion.token_ids), REASONS[completion.finish_reason], "generated")
-        return Entry(question.key, text, usage, extra)
+        return Entry(question.key, MeteredText(text, usage), usage, extra)
 
     def _abort(self, core: Any, numbers: Sequence[int]) -> None:
         """Take back what is in flight, as far as the engine still listens."""
