@@ -49,7 +49,8 @@ def contenders(options: argparse.Namespace, port: int) -> list[Contender]:
     address = f"base_url=http://127.0.0.1:{port}/v1,tokenizer={model},num_concurrent=16,timeout=3600"
     served = ["--dtype", dtype, "--port", str(port), "--host", "127.0.0.1"]
     serve = [options.serving, "-m"]
-    vllm_serve = [*serve, "vllm.entrypoints.cli.main", "serve", str(model), *served]
+    # what "vllm serve" starts, which the CPU build cannot: it asks for a distribution called vllm
+    vllm_serve = [*serve, "vllm.entrypoints.openai.api_server", "--model", str(model), *served]
     vllm_serve += ["--served-model-name", "served", "--enforce-eager", "--max-model-len", str(CONTEXT)]
     found = [
         Contender("hf-12", ["--model", "hf", "--model_args", local, "--batch_size", "12"]),
