@@ -24,7 +24,8 @@ from roi_bench.errors import DependencyError, ModelError, RoiBenchError, UsageEr
 from roi_bench.harness.engines.selection import engine_of
 from roi_bench.harness.engines.vllm import SECONDS_TO_END, VllmEngine
 from roi_bench.harness.engines.vllm_distribution import installed, let_lm_eval_find_it
-from roi_bench.harness.engines.vllm_log import CONFIGURATION, cause, set_up
+from roi_bench.harness.engines.vllm_guard import processes_of_engine
+from roi_bench.harness.engines.vllm_log import CONFIGURATION, QUIET_TRACKER, cause, set_up
 from roi_bench.harness.journaled_model import JournaledModel
 from roi_bench.harness.model_loading import _said
 from roi_bench.journal import Journal, read_journal, read_starts
@@ -201,6 +202,33 @@ def test_the_engines_processes_end_with_the_run_and_get_time_for_it(vllm: Any, r
     old.close()
 
 
+@pytest.mark.parametrize("how", ["killed", "dismissed"])
+def test_an_engine_does_not_outlive_a_run_that_was_killed(how: str) -> None:
+    engine = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    process = SimpleNamespace(pid=engine.pid)
+    client = SimpleNamespace(resources=SimpleNamespace(engine_manager=SimpleNamespace(processes=[process])))
+    assert processes_of_engine(SimpleNamespace(engine_core=client)) == [engine.pid]
+    code = "import sys; from roi_bench.harness.engines.vllm_guard import Guard\n"
+    code += f"guard = Guard([{engine.pid}]); print('there', flush=True); sys.stdin.readline(); guard.dismiss()"
+    run = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert run.stdout is not None
+        assert run.stdout.readline() == "there\n"
+        if how == "killed":
+            run.kill()
+            assert engine.wait(60) == -signal.SIGKILL
+        else:
+            run.communicate("go\n")
+            assert run.returncode == 0
+            with pytest.raises(subprocess.TimeoutExpired):
+                engine.wait(1)
+    finally:
+        engine.kill()
+        engine.wait()
+        run.kill()
+        run.communicate()
+
+
 def test_a_vllm_model_with_a_loop_of_its_own_is_asked_through_it(vllm: Any, random_model: Path) -> None:
     from roi_bench.harness.engines.metered import MeteredEngine
 
@@ -371,7 +399,13 @@ def test_a_fault_in_vllms_configuration_is_told_in_full() -> None:
 
 
 def test_the_users_own_settings_of_vllms_log_win(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (CONFIGURATION, "VLLM_LOGGING_LEVEL", "VLLM_LOGGING_STREAM", "VLLM_CONFIGURE_LOGGING"):
+    for name in (
+        CONFIGURATION,
+        "VLLM_LOGGING_LEVEL",
+        "VLLM_LOGGING_STREAM",
+        "VLLM_CONFIGURE_LOGGING",
+        "PYTHONWARNINGS",
+    ):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     monkeypatch.setenv("VLLM_LOGGING_LEVEL", "debug")
@@ -381,6 +415,7 @@ def test_the_users_own_settings_of_vllms_log_win(monkeypatch: pytest.MonkeyPatch
     assert configuration["loggers"]["vllm"]["level"] == configuration["handlers"]["shown"]["level"] == "DEBUG"
     assert configuration["handlers"]["shown"]["stream"] == "ext://sys.stderr"
     assert configuration["handlers"]["kept"]["filename"] == str(errors)
+    assert os.environ["PYTHONWARNINGS"] == QUIET_TRACKER
     assert set_up("INFO") is None  # configured already
     monkeypatch.delenv(CONFIGURATION)
     monkeypatch.setenv("VLLM_CONFIGURE_LOGGING", "0")

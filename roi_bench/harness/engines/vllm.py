@@ -13,6 +13,7 @@ from roi_bench.harness.batches import Question, exam_fields, fixed_batches
 from roi_bench.harness.engines.batched import version_of
 from roi_bench.harness.engines.local import LocalEngine
 from roi_bench.harness.engines.protocol import Asking
+from roi_bench.harness.engines.vllm_guard import Guard, processes_of_engine
 from roi_bench.harness.engines.vllm_wake import woken_if_killed
 from roi_bench.harness.metering import MeteredText
 from roi_bench.journal_format import Entry
@@ -53,6 +54,8 @@ class VllmEngine(LocalEngine):
         self.lm = lm
         self._seed = seed
         self._at_once = at_once
+        pids = processes_of_engine(lm.model.llm_engine)
+        self._guard = Guard(pids) if pids else None
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -110,13 +113,12 @@ class VllmEngine(LocalEngine):
     def close(self) -> None:
         """End vLLM's processes and wait for them: what they say at their end comes before what the run says."""
         core = getattr(self.lm.model.llm_engine, "engine_core", None)
-        shutdown = getattr(core, "shutdown", None)
-        if shutdown is None:
-            return
-        if "timeout" in inspect.signature(shutdown).parameters:
-            shutdown(timeout=SECONDS_TO_END)
-        else:
-            shutdown()
+        if (shutdown := getattr(core, "shutdown", None)) is not None:
+            takes_time = "timeout" in inspect.signature(shutdown).parameters
+            shutdown(**({"timeout": SECONDS_TO_END} if takes_time else {}))
+        if self._guard is not None:
+            self._guard.dismiss()
+            self._guard = None
 
     def _requests(self, questions: Sequence[Question]) -> Iterator[Request]:
         """Yield what lm_eval would hand to vLLM: the same token ids, sampling parameters and stop strings."""

@@ -15,6 +15,9 @@ from typing import Any
 CONFIGURATION = "VLLM_LOGGING_CONFIG_PATH"
 """The variable by which vLLM and the processes that it starts find how to log."""
 
+QUIET_TRACKER = "ignore:resource_tracker:UserWarning"
+"""Python's own process that frees what a dead one has shared says so when everybody has ended, after the last line."""
+
 _ERROR = re.compile(r"\b((?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception)): (\S.*)")
 _POINTS_ELSEWHERE = re.compile(r"root cause|stack trace|initialization failed", re.IGNORECASE)
 
@@ -27,6 +30,8 @@ def set_up(verbosity: str | None) -> Path | None:
     Returns:
         The file of errors, gone when this process ends; None where the user configured vLLM's log.
     """
+    warnings = filter(None, [os.environ.get("PYTHONWARNINGS"), QUIET_TRACKER])
+    os.environ["PYTHONWARNINGS"] = ",".join(warnings)
     if CONFIGURATION in os.environ or os.environ.get("VLLM_CONFIGURE_LOGGING") == "0":
         return None
     level = os.environ.setdefault("VLLM_LOGGING_LEVEL", _known(verbosity)).upper()
