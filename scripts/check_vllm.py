@@ -212,11 +212,19 @@ def _kill(run: Run, how: str, name: str) -> None:
         check(run.last_line.startswith(begins), f"     last line: {run.last_line[:160]}")
         check(not run.has_traceback, "     no traceback of ours")
     began = time.monotonic()
-    _, alive = psutil.wait_procs(children, timeout=60)
+    while (alive := [child for child in children if _runs(child)]) and time.monotonic() < began + 60:
+        time.sleep(0.1)
     took = f"{time.monotonic() - began:.0f} s"
     check(not alive, f"     {len(children)} processes of its engine, {len(alive)} still there {took} later")
     for child in alive:
         child.kill()
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE  # such as nobody has asked for the exit code
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _command(process: psutil.Process) -> list[str]:

@@ -15,6 +15,7 @@ from roi_bench.errors import DependencyError, ModelError, RoiBenchError, UsageEr
 from roi_bench.harness.engines import vllm_log
 from roi_bench.harness.engines.vllm_distribution import installed as vllm_installed
 from roi_bench.harness.engines.vllm_distribution import let_lm_eval_find_it
+from roi_bench.harness.engines.vllm_guard import stand_guard
 from roi_bench.harness.processes import launch_hidden_from_vllm
 from roi_bench.harness.tokenizer import first_line
 
@@ -52,6 +53,8 @@ def load_model(config: Any) -> Any:
         collect_garbage_again()
         size = config.batch_size if str(config.batch_size).isdigit() else 1  # an automatic one is the engine's to find
         given = {"batch_size": size, "max_batch_size": config.max_batch_size, "device": config.device}
+        if is_vllm:
+            stand_guard()
         with launch_hidden_from_vllm(config.model_args) if is_vllm else contextlib.nullcontext():
             return backend.create_from_arg_obj(config.model_args, given)
     except RoiBenchError:

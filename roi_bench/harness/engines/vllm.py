@@ -13,7 +13,6 @@ from roi_bench.harness.batches import Question, exam_fields, fixed_batches
 from roi_bench.harness.engines.batched import version_of
 from roi_bench.harness.engines.local import LocalEngine
 from roi_bench.harness.engines.protocol import Asking
-from roi_bench.harness.engines.vllm_guard import Guard, processes_of_engine
 from roi_bench.harness.engines.vllm_wake import woken_if_killed
 from roi_bench.harness.metering import MeteredText
 from roi_bench.journal_format import Entry
@@ -54,8 +53,6 @@ class VllmEngine(LocalEngine):
         self.lm = lm
         self._seed = seed
         self._at_once = at_once
-        pids = processes_of_engine(lm.model.llm_engine)
-        self._guard = Guard(pids) if pids else None
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -116,9 +113,6 @@ class VllmEngine(LocalEngine):
         if (shutdown := getattr(core, "shutdown", None)) is not None:
             takes_time = "timeout" in inspect.signature(shutdown).parameters
             shutdown(**({"timeout": SECONDS_TO_END} if takes_time else {}))
-        if self._guard is not None:
-            self._guard.dismiss()
-            self._guard = None
 
     def _requests(self, questions: Sequence[Question]) -> Iterator[Request]:
         """Yield what lm_eval would hand to vLLM: the same token ids, sampling parameters and stop strings."""
