@@ -24,6 +24,7 @@ from roi_bench.harness.run_arguments import DEFAULT_OUTPUT, parse_arguments
 from roi_bench.harness.run_identity import fingerprint, model_files, run_digest, run_header
 from roi_bench.harness.task_selection import load_tasks, select_tasks
 from roi_bench.journal import read_journal
+from roi_bench.journal_format import HEADER_BEGIN
 from roi_bench.results_files import NO_RESPONSE, find_results, read_results
 from tests.harness.harness_runs import simple_evaluate
 from tests.harness.random_model import CHAT_TEMPLATE, random_model, save_random_model
@@ -231,7 +232,10 @@ def test_a_killed_run_resumes_and_equals_an_uninterrupted_one(
         assert samples_in(tmp_path / "broken", task) == samples_in(tmp_path / "whole", task)
     assert results_in(tmp_path / "broken")["results"] == results_in(tmp_path / "whole")["results"]
     whole = journal_in(tmp_path / "whole").read_bytes()
-    assert sorted(after.splitlines()[1:]) == sorted(whole.splitlines()[1:])
+    lines = [[line for line in text.splitlines() if not line.startswith(HEADER_BEGIN)] for text in (after, whole)]
+    assert sorted(lines[0]) == sorted(lines[1])
+    resumed = [results_in(tmp_path / name)["roi_bench"]["resumed"] for name in ("whole", "broken")]
+    assert resumed == [False, True]
 
 
 def test_ctrl_c_says_how_to_go_on(random_model: Path, tmp_path: Path) -> None:
