@@ -43,9 +43,9 @@ def load_model(config: Any) -> Any:
     is_vllm, errors = config.model.startswith("vllm"), None
     try:
         if is_vllm:
+            _refuse_ray_actors(config.model_args)
             errors = vllm_log.set_up(config.verbosity)
             let_lm_eval_find_it()
-            _refuse_ray_actors(config.model_args)
         backend = get_model(config.model)
         if "transformers" in sys.modules:
             importlib.import_module("transformers.modeling_utils")  # would be imported with the weights otherwise
