@@ -7,7 +7,7 @@ A journal is a file of JSON lines. The first line says whose responses follow; e
 
 ``run`` identifies the run (model, model arguments, seed, exam version, reading rule): a journal is only ever continued
 by the same run. ``about`` (engine, versions, batch size) is kept for the reader and not compared. A later start that
-asks for more writes a header line of its own before its responses: it is seen which start generated what. Together with
+asks for more can write a header line of its own before its responses: it is seen which start generated what. With
 ``run``, the key of a line (prompt, generation arguments, sample index) says exactly what was asked. Further fields of a
 line (exam, cost, latency, …) are kept as they are.
 
@@ -46,13 +46,15 @@ class Journal:
     Args:
         path: The file; it and its folder are created if missing.
         header: Whose responses these are; must agree with the header of an existing file.
+        marks_starts: Write it again before the first response of a later start; else the file of a run that was stopped
+            and resumed is byte for byte that of an uninterrupted one.
 
     Raises:
         RecordError: Another process has the file open; it belongs to another run; it is damaged; it cannot be written.
     """
 
-    def __init__(self, path: Path, header: Header) -> None:
-        self.path = path
+    def __init__(self, path: Path, header: Header, *, marks_starts: bool = False) -> None:
+        self.path, self._marks_starts = path, marks_starts
         self._lock = FileLock(path.with_name(path.name + ".lock"), what=f"journal {path}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -125,7 +127,7 @@ class Journal:
             _add(ChainMap(added, self._entries), entry, f"journal {self.path}")
         if not batch:
             return
-        begin = b"" if self._is_begun else header_line(self._own_header)
+        begin = b"" if self._is_begun or not self._marks_starts else header_line(self._own_header)
         self._write(begin + b"".join(entry_line(entry) for entry in batch))
         self._starts += not self._is_begun
         self._is_begun = True

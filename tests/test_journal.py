@@ -75,9 +75,11 @@ def test_every_tear_of_the_last_line_is_set_aside_and_nothing_else_is_lost(tmp_p
     begin = whole.rstrip(b"\n").rindex(b"\n") + 1
     for end in range(begin + 1, len(whole) - 1):
         path.write_bytes(whole[:end])
-        with Journal(path, HEADER) as journal:
+        with Journal(path, HEADER, marks_starts=True) as journal:
             assert list(journal.entries.values()) == entries[:2]
+            assert journal.starts == 1
             journal.append(entries[2:])
+            assert journal.starts == 2
         torn = path.with_name("journal.jsonl.torn")
         assert torn.read_bytes() == whole[begin:end] + b"\n"
         assert path.read_bytes() == whole[:begin] + header_line(HEADER) + whole[begin:]

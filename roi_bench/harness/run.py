@@ -143,7 +143,7 @@ def open_journal(
         header = run_header(config.model, config.model_args, engine, _sampling_seed(config), {})
     if processes is not None:
         processes.barrier()  # nobody writes before all have read
-    journal = Journal(path, header)
+    journal = Journal(path, header, marks_starts=True)
     if rank == 0:
         _tell_what_is_kept(journal, recorded, processes)
     return journal, recorded

@@ -227,7 +227,9 @@ def test_an_automatic_batch_size_is_journalled_and_kept_by_later_starts_that_lea
     random_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def start(limit: int, rows: int, *more: str) -> list[dict[str, Any]]:
-        monkeypatch.setattr("roi_bench.harness.engines.huggingface.batch_size_for", lambda model, tokens: rows)
+        monkeypatch.setattr(
+            "roi_bench.harness.engines.huggingface.batch_size_for", lambda model, tokens, processes=1: rows
+        )
         run(
             [
                 *("--model", "hf", "--model_args", f"pretrained={random_model},dtype=float32", "--device", "cpu"),

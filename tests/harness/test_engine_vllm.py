@@ -63,7 +63,7 @@ def request(prompt: str, repeats: int = 1, **generation: Any) -> Instance:
 
 
 def ask(lm: Any, path: Path, asked: list[Instance], **how: Any) -> list[Any]:
-    with Journal(path, HEADER) as journal:
+    with Journal(path, HEADER, marks_starts=True) as journal:
         return JournaledModel(VllmEngine(lm, **how), journal).generate_until(asked)
 
 
