@@ -46,6 +46,7 @@ TASK = "roi_tiny_hard_128"
 def vllm(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Give lm_eval's vLLM model over the fake package; both are forgotten afterwards."""
     ours = ("vllm", "lm_eval.models.vllm")
+    import lm_eval.models  # noqa: F401 - registers all names first: what is put back afterwards has them
     from lm_eval.api.registry import model_registry
 
     monkeypatch.syspath_prepend(str(FAKE))
