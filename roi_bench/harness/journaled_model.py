@@ -184,6 +184,5 @@ def failure_line(error: Exception, engine: Engine, journal: Journal) -> str:
     if "out of memory" in said or isinstance(error, MemoryError):
         smaller = f" with a smaller --batch_size, e.g. {size // 2}" if size > 1 else ""
         return f"{name} is out of memory with batches of {size} ({said}); {go_on}{smaller}"
-    if "Dead" in type(error).__name__:
-        said += " (where the system killed it for memory, give it less: docs/engines.md tells how)"
+    said += "".join(f" ({note})" for note in getattr(error, "__notes__", ()))  # what the engine knows of it
     return f"{name} failed: {type(error).__name__}: {said}; {go_on}"

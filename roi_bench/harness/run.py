@@ -32,7 +32,8 @@ def run(arguments: Sequence[str]) -> None:
     # of the time to the first request and finds nothing. It is switched on again before weights are loaded.
     gc.disable()
     try:
-        _run(arguments)
+        with ended_by_signals():
+            _run(arguments)
     finally:
         gc.enable()
 
@@ -77,7 +78,7 @@ def _sit(parsed: RunArguments, tasks: list[Any], manager: Any, engine: Engine, p
     for name, reason in not_applicable.items():
         _tell(f"{name} is not applicable and left out: {reason}")
     journal, recorded = open_journal(parsed, engine, processes)
-    with journal, ended_by_signals():
+    with journal:
         try:
             model = JournaledModel(
                 engine,

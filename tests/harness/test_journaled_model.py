@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -163,6 +164,25 @@ def test_other_generation_arguments_are_another_request_and_another_batch(journa
     wrapped(lm, journal, batch_size=8).generate_until(asked)
     assert lm.batches == [["a", "b"], ["a"]]
     assert [item.args[1]["until"] for item in asked] == [[], [], []]  # the tasks' own arguments are left alone
+
+
+def test_a_model_of_an_unknown_kind_is_sent_no_seed_and_draws_the_same_again(tmp_path: Path) -> None:
+    class Drawing(LM):
+        """Draws from the global generator, and takes no argument that it does not know."""
+
+        def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
+            assert all(item.args[1] == {**SAMPLED, "until": []} for item in requests)
+            return [str(random.random()) for _ in requests]
+
+        loglikelihood = loglikelihood_rolling = None
+
+    asked = [request(prompt, **SAMPLED) for prompt in "abc"]
+    drawn = []
+    for name, seed in (("a", 7), ("b", 7), ("c", 8)):
+        with Journal(tmp_path / f"{name}.jsonl", HEADER) as journal:
+            drawn.append(wrapped(Drawing(), journal, batch_size=2, seed=seed).generate_until(asked))
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert len(set(drawn[0])) == 3
 
 
 def test_batches_are_fixed_and_longest_prompts_come_first() -> None:

@@ -13,7 +13,7 @@ from lm_eval.api.registry import get_model
 from roi_bench.errors import ModelError, RecordError, RoiBenchError, UsageError
 from roi_bench.harness.metering import usage_of
 from roi_bench.harness.playback import PlaybackLM
-from roi_bench.journal import Journal
+from roi_bench.journal import Journal, read_starts
 from roi_bench.journal_format import Entry, Header, request_key
 from roi_bench.problems import sha256_text
 from roi_bench.tokens import Usage
@@ -154,6 +154,17 @@ def test_a_journal_is_played_back(tmp_path: Path) -> None:
         journal.append([Entry(key, None)])
         journal.append([Entry(key, "answer", Usage(3, "stop", "generated"), {"exam": "v1/000"})])
     assert PlaybackLM(responses=str(path)).generate_until([request()]) == ["answer"]
+
+
+def test_a_journal_of_several_starts_is_played_back(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    for number in range(2):
+        with Journal(path, Header({"model": "hf"}), marks_starts=True) as journal:
+            journal.append([Entry(request_key("prompt", GENERATION, number), f"answer {number}")])
+    assert len(read_starts(path)) == 2
+    asked = request()
+    asked.repeats = 2
+    assert PlaybackLM(responses=str(path)).generate_until([asked, asked]) == ["answer 0", "answer 1"]
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,10 @@ def test_a_taken_port_is_told(site, server):
 
 
 def test_it_ends_quietly(site):
-    command = [sys.executable, "-m", "roi_bench", "leaderboard", "serve", str(site), "--port", "0"]
+    # Ctrl-C works also where the tests themselves were started in the background by a shell that ignores it.
+    listen = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{listen}; from roi_bench.cli.main import main; main()"
+    command = [sys.executable, "-c", code, "leaderboard", "serve", str(site), "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         line = process.stdout.readline()
         os.kill(process.pid, signal.SIGINT)

@@ -28,7 +28,8 @@ class BatchedEngine(LocalEngine):
 
     Args:
         lm: The model.
-        seed: Seed of sampling; None leaves the generators alone.
+        seed: Seed of sampling, derived for each batch; None leaves the generators alone. None is sent: who knows
+            whether the model takes one.
         batch_size: Requests at once; None: as many as the model's own ``batch_size`` says, or its connections carry.
     """
 
@@ -58,8 +59,8 @@ class BatchedEngine(LocalEngine):
         is_missing = asking.is_missing()
         for batch in fixed_batches(asking.questions, self._batch_size, len):
             if missing := [question for question in batch if is_missing(question.key)]:
-                responses = self._generate([question.instance(self._seed) for question in missing])
-                asking.record(entries_of(missing, responses))
+                seed_batch(self._seed, missing)
+                asking.record(entries_of(missing, self._generate([question.instance(None) for question in missing])))
 
     def _generate(self, requests: Sequence[Any]) -> Sequence[str | None]:
         texts = generate_until(self.lm, list(requests))
@@ -86,11 +87,16 @@ def ask_whole_batches(
     for batch in batches:
         if not any(is_missing(question.key) for question in batch):
             continue
-        if seed is not None and any(question.is_sampled for question in batch):
-            seed_everything(derived_seed(seed, [question.key for question in batch]))
+        seed_batch(seed, batch)
         responses = generate([question.instance(None) for question in batch])
         counts = [length(question.prompt) for question in batch] if length is not None else None
         asking.record([entry for entry in entries_of(batch, responses, counts) if is_missing(entry.key)])
+
+
+def seed_batch(seed: int | None, batch: Sequence[Question]) -> None:
+    """Seed what a local model draws from by the run's ``seed`` and by what ``batch`` asks, if it is sampled at all."""
+    if seed is not None and any(question.is_sampled for question in batch):
+        seed_everything(derived_seed(seed, [question.key for question in batch]))
 
 
 def entries_of(

@@ -67,11 +67,11 @@ class HuggingFaceEngine(LocalEngine):
         }
 
     def advice(self, questions: int) -> str | None:
-        """Return that batches of one are slow, and that vLLM is faster where there is an accelerator."""
+        """Return that batches of one are slow, and on a GPU that there is vLLM."""
         if not self._is_automatic and self._batch_size == 1 and questions > 1:
             return "--batch_size 1 asks one request at a time; without it, the size is taken from the free memory"
         if self.lm.device.type == "cuda" and questions >= 100:
-            return "on a GPU, --model vllm (pip install 'roi-bench[vllm]') is several times faster than hf"
+            return "--model vllm (pip install 'roi-bench[vllm]') schedules all requests at once, which hf cannot"
         return None
 
     def keep_batch_size(self, size: int) -> None:

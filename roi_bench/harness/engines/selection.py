@@ -26,7 +26,7 @@ def engine_of(lm: Any, *, seed: int | None = None, batch_size: int | None = None
         from roi_bench.harness.engines.api import ApiEngine
 
         return ApiEngine(lm, seed=seed)
-    if is_a(lm, VLLM) and generates_as(lm, VLLM) and hasattr(lm, "model"):
+    if is_a(lm, VLLM) and generates_as(lm, VLLM):
         from roi_bench.harness.engines.vllm import VllmEngine
 
         return VllmEngine(lm, seed=seed, at_once=batch_size)

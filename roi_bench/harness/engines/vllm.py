@@ -103,7 +103,9 @@ class VllmEngine(LocalEngine):
                         asking.record(
                             [self._entry(requests.pop(int(output.request_id)), output) for output in finished]
                         )
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, _dead()):
+                error.add_note("where the system killed it for memory, give it less: docs/engines.md tells how")
             self._abort(core, list(requests))
             raise
 
@@ -160,11 +162,15 @@ class VllmEngine(LocalEngine):
 
     def _abort(self, core: Any, numbers: Sequence[int]) -> None:
         """Take back what is in flight, as far as the engine still listens."""
-        dead = getattr(sys.modules.get("vllm.v1.engine.exceptions"), "EngineDeadError", RuntimeError)
         try:
             core.abort_request([str(number) for number in numbers])
-        except (dead, RuntimeError, OSError):
-            return
+        except (_dead(), RuntimeError, OSError):
+            return  # nobody listens any more; what ended the run is told already
+
+
+def _dead() -> type[Exception]:
+    """Return the error by which vLLM says that its engine is dead."""
+    return getattr(sys.modules.get("vllm.v1.engine.exceptions"), "EngineDeadError", RuntimeError)
 
 
 def _rendered(core: Any, prompt: list[int]) -> Any:
