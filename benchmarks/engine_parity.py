@@ -1,14 +1,15 @@
 """One model on five engines, and one engine in two batch sizes: are the numbers the same (docs/engines.md)?
 
-    python -m benchmarks.engine_parity MODEL_FOLDER --out DIR [--dtype float32] [--exams 12]
-        [--serving PYTHON] [--llama-server PROGRAM --gguf FILE] [--only hf vllm …]
+    python -m benchmarks.engine_parity MODEL_FOLDER --out DIR [--dtype float32] [--exams 12] [--batch-sizes 12 1]
+        [--serving PYTHON] [--llama-server PROGRAM --gguf FILE] [--only hf-12 vllm …]
 
-Asks the first exams in hard and easy order at 512 tokens of ``hf`` (batches of 12 and of 1), ``vllm`` (as it schedules
-and one request at once), ``vllm serve``, ``transformers serve`` and llama.cpp's server, each on a port of its own
-here and one after another; then prints what ``roi-bench compare-engines`` says of them, with the gap of the two largest
-logits where texts part. It can be stopped at any time; the same command goes on. ``--serving`` is the Python of an
-environment with vLLM and transformers[serving], by default this one; ``--gguf`` holds the same weights in the same
-number format (llama.cpp: ``convert_hf_to_gguf.py --outtype f32``).
+Asks the first exams in hard and easy order at 512 tokens of ``hf`` (in batches of the two sizes), ``vllm`` (as it
+schedules, and with no more requests at once than the second size), ``vllm serve``, ``transformers serve`` and
+llama.cpp's server, each on a port of its own here and one after another; then prints what ``roi-bench
+compare-engines`` says of them, with the gap of the two largest logits where texts part. It can be stopped at any time;
+the same command goes on. ``--serving`` is the Python of an environment with vLLM and transformers[serving], by default
+this one; ``--gguf`` holds the same weights in the same number format (llama.cpp: ``convert_hf_to_gguf.py --outtype
+f32``); its cache is of float32 with float32, else what the server takes by itself.
 
 The exams come from ROI_BENCH_DATA_DIR or the hub; MODEL_FOLDER has a chat template.
 """
@@ -53,20 +54,26 @@ def contenders(options: argparse.Namespace, port: int) -> list[Contender]:
     vllm_serve = [*serve, "vllm.entrypoints.openai.api_server", "--model", str(model), *served]
     vllm_serve += ["--served-model-name", "served", "--enforce-eager", "--max-model-len", str(CONTEXT)]
     found = [
-        Contender("hf-12", ["--model", "hf", "--model_args", local, "--batch_size", "12"]),
-        Contender("hf-1", ["--model", "hf", "--model_args", local, "--batch_size", "1"]),
+        *(
+            Contender(f"hf-{size}", ["--model", "hf", "--model_args", local, "--batch_size", str(size)])
+            for size in options.batch_sizes
+        ),
         Contender("vllm", ["--model", "vllm", "--model_args", vllm]),
-        Contender("vllm-1", ["--model", "vllm", "--model_args", vllm, "--batch_size", "1"]),
+        Contender(
+            f"vllm-{options.batch_sizes[1]}",
+            ["--model", "vllm", "--model_args", vllm, "--batch_size", str(options.batch_sizes[1])],
+        ),
         Contender("vllm-serve", ["--model", "roi-api", "--model_args", f"model=served,{address}"], vllm_serve),
         Contender(
             "transformers-serve",
-            ["--model", "roi-api", "--model_args", f"model={model},{address}"],
+            ["--model", "roi-api", "--model_args", f"model={model},{address},server=transformers"],
             [*serve, "transformers.cli.transformers", "serve", *served],
         ),
     ]
     if options.llama_server and options.gguf:
         llama = [options.llama_server, "-m", str(options.gguf), "--host", "127.0.0.1", "--port", str(port)]
-        llama += ["-c", str(4 * CONTEXT), "-np", "4", "-ctk", "f32", "-ctv", "f32", "-fa", "off", "--jinja"]
+        llama += ["-c", str(8 * CONTEXT), "-np", "8", "--jinja"]
+        llama += ["-ctk", "f32", "-ctv", "f32", "-fa", "off"] if dtype == "float32" else []
         found.append(Contender("llama.cpp", ["--model", "roi-api", "--model_args", f"model=served,{address}"], llama))
     return [one for one in found if not options.only or one.name in options.only]
 
@@ -130,6 +137,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--exams", type=int, default=12)
+    parser.add_argument("--batch-sizes", type=int, nargs=2, default=(12, 1))
     parser.add_argument("--serving", default=sys.executable)
     parser.add_argument("--llama-server")
     parser.add_argument("--gguf", type=Path)

@@ -1,11 +1,12 @@
 """Real models on the real exams (docs/real-models.md): ask them, keep what came of it without any text, tabulate it.
 
-    python -m benchmarks.real_models sit MODEL_FOLDER --name NAME --out DIR [--exams 60] [--prompts direct …] [--text]
+    python -m benchmarks.real_models sit MODEL_FOLDER --name NAME --out DIR [--exams 60] [--step 30]
+        [--prompts direct …] [--text]
     python -m benchmarks.real_models keep DIR [--rows docs/real-models.csv]
     python -m benchmarks.real_models table [--rows docs/real-models.csv]
 
-``sit`` runs ``roi-bench run --model vllm`` (greedy, float32) in steps of 30 exams: easy, medium and hard order at 512
-tokens, easy and hard at 1,024; other prompts in easy and hard order at 512. It can be stopped at any time; the same
+``sit`` runs ``roi-bench run --model vllm`` (greedy, float32) in steps of so many exams: easy, medium and hard order at
+512 tokens, easy and hard at 1,024; other prompts in easy and hard order at 512. It can be stopped at any time; the same
 command goes on. ``keep`` scores every response of ``DIR`` from its raw text and adds a row for each to a file of rows:
 model, prompt, order, budget and exam by id, outcomes, tokens; no text. Rows of several machines and days add up, since
 each exam is asked by itself. ``table`` computes every number of the page from the rows alone.
@@ -35,7 +36,6 @@ from roi_bench.statistics import ExamTerm, estimate_ratio
 from roi_bench.tokens import Usage
 
 ROWS = Path("docs/real-models.csv")
-STEP = 30
 DIRECT_TASKS = ("roi_exam_hard_512", "roi_exam_medium_512", "roi_exam_hard_1024")
 SHOWN = ("score", "score_easy", "regret", "p1_acc", "p2_acc", "p3_acc")
 OUTCOMES = ("correct", "wrong", "skipped", "truncated", "unanswered", "empty")
@@ -91,7 +91,7 @@ Rows = dict[tuple[str, str, str, int, str], Row]
 
 def sit(options: argparse.Namespace) -> None:
     """Ask a model, in steps that are each finished with results."""
-    for exams in range(STEP, options.exams + 1, STEP):
+    for exams in (*range(options.step, options.exams, options.step), options.exams):
         for prompt in options.prompts:
             tasks = DIRECT_TASKS if prompt == "direct" else (f"roi_exam_hard_512_{prompt}",)
             arguments = (
@@ -227,6 +227,7 @@ def main() -> None:
     sitting.add_argument("--name", required=True)
     sitting.add_argument("--out", type=Path, required=True)
     sitting.add_argument("--exams", type=int, default=60)
+    sitting.add_argument("--step", type=int, default=30)
     sitting.add_argument("--prompts", nargs="+", default=["direct"])
     sitting.add_argument("--text", action="store_true", help="a base model: no chat template")
     sitting.set_defaults(run=sit)

@@ -2,16 +2,20 @@
 
 Such servers fill what a request leaves out from the model's ``generation_config.json`` or from defaults of their own.
 What is said here was read in their sources: vLLM 0.32 and SGLang (``protocol.py`` under ``entrypoints/openai``, both
-``_DEFAULT_SAMPLING_PARAMS``), llama.cpp (``tools/server/server-task.cpp``, ``common/common.h``). ``transformers serve``
-knows no such names and answers 422 to what it does not know.
+``_DEFAULT_SAMPLING_PARAMS``), llama.cpp (``tools/server/server-task.cpp``, ``common/common.h``), transformers 5.19
+(``cli/serving/utils.py``). ``transformers serve`` answers 422 to names that it does not know; it takes a generation
+configuration as a text, whose fields win over the model's. It does not say what it is, so it has to be named.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 _OPEN = {"top_p": 1.0, "min_p": 0.0}
+_PLAIN = {"repetition_penalty": 1.0, "encoder_repetition_penalty": 1.0, "no_repeat_ngram_size": 0, "num_beams": 1}
+_DRAWN = {**_PLAIN, **_OPEN, "do_sample": True, "top_k": 0, "typical_p": 1.0, "epsilon_cutoff": 0.0, "eta_cutoff": 0.0}
 
 ALWAYS: dict[str, dict[str, Any]] = {
     "vllm": {"repetition_penalty": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0},
@@ -21,6 +25,7 @@ ALWAYS: dict[str, dict[str, Any]] = {
         "repeat_penalty": 1.0,
         "mirostat": 0,
     },
+    "transformers": {"generation_config": json.dumps({**_PLAIN, "do_sample": False})},
 }
 """Parameters that switch off what a make of server may add to any decoding, by the name that it has in ``owned_by``."""
 
@@ -34,6 +39,7 @@ SAMPLING: dict[str, dict[str, Any]] = {
         "typical_p": 1.0,
         "top_n_sigma": -1.0,
     },
+    "transformers": {"generation_config": json.dumps(_DRAWN)},
 }
 """Those that count only where there is sampling: greedy decoding is sent none of them."""
 

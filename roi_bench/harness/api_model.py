@@ -196,7 +196,8 @@ class ApiLM(LM):
         if self.gateway.own_server and not self.settings.server and not neutral_parameters(self.gateway.make()):
             _tell(
                 f"the server at {self.gateway.own_server} does not say that it is vLLM, SGLang or llama.cpp: if it has "
-                "sampling parameters of its own, they hold (docs/engines.md, Decoding)"
+                "sampling parameters of its own, they hold; server=transformers in --model_args says that it is "
+                "transformers serve (docs/engines.md, Decoding)"
             )
 
     def _ask_in_batches(

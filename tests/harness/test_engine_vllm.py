@@ -149,6 +149,36 @@ def test_all_requests_are_scheduled_unless_the_user_wants_fewer_at_once(
     assert advice is None if at_once is None else "--batch_size 3" in str(advice)
 
 
+@pytest.mark.parametrize(
+    ("cores", "device", "binding", "processes", "told"),
+    [
+        ({0, 1}, "cpu", None, 1, "VLLM_CPU_OMP_THREADS_BIND=0,1"),
+        ({2, 3, 5}, "cpu", "auto", 1, "VLLM_CPU_OMP_THREADS_BIND=2,3,5"),
+        ({0, 1}, "cuda", None, 1, None),
+        ({0, 1}, "cpu", "0", 1, None),
+        ({0, 1}, "cpu", None, 2, None),
+        ({0}, "cpu", None, 1, None),
+        (set(range(16)), "cpu", None, 1, None),
+    ],
+)
+def test_where_a_core_of_few_is_left_out_a_line_says_how_to_use_it(
+    cores: set[int], device: str, binding: str | None, processes: int, told: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = SimpleNamespace(
+        device_config=SimpleNamespace(device_type=device),
+        parallel_config=SimpleNamespace(tensor_parallel_size=processes, pipeline_parallel_size=1),
+        scheduler_config=SimpleNamespace(max_num_seqs=8),
+    )
+    lm = SimpleNamespace(model=SimpleNamespace(llm_engine=SimpleNamespace(vllm_config=config)))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: cores, raising=False)
+    monkeypatch.delenv("VLLM_CPU_OMP_THREADS_BIND", raising=False)
+    if binding:
+        monkeypatch.setenv("VLLM_CPU_OMP_THREADS_BIND", binding)
+    advice = VllmEngine(lm).advice(100)
+    assert advice is None if told is None else advice is not None and told in advice
+    assert "--batch_size 4" in (VllmEngine(lm, at_once=4).advice(100) or "")
+
+
 def test_each_request_has_a_seed_of_its_own_in_subclasses_too(vllm: Any, random_model: Path, tmp_path: Path) -> None:
     class Mine(vllm):  # type: ignore[misc]
         """Somebody's own vLLM model."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ from roi_bench.tokens import FinishReason, Usage
 
 WAITING = 4096
 """Requests handed to the scheduler before some of them are finished; more would only lie in its memory."""
+
+FEW_CORES = 4
+"""Cores of which one more is a quarter or more of the speed."""
 
 SECONDS_TO_END = 30
 """Seconds that vLLM's processes get to end by themselves; it would kill them after 5, sooner than their workers end."""
@@ -73,10 +77,11 @@ class VllmEngine(LocalEngine):
         }
 
     def advice(self, questions: int) -> str | None:
-        """Return that a small batch size keeps vLLM from scheduling, where it does."""
-        running = self.lm.model.llm_engine.vllm_config.scheduler_config.max_num_seqs
+        """Return that a small batch size keeps vLLM from scheduling, or that a core of few is left out."""
+        config = self.lm.model.llm_engine.vllm_config
+        running = config.scheduler_config.max_num_seqs
         if self._at_once is None or self._at_once >= min(questions, running):
-            return None
+            return _core_left_out(config)
         return (
             f"--batch_size {self._at_once} lets vLLM work on {self._at_once} requests at once; without it, it "
             f"schedules up to {running} by itself, which is faster"
@@ -166,6 +171,19 @@ class VllmEngine(LocalEngine):
             core.abort_request([str(number) for number in numbers])
         except (_dead(), RuntimeError, OSError):
             return  # nobody listens any more; what ended the run is told already
+
+
+def _core_left_out(config: Any) -> str | None:
+    """Return how vLLM computes on all cores of a small machine: by itself, on a CPU, it leaves one to its scheduler."""
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    binding = os.environ.get("VLLM_CPU_OMP_THREADS_BIND", "auto")
+    processes = config.parallel_config.tensor_parallel_size * config.parallel_config.pipeline_parallel_size
+    if config.device_config.device_type != "cpu" or binding != "auto" or processes > 1:
+        return None
+    if not 1 < len(cores) <= FEW_CORES:
+        return None
+    names = ",".join(map(str, cores))
+    return f"vLLM leaves a core out; with VLLM_CPU_OMP_THREADS_BIND={names} it computes on all {len(cores)}, and faster"
 
 
 def _dead() -> type[Exception]:
