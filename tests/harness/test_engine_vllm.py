@@ -133,8 +133,14 @@ def test_a_response_is_on_the_disk_while_others_go_on(vllm: Any, random_model: P
 
 @pytest.mark.parametrize(("at_once", "most"), [(None, 10), (3, 3)])
 def test_all_requests_are_scheduled_unless_the_user_wants_fewer_at_once(
-    vllm: Any, random_model: Path, tmp_path: Path, at_once: int | None, most: int
+    vllm: Any,
+    random_model: Path,
+    tmp_path: Path,
+    at_once: int | None,
+    most: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("VLLM_CPU_OMP_THREADS_BIND", "0")  # said by the user: nothing to say about cores
     lm, waiting = vllm(pretrained=str(random_model), max_num_seqs=4), []
     step = lm.model.llm_engine.step
 
