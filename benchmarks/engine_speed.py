@@ -10,7 +10,8 @@
 seconds per generated token and ratios. ``memory``: how much the peak memory of a process grows with its responses, the
 run and plain ``lm_eval`` on a model that answers at once, per response.
 
-The exams come from ROI_BENCH_DATA_DIR or the hub. Nothing else should be running.
+The exams come from ROI_BENCH_DATA_DIR or the hub. Nothing else should be running. Plain ``lm_eval`` needs a
+distribution called ``vllm``, which the CPU build is not.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,23 +103,30 @@ def timed(command: Sequence[str]) -> float:
     return time.perf_counter() - begin
 
 
-def sit(program: str, model: str, args: str, exams: int, out: Path, *more: str) -> Timed:
-    """Let ``program`` (``roi_bench run`` or ``lm_eval``) ask the exams, and return what it took."""
+def sit(
+    program: str, model: str, args: str, exams: int, out: Path, *more: str, known: Mapping[str, int] | None = None
+) -> Timed:
+    """Let ``program`` (``roi_bench run`` or ``lm_eval``) ask the exams, and return what it took.
+
+    ``known``: tokens by prompt, where the program counts none itself.
+    """
     command = [sys.executable, "-m", *program.split(), "--model", model, "--model_args", args, "--tasks", TASK]
     command += ["--limit", str(exams), "--output_path", str(out), "--log_samples", "--apply_chat_template", *more]
     seconds = timed(command)
-    return Timed(f"{program.split()[0]} {model}", seconds, sum(counted(out)[1]))
+    found = counted(out)
+    tokens = found.values() if known is None else [known[prompt] for prompt in found]
+    return Timed(f"{program.split()[0]} {model}", seconds, sum(tokens))
 
 
-def counted(out: Path) -> tuple[list[str], list[int]]:
-    """Return the distinct prompts of a finished run, and the tokens of each response."""
+def counted(out: Path) -> dict[str, int]:
+    """Return the tokens of each response of a finished run by prompt; 0 where nobody counted them."""
     found: dict[str, int] = {}
     for line in max(out.rglob("samples_*.jsonl")).read_text("utf-8").splitlines():
         sample = json.loads(line)
-        usages = sample.get("usage") or sample["doc"]["usage"]  # plain lm_eval keeps them in the document
-        for arguments, (usage,) in zip(sample["arguments"].values(), usages, strict=True):
+        asked = sample["arguments"].values()
+        for arguments, (usage,) in zip(asked, sample.get("usage") or [[None]] * len(asked), strict=True):
             found[arguments["arg_0"]] = usage["tokens"] if usage else 0
-    return list(found), list(found.values())
+    return found
 
 
 def bare(prompts: Sequence[str], arguments: dict[str, Any], folder: Path) -> Timed:
@@ -139,11 +147,12 @@ def compare_vllm(options: argparse.Namespace, folder: Path) -> None:
         out = folder / f"run{number}"
         ours.append(sit("roi_bench run", "vllm", args, options.exams, out))
         print(ours[-1].line(), flush=True)
-        theirs.append(bare(counted(out)[0], arguments, folder))
+        theirs.append(bare(list(counted(out)), arguments, folder))
         print(theirs[-1].line(), flush=True)
     print(f"run / LLM.generate, seconds per token: {_ratio(ours, theirs):.3f} (target at most 1.05)", flush=True)
     if options.plain:
-        seconds = sit("lm_eval", "vllm", args, options.plain, folder / "plain")
+        # which cannot count what it generated: the run's counts for the same prompts
+        seconds = sit("lm_eval", "vllm", args, options.plain, folder / "plain", known=counted(folder / "run0"))
         print(seconds.line())
         print(f"plain lm_eval / run, seconds per token: {seconds.per_token / _mean(ours):.1f} (target at least 5)")
 
@@ -155,11 +164,11 @@ def compare_hf(options: argparse.Namespace, folder: Path) -> None:
     for number in range(options.pairs):
         ours.append(sit("roi_bench run", "hf", args, options.exams, folder / f"run{number}", *size))
         print(ours[-1].line(), flush=True)
-        seconds = sit("lm_eval", "hf", args, options.exams, folder / f"plain{number}", *size).seconds
-        theirs.append(Timed("lm_eval hf", seconds, ours[-1].tokens))  # the same responses, which it cannot count
+        known = counted(folder / f"run{number}")
+        theirs.append(sit("lm_eval", "hf", args, options.exams, folder / f"plain{number}", *size, known=known))
         print(theirs[-1].line(), flush=True)
     print(f"plain lm_eval / run, seconds: {_mean(theirs) / _mean(ours):.2f} (target at least 1.5)")
-    tokens = counted(folder / "run0")[1]
+    tokens = list(counted(folder / "run0").values())
     full = tokens.count(BUDGET)
     print(f"tokens a response: mean {sum(tokens) / len(tokens):.0f}, {full} of {len(tokens)} at the budget")
 
