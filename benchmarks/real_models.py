@@ -5,9 +5,9 @@
     python -m benchmarks.real_models keep DIR [--rows docs/real-models.csv]
     python -m benchmarks.real_models table [--rows docs/real-models.csv]
 
-``sit`` runs ``roi-bench run --model vllm`` (greedy, float32) in steps of so many exams: easy, medium and hard order at
-512 tokens, easy and hard at 1,024; other prompts in easy and hard order at 512. It can be stopped at any time; the same
-command goes on. ``keep`` scores every response of ``DIR`` from its raw text and adds a row for each to a file of rows:
+``sit`` runs ``roi-bench run --model vllm`` (greedy, float32) in steps of ``--step`` exams: easy, medium and hard order
+at 512 tokens, easy and hard at 1,024; other prompts in easy and hard order at 512. It can be stopped and goes
+on at any time. ``keep`` scores every response of ``DIR`` from its raw text and adds a row for each to a file of rows:
 model, prompt, order, budget and exam by id, outcomes, tokens; no text. Rows of several machines and days add up, since
 each exam is asked by itself. ``table`` computes every number of the page from the rows alone.
 """

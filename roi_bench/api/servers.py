@@ -27,7 +27,7 @@ ALWAYS: dict[str, dict[str, Any]] = {
     },
     "transformers": {"generation_config": json.dumps({**_PLAIN, "do_sample": False})},
 }
-"""Parameters that switch off what a make of server may add to any decoding, by the name that it has in ``owned_by``."""
+"""Parameters that switch off what a make of server may add to any decoding, by the make's name."""
 
 SAMPLING: dict[str, dict[str, Any]] = {
     "vllm": {"top_k": -1, **_OPEN},
@@ -44,6 +44,9 @@ SAMPLING: dict[str, dict[str, Any]] = {
 """Those that count only where there is sampling: greedy decoding is sent none of them."""
 
 MAKES = tuple(ALWAYS)
+
+SELF_NAMED = ("vllm", "sglang", "llamacpp")
+"""Makes that name themselves in ``owned_by``; ``transformers serve`` puts the model's owner there."""
 
 OTHER = "other"
 """A make that is sent nothing."""
@@ -71,7 +74,7 @@ def make_of_server(base_url: str, model: str, key: str | None) -> str:
     listed = body.get("data") if isinstance(body, dict) else None
     lines = [line for line in listed if isinstance(line, dict)] if isinstance(listed, list) else []
     makes = {str(line.get("owned_by")) for line in [line for line in lines if line.get("id") == model] or lines}
-    return makes.pop() if len(makes) == 1 and makes <= set(MAKES) else OTHER
+    return makes.pop() if len(makes) == 1 and makes <= set(SELF_NAMED) else OTHER
 
 
 def neutral_parameters(make: str) -> dict[str, Any]:

@@ -13,7 +13,16 @@ import pytest
 
 from roi_bench.api import servers
 from roi_bench.api.gateway import Gateway
-from roi_bench.api.servers import ALWAYS, MAKES, OTHER, SAMPLING, make_of_server, neutral_parameters, with_neutral
+from roi_bench.api.servers import (
+    ALWAYS,
+    MAKES,
+    OTHER,
+    SAMPLING,
+    SELF_NAMED,
+    make_of_server,
+    neutral_parameters,
+    with_neutral,
+)
 from roi_bench.api.settings import api_settings
 from roi_bench.errors import UsageError
 
@@ -49,7 +58,7 @@ def models(*lines: tuple[str, str]) -> bytes:
     return json.dumps({"data": [{"id": name, "owned_by": owner} for name, owner in lines]}).encode()
 
 
-@pytest.mark.parametrize("make", MAKES)
+@pytest.mark.parametrize("make", SELF_NAMED)
 def test_a_server_is_what_it_says_of_itself(make: str) -> None:
     with listing(models(("m", make), ("m-lora", make))) as (url, keys):
         assert make_of_server(url, "m", "secret") == make
@@ -73,6 +82,7 @@ def test_the_line_of_the_model_counts_where_many_makes_stand_behind_one_address(
         (b'{"data": [1, {"id": "m", "owned_by": ["vllm"]}]}', 200),
         (b'{"data": []}', 200),
         (models(("m", "library")), 200),
+        (models(("m", "transformers")), 200),  # the owner of a model, and no server's name
         (models(("m", "vllm")), 401),
     ],
 )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from roi_bench.api.servers import ALWAYS, MAKES, SAMPLING, neutral_parameters
+from roi_bench.api.servers import ALWAYS, MAKES, SAMPLING, SELF_NAMED, neutral_parameters
 from roi_bench.harness.run import run
 from roi_bench.journal import read_journal
 from roi_bench.results_files import find_results, read_results
@@ -27,9 +28,21 @@ def parameters(body: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in body.items() if name not in ("model", "messages", "prompt", "seed")}
 
 
-def ask(server: ProviderServer, output: Path, *more: str, tasks: str = HARD, model: str = "a-model") -> None:
-    arguments = command(server, output, *more, tasks=tasks, limit=1)
+def ask(
+    server: ProviderServer,
+    output: Path,
+    *more: str,
+    tasks: str = HARD,
+    model: str = "a-model",
+    args: Sequence[str] = (),
+) -> None:
+    arguments = command(server, output, *more, tasks=tasks, limit=1, args=args)
     run([part.replace("model=a-model", f"model={model}") for part in arguments])
+
+
+def naming(make: str) -> list[str]:
+    """Model arguments that name a make of server which does not name itself."""
+    return [] if make in SELF_NAMED else [f"server={make}"]
 
 
 def header(output: Path) -> dict[str, Any]:
@@ -43,8 +56,8 @@ def header(output: Path) -> dict[str, Any]:
 def test_each_make_is_sent_its_own_names(make: str, model: str, tmp_path: Path) -> None:
     foreign = EVERY_NAME - set(neutral_parameters(make))
     with ProviderServer(owned_by=make, rejected_parameters=foreign) as server:
-        ask(server, tmp_path / "exam", model=model)
-        ask(server, tmp_path / "solo", "--metadata", '{"repeats": 2}', tasks=SOLO, model=model)
+        ask(server, tmp_path / "exam", model=model, args=naming(make))
+        ask(server, tmp_path / "solo", "--metadata", '{"repeats": 2}', tasks=SOLO, model=model, args=naming(make))
         sent = [parameters(body) for body in server.bodies]
     assert sent[:2] == [{"max_tokens": 128, "temperature": 0.0, **ALWAYS[make]}] * 2
     assert sent[2:] == [{"max_tokens": 128, "temperature": 0.7, **ALWAYS[make], **SAMPLING[make]}] * 2
@@ -60,7 +73,7 @@ def test_each_make_is_sent_its_own_names(make: str, model: str, tmp_path: Path) 
 @pytest.mark.parametrize("make", MAKES)
 def test_raw_text_is_sent_the_same(make: str, tmp_path: Path) -> None:
     with ProviderServer(answer_exam, owned_by=make) as server:
-        arguments = command(server, tmp_path, limit=1, args=["endpoint=completions"])
+        arguments = command(server, tmp_path, limit=1, args=["endpoint=completions", *naming(make)])
         bodies = watch_texts(server)
         run(arguments)
     assert [parameters(body) for body in bodies] == [{"max_tokens": 128, "temperature": 0.0, **ALWAYS[make]}] * 2

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -28,12 +31,17 @@ LIMIT = 6
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The base URL of a server that serves the shipped model on the CPU, offline."""
+    with serving(model_path(), tmp_path_factory.mktemp("server") / "log") as url:
+        yield url
+
+
+@contextmanager
+def serving(model: Path, log: Path) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    log = tmp_path_factory.mktemp("server") / "log"
     command = [str(Path(sys.executable).parent / "transformers"), "serve", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--device", "cpu", "--dtype", "float32", str(model_path())]
+    command += ["--device", "cpu", "--dtype", "float32", str(model)]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     with log.open("w") as output, subprocess.Popen(command, stdout=output, stderr=output, env=environment) as child:
         try:
@@ -56,8 +64,10 @@ def wait_until_healthy(url: str, child: subprocess.Popen[bytes], log: Path) -> N
     raise AssertionError(f"no server within {SECONDS} s: {log.read_text()[-3000:]}")
 
 
-def ask_server(url: str, output: Path, *more: str, endpoint: str = "completions") -> None:
-    arguments = f"model={model_path()},base_url={url},endpoint={endpoint},tokenizer={model_path()}"
+def ask_server(
+    url: str, output: Path, *more: str, endpoint: str = "completions", model: Path | None = None, args: str = ""
+) -> None:
+    arguments = f"model={model or model_path()},base_url={url},endpoint={endpoint},tokenizer={model_path()}{args}"
     arguments += ",retry_wait=0.05,max_retries=30"
     run(
         [
@@ -99,6 +109,26 @@ def test_raw_text_over_http_gives_the_answers_of_the_hf_backend(server: str, by_
     numbers = {key: value for key, value in theirs.items() if key.endswith(",none")}
     assert {key: ours[key] for key in numbers} == numbers
     assert numbers["score_easy,none"] > 1
+
+
+@pytest.mark.slow
+def test_a_model_with_opinions_is_neutral_where_the_server_is_named(by_hf: Path, tmp_path: Path) -> None:
+    """The folder's own file penalises repetition: that holds unless ``server=transformers`` is said."""
+    model = tmp_path / "model"
+    shutil.copytree(model_path(), model)
+    own = json.loads((model / "generation_config.json").read_text())
+    (model / "generation_config.json").write_text(json.dumps({**own, "repetition_penalty": 1.5}))
+    named = ",server=transformers"
+    with serving(model, tmp_path / "log") as url:
+        ask_server(url, tmp_path / "bare", model=model)
+        ask_server(url, tmp_path / "named", model=model, args=named)
+        ask_server(url, tmp_path / "chat", "--apply_chat_template", endpoint="chat", model=model, args=named)
+        ask_server(url, tmp_path / "drawn", "--gen_kwargs", "temperature=1.5", model=model, args=named)
+    ask_hf(tmp_path / "hf", "--apply_chat_template")
+    assert answers_in(tmp_path / "bare") != answers_in(by_hf)
+    assert answers_in(tmp_path / "named") == answers_in(by_hf)
+    assert answers_in(tmp_path / "chat") == answers_in(tmp_path / "hf")
+    assert answers_in(tmp_path / "drawn") != answers_in(by_hf)
 
 
 @pytest.mark.slow

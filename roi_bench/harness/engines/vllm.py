@@ -23,7 +23,7 @@ WAITING = 4096
 """Requests handed to the scheduler before some of them are finished; more would only lie in its memory."""
 
 FEW_CORES = 4
-"""Cores of which one more is a quarter or more of the speed."""
+"""On so many cores or fewer, one left out costs a quarter of the speed or more."""
 
 SECONDS_TO_END = 30
 """Seconds that vLLM's processes get to end by themselves; it would kill them after 5, sooner than their workers end."""
