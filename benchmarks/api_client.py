@@ -30,7 +30,7 @@ def instances(count: int) -> list[Any]:
     """Return ``count`` different requests of the size of an exam's."""
     from lm_eval.api.instance import Instance
 
-    from roi_bench.prompts import exam_prompt
+    from roi_bench.scoring.prompts import exam_prompt
 
     generation = {"until": [], "do_sample": False, "temperature": 0.0, "max_gen_toks": 512}
     return [
@@ -54,8 +54,7 @@ def ask(lm: Any, count: int, folder: Path) -> float:
     """Ask ``count`` requests through the journal and return the seconds that it took."""
     from roi_bench.harness.engines.api import ApiEngine
     from roi_bench.harness.journaled_model import JournaledModel
-    from roi_bench.journal import Journal
-    from roi_bench.journal_format import Header
+    from roi_bench.records.journal import Header, Journal
 
     requests = instances(count)
     with Journal(folder / f"journal-{count}.jsonl", Header({"benchmark": count})) as journal:

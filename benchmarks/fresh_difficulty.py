@@ -15,10 +15,10 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from roi_bench.exam_sets import load_exams
-from roi_bench.fresh import fresh_problem
-from roi_bench.fresh_families import FAMILIES
-from roi_bench.problems import TIERS, Problem
+from roi_bench.exams.exam import TIERS, Problem
+from roi_bench.exams.fresh import fresh_problem
+from roi_bench.exams.fresh_families import FAMILIES
+from roi_bench.exams.sets import load_exams
 
 PER_FAMILY = 96
 """Problems of each family, as many as a set of 480 exams holds."""

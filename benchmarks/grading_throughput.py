@@ -30,13 +30,13 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from roi_bench.algebra import exact
-from roi_bench.answers import Check, normalize_answer
-from roi_bench.comparison import same_string
-from roi_bench.formulas import parse_formula
-from roi_bench.grading import Grader
-from roi_bench.numerals import parse_number
-from roi_bench.responses import read_response
+from roi_bench.grading.algebra import exact
+from roi_bench.grading.answers import Check, normalize_answer
+from roi_bench.grading.comparison import same_string
+from roi_bench.grading.formulas import parse_formula
+from roi_bench.grading.grader import Grader
+from roi_bench.grading.numerals import parse_number
+from roi_bench.reading.responses import read_response
 
 CACHES = (exact, normalize_answer, parse_formula, parse_number)
 """What remembers answers from one run to the next; emptied between runs."""
@@ -165,7 +165,7 @@ def grade_ours(cases: list[Case], workers: int) -> tuple[list[bool], Counter[str
     """Read and grade with a fresh grader; return verdicts, methods and seconds (start of the workers included)."""
     started = time.perf_counter()
     with Grader(workers=workers) as grader:
-        readings = [read_response(case.response, 1).segments[0].answer or "" for case in cases]
+        readings = [read_response(case.response, 1).problems[0].answer or "" for case in cases]
         verdicts = grader.grade_many(
             [Check("math", answer, (case.gold,)) for answer, case in zip(readings, cases, strict=True)]
         )
@@ -244,7 +244,7 @@ def report_outputs(folder: Path, workers: int, runs: int) -> None:
         for _ in range(runs):
             started = clocks()
             with Grader(workers=workers) as grader:
-                answers = [read_response(row["response"], 1).segments[0].answer for row in rows]
+                answers = [read_response(row["response"], 1).problems[0].answer for row in rows]
                 checks = [
                     Check(pool, str(row.get("answer") or "") if answer is None else answer, (str(row["gold"]),))
                     for answer, row in zip(answers, rows, strict=True)

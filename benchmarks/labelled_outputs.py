@@ -25,9 +25,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from roi_bench.answers import Check
-from roi_bench.grading import Grader
-from roi_bench.responses import read_response
+from roi_bench.grading.answers import Check
+from roi_bench.grading.grader import Grader
+from roi_bench.reading.responses import read_response
 
 REVIEWED = Path(__file__).with_name("reviewed_labels.jsonl")
 
@@ -108,7 +108,7 @@ def read_outputs(rows: list[tuple[str, int, dict[str, Any]]], questions: dict[st
     outputs = []
     for source, number, row in rows:
         response, recorded = row.get("response"), row.get("answer")
-        answer = read_response(response, 1).segments[0].answer if isinstance(response, str) else None
+        answer = read_response(response, 1).problems[0].answer if isinstance(response, str) else None
         answer = answer if answer is not None or recorded is None else str(recorded)
         name = str(row.get("id", number))
         label = bool(row["label"])

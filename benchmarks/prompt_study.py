@@ -35,18 +35,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from roi_bench.conversations import Message
 from roi_bench.errors import RoiBenchError
-from roi_bench.exam_sets import training_exams
-from roi_bench.exams import Exam
-from roi_bench.grading import Grader
+from roi_bench.exams.exam import TIERS, Exam
+from roi_bench.exams.sets import training_exams
+from roi_bench.grading.grader import Grader
 from roi_bench.harness.chat_templates import rendered
-from roi_bench.outcomes import Response, read_problems
-from roi_bench.problems import TIERS
-from roi_bench.prompts import Prompt
-from roi_bench.responses import Reading
-from roi_bench.scoring import score_sheets
-from roi_bench.tokens import Usage
+from roi_bench.reading.responses import Reading
+from roi_bench.scoring.kinds import parse_exam_response, score_responses
+from roi_bench.scoring.outcomes import Response, parse_response
+from roi_bench.scoring.prompts import Message, Prompt
+from roi_bench.scoring.tokens import Usage
 
 SEED = 14
 """Seed of the training exams."""
@@ -106,13 +104,13 @@ SOLO = {
         "Everything you write counts, and the response is cut off at the limit.\n"
         'Write the header line "### Problem k" with its number k, then your work, then the final answer as '
         f"\\boxed{{{{answer}}}}.\n\n{{problems}}\n\n{CUE}",
-        form="solo",
+        kind="solo",
         header=HEADER,
     ),
     "solo_after": Prompt(
         "{problems}\n\nSolve this problem in a response of at most {budget} tokens, and end with the final answer as "
         "\\boxed{{answer}}.",
-        form="solo",
+        kind="solo",
         header="Problem:",
     ),
 }
@@ -281,10 +279,10 @@ def follows_form(text: str, reading: Reading, finished: bool) -> bool:
 
     The problem in which the budget ended the response needs no box; a finished response has all three.
     """
-    reached = [segment for segment in reading.segments if segment.end > segment.start]
+    reached = [segment for segment in reading.problems if segment.end > segment.start]
     if not reached or [segment.position for segment in reached] != list(range(1, len(reached) + 1)):
         return False
-    if finished and len(reached) < len(reading.segments):
+    if finished and len(reached) < len(reading.problems):
         return False
     headed = all(text[s.start : s.end].lstrip().lower().startswith(f"### problem {s.position}") for s in reached)
     return headed and all(segment.answered_by == "box" for segment in (reached if finished else reached[:-1]))
@@ -301,11 +299,11 @@ def count_model(name: str, entries: Entries, exams: Sequence[Exam], grader: Grad
 
 def _together(entries: Entries, exams: Sequence[Exam], form: str, grader: Grader) -> dict[str, Together]:
     rows = [(exam, entries[form, exam.id, -1]) for exam in exams if (form, exam.id, -1) in entries]
-    sheets = [read_problems(exam.ordered("easy"), exam.tiers("easy"), BUDGET, _response(entry)) for exam, entry in rows]
+    parsed = [parse_exam_response(exam, "easy", BUDGET, _response(entry)) for exam, entry in rows]
     found = {}
-    for (exam, entry), sheet, scored in zip(rows, sheets, score_sheets(sheets, grader), strict=True):
-        followed = follows_form(entry["response"], sheet.reading, entry["finish"] == "stop")
-        outcomes = tuple(outcome.outcome for outcome in scored.outcomes)
+    for (exam, entry), one, scored in zip(rows, parsed, score_responses(parsed, grader), strict=True):
+        followed = follows_form(entry["response"], one.reading, entry["finish"] == "stop")
+        outcomes = tuple(outcome.outcome for outcome in scored.problems)
         found[exam.id] = Together(outcomes, followed, entry["prompt_tokens"], entry["tokens"])
     return found
 
@@ -313,13 +311,13 @@ def _together(entries: Entries, exams: Sequence[Exam], form: str, grader: Grader
 def _alone(entries: Entries, exams: Sequence[Exam], name: str, grader: Grader) -> tuple[dict[str, Alone], int]:
     """Return the exams all of whose problems were asked alone, and how many problems of any exam are right."""
     asked = [(exam, tier) for exam in exams for tier in range(len(TIERS)) if (name, exam.id, tier) in entries]
-    sheets = [
-        read_problems((exam.problems[tier],), (TIERS[tier],), BUDGET, _response(entries[name, exam.id, tier]))
+    parsed = [
+        parse_response((exam.problems[tier],), (TIERS[tier],), BUDGET, _response(entries[name, exam.id, tier]))
         for exam, tier in asked
     ]
     right = {
-        (exam.id, tier): scored.outcomes[0].outcome == "correct"
-        for (exam, tier), scored in zip(asked, score_sheets(sheets, grader), strict=True)
+        (exam.id, tier): scored.problems[0].outcome == "correct"
+        for (exam, tier), scored in zip(asked, score_responses(parsed, grader), strict=True)
     }
     keys = {exam.id: [(exam.id, tier) for tier in range(len(TIERS))] for exam in exams}
     whole = {

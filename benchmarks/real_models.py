@@ -27,13 +27,13 @@ from benchmarks.prompt_study import follows_form
 from roi_bench.analysis.score_tables import interval_of
 from roi_bench.analysis.tables import Cell, Column, Table, to_markdown
 from roi_bench.errors import RoiBenchError
+from roi_bench.exams.exam import POOL_TIERS
 from roi_bench.harness.recorded_runs import read_all, score_tasks
-from roi_bench.metrics import Metric, Sample, ScoredResponse, exam_term, metrics_of
-from roi_bench.outcomes import ProblemOutcome
-from roi_bench.problems import POOL_TIERS
-from roi_bench.results_files import RecordedTask
-from roi_bench.statistics import ExamTerm, estimate_ratio
-from roi_bench.tokens import Usage
+from roi_bench.records.results import RecordedTask
+from roi_bench.scoring.metrics import Metric, Sample, ScoredResponse, exam_term, metrics_of
+from roi_bench.scoring.outcomes import ProblemOutcome
+from roi_bench.scoring.statistics import ExamTerm, estimate_ratio
+from roi_bench.scoring.tokens import Usage
 
 ROWS = Path("docs/real-models.csv")
 DIRECT_TASKS = ("roi_exam_hard_512", "roi_exam_medium_512", "roi_exam_hard_1024")
@@ -126,14 +126,14 @@ def rows_of(folder: Path) -> Iterator[Row]:
 
 
 def _row(model: str, prompt: str, order: str, exam: str, cluster: str, scored: ScoredResponse, text: str) -> Row:
-    shares = [problem.tokens for problem in scored.outcomes]
+    shares = [problem.tokens for problem in scored.problems]
     usage = scored.usage or Usage(0, None, "generated")
     finish = usage.finish_reason or ""
     followed = bool(scored.readings) and follows_form(text, scored.readings[0], finish == "stop")
     return Row(
         *(model, prompt, order, scored.budget, exam, cluster),
-        tiers="/".join(problem.tier for problem in scored.outcomes),
-        outcomes="/".join(problem.outcome for problem in scored.outcomes),
+        tiers="/".join(problem.tier for problem in scored.problems),
+        outcomes="/".join(problem.outcome for problem in scored.problems),
         tokens=usage.tokens,
         finish=finish,
         shares="" if None in shares else "/".join(map(str, shares)),

@@ -25,11 +25,10 @@ from typing import Any
 
 from benchmarks.style_list import all_styles
 from benchmarks.style_writing import WRONG, Solution, Style
-from roi_bench.boxes import find_boxes
-from roi_bench.exams import MEDIUM_PERMUTATIONS, ORDERS, Exam
-from roi_bench.grading import Grader
-from roi_bench.problems import POOL_TIERS, Problem
-from roi_bench.responses import read_response
+from roi_bench.exams.exam import MEDIUM_PERMUTATIONS, ORDERS, POOL_TIERS, Exam, Problem
+from roi_bench.grading.grader import Grader
+from roi_bench.reading.marks import find_boxes
+from roi_bench.reading.responses import read_response
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +142,7 @@ def measure(style: Style, papers: Iterable[Paper], grader: Grader) -> Tally:
     for paper in papers:
         if style.fits is not None and not style.fits(paper.solutions):
             continue
-        segments = read_response(style.write(paper.solutions), 3, cut_off=style.cut_off).segments
+        segments = read_response(style.write(paper.solutions), 3, cut_off=style.cut_off).problems
         for due, segment, solution in zip(style.due, segments, paper.solutions, strict=True):
             if due is None:
                 continue

@@ -28,8 +28,8 @@ LOOP = """
 import json, sys
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
-from roi_bench.prompts import exam_prompt
-from roi_bench.tiny import tiny_exams
+from roi_bench.scoring.prompts import exam_prompt
+from roi_bench.exams.tiny import tiny_exams
 
 folder, limit, batch, budget, out = sys.argv[1], *map(int, sys.argv[2:5]), sys.argv[5]
 model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     options = parser.parse_args()
     if options.model is None:
-        from roi_bench.tiny import model_path
+        from roi_bench.exams.tiny import model_path
 
         options.model = model_path()
     times: dict[str, list[tuple[float, float]]] = {"bare loop": [], "roi-bench run": []}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from roi_bench.problems import Problem
+from roi_bench.exams.exam import Problem
 
 WRONG = ("1000003", "1000033", "1000037")
 """Wrong values by position, used where a style needs one; no answer of the data is one of them."""

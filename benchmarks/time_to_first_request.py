@@ -78,7 +78,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     options = parser.parse_args()
     if options.model is None:
-        from roi_bench.tiny import model_path
+        from roi_bench.exams.tiny import model_path
 
         options.model = model_path()
     print("| backend | command | wall s, median (range) | processor s, median |\n|---|---|---|---|")

@@ -10,7 +10,7 @@ from pathlib import Path
 from roi_bench.analysis.many_pairs import mean_terms
 from roi_bench.analysis.many_runs import TestedPair, paired_lines, rank_many
 from roi_bench.analysis.runs import Cell
-from roi_bench.exams import ORDERS
+from roi_bench.exams.exam import ORDERS
 from roi_bench.leaderboard.board import BADGES, Board, CellTable, Entry, PairedLine, Refused, Review, Standing
 from roi_bench.leaderboard.board_files import (
     MAIN_CELL,

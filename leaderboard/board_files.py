@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from roi_bench.errors import RecordError, UsageError
-from roi_bench.exam_sets import EXAM_SETS
-from roi_bench.exams import ORDERS
+from roi_bench.exams.exam import ORDERS
+from roi_bench.exams.sets import EXAM_SETS
 from roi_bench.leaderboard.board import BADGES, Refused, Review
 from roi_bench.leaderboard.limits import METADATA_BYTES, METADATA_DEPTH
 from roi_bench.leaderboard.safe_files import METADATA_FILE

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from roi_bench.answers import MAX_ANSWER_CHARACTERS, Check
 from roi_bench.errors import RecordError
+from roi_bench.grading.answers import MAX_ANSWER_CHARACTERS, Check
 from roi_bench.leaderboard.limits import ANSWERS_AT_ONCE, LIMIT_VERDICTS
-from roi_bench.outcomes import VerdictLike
-from roi_bench.scoring import GraderLike
+from roi_bench.scoring.kinds import GraderLike
+from roi_bench.scoring.outcomes import VerdictLike
 
 
 class TooManyLimitsError(RecordError):

@@ -23,18 +23,17 @@ from roi_bench.leaderboard.limits import (
     TEXT_CHARACTERS,
     UNPACKED_BYTES,
 )
-from roi_bench.leaderboard.response_files import Costs, Responses, read_responses, usd_of
+from roi_bench.leaderboard.response_files import Responses, read_responses, usd_of
 from roi_bench.leaderboard.response_rules import TOO_FEW, UNUSUAL, check_responses, recorded_counter
 from roi_bench.leaderboard.safe_files import METADATA_FILE, content_of, read_folder
 from roi_bench.leaderboard.strict_json import shown
 from roi_bench.leaderboard.submission import Submission, SubmittedTask
 from roi_bench.leaderboard.submission_files import parse_submission
 from roi_bench.leaderboard.task_rules import check_paraphrases, check_task
-from roi_bench.prompts import REQUESTS
-from roi_bench.regrade import check_recorded
-from roi_bench.results_files import RecordedTask, RunRecord
-from roi_bench.solo import solo_problems
-from roi_bench.tokens import TokenCounter
+from roi_bench.records.regrade import check_recorded
+from roi_bench.records.results import Costs, RecordedTask, RunRecord
+from roi_bench.scoring.kinds import KINDS
+from roi_bench.scoring.tokens import TokenCounter
 
 NEEDLESS_DRAFT = "complete; pack without --draft to publish it"
 """Remark on a draft that would pass as a submission too."""
@@ -188,10 +187,10 @@ def _check_folder(folder: Path, submission: Submission, files: Mapping[str, byte
                 f"{folder}: {task.file} has SHA-256 {found[:12]}…, submission.json tells {task.sha256[:12]}…; it was "
                 "altered or cut off"
             )
-    count = sum(task.documents * task.repeats * REQUESTS[task.form] for task in submission.tasks)
+    count = sum(task.documents * task.repeats * KINDS[task.form].requests for task in submission.tasks)
     if count > RESPONSES:
         raise RecordError(f"{folder}: {count} responses; a submission has at most {RESPONSES}, so submit in parts")
-    asked = {task.name for task in submission.tasks if task.form != "solo"}
+    asked = {task.name for task in submission.tasks if KINDS[task.form].has_order}
     if strange := sorted(set(submission.claimed) - asked):
         raise RecordError(f"{folder}: claims numbers of {strange[0]}, which is no exam task of the submission")
 
@@ -209,13 +208,12 @@ def _is_whole(recorded: RecordedTask, task: SubmittedTask, found: Responses) -> 
 def _check_documents(task: RecordedTask, where: str, *, draft: bool) -> None:
     """Hold the documents of a task against the exams of its set."""
     exams = load_set(task.record.exam_set, task.record.exam_seed)
-    solo = task.record.form == "solo"
-    known = list(solo_problems(exams)) if solo else [exam.id for exam in exams]
-    check_recorded(task, set(known))
+    known = task.record.kind.documents({exam.id: exam for exam in exams})
+    check_recorded(task, known)
     sat = {document.id for document in task.documents}
     missing = [name for name in known if name not in sat]
     if missing and not draft:
-        what = "problems" if solo else "exams"
+        what = f"{task.record.kind.noun}s"
         raise RecordError(
             f"{where}: {len(missing)} of {len(known)} {what} are missing, the first {missing[0]}; only whole sets are "
             "ranked (a draft may be a part)"

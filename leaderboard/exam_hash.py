@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from roi_bench.exam_sets import load_exams
-from roi_bench.exams import EXAM_VERSION, Exam
-from roi_bench.journal_format import canonical_json
-from roi_bench.problems import sha256_text
+from roi_bench.exams.exam import EXAM_VERSION, Exam, sha256_text
+from roi_bench.exams.sets import load_exams
+from roi_bench.records.journal import canonical_json
 
 
 def load_set(exam_set: str, seed: int | None) -> tuple[Exam, ...]:

@@ -7,12 +7,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from roi_bench.analysis.runs import ScoredRun
-from roi_bench.exams import Exam
+from roi_bench.exams.exam import Exam
 from roi_bench.leaderboard.page import UNDEFINED, number
-from roi_bench.leaderboard.response_files import Costs
-from roi_bench.metrics import ScoredResponse
-from roi_bench.outcomes import ProblemOutcome
-from roi_bench.statistics import mean_or_none
+from roi_bench.records.results import Costs
+from roi_bench.scoring.metrics import ScoredResponse
+from roi_bench.scoring.outcomes import ProblemOutcome
+from roi_bench.scoring.statistics import mean_or_none
 
 ExamCosts = Mapping[str, Costs]
 """USD of each response of a task, by document; a document of which no cost is known may be left out."""
@@ -104,9 +104,9 @@ def finish_of(response: ScoredResponse) -> str:
 
 def _order_cells(responses: Sequence[ScoredResponse]) -> list[ListCell]:
     single = len(responses) == 1
-    correct = mean_or_none(response.correct for response in responses if not response.failed)
+    correct = mean_or_none(response.score for response in responses if not response.failed)
     tokens = mean_or_none(response.tokens for response in responses if response.tokens is not None)
-    problems = zip(*(response.outcomes for response in responses), strict=True)
+    problems = zip(*(response.problems for response in responses), strict=True)
     return [
         ListCell(number(correct, 0 if single else 2)),
         *(_problem_cell(of_one) for of_one in problems),

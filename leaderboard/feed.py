@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from roi_bench.journal_format import canonical_json
+from roi_bench.exams.exam import sha256_text
 from roi_bench.leaderboard.board import Board, Entry, Review
 from roi_bench.leaderboard.graded import GradedRun
 from roi_bench.leaderboard.page import PageFile, render
 from roi_bench.leaderboard.shown_text import visible
-from roi_bench.problems import sha256_text
+from roi_bench.records.journal import canonical_json
 
 LONGEST_FEED = 50
 """Events that the feed holds."""

@@ -21,6 +21,7 @@ from roi_bench.leaderboard.graded_cache import load_graded, store_graded
 from roi_bench.leaderboard.page import PageFile, PageOptions
 from roi_bench.leaderboard.response_pages import submission_pages
 from roi_bench.leaderboard.strict_json import shown
+from roi_bench.machine import usable_cores
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ def look_up(
     if wish.cache is None:
         return known, list(folders), []
     waiting, refused = [], []
-    with ThreadPoolExecutor(usable_cores()) as threads:
+    with ThreadPoolExecutor(len(usable_cores())) as threads:
         for folder, found in zip(folders, threads.map(_content, folders), strict=True):
             if isinstance(found, RecordError):
                 refused.append(Refused(shown(folder.name), without_place(str(found), folder)))
@@ -135,7 +136,7 @@ def grade_many(folders: Sequence[Path], wish: Wish, workers: int | None = None) 
         UsageError: A process was killed.
         DataError: See :func:`grade_one`.
     """
-    count = min(workers or usable_cores(), len(folders))
+    count = min(workers or len(usable_cores()), len(folders))
     if count <= 1:
         for folder in folders:
             yield grade_one(folder, wish)
@@ -156,11 +157,6 @@ def grade_many(folders: Sequence[Path], wish: Wish, workers: int | None = None) 
         raise
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def usable_cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def without_place(reason: str, folder: Path) -> str:

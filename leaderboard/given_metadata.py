@@ -11,10 +11,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from roi_bench.errors import UsageError, nearest
+from roi_bench.errors import UsageError, first_line, nearest
 from roi_bench.leaderboard.results_metadata import metadata_defaults
 from roi_bench.leaderboard.strict_json import shown
 from roi_bench.leaderboard.submission import Metadata
+from roi_bench.records.results import ResultsFile
 
 KNOWN = tuple(field.name for field in fields(Metadata))
 _SCALES = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}
@@ -25,17 +26,16 @@ _ID = re.compile(r"[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?-[0-9a-f]{12}", re.ASCII)
 REQUIRED = tuple(field.name for field in fields(Metadata) if field.default is MISSING)
 
 
-def make_metadata(results: Sequence[Path], file: Path | None, given: Mapping[str, Any]) -> Metadata:
+def make_metadata(results: Sequence[ResultsFile], file: Path | None, given: Mapping[str, Any]) -> Metadata:
     """Return the metadata of a submission.
 
     Args:
-        results: Its results files or folders.
+        results: Its results files.
         file: YAML or JSON file with fields, or None.
         given: Fields that go before it.
 
     Raises:
         UsageError: A required field is missing, or one is unknown or of a wrong type.
-        RecordError: A results file is damaged.
     """
     found = {**metadata_defaults(results), **({} if file is None else _read(file)), **given}
     if isinstance(found.get("date"), date):  # YAML reads a day as such
@@ -101,7 +101,7 @@ def _read(file: Path) -> dict[str, Any]:
         content = file.read_text(encoding="utf-8")
         found = json.loads(content) if file.suffix == ".json" else yaml.safe_load(content)
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UsageError(f"--metadata {file}: cannot be read ({str(error).splitlines()[0]})") from error
+        raise UsageError(f"--metadata {file}: cannot be read ({first_line(error)})") from error
     if not isinstance(found, dict):
         raise UsageError(f"--metadata {file}: holds no fields; write lines such as `contact: name@example.org`")
     if unknown := [name for name in found if name not in KNOWN]:

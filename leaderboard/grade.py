@@ -11,14 +11,13 @@ from roi_bench.analysis.profile import Profile, make_profile
 from roi_bench.analysis.profiled_runs import ProfiledRuns, match_notes, match_profiles
 from roi_bench.analysis.prompt_groups import PromptGroup, group_prompts
 from roi_bench.analysis.report import allocations, solo_within
-from roi_bench.analysis.runs import ScoredRun, in_order, run_names
+from roi_bench.analysis.runs import RunKey, ScoredRun, in_order, run_names
 from roi_bench.analysis.score_tables import interval_of
 from roi_bench.analysis.solo_skill import SoloWithin
 from roi_bench.analysis.tables import Interval
-from roi_bench.costs import TaskCost, task_cost
 from roi_bench.errors import RecordError
-from roi_bench.exams import pools_of
-from roi_bench.grading import Grader
+from roi_bench.exams.exam import pools_of
+from roi_bench.grading.grader import Grader
 from roi_bench.harness.recorded_runs import exams_of, skip_cost_of
 from roi_bench.leaderboard.bounded_grader import BoundedGrader, TooManyLimitsError
 from roi_bench.leaderboard.claims import claim_remarks
@@ -26,10 +25,11 @@ from roi_bench.leaderboard.grade_views import behaviour_of, tokens_source
 from roi_bench.leaderboard.graded import Allocation, GradedRun, GradedSubmission, Number, Remark
 from roi_bench.leaderboard.graded_prompts import prompt_spread, same_words_remarks
 from roi_bench.leaderboard.response_files import responses_sha256
-from roi_bench.metrics import Sample, tier_names
-from roi_bench.regrade import score_recorded, score_recorded_solo
-from roi_bench.results_files import RecordedTask
-from roi_bench.scoring import GraderLike
+from roi_bench.records.regrade import score_recorded, score_recorded_solo
+from roi_bench.records.results import RecordedTask
+from roi_bench.scoring.costs import TaskCost, task_cost
+from roi_bench.scoring.kinds import GraderLike
+from roi_bench.scoring.metrics import Sample, tier_names
 
 if TYPE_CHECKING:
     from roi_bench.leaderboard.checks import CheckedSubmission
@@ -53,9 +53,9 @@ def grade_submission(
         DataError: A problem is missing or altered.
         DependencyError: math-verify is needed and not installed.
     """
-    asked = in_order([task for task in checked.tasks if task.record.form != "solo"])
+    asked = in_order([task for task in checked.tasks if task.record.kind.has_order])
     tasks = [task for task in asked if not task.record.paraphrase]
-    solo = [task for task in checked.tasks if task.record.form == "solo"]
+    solo = [task for task in checked.tasks if not task.record.kind.has_order]
     notes: list[str] = []
     with Grader(workers=workers) as unbounded:
         grader = BoundedGrader(unbounded)
@@ -65,15 +65,15 @@ def grade_submission(
     matched = match_profiles(runs, profiles)
     notes += match_notes(runs, profiles, matched)
     used, skills = _used(matched, notes), solo_within(matched)
-    groups = {id(group.canonical): group for group in group_prompts([*runs, *in_other_words])[1]}
+    groups = {group.canonical.key: group for group in group_prompts([*runs, *in_other_words])[1]}
     graded = [
         graded_run(
             run,
             checked.usd.get(run.task.name, {}),
-            used.get(id(run)),
-            skills.get(id(run)),
+            used.get(run.key),
+            skills.get(run.key),
             counted=checked.counters.get(run.task.name) is not None,
-            group=groups.get(id(run)),
+            group=groups.get(run.key),
         )
         for run in runs
     ]
@@ -102,12 +102,12 @@ def _scored(checked: CheckedSubmission, task: RecordedTask, name: str, grader: G
     return ScoredRun(name, task, exams, score_recorded(task, exams, grader, checked.counters.get(task.name)))
 
 
-def _used(matched: Sequence[ProfiledRuns], notes: list[str]) -> dict[int, Efficiency]:
-    """Return how each run used its model's skill, by the ``id`` of the run; ``notes`` gets why one cannot tell."""
-    used: dict[int, Efficiency] = {}
+def _used(matched: Sequence[ProfiledRuns], notes: list[str]) -> dict[RunKey, Efficiency]:
+    """Return how each run used its model's skill, by the run's key; ``notes`` gets why one cannot tell."""
+    used: dict[RunKey, Efficiency] = {}
     for item in matched:
         found = _efficiencies(allocations([item], tell=notes.append)[0].found)
-        served = {id(run): found.get((run.name, run.cell.order, run.cell.budget)) for run in item.runs}
+        served = {run.key: found.get((run.name, run.cell.order, run.cell.budget)) for run in item.runs}
         used |= {run: efficiency for run, efficiency in served.items() if efficiency is not None}
     return used
 
@@ -184,7 +184,7 @@ def sampling_stderr(exams: Sequence[Sequence[Sample]]) -> float | None:
     """
     variances = []
     for samples in exams:
-        scores = [sample.main.correct for sample in samples if not sample.failed]
+        scores = [sample.main.score for sample in samples if not sample.failed]
         if len(scores) < 2:
             return None
         mean = fsum(scores) / len(scores)

@@ -12,11 +12,11 @@ from roi_bench.analysis.skipping import skip_skills
 from roi_bench.analysis.solo_skill import SoloWithin
 from roi_bench.analysis.token_views import tokens_by_position_and_tier
 from roi_bench.analysis.views import ratio
+from roi_bench.exams.exam import TIERS
 from roi_bench.leaderboard.graded import Number, TokenBox
-from roi_bench.metrics import Part, Sample
-from roi_bench.outcomes import OUTCOMES
-from roi_bench.problems import TIERS
-from roi_bench.results_files import RecordedTask
+from roi_bench.records.results import RecordedTask
+from roi_bench.scoring.metrics import Part, Sample
+from roi_bench.scoring.outcomes import OUTCOMES
 
 SOURCES = ("unknown", "retokenized", "provider", "generated")
 """How tokens were counted, least certain first; a run is as certain as the least certain of its responses."""
@@ -80,7 +80,7 @@ def _outcomes(run: ScoredRun, tier: str) -> dict[str, float]:
 
     def share(outcome: str) -> Callable[[Sample], Part | None]:
         def part(sample: Sample) -> Part | None:
-            meant = [problem.outcome for problem in sample.main.outcomes if problem.tier == tier]
+            meant = [problem.outcome for problem in sample.main.problems if problem.tier == tier]
             return (float(meant.count(outcome)), float(len(meant))) if meant else None
 
         return part

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from roi_bench.analysis.runs import Cell
 from roi_bench.leaderboard.submission import Submission
+from roi_bench.scoring.kinds import KINDS, Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +92,13 @@ class GradedRun:
         task: lm_eval's name of the task.
         cell: What was sat.
         prompt: Name of the prompt.
-        form: ``exam`` or ``knapsack``.
+        form: Name of its kind.
         repeats: Samples per request.
         decoding: Generation arguments, ``temperature=0.7``, joined; an empty text for greedy decoding.
         deviations: Labels of what makes it other than the named task.
         exams: Number of exams with a response in both orders.
         clusters: Number of clusters among them.
-        numbers: Every metric of :func:`roi_bench.metrics.metrics_of` by name; accuracies by tier are called
+        numbers: Every metric of :func:`roi_bench.scoring.metrics.metrics_of` by name; accuracies by tier are called
             ``easy_acc``, ``middle_acc``, ``hard_acc`` in every set.
         regret_fixed: Regret with its interval on these very exams.
         score_fixed: Score likewise.
@@ -107,7 +108,7 @@ class GradedRun:
         scores_easy: The same in easy order.
         sampling_stderr: Part of the score's standard error that sampling again would change, from K > 1 samples (SPEC
             section 9: repeats separate sampling noise from exam noise); None for one sample.
-        outcomes_by_tier: Share of each outcome (:data:`roi_bench.outcomes.OUTCOMES`, without ``error``) by tier, in
+        outcomes_by_tier: Share of each outcome (:data:`scoring.outcomes.OUTCOMES`, without ``error``) by tier, in
             the task's order.
         skip_rate_by_tier: Share of skipped problems by tier, with intervals.
         accuracy_by_position: Accuracy at position 1, 2, 3 by order: the task's own and ``easy``.
@@ -153,6 +154,11 @@ class GradedRun:
     responses_sha256: str
     score_prompts: PromptSpread | None = None
     regret_prompts: PromptSpread | None = None
+
+    @property
+    def kind(self) -> Kind:
+        """What it asked."""
+        return KINDS[self.form]
 
     @property
     def slug(self) -> str:

@@ -12,16 +12,21 @@ from importlib.resources import files
 from pathlib import Path
 
 from roi_bench.errors import UsageError
-from roi_bench.journal_format import parse_object
+from roi_bench.exams.exam import sha256_text
+from roi_bench.leaderboard.code_hash import code_hash
 from roi_bench.leaderboard.graded import GradedSubmission
 from roi_bench.leaderboard.graded_json import graded_of, graded_text
-from roi_bench.leaderboard.site_files import write_atomically
-from roi_bench.problems import sha256_text
+from roi_bench.machine import write_atomically
+from roi_bench.records.journal import parse_object
 
 PACKAGE = Path(str(files("roi_bench")))
 
-CODE = ("*.py", "data/*.json", "analysis/*.py", "harness/*.py", "leaderboard/*.py", "leaderboard/*.json")
-"""What a grade may depend on, below the package: what grades, what it grades with, and the rules that let it in."""
+ROOTS = ("leaderboard.checks", "leaderboard.grade", "leaderboard.graded_json", "symbolic_worker")
+"""Modules that a grade rests on, with all that they import: what lets a submission in, what grades it, how it is kept,
+and the process of symbolic checks, which is started by name."""
+
+DATA = ("data/*.json", "leaderboard/*.json")
+"""Files that a grade rests on."""
 
 PACKAGES = (
     *("math-verify", "latex2sympy2_extended", "sympy", "numpy", "scipy"),
@@ -74,13 +79,8 @@ def store_graded(cache: Path, graded: GradedSubmission, *, recount: bool = False
 @lru_cache(maxsize=1)
 def grading_code() -> str:
     """Return the SHA-256 over everything that a grade may depend on besides the submission."""
-    digest = hashlib.sha256(" ".join(f"{name}={_version(name)}" for name in PACKAGES).encode("ascii"))
-    for pattern in CODE:
-        for path in sorted(PACKAGE.glob(pattern)):
-            content = path.read_bytes()
-            digest.update(f"{path.relative_to(PACKAGE).as_posix()}\0{len(content)}\0".encode())
-            digest.update(content)
-    return digest.hexdigest()
+    packages = " ".join(f"{name}={_version(name)}" for name in PACKAGES)
+    return sha256_text(f"{packages} {code_hash(PACKAGE, [f'roi_bench.{name}' for name in ROOTS], DATA)}")
 
 
 def _version(package: str) -> str | None:

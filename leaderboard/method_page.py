@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib import metadata
 
+from roi_bench.exams.exam import TIERS
 from roi_bench.leaderboard.board import BADGES, Board
 from roi_bench.leaderboard.columns import COLUMNS
 from roi_bench.leaderboard.model_page import CHECKED
 from roi_bench.leaderboard.page import PageFile, render
 from roi_bench.leaderboard.reported import load_reported
 from roi_bench.leaderboard.run_texts import OUTCOME_MEANINGS
-from roi_bench.metrics import metrics_of
-from roi_bench.problems import TIERS
-from roi_bench.prompts import PROMPT_VERSION, PROMPTS
-from roi_bench.responses import READING_RULE
+from roi_bench.reading.responses import READING_RULE
+from roi_bench.scoring.metrics import metrics_of
+from roi_bench.scoring.prompts import PROMPT_VERSION, PROMPTS
 
 GRADERS = ("math-verify", "reasoning-gym", "sympy")
 """Packages whose verdicts are part of what a score means."""

@@ -15,16 +15,15 @@ from typing import Any
 
 from roi_bench.analysis.runs import in_order
 from roi_bench.errors import RecordError, UsageError
-from roi_bench.exams import EXAM_VERSION
-from roi_bench.harness.recorded_runs import Means, Show, silent
-from roi_bench.journal_format import parse_object
+from roi_bench.exams.exam import EXAM_VERSION
+from roi_bench.harness.recorded_runs import ScoringOptions, Show, silent
 from roi_bench.leaderboard.checks import NEEDLESS_DRAFT, check_submission, content_hash
 from roi_bench.leaderboard.exam_hash import exams_sha256, load_set
 from roi_bench.leaderboard.graded import Remark
 from roi_bench.leaderboard.public_names import public_tokenizer
 from roi_bench.leaderboard.recorded_tokens import lengths_of
-from roi_bench.leaderboard.response_files import Costs, Responses, write_responses
-from roi_bench.leaderboard.results_metadata import one_model, results_files, software, total_usd
+from roi_bench.leaderboard.response_files import Responses, write_responses
+from roi_bench.leaderboard.results_metadata import one_model, software, total_usd
 from roi_bench.leaderboard.safe_files import METADATA_FILE
 from roi_bench.leaderboard.submission import Metadata, Submission, SubmittedTask
 from roi_bench.leaderboard.submission_files import (
@@ -33,12 +32,11 @@ from roi_bench.leaderboard.submission_files import (
     submission_id,
     task_name,
 )
-from roi_bench.outcomes import Response
-from roi_bench.prompts import skipped_problem
-from roi_bench.regrade import check_recorded, check_rule
-from roi_bench.results_files import RecordedDocument, RecordedTask, read_results
-from roi_bench.solo import solo_problems
-from roi_bench.tokens import TokenCounter
+from roi_bench.records.regrade import check_recorded, check_rule
+from roi_bench.records.results import RecordedDocument, RecordedTask, ResultsFile
+from roi_bench.scoring.outcomes import Response
+from roi_bench.scoring.prompts import skipped_problem
+from roi_bench.scoring.tokens import TokenCounter
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +53,13 @@ class Correction:
 
 
 def pack_submission(
-    results: Sequence[Path],
+    results: Sequence[ResultsFile],
     out: Path,
     metadata: Metadata,
     *,
     correction: Correction | None = None,
     draft: bool = False,
-    means: Means | None = None,
+    options: ScoringOptions | None = None,
     show: Show = iter,
     tell: Callable[[str], None] = silent,
     today: date | None = None,
@@ -69,24 +67,23 @@ def pack_submission(
     """Write a submission of finished runs and return its folder; it passes all rules, or nothing is written.
 
     Args:
-        results: Results files, or folders with such, of one model.
+        results: Results files of one model (:func:`~roi_bench.leaderboard.results_metadata.load_results`).
         out: Folder in which the submission gets a folder of its own, called by its id.
         metadata: Who and what.
         correction: The submission that this one corrects, if any.
         draft: Let a part of an exam set pass; drafts are never published.
-        means: What to count tokens with; by default the recorded tokenizers.
+        options: What to count tokens with; by default the recorded tokenizers.
         show: Goes through tasks and shows progress.
         tell: Takes remarks.
         today: Day against which the date is held; by default today's.
 
     Raises:
-        UsageError: There are no results, those of several models, two runs of one task, or another submission of this
-            id is there.
-        RecordError: A file is damaged or of another reading rule, or the submission would be refused.
+        UsageError: Results of several models, two runs of one task, or another submission of this id is there.
+        RecordError: A run is of another reading rule, or the submission would be refused.
         ModelError: A tokenizer cannot be loaded.
         DataError: The exams cannot be loaded.
     """
-    tasks = in_order([task for file in results_files(results) for task in read_results(file)])
+    tasks = in_order([task for file in results for task in file.tasks])
     for task in tasks:
         check_rule(task)
     one_model(tasks)
@@ -94,7 +91,7 @@ def pack_submission(
     files: dict[str, bytes] = {}
     submitted = []
     for task in show(tasks):
-        packed = _pack_task(task, means or Means(), tell)
+        packed = _pack_task(task, options or ScoringOptions(), tell)
         files[packed[0].file] = packed[1]
         submitted.append(packed[0])
     submission = Submission(
@@ -107,7 +104,7 @@ def pack_submission(
         reason=correction.reason if correction else None,
         draft=draft,
         claimed={
-            _name(task): _claims(task) for task in tasks if task.record.form != "solo" and not task.record.paraphrase
+            _name(task): _claims(task) for task in tasks if task.record.kind.has_order and not task.record.paraphrase
         },
     )
     submission = replace(submission, id=submission_id(submission_document(submission)))
@@ -136,12 +133,13 @@ def _refuse_doubles(tasks: Sequence[RecordedTask]) -> None:
             )
 
 
-def _pack_task(task: RecordedTask, means: Means, tell: Callable[[str], None]) -> tuple[SubmittedTask, bytes]:
+def _pack_task(task: RecordedTask, options: ScoringOptions, tell: Callable[[str], None]) -> tuple[SubmittedTask, bytes]:
     record, name = task.record, _name(task)
-    counter, tokenizer = means.counter(task), means.name_for(task)
+    counter, tokenizer = options.counter(task), options.name_for(task)
     documents = _documents(task, tell)
     skip = skipped_problem(1)
-    responses = Responses(documents, None if counter is None else _count(documents, counter), _costs(task))
+    costs = {document.id: document.usd for document in task.documents if document.usd is not None}
+    responses = Responses(documents, None if counter is None else _count(documents, counter), costs)
     content = write_responses(responses)
     file = f"{name}.jsonl.gz"
     shown_elsewhere = ("budget=", "exam_seed=", "paraphrase=")  # the name under which it is submitted says so
@@ -158,7 +156,7 @@ def _pack_task(task: RecordedTask, means: Means, tell: Callable[[str], None]) ->
         prompt=record.prompt,
         prompt_sha256=record.prompt_sha256,
         tokenizer=None if tokenizer is None else public_tokenizer(tokenizer),
-        tokenizer_revision=None if means.tokenizer else record.tokenizer_revision,
+        tokenizer_revision=None if options.tokenizer else record.tokenizer_revision,
         text_is_whole=record.text_is_whole,
         reading_rule=record.reading_rule,
         starts_in_reasoning=record.starts_in_reasoning,
@@ -180,12 +178,12 @@ def _pack_task(task: RecordedTask, means: Means, tell: Callable[[str], None]) ->
 def _documents(task: RecordedTask, tell: Callable[[str], None]) -> tuple[RecordedDocument, ...]:
     """Return the documents of a task in the order of its exam set, in characters that a file can hold."""
     exams = load_set(task.record.exam_set, task.record.exam_seed)
-    known = list(solo_problems(exams)) if task.record.form == "solo" else [exam.id for exam in exams]
+    known = task.record.kind.documents({exam.id: exam for exam in exams})
     place = {name: index for index, name in enumerate(known)}
     check_recorded(task, place)
     ordered = sorted(task.documents, key=lambda document: place[document.id])
     found = tuple(
-        RecordedDocument(d.id, tuple(tuple(map(_writable, samples)) for samples in d.requests)) for d in ordered
+        RecordedDocument(d.id, tuple(tuple(map(_writable, samples)) for samples in d.requests), d.usd) for d in ordered
     )
     if found != tuple(ordered):
         tell(f"{task.name}: half characters (lone surrogates) in responses were replaced by U+FFFD")
@@ -208,18 +206,6 @@ def _count(documents: Sequence[RecordedDocument], counter: TokenCounter) -> dict
         if isinstance(response.text, str)
     }
     return {text: lengths_of(counter.token_starts(text)) for text in texts}
-
-
-def _costs(task: RecordedTask) -> dict[str, Costs]:
-    """Return the costs beside the responses of a task; its samples file was read before and is whole."""
-    found = {}
-    for line in task.samples_path.read_bytes().split(b"\n"):
-        sample: dict[str, Any] = parse_object(line) if line else {"doc": {}}
-        usd = sample.get("usd") or sample["doc"].get("usd")
-        if usd:
-            name = str(sample["doc"]["problem" if task.record.form == "solo" else "exam_id"])
-            found[name] = tuple(tuple(None if one is None else float(one) for one in samples) for samples in usd)
-    return found
 
 
 def _claims(task: RecordedTask) -> dict[str, float | None]:

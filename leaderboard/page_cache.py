@@ -9,20 +9,22 @@ from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 
-from roi_bench.journal_format import canonical_json, parse_object
+from roi_bench.exams.exam import sha256_text
+from roi_bench.leaderboard.code_hash import code_hash
 from roi_bench.leaderboard.graded import GradedSubmission
-from roi_bench.leaderboard.graded_cache import grading_code
+from roi_bench.leaderboard.graded_cache import PACKAGE, grading_code
 from roi_bench.leaderboard.page import TEMPLATES, PageFile, PageOptions
-from roi_bench.leaderboard.site_files import write_atomically
-from roi_bench.problems import sha256_text
+from roi_bench.machine import write_atomically
+from roi_bench.records.journal import canonical_json, parse_object
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @lru_cache(maxsize=1)
 def rendering_code() -> str:
-    """Return the SHA-256 over everything that makes pages of a submission: all code, the templates, Jinja's version."""
-    digest = hashlib.sha256(f"{grading_code()} {version('jinja2')}".encode("ascii"))
+    """Return the SHA-256 over everything that makes pages of a submission: code, templates, Jinja's version."""
+    code = code_hash(PACKAGE, ["roi_bench.leaderboard.response_pages"])
+    digest = hashlib.sha256(f"{grading_code()} {code} {version('jinja2')}".encode("ascii"))
     for path in sorted(TEMPLATES.iterdir()):
         content = path.read_bytes()
         digest.update(f"{path.name}\0{len(content)}\0".encode())

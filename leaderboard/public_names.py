@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path, PureWindowsPath
 
+from roi_bench.exams.tiny import SHIPPED_MODELS, model_path
 from roi_bench.leaderboard.recount import LOCAL_PREFIX, shipped_name
-from roi_bench.tiny import SHIPPED_MODELS, model_path
 
 _HUB = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(?:/[A-Za-z0-9][\w.-]{0,95})?", re.ASCII)
 

@@ -15,7 +15,7 @@ from roi_bench.leaderboard.limits import (
     UNUSUAL_FREE,
     UNUSUAL_OF_ONE,
 )
-from roi_bench.tokens import Usage, retokenization_slack
+from roi_bench.scoring.tokens import Usage, retokenization_slack
 
 _RUN = re.compile(r"(.)\1{8,}", re.DOTALL)
 
@@ -24,7 +24,7 @@ Lengths = Sequence[int]
 
 
 class RecordedTokenCounter:
-    """A :class:`roi_bench.tokens.TokenCounter` that knows the tokens of recorded texts and of no other.
+    """A :class:`roi_bench.scoring.tokens.TokenCounter` that knows the tokens of recorded texts and of no other.
 
     Args:
         known: Token lengths by text.

@@ -7,11 +7,11 @@ from functools import lru_cache
 from pathlib import Path
 
 from roi_bench.errors import ModelError, RecordError
+from roi_bench.exams.tiny import SHIPPED_MODELS, model_path
 from roi_bench.harness.tokenizer import FileTokenCounter, load_token_counter
 from roi_bench.leaderboard.recorded_tokens import Lengths, lengths_of
 from roi_bench.leaderboard.strict_json import shown
-from roi_bench.tiny import SHIPPED_MODELS, model_path
-from roi_bench.tokens import TokenCounter
+from roi_bench.scoring.tokens import TokenCounter
 
 SHIPPED_PREFIX, LOCAL_PREFIX = "roi-bench:", "local:"
 """Names of tokenizers that come with this package, and of those that only the submitter has."""

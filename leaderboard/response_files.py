@@ -11,22 +11,19 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from roi_bench.errors import RecordError
-from roi_bench.journal_format import parse_usage
 from roi_bench.leaderboard.limits import LINE_BYTES, LINE_DEPTH, TEXT_CHARACTERS, UNPACKED_BYTES
 from roi_bench.leaderboard.recorded_tokens import packed_lengths
 from roi_bench.leaderboard.safe_files import unpacked_lines
 from roi_bench.leaderboard.strict_json import SHOWN_OF_MESSAGE, parse_strict, shown
-from roi_bench.outcomes import Response
-from roi_bench.prompts import REQUESTS
-from roi_bench.results_files import RecordedDocument
+from roi_bench.records.journal import parse_usage
+from roi_bench.records.results import Costs, RecordedDocument
+from roi_bench.scoring.kinds import KINDS
+from roi_bench.scoring.outcomes import Response
 
 MOST_USD = 1e6
 """No single response costs more, in USD."""
 
 _RESPONSE_KEYS = {"text", "usage", "token_lengths", "usd"}
-
-Costs = tuple[tuple[float | None, ...], ...]
-"""USD of the responses to a document by request and sample, None where unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +128,7 @@ class _Reader:
     """Reads lines one by one; what has to hold between them is kept here."""
 
     def __init__(self, form: str, repeats: int, longest: int) -> None:
-        self.requests, self.repeats, self.longest = REQUESTS[form], repeats, longest
+        self.requests, self.repeats, self.longest = KINDS[form].requests, repeats, longest
         self.documents: list[RecordedDocument] = []
         self.seen: set[str] = set()
         self.lengths: dict[str, array[int]] = {}

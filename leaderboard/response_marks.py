@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from roi_bench.boxes import find_boxes
-from roi_bench.headers import find_levels
-from roi_bench.reasoning import hide_spans
-from roi_bench.responses import Reading
+from roi_bench.reading.headers import find_levels
+from roi_bench.reading.marks import find_boxes, hide_spans
+from roi_bench.reading.responses import Reading
 
 MARKS = {
     "answer": "the box, or the line, that answers a problem",
@@ -64,7 +63,7 @@ def cut_response(text: str, reading: Reading) -> tuple[Piece, ...]:
     """
     marks = _marks(text, reading)
     pieces, place = [], 0
-    for segment in reading.segments:
+    for segment in reading.problems:
         reached = segment.end > segment.start
         if reached and segment.start > place:
             pieces.append(Piece(0, True, _spans(text, place, segment.start, marks), _title(place, reading)))
@@ -85,7 +84,7 @@ def _title(place: int, reading: Reading) -> str:
 
 def _marks(text: str, reading: Reading) -> list[Mark]:
     """Return every mark, ascending and disjoint; of two that overlap what answers goes first, then reasoning."""
-    answers = [segment.answer_span for segment in reading.segments if segment.answer_span is not None]
+    answers = [segment.span for segment in reading.problems if segment.span is not None]
     visible = hide_spans(text, reading.reasoning)
     boxes = find_boxes(visible, [start for start, _ in reading.headers])
     ranked: list[list[Mark]] = [

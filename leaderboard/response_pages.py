@@ -10,15 +10,14 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from roi_bench.analysis.runs import Cell, ScoredRun
-from roi_bench.exams import Exam
+from roi_bench.exams.exam import POOL_TIERS, TIERS, Exam, Problem
 from roi_bench.leaderboard.exam_list import ExamCosts, exam_rows, money, page_name, paged_exams, total_usd
 from roi_bench.leaderboard.graded import GradedRun, GradedSubmission
 from roi_bench.leaderboard.page import PageFile, PageOptions, number, render
 from roi_bench.leaderboard.response_marks import MARKS
 from roi_bench.leaderboard.response_views import ResponseView, response_views
 from roi_bench.leaderboard.run_texts import OUTCOME_MEANINGS
-from roi_bench.outcomes import Response
-from roi_bench.problems import POOL_TIERS, TIERS, Problem
+from roi_bench.scoring.outcomes import Response
 
 
 @dataclass(frozen=True, slots=True)

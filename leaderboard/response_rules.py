@@ -12,9 +12,9 @@ from roi_bench.leaderboard.recount import check_counts, counter_for
 from roi_bench.leaderboard.response_files import Responses
 from roi_bench.leaderboard.strict_json import shown
 from roi_bench.leaderboard.submission import SubmittedTask
-from roi_bench.outcomes import Response
-from roi_bench.prompts import skipped_problem
-from roi_bench.tokens import is_over_budget
+from roi_bench.scoring.outcomes import Response
+from roi_bench.scoring.prompts import skipped_problem
+from roi_bench.scoring.tokens import is_over_budget
 
 UNUSUAL = "unusual tokens"
 """Rule of remarks that only say something while the tokens were not counted again."""

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from roi_bench.analysis.runs import ScoredRun
-from roi_bench.exams import Exam
+from roi_bench.exams.exam import TIERS, Exam
 from roi_bench.leaderboard.exam_list import finish_of
 from roi_bench.leaderboard.response_marks import BEFORE, Piece, Span, cut_response
 from roi_bench.leaderboard.run_texts import TOKEN_SOURCES
-from roi_bench.metrics import Sample, ScoredResponse
-from roi_bench.outcomes import ProblemOutcome, Response
-from roi_bench.problems import TIERS
+from roi_bench.scoring.metrics import Sample, ScoredResponse
+from roi_bench.scoring.outcomes import ProblemOutcome, Response
 
 GRADED = {
     ("string", True): "written as the right answer is",
@@ -23,7 +22,7 @@ GRADED = {
     ("symbolic", False): "not shown by algebra to equal the right answer",
     ("limit", False): "counted as wrong: too long, or comparing it took too much time or memory",
 }
-"""What decided on an answer (``method`` of :class:`roi_bench.grading.Verdict`) and how, in words."""
+"""What decided on an answer (``method`` of :class:`roi_bench.grading.grader.Verdict`) and how, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +68,7 @@ def response_views(run: ScoredRun, exam: Exam, requests: Sequence[Sequence[Respo
         requests: Its raw responses, by request and sample.
     """
     samples = run.scored[exam.id]
-    if run.task.record.form == "knapsack":
+    if not run.task.record.kind.together:
         return [
             _alone_view(exam, tier, response, sample, _sample_title(number, samples))
             for tier, responses in zip(TIERS, requests, strict=True)
@@ -100,10 +99,10 @@ def _exam_view(title: str, response: Response, scored: ScoredResponse) -> Respon
             said = _planning(scored, shown=True) if piece is of_none[0] else ()
             views.append(PieceView(piece.title, "", said, piece.spans))
             continue
-        outcome = scored.outcomes[piece.position - 1]
+        outcome = scored.problems[piece.position - 1]
         notes = [f"{outcome.tier} problem {outcome.problem_id}", *_notes(outcome, piece)]
         views.append(PieceView(piece.title, outcome.outcome, tuple(notes), piece.spans))
-    summary = f"{scored.correct} of {len(scored.outcomes)} correct, {_spent(scored)}"
+    summary = f"{scored.score} of {len(scored.problems)} correct, {_spent(scored)}"
     return ResponseView(title, summary, tuple(views), _ending(response, scored))
 
 
@@ -111,7 +110,7 @@ def _alone_view(exam: Exam, tier: str, response: Response, sample: Sample, numbe
     """Return the view of a problem asked alone, whose answer counts or not in each order."""
     problem = exam.problems[TIERS.index(tier)]
     main, easy = (
-        next(outcome for outcome in scored.outcomes if outcome.problem_id == problem.id)
+        next(outcome for outcome in scored.problems if outcome.problem_id == problem.id)
         for scored in (sample.main, sample.easy)
     )
     views = []

@@ -8,26 +8,34 @@ from datetime import UTC, datetime
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-from roi_bench.errors import RecordError, UsageError
-from roi_bench.journal_format import parse_object
+from roi_bench.errors import UsageError
 from roi_bench.leaderboard.public_names import public_model
 from roi_bench.leaderboard.recount import SHIPPED_PREFIX
-from roi_bench.results_files import RecordedTask, find_results, read_results
+from roi_bench.records.results import RecordedTask, ResultsFile, find_results, read_results_file
 
 LOCAL_BACKENDS = ("hf", "vllm")
 """Backends that run a model on the submitter's own machine."""
 
 
-def metadata_defaults(results: Sequence[Path]) -> dict[str, Any]:
+def load_results(results: Sequence[Path]) -> tuple[ResultsFile, ...]:
+    """Return the results files in files and folders, each read once.
+
+    Raises:
+        UsageError: There are none.
+        RecordError: A file is damaged.
+    """
+    paths = dict.fromkeys(found.resolve() for path in results for found in find_results(path))
+    return tuple(read_results_file(path) for path in paths)
+
+
+def metadata_defaults(results: Sequence[ResultsFile]) -> dict[str, Any]:
     """Return what the results files of one model tell, by name of the field (:class:`Metadata`).
 
     Raises:
-        UsageError: There are no results, or those of several models.
-        RecordError: A file is damaged.
+        UsageError: They are of several models.
     """
-    files = results_files(results)
-    found: dict[str, Any] = {"model": public_model(one_model([t for file in files for t in read_results(file)]))}
-    documents = [read_object(file) for file in files]
+    found: dict[str, Any] = {"model": public_model(one_model([task for file in results for task in file.tasks]))}
+    documents = [file.document for file in results]
     days = [document["date"] for document in documents if isinstance(document.get("date"), int | float)]
     if days:
         found["date"] = datetime.fromtimestamp(max(days), UTC).date().isoformat()
@@ -77,54 +85,33 @@ def _short_names(names: Sequence[str]) -> list[str]:
     ]
 
 
-def software(results: Sequence[Path]) -> dict[str, str]:
+def software(results: Sequence[ResultsFile]) -> dict[str, str]:
     """Return the versions of what produced the responses, by package.
 
     Raises:
         UsageError: Two results files were produced by different versions.
     """
     found: dict[str, str] = {}
-    for file in results_files(results):
-        for name, version in _versions(read_object(file)).items():
+    for file in results:
+        for name, version in _versions(file.document).items():
             if found.setdefault(name, version) != version:
                 raise UsageError(
-                    f"{file}: produced with {name} {version}, another one with {found[name]}; submit them apart"
+                    f"{file.path}: produced with {name} {version}, another one with {found[name]}; submit them apart"
                 )
     return dict(sorted(found.items()))
 
 
-def total_usd(results: Sequence[Path]) -> float | None:
+def total_usd(results: Sequence[ResultsFile]) -> float | None:
     """Return what all responses cost together, as ``roi-bench run`` recorded it; None where nothing was recorded."""
     costs: dict[tuple[Path, str], float] = {}
-    for file in results_files(results):
-        run = read_object(file).get("roi_bench")
+    for file in results:
+        run = file.document.get("roi_bench")
         run = run if isinstance(run, dict) else {}
         cost = run.get("cost")
         if isinstance(cost, dict) and type(cost.get("total_usd")) in (int, float):
-            journal = (file.parent, str(run.get("journal")))  # runs that share a journal count all of it each
+            journal = (file.path.parent, str(run.get("journal")))  # runs that share a journal count all of it each
             costs[journal] = max(costs.get(journal, 0.0), float(cost["total_usd"]))
     return sum(costs.values()) if costs else None
-
-
-def results_files(results: Sequence[Path]) -> list[Path]:
-    """Return the results files in files and folders, each once.
-
-    Raises:
-        UsageError: There are none.
-    """
-    return list(dict.fromkeys(found.resolve() for path in results for found in find_results(path)))
-
-
-def read_object(file: Path) -> dict[str, Any]:
-    """Return the JSON object in a results file of one's own.
-
-    Raises:
-        RecordError: It is damaged.
-    """
-    try:
-        return parse_object(file.read_bytes())
-    except (OSError, ValueError) as error:
-        raise RecordError(f"{file}: not a results file of lm_eval, or a damaged one ({error})") from error
 
 
 def _versions(document: dict[str, Any]) -> dict[str, str]:

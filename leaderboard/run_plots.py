@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from roi_bench.exams.exam import TIERS
 from roi_bench.leaderboard.graded import GradedRun, Number, TokenBox
 from roi_bench.leaderboard.plots import (
     Label,
@@ -20,7 +21,6 @@ from roi_bench.leaderboard.plots import (
     ticks,
 )
 from roi_bench.leaderboard.run_texts import BAR_OUTCOMES
-from roi_bench.problems import TIERS
 
 WIDTH, HEIGHT = 360, 220
 LEFT, RIGHT, TOP, BOTTOM = 38, 352, 28, 184

@@ -27,7 +27,7 @@ OUTCOME_MEANINGS = {
     "empty": "nothing visible: the tokens went into reasoning, or the budget ended the response",
     "error": "no response could be had, or the provider failed in the middle of it",
 }
-"""What each outcome (:data:`roi_bench.outcomes.OUTCOMES`) means, for readers of pages."""
+"""What each outcome (:data:`roi_bench.scoring.outcomes.OUTCOMES`) means, for readers of pages."""
 
 TOKEN_SOURCES = {
     "generated": "counted while generating",
@@ -35,7 +35,7 @@ TOKEN_SOURCES = {
     "retokenized": "counted again from the text",
     "unknown": "unknown",
 }
-"""Where token counts come from (:class:`roi_bench.tokens.Usage`), in words."""
+"""Where token counts come from (:class:`roi_bench.scoring.tokens.Usage`), in words."""
 
 
 def size_text(parameters: int | None) -> str:

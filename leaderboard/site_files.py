@@ -14,6 +14,7 @@ from pathlib import Path
 
 from roi_bench.errors import RecordError, UsageError
 from roi_bench.leaderboard.page import PageFile
+from roi_bench.machine import write_atomically
 
 MARKER = ".roi-bench-site"
 """File that says that a folder is a site of ours, and which files in it are."""
@@ -146,17 +147,6 @@ class SiteFolder:
     def _digest(self, path: str) -> str | None:
         content = self._content(path)
         return None if content is None else hashlib.sha256(content).hexdigest()
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write ``content`` to ``path`` so that nobody ever sees half of it."""
-    half = path.with_name(f".{path.name}.{os.getpid()}.half")
-    try:
-        half.write_bytes(content)
-        half.replace(path)
-    except BaseException:
-        half.unlink(missing_ok=True)
-        raise
 
 
 def _parents(path: str) -> list[str]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from roi_bench.responses import READING_RULE
-from roi_bench.text_facts import ThinkTags
+from roi_bench.reading.responses import READING_RULE
+from roi_bench.scoring.text_facts import ThinkTags
 
 FORMAT = "roi-bench-submission"
 FORMAT_VERSION = 1
@@ -76,14 +76,14 @@ class SubmittedTask:
         documents: Number of lines in the file of responses.
         file: Its name in the folder.
         sha256: Hash of its bytes.
-        skip_token_lengths: Tokens of a written skip (:func:`roi_bench.prompts.skipped_problem`), which a solo profile
+        skip_token_lengths: Tokens of a written skip (:func:`scoring.prompts.skipped_problem`), which a solo profile
             needs, in the form of the response files; None where no tokenizer was known.
         paraphrase: Number of the paraphrase in which the prompt was asked, 0 for its canonical text. Such a task is
             attached to the one of the canonical text and is its spread, never a row of its own.
         reading_rule: Rule by which its responses are read (SPEC section 5).
         starts_in_reasoning: The prompt as sent ended inside a block of reasoning.
         think_tags: Tags of reasoning that are the run's own.
-        sent_as: How prompts were sent (:class:`roi_bench.sending.Sending`), as the next two; older submissions do not
+        sent_as: How prompts were sent (:class:`records.sending.Sending`), as the next two; older submissions do not
             say.
         chat_template_sha256: What tells their chat template from others.
         system_instruction_sha256: SHA-256 of the run's own system instruction.

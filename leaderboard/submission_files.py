@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from roi_bench.errors import DependencyError, RecordError
-from roi_bench.journal_format import canonical_json
+from roi_bench.exams.exam import sha256_text
 from roi_bench.leaderboard.limits import METADATA_BYTES, METADATA_DEPTH
 from roi_bench.leaderboard.schema_messages import sentence
 from roi_bench.leaderboard.strict_json import SHOWN_OF_MESSAGE, parse_strict, shown
 from roi_bench.leaderboard.submission import FORMAT, FORMAT_VERSION, SCHEMA_FILE, Metadata, Submission, SubmittedTask
-from roi_bench.problems import sha256_text
-from roi_bench.responses import READING_RULE
+from roi_bench.reading.responses import READING_RULE
+from roi_bench.records.journal import canonical_json
 
 SLUG_CHARACTERS = 40
 """Characters of a model's name in an id."""

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from roi_bench.exams import ORDERS
+from roi_bench.exams.exam import ORDERS
 from roi_bench.leaderboard.board import Board, CellTable, Reported, Standing
 from roi_bench.leaderboard.columns import COLUMNS, Column, Shown
 from roi_bench.leaderboard.page import PageFile, number, render

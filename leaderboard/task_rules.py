@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from roi_bench.errors import RecordError, UsageError
-from roi_bench.exams import EXAM_VERSION
+from roi_bench.exams.exam import EXAM_VERSION
 from roi_bench.harness.settings import TaskSettings, deviations
 from roi_bench.leaderboard.exam_hash import exams_sha256
 from roi_bench.leaderboard.strict_json import shown
 from roi_bench.leaderboard.submission import SubmittedTask
 from roi_bench.leaderboard.submission_files import task_name
-from roi_bench.prompts import PROMPTS, find_prompt, prompt_sha256, version_text
-from roi_bench.sending import KEYS
+from roi_bench.records.sending import KEYS
+from roi_bench.scoring.kinds import KINDS
+from roi_bench.scoring.prompts import PROMPTS, find_prompt, prompt_sha256, version_text
 
 
 def check_task(task: SubmittedTask, where: str) -> None:
@@ -81,9 +82,9 @@ def expected_deviations(task: SubmittedTask) -> tuple[str, ...]:
 
 
 def _wrong_kind(task: SubmittedTask) -> str | None:
-    if task.prompt not in PROMPTS or PROMPTS[task.prompt].form != task.form:
+    if task.prompt not in PROMPTS or PROMPTS[task.prompt].kind != task.form:
         return f"there is no prompt {shown(task.prompt)} of form {task.form}"
-    if (task.order is None) != (task.form == "solo"):
+    if (task.order is not None) != KINDS[task.form].has_order:
         return f"order {task.order} does not go with form {task.form}"
     if (task.exam_seed is None) != (task.exam_set == "v1"):
         return f"seed {task.exam_seed} does not go with exam set {task.exam_set}"

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, get_args, get_type_hints
 
-from roi_bench.errors import DependencyError, UsageError
+from roi_bench.errors import DependencyError, UsageError, first_line
 from roi_bench.reference_training.mft import sft_arguments
 from roi_bench.reference_training.rarl import grpo_arguments
 from roi_bench.reference_training.recipe import Recipe
@@ -72,10 +72,10 @@ def try_arguments(recipe: Recipe, stage: str) -> None:
     try:
         arguments = _made(recipe, stage, given)
     except ImportError as error:
-        raise DependencyError(f"{where}: {_first_line(error)}") from error
+        raise DependencyError(f"{where}: {first_line(error)}") from error
     except _REFUSALS as error:
         place, reason = _culprit(recipe, stage, given) or ("", error)
-        raise UsageError(f"{where}{place}: TRL refuses it ({_first_line(reason)}); change it or take it out") from error
+        raise UsageError(f"{where}{place}: TRL refuses it ({first_line(reason)}); change it or take it out") from error
     if arguments.fp16 and recipe.dtype == "bfloat16":
         raise UsageError(f"{where}.fp16 contradicts dtype: bfloat16; take it out, or set dtype: float32")
     if arguments.fp16 and arguments.device.type == "cpu":
@@ -145,10 +145,10 @@ def _check_optimizer(arguments: Any, where: str) -> None:
     try:
         Trainer.get_optimizer_cls_and_kwargs(arguments)
     except ImportError as error:
-        raise DependencyError(f"{where}.optim is {arguments.optim.value!r}: {_first_line(error)}") from error
+        raise DependencyError(f"{where}.optim is {arguments.optim.value!r}: {first_line(error)}") from error
     except ValueError as error:
         if "model" not in str(error):
-            raise UsageError(f"{where}.optim is {arguments.optim.value!r}: {_first_line(error)}") from error
+            raise UsageError(f"{where}.optim is {arguments.optim.value!r}: {first_line(error)}") from error
 
 
 def _check_reports(names: Collection[str], where: str) -> None:
@@ -159,13 +159,9 @@ def _check_reports(names: Collection[str], where: str) -> None:
         try:
             loggers = get_reporting_integration_callbacks([name])
         except (ValueError, TypeError) as error:
-            raise UsageError(f"{where} is {name!r:.80}: {_first_line(error)}") from error
+            raise UsageError(f"{where} is {name!r:.80}: {first_line(error)}") from error
         try:
             for logger in loggers:
                 logger()
         except (ImportError, RuntimeError, ValueError) as error:
-            raise DependencyError(f"{where} is {name!r}: {_first_line(error)}") from error
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+            raise DependencyError(f"{where} is {name!r}: {first_line(error)}") from error

@@ -7,13 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from roi_bench.exams import Exam
-from roi_bench.metrics import ScoredResponse
-from roi_bench.outcomes import Response
-from roi_bench.problems import TIERS
+from roi_bench.exams.exam import TIERS, Exam
 from roi_bench.reference_training.recipe import Reward
 from roi_bench.reference_training.reward import Rollout, exam_reward, score_rollouts
-from roi_bench.tokens import Usage
+from roi_bench.scoring.metrics import ScoredResponse
+from roi_bench.scoring.outcomes import Response
+from roi_bench.scoring.tokens import Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +93,11 @@ def count(rollout: Rollout, scored: ScoredResponse) -> Counted:
     return Counted(
         order=rollout.order,
         budget=rollout.budget,
-        correct=scored.correct,
-        skipped=tuple(item.tier for item in scored.outcomes if item.outcome == "skipped"),
+        correct=scored.score,
+        skipped=tuple(item.tier for item in scored.problems if item.outcome == "skipped"),
         levels=tuple(
             (item.level, item.actual_level)
-            for item in scored.outcomes
+            for item in scored.problems
             if item.level is not None and item.actual_level is not None
         ),
         truncated=scored.usage is not None and scored.usage.finish_reason == "length",

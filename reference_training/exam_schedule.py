@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from roi_bench.exams import ORDERS
+from roi_bench.exams.exam import ORDERS
 from roi_bench.reference_training.recipe import Rarl
 
 HELD_OUT_ORDERS = ("hard", "easy")

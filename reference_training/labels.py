@@ -7,15 +7,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from roi_bench.boxes import find_boxes
 from roi_bench.errors import DataError
-from roi_bench.headers import find_headers, find_levels
-from roi_bench.outcomes import level_bounds
-from roi_bench.problems import Problem
-from roi_bench.prompts import problem_header
+from roi_bench.exams.exam import Problem
+from roi_bench.reading.headers import find_headers, find_levels
+from roi_bench.reading.marks import find_boxes
+from roi_bench.reading.responses import read_response
 from roi_bench.reference_training.recipe import Labels
-from roi_bench.responses import read_response
-from roi_bench.tokens import NOT_WORTH_ATTEMPTING, TokenCounter, level_of
+from roi_bench.scoring.outcomes import level_bounds
+from roi_bench.scoring.prompts import problem_header
+from roi_bench.scoring.tokens import NOT_WORTH_ATTEMPTING, TokenCounter, level_of
 
 SKIP = "\\boxed{NA}"
 
@@ -87,9 +87,9 @@ def work_of(text: str) -> str | None:
     work = text[start : end if closing is None else closing.end()].strip()
     if find_levels(work) or find_headers(work, _ANY):
         return None
-    answer = read_response(text, 1).segments[0].answer
+    answer = read_response(text, 1).problems[0].answer
     among_others = read_response("".join(labelled_segment(position, 0, work) for position in (1, 2, 3)))
-    same = all(segment.answer == answer and segment.level == 0 for segment in among_others.segments)
+    same = all(segment.answer == answer and segment.level == 0 for segment in among_others.problems)
     return work if answer is not None and same else None
 
 

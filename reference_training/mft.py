@@ -7,8 +7,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from roi_bench.journal_format import canonical_json
-from roi_bench.problems import sha256_text
+from roi_bench.exams.exam import sha256_text
+from roi_bench.records.journal import canonical_json
 from roi_bench.reference_training.labels import LabelledProblem, balance, check_labels, label
 from roi_bench.reference_training.mft_examples import Example, mft_examples
 from roi_bench.reference_training.recipe import Recipe
@@ -58,7 +58,7 @@ def make_labels(recipe: Recipe, out: Path) -> list[LabelledProblem]:
     """
     from roi_bench.harness.shared_grader import shared_grader
     from roi_bench.harness.tokenizer import HFTokenCounter
-    from roi_bench.journal_format import Header
+    from roi_bench.records.journal import Header
 
     name = base_model_name(recipe)
     tokenizer = load_tokenizer(name)

@@ -8,15 +8,13 @@ from dataclasses import dataclass, replace
 from itertools import chain, combinations
 from typing import Literal
 
-from roi_bench.conversations import Message
 from roi_bench.errors import DataError
-from roi_bench.exams import MEDIUM_PERMUTATIONS, ORDERS, Exam
-from roi_bench.outcomes import level_bounds
-from roi_bench.problems import TIERS
-from roi_bench.prompts import exam_messages, problem_header
+from roi_bench.exams.exam import MEDIUM_PERMUTATIONS, ORDERS, TIERS, Exam
 from roi_bench.reference_training.labels import SKIP, LabelledProblem, labelled_segment
 from roi_bench.reference_training.recipe import Mft
-from roi_bench.tokens import NOT_WORTH_ATTEMPTING, level_of
+from roi_bench.scoring.outcomes import level_bounds
+from roi_bench.scoring.prompts import Message, exam_messages, problem_header
+from roi_bench.scoring.tokens import NOT_WORTH_ATTEMPTING, level_of
 
 ATTEMPTS_PER_EXAM = 200
 """Drawn exams for each one that fits its budget before it is said that hardly any does."""

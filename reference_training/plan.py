@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from math import ceil
 
 from roi_bench.errors import UsageError, nearest
-from roi_bench.outcomes import level_bounds
 from roi_bench.reference_training.plan_checks import (
     Finding,
     Installed,
@@ -20,6 +19,7 @@ from roi_bench.reference_training.plan_checks import (
 from roi_bench.reference_training.plan_model import look_at_model, memory_findings
 from roi_bench.reference_training.recipe import Recipe
 from roi_bench.reference_training.stage_model import launched_processes
+from roi_bench.scoring.outcomes import level_bounds
 
 PLANNED = {
     "data": frozenset({"mft"}),
@@ -174,17 +174,18 @@ def _rarl_work(recipe: Recipe) -> tuple[int, list[tuple[str, str]]]:
 
 
 def _evaluation_work(recipe: Recipe) -> tuple[int, str]:
-    from roi_bench.manifest import load_manifest
-    from roi_bench.prompts import PROMPTS, REQUESTS
+    from roi_bench.exams.manifest import load_manifest
     from roi_bench.reference_training.stage_evaluation import MODES, STAGES, prompts_of_stage
+    from roi_bench.scoring.kinds import KINDS
+    from roi_bench.scoring.prompts import PROMPTS
 
     exams = min(recipe.evaluation.limit or EXAMS, EXAMS)
     problems = 3 * exams
     if recipe.family == "v1":  # hard problems come back in several exams
         problems = min(problems, len(load_manifest().problems))
-    sittings = sum(REQUESTS[PROMPTS[name].form] for stage in STAGES for name in prompts_of_stage(recipe, stage))
+    requests = sum(KINDS[PROMPTS[name].kind].requests for stage in STAGES for name in prompts_of_stage(recipe, stage))
     budgets, repeats, stages = recipe.budgets, recipe.evaluation.samples, len(STAGES)
-    asked = sittings * len(MODES) * exams
+    asked = requests * len(MODES) * exams
     alone = stages * problems * repeats
     responses = f"{asked * len(budgets):,} responses and {alone:,} solo samples"
     text = f"{stages} models, {exams} exams a task: at most {responses}"

@@ -12,8 +12,8 @@ from typing import Literal
 from packaging.requirements import Requirement
 
 from roi_bench.diagnosis import judge_version, split_requirements
-from roi_bench.errors import DataError, DependencyError, UsageError
-from roi_bench.problems import POOL_TIERS, TIERS
+from roi_bench.errors import DataError, DependencyError, UsageError, first_line
+from roi_bench.exams.exam import POOL_TIERS, TIERS
 from roi_bench.reference_training.argument_checks import step_sizes, try_arguments, visible_gpus_fault
 from roi_bench.reference_training.recipe import Recipe, TierCounts
 from roi_bench.reference_training.stage_model import launched_processes
@@ -88,7 +88,7 @@ def check_arguments(recipe: Recipe, stages: Stages) -> Iterator[Finding]:
     try:
         from trl import GRPOConfig, SFTConfig
     except (ImportError, RuntimeError) as error:
-        detail = f"cannot be imported ({str(error).splitlines()[0]}); pip install 'roi-bench[train]'"
+        detail = f"cannot be imported ({first_line(error)}); pip install 'roi-bench[train]'"
         yield Finding("problem", "package trl", detail)
         return
     for stage, kind, given in (("mft", SFTConfig, recipe.mft.trainer), ("rarl", GRPOConfig, recipe.rarl.trainer)):
@@ -118,7 +118,7 @@ def check_data(recipe: Recipe, stages: Stages) -> Iterator[Finding]:
     if recipe.family == "tiny":
         yield Finding("ok", "training problems", "generated from the seed; nothing to download")
         return
-    from roi_bench.pools import load_pool, resolve_source
+    from roi_bench.exams.pools import load_pool, resolve_source
 
     source, missing = resolve_source(), False
     for pool in POOL_TIERS:

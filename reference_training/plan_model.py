@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from itertools import islice
 from typing import Any
 
-from roi_bench.errors import DataError, ModelError, RoiBenchError
+from roi_bench.errors import DataError, ModelError, RoiBenchError, first_line
 from roi_bench.reference_training.memory_estimate import USABLE, Memory, Shape, Workload, estimate, shape_of
 from roi_bench.reference_training.plan_checks import Finding, Stages, launched_with
 from roi_bench.reference_training.recipe import Recipe
@@ -57,7 +57,7 @@ def look_at_model(recipe: Recipe) -> tuple[list[Finding], ModelFacts]:
     try:
         tokenizer = load_tokenizer(name)
     except RoiBenchError as error:
-        findings.append(Finding("problem", "tokenizer", str(error).splitlines()[0]))
+        findings.append(Finding("problem", "tokenizer", first_line(error)))
         return findings, ModelFacts(shape, None)
     findings += _tokenizer_findings(recipe, tokenizer, shape)
     try:
@@ -85,7 +85,7 @@ def _load_shape(name: str) -> Shape:
     except ImportError as error:
         raise ModelError(f"{name}: cannot be looked at without transformers and accelerate ({error})") from error
     except (OSError, ValueError, KeyError, AttributeError, RuntimeError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        reason = first_line(error)
         raise ModelError(f"cannot read the configuration of {name!r}: {reason}; {advice}") from error
 
 
@@ -109,12 +109,11 @@ def _longest_prompt(recipe: Recipe, tokenizer: Any) -> int:
     Raises:
         DataError: A training pool is missing.
     """
-    from roi_bench.conversations import as_text
     from roi_bench.harness.chat_templates import rendered
-    from roi_bench.outcomes import level_bounds
-    from roi_bench.prompts import exam_messages
     from roi_bench.reference_training.training_problems import RARL_STREAM, exam_stream, stream_seed
     from roi_bench.reference_training.training_prompts import template_of
+    from roi_bench.scoring.outcomes import level_bounds
+    from roi_bench.scoring.prompts import as_text, exam_messages
 
     longest = 0
     for exam in islice(exam_stream(recipe.family, stream_seed(recipe.seed, RARL_STREAM)), PROMPT_EXAMS):

@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from roi_bench.errors import UsageError
-from roi_bench.exams import Exam
-from roi_bench.outcomes import level_bounds
-from roi_bench.prompts import exam_messages
+from roi_bench.exams.exam import Exam
 from roi_bench.reference_training.exam_schedule import Turn, exam_schedule, held_out_turns
 from roi_bench.reference_training.recipe import Recipe
 from roi_bench.reference_training.stage_model import (
@@ -37,6 +35,8 @@ from roi_bench.reference_training.training_problems import (
     stream_seed,
 )
 from roi_bench.reference_training.training_prompts import trl_prompt
+from roi_bench.scoring.outcomes import level_bounds
+from roi_bench.scoring.prompts import exam_messages
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 from roi_bench.errors import UsageError, nearest
-from roi_bench.exams import ORDERS
+from roi_bench.exams.exam import ORDERS
 
 if TYPE_CHECKING:
     from roi_bench.reference_training.recipe import Recipe

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from roi_bench.exams import Exam
-from roi_bench.metrics import ScoredResponse
-from roi_bench.outcomes import ProblemOutcome, Response, read_sheet
+from roi_bench.exams.exam import Exam
 from roi_bench.reference_training.recipe import Reward
-from roi_bench.scoring import GraderLike, score_sheets
-from roi_bench.tokens import NOT_WORTH_ATTEMPTING, TokenCounter
+from roi_bench.scoring.kinds import GraderLike, parse_exam_response, score_responses
+from roi_bench.scoring.metrics import ScoredResponse
+from roi_bench.scoring.outcomes import ProblemOutcome, Response
+from roi_bench.scoring.tokens import NOT_WORTH_ATTEMPTING, TokenCounter
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,8 @@ class Rollout:
 
 def score_rollouts(rollouts: Sequence[Rollout], grader: GraderLike, counter: TokenCounter) -> list[ScoredResponse]:
     """Return the scored responses; graded in one call."""
-    sheets = [read_sheet(r.exam, r.order, r.budget, r.response, counter) for r in rollouts]
-    return score_sheets(sheets, grader)
+    parsed = [parse_exam_response(r.exam, r.order, r.budget, r.response, counter) for r in rollouts]
+    return score_responses(parsed, grader)
 
 
 def problem_reward(outcome: ProblemOutcome, settings: Reward) -> float:
@@ -53,4 +53,4 @@ def exam_reward(scored: ScoredResponse, settings: Reward) -> float:
 
     What a truncated response solved before the budget ended it is paid: an over-budget exam is data, not a fault.
     """
-    return sum(problem_reward(outcome, settings) for outcome in scored.outcomes)
+    return sum(problem_reward(outcome, settings) for outcome in scored.problems)

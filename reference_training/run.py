@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from roi_bench.errors import DependencyError, RecordError, UsageError
+from roi_bench.machine import write_atomically
 from roi_bench.reference_training.argument_checks import require_arguments
 from roi_bench.reference_training.recipe import Evaluation, Recipe, load_recipe, recipe_names, recipe_text
 from roi_bench.reference_training.stage_process import StageRunner, check_exit, stage_runner
@@ -37,9 +38,7 @@ def open_run(recipe: Recipe, out: Path) -> None:
                 "with"
             )
     if is_main_process():
-        part = path.with_name("recipe.yaml.part")
-        part.write_text(recipe_text(recipe), encoding="utf-8")
-        part.replace(path)
+        write_atomically(path, recipe_text(recipe).encode("utf-8"))
 
 
 def _trained(recipe: Recipe) -> Recipe:

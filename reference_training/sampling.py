@@ -1,7 +1,7 @@
 """Sample solutions of problems asked alone, each on disk as soon as it is there; an interrupted run goes on.
 
 Responses come from a backend (:mod:`roi_bench.reference_training.sampling_backends`) and go into a journal
-(:mod:`roi_bench.journal`); a run that is started again asks for the missing ones only, in the batches of an
+(:mod:`roi_bench.records.journal`); a run that is started again asks for the missing ones only, in the batches of an
 uninterrupted run, so that both end with the same samples.
 """
 
@@ -11,18 +11,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from roi_bench.conversations import Message
 from roi_bench.errors import ModelError
-from roi_bench.journal import Journal
-from roi_bench.journal_format import Entry, Header, RequestKey, request_key
-from roi_bench.outcomes import Response, level_bounds, read_problems
-from roi_bench.problems import TIERS, Problem
-from roi_bench.prompts import exam_messages
+from roi_bench.exams.exam import TIERS, Problem
+from roi_bench.records.journal import Entry, Header, Journal, RequestKey, request_key
 from roi_bench.reference_training.labels import SampledSolution
 from roi_bench.reference_training.recipe import Recipe
 from roi_bench.reference_training.sampling_backends import Generator, Seeds
 from roi_bench.reference_training.training_checkpoints import is_out_of_memory
-from roi_bench.scoring import GraderLike, score_sheets
+from roi_bench.scoring.kinds import GraderLike, score_responses
+from roi_bench.scoring.outcomes import Response, level_bounds, parse_response
+from roi_bench.scoring.prompts import Message, exam_messages
 
 EARLY_LOOK = 256
 """Responses after which sampling stops if none of them holds an answer that could be read."""
@@ -154,11 +152,11 @@ def grade_samples(
     requests: Sequence[Request], entries: Sequence[Entry], grader: GraderLike, cap: int
 ) -> dict[str, list[SampledSolution]]:
     """Return the graded samples of each problem by id, with the benchmark's own reading and grading."""
-    sheets = [
-        read_problems((request.problem,), (request.tier,), cap, Response(entry.response, entry.usage))
+    parsed = [
+        parse_response((request.problem,), (request.tier,), cap, Response(entry.response, entry.usage))
         for request, entry in zip(requests, entries, strict=True)
     ]
     found: dict[str, list[SampledSolution]] = {}
-    for request, entry, scored in zip(requests, entries, score_sheets(sheets, grader), strict=True):
-        found.setdefault(request.problem.id, []).append(SampledSolution(entry.response or "", scored.correct == 1))
+    for request, entry, scored in zip(requests, entries, score_responses(parsed, grader), strict=True):
+        found.setdefault(request.problem.id, []).append(SampledSolution(entry.response or "", scored.score == 1))
     return found

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Protocol
 
-from roi_bench.errors import DependencyError, ModelError
-from roi_bench.harness.tokenizer import first_line
+from roi_bench.errors import DependencyError, ModelError, first_line
 from roi_bench.reference_training.training_checkpoints import is_out_of_memory
-from roi_bench.tokens import Usage
+from roi_bench.scoring.tokens import Usage
 
 VLLM_BATCH = 4096
 """Prompts of a call of vLLM. It gives a free place to the next prompt of the call, so that only the end of a call, when

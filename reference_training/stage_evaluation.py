@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from roi_bench import tiny
 from roi_bench.errors import DependencyError, RecordError, UsageError, nearest
-from roi_bench.exam_sets import load_exams
+from roi_bench.exams import tiny
+from roi_bench.exams.sets import load_exams
 from roi_bench.reference_training.recipe import Recipe
 from roi_bench.reference_training.stage_process import StageRunner, check_exit, stage_runner
-from roi_bench.solo import solo_problems
+from roi_bench.scoring.solo import solo_problems
 
 STAGES = ("base", "mft", "rarl")
 """The models of a training run, in the order in which they come about."""

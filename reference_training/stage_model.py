@@ -9,13 +9,13 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from roi_bench.errors import DependencyError, ModelError, UsageError
+from roi_bench.errors import DependencyError, ModelError, UsageError, first_line
 from roi_bench.reference_training.recipe import Lora, Recipe, recipe_text
 
 
 def base_model_name(recipe: Recipe) -> str:
     """Return the folder or hub name of the base model; ``tiny`` stands for the shipped one."""
-    from roi_bench.tiny import model_path
+    from roi_bench.exams.tiny import model_path
 
     return str(model_path()) if recipe.model == "tiny" else recipe.model
 
@@ -51,7 +51,7 @@ def load_model(name: str, recipe: Recipe) -> Any:
         return AutoModelForCausalLM.from_pretrained(name, **settings)
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(
-            f"cannot load model {name!r}: {str(error).strip().splitlines()[0]}; give a folder with config.json, or the "
+            f"cannot load model {name!r}: {first_line(error)}; give a folder with config.json, or the "
             "name of a model on the hub that can be reached"
         ) from error
 

@@ -15,7 +15,7 @@ from roi_bench.analysis.runs import ScoredRun
 from roi_bench.analysis.table_files import write_tables
 from roi_bench.analysis.tables import to_csv
 from roi_bench.errors import DependencyError
-from roi_bench.harness.recorded_runs import AS_RECORDED, score_runs, solo_profiles
+from roi_bench.harness.recorded_runs import load_runs
 from roi_bench.reference_training.recipe import Recipe
 from roi_bench.reference_training.stage_table import (
     StageRun,
@@ -51,8 +51,8 @@ def write_stage_report(
         RecordError: A results file is damaged.
     """
     paths = [path for of_stage in files.values() for path in of_stage]
-    profiles = solo_profiles(paths, AS_RECORDED, tell)
-    runs = score_runs(paths, tell=tell)
+    loaded = load_runs(paths, tell=tell)
+    runs, profiles = loaded.scored, loaded.profiles
     matched = match_profiles(runs, profiles)
     for note in dict.fromkeys(match_notes(runs, profiles, matched)):
         tell(note)
@@ -95,7 +95,7 @@ def stage_runs(
         StageRun(
             stage=stage_of[run.task.results_path.resolve()],
             run=run,
-            solo=solo.get(id(run)),
+            solo=solo.get(run.key),
             efficiency=used.get((run.name, run.cell.order, run.cell.budget)),
         )
         for run in runs

@@ -18,8 +18,8 @@ from roi_bench.analysis.skipping import skip_skills
 from roi_bench.analysis.solo_skill import SoloWithin
 from roi_bench.analysis.tables import Cell as TableCell
 from roi_bench.analysis.tables import Column, Interval, Table, interval_around
-from roi_bench.problems import TIERS
-from roi_bench.statistics import Estimate
+from roi_bench.exams.exam import TIERS
+from roi_bench.scoring.statistics import Estimate
 
 Asked = tuple[str, str]
 """A stage and the prompt with which it was asked."""

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from roi_bench.errors import RoiBenchError, UsageError
+from roi_bench.exams.tiny import tiny_exams
 from roi_bench.reference_training import tiny_data
 from roi_bench.reference_training.tiny_card import model_card
 from roi_bench.reference_training.tiny_data import Encoded, batches
 from roi_bench.reference_training.tiny_evaluation import SITTINGS, Row, evaluate, table
 from roi_bench.reference_training.tiny_model import Shape, extend_vocabulary, new_model, new_optimizers, step_in_float32
 from roi_bench.reference_training.tiny_tokenizer import build_tokenizer
-from roi_bench.tiny import tiny_exams
 
 if TYPE_CHECKING:
     import torch

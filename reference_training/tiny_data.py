@@ -10,14 +10,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from roi_bench.conversations import Message, as_text
-from roi_bench.outcomes import level_bounds
-from roi_bench.problems import TIERS, Problem
-from roi_bench.prompts import PROMPTS, exam_messages, exam_prompt
+from roi_bench.exams.exam import TIERS, Problem
+from roi_bench.exams.tiny import TINY_BUDGETS, tiny_problem
 from roi_bench.reference_training.labels import labelled_segment
 from roi_bench.reference_training.tiny_tokenizer import END, WORDS
-from roi_bench.tiny import TINY_BUDGETS, tiny_problem, worked_response
-from roi_bench.tokens import NOT_WORTH_ATTEMPTING
+from roi_bench.scoring.kinds import KINDS
+from roi_bench.scoring.outcomes import level_bounds
+from roi_bench.scoring.prompts import PROMPTS, Message, as_text, exam_messages, exam_prompt, worked_response
+from roi_bench.scoring.tokens import NOT_WORTH_ATTEMPTING
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -148,7 +148,7 @@ def form_text(seed: int, number: int) -> Text:
         return training_text(seed, rng.getrandbits(48), 0)
     name = rng.choice(TAGGED_PROMPTS if rng.random() < TAGGED_SHARE else list(PROMPTS))
     problems = _problems(rng, seed, number, 0)
-    if PROMPTS[name].form != "exam":
+    if not KINDS[PROMPTS[name].kind].together:
         problems = problems[:1]
     budget = _budget(rng)
     prompt = exam_prompt([problem.question for problem in problems], budget, name, level_bounds(problems[0].pool))

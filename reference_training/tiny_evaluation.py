@@ -7,11 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from roi_bench.exams import Exam
-from roi_bench.problems import TIERS, Problem
-from roi_bench.prompts import exam_prompt
-from roi_bench.responses import read_response
-from roi_bench.tiny import TINY_BUDGETS
+from roi_bench.exams.exam import TIERS, Exam, Problem
+from roi_bench.exams.tiny import TINY_BUDGETS
+from roi_bench.reading.responses import read_response
+from roi_bench.scoring.prompts import exam_prompt
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
@@ -79,7 +78,7 @@ def evaluate(
     for tier in range(len(TIERS)):
         problems = [exam.problems[tier] for exam in exams]
         texts = generate_texts(model, tokenizer, [exam_prompt([p.question], loose) for p in problems], loose)
-        answers = [read_response(text, count=1).segments[0].answer for text in texts]
+        answers = [read_response(text, count=1).problems[0].answer for text in texts]
         alone.append(sum(map(is_right, problems, answers)))
         done()
     rows = [Row("alone", loose, len(exams), (alone[0], alone[1], alone[2]))]
@@ -88,7 +87,7 @@ def evaluate(
         texts = generate_texts(model, tokenizer, prompts, budget)
         correct = [0, 0, 0]
         for exam, text in zip(exams, texts, strict=True):
-            segments = read_response(text).segments
+            segments = read_response(text).problems
             for tier, segment in zip(exam.permutation(order), segments, strict=True):
                 correct[tier] += is_right(exam.problems[tier], segment.answer)
         rows.append(Row(order, budget, len(exams), (correct[0], correct[1], correct[2])))

@@ -8,8 +8,8 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from roi_bench.exams.tiny import MODULUS
 from roi_bench.reference_training.tiny_tokenizer import HEADERS, LEVEL_TAGS
-from roi_bench.tiny import MODULUS
 
 if TYPE_CHECKING:
     import torch

@@ -10,9 +10,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from roi_bench.conversations import RESPONSE_CUE
-from roi_bench.prompts import PROMPTS, problem_header
-from roi_bench.tiny import TINY_CHAT_TEMPLATE
+from roi_bench.exams.tiny import TINY_CHAT_TEMPLATE
+from roi_bench.scoring.prompts import PROMPTS, RESPONSE_CUE, problem_header
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

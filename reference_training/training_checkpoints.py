@@ -11,6 +11,7 @@ from typing import Any
 
 from roi_bench.errors import ModelError, RecordError, UsageError
 from roi_bench.harness.run_identity import fingerprint
+from roi_bench.machine import write_atomically
 
 IDENTITY = "training.json"
 """File beside the checkpoints: what the training started from, and the seconds that it has taken so far."""
@@ -107,9 +108,8 @@ def _claim(checkpoints: Path, inputs: Mapping[str, str]) -> int:
 def _write(checkpoints: Path, inputs: Mapping[str, str], seconds: int) -> None:
     if is_main_process():
         checkpoints.mkdir(parents=True, exist_ok=True)
-        part = checkpoints / f"{IDENTITY}.part"
-        part.write_text(json.dumps({"inputs": dict(inputs), "seconds": seconds}) + "\n", encoding="utf-8")
-        part.replace(checkpoints / IDENTITY)
+        content = json.dumps({"inputs": dict(inputs), "seconds": seconds}) + "\n"
+        write_atomically(checkpoints / IDENTITY, content.encode("utf-8"))
 
 
 def _load_best(trainer: Any, checkpoint: str) -> None:

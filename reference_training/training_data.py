@@ -9,8 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from roi_bench.errors import RecordError, UsageError, nearest
-from roi_bench.problems import TIERS
+from roi_bench.errors import RecordError, UsageError, first_line, nearest
+from roi_bench.exams.exam import TIERS
 from roi_bench.reference_training.labels import LabelledProblem
 from roi_bench.reference_training.mft_examples import Example
 from roi_bench.reference_training.recipe import Recipe, recipe_text
@@ -137,9 +137,7 @@ def load_rows(out: Path, name: str) -> Any:
     try:
         return load_from_disk(str(folder))
     except (OSError, ValueError, KeyError, json.JSONDecodeError) as error:
-        raise RecordError(
-            f"cannot read {folder}: {str(error).splitlines()[0]}; remove the folder and build it again"
-        ) from error
+        raise RecordError(f"cannot read {folder}: {first_line(error)}; remove the folder and build it again") from error
 
 
 def load_examples(out: Path) -> list[Example]:

@@ -7,12 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import islice
 
-from roi_bench.conversations import Message
 from roi_bench.errors import DataError
-from roi_bench.exams import MEDIUM_PERMUTATIONS, Exam
-from roi_bench.problems import TIERS, Problem, sha256_text
-from roi_bench.prompts import PROBLEMS, PROMPTS
+from roi_bench.exams.exam import MEDIUM_PERMUTATIONS, TIERS, Exam, Problem, sha256_text
 from roi_bench.reference_training.recipe import Family, Recipe, TierCounts
+from roi_bench.scoring.prompts import PROBLEMS, PROMPTS, Message
 
 HELD_OUT_SHARE = 10
 """One training question in so many, by hash, is never trained on: held-out exams are made of these."""
@@ -39,7 +37,7 @@ def sampled_problems(family: Family, counts: TierCounts, seed: int) -> dict[str,
     """
     if family == "tiny":
         return {tier: list(islice(_tiny_stream(seed, tier, False), counts[tier])) for tier in TIERS}
-    from roi_bench.triples import shuffled
+    from roi_bench.exams.triples import shuffled
 
     pools = _real_pools(held_out=False)
     found = {}
@@ -61,8 +59,8 @@ def exam_stream(family: Family, seed: int, *, held_out: bool = False) -> Iterato
         for index, (easy, middle, hard) in enumerate(zip(*streams, strict=True)):
             name = f"{kind}/tiny/{seed}/{index:05d}"
             yield Exam(name, (easy, middle, hard), MEDIUM_PERMUTATIONS[index % len(MEDIUM_PERMUTATIONS)], name)
-    from roi_bench.manifest import exam_of, load_manifest
-    from roi_bench.manifest_build import training_triples
+    from roi_bench.exams.manifest import exam_of, load_manifest
+    from roi_bench.exams.manifest_build import training_triples
 
     pools = _real_pools(held_out)
     frozen = [problem.question_sha256 for problem in load_manifest().problems.values()]
@@ -89,7 +87,7 @@ def refuse_evaluation_questions(questions: Iterable[str], family: Family) -> Non
     """
     for question in questions:
         if family == "tiny":
-            from roi_bench.tiny import is_evaluation_question
+            from roi_bench.exams.tiny import is_evaluation_question
 
             evaluated = is_evaluation_question(question)
         else:
@@ -123,13 +121,13 @@ def _pattern(template: str) -> str:
 
 
 def _frozen_hashes() -> frozenset[str]:
-    from roi_bench.manifest import load_manifest
+    from roi_bench.exams.manifest import load_manifest
 
     return frozenset(problem.question_sha256 for problem in load_manifest().problems.values())
 
 
 def _tiny_stream(seed: int, tier: str, held_out: bool) -> Iterator[Problem]:
-    from roi_bench.tiny import tiny_problem
+    from roi_bench.exams.tiny import tiny_problem
 
     taken: set[str] = set()
     index = 0
@@ -143,9 +141,9 @@ def _tiny_stream(seed: int, tier: str, held_out: bool) -> Iterator[Problem]:
 
 def _real_pools(held_out: bool) -> dict[str, dict[str, Problem]]:
     """Return the training pools of GSM8K, MATH and AIME without problems that cannot be used or were frozen."""
-    from roi_bench.manifest_build import usable
-    from roi_bench.pools import load_pool, resolve_source
-    from roi_bench.problems import POOL_TIERS
+    from roi_bench.exams.exam import POOL_TIERS
+    from roi_bench.exams.manifest_build import usable
+    from roi_bench.exams.pools import load_pool, resolve_source
 
     frozen, source = _frozen_hashes(), resolve_source()
     pools = {}

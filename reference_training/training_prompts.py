@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from roi_bench.conversations import Message, as_text
 from roi_bench.errors import UsageError
 from roi_bench.harness.chat_templates import rendered, templated
 from roi_bench.reference_training.recipe import Recipe
+from roi_bench.scoring.prompts import Message, as_text
 
 
 def chat_wrapper(recipe: Recipe, tokenizer: Any) -> Callable[[Sequence[Message]], str]:

@@ -56,3 +56,19 @@ def nearest(name: str, known: "list[str] | tuple[str, ...]", count: int = 3) -> 
     if close:
         return "did you mean " + " or ".join(repr(item) for item in close) + "?"
     return "known: " + ", ".join(sorted(known))
+
+
+LONGEST_LIST = 200
+"""Characters shown of an error's message that is a list."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message without its full stop, or the error's type if it has none.
+
+    A line that ends in a colon is no sentence; what it begins follows.
+    """
+    lines = str(error).strip().splitlines()
+    if lines and lines[0].rstrip().endswith(":"):
+        whole = " ".join(" ".join(lines).split())
+        return whole if len(whole) <= LONGEST_LIST else f"{whole[: LONGEST_LIST - 1]}…"
+    return lines[0].rstrip(". ") if lines else type(error).__name__

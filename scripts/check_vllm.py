@@ -21,8 +21,8 @@ from pathlib import Path
 
 import psutil
 
-from roi_bench.journal_format import HEADER_BEGIN
-from roi_bench.tiny import model_path
+from roi_bench.exams.tiny import model_path
+from roi_bench.records.journal import HEADER_BEGIN
 
 TASK, BUDGET = "roi_tiny_hard_128", 128
 VLLM = "dtype=float32,enforce_eager=True,max_model_len=2048"

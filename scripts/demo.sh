@@ -13,9 +13,9 @@ for argument in "$@"; do
     case $argument in --limit | --limit=* | -L*) draft=(--draft) drafts=(--drafts) ;; esac
 done
 rm -rf results/demo/runs results/demo/submissions
-budget=$(python -c 'from roi_bench.tiny import TINY_BUDGETS; print(TINY_BUDGETS[0])')
+budget=$(python -c 'from roi_bench.exams.tiny import TINY_BUDGETS; print(TINY_BUDGETS[0])')
 for stage in base mft rarl; do
-    model=$(python -c "from roi_bench.tiny import model_path; print(model_path('$stage'))")
+    model=$(python -c "from roi_bench.exams.tiny import model_path; print(model_path('$stage'))")
     prompt=_metacognitive # what MFT and RARL train; the base model is asked directly
     [ "$stage" = base ] && prompt=
     lm_eval --model hf --model_args "pretrained=$model,dtype=float32" --device cpu --batch_size 64 \

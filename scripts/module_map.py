@@ -15,6 +15,11 @@ PAGE = ROOT / "docs" / "architecture.md"
 BEGIN, END = "<!-- map: written by scripts/module_map.py -->\n", "<!-- end of map -->\n"
 FOLDERS = (
     "roi_bench",
+    "roi_bench/exams",
+    "roi_bench/reading",
+    "roi_bench/grading",
+    "roi_bench/scoring",
+    "roi_bench/records",
     "roi_bench/analysis",
     "roi_bench/api",
     "roi_bench/harness",

@@ -12,9 +12,8 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from roi_bench.exam_sets import load_exams
-from roi_bench.exams import ORDERS, Exam
-from roi_bench.problems import Problem
+from roi_bench.exams.exam import ORDERS, Exam, Problem
+from roi_bench.exams.sets import load_exams
 
 STEPS = {"easy": (10, 60), "middle": (40, 180), "hard": (120, 450)}
 """Fewest and most steps of work by tier; a step is two tokens of the shipped tokenizer."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from roi_bench.exams import Exam
-from roi_bench.problems import Problem
+from roi_bench.exams.exam import Exam, Problem
 
 
 def make_exam(index: int = 0, *, answers: Sequence[str] = ("1", "2", "3"), cluster: str | None = None) -> Exam:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from roi_bench.pools import POOL_FILES
+from roi_bench.exams.pools import POOL_FILES
 
 SIZES = {
     ("gsm8k", "evaluation"): 600,

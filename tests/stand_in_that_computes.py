@@ -2,7 +2,7 @@
 
 import sys
 
-from roi_bench.symbolic_worker import serve
+from roi_bench.grading.symbolic_worker import serve
 from tests.stand_in_worker import compared
 
 if __name__ == "__main__":

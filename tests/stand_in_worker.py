@@ -8,7 +8,7 @@ import os
 import sys
 import time
 
-from roi_bench.symbolic_worker import serve
+from roi_bench.grading.symbolic_worker import serve
 
 
 def compared(gold: str, answer: str, question: str) -> bool | None:

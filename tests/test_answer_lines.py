@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from roi_bench.answer_lines import answer_lines, last_answer_line
+from roi_bench.reading.answer_lines import answer_lines, last_answer_line
 
 OPENERS = (
     *("Answer: 7", "The answer is 8.", "#### 9", "A: 3", "Final Answer", "**Final Answer:**", "<answer>4</answer>"),

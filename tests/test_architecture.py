@@ -17,26 +17,25 @@ MAX_MODULE_LINES, MAX_FUNCTION_LINES = 500, 60
 
 THIRD_PARTY_OF_CORE = {
     "diagnosis": {"packaging"},
-    "fresh": {"reasoning_gym"},
-    "pools_hub": {"datasets"},
-    "statistics": {"scipy"},
-    "symbolic_worker": {"latex2sympy2_extended", "math_verify", "sympy"},
+    "exams.fresh": {"reasoning_gym"},
+    "exams.pools": {"datasets"},
+    "scoring.statistics": {"scipy"},
+    "grading.symbolic_worker": {"latex2sympy2_extended", "math_verify", "sympy"},
 }
 """Which modules of the core may use which third-party packages; none of them may use anything else."""
 
 EDGE = {
-    "exam_sets": "takes the path of a data folder",
-    "file_lock": "locks a file",
-    "fresh": "reads its frozen manifest in the package",
-    "grading": "counts the cores of the machine",
-    "journal": "appends to a file",
-    "manifest": "reads the frozen manifest in the package",
-    "pools": "reads the pools of a data folder",
-    "pools_hub": "reads the pools of the hub",
-    "results_files": "reads results and samples",
-    "symbolic_pool": "starts and kills processes",
-    "symbolic_worker": "is such a process",
-    "tiny": "knows where the shipped model is",
+    "exams.fresh": "reads its frozen manifest in the package",
+    "exams.manifest": "reads the frozen manifest in the package",
+    "exams.pools": "reads the pools of a data folder or of the hub",
+    "exams.sets": "takes the path of a data folder",
+    "exams.tiny": "knows where the shipped model is",
+    "grading.grader": "starts and kills processes",
+    "grading.symbolic_worker": "is such a process",
+    "machine": "counts cores and replaces files",
+    "records.file_lock": "locks a file",
+    "records.journal": "appends to a file",
+    "records.results": "reads results and samples",
 }
 """The modules of the core that touch the world outside, each with its reason. All others compute, and nothing else."""
 
@@ -66,8 +65,18 @@ IMPORTED_AT_THE_TOP = {"harness": {"lm_eval", "datasets"}, "analysis": {"numpy"}
 """What a room may import at the top: the harness subclasses the classes of lm_eval, the analysis computes on arrays."""
 
 
+ROOMS = {
+    "exams": set(),
+    "reading": set(),
+    "grading": set(),
+    "scoring": {"exams", "reading", "grading"},
+    "records": {"exams", "reading", "grading", "scoring"},
+}
+"""The rooms of the core, and which of them each may import; all may import ``errors`` and ``machine``."""
+
+
 def sources(folder):
-    """Return the modules of a folder by dotted name, links not followed."""
+    """Return the modules of a folder by name, links not followed."""
     modules = {path.stem: path for path in sorted((ROOT / folder).glob("*.py"))}
     return {name: path for name, path in modules.items() if name not in ("__init__", "__main__")}
 
@@ -83,7 +92,7 @@ def imports(path, *, top_only=False):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            package = node.module in ("roi_bench", *(f"roi_bench.{room}" for room in OUTER))
+            package = node.module in ("roi_bench", *(f"roi_bench.{room}" for room in (*OUTER, *ROOMS)))
             names |= {f"{node.module}.{alias.name}" for alias in node.names} if package else {node.module}
         elif not (top_only and isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))):
             waiting += ast.iter_child_nodes(node)
@@ -103,7 +112,11 @@ def packages(names):
     return {name.split(".")[0] for name in names} - set(sys.stdlib_module_names) - {"roi_bench"}
 
 
-CORE = sources("roi_bench")
+FRONT_DOOR = "python_api"
+"""The module behind ``import roi_bench``: it may use every room, and no room uses it."""
+
+CORE = {name: path for name, path in sources("roi_bench").items() if name != FRONT_DOOR}
+CORE |= {f"{folder}.{name}": path for folder in ROOMS for name, path in sources(f"roi_bench/{folder}").items()}
 ANALYSIS, API, HARNESS, CLI = (sources(f"roi_bench/{folder}") for folder in ("analysis", "api", "harness", "cli"))
 
 
@@ -112,6 +125,13 @@ def test_the_core_knows_no_outer_room_and_only_its_own_packages(module):
     names = imports(CORE[module])
     assert {room(name) for name in names} <= {"core", None}
     assert packages(names) <= THIRD_PARTY_OF_CORE.get(module, set())
+
+
+@pytest.mark.parametrize("folder", ROOMS)
+def test_rooms_of_the_core_import_each_other_in_one_direction(folder):
+    for path in sources(f"roi_bench/{folder}").values():
+        own = {name.split(".")[1] for name in imports(path) if name.startswith("roi_bench.")}
+        assert own <= {folder, "errors", "machine", *ROOMS[folder]}, path
 
 
 @pytest.mark.parametrize("module", CORE)
@@ -135,7 +155,8 @@ def test_the_exceptions_are_still_needed():
 def test_modules_of_the_core_do_not_import_in_circles():
     graph = {}
     for module, path in CORE.items():
-        graph[module] = {name.split(".")[1] for name in imports(path, top_only=True) if name.startswith("roi_bench.")}
+        names = imports(path, top_only=True)
+        graph[module] = {name.removeprefix("roi_bench.") for name in names if name.startswith("roi_bench.")}
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from roi_bench.conversations import as_text, folded
+from roi_bench.scoring.prompts import as_text, folded
 
 SYSTEM = {"role": "system", "content": "Be brief."}
 USER = {"role": "user", "content": "1 + 1?"}

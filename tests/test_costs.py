@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roi_bench.costs import TaskCost, task_cost
+from roi_bench.scoring.costs import TaskCost, task_cost
 
 
 def sample(main: list[float | None], easy: list[float | None], score: float | None) -> dict[str, Any]:

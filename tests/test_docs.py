@@ -18,10 +18,10 @@ from pathlib import Path
 import pytest
 
 from roi_bench.api.settings import ApiSettings, api_settings
+from roi_bench.exams.tiny import model_path
 from roi_bench.harness.run import run
 from roi_bench.harness.run_arguments import parse_arguments
-from roi_bench.statistics import ExamTerm, estimate_ratio
-from roi_bench.tiny import model_path
+from roi_bench.scoring.statistics import ExamTerm, estimate_ratio
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
@@ -131,7 +131,7 @@ def test_the_example_of_the_metrics_page() -> None:
 
 
 def test_the_metrics_page_names_every_metric() -> None:
-    from roi_bench.metrics import metrics_of
+    from roi_bench.scoring.metrics import metrics_of
 
     page = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
     for pools in (("gsm8k", "math", "aime"), ("tiny-easy", "tiny-middle", "tiny-hard")):
@@ -193,10 +193,10 @@ def test_the_allocation_example_of_the_metrics_page() -> None:
 
 
 def test_the_example_of_outcomes_levels_and_tokens_of_the_metrics_page() -> None:
-    from roi_bench.metrics import exam_term, metrics_of
-    from roi_bench.outcomes import Response
-    from roi_bench.scoring import Sitting, score_sittings
+    from roi_bench.scoring.metrics import exam_term, metrics_of
+    from roi_bench.scoring.outcomes import Response
     from tests.exam_factory import WordCounter, make_exam
+    from tests.support.attempts import exam_attempt, score_exams
     from tests.test_metrics import EqualityGrader
 
     page = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
@@ -207,7 +207,7 @@ def test_the_example_of_outcomes_levels_and_tokens_of_the_metrics_page() -> None
         f"### Problem 3\n{tag}\n{'w ' * 35}\\boxed{{9}}"
     )
     both = (Response(text),)
-    (samples,) = score_sittings([Sitting(make_exam(), "hard", 600, both, both)], EqualityGrader(), WordCounter())
+    (samples,) = score_exams([exam_attempt(make_exam(), "hard", 600, both, both)], EqualityGrader(), WordCounter())
     found = {}
     for metric in metrics_of(("gsm8k", "math", "aime")):
         term = exam_term(metric, samples, "c")
@@ -239,15 +239,15 @@ def test_the_effort_example_of_the_metrics_page() -> None:
 def test_the_skipping_example_of_the_metrics_page() -> None:
     from roi_bench.analysis.skipping import skip_skills
     from roi_bench.analysis.solo_skill import SoloSkill, SoloWithin
-    from roi_bench.outcomes import Response
-    from roi_bench.scoring import Sitting, score_sittings
+    from roi_bench.scoring.outcomes import Response
     from tests.exam_factory import make_exam, respond
+    from tests.support.attempts import exam_attempt, score_exams
     from tests.test_metrics import EqualityGrader
 
     page = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
     exam = make_exam()
     both = (Response(respond(["NA", "NA", "1"])),)
-    (samples,) = score_sittings([Sitting(exam, "hard", 512, both, both)], EqualityGrader())
+    (samples,) = score_exams([exam_attempt(exam, "hard", 512, both, both)], EqualityGrader())
     rates = {exam.problems[2].id: 0, exam.problems[1].id: 1, exam.problems[0].id: 3}  # of four samples
     skills = {name: SoloSkill((9,) * 4, tuple(k < right for k in range(4))) for name, right in rates.items()}
     found = next(
@@ -299,7 +299,7 @@ def test_the_metrics_page_names_every_number_of_a_solo_task_and_every_heading_of
     from roi_bench.analysis.allocation_tables import profile_table
     from roi_bench.analysis.profiled_runs import match_profiles
     from roi_bench.analysis.report import allocations, report_tables
-    from roi_bench.solo import solo_metrics_of
+    from roi_bench.scoring.solo import solo_metrics_of
     from tests.analysis.test_prompt_groups import GROUP
     from tests.analysis.test_report import EXAMS, PROFILE, RUNS
 
@@ -337,8 +337,8 @@ def test_the_python_example_of_the_allocation_page(
 ) -> None:
     from roi_bench.analysis.profile import Profile, profile_text
     from roi_bench.analysis.solo_skill import SoloSkill
-    from roi_bench.prompts import prompt_sha256
-    from roi_bench.tiny import tiny_exams
+    from roi_bench.exams.tiny import tiny_exams
+    from roi_bench.scoring.prompts import prompt_sha256
 
     problems = [problem for exam in tiny_exams(count=3) for problem in exam.problems]
     skills = {problem.id: SoloSkill((50, 50), (True, True)) for problem in problems}

@@ -5,8 +5,8 @@ from collections import Counter
 import pytest
 
 from roi_bench.errors import DataError, UsageError
-from roi_bench.exam_sets import find_exam, load_exams, training_exams
-from roi_bench.manifest import load_manifest
+from roi_bench.exams.manifest import load_manifest
+from roi_bench.exams.sets import find_exam, load_exams, training_exams
 
 
 @pytest.mark.parametrize("exam_set", ["fresh", "tiny"])

@@ -13,11 +13,10 @@ from math import gcd, lcm, prod
 
 import pytest
 
-from roi_bench import fresh
 from roi_bench.errors import DataError
-from roi_bench.exams import MEDIUM_PERMUTATIONS
-from roi_bench.fresh_families import FAMILIES
-from roi_bench.problems import TIERS, canonical_text
+from roi_bench.exams import fresh
+from roi_bench.exams.exam import MEDIUM_PERMUTATIONS, TIERS, canonical_text
+from roi_bench.exams.fresh_families import FAMILIES
 
 SEED = 11
 MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October"]

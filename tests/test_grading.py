@@ -17,16 +17,15 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from roi_bench.algebra import same_exactly
-from roi_bench.answers import normalize_answer
-from roi_bench.boxes import find_boxes
-from roi_bench.comparison import compare
-from roi_bench.evaluation import evaluate, surely_different
-from roi_bench.formulas import Formula, parse_formula
-from roi_bench.grading import Check, Grader, Verdict
-from roi_bench.number_words import SMALL_NUMBERS, number_of_words
-from roi_bench.numerals import read_quantity
-from roi_bench.symbolic_pool import SymbolicPool
+from roi_bench.grading.algebra import same_exactly
+from roi_bench.grading.answers import normalize_answer
+from roi_bench.grading.comparison import compare
+from roi_bench.grading.evaluation import evaluate, surely_different
+from roi_bench.grading.formulas import Formula, parse_formula
+from roi_bench.grading.grader import Check, Grader, SymbolicPool, Verdict
+from roi_bench.grading.number_words import SMALL_NUMBERS, number_of_words
+from roi_bench.grading.numerals import read_quantity
+from roi_bench.reading.marks import find_boxes
 
 CASES = [json.loads(line) for line in (Path(__file__).parent / "cases" / "grading.jsonl").read_text().splitlines()]
 CHECKS = [Check(case["pool"], case["answer"], tuple(case["accepted"]), case.get("question", "")) for case in CASES]
@@ -339,7 +338,7 @@ def test_a_grader_counts_the_limit_as_wrong() -> None:
 
 def test_memory_limit_is_set() -> None:
     code = (
-        "import sys\nfrom roi_bench.symbolic_worker import limit_memory\nlimit_memory(300)\n"
+        "import sys\nfrom roi_bench.grading.symbolic_worker import limit_memory\nlimit_memory(300)\n"
         "try:\n    bytearray(400 << 20)\nexcept MemoryError:\n    sys.exit(0)\nsys.exit(1)\n"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -384,7 +383,7 @@ def test_huge_payload_is_refused_not_written() -> None:
 
 def test_workers_end_with_the_grader_and_with_its_process() -> None:
     code = (
-        "from roi_bench.grading import Grader\n"
+        "from roi_bench.grading.grader import Grader\n"
         "grader = Grader(workers=1)\n"
         "print(grader.grade('math', '\\\\sin^2(y)+\\\\cos^2(y)', ('1',)).correct, grader.worker_pids[0], flush=True)\n"
     )
@@ -406,7 +405,9 @@ def test_workers_end_with_the_grader_and_with_its_process() -> None:
 
 
 def test_importing_the_grader_imports_no_computer_algebra() -> None:
-    code = "import sys, roi_bench.grading; sys.exit(any(name in sys.modules for name in ('sympy', 'math_verify')))"
+    code = (
+        "import sys, roi_bench.grading.grader; sys.exit(any(name in sys.modules for name in ('sympy', 'math_verify')))"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -15,9 +15,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roi_bench.errors import RecordError
-from roi_bench.journal import Journal, read_journal, read_starts
-from roi_bench.journal_format import Entry, Header, entry_line, header_line, parse_entry, request_key
-from roi_bench.tokens import Usage
+from roi_bench.records.journal import (
+    Entry,
+    Header,
+    Journal,
+    entry_line,
+    header_line,
+    parse_entry,
+    read_journal,
+    read_starts,
+    request_key,
+)
+from roi_bench.scoring.tokens import Usage
 
 HEADER = Header({"model": "hf", "model_args": {"pretrained": "m", "dtype": "float32"}, "exam_version": 1}, {"batch": 4})
 GENERATION = {"max_gen_toks": 96, "until": [], "do_sample": False}
@@ -202,8 +211,8 @@ def test_two_different_responses_to_one_request_are_a_mixture(tmp_path: Path) ->
 def test_a_second_process_is_refused_with_the_pid_of_the_first(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     code = (
-        "import sys; from pathlib import Path; from roi_bench.journal import Journal, read_journal\n"
-        "from roi_bench.journal_format import Header\n"
+        "import sys; from pathlib import Path; from roi_bench.records.journal import Journal, read_journal\n"
+        "from roi_bench.records.journal import Header\n"
         "journal = Journal(Path(sys.argv[1]), Header({'model': 'other'})); print('open', flush=True); sys.stdin.read()"
     )
     child = subprocess.Popen(

@@ -12,14 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roi_bench.knapsack import SittingAlone, forecast_cost, pack, score_alone, select
-from roi_bench.metrics import Sample, ScoredResponse, exam_term
-from roi_bench.outcomes import OUTCOMES, ProblemOutcome, Response
-from roi_bench.problems import TIERS
-from roi_bench.statistics import estimate_ratio
-from roi_bench.text_facts import TextFacts
-from roi_bench.tokens import FinishReason, Usage
+from roi_bench.exams.exam import TIERS
+from roi_bench.scoring.knapsack import forecast_cost, pack, select
+from roi_bench.scoring.metrics import Sample, ScoredResponse, exam_term
+from roi_bench.scoring.outcomes import OUTCOMES, ProblemOutcome, Response
+from roi_bench.scoring.statistics import estimate_ratio
+from roi_bench.scoring.text_facts import TextFacts
+from roi_bench.scoring.tokens import FinishReason, Usage
 from tests.exam_factory import WordCounter, make_exam, respond
+from tests.support.attempts import knapsack_attempt, score_knapsack
 from tests.test_metrics import METRICS, EqualityGrader
 
 CASES = json.loads((Path(__file__).parent / "cases" / "knapsack.json").read_text(encoding="utf-8"))
@@ -41,13 +42,13 @@ def written(answer: str, level: int, tokens: int) -> Response:
 def sat(responses: list[Response], order: str = "hard", budget: int = 512, **more: Any) -> Sample:
     """One sample of one exam; responses in tier order."""
     counter = more.pop("counter", None)
-    sitting = SittingAlone(EXAM, order, budget, tuple((one,) for one in responses), **more)
-    ((sample,),) = score_alone([sitting], EqualityGrader(), counter)
+    attempt = knapsack_attempt(EXAM, order, budget, tuple((one,) for one in responses), **more)
+    ((sample,),) = score_knapsack([attempt], EqualityGrader(), counter)
     return sample
 
 
 def shown(scored: ScoredResponse) -> list[list[object]]:
-    return [[problem.outcome, problem.tokens] for problem in scored.outcomes]
+    return [[problem.outcome, problem.tokens] for problem in scored.problems]
 
 
 def outcome(pool: str, level: int | None) -> ProblemOutcome:
@@ -100,45 +101,45 @@ def test_golden_exams(case: dict[str, Any]) -> None:
     assert shown(scored) == case["expected"]
     assert scored.usage == Usage(sum(tokens for _, tokens in case["expected"]), case["finish"], "generated")
     assert (scored.budget, scored.planning, scored.over_budget, scored.failed) == (budget, 0, False, False)
-    assert [problem.position for problem in scored.outcomes] == [1, 2, 3]
-    assert tuple(problem.tier for problem in scored.outcomes) == EXAM.tiers(case["order"])
-    assert [problem.problem_id for problem in scored.outcomes] == [p.id for p in EXAM.ordered(case["order"])]
+    assert [problem.position for problem in scored.problems] == [1, 2, 3]
+    assert tuple(problem.tier for problem in scored.problems) == EXAM.tiers(case["order"])
+    assert [problem.problem_id for problem in scored.problems] == [p.id for p in EXAM.ordered(case["order"])]
 
 
 def test_the_easy_order_is_put_together_from_the_same_answers() -> None:
     sample = sat([response("1", 0, 50), response("2", 0, 250), response("3", 0, 300)])
     assert shown(sample.main) == [["correct", 300], ["truncated", 212], ["truncated", 0]]
     assert shown(sample.easy) == [["correct", 50], ["correct", 250], ["truncated", 212]]
-    assert (sample.main.correct, sample.easy.correct, sample.failed) == (1, 2, False)
+    assert (sample.main.score, sample.easy.score, sample.failed) == (1, 2, False)
 
 
 def test_levels_stay_and_only_what_was_attempted_has_an_actual_one() -> None:
     answers = [written("1", 2, 300), written("2", 3, 600), written("3", 1, 200)]
-    hard, middle, easy = sat(answers, budget=1024, counter=WordCounter()).main.outcomes  # 384 + 768 do not fit
+    hard, middle, easy = sat(answers, budget=1024, counter=WordCounter()).main.problems  # 384 + 768 do not fit
     assert (hard.outcome, hard.tokens, hard.level, hard.actual_level) == ("correct", 200, 1, 0)
     assert (middle.outcome, middle.tokens, middle.level, middle.actual_level) == ("skipped", 0, 3, None)
     assert (easy.outcome, easy.tokens, easy.level, easy.actual_level) == ("skipped", 0, 2, None)
     answers = [written("1", 0, 300), written("2", 0, 400), written("3", 0, 20)]
-    cut = sat(answers, "easy", counter=WordCounter()).main.outcomes[1]
+    cut = sat(answers, "easy", counter=WordCounter()).main.problems[1]
     assert (cut.outcome, cut.tokens, cut.level, cut.actual_level) == ("truncated", 212, 0, 1)  # of its 400 tokens
-    assert [one.actual_level for one in sat([response("1", 0, 40)] * 3).main.outcomes] == [0] * 3  # metered: no counter
+    assert [one.actual_level for one in sat([response("1", 0, 40)] * 3).main.problems] == [0] * 3  # metered: no counter
     hidden = Response(respond(["1"], level=[1]), Usage(650, "stop", "provider"))  # most of it in hidden reasoning
-    levels = [one.actual_level for one in sat([hidden] * 3, budget=2000, counter=WordCounter()).main.outcomes]
+    levels = [one.actual_level for one in sat([hidden] * 3, budget=2000, counter=WordCounter()).main.problems]
     assert levels == [2, 2, 2]
 
 
 def test_text_counted_again_has_its_slack_and_a_skip_no_method() -> None:
     answers = [written("1", 0, 515), written("2", 3, 40), written("3", 3, 40)]
-    hard, middle, easy = sat(answers, counter=WordCounter()).main.outcomes
+    hard, middle, easy = sat(answers, counter=WordCounter()).main.problems
     assert (easy.outcome, easy.tokens, hard.outcome, middle.method) == ("correct", 515, "skipped", None)
     answers[0] = written("1", 0, 535)
-    assert sat(answers, counter=WordCounter()).main.outcomes[2].outcome == "truncated"
+    assert sat(answers, counter=WordCounter()).main.problems[2].outcome == "truncated"
 
 
 def test_an_answer_that_its_own_cap_cut_off_ends_the_exam_by_length() -> None:
     cut = Response("### Problem 1\n<predicted_level>Level-0</predicted_level>\nwork", Usage(512, "length", "generated"))
     scored = sat([response("1", 3, 40), response("2", 3, 40), cut]).main
-    assert (scored.outcomes[0].outcome, scored.usage) == ("truncated", Usage(512, "length", "generated"))
+    assert (scored.problems[0].outcome, scored.usage) == ("truncated", Usage(512, "length", "generated"))
 
 
 @pytest.mark.parametrize("lost", [0, 1, 2])
@@ -153,8 +154,8 @@ def test_an_answer_that_nobody_can_pay_for_fails_the_exam(lost: int, level: int)
         for scored in (sample.main, sample.easy):
             assert shown(scored) == [["error", None]] * 3
             assert (scored.tokens, scored.usage, scored.planning, scored.failed) == (None, None, None, True)
-            assert [problem.actual_level for problem in scored.outcomes] == [None] * 3
-    assert sample.main.outcomes[2 - lost].level == level
+            assert [problem.actual_level for problem in scored.problems] == [None] * 3
+    assert sample.main.problems[2 - lost].level == level
 
 
 def test_text_is_counted_where_it_is_whole_and_usage_is_unknown() -> None:
@@ -180,23 +181,23 @@ def test_samples_and_exams_are_kept_apart() -> None:
     right, wrong = ([response(answer, 0, tokens) for answer in answers] for answers, tokens in (("123", 7), ("999", 9)))
     two = tuple(zip(right, wrong, strict=True))  # per problem: first sample right, second wrong
     one = tuple((response(answer, 0, 20),) for answer in "459")
-    first, second = score_alone(
-        [SittingAlone(EXAM, "hard", 512, two), SittingAlone(other, "medium", 512, one)], EqualityGrader()
+    first, second = score_knapsack(
+        [knapsack_attempt(EXAM, "hard", 512, two), knapsack_attempt(other, "medium", 512, one)], EqualityGrader()
     )
-    assert [sample.main.correct for sample in first] == [3, 0]
+    assert [sample.main.score for sample in first] == [3, 0]
     assert [sample.main.tokens for sample in first] == [21, 27]
-    assert [[problem.outcome for problem in sample.main.outcomes] for sample in second] == [
+    assert [[problem.outcome for problem in sample.main.problems] for sample in second] == [
         ["correct", "correct", "wrong"]  # M-E-H
     ]
-    assert [problem.tier for problem in second[0].main.outcomes] == ["middle", "easy", "hard"]
+    assert [problem.tier for problem in second[0].main.problems] == ["middle", "easy", "hard"]
 
 
 def test_the_metrics_of_a_packed_exam_by_hand() -> None:
     loose = [written("1", 0, 50), written("2", 0, 250), written("3", 1, 300)]
     tight = [written("1", 0, 50), written("2", 0, 250), written("3", 0, 300)]  # 300 in front: 212 left for 250
-    sittings = [SittingAlone(EXAM, "hard", budget, tuple((one,) for one in answers))
+    attempts = [knapsack_attempt(EXAM, "hard", budget, tuple((one,) for one in answers))
                 for budget, answers in ((1024, loose), (512, tight))]  # fmt: skip
-    rows = score_alone(sittings, EqualityGrader(), WordCounter())
+    rows = score_knapsack(attempts, EqualityGrader(), WordCounter())
     found = {
         name: estimate_ratio([term for row in rows if (term := exam_term(metric, row, "c")) is not None]).value
         for name, metric in METRICS.items()
@@ -221,12 +222,12 @@ def test_invariants(answers: tuple[Any, Any, Any], order: str, budget: int) -> N
     sample = sat([response(*answer, budget) for answer in answers], order, budget)
     for scored, asked in ((sample.main, order), (sample.easy, "easy")):
         alone = [answers[tier] for tier in EXAM.permutation(asked)]
-        tokens = [problem.tokens or 0 for problem in scored.outcomes]
+        tokens = [problem.tokens or 0 for problem in scored.problems]
         assert scored.tokens == sum(tokens) <= budget
         assert min(tokens) >= 0
-        assert [problem.level for problem in scored.outcomes] == [level for _, level, _ in alone]
+        assert [problem.level for problem in scored.problems] == [level for _, level, _ in alone]
         cut = False
-        for problem, (_, level, own) in zip(scored.outcomes, alone, strict=True):
+        for problem, (_, level, own) in zip(scored.problems, alone, strict=True):
             assert problem.outcome in OUTCOMES
             assert problem.outcome != "error"
             assert level != 3 or (problem.outcome, problem.tokens) == ("skipped", 0)
@@ -248,9 +249,9 @@ def test_pack_is_of_the_order_it_is_asked_for() -> None:
     usage = Usage(40, "stop", "provider")
     alone = [
         ScoredResponse((replace(one, position=1),), 512, usage, 0, over_budget=False, failed=False)
-        for one in sat([response(answer, 0, 40) for answer in "123"]).easy.outcomes
+        for one in sat([response(answer, 0, 40) for answer in "123"]).easy.problems
     ]
     for order, tiers in (("easy", "emh"), ("medium", "ehm"), ("hard", "hme")):
         packed = pack(EXAM, order, alone)
-        assert "".join(problem.tier[0] for problem in packed.outcomes) == tiers
+        assert "".join(problem.tier[0] for problem in packed.problems) == tiers
         assert packed.usage == Usage(120, "stop", "provider")

@@ -7,7 +7,8 @@ from importlib import resources
 import pytest
 
 from roi_bench.errors import DataError
-from roi_bench.manifest import (
+from roi_bench.exams.exam import POOL_TIERS, Problem
+from roi_bench.exams.manifest import (
     MANIFEST_FILE,
     answers_sha256,
     content_sha256,
@@ -16,7 +17,7 @@ from roi_bench.manifest import (
     manifest_exams,
     parse_manifest,
 )
-from roi_bench.manifest_build import (
+from roi_bench.exams.manifest_build import (
     MANIFEST_SEED,
     build_manifest,
     manifest_text,
@@ -24,8 +25,7 @@ from roi_bench.manifest_build import (
     training_triples,
     usable,
 )
-from roi_bench.pools import load_pool
-from roi_bench.problems import POOL_TIERS, Problem
+from roi_bench.exams.pools import load_pool
 from tests.pool_factory import write_pools
 
 

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roi_bench.outcomes import OUTCOMES, Response, Sheet, answers_to_grade, problem_outcomes, read_sheet
-from roi_bench.text_facts import TextFacts
-from roi_bench.tokens import Usage
+from roi_bench.scoring.kinds import parse_exam_response
+from roi_bench.scoring.outcomes import OUTCOMES, ParsedResponse, Response, answers_to_grade, problem_outcomes
+from roi_bench.scoring.text_facts import TextFacts
+from roi_bench.scoring.tokens import Usage
 from tests.exam_factory import WordCounter, make_exam, respond
 
 CASES = json.loads((Path(__file__).parent / "cases" / "outcomes.json").read_text(encoding="utf-8"))
@@ -27,9 +28,9 @@ class Same:
     method: str = "string"
 
 
-def outcomes_of(sheet: Sheet) -> list[str]:
-    verdicts = [Same(check.answer in check.accepted) for check in answers_to_grade(sheet)]
-    return [problem.outcome for problem in problem_outcomes(sheet, verdicts)]
+def outcomes_of(parsed: ParsedResponse) -> list[str]:
+    verdicts = [Same(check.answer in check.accepted) for check in answers_to_grade(parsed)]
+    return [problem.outcome for problem in problem_outcomes(parsed, verdicts)]
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
@@ -37,38 +38,38 @@ def test_golden_outcomes(case: dict[str, Any]) -> None:
     source = case.get("source", "generated")
     usage = None if case["tokens"] is None else Usage(case["tokens"], case["finish"], source)
     texts = TextFacts(case.get("whole", True), case.get("in_reasoning", False))
-    sheet = read_sheet(make_exam(), "easy", 40, Response(case["text"], usage), texts=texts)
-    assert outcomes_of(sheet) == case["outcomes"]
+    parsed = parse_exam_response(make_exam(), "easy", 40, Response(case["text"], usage), texts=texts)
+    assert outcomes_of(parsed) == case["outcomes"]
 
 
 def test_order_decides_which_answer_belongs_where() -> None:
     exam = make_exam()
     for order, answers in {"easy": "123", "hard": "321", "medium": "132"}.items():
-        assert outcomes_of(read_sheet(exam, order, 40, Response(respond(answers)))) == ["correct"] * 3
+        assert outcomes_of(parse_exam_response(exam, order, 40, Response(respond(answers)))) == ["correct"] * 3
 
 
 def test_levels_and_shares_meet() -> None:
     text = respond(["1", "NA", "3"], work="w " * 300, level=[1, 3, 0])
-    sheet = read_sheet(make_exam(), "easy", 10_000, Response(text), WordCounter())
-    first, second, third = problem_outcomes(sheet, [Same(True), Same(True)])
+    parsed = parse_exam_response(make_exam(), "easy", 10_000, Response(text), WordCounter())
+    first, second, third = problem_outcomes(parsed, [Same(True), Same(True)])
     assert (first.level, first.actual_level) == (1, 1)
     assert (second.level, second.actual_level, second.outcome) == (3, None, "skipped")
     assert (third.level, third.actual_level) == (0, 1)
-    assert sheet.shares is not None
-    assert sum(sheet.shares) + (sheet.planning or 0) == len(WordCounter().token_starts(text))
+    assert parsed.shares is not None
+    assert sum(parsed.shares) + (parsed.planning or 0) == len(WordCounter().token_starts(text))
 
 
 def test_an_outcome_says_what_answered_and_where() -> None:
     text = "### Problem 1\nw\n\\boxed{1}\n### Problem 2\n\\boxed{NA}\n### Problem 3\nw"
-    found = problem_outcomes(read_sheet(make_exam(), "easy", 40, Response(text)), [Same(True)])
-    spans = [outcome.answer_span for outcome in found]
+    found = problem_outcomes(parse_exam_response(make_exam(), "easy", 40, Response(text)), [Same(True)])
+    spans = [outcome.span for outcome in found]
     assert [outcome.answer for outcome in found] == ["1", "NA", None]
     assert [text[span[0] : span[1]] if span else None for span in spans] == ["\\boxed{1}", "\\boxed{NA}", None]
     assert [outcome.answered_by for outcome in found] == ["box", "box", None]
 
 
 def test_tiny_levels_are_an_eighth_of_the_papers() -> None:
-    from roi_bench.outcomes import level_bounds
+    from roi_bench.scoring.outcomes import level_bounds
 
     assert level_bounds("tiny-hard") == (32, 64, 128)
     assert level_bounds("math") == (256, 512, 1024)
@@ -102,8 +103,8 @@ def test_tiny_levels_are_an_eighth_of_the_papers() -> None:
     st.booleans(),
 )
 def test_exactly_one_outcome_each(text: object, usage: Usage | None, order: str, counted: bool) -> None:
-    sheet = read_sheet(make_exam(), order, 40, Response(text, usage), WordCounter() if counted else None)
-    outcomes = outcomes_of(sheet)
+    parsed = parse_exam_response(make_exam(), order, 40, Response(text, usage), WordCounter() if counted else None)
+    outcomes = outcomes_of(parsed)
     assert len(outcomes) == 3
     assert set(outcomes) <= set(OUTCOMES)
     if "error" in outcomes or "empty" in outcomes:

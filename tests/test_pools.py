@@ -8,8 +8,18 @@ import sys
 import pytest
 
 from roi_bench.errors import DataError, UsageError
-from roi_bench.pools import POOL_FILES, folder_rows, load_pool, pool_fingerprint, problems_from_rows, resolve_source
-from roi_bench.pools_hub import REPOSITORIES, hub_rows, last_box, repair
+from roi_bench.exams.pools import (
+    POOL_FILES,
+    REPOSITORIES,
+    folder_rows,
+    hub_rows,
+    last_box,
+    load_pool,
+    pool_fingerprint,
+    problems_from_rows,
+    repair,
+    resolve_source,
+)
 from tests.pool_factory import invented_row, write_rows
 
 KEYS = sorted(POOL_FILES)

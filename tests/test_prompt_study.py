@@ -6,9 +6,9 @@ import pytest
 
 from benchmarks import prompt_study
 from benchmarks.prompt_study import FORMS, SOLO, Alone, ModelCounts, Together, decide, follows_form
-from roi_bench.exam_sets import training_exams
-from roi_bench.prompts import PROMPTS
-from roi_bench.responses import read_response
+from roi_bench.exams.sets import training_exams
+from roi_bench.reading.responses import read_response
+from roi_bench.scoring.prompts import PROMPTS
 from tests.pool_factory import write_pools
 
 

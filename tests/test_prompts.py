@@ -6,16 +6,17 @@ import re
 
 import pytest
 
-from roi_bench.conversations import RESPONSE_CUE
 from roi_bench.errors import UsageError
-from roi_bench.exam_sets import load_exams
-from roi_bench.outcomes import level_bounds
-from roi_bench.problems import sha256_text
-from roi_bench.prompts import (
+from roi_bench.exams.exam import sha256_text
+from roi_bench.exams.sets import load_exams
+from roi_bench.reading.responses import read_response
+from roi_bench.scoring.kinds import KINDS
+from roi_bench.scoring.outcomes import level_bounds
+from roi_bench.scoring.prompts import (
     BASELINES,
     PROBLEMS,
     PROMPTS,
-    REQUESTS,
+    RESPONSE_CUE,
     exam_messages,
     exam_prompt,
     find_prompt,
@@ -23,10 +24,9 @@ from roi_bench.prompts import (
     prompt_sha256,
     skipped_problem,
 )
-from roi_bench.responses import read_response
 
 QUESTIONS = ["What is 1 + 1?", "What is $\\frac{1}{2}$ of {4, 6}?", "What is {budget}{{0}} %s {?"]
-ALONE = [name for name, prompt in PROMPTS.items() if prompt.form != "exam"]
+ALONE = [name for name, prompt in PROMPTS.items() if prompt.kind != "exam"]
 WITH_LEVELS = ("metacognitive", "greedy_knapsack")
 COMPARISONS = {"least_to_most": {"easier", "harder", "hard"}}
 """What a prompt may say of problems in general: none says it of a particular one."""
@@ -68,13 +68,13 @@ def test_a_problem_alone_comes_before_its_instructions_and_has_no_system_turn() 
         assert user["content"].startswith(f"Problem:\n{QUESTIONS[0]}\n\nSolve this problem ")
 
 
-def test_every_prompt_has_a_version_of_its_own_and_a_known_form() -> None:
+def test_every_prompt_has_a_version_of_its_own_and_a_known_kind() -> None:
     assert len({prompt_sha256(name) for name in PROMPTS}) == len(PROMPTS) == 6
-    assert {name: prompt.form for name, prompt in PROMPTS.items() if prompt.form != "exam"} == {
+    assert {name: prompt.kind for name, prompt in PROMPTS.items() if prompt.kind != "exam"} == {
         "greedy_knapsack": "knapsack",
         "solo": "solo",
     }
-    assert REQUESTS == {"exam": 2, "knapsack": 3, "solo": 1}
+    assert {name: kind.requests for name, kind in KINDS.items()} == {"exam": 2, "knapsack": 3, "solo": 1}
     assert set(BASELINES) == set(PROMPTS) - {"direct", "solo"}
 
 
@@ -141,19 +141,19 @@ def test_what_sets_the_baselines_apart() -> None:
 def test_the_skeleton_shows_the_canonical_headers() -> None:
     for name, prompt in PROMPTS.items():
         shown = [f"{problem_header(k)}\n" in prompt.template for k in (1, 2, 3)]
-        assert shown == [prompt.form == "exam"] * 3, name
+        assert shown == [prompt.kind == "exam"] * 3, name
 
 
 def test_a_skip_is_read_as_one() -> None:
     text = "".join(skipped_problem(position) for position in (1, 2, 3))
     assert text == "".join(f"{problem_header(k)}\n\\boxed{{NA}}\n" for k in (1, 2, 3))
-    assert [segment.skipped for segment in read_response(text, 3).segments] == [True] * 3
+    assert [segment.skipped for segment in read_response(text, 3).problems] == [True] * 3
 
 
 def test_the_instructions_answer_no_problem() -> None:
     """A model that echoes a prompt's instructions has answered nothing, however many boxes they show."""
     for name in PROMPTS:
-        segments = read_response(prompt_of(name), 1 if name in ALONE else 3).segments
+        segments = read_response(prompt_of(name), 1 if name in ALONE else 3).problems
         assert {segment.answer for segment in segments} == {None}, name
 
 

@@ -13,14 +13,14 @@ from roi_bench.analysis.profile import parse_profile
 from roi_bench.cli.main import main
 from roi_bench.cli.regrade import regrade
 from roi_bench.errors import RecordError
-from roi_bench.harness.recorded_runs import Means, profile_of, score_runs
+from roi_bench.harness.recorded_runs import ScoringOptions, profile_of, score_runs
 from roi_bench.harness.run import run
 from roi_bench.harness.run_identity import run_digest
-from roi_bench.journal_format import Header
-from roi_bench.prompts import PROMPT_VERSION, prompt_sha256
-from roi_bench.responses import READING_RULE
-from roi_bench.results_files import read_results
-from roi_bench.sending import KEYS, Sending
+from roi_bench.reading.responses import READING_RULE
+from roi_bench.records.journal import Header
+from roi_bench.records.results import read_results
+from roi_bench.records.sending import KEYS, Sending
+from roi_bench.scoring.prompts import PROMPT_VERSION, prompt_sha256
 from tests.leaderboard.made_submissions import MadeTask, write_results
 
 EXAM = MadeTask(exams=3)
@@ -141,7 +141,7 @@ def test_a_profile_of_another_rule_is_named(tmp_path: Path) -> None:
     from roi_bench.analysis.profile import profile_text
 
     (task,) = read_results(write_results(tmp_path, [ALONE]))
-    text = profile_text(profile_of(task, Means(workers=1)))
+    text = profile_text(profile_of(task, ScoringOptions(workers=1)))
     value = json.loads(text)
     assert value["reading_rule"] == READING_RULE
     parse_profile(text.encode(), "file")
@@ -151,7 +151,7 @@ def test_a_profile_of_another_rule_is_named(tmp_path: Path) -> None:
 
 
 def test_a_run_of_today_is_reported(tmp_path: Path) -> None:
-    (scored,) = score_runs([write_results(tmp_path, [EXAM])], Means(workers=1))
+    (scored,) = score_runs([write_results(tmp_path, [EXAM])], ScoringOptions(workers=1))
     assert scored.task.record.reading_rule == READING_RULE
 
 

@@ -10,9 +10,9 @@ import pytest
 
 from benchmarks import real_models
 from benchmarks.real_models import SHOWN, keep, read_rows, samples_of, table
-from roi_bench.exam_sets import load_exams
+from roi_bench.exams.sets import load_exams
 from roi_bench.harness.run import run
-from roi_bench.statistics import estimate_ratio
+from roi_bench.scoring.statistics import estimate_ratio
 from tests.exam_factory import respond
 
 TASKS = ("roi_tiny_hard_128", "roi_tiny_medium_128")

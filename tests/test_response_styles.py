@@ -8,7 +8,7 @@ import pytest
 from benchmarks import response_styles
 from benchmarks.style_list import all_styles
 from benchmarks.style_writing import NONE, WRONG, Style, each
-from roi_bench.grading import Grader
+from roi_bench.grading.grader import Grader
 
 OUTPUTS = [
     ("gsm8k", "12", "Seven cows and five cows are $\\boxed{12}$ cows.", None, True),

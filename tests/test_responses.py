@@ -12,12 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from roi_bench.boxes import find_boxes
-from roi_bench.headers import _SOLUTIONS, _WORDS, find_headers, find_levels
-from roi_bench.reasoning import find_reasoning
-from roi_bench.response_outline import Marks
-from roi_bench.response_walk import Walk
-from roi_bench.responses import Reading, _reading, read_response
+from roi_bench.reading.headers import _SOLUTIONS, _WORDS, find_headers, find_levels
+from roi_bench.reading.marks import find_boxes, find_reasoning
+from roi_bench.reading.outline import Marks
+from roi_bench.reading.responses import Reading, _reading, read_response
+from roi_bench.reading.walk import Walk
 
 CASES = [json.loads(line) for line in (Path(__file__).parent / "cases" / "responses.jsonl").read_text().splitlines()]
 
@@ -166,18 +165,18 @@ NESTED = (  # (opening, middle, closing): n openings, the middle, n closings
 def facts(text: object, reading: Reading) -> dict[str, object]:
     """What a golden case may state."""
     return {
-        "answers": [segment.answer for segment in reading.segments],
-        "skipped": [segment.skipped for segment in reading.segments],
-        "cut": [segment.cut for segment in reading.segments],
-        "levels": [segment.level for segment in reading.segments],
-        "worked": [segment.worked for segment in reading.segments],
-        "by": [segment.answered_by for segment in reading.segments],
-        "left": [segment.left for segment in reading.segments],
-        "marked": [None if segment.answer_span is None else segment.answer_span[0] for segment in reading.segments],
+        "answers": [segment.answer for segment in reading.problems],
+        "skipped": [segment.skipped for segment in reading.problems],
+        "cut": [segment.cut for segment in reading.problems],
+        "levels": [segment.level for segment in reading.problems],
+        "worked": [segment.worked for segment in reading.problems],
+        "by": [segment.answered_by for segment in reading.problems],
+        "left": [segment.left for segment in reading.problems],
+        "marked": [None if segment.span is None else segment.span[0] for segment in reading.problems],
         "headers": [text[start:end] for start, end in reading.headers] if isinstance(text, str) else [],
         "closings": [list(span) for span in reading.closings],
         "stray": reading.stray_closing_tag,
-        "reached": [segment.start < segment.end for segment in reading.segments],
+        "reached": [segment.start < segment.end for segment in reading.problems],
         "preamble": text[: reading.preamble_end] if isinstance(text, str) else "",
     }
 
@@ -194,20 +193,20 @@ def test_golden_case(case: dict[str, object]) -> None:
 @given(RESPONSES, st.integers(1, 4))
 def test_every_position_has_one_segment_in_order(text: str, count: int) -> None:
     reading = read_response(text, count)
-    assert [segment.position for segment in reading.segments] == list(range(1, count + 1))
+    assert [segment.position for segment in reading.problems] == list(range(1, count + 1))
     place = reading.preamble_end
-    for segment in reading.segments:
+    for segment in reading.problems:
         assert place <= segment.start <= segment.end <= len(text)
         place = segment.end
     for start, end in reading.closings:
-        assert all(segment.end <= start or segment.start >= end for segment in reading.segments)
+        assert all(segment.end <= start or segment.start >= end for segment in reading.problems)
 
 
 @given(RESPONSES)
 def test_line_ends_do_not_change_the_reading(text: str) -> None:
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     plain, dos = read_response(text), read_response(text.replace("\n", "\r\n"))
-    for left, right in zip(plain.segments, dos.segments, strict=True):
+    for left, right in zip(plain.problems, dos.problems, strict=True):
         assert (left.answer or "").split() == (right.answer or "").split()
         assert (left.skipped, left.cut, left.level, left.worked) == (
             right.skipped,
@@ -222,7 +221,7 @@ def test_written_again_it_reads_the_same(text: str) -> None:
     """A canonical response made from a reading gives the same answers, skips and levels."""
     first = read_response(text)
     parts = []
-    for segment in first.segments:
+    for segment in first.problems:
         parts.append(f"### Problem {segment.position}\n")
         if segment.level is not None:
             parts.append(f"<predicted_level>Level-{segment.level}</predicted_level>\n")
@@ -232,7 +231,7 @@ def test_written_again_it_reads_the_same(text: str) -> None:
                 return
             parts.append(f"\\boxed{{{segment.answer}}}\n")
     again = read_response("".join(parts))
-    for left, right in zip(first.segments, again.segments, strict=True):
+    for left, right in zip(first.problems, again.problems, strict=True):
         assert (left.answer, left.skipped, left.level) == (right.answer, right.skipped, right.level)
 
 
@@ -340,12 +339,12 @@ def generated(source: random.Random) -> list[str]:
 def final_values(text: str, reading: Reading) -> dict[int, str | None]:
     """Return the values behind which the response has gone on to the header of another problem, whose line is whole."""
     found = {}
-    for segment in reading.segments:
-        if segment.answer_span is None or segment.skipped:
+    for segment in reading.problems:
+        if segment.span is None or segment.skipped:
             continue
         for start, end in reading.headers:
             other = int(re.findall("[0-9]", text[start:end])[-1]) != segment.position
-            if start >= segment.answer_span[1] and other and "\n" in text[end:]:
+            if start >= segment.span[1] and other and "\n" in text[end:]:
                 found[segment.position] = segment.answer
     return found
 
@@ -363,7 +362,7 @@ def test_no_text_hedges_against_being_cut_off(seed: int) -> None:
         final: dict[int, str | None] = {}
         for cut in cuts:
             reading = read_response(text[:cut], cut_off=True)
-            now = {segment.position: segment.answer for segment in reading.segments}
+            now = {segment.position: segment.answer for segment in reading.problems}
             assert {position: now[position] for position in final} == final, (text, cut)
             final |= final_values(text[:cut], reading)
         seen += len(final)
@@ -377,7 +376,7 @@ def test_no_value_answers_two_problems(seed: int) -> None:
         text = "".join(generated(source))
         values = [
             value
-            for segment in read_response(text).segments
+            for segment in read_response(text).problems
             if segment.answer is not None and not segment.skipped
             for value in re.findall("[0-9]{3}", segment.answer)
         ]
@@ -402,7 +401,7 @@ def test_no_value_answers_two_problems(seed: int) -> None:
 )
 def test_no_second_chance_for_a_problem_that_was_left(wrong: str, again: str) -> None:
     text = "".join(f"### Problem {number}\n{wrong}\n" for number in (1, 2, 3)) + again
-    assert [segment.answer for segment in read_response(text).segments][:2] == ["5", "5"]
+    assert [segment.answer for segment in read_response(text).problems][:2] == ["5", "5"]
 
 
 @given(RESPONSES, st.text(max_size=30))
@@ -410,18 +409,18 @@ def test_reasoning_says_nothing(text: str, thought: str) -> None:
     """A think block in a line of its own changes no answer."""
     plain = read_response(text)
     thinking = read_response(f"<think>{thought}</think>\n{text}")
-    assert [segment.answer for segment in plain.segments] == [segment.answer for segment in thinking.segments]
+    assert [segment.answer for segment in plain.problems] == [segment.answer for segment in thinking.problems]
 
 
 @given(RESPONSES, st.integers(1, 3))
 def test_spans_hold_what_they_say(text: str, count: int) -> None:
     reading = read_response(text, count)
-    for segment in reading.segments:
-        if segment.answer_span is None:
+    for segment in reading.problems:
+        if segment.span is None:
             assert segment.answer is None
             assert segment.answered_by is None
         else:
-            start, end = segment.answer_span
+            start, end = segment.span
             assert 0 <= start < end <= len(text)
             assert segment.answered_by == ("box" if text[start] == "\\" and "box" in text[start:end] else "line")
 

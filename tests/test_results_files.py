@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from roi_bench.errors import RecordError, UsageError
-from roi_bench.outcomes import Response
-from roi_bench.prompts import prompt_sha256
-from roi_bench.regrade import (
+from roi_bench.exams.tiny import tiny_exams
+from roi_bench.reading.responses import READING_RULE
+from roi_bench.records.regrade import (
     compare,
     estimate_metrics,
     estimate_task,
@@ -19,10 +19,10 @@ from roi_bench.regrade import (
     score_recorded,
     score_recorded_solo,
 )
-from roi_bench.responses import READING_RULE
-from roi_bench.results_files import NO_RESPONSE, find_results, read_results
-from roi_bench.tiny import tiny_exams
-from roi_bench.tokens import Usage
+from roi_bench.records.results import NO_RESPONSE, find_results, read_results
+from roi_bench.scoring.outcomes import Response
+from roi_bench.scoring.prompts import prompt_sha256
+from roi_bench.scoring.tokens import Usage
 from tests.exam_factory import respond
 from tests.test_metrics import EqualityGrader
 
@@ -182,8 +182,8 @@ def test_problems_asked_alone_are_read_put_together_and_paid(tmp_path: Path) -> 
     assert [len(request) for request in task.documents[0].requests] == [2, 2, 2]
     scored = score_recorded(task, EXAMS, EqualityGrader(), None)
     first, second = scored["tiny/0/001"]
-    assert [(p.outcome, p.tokens) for p in first.main.outcomes] == [("correct", 60), ("correct", 20), ("truncated", 48)]
-    assert [(p.outcome, p.tokens) for p in second.main.outcomes] == [("skipped", 0)] * 3
+    assert [(p.outcome, p.tokens) for p in first.main.problems] == [("correct", 60), ("correct", 20), ("truncated", 48)]
+    assert [(p.outcome, p.tokens) for p in second.main.problems] == [("skipped", 0)] * 3
     found = estimate_task(task, EXAMS, EqualityGrader(), None)
     assert (found["score"].value, found["score_easy"].value, found["p3_tokens"].value) == (1, 1, 24)
     with pytest.raises(UsageError, match="holds exams; a solo profile is made of a roi_…solo_… task"):
@@ -203,11 +203,11 @@ def test_a_solo_task_is_read_by_problem(tmp_path: Path) -> None:
     (task,) = read_results(write(tmp_path, lines, **SOLO, repeats=2))
     assert [document.id for document in task.documents] == [easy.id, middle.id]
     scored = score_recorded_solo(task, EXAMS, EqualityGrader(), None)
-    assert [one.outcomes[0].outcome for one in scored[easy.id]] == ["correct", "wrong"]
-    assert [(one.outcomes[0].tier, one.tokens, one.budget) for one in scored[easy.id]] == [
+    assert [one.problems[0].outcome for one in scored[easy.id]] == ["correct", "wrong"]
+    assert [(one.problems[0].tier, one.tokens, one.budget) for one in scored[easy.id]] == [
         ("easy", n, 128) for n in (7, 9)
     ]
-    assert [one.outcomes[0].outcome for one in scored[middle.id]] == ["error", "skipped"]
+    assert [one.problems[0].outcome for one in scored[middle.id]] == ["error", "skipped"]
     found = estimate_task(task, EXAMS, EqualityGrader(), None)
     assert (found["acc"].value, found["skip_rate"].value, found["error"].value) == (0.25, 0.5, 0.25)
     assert found["tokens"].value == (8 + 5) / 2

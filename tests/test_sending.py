@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from roi_bench.sending import Sending, sending_of, wrong_key
+from roi_bench.records.sending import Sending, sending_of, wrong_key
 
 ONE, TWO = "1" * 64, "2" * 64
 BARE, MESSAGES, TEMPLATE = Sending("text"), Sending("messages"), Sending("chat template", ONE)

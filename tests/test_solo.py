@@ -9,16 +9,17 @@ from typing import Any
 
 import pytest
 
-from roi_bench.exam_sets import load_exams
-from roi_bench.exams import Exam
-from roi_bench.metrics import exam_term
-from roi_bench.outcomes import Response
-from roi_bench.problems import TIERS
-from roi_bench.solo import SittingSolo, score_solo, solo_metrics_of, solo_problems
-from roi_bench.statistics import Estimate, estimate_ratio
-from roi_bench.text_facts import TextFacts
-from roi_bench.tokens import Usage
+from roi_bench.exams.exam import TIERS, Exam
+from roi_bench.exams.sets import load_exams
+from roi_bench.scoring.kinds import Attempt
+from roi_bench.scoring.metrics import exam_term
+from roi_bench.scoring.outcomes import Response
+from roi_bench.scoring.solo import solo_metrics_of, solo_problems
+from roi_bench.scoring.statistics import Estimate, estimate_ratio
+from roi_bench.scoring.text_facts import TextFacts
+from roi_bench.scoring.tokens import Usage
 from tests.exam_factory import WordCounter, make_exam, respond
+from tests.support.attempts import score_solo, solo_attempt
 from tests.test_metrics import EqualityGrader
 
 EASY, MIDDLE, HARD = make_exam().problems  # answers 1, 2, 3
@@ -70,14 +71,14 @@ def test_the_frozen_set_has_990_problems_30_of_them_of_aime(data_dir: Path) -> N
 
 
 def test_responses_are_scored_by_problem_and_sample() -> None:
-    sittings = [
-        SittingSolo(HARD, "hard", 40, (metered(respond(["3"]), 30), metered(respond(["2"]), 31))),
-        SittingSolo(EASY, "easy", 40, (metered(respond([None]), 40, "length"), Response(None))),
-        SittingSolo(MIDDLE, "middle", 50, (metered(None, 50), metered(respond(["2"]), 41))),
-        SittingSolo(MIDDLE, "middle", 40, (metered(respond(["2"]), 41), metered(respond(["NA"]), 5))),
+    attempts = [
+        solo_attempt(HARD, "hard", 40, (metered(respond(["3"]), 30), metered(respond(["2"]), 31))),
+        solo_attempt(EASY, "easy", 40, (metered(respond([None]), 40, "length"), Response(None))),
+        solo_attempt(MIDDLE, "middle", 50, (metered(None, 50), metered(respond(["2"]), 41))),
+        solo_attempt(MIDDLE, "middle", 40, (metered(respond(["2"]), 41), metered(respond(["NA"]), 5))),
     ]
-    scored = score_solo(sittings, EqualityGrader())
-    found = [[(one.outcomes[0].outcome, one.tokens, one.over_budget) for one in samples] for samples in scored]
+    scored = score_solo(attempts, EqualityGrader())
+    found = [[(one.problems[0].outcome, one.tokens, one.over_budget) for one in samples] for samples in scored]
     assert found == [
         [("correct", 30, False), ("wrong", 31, False)],
         [("truncated", 40, False), ("error", None, False)],
@@ -89,34 +90,32 @@ def test_responses_are_scored_by_problem_and_sample() -> None:
         [False, True],
         *[[False] * 2] * 2,
     ]
-    asked = [(one.outcomes[0].problem_id, one.outcomes[0].tier, one.budget, len(one.outcomes)) for one, _ in scored]
-    assert asked == [(s.problem.id, s.tier, s.cap, 1) for s in sittings]
+    asked = [(one.problems[0].problem_id, one.problems[0].tier, one.budget, len(one.problems)) for one, _ in scored]
+    assert asked == [(s.document.problem.id, s.document.tier, s.budget, 1) for s in attempts]
 
 
 def test_tokens_are_counted_where_the_text_is_whole() -> None:
     response = Response(respond(["1"]))  # 3 words of header, 2 of work, a box
     for is_whole, expected in ((True, 6), (False, None)):
-        sitting = SittingSolo(EASY, "easy", 40, (response,), TextFacts(is_whole))
+        attempt = solo_attempt(EASY, "easy", 40, (response,), TextFacts(is_whole))
         for counter, tokens in ((WordCounter(), expected), (None, None)):
-            (((one,)),) = score_solo([sitting], EqualityGrader(), counter)
-            assert (one.tokens, one.outcomes[0].outcome) == (tokens, "correct")
+            (((one,)),) = score_solo([attempt], EqualityGrader(), counter)
+            assert (one.tokens, one.problems[0].outcome) == (tokens, "correct")
 
 
-def estimates(
-    sittings: list[SittingSolo], pools: tuple[str, str, str] = ("gsm8k", "math", "aime")
-) -> dict[str, Estimate]:
-    scored = score_solo(sittings, EqualityGrader())
+def estimates(attempts: list[Attempt], pools: tuple[str, str, str] = ("gsm8k", "math", "aime")) -> dict[str, Estimate]:
+    scored = score_solo(attempts, EqualityGrader())
     found = {}
     for metric in solo_metrics_of(pools):
-        terms = [exam_term(metric, row, s.problem.id) for s, row in zip(sittings, scored, strict=True)]
+        terms = [exam_term(metric, row, s.document.problem.id) for s, row in zip(attempts, scored, strict=True)]
         found[metric.name] = estimate_ratio([term for term in terms if term is not None])
     return found
 
 
-def profile(*rows: tuple[int, str, list[tuple[str | None, int]]]) -> list[SittingSolo]:
+def profile(*rows: tuple[int, str, list[tuple[str | None, int]]]) -> list[Attempt]:
     """Problems with their samples: index, tier and (answer, tokens); a cap of 100."""
     return [
-        SittingSolo(
+        solo_attempt(
             make_exam(index).problems[TIERS.index(tier)],
             tier,
             100,
@@ -161,11 +160,11 @@ def test_metrics_by_hand() -> None:
 
 
 def test_a_response_that_could_not_be_had_counts_as_error_alone() -> None:
-    sittings = profile((0, "easy", [("1", 10)] * 4), (1, "easy", [("1", 10)] * 4))
+    attempts = profile((0, "easy", [("1", 10)] * 4), (1, "easy", [("1", 10)] * 4))
     lost = Response(None)
-    sittings[1] = replace(sittings[1], responses=(lost, metered("", 90), *[metered(respond(["1"]), 10)] * 2))
-    sittings.append(SittingSolo(HARD, "hard", 100, (lost,) * 4))
-    value = {name: estimate.value for name, estimate in estimates(sittings).items()}
+    attempts[1] = replace(attempts[1], responses=((lost, metered("", 90), *[metered(respond(["1"]), 10)] * 2),))
+    attempts.append(solo_attempt(HARD, "hard", 100, (lost,) * 4))
+    value = {name: estimate.value for name, estimate in estimates(attempts).items()}
     assert value["error"] == pytest.approx((0 + 1 / 4 + 1) / 3)
     assert value["acc"] == pytest.approx((1 + 2 / 3) / 2)
     assert value["empty"] == pytest.approx((0 + 1 / 3) / 2)

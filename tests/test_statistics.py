@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roi_bench.statistics import ExamTerm, confidence_interval, estimate_ratio
+from roi_bench.scoring.statistics import ExamTerm, confidence_interval, estimate_ratio
 
 SCORES = st.lists(st.integers(0, 3), min_size=2, max_size=60)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roi_bench.text_facts import (
+from roi_bench.scoring.text_facts import (
     KNOWN_TAGS,
     PLAIN,
     TextFacts,
@@ -18,7 +18,7 @@ from roi_bench.text_facts import (
     parse_tags,
     text_facts,
 )
-from roi_bench.tokens import Usage
+from roi_bench.scoring.tokens import Usage
 
 OPENED = "<|user|>Solve it.<|assistant|><think>\n"
 TURN = "<|user|>Solve it.<|assistant|>"

@@ -10,15 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roi_bench.errors import UsageError
-from roi_bench.problems import TIERS, canonical_text
-from roi_bench.responses import read_response
-from roi_bench.tiny import (
+from roi_bench.exams.exam import TIERS, canonical_text
+from roi_bench.exams.tiny import (
     is_evaluation_question,
     tiny_exams,
     tiny_problem,
     tiny_training_exams,
-    worked_response,
 )
+from roi_bench.reading.responses import read_response
+from roi_bench.scoring.prompts import worked_response
 
 QUESTION = re.compile(r"Start at (\d+)\. Apply ([+*]\d+) and (-\d+) in turn, (\d+) times, modulo 100\.")
 GOLDEN_QUESTIONS = [
@@ -90,8 +90,8 @@ def test_worked_response_is_read_back_by_the_benchmark():
     exam = tiny_exams(5, 1)[0]
     problems = exam.ordered("hard")
     reading = read_response(worked_response(problems))
-    assert [segment.answer for segment in reading.segments] == [problem.answer for problem in problems]
-    skipping = read_response(worked_response(problems, skip={1})).segments
+    assert [segment.answer for segment in reading.problems] == [problem.answer for problem in problems]
+    skipping = read_response(worked_response(problems, skip={1})).problems
     assert [segment.skipped for segment in skipping] == [True, False, False]
     assert not skipping[0].worked
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roi_bench.tokens import Usage, is_over_budget, level_of, retokenized_usage, token_shares
+from roi_bench.scoring.tokens import Usage, is_over_budget, level_of, retokenized_usage, token_shares
 
 
 @pytest.mark.parametrize(

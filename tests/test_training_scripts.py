@@ -6,8 +6,8 @@ import shutil
 import pytest
 
 from benchmarks import training_seeds
+from roi_bench.exams.tiny import model_path
 from roi_bench.reference_training.recipe import load_recipe, recipe_text
-from roi_bench.tiny import model_path
 from scripts import ship_tiny
 
 

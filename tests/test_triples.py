@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roi_bench.errors import DataError
-from roi_bench.exams import MEDIUM_PERMUTATIONS
-from roi_bench.triples import compose, shuffled
+from roi_bench.exams.exam import MEDIUM_PERMUTATIONS
+from roi_bench.exams.triples import compose, shuffled
 
 EASY = [f"e{index}" for index in range(500)]
 MIDDLE = {level: [f"m{level}/{index}" for index in range(100)] for level in range(1, 6)}

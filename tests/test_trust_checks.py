@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from lm_eval.api.instance import Instance
 
-from roi_bench.exam_sets import find_exam
-from roi_bench.problems import Problem
-from roi_bench.tiny import TINY_BUDGETS
+from roi_bench.exams.exam import Problem
+from roi_bench.exams.sets import find_exam
+from roi_bench.exams.tiny import TINY_BUDGETS
 from tests.exam_factory import respond
 from tests.harness.harness_runs import simple_evaluate
 from tests.harness.scripted_model import Responder, ScriptedModel, always, oracle

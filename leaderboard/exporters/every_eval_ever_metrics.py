@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from math import isfinite
 from typing import Any
 
+from roi_bench.exams.exam import TIERS
 from roi_bench.leaderboard.exporters.export_files import texts
 from roi_bench.leaderboard.graded import Allocation, GradedRun, GradedSubmission, Number
 from roi_bench.leaderboard.submission import SubmittedTask
-from roi_bench.metrics import Metric, Sample, metrics_of
-from roi_bench.problems import TIERS
-from roi_bench.prompts import PROMPTS
+from roi_bench.scoring.metrics import Metric, Sample, metrics_of
+from roi_bench.scoring.prompts import PROMPTS
 
 Bound = float | str
 """A number, or how the format writes an infinite one."""

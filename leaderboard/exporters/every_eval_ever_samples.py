@@ -10,17 +10,16 @@ from collections.abc import Iterator
 from typing import Any
 
 from roi_bench.analysis.runs import ScoredRun
-from roi_bench.exams import Exam
-from roi_bench.journal_format import canonical_json
+from roi_bench.exams.exam import POOL_TIERS, TIERS, Exam, Problem, sha256_text
 from roi_bench.leaderboard.exporters.every_eval_ever_metrics import result_id
 from roi_bench.leaderboard.exporters.export_files import texts
 from roi_bench.leaderboard.graded import GradedRun
-from roi_bench.metrics import ScoredResponse
-from roi_bench.outcomes import Response, level_bounds
-from roi_bench.problems import POOL_TIERS, TIERS, Problem, sha256_text
-from roi_bench.prompts import exam_prompt
-from roi_bench.responses import READING_RULE
-from roi_bench.results_files import RecordedDocument
+from roi_bench.reading.responses import READING_RULE
+from roi_bench.records.journal import canonical_json
+from roi_bench.records.results import RecordedDocument
+from roi_bench.scoring.metrics import ScoredResponse
+from roi_bench.scoring.outcomes import Response, level_bounds
+from roi_bench.scoring.prompts import exam_prompt
 
 METHODS = {
     "box": f"roi-bench reading rule {READING_RULE}: a box, of the problem named last before it",
@@ -59,11 +58,11 @@ def sample_rows(graded: GradedRun, run: ScoredRun, evaluation_id: str, model_id:
 
 def _problems(graded: GradedRun, exam: Exam, order: str) -> tuple[Problem, ...]:
     """Return the problems in the order in which they were asked, each alone or all at once."""
-    return exam.problems if graded.form == "knapsack" else exam.ordered(order)
+    return exam.problems if not graded.kind.together else exam.ordered(order)
 
 
 def _responses(graded: GradedRun, document: RecordedDocument, metric: str, index: int) -> list[Response]:
-    if graded.form == "knapsack":
+    if not graded.kind.together:
         return [samples[index] for samples in document.requests]
     return [document.requests[0 if metric == "score" else 1][index]]
 
@@ -71,7 +70,7 @@ def _responses(graded: GradedRun, document: RecordedDocument, metric: str, index
 def _asked(graded: GradedRun, exam: Exam, order: str) -> dict[str, Any]:
     """Return what stands in a row of the question; the hash is that of the true prompt and answers in any case."""
     problems = _problems(graded, exam, order)
-    groups = [(problem,) for problem in problems] if graded.form == "knapsack" else [problems]
+    groups = [(problem,) for problem in problems] if not graded.kind.together else [problems]
     raw = "\n\n".join(
         exam_prompt([p.question for p in group], graded.cell.budget, graded.prompt, level_bounds(group[0].pool))
         for group in groups
@@ -93,9 +92,9 @@ def _answered(
     graded: GradedRun, exam: Exam, order: str, responses: list[Response], scored: ScoredResponse, index: int
 ) -> dict[str, Any]:
     raw = [response.text if isinstance(response.text, str) else "" for response in responses]
-    outcomes = scored.outcomes
+    outcomes = scored.problems
     answered = [(0, outcome) for outcome in outcomes]
-    if graded.form == "knapsack":
+    if not graded.kind.together:
         answered = sorted(((TIERS.index(outcome.tier), outcome) for outcome in outcomes), key=lambda pair: pair[0])
 
     def by_position(name: str) -> str | None:
@@ -133,6 +132,6 @@ def _answered(
             for text, outcome in answered
             if outcome.answer is not None and outcome.answered_by is not None
         ],
-        "evaluation": {"score": float(scored.correct), "is_correct": scored.correct == len(outcomes)},
+        "evaluation": {"score": float(scored.score), "is_correct": scored.score == len(outcomes)},
         "metadata": texts(details),
     }

@@ -12,10 +12,9 @@ from roi_bench.analysis.runs import short_name
 from roi_bench.analysis.score_tables import TARGET_NOTES, interval_of
 from roi_bench.analysis.tables import Cell as TableCell
 from roi_bench.analysis.tables import Column, Interval, Table
-from roi_bench.exams import Exam
-from roi_bench.metrics import tier_names
-from roi_bench.problems import TIERS
-from roi_bench.solo import solo_problems
+from roi_bench.exams.exam import TIERS, Exam
+from roi_bench.scoring.metrics import tier_names
+from roi_bench.scoring.solo import solo_problems
 
 CURVE_NAMES = {
     "hindsight": "best in hindsight",

@@ -17,7 +17,7 @@ from roi_bench.analysis.figure_style import (
     settled,
 )
 from roi_bench.analysis.token_views import TokenSummary
-from roi_bench.problems import TIERS
+from roi_bench.exams.exam import TIERS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

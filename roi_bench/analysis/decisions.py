@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roi_bench.errors import RecordError
-from roi_bench.metrics import ScoredResponse
-from roi_bench.outcomes import ProblemOutcome
+from roi_bench.scoring.metrics import ScoredResponse
+from roi_bench.scoring.outcomes import ProblemOutcome
 
 NO_CAP = -1
 """Stands for an attempt without a cap."""
@@ -50,8 +50,8 @@ def read_decisions(responses: Sequence[ScoredResponse]) -> Decisions:
         RecordError: A problem was given up after an unknown number of tokens.
     """
     shape = (len(responses), -1)
-    attempt = np.array([[_attempt(problem) for problem in r.outcomes] for r in responses], dtype=np.float64)
-    caps = np.array([[_cap(problem) for problem in r.outcomes] for r in responses], dtype=np.int64)
+    attempt = np.array([[_attempt(problem) for problem in r.problems] for r in responses], dtype=np.float64)
+    caps = np.array([[_cap(problem) for problem in r.problems] for r in responses], dtype=np.int64)
     known = attempt[~np.isnan(attempt)]
     rate = float(known.mean()) if known.size else 1.0
     return Decisions(np.where(np.isnan(attempt), rate, attempt).reshape(shape), caps.reshape(shape), rate)

@@ -5,7 +5,7 @@
 - AE = V_replay / V_DP, allocation efficiency. SR = score / V_replay, solve retention: what answering three problems at
   once costs. Lift = V_replay − value of attempting problems at random, as often as the model did.
 
-All are ratios of sums over exams, so one estimator serves them (:func:`roi_bench.statistics.estimate_ratio`), and
+All are ratios of sums over exams, so one estimator serves them (:func:`scoring.statistics.estimate_ratio`), and
 V_DP · AE · SR equals the score up to rounding.
 """
 
@@ -27,9 +27,9 @@ from roi_bench.analysis.decisions import read_decisions
 from roi_bench.analysis.profile import Profile
 from roi_bench.analysis.runs import ScoredRun
 from roi_bench.errors import RoiBenchError, UsageError
-from roi_bench.exams import Exam
-from roi_bench.metrics import ScoredResponse
-from roi_bench.statistics import Estimate, ExamTerm, estimate_ratio
+from roi_bench.exams.exam import Exam
+from roi_bench.scoring.metrics import ScoredResponse
+from roi_bench.scoring.statistics import Estimate, ExamTerm, estimate_ratio
 
 FloatArray = NDArray[np.float64]
 
@@ -160,7 +160,7 @@ def efficiency(
     replay, rate = _replayed(profile, exams, heard, curves.order, budget)
     costs, correct = profile.arrays(exams, curves.order)
     at_random = play_value(costs, correct, budget, profile.skip_cost, np.full(costs.shape[:2], rate))[:, budget]
-    score = np.array([np.mean([response.correct for response in heard[exam.id]]) for exam in exams])
+    score = np.array([np.mean([response.score for response in heard[exam.id]]) for exam in exams])
     optimal, hindsight = curves.optimal[rows, budget], curves.hindsight[rows, budget]
     one = np.ones(len(exams))
 

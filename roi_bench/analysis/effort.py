@@ -19,7 +19,7 @@ from roi_bench.analysis.views import (
     usable,
 )
 from roi_bench.errors import UsageError
-from roi_bench.problems import TIERS
+from roi_bench.exams.exam import TIERS
 
 RESAMPLES = 1000
 """Resamples of the bootstrap."""
@@ -151,7 +151,7 @@ def _attempts(scored: Scored, order: str, clusters: Clusters | None) -> _Attempt
     truncated = uncounted = 0
     for side in sides(order):
         for exam, sample in usable(scored):
-            for problem in side.response(sample).outcomes:
+            for problem in side.response(sample).problems:
                 uncounted += problem.tokens is None
                 if not is_attempt(problem):
                     continue

@@ -9,7 +9,7 @@ from itertools import combinations
 from roi_bench.analysis.engine_runs import TWO_ENGINES, Asked, Encoder, EngineRun, kind_of
 from roi_bench.analysis.paired import PairedDifference, compare_paired
 from roi_bench.analysis.tables import interval_around
-from roi_bench.tokens import FinishReason, Usage
+from roi_bench.scoring.tokens import FinishReason, Usage
 
 Key = tuple[str, int, int]
 """Exam id, index of the request (0: the task's order, 1: the easy order), index of the sample."""
@@ -110,7 +110,7 @@ def responses_of(run: EngineRun) -> dict[Key, GivenResponse | None]:
         for sample, scored in enumerate(run.run.scored[document.id]):
             for request, told in enumerate((scored.main, scored.easy)):
                 raw = document.requests[request][sample]
-                outcomes = tuple(problem.outcome for problem in told.outcomes)
+                outcomes = tuple(problem.outcome for problem in told.problems)
                 text = raw.text if isinstance(raw.text, str) else ""
                 given = None if told.failed else GivenResponse(text, told.usage, outcomes, raw.usage)
                 found[document.id, request, sample] = given

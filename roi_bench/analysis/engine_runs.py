@@ -9,9 +9,9 @@ from typing import Any
 
 from roi_bench.analysis.runs import ScoredRun
 from roi_bench.errors import UsageError
-from roi_bench.journal_format import canonical_json
-from roi_bench.results_files import RecordedTask
-from roi_bench.sending import CHAT_TEMPLATE, MESSAGES, TEXT
+from roi_bench.records.journal import canonical_json
+from roi_bench.records.results import RecordedTask
+from roi_bench.records.sending import CHAT_TEMPLATE, MESSAGES, TEXT
 
 Encoder = Callable[[str], Sequence[int]]
 """Turns text into token ids, no special tokens added."""

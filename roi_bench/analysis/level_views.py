@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from roi_bench.analysis.solo_skill import SoloWithin
 from roi_bench.analysis.tables import Cell, Column, Interval, Table
 from roi_bench.analysis.views import Clusters, Scored, interval_note, left_out_note, ratio, sides, usable
-from roi_bench.metrics import Part, Sample
-from roi_bench.outcomes import ProblemOutcome
-from roi_bench.tokens import NOT_WORTH_ATTEMPTING
+from roi_bench.scoring.metrics import Part, Sample
+from roi_bench.scoring.outcomes import ProblemOutcome
+from roi_bench.scoring.tokens import NOT_WORTH_ATTEMPTING
 
 LEVELS = tuple(range(NOT_WORTH_ATTEMPTING + 1))
 """Level-0 to Level-3."""
@@ -57,7 +57,7 @@ def level_forecast(scored: Scored, clusters: Clusters | None = None, solo: SoloW
     counts = [[0] * (len(LEVELS) + 1) for _ in LEVELS]
     not_begun = without_forecast = 0
     for _, sample in usable(scored):
-        for problem in sample.main.outcomes:
+        for problem in sample.main.problems:
             actual = actual_level(problem, solo)
             if problem.level is None:
                 without_forecast += 1
@@ -67,7 +67,7 @@ def level_forecast(scored: Scored, clusters: Clusters | None = None, solo: SoloW
                 counts[problem.level][len(LEVELS) if actual is None else actual] += 1
 
     def pairs(sample: Sample) -> list[tuple[int, int]]:
-        found = [(problem.level, actual_level(problem, solo)) for problem in sample.main.outcomes]
+        found = [(problem.level, actual_level(problem, solo)) for problem in sample.main.problems]
         return [(level, actual) for level, actual in found if level is not None and actual is not None]
 
     def right(sample: Sample) -> Part | None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roi_bench.errors import UsageError
-from roi_bench.statistics import ExamTerm
+from roi_bench.scoring.statistics import ExamTerm
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
@@ -21,7 +21,7 @@ _CHUNK = 1_000_000  # entries of a block of pairs, 8 MB
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RunTerms:
-    """The terms of one run as columns: what :class:`roi_bench.statistics.ExamTerm` says of one exam, for all.
+    """The terms of one run as columns: what :class:`roi_bench.scoring.statistics.ExamTerm` says of one exam, for all.
 
     Attributes:
         exams: Ids of the exams, each once; runs that name the same exams in the same order are handled fastest.

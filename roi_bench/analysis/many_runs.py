@@ -13,10 +13,10 @@ from functools import lru_cache
 import numpy as np
 
 from roi_bench.analysis.many_pairs import FloatArray, RunTerms, columns_of, paired_tests, ratios_of
-from roi_bench.analysis.paired import minimum_detectable_effect
+from roi_bench.analysis.paired import holm, minimum_detectable_effect
 from roi_bench.analysis.ranking import check_level, rank_interval, tiers_of
 from roi_bench.analysis.tables import Interval, interval_around
-from roi_bench.statistics import Estimate, ExamTerm, confidence_interval
+from roi_bench.scoring.statistics import Estimate, ExamTerm, confidence_interval
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,11 +65,11 @@ def rank_many(
 ) -> ManyRanks:
     """Rank runs (terms by exam id) by one metric, as :func:`roi_bench.analysis.ranking.rank_runs` does.
 
-    Each pair is tested on the exams in common. With ψ_i the influences of :func:`roi_bench.statistics.estimate_ratio`,
+    Each pair is tested on the exams in common. With ψ_i the influences of :func:`scoring.statistics.estimate_ratio`,
     the standard error of R_A − R_B is √(G/(G−1) · Σ_g(Σ_{i∈g}(ψ_A,i − ψ_B,i))²) / n, and t = (R_A − R_B) / SE has
     G − 1 degrees of freedom (Cameron & Miller 2015, "A Practitioner's Guide to Cluster-Robust Inference"; Miller 2024,
     arXiv 2411.00640). Where that is 0 and the runs differ, all clusters agree, and p is that of swapping the labels
-    of each cluster, 2^(1−G). The p-values are adjusted for all pairs (:func:`holm_array`). A pair without two clusters
+    of each cluster, 2^(1−G). The p-values are adjusted for all pairs (Holm's method). A pair without two clusters
     in common tests nothing.
 
     Time and memory grow with the number of pairs; runs that sat different exams cost more than others.
@@ -85,7 +85,7 @@ def rank_many(
     first, second = np.triu_indices(len(order), k=1)
     placed = np.array(order, dtype=np.intp)
     found = paired_tests(columns, placed[first], placed[second])
-    adjusted = holm_array(found.p_values)
+    adjusted = holm(found.p_values)
     significant = (adjusted <= level) & (found.differences != 0)
     first_is_better = (found.differences > 0) == higher_is_better
     beats = np.zeros((len(order), len(order)), dtype=np.bool_)
@@ -136,16 +136,6 @@ def paired_lines(
             )
         )
     return lines
-
-
-def holm_array(p_values: FloatArray) -> FloatArray:
-    """Return what :func:`roi_bench.analysis.ranking.holm` does, for an array of shape (tests,); NaN stays NaN."""
-    defined = np.flatnonzero(~np.isnan(p_values))
-    ascending = defined[np.argsort(p_values[defined], kind="stable")]
-    factors = np.arange(len(ascending), 0, -1)
-    adjusted = np.full(p_values.shape, np.nan)
-    adjusted[ascending] = np.maximum.accumulate(np.minimum(1.0, factors * p_values[ascending]))
-    return adjusted
 
 
 @lru_cache(maxsize=64)

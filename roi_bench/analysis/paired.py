@@ -1,6 +1,6 @@
 """Two runs that sat the same exams, compared exam by exam: difference, interval, permutation test, detectable effect.
 
-A metric is a ratio of sums R = Σ numerator / Σ denominator (:mod:`roi_bench.statistics`), so the difference R_A − R_B
+A metric is a ratio of sums R = Σ numerator / Σ denominator (:mod:`scoring.statistics`), so the difference R_A − R_B
 has on exam i the influence ψ_A,i − ψ_B,i, and what both runs find hard cancels. Two targets, always named: ``fixed``
 ("on these exams": exams independent) and ``general`` ("on such problems": clusters independent, SPEC section 9).
 """
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roi_bench.errors import UsageError
-from roi_bench.statistics import Estimate, ExamTerm, confidence_interval, estimate_ratio
+from roi_bench.scoring.statistics import Estimate, ExamTerm, confidence_interval, estimate_ratio
 
 TARGETS = ("general", "fixed")
 """What a statement is about: such problems in general, or these exams."""
@@ -89,7 +89,7 @@ def compare_paired(
 ) -> PairedDifference:
     """Compare two runs on the exams (ids are the keys) that both sat, for one metric.
 
-    Standard errors are those of :func:`roi_bench.statistics.estimate_ratio` with ψ_A,i − ψ_B,i for ψ_i; for plain means
+    Standard errors are those of :func:`scoring.statistics.estimate_ratio` with ψ_A,i − ψ_B,i for ψ_i; for plain means
     and exams independent that is the paired t-test (Miller 2024, arXiv 2411.00640). The result depends on
     the seed only where the swaps are too many to go through all of them, and never on the order of the mappings.
 
@@ -251,3 +251,21 @@ def _random_swaps(units: int, permutations: int, seed: int) -> Iterator[FloatArr
     generator = np.random.default_rng(seed)
     for start, stop in _blocks(permutations, units):
         yield generator.integers(0, 2, (stop - start, units), dtype=np.int8).astype(np.float64)
+
+
+def holm(p_values: FloatArray) -> FloatArray:
+    """Return p-values adjusted so that the chance of any false rejection stays below the level.
+
+    The k-th smallest of m is multiplied by m − k + 1, capped at 1, and never below the one before it (Holm 1979, "A
+    simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6(2)). NaN stays NaN and
+    does not count: an undefined comparison tests nothing.
+
+    Args:
+        p_values: Of shape (tests,).
+    """
+    defined = np.flatnonzero(~np.isnan(p_values))
+    ascending = defined[np.argsort(p_values[defined], kind="stable")]
+    factors = np.arange(len(ascending), 0, -1)
+    adjusted = np.full(p_values.shape, np.nan)
+    adjusted[ascending] = np.maximum.accumulate(np.minimum(1.0, factors * p_values[ascending]))
+    return adjusted

@@ -19,9 +19,9 @@ from roi_bench.analysis.views import (
     sides,
     usable,
 )
-from roi_bench.metrics import Part, Sample
-from roi_bench.outcomes import ProblemOutcome
-from roi_bench.problems import TIERS
+from roi_bench.exams.exam import TIERS
+from roi_bench.scoring.metrics import Part, Sample
+from roi_bench.scoring.outcomes import ProblemOutcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ def _accuracy(
     scored: Scored, side: Side, tier: str | None, position: int, clusters: Clusters | None
 ) -> PositionAccuracy:
     def meant(sample: Sample) -> list[ProblemOutcome]:
-        outcomes = side.response(sample).outcomes
+        outcomes = side.response(sample).problems
         return [p for p in outcomes if p.position == position and tier in (None, p.tier)]
 
     def part(sample: Sample) -> Part | None:

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from roi_bench.analysis.solo_skill import SoloSkill
 from roi_bench.errors import RecordError, UsageError
-from roi_bench.exams import EXAM_VERSION, Exam
-from roi_bench.journal_format import parse_object
-from roi_bench.metrics import ScoredResponse
-from roi_bench.prompts import prompt_sha256, version_text
-from roi_bench.responses import READING_RULE
-from roi_bench.results_files import RecordedTask
-from roi_bench.sending import UNSAID, Sending, sending_of, wrong_key
+from roi_bench.exams.exam import EXAM_VERSION, Exam
+from roi_bench.reading.responses import READING_RULE
+from roi_bench.records.journal import parse_object
+from roi_bench.records.results import RecordedTask
+from roi_bench.records.sending import UNSAID, Sending, sending_of, wrong_key
+from roi_bench.scoring.metrics import ScoredResponse
+from roi_bench.scoring.prompts import prompt_sha256, version_text
 
 FORMAT = "roi-bench solo profile"
 VERSION = 1
@@ -93,7 +93,7 @@ def make_profile(
 
     Args:
         task: The task.
-        scored: Its scored responses by problem id (:func:`roi_bench.regrade.score_recorded_solo`).
+        scored: Its scored responses by problem id (:func:`roi_bench.records.regrade.score_recorded_solo`).
         skip_cost: Tokens of writing a skip.
 
     Raises:
@@ -114,7 +114,7 @@ def make_profile(
                 f"{task.samples_path}: how many tokens the responses to {problem} took is unknown; name the model's "
                 "tokenizer (--tokenizer …)"
             )
-        skills[problem] = SoloSkill(known, tuple(response.correct == 1 for response in responses))
+        skills[problem] = SoloSkill(known, tuple(response.score == 1 for response in responses))
     record = task.record
     return Profile(
         task.model,

@@ -65,9 +65,8 @@ def why_not_served(run: ScoredRun, profile: Profile) -> str | None:
 def match_notes(runs: Sequence[ScoredRun], profiles: Sequence[Profile], matched: Sequence[ProfiledRuns]) -> list[str]:
     """Return what readers of an allocation have to know: profiles left out, partial cover, differences."""
     notes = []
-    used = {id(item.profile) for item in matched}
     for profile in profiles:
-        if id(profile) in used:
+        if any(item.profile is profile for item in matched):
             continue
         own = [run for run in runs if run.task.model == profile.model]
         reasons = [f"{run.name} {run.cell.title}: {why_not_served(run, profile)}" for run in own]

@@ -13,7 +13,7 @@ from roi_bench.analysis.runs import ScoredRun
 from roi_bench.analysis.score_tables import TARGET_NOTES, interval_of
 from roi_bench.analysis.tables import Cell as TableCell
 from roi_bench.analysis.tables import Column, Table, interval_around
-from roi_bench.journal_format import canonical_json
+from roi_bench.records.journal import canonical_json
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roi_bench.errors import UsageError
-from roi_bench.statistics import ExamTerm, confidence_interval, estimate_ratio
+from roi_bench.scoring.statistics import ExamTerm, confidence_interval, estimate_ratio
 
 FloatArray = NDArray[np.float64]
 
@@ -131,7 +131,7 @@ def layout(numerators: FloatArray, denominators: FloatArray, clusters: Sequence[
 
     With ψ_ip the influence of exam i on the ratio of prompt p and ψ̄_i its mean over prompts, ψ_ip − ψ̄_i is what exam
     and prompt make of each other, sampling included. Its variance in the ratio of one prompt is estimated over the m
-    degrees of freedom of the prompts, clustered as in :func:`roi_bench.statistics.estimate_ratio`. For plain means
+    degrees of freedom of the prompts, clustered as in :func:`scoring.statistics.estimate_ratio`. For plain means
     without clusters that is the interaction's mean square / n, and ``between`` that of prompts / n.
 
     Args:

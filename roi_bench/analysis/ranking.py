@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from math import ceil
+from math import ceil, isnan, nan
 from typing import TypeVar
 
-from roi_bench.analysis.paired import PERMUTATIONS, PairedDifference, check_target, compare_paired
+import numpy as np
+
+from roi_bench.analysis.paired import PERMUTATIONS, PairedDifference, check_target, compare_paired, holm
 from roi_bench.errors import UsageError
-from roi_bench.statistics import Estimate, ExamTerm, confidence_interval, estimate_ratio
+from roi_bench.scoring.statistics import Estimate, ExamTerm, confidence_interval, estimate_ratio
 
 Interval = tuple[float, float]
 
@@ -93,7 +95,8 @@ def rank_runs(
     pairs = list(combinations(order, 2))
     swaps = permutations_for(len(pairs), level) if permutations is None else permutations
     paired = [_compare(a, b, runs, target, swaps, seed) for a, b in pairs]
-    adjusted = holm([difference.p_value for difference in paired])
+    p_values = [nan if difference.p_value is None else difference.p_value for difference in paired]
+    adjusted = [None if isnan(p) else p for p in holm(np.array(p_values, dtype=np.float64)).tolist()]
     comparisons = tuple(
         Comparison(a, b, difference, p, _better(a, b, difference, p is not None and p <= level, higher_is_better))
         for (a, b), difference, p in zip(pairs, paired, adjusted, strict=True)
@@ -126,22 +129,6 @@ def permutations_for(comparisons: int, level: float) -> int:
     too few swaps nothing could be significant among many runs. At least :data:`roi_bench.analysis.paired.PERMUTATIONS`.
     """
     return max(PERMUTATIONS, ceil(4 * comparisons / level))
-
-
-def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Return p-values adjusted so that the chance of any false rejection stays below the level (same order as given).
-
-    The k-th smallest of m is multiplied by m − k + 1, capped at 1, and never below the one before it (Holm 1979, "A
-    simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6(2)). None stays None
-    and does not count: an undefined comparison tests nothing.
-    """
-    ascending = sorted((p, index) for index, p in enumerate(p_values) if p is not None)
-    adjusted: list[float | None] = [None] * len(p_values)
-    running = 0.0
-    for position, (p, index) in enumerate(ascending):
-        running = max(running, min(1.0, (len(ascending) - position) * p))
-        adjusted[index] = running
-    return adjusted
 
 
 def _compare(

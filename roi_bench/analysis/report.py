@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from roi_bench.analysis.allocation_tables import efficiency_table, value_table
 from roi_bench.analysis.efficiency import Efficiency, ValueCurves, efficiencies, value_curves
@@ -11,9 +13,9 @@ from roi_bench.analysis.effort import effort_table
 from roi_bench.analysis.level_views import confusion_table, level_forecast, level_table
 from roi_bench.analysis.position_views import position_table, tier_position_table
 from roi_bench.analysis.profile import Profile
-from roi_bench.analysis.profiled_runs import ProfiledRuns
-from roi_bench.analysis.prompt_groups import PromptGroup, prompt_noise_table
-from roi_bench.analysis.runs import ScoredRun
+from roi_bench.analysis.profiled_runs import ProfiledRuns, match_notes, match_profiles
+from roi_bench.analysis.prompt_groups import PromptGroup, group_prompts, prompt_noise_table
+from roi_bench.analysis.runs import RunKey, ScoredRun
 from roi_bench.analysis.score_tables import (
     budget_table,
     comparison_table,
@@ -24,8 +26,13 @@ from roi_bench.analysis.score_tables import (
 )
 from roi_bench.analysis.skipping import skip_table
 from roi_bench.analysis.solo_skill import SoloWithin
-from roi_bench.analysis.tables import Cell, Column, Table
+from roi_bench.analysis.tables import Cell, Column, Table, to_frame, to_markdown
 from roi_bench.analysis.token_views import token_table
+from roi_bench.errors import UsageError, nearest
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
 
 Show = Callable[[Iterable[ProfiledRuns]], Iterable[ProfiledRuns]]
 
@@ -94,9 +101,96 @@ def report_tables(
     return [table for table in tables if table is not None]
 
 
-def solo_within(matched: Sequence[ProfiledRuns]) -> dict[int, SoloWithin]:
-    """Return what each run's model can do alone within the run's budget, by the ``id`` of the run."""
-    return {id(run): SoloWithin(item.profile.skills, run.cell.budget) for item in matched for run in item.runs}
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All that is to be said of some runs.
+
+    Attributes:
+        tables: Every table, in order.
+        runs: The runs with canonical prompts.
+        matched: Their models' profiles, where there are any.
+        allocated: How they used their models' skill.
+        target: What intervals and tests are about, ``general`` or ``fixed``.
+    """
+
+    tables: tuple[Table, ...]
+    runs: tuple[ScoredRun, ...]
+    matched: tuple[ProfiledRuns, ...]
+    allocated: tuple[Allocation, ...]
+    target: str
+
+    def table(self, name: str = "scores") -> Table:
+        """Return the table called ``name``.
+
+        Raises:
+            UsageError: There is none.
+        """
+        found = {table.name: table for table in self.tables}
+        if name not in found:
+            raise UsageError(f"the report has no table {name!r}; {nearest(name, list(found))}")
+        return found[name]
+
+    def frame(self, name: str = "scores") -> pd.DataFrame:
+        """Return the table called ``name`` as a pandas frame, intervals as columns ``…_low`` and ``…_high``."""
+        return to_frame(self.table(name))
+
+    def figures(self) -> dict[str, Figure]:
+        """Return the pictures by name; needs matplotlib.
+
+        Raises:
+            DependencyError: matplotlib is not installed.
+        """
+        from roi_bench.analysis.figures import check_figures
+        from roi_bench.analysis.report_figures import report_figures
+
+        check_figures()
+        return report_figures(self.runs, self.matched, self.allocated, self.target)
+
+    def write(self, folder: Path, *, figures: bool = True) -> None:
+        """Write all tables as text, Markdown and CSV, and the pictures as SVG and PNG, into ``folder``."""
+        from roi_bench.analysis.table_files import write_tables
+
+        write_tables(self.tables, folder, "report", self.figures() if figures else None)
+
+    def _repr_markdown_(self) -> str:
+        return "\n".join(map(to_markdown, self.tables))
+
+
+def make_report(
+    runs: Sequence[ScoredRun],
+    profiles: Sequence[Profile] = (),
+    *,
+    target: str = "general",
+    show: Show = iter,
+    tell: Callable[[str], None] | None = None,
+) -> Report:
+    """Return the report of ``runs``.
+
+    Args:
+        runs: The runs, those with paraphrased prompts among them.
+        profiles: Solo profiles of their models, where there are any.
+        target: What intervals and tests are about.
+        show: Goes through the profiled runs and shows progress.
+        tell: Is told what a reader has to know, and what is left out.
+
+    Raises:
+        UsageError: There are only runs with paraphrased prompts.
+    """
+    canonical, groups = group_prompts(runs, tell)
+    if not canonical:
+        raise UsageError("there are only runs with paraphrases of a prompt; add the run with the canonical one")
+    matched = match_profiles(canonical, profiles)
+    if tell is not None:
+        for note in match_notes(canonical, profiles, matched):
+            tell(note)
+    allocated = allocations(matched, show, tell)
+    tables = report_tables(canonical, matched, allocated, target, groups)
+    return Report(tuple(tables), tuple(canonical), tuple(matched), tuple(allocated), target)
+
+
+def solo_within(matched: Sequence[ProfiledRuns]) -> dict[RunKey, SoloWithin]:
+    """Return what each run's model can do alone within the run's budget, by the run's key."""
+    return {run.key: SoloWithin(item.profile.skills, run.cell.budget) for item in matched for run in item.runs}
 
 
 def _views(runs: Sequence[ScoredRun], matched: Sequence[ProfiledRuns], target: str) -> list[Table | None]:
@@ -105,7 +199,7 @@ def _views(runs: Sequence[ScoredRun], matched: Sequence[ProfiledRuns], target: s
     parts: dict[str, list[tuple[ScoredRun, Table]]] = {}
     for run in runs:
         order, clusters = run.cell.order, run.clusters if target == "general" else None
-        solo = skills.get(id(run))
+        solo = skills.get(run.key)
         made = [
             position_table(run.scored, order, clusters),
             tier_position_table(run.scored, order, clusters),

@@ -115,7 +115,7 @@ def report_figures(
             figures[f"tokens_{name}"] = tokens_by_position_and_tier(
                 summaries, f"Tokens spent on attempted problems: {title}"
             )
-        counts = level_forecast(run.scored, solo=solo.get(id(run))).counts
+        counts = level_forecast(run.scored, solo=solo.get(run.key)).counts
         if any(map(sum, counts)):
             figures[f"levels_{name}"] = level_confusion(counts, f"Forecast and actual levels: {title}")
     for number, allocation in enumerate(allocated, start=1):

@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from roi_bench.exams import ORDERS, Exam, pools_of
-from roi_bench.metrics import Sample, exam_term, metrics_of
-from roi_bench.prompts import PROMPTS
-from roi_bench.regrade import estimate_metrics
-from roi_bench.results_files import RecordedTask
-from roi_bench.sending import Sending
-from roi_bench.statistics import Estimate, ExamTerm
+from roi_bench.exams.exam import ORDERS, Exam, pools_of
+from roi_bench.records.regrade import estimate_metrics
+from roi_bench.records.results import RecordedTask
+from roi_bench.records.sending import Sending
+from roi_bench.scoring.metrics import Sample, exam_term, metrics_of
+from roi_bench.scoring.prompts import PROMPTS
+from roi_bench.scoring.statistics import Estimate, ExamTerm
 
 LONGEST_NAME = 48
 """Characters of a model's name that tables show."""
@@ -44,6 +44,10 @@ class Cell:
         return f"{self.exam_set}{seed}_{self.order}_{self.budget}"
 
 
+RunKey = tuple[str, Cell]
+"""What tells the runs of one report apart."""
+
+
 @dataclass(frozen=True, slots=True)
 class ScoredRun:
     """One task of one run with its scored samples.
@@ -65,6 +69,11 @@ class ScoredRun:
         """What it sat."""
         record = self.task.record
         return Cell(record.exam_set, record.exam_seed, str(record.order), record.budget)
+
+    @property
+    def key(self) -> RunKey:
+        """What tells it from the other runs of its report: its name and what it sat."""
+        return self.name, self.cell
 
     @property
     def clusters(self) -> dict[str, str]:

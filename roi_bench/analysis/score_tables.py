@@ -10,10 +10,9 @@ from roi_bench.analysis.ranking import rank_runs
 from roi_bench.analysis.runs import Cell, ScoredRun, common_name
 from roi_bench.analysis.tables import Cell as TableCell
 from roi_bench.analysis.tables import Column, Interval, Table, interval_around
-from roi_bench.exams import pools_of
-from roi_bench.metrics import tier_names
-from roi_bench.problems import TIERS
-from roi_bench.statistics import Estimate, confidence_interval
+from roi_bench.exams.exam import TIERS, pools_of
+from roi_bench.scoring.metrics import tier_names
+from roi_bench.scoring.statistics import Estimate, confidence_interval
 
 TARGET_NOTES = {
     "general": "Intervals: 95 %, for such problems in general (clustered by re-used problem), where anything varied.",

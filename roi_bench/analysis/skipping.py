@@ -17,9 +17,9 @@ from roi_bench.analysis.views import (
     sides,
     usable,
 )
-from roi_bench.metrics import Part, Sample
-from roi_bench.outcomes import ProblemOutcome
-from roi_bench.problems import TIERS
+from roi_bench.exams.exam import TIERS
+from roi_bench.scoring.metrics import Part, Sample
+from roi_bench.scoring.outcomes import ProblemOutcome
 
 SOLVABLE = 0.5
 """Share of solo samples within the budget from which on a problem "could have been solved", in the plain version."""
@@ -107,7 +107,7 @@ def _skill(
     scored: Scored, side: Side, tier: str | None, clusters: Clusters | None, solo: SoloWithin | None
 ) -> SkipSkill:
     def meant(sample: Sample) -> list[ProblemOutcome]:
-        return [p for p in side.response(sample).outcomes if tier in (None, p.tier)]
+        return [p for p in side.response(sample).problems if tier in (None, p.tier)]
 
     def share(sample: Sample) -> Part | None:
         found = meant(sample)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from math import ceil, fsum
 
 from roi_bench.errors import UsageError
-from roi_bench.outcomes import level_bounds
-from roi_bench.tokens import NOT_WORTH_ATTEMPTING, level_of
+from roi_bench.scoring.outcomes import level_bounds
+from roi_bench.scoring.tokens import NOT_WORTH_ATTEMPTING, level_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,15 @@ import csv
 import re
 import textwrap
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import isnan
+from typing import TYPE_CHECKING
 
 from roi_bench.errors import UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +168,20 @@ def to_csv(table: Table) -> str:
     lines = _Lines()
     writer = csv.writer(lines)
     writer.writerow([_csv_cell(name) for name in _csv_head(table)])
+    for fields in _split_rows(table):
+        writer.writerow([_csv_cell(field) for field in fields])
+    return "".join(lines)
+
+
+def to_frame(table: Table) -> pd.DataFrame:
+    """Return ``table`` as a pandas frame: the columns of :func:`to_csv`, None where a number does not apply."""
+    import pandas as pd
+
+    return pd.DataFrame(list(_split_rows(table)), columns=_csv_head(table))
+
+
+def _split_rows(table: Table) -> Iterator[list[Cell]]:
+    """Yield the rows with an interval column as three: value, low, high."""
     intervals = [_has_interval(table, index) for index in range(len(table.columns))]
     for row in table.rows:
         fields: list[Cell] = []
@@ -171,8 +189,7 @@ def to_csv(table: Table) -> str:
             whole = cell if isinstance(cell, Interval) else Interval(None, None, None)
             value = whole.value if isinstance(cell, Interval) else cell
             fields += [value, whole.low, whole.high] if split else [value]
-        writer.writerow([_csv_cell(field) for field in fields])
-    return "".join(lines)
+        yield fields
 
 
 class _Lines(list[str]):

@@ -9,9 +9,9 @@ import numpy as np
 
 from roi_bench.analysis.tables import Cell, Column, Table
 from roi_bench.analysis.views import Scored, Side, is_attempt, left_out_note, positions, sides, usable
-from roi_bench.metrics import ScoredResponse
-from roi_bench.outcomes import ProblemOutcome
-from roi_bench.problems import TIERS
+from roi_bench.exams.exam import TIERS
+from roi_bench.scoring.metrics import ScoredResponse
+from roi_bench.scoring.outcomes import ProblemOutcome
 
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 """What a :class:`TokenSummary` tells of a distribution."""
@@ -64,7 +64,7 @@ def tokens_by_position_and_tier(scored: Scored, order: str) -> list[TokenSummary
         if any(
             (problem.position, problem.tier) == (position, tier)
             for _, sample in usable(scored)
-            for problem in side.response(sample).outcomes
+            for problem in side.response(sample).problems
         )
     ]
 
@@ -108,7 +108,7 @@ def token_table(scored: Scored, order: str) -> Table:
 def _counted(scored: Scored, side: Side) -> list[ScoredResponse]:
     """Return the responses whose tokens are known for every problem."""
     responses = [side.response(sample) for _, sample in usable(scored)]
-    return [r for r in responses if r.outcomes and all(p.tokens is not None for p in r.outcomes)]
+    return [r for r in responses if r.problems and all(p.tokens is not None for p in r.problems)]
 
 
 def _totals(responses: Sequence[ScoredResponse]) -> tuple[int, int]:
@@ -125,14 +125,14 @@ def _totals(responses: Sequence[ScoredResponse]) -> tuple[int, int]:
 
 
 def _spent(response: ScoredResponse, meant: Callable[[ProblemOutcome], bool]) -> int:
-    return sum(problem.tokens or 0 for problem in response.outcomes if meant(problem))
+    return sum(problem.tokens or 0 for problem in response.problems if meant(problem))
 
 
 def _summary(scored: Scored, side: Side, position: int | None, tier: str | None) -> TokenSummary:
     def meant(problem: ProblemOutcome) -> bool:
         return position in (None, problem.position) and tier in (None, problem.tier)
 
-    problems = [p for _, sample in usable(scored) for p in side.response(sample).outcomes if meant(p)]
+    problems = [p for _, sample in usable(scored) for p in side.response(sample).problems if meant(p)]
     tokens = np.array([p.tokens for p in problems if is_attempt(p)], dtype=np.float64)
     counted = _counted(scored, side)
     whole, _ = _totals(counted)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from roi_bench.analysis.tables import Interval, interval_around
 from roi_bench.errors import UsageError, nearest
-from roi_bench.exams import ORDERS
-from roi_bench.metrics import Metric, Part, Sample, ScoredResponse, exam_term
-from roi_bench.outcomes import ProblemOutcome
-from roi_bench.statistics import confidence_interval, estimate_ratio
+from roi_bench.exams.exam import ORDERS
+from roi_bench.scoring.metrics import Metric, Part, Sample, ScoredResponse, exam_term
+from roi_bench.scoring.outcomes import ProblemOutcome
+from roi_bench.scoring.statistics import confidence_interval, estimate_ratio
 
 Scored = Mapping[str, Sequence[Sample]]
 """The scored samples of a run by exam id."""
@@ -49,7 +49,7 @@ def usable(scored: Scored) -> Iterator[tuple[str, Sample]]:
 
 def positions(scored: Scored) -> range:
     """Return the 1-based positions of the exams."""
-    return range(1, 1 + max((len(sample.main.outcomes) for _, sample in usable(scored)), default=0))
+    return range(1, 1 + max((len(sample.main.problems) for _, sample in usable(scored)), default=0))
 
 
 def is_attempt(problem: ProblemOutcome) -> bool:
@@ -78,7 +78,7 @@ def ratio(
 ) -> Interval:
     """Return Σ numerator / Σ denominator over exams (means over the samples of each) with its 95 % t interval.
 
-    The interval (:func:`roi_bench.statistics.confidence_interval`) is cut to ``bounds``, the possible values. There is
+    The interval (:func:`scoring.statistics.confidence_interval`) is cut to ``bounds``, the possible values. There is
     none below two clusters, and none where nothing varied (:func:`roi_bench.analysis.tables.interval_around`).
     """
     metric = Metric("", part, None, "")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from roi_bench.tokens import FinishReason, Usage, is_over_budget
+from roi_bench.scoring.tokens import FinishReason, Usage, is_over_budget
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from roi_bench.api.replies import ApiReply, UnusableReplyError
-from roi_bench.problems import sha256_text
+from roi_bench.exams.exam import sha256_text
 
 
 class ReplyIds:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from roi_bench.analysis.efficiency import Efficiency, ValueCurves
     from roi_bench.analysis.profile import Profile
     from roi_bench.analysis.runs import ScoredRun
-    from roi_bench.exams import Exam
+    from roi_bench.exams.exam import Exam
 
 
 @click.command()
@@ -58,8 +58,8 @@ def allocate(
     from roi_bench.analysis.efficiency import efficiencies, value_curves
     from roi_bench.analysis.table_files import write_tables
     from roi_bench.cli.table_output import make_folder, print_tables, with_progress
-    from roi_bench.exam_sets import load_exams
-    from roi_bench.harness.recorded_runs import Means, load_profile, score_runs
+    from roi_bench.exams.sets import load_exams
+    from roi_bench.harness.recorded_runs import ScoringOptions, load_profile, score_runs
 
     loaded = load_profile(profile)
     if out is not None and not no_figures:
@@ -71,8 +71,8 @@ def allocate(
         make_folder(out)
     runs: list[ScoredRun] = []
     if results:
-        means = Means(tokenizer, trust_remote_code, workers)
-        runs = score_runs(results, means, show=with_progress("grading"), tell=tell)
+        options = ScoringOptions(tokenizer, trust_remote_code, workers)
+        runs = score_runs(results, options, show=with_progress("grading"), tell=tell)
         runs = _served(loaded, runs, any_model)
     exams = _covered(loaded, load_exams(loaded.exam_set, seed=loaded.exam_seed or 0), runs)
     needed = dict.fromkeys([*(orders or ("easy", "medium", "hard")), *(run.cell.order for run in runs)])

@@ -45,12 +45,12 @@ def compare_engines(
     from roi_bench.analysis.table_files import write_tables
     from roi_bench.cli.table_output import make_folder, print_tables, with_progress
     from roi_bench.harness.recorded_engines import engine_groups
-    from roi_bench.harness.recorded_runs import Means
+    from roi_bench.harness.recorded_runs import ScoringOptions
 
     if out is not None:
         make_folder(out)
-    means = Means(tokenizer, trust_remote_code, workers)
-    groups = engine_groups(runs, means, allow_sampled=allow_sampled, show=with_progress("grading"), tell=tell)
+    options = ScoringOptions(tokenizer, trust_remote_code, workers)
+    groups = engine_groups(runs, options, allow_sampled=allow_sampled, show=with_progress("grading"), tell=tell)
     wanted = [pair for group in groups for pair in agreement.pairs_to_compare(group, all_pairs=all_pairs)]
     pairs = [agreement.compare_engines(a, b) for a, b in with_progress("comparing", "pair")(wanted)]
     gaps = None

@@ -11,9 +11,8 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from roi_bench.exams import Exam
-    from roi_bench.manifest import Manifest
-    from roi_bench.problems import Problem
+    from roi_bench.exams.exam import Exam, Problem
+    from roi_bench.exams.manifest import Manifest
 
 SOURCE = click.option("--source", help="'hub' or a data folder (default: ROI_BENCH_DATA_DIR, else the hub).")
 
@@ -34,15 +33,15 @@ def exams() -> None:
 def build(seed: int | None, out: Path | None, fresh: bool, source: str | None) -> None:
     """Build the manifest of exam version 1 from the pools; without options, byte for byte the frozen one."""
     if fresh:
-        from roi_bench.fresh import FROZEN_FILE as FROZEN
-        from roi_bench.fresh import freeze
+        from roi_bench.exams.fresh import FROZEN_FILE as FROZEN
+        from roi_bench.exams.fresh import freeze
 
         if seed is not None:
             raise click.UsageError("--fresh freezes seed 0 and takes no --seed")
         text = freeze()
     else:
-        from roi_bench.manifest import MANIFEST_FILE as FROZEN
-        from roi_bench.manifest_build import MANIFEST_SEED, build_manifest, manifest_text
+        from roi_bench.exams.manifest import MANIFEST_FILE as FROZEN
+        from roi_bench.exams.manifest_build import MANIFEST_SEED, build_manifest, manifest_text
 
         evaluation, training = (_pools(split, source) for split in ("evaluation", "training"))
         text = manifest_text(build_manifest(evaluation, training, MANIFEST_SEED if seed is None else seed))
@@ -56,8 +55,8 @@ def build(seed: int | None, out: Path | None, fresh: bool, source: str | None) -
 def verify(source: str | None) -> None:
     """Check every pool and every problem of the manifest against what is frozen; exits with 3 on any difference."""
     from roi_bench.errors import DataError
-    from roi_bench.manifest import differences, load_manifest
-    from roi_bench.pools import resolve_source
+    from roi_bench.exams.manifest import differences, load_manifest
+    from roi_bench.exams.pools import resolve_source
 
     manifest = load_manifest()
     click.echo(f"source: {resolve_source(source)}")
@@ -83,7 +82,7 @@ def verify(source: str | None) -> None:
 def _verify_pools(manifest: Manifest, source: str | None, pools: dict[str, dict[str, Problem]]) -> Iterator[str]:
     """Print a line for each pool file, put the evaluation pools into ``pools`` and yield what is wrong."""
     from roi_bench.errors import DataError
-    from roi_bench.pools import load_pool, pool_fingerprint
+    from roi_bench.exams.pools import load_pool, pool_fingerprint
 
     for key, (count, fingerprint) in manifest.pools.items():
         pool, split = key.split("/")
@@ -110,13 +109,13 @@ def _verify_pools(manifest: Manifest, source: str | None, pools: dict[str, dict[
 def list_(exam_set: str, seed: int, limit: int | None) -> None:
     """List exams: id, medium permutation and the ids of the easy, middle and hard problem, separated by tabs."""
     if exam_set == "v1" and seed == 0:  # needs no pool
-        from roi_bench.manifest import load_manifest
+        from roi_bench.exams.manifest import load_manifest
 
         rows: list[tuple[str, ...]] = [
             (name, triple.medium, *triple.ids) for name, triple in load_manifest().triples.items()
         ]
     else:
-        from roi_bench.exam_sets import load_exams
+        from roi_bench.exams.sets import load_exams
 
         rows = [
             (exam.id, exam.medium, *(item.id for item in exam.problems)) for exam in load_exams(exam_set, seed=seed)
@@ -153,12 +152,12 @@ def show(
     """
     import json
 
-    from roi_bench.conversations import as_text
-    from roi_bench.exam_sets import find_exam
-    from roi_bench.outcomes import level_bounds
-    from roi_bench.prompts import exam_messages, find_prompt
+    from roi_bench.exams.sets import find_exam
+    from roi_bench.scoring.kinds import KINDS
+    from roi_bench.scoring.outcomes import level_bounds
+    from roi_bench.scoring.prompts import as_text, exam_messages, find_prompt
 
-    together = find_prompt(prompt, paraphrase).form == "exam"
+    together = KINDS[find_prompt(prompt, paraphrase).kind].together
     exam = find_exam(exam_id, source=source)
     questions = [problem.question for problem in exam.ordered(order)]
     bounds = level_bounds(exam.problems[0].pool)
@@ -178,8 +177,8 @@ def _describe(exam: Exam, order: str, answers: bool) -> None:
 
 
 def _pools(split: str, source: str | None) -> dict[str, dict[str, Problem]]:
-    from roi_bench.pools import load_pool
-    from roi_bench.problems import POOL_TIERS
+    from roi_bench.exams.exam import POOL_TIERS
+    from roi_bench.exams.pools import load_pool
 
     return {pool: load_pool(pool, split, source) for pool in POOL_TIERS}
 
@@ -190,12 +189,9 @@ def _write(content: bytes, out: Path | None) -> None:
         sys.stdout.buffer.write(content)
         sys.stdout.flush()
         return
-    part = out.with_name(out.name + ".part")
-    try:
-        part.write_bytes(content)
-        part.replace(out)
-    finally:
-        part.unlink(missing_ok=True)
+    from roi_bench.machine import write_atomically
+
+    write_atomically(out, content)
 
 
 def _frozen_text(name: str) -> str | None:

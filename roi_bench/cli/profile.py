@@ -33,25 +33,24 @@ def profile(
     from roi_bench.analysis.allocation_tables import profile_table
     from roi_bench.analysis.profile import profile_text
     from roi_bench.cli.table_output import make_folder, print_tables, tell
-    from roi_bench.harness.recorded_runs import Means, choose_solo_task, exams_of, profile_of, read_all
+    from roi_bench.harness.recorded_runs import ScoringOptions, choose_solo_task, exams_of, profile_of, read_all
+    from roi_bench.machine import write_atomically
 
     if out is not None:
         make_folder(out.parent)
     task = choose_solo_task(read_all(results), task_name)
-    made = profile_of(task, Means(tokenizer, trust_remote_code, workers), skip_cost=skip_cost)
+    made = profile_of(task, ScoringOptions(tokenizer, trust_remote_code, workers), skip_cost=skip_cost)
     print_tables([profile_table(made, list(exams_of(task).values()))], "text")
     if all(len({*zip(skill.costs, skill.correct, strict=True)}) == 1 for skill in made.skills.values()):
         tell(
             "all samples of every problem are equal (were they decoded greedily?); a distribution needs a sampling "
             "temperature"
         )
-    if skip_cost is None and Means(tokenizer).name_for(task) is None:
+    if skip_cost is None and ScoringOptions(tokenizer).name_for(task) is None:
         tell(
             f"no tokenizer is known, so a skip is taken to cost {made.skip_cost} tokens; --tokenizer counts it, "
             "--skip-cost says it"
         )
     if out is not None:
-        part = out.with_name(f"{out.name}.part")
-        part.write_text(profile_text(made), encoding="utf-8")
-        part.replace(out)
+        write_atomically(out, profile_text(made).encode("utf-8"))
         click.echo(f"written to {out}", err=True)

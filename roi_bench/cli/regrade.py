@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from roi_bench.regrade import Comparison
-    from roi_bench.results_files import RecordedTask
-    from roi_bench.scoring import GraderLike
+    from roi_bench.records.regrade import Comparison
+    from roi_bench.records.results import RecordedTask
+    from roi_bench.scoring.kinds import GraderLike
 
 
 @click.command()
@@ -28,8 +28,8 @@ def regrade(
     Works for runs of `roi-bench run` and of plain `lm_eval --log_samples`. Exits with 1 if a recorded number differs. A
     run of an older reading rule is read by today's, and its numbers differ where the rule changed.
     """
-    from roi_bench.grading import Grader
-    from roi_bench.results_files import find_results, read_results
+    from roi_bench.grading.grader import Grader
+    from roi_bench.records.results import find_results, read_results
 
     tasks = [task for path in results for found in find_results(path) for task in read_results(found)]
     comparisons: list[tuple[RecordedTask, list[Comparison]]] = []
@@ -44,9 +44,9 @@ def regrade(
 
 
 def _compare(task: RecordedTask, grader: GraderLike, tokenizer: str | None, trust: bool) -> list[Comparison]:
-    from roi_bench.exam_sets import load_exams
+    from roi_bench.exams.sets import load_exams
     from roi_bench.harness.tokenizer import recorded_token_counter
-    from roi_bench.regrade import compare, estimate_task, flat_values
+    from roi_bench.records.regrade import compare, estimate_task, flat_values
 
     exams = {exam.id: exam for exam in load_exams(task.record.exam_set, seed=task.record.exam_seed or 0)}
     estimates = estimate_task(task, exams, grader, recorded_token_counter(task.record, tokenizer, trust))
@@ -54,7 +54,7 @@ def _compare(task: RecordedTask, grader: GraderLike, tokenizer: str | None, trus
 
 
 def _as_dict(task: RecordedTask, rows: list[Comparison]) -> dict[str, object]:
-    from roi_bench.responses import READING_RULE
+    from roi_bench.reading.responses import READING_RULE
 
     return {
         "task": task.name,
@@ -71,12 +71,12 @@ def _print(comparisons: list[tuple[RecordedTask, list[Comparison]]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from roi_bench.regrade import rule_note
+    from roi_bench.records.regrade import rule_note
 
     console = Console()
     for task, rows in comparisons:
         different = [row for row in rows if not row.equal]
-        asked = "problems" if task.record.form == "solo" else "exams"
+        asked = f"{task.record.kind.noun}s"
         title = f"{task.name}: {len(task.documents)} {asked}, {len(rows)} numbers, {len(different)} differ"
         console.print(f"{title}; {rule_note(task)}", soft_wrap=True)
         table = Table("number", "recorded", "re-computed", "")

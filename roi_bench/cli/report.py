@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from roi_bench.cli.table_output import output_options, tell
-from roi_bench.errors import UsageError
 
 MAIN_TABLES = ("scores", "prompt_noise", "allocation", "comparisons", "ranking")
 """What is printed of a report without ``--all``."""
@@ -42,12 +41,9 @@ def report(
     paired comparisons, ranks and tiers; with a solo profile, allocation apart from solving; with runs of paraphrased
     prompts, their spread.
     """
-    from roi_bench.analysis.profiled_runs import match_notes, match_profiles
-    from roi_bench.analysis.prompt_groups import group_prompts
-    from roi_bench.analysis.report import allocations, report_tables
-    from roi_bench.analysis.table_files import write_tables
+    from roi_bench.analysis.report import make_report
     from roi_bench.cli.table_output import make_folder, print_tables, with_progress
-    from roi_bench.harness.recorded_runs import Means, load_profile, score_runs, solo_profiles
+    from roi_bench.harness.recorded_runs import ScoringOptions, load_profile, load_runs
 
     if out is not None and not no_figures:
         from roi_bench.analysis.figures import check_figures
@@ -55,25 +51,16 @@ def report(
         check_figures()
     if out is not None:
         make_folder(out)
-    means = Means(tokenizer, trust_remote_code, workers)
-    profiles = [load_profile(path) for path in profile_files] + solo_profiles(results, means, tell)
-    runs, groups = group_prompts(score_runs(results, means, show=with_progress("grading"), tell=tell), tell)
-    if not runs:
-        raise UsageError("there are only runs with paraphrases of a prompt; add the run with the canonical one")
-    matched = match_profiles(runs, profiles)
-    for note in match_notes(runs, profiles, matched):
-        tell(note)
-    allocated = allocations(matched, with_progress("allocating"), tell)
-    tables = report_tables(runs, matched, allocated, target, groups)
+    options = ScoringOptions(tokenizer, trust_remote_code, workers)
+    given = [load_profile(path) for path in profile_files]
+    loaded = load_runs(results, options, show=with_progress("grading"), tell=tell)
+    profiles = [*given, *loaded.profiles]
+    made = make_report(loaded, profiles, target=target, show=with_progress("allocating"), tell=tell)
+    tables = made.tables
     shown = [table for table in tables if print_all or table.name in MAIN_TABLES]
     print_tables(shown, style)
     if left := [table.name for table in tables if table not in shown]:
         tell(f"--all also prints {', '.join(left)}")
     if out is not None:
-        figures = {}
-        if not no_figures:
-            from roi_bench.analysis.report_figures import report_figures
-
-            figures = report_figures(runs, matched, allocated, target)
-        write_tables(tables, out, "report", figures)
+        made.write(out, figures=not no_figures)
         tell(f"written to {out}")

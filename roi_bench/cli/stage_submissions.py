@@ -49,6 +49,7 @@ def _pack(recipe: Recipe, stage: str, files: Sequence[Path], evaluation: Path, c
     from roi_bench.leaderboard.given_metadata import make_metadata
     from roi_bench.leaderboard.pack import pack_submission
     from roi_bench.leaderboard.public_names import public_model
+    from roi_bench.leaderboard.results_metadata import load_results
 
     statements = ([GENERATED] if recipe.model == "tiny" else [UNKNOWN]) + ([TRAINED] if stage != "base" else [])
     given: dict[str, Any] = {
@@ -57,9 +58,10 @@ def _pack(recipe: Recipe, stage: str, files: Sequence[Path], evaluation: Path, c
         "contact": contact or "not given",
         "notes": f"Evaluated by roi-bench train: recipe {recipe.name}, seed {recipe.seed}, stage {stage}.",
     }
-    metadata = make_metadata(files, None, given)
+    results = load_results(files)
+    metadata = make_metadata(results, None, given)
     draft = bool(_why_drafts(recipe, contact))
-    return pack_submission(files, evaluation / "submissions", metadata, draft=draft)
+    return pack_submission(results, evaluation / "submissions", metadata, draft=draft)
 
 
 def _why_drafts(recipe: Recipe, contact: str | None) -> str:

@@ -111,22 +111,24 @@ def pack(
     parameters, version) need not be given. No path of this machine gets in.
     """
     from roi_bench.errors import UsageError
-    from roi_bench.harness.recorded_runs import Means
+    from roi_bench.harness.recorded_runs import ScoringOptions
     from roi_bench.leaderboard.given_metadata import make_metadata
     from roi_bench.leaderboard.pack import Correction, pack_submission
+    from roi_bench.leaderboard.results_metadata import load_results
 
     if (replaces is None) != (reason is None):
         raise UsageError("--replaces and --reason come together: name the submission that is corrected, and say why")
+    loaded = load_results(results)
     metadata = make_metadata(
-        results, metadata_file, {name: value for name, value in fields.items() if value is not None}
+        loaded, metadata_file, {name: value for name, value in fields.items() if value is not None}
     )
     folder = pack_submission(
-        results,
+        loaded,
         out,
         metadata,
         correction=Correction(replaces, reason) if replaces is not None and reason is not None else None,
         draft=draft,
-        means=Means(tokenizer, trust_remote_code),
+        options=ScoringOptions(tokenizer, trust_remote_code),
         show=with_progress("packing"),
         tell=tell,
     )

@@ -10,8 +10,7 @@ from typing import Any
 
 from roi_bench.api.requests import Missing, Outcome
 from roi_bench.errors import RecordError
-from roi_bench.journal import Journal
-from roi_bench.journal_format import Entry, RequestKey, entry_line
+from roi_bench.records.journal import Entry, Journal, RequestKey, entry_line
 
 
 class ApiEntries:

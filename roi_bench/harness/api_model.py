@@ -37,8 +37,7 @@ from roi_bench.harness import one_line_errors
 from roi_bench.harness.api_requests import maybe_paid, paid, request_name, with_budget
 from roi_bench.harness.engines.batched import version_of
 from roi_bench.harness.stopping import EndedEarlyError
-from roi_bench.journal import Journal
-from roi_bench.journal_format import Header, RequestKey, canonical_json
+from roi_bench.records.journal import Header, Journal, RequestKey, canonical_json
 
 
 class ApiLM(LM):

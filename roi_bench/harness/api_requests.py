@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from roi_bench.exams.exam import sha256_text
 from roi_bench.harness.settings import BUDGET_ALIASES, budget_of
-from roi_bench.journal import Journal
-from roi_bench.journal_format import RequestKey, canonical_json
-from roi_bench.problems import sha256_text
+from roi_bench.records.journal import Journal, RequestKey, canonical_json
 
 DEFAULT_BUDGET = 256
 """``max_gen_toks`` of lm_eval's models where a task sets none; ours always do."""

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from roi_bench.errors import ModelError
-from roi_bench.harness.budget_task import BudgetTask
 from roi_bench.harness.engines.protocol import Engine
+from roi_bench.harness.task import RoiTask
 
 
 def applicable_tasks(
@@ -40,9 +40,9 @@ def applicable_tasks(
     return left, reasons
 
 
-def budget_tasks(tasks: Sequence[Any]) -> list[BudgetTask]:
+def budget_tasks(tasks: Sequence[Any]) -> list[RoiTask]:
     """Return the tasks of this benchmark among ``tasks`` (names, where only integrity is checked, are none)."""
-    return [task for task in _leaves(tasks) if isinstance(task, BudgetTask)]
+    return [task for task in _leaves(tasks) if isinstance(task, RoiTask)]
 
 
 def _leaves(tasks: Sequence[Any]) -> list[Any]:

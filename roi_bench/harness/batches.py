@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from roi_bench.harness.sampling_index import sample_indices
-from roi_bench.journal_format import RequestKey, request_key
+from roi_bench.records.journal import RequestKey, request_key
 
 REQUESTS_PER_CONNECTION = 8
 """Requests handed over at once per concurrent connection of an API backend."""

@@ -7,9 +7,9 @@ import re
 from collections.abc import Callable, Sequence
 
 from roi_bench.api.parameters import is_conversation
-from roi_bench.conversations import Message, folded
-from roi_bench.problems import sha256_text
-from roi_bench.sending import CHAT_TEMPLATE, MESSAGES, Sending
+from roi_bench.exams.exam import sha256_text
+from roi_bench.records.sending import CHAT_TEMPLATE, MESSAGES, Sending
+from roi_bench.scoring.prompts import Message, folded
 
 _PROBE = "roi-bench asks whether a system turn is shown"
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from roi_bench.errors import ModelError
-from roi_bench.tokens import TokenCounter
+from roi_bench.scoring.tokens import TokenCounter
 
 _CONFIG_NAMES = ("n_positions", "max_position_embeddings", "n_ctx")
 

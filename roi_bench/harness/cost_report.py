@@ -7,9 +7,9 @@ from typing import Any
 
 from roi_bench.api.settings import ApiSettings
 from roi_bench.api.spending import usd_text
-from roi_bench.costs import task_cost
 from roi_bench.harness.api_requests import maybe_paid, paid
-from roi_bench.journal import Journal
+from roi_bench.records.journal import Journal
+from roi_bench.scoring.costs import task_cost
 
 
 def cost_of_run(samples: Mapping[str, Sequence[Mapping[str, Any]]], journal: Journal) -> dict[str, Any] | None:

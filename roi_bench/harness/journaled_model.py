@@ -15,8 +15,7 @@ from roi_bench.harness.metering import MeteredText
 from roi_bench.harness.processes import Processes
 from roi_bench.harness.progress import Progress
 from roi_bench.harness.stopping import EndedEarlyError
-from roi_bench.journal import Journal
-from roi_bench.journal_format import Entry, RequestKey
+from roi_bench.records.journal import Entry, Journal, RequestKey
 
 
 class JournaledModel(LM):

@@ -16,7 +16,7 @@ from dataclasses import asdict
 from typing import Any
 
 from roi_bench.errors import ModelError
-from roi_bench.tokens import FinishReason, Usage
+from roi_bench.scoring.tokens import FinishReason, Usage
 
 
 class MeteredText(str):

@@ -11,13 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from roi_bench.errors import DependencyError, ModelError, RoiBenchError, UsageError, nearest
+from roi_bench.errors import DependencyError, ModelError, RoiBenchError, UsageError, first_line, nearest
 from roi_bench.harness.engines import vllm_log
 from roi_bench.harness.engines.vllm_distribution import installed as vllm_installed
 from roi_bench.harness.engines.vllm_distribution import let_lm_eval_find_it
 from roi_bench.harness.engines.vllm_guard import stand_guard
 from roi_bench.harness.processes import launch_hidden_from_vllm
-from roi_bench.harness.tokenizer import first_line
 
 TOLD = (OSError, ValueError, AssertionError, RuntimeError)
 """Errors of backends whose message says by itself what is wrong; of others the type is shown, too."""

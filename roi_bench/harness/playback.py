@@ -27,13 +27,13 @@ from lm_eval.api.model import LM
 from lm_eval.models.utils import normalize_gen_kwargs
 
 from roi_bench.errors import ModelError, RecordError, UsageError, nearest
+from roi_bench.exams.exam import sha256_text
 from roi_bench.harness import one_line_errors
 from roi_bench.harness.metering import MeteredText
 from roi_bench.harness.sampling_index import sample_indices
 from roi_bench.harness.tokenizer import HFTokenCounter, load_token_counter
-from roi_bench.journal_format import is_header, parse_object
-from roi_bench.problems import sha256_text
-from roi_bench.tokens import Usage
+from roi_bench.records.journal import is_header, parse_object
+from roi_bench.scoring.tokens import Usage
 
 _Key = tuple[str, ...]
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from types import TracebackType
 
-from roi_bench.journal_format import Entry
+from roi_bench.records.journal import Entry
 
 TERMINAL_INTERVAL = 0.5
 LOG_INTERVAL = 30.0

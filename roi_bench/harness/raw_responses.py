@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from roi_bench.outcomes import Response
-from roi_bench.results_files import NO_RESPONSE
+from roi_bench.records.results import NO_RESPONSE
+from roi_bench.scoring.outcomes import Response
 
 
 def logged(raw: object) -> object:

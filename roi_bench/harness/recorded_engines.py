@@ -9,10 +9,10 @@ from typing import Any
 
 from roi_bench.analysis.engine_runs import Asked, Encoder, Engine, EngineRun, check_comparable, engine_names, engine_of
 from roi_bench.errors import RecordError, UsageError
-from roi_bench.harness.recorded_runs import AS_RECORDED, Means, Show, score_tasks, silent
-from roi_bench.journal_format import canonical_json, parse_object
-from roi_bench.regrade import check_rule
-from roi_bench.results_files import RecordedTask, find_results, read_results
+from roi_bench.harness.recorded_runs import AS_RECORDED, ScoringOptions, Show, score_tasks, silent
+from roi_bench.records.journal import canonical_json, parse_object
+from roi_bench.records.regrade import check_rule
+from roi_bench.records.results import RecordedTask, find_results, read_results
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class RecordedEngine:
 
 def engine_groups(
     paths: Sequence[Path],
-    means: Means = AS_RECORDED,
+    options: ScoringOptions = AS_RECORDED,
     *,
     allow_sampled: bool = False,
     show: Show = iter,
@@ -50,7 +50,7 @@ def engine_groups(
 
     Args:
         paths: Results files or folders; the first is the reference.
-        means: What to count and grade with.
+        options: What to count and grade with.
         allow_sampled: Take runs that were sampled.
         show: Shows progress of grading.
         tell: Is told of what is left out.
@@ -71,8 +71,8 @@ def engine_groups(
             check_comparable(members[0][2], task, allow_sampled=allow_sampled)
         _tell_of_exams([(name, task) for name, _, task in members], tell)
     flat = [member for members in found for member in members]
-    scored = iter(score_tasks([task for *_, task in flat], [n for n, *_ in flat], means, show=show, tell=tell))
-    encoders = [_encoder(task, means) for *_, task in flat]
+    scored = iter(score_tasks([task for *_, task in flat], [n for n, *_ in flat], options, show=show, tell=tell))
+    encoders = [_encoder(task, options) for *_, task in flat]
     known = next(filter(None, encoders), None)  # all runs are of one model, so one tokenizer serves them all
     encode = iter([encoder or known for encoder in encoders])
     return [
@@ -115,7 +115,7 @@ def _read_engine(path: Path, tell: Callable[[str], None]) -> RecordedEngine:
         sent = {task.name: _read_asked(task) for task in read}
         for task in read:
             check_rule(task)
-            if task.record.form != "exam":
+            if not task.record.kind.together:
                 tell(f"{path}: {task.name} asks problems alone, and is left out")
                 continue
             if task.name in tasks:
@@ -164,15 +164,14 @@ def _generated(
 
 def _read_asked(task: RecordedTask) -> dict[str, Asked]:
     """Return what was sent for each document of a task; nothing of those whose sample does not say it."""
-    named = "problem" if task.record.form == "solo" else "exam_id"
-    found = {}
+    found, identifier = {}, task.record.kind.identifier
     for number, line in enumerate(task.samples_path.read_bytes().split(b"\n"), start=1):
         if not line:
             continue
         try:
             sample = parse_object(line)
             prompts = tuple(map(_prompt, _requests(sample.get("arguments"))))
-            found[str(sample["doc"][named])] = Asked(prompts, _counts(sample.get("prompt_tokens")))
+            found[str(sample["doc"][identifier])] = Asked(prompts, _counts(sample.get("prompt_tokens")))
         except (ValueError, KeyError, TypeError) as error:
             raise RecordError(
                 f"{task.samples_path}:{number}: not a whole sample ({error}); run the task again"
@@ -228,6 +227,6 @@ def _tell_of_exams(members: Sequence[tuple[str, RecordedTask]], tell: Callable[[
         tell(f"{members[0][1].name}: not all runs sat the same exams ({counts}); {common} exams are common to all")
 
 
-def _encoder(task: RecordedTask, means: Means) -> Encoder | None:
-    counter = means.counter(task)
+def _encoder(task: RecordedTask, options: ScoringOptions) -> Encoder | None:
+    counter = options.counter(task)
     return None if counter is None else counter.token_ids

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from roi_bench.analysis.profile import UNCOUNTED_SKIP_COST, Profile, make_profile, parse_profile
 from roi_bench.analysis.runs import ScoredRun, in_order, run_names
 from roi_bench.errors import ModelError, RecordError, RoiBenchError, UsageError
-from roi_bench.exam_sets import load_exams
-from roi_bench.exams import Exam
-from roi_bench.grading import Grader
+from roi_bench.exams.exam import Exam
+from roi_bench.exams.sets import load_exams
+from roi_bench.grading.grader import Grader
 from roi_bench.harness.tokenizer import HFTokenCounter, recorded_token_counter
-from roi_bench.prompts import skipped_problem
-from roi_bench.regrade import check_rule, score_recorded, score_recorded_solo
-from roi_bench.results_files import RecordedTask, find_results, read_results
-from roi_bench.tokens import TokenCounter
+from roi_bench.records.regrade import check_rule, score_recorded, score_recorded_solo
+from roi_bench.records.results import RecordedTask, find_results, read_results
+from roi_bench.scoring.prompts import skipped_problem
+from roi_bench.scoring.tokens import TokenCounter
 
 Show = Callable[[Iterable[RecordedTask]], Iterable[RecordedTask]]
 """Goes through tasks and shows progress."""
@@ -27,8 +28,8 @@ def silent(_: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
-    """What recorded responses are counted and graded with.
+class ScoringOptions:
+    """How recorded responses are counted and graded.
 
     Attributes:
         tokenizer: Tokenizer to count with in place of the recorded one.
@@ -58,7 +59,7 @@ class Means:
         return self.tokenizer or task.record.tokenizer
 
 
-AS_RECORDED = Means()
+AS_RECORDED = ScoringOptions()
 """The recorded tokenizer, every core."""
 
 
@@ -85,8 +86,57 @@ def exams_of(task: RecordedTask) -> dict[str, Exam]:
     return {exam.id: exam for exam in load_exams(task.record.exam_set, seed=task.record.exam_seed or 0)}
 
 
+@dataclass(frozen=True, slots=True)
+class Runs(Sequence[ScoredRun]):
+    """The exam tasks of some results, scored from raw responses: a sequence of runs, each file read once.
+
+    Attributes:
+        scored: The runs.
+        profiles: The solo profiles that solo tasks among the results make.
+    """
+
+    scored: tuple[ScoredRun, ...]
+    profiles: tuple[Profile, ...]
+
+    def __len__(self) -> int:
+        return len(self.scored)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.scored[index]
+
+
+def load_runs(
+    paths: Sequence[Path],
+    options: ScoringOptions = AS_RECORDED,
+    *,
+    show: Show = iter,
+    tell: Callable[[str], None] = silent,
+) -> Runs:
+    """Return the exam tasks of ``paths``, scored, and the profiles that their solo tasks make.
+
+    A solo task that makes no profile is told and left out.
+
+    Raises:
+        UsageError: There is no exam task.
+        RecordError: A file is damaged.
+    """
+    tasks = read_all(paths)
+    profiles = []
+    for task in tasks:
+        if not task.record.kind.has_order:
+            try:
+                profiles.append(profile_of(task, options))
+            except RoiBenchError as error:
+                tell(f"{task.name} makes no profile and is left out: {error}")
+    return Runs(tuple(_score_exam_tasks(tasks, paths, options, show, tell)), tuple(profiles))
+
+
 def score_runs(
-    paths: Sequence[Path], means: Means = AS_RECORDED, *, show: Show = iter, tell: Callable[[str], None] = silent
+    paths: Sequence[Path],
+    options: ScoringOptions = AS_RECORDED,
+    *,
+    show: Show = iter,
+    tell: Callable[[str], None] = silent,
 ) -> list[ScoredRun]:
     """Return the exam tasks of ``paths``, scored from raw responses; solo tasks among them are left out.
 
@@ -94,18 +144,28 @@ def score_runs(
         UsageError: There is no exam task.
         RecordError: A file is damaged.
     """
-    tasks = in_order([task for task in read_all(paths) if task.record.form != "solo"])
-    if not tasks:
+    return _score_exam_tasks(read_all(paths), paths, options, show, tell)
+
+
+def _score_exam_tasks(
+    tasks: Sequence[RecordedTask],
+    paths: Sequence[Path],
+    options: ScoringOptions,
+    show: Show,
+    tell: Callable[[str], None],
+) -> list[ScoredRun]:
+    asked = in_order([task for task in tasks if task.record.kind.has_order])
+    if not asked:
         where = ", ".join(str(path) for path in paths)
         raise UsageError(f"{where}: holds no exam task, only problems asked alone; see roi-bench profile")
-    _check_tokenizers(tasks, means)
-    return score_tasks(tasks, run_names(tasks), means, show=show, tell=tell)
+    _check_tokenizers(asked, options)
+    return score_tasks(asked, run_names(asked), options, show=show, tell=tell)
 
 
 def score_tasks(
     tasks: Sequence[RecordedTask],
     names: Sequence[str],
-    means: Means = AS_RECORDED,
+    options: ScoringOptions = AS_RECORDED,
     *,
     show: Show = iter,
     tell: Callable[[str], None] = silent,
@@ -118,21 +178,15 @@ def score_tasks(
         RecordError: An exam is unknown, or the prompt was another one.
     """
     runs = []
-    with Grader(workers=means.workers) as grader:
+    with Grader(workers=options.workers) as grader:
         for task, name in zip(show(tasks), names, strict=True):
             exams = exams_of(task)
-            scored = score_recorded(task, exams, grader, means.counter(task))
+            scored = score_recorded(task, exams, grader, options.counter(task))
             runs.append(ScoredRun(name, task, exams, scored))
-            if means.name_for(task) is None and _is_uncounted(task):
-                tell(f"{name}, {runs[-1].cell.title}: tokens are unknown, so {UNCOUNTED[task.record.form]}")
+            if options.name_for(task) is None and _is_uncounted(task):
+                follows = f"{task.record.kind.if_uncounted}; name the model's tokenizer (--tokenizer …)"
+                tell(f"{name}, {runs[-1].cell.title}: tokens are unknown, so {follows}")
     return runs
-
-
-UNCOUNTED = {
-    "exam": "answers that the budget cut off count as unanswered; name the model's tokenizer (--tokenizer …)",
-    "knapsack": "nobody can pay for its answers and every exam is an error; name the model's tokenizer (--tokenizer …)",
-}
-"""What follows for a run whose tokens are unknown, by its form."""
 
 
 def _is_uncounted(task: RecordedTask) -> bool:
@@ -144,52 +198,36 @@ def _is_uncounted(task: RecordedTask) -> bool:
     )
 
 
-def _check_tokenizers(tasks: Sequence[RecordedTask], means: Means) -> None:
+def _check_tokenizers(tasks: Sequence[RecordedTask], options: ScoringOptions) -> None:
     """Refuse one tokenizer in place of several.
 
     Raises:
         UsageError: The tasks recorded different ones.
     """
     recorded = sorted({task.record.tokenizer for task in tasks if task.record.tokenizer})
-    if means.tokenizer is not None and len(recorded) > 1:
+    if options.tokenizer is not None and len(recorded) > 1:
         raise UsageError(
-            f"--tokenizer {means.tokenizer} would count for all runs, and they recorded different tokenizers "
+            f"--tokenizer {options.tokenizer} would count for all runs, and they recorded different tokenizers "
             f"({', '.join(recorded)}); report them apart"
         )
 
 
-def solo_profiles(paths: Sequence[Path], means: Means, tell: Callable[[str], None]) -> list[Profile]:
-    """Return the profiles that the solo tasks of ``paths`` make; one that makes none is told and left out.
-
-    Raises:
-        RecordError: A results file is damaged.
-    """
-    found = []
-    for task in read_all(paths):
-        if task.record.form == "solo":
-            try:
-                found.append(profile_of(task, means))
-            except RoiBenchError as error:
-                tell(f"{task.name} makes no profile and is left out: {error}")
-    return found
-
-
-def profile_of(task: RecordedTask, means: Means = AS_RECORDED, *, skip_cost: int | None = None) -> Profile:
+def profile_of(task: RecordedTask, options: ScoringOptions = AS_RECORDED, *, skip_cost: int | None = None) -> Profile:
     """Return the solo profile that a recorded solo task makes.
 
     Args:
         task: The task.
-        means: What to count and grade with.
+        options: What to count and grade with.
         skip_cost: Tokens of a skip; by default what the tokenizer makes of it.
 
     Raises:
         RecordError: Responses are missing, or their tokens unknown.
         UsageError: The task is no solo task.
     """
-    exams, counter = exams_of(task), means.counter(task)
+    exams, counter = exams_of(task), options.counter(task)
     if skip_cost is None:
         skip_cost = skip_cost_of(counter)
-    with Grader(workers=means.workers) as grader:
+    with Grader(workers=options.workers) as grader:
         return make_profile(task, score_recorded_solo(task, exams, grader, counter), skip_cost)
 
 
@@ -219,7 +257,7 @@ def choose_solo_task(tasks: Sequence[RecordedTask], name: str | None = None) -> 
     Raises:
         UsageError: There is none, or several and no name.
     """
-    solo = [task for task in tasks if task.record.form == "solo"]
+    solo = [task for task in tasks if not task.record.kind.has_order]
     named = [task for task in solo if name in (None, task.name)]
     if len(named) == 1:
         return named[0]

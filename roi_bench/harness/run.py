@@ -17,8 +17,7 @@ from roi_bench.harness.engines.protocol import Engine
 from roi_bench.harness.processes import Processes, place, processes_of
 from roi_bench.harness.run_arguments import RunArguments, parse_arguments
 from roi_bench.harness.stopping import EndedEarlyError, ended_by_signals
-from roi_bench.journal import Journal, read_journal, read_starts
-from roi_bench.journal_format import Entry, Header, RequestKey
+from roi_bench.records.journal import Entry, Header, Journal, RequestKey, read_journal, read_starts
 
 
 def run(arguments: Sequence[str]) -> None:

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from roi_bench import __version__
-from roi_bench.exams import EXAM_VERSION
+from roi_bench.exams.exam import EXAM_VERSION, sha256_text
 from roi_bench.harness.engines.protocol import Engine
-from roi_bench.journal_format import Header, canonical_json, parse_header
-from roi_bench.problems import sha256_text
-from roi_bench.prompts import PROMPT_VERSION
-from roi_bench.responses import READING_RULE
+from roi_bench.reading.responses import READING_RULE
+from roi_bench.records.journal import Header, canonical_json, parse_header
+from roi_bench.scoring.prompts import PROMPT_VERSION
 
 SECRETS = ("api_key", "auth_token", "hf_token", "token", "header")
 """Model arguments that are recorded as their hash."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from roi_bench.errors import RecordError
 from roi_bench.harness.metering import metered
-from roi_bench.results_files import NO_RESPONSE
+from roi_bench.records.results import NO_RESPONSE
 
 
 def output_folder(output_path: str, model_name: str) -> Path:

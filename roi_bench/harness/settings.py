@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from roi_bench.errors import UsageError, nearest
-from roi_bench.exam_sets import EXAM_SETS
-from roi_bench.exams import ORDERS
+from roi_bench.exams.exam import ORDERS
+from roi_bench.exams.sets import EXAM_SETS
 from roi_bench.harness.decoding import MARK, Decoding, asked_decoding
-from roi_bench.prompts import PROMPTS, Form, find_prompt
+from roi_bench.scoring.kinds import KINDS, Kind
+from roi_bench.scoring.prompts import PROMPTS, find_prompt
 
 BUDGET_ALIASES = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
 """Generation arguments that set the budget, most binding first, as lm_eval orders them."""
@@ -22,8 +23,8 @@ GREEDY: dict[str, Any] = {"until": [], "do_sample": False, "temperature": 0.0}
 SAMPLED: dict[str, Any] = {"until": [], "do_sample": True, "temperature": 0.7}
 """Generation arguments of solo tasks: a profile is a distribution, so its samples must be able to differ."""
 
-SOLO_REPEATS = 16
-"""Samples of each problem in a solo task, unless ``--metadata`` says otherwise."""
+SAMPLED_REPEATS = 16
+"""Samples of each document of a task that means a distribution, unless ``--metadata`` says otherwise."""
 
 METADATA_KEYS = ("budget", "repeats", "exam_seed", "paraphrase", MARK)
 """What ``--metadata`` may change of a task."""
@@ -57,14 +58,14 @@ class TaskSettings:
     decoding: Decoding = "neutral"
 
     @property
-    def form(self) -> Form:
-        """How problems are asked."""
-        return PROMPTS[self.prompt].form
+    def kind(self) -> Kind:
+        """What it asks."""
+        return KINDS[PROMPTS[self.prompt].kind]
 
     @property
     def named_generation(self) -> dict[str, Any]:
         """Generation arguments that the task's name stands for, besides its budget."""
-        return SAMPLED if self.form == "solo" else GREEDY
+        return SAMPLED if self.kind.is_sampled else GREEDY
 
     @property
     def generation(self) -> dict[str, Any]:
@@ -86,16 +87,17 @@ def task_settings(named: Mapping[str, Any], metadata: Mapping[str, Any]) -> Task
             "exam_seed was given, but the exams of version 1 are frozen; use a roi_fresh_… task for new ones"
         )
     prompt = _choice("prompt", named.get("prompt", "direct"), tuple(PROMPTS))
-    solo = PROMPTS[prompt].form == "solo"
+    kind = KINDS[PROMPTS[prompt].kind]
+    repeats = SAMPLED_REPEATS if kind.is_sampled else 1
     paraphrase = _whole("paraphrase", metadata.get("paraphrase", 0), least=0)
     find_prompt(prompt, paraphrase)
     return TaskSettings(
         exam_set=exam_set,
-        order=None if solo else _choice("order", named.get("order"), ORDERS),
+        order=None if not kind.has_order else _choice("order", named.get("order"), ORDERS),
         prompt=prompt,
         budget=_whole("budget", metadata.get("budget", named.get("budget"))),
         exam_seed=None if exam_set == "v1" else seed,
-        repeats=_whole("repeats", metadata.get("repeats", named.get("repeats", SOLO_REPEATS if solo else 1))),
+        repeats=_whole("repeats", metadata.get("repeats", named.get("repeats", repeats))),
         paraphrase=paraphrase,
         decoding=asked_decoding(metadata),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from roi_bench.grading import Grader
+from roi_bench.grading.grader import Grader
 
 
 @cache

@@ -32,8 +32,8 @@ print("\\n" + json.dumps({"torch": torch.__version__, "cuda": torch.version.cuda
 
 def check_data() -> Iterator[Finding]:
     """Load the frozen exams from where a run would, every hash checked, and the two generated sets."""
-    from roi_bench.exam_sets import load_exams
-    from roi_bench.pools import DATA_DIR_VARIABLE, HUB, resolve_source
+    from roi_bench.exams.pools import DATA_DIR_VARIABLE, HUB, resolve_source
+    from roi_bench.exams.sets import load_exams
 
     source = resolve_source()
     where = "the Hugging Face hub" if source == HUB else source
@@ -77,8 +77,8 @@ def _check_hub() -> Finding:
 
 def check_model() -> Iterator[Finding]:
     """Look for the shipped tiny model and load its tokenizer."""
+    from roi_bench.exams.tiny import model_path
     from roi_bench.harness.tokenizer import load_token_counter
-    from roi_bench.tiny import model_path
 
     folder = model_path()
     wanted = ("config.json", "model.safetensors", "tokenizer.json")

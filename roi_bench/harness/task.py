@@ -1,57 +1,418 @@
-"""The exam task: an exam asked in the task's order and in easy order, scored by the pure core."""
+"""The lm_eval task of the benchmark: what a kind asks under a budget, ratio metrics, the record of the run."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
-from roi_bench.harness.budget_task import BudgetTask, Scored
+import datasets
+from lm_eval.api.instance import Instance
+from lm_eval.api.task import ConfigurableTask
+
+from roi_bench import __version__
+from roi_bench.errors import ModelError, UsageError
+from roi_bench.exams.exam import EXAM_VERSION, Exam, Problem, pools_of, sha256_text
+from roi_bench.exams.sets import load_exams
+from roi_bench.exams.tiny import TINY_CHAT_TEMPLATE
+from roi_bench.grading.grader import is_numeric_pool
+from roi_bench.harness import one_line_errors
+from roi_bench.harness.chat_templates import sending_through, shows_system_turn
+from roi_bench.harness.context_window import check_context, context_length
+from roi_bench.harness.decoding import MARK, arguments_for, evaluated_model, keep_the_budget
+from roi_bench.harness.metering import metered
+from roi_bench.harness.raw_responses import logged, response_of
+from roi_bench.harness.settings import (
+    BUDGET_ALIASES,
+    TaskSettings,
+    budget_of,
+    deviations,
+    task_settings,
+    temperature_of,
+)
 from roi_bench.harness.shared_grader import shared_grader
-from roi_bench.metrics import Metric, exam_term, metrics_of
-from roi_bench.outcomes import Response, Sheet, read_sheet
-from roi_bench.problems import Problem
-from roi_bench.scoring import Sitting, score_sittings
+from roi_bench.harness.tokenizer import lasting_name, load_token_counter
+from roi_bench.harness.values import ExamValue, exam_value
+from roi_bench.reading.responses import READING_RULE
+from roi_bench.records.regrade import FIXED_STDERR, UNDEFINED
+from roi_bench.records.sending import TEXT, UNSAID, Sending
+from roi_bench.scoring.kinds import Asked, Attempt, Kind, score_attempts
+from roi_bench.scoring.metrics import Metric, exam_term
+from roi_bench.scoring.outcomes import ParsedResponse, Response, answers_to_grade, level_bounds, parse_response
+from roi_bench.scoring.prompts import RESPONSE_CUE, Message, exam_messages, folded, prompt_sha256
+from roi_bench.scoring.statistics import Estimate, ExamTerm, estimate_ratio
+from roi_bench.scoring.text_facts import TextFacts, text_facts
+from roi_bench.scoring.tokens import TokenCounter
+
+logger = logging.getLogger(__name__)
+
+Terms = list[tuple[Metric[Any], ExamTerm | None]]
+"""Every metric with what one document contributes to it."""
 
 
-class ExamTask(BudgetTask):
-    """One task name of the benchmark, e.g. ``roi_exam_hard_512``.
+class RoiTask(ConfigurableTask):
+    """A task name of the benchmark, e.g. ``roi_exam_hard_512``.
 
-    Each document is one exam and makes two requests: index 0 in the task's order, index 1 in easy order.
+    What a document is, what it asks and how answers are scored says the kind of its prompt (:mod:`scoring.kinds`).
+
+    The YAML's ``dataset_kwargs`` say what the task is (exam set, order, budget, prompt); ``--metadata`` may override
+    ``budget``, ``repeats``, ``exam_seed``, ``paraphrase`` and ``decoding``.
+
+    Raises:
+        UsageError: A setting cannot be meant.
+        DataError: A problem is missing or is not the one that was frozen.
     """
 
-    def metrics_of(self, pools: Sequence[str]) -> tuple[Metric[Any], ...]:
-        """Return the metrics of exams."""
-        return metrics_of(pools)
+    def __init__(self, config: dict[str, Any] | None = None) -> None:
+        one_line_errors.install()
+        RoiTask.bare_text_is_told = False
+        config = {key: value for key, value in (config or {}).items() if key != "class"}
+        self.named: dict[str, Any] = dict(config.get("dataset_kwargs") or {})
+        self.settings = task_settings(self.named, config.get("metadata") or {})
+        self.system_instruction: str | None = None
+        self.shows_system_turn = True  # of the run's chat template
+        self.sending = UNSAID
+        self.engine_context: int | None = None  # tokens that the loaded engine holds, where it knows
+        self.texts: TextFacts = text_facts(config.get("metadata") or {}, ())
+        self.estimates: dict[str, Estimate] = {}
+        config["generation_kwargs"] = {**self.settings.generation, "max_gen_toks": self.settings.budget}
+        self.generation_sent: dict[str, Any] = {}
+        config["repeats"] = self.settings.repeats
+        config["test_split"] = "test"
+        super().__init__(config=config)
+        self.metrics: tuple[Metric[Any], ...] = self.kind.metrics_of(pools_of(self.exams))
 
-    def documents(self) -> list[dict[str, Any]]:
-        """Return one document of each exam."""
-        settings = self.settings
+    stray_tag_is_told = bare_text_is_told = False  # of the run that this process is at
+
+    # ------------------------------------------------------------------------------------------------ documents
+    def download(self, *_: Any, **__: Any) -> None:
+        """Load the exams and make the documents; nothing is written to disk."""
+        exams = load_exams(self.settings.exam_set, seed=self.settings.exam_seed or 0)
+        self.exams: dict[str, Exam] = {exam.id: exam for exam in exams}
+        self._build_documents()
+
+    def _build_documents(self) -> None:
+        order, budget = self.settings.order, self.settings.budget
+        self.known = self.kind.documents(self.exams)
+        fields = [self.kind.fields(document, order, budget) for document in self.known.values()]
+        self.dataset = {"test": datasets.Dataset.from_list(fields)}
+
+    @property
+    def kind(self) -> Kind:
+        """What it asks."""
+        return self.settings.kind
+
+    def asked(self, doc: Mapping[str, Any]) -> tuple[Asked, ...]:
+        """Return the requests of a document."""
+        return self.kind.asked(self.known[doc[self.kind.identifier]], self.settings.order)
+
+    def requests_of(self, doc: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return what ``doc`` asks, one document a request, in the order of their indices."""
+        return [{**doc, **asked.fields} for asked in self.asked(doc)]
+
+    def messages(self, doc: Mapping[str, Any]) -> list[Message]:
+        """Return one request (one of :meth:`requests_of`) as chat messages.
+
+        lm_eval also shows a whole document, when a task is made; where none of its requests is that, it asks all.
+        """
+        own = (one.problems for one in self.asked(doc) if all(doc.get(key) == one.fields[key] for key in one.fields))
+        problems = next(own, None) or self._problems(doc)
+        questions = [problem.question for problem in problems]
+        settings, bounds = self.settings, level_bounds(problems[0].pool)
+        return exam_messages(questions, settings.budget, settings.prompt, bounds, paraphrase=settings.paraphrase)
+
+    def doc_to_text(self, doc: Mapping[str, Any], *_: Any) -> str:
+        """Return the user's message of one request."""
+        return self.messages(doc)[-1]["content"]
+
+    def doc_to_target(self, doc: Mapping[str, Any], *_: Any) -> str:
+        """Return the gold answers by position, for the samples file only."""
+        return " | ".join(problem.answer for problem in self._problems(doc))
+
+    def _problems(self, doc: Mapping[str, Any]) -> tuple[Problem, ...]:
+        """Return all problems of a document."""
+        return self.kind.problems(self.known[doc[self.kind.identifier]], self.settings.order)
+
+    # ------------------------------------------------------------------------------------------------ requests
+    def set_config(self, key: str, value: Any, update: bool = False) -> None:
+        """Take a setting from the command line; a changed budget changes the prompt as well.
+
+        Raises:
+            UsageError: Few-shot examples are asked for, or the budget or the decoding cannot be meant.
+        """
+        if key == "num_fewshot" and value:
+            raise UsageError(
+                f"{self.config.task}: --num_fewshot {value} is refused: worked examples would give the costs away that "
+                "the model has to foresee under one budget; leave --num_fewshot out"
+            )
+        if key == "generation_kwargs" and MARK in value:
+            raise UsageError(
+                f"{self.config.task}: {MARK} is no generation argument; use --metadata '{{\"{MARK}\": …}}'"
+            )
+        super().set_config(key, value, update)
+        if key == "generation_kwargs":
+            generation = self.config.generation_kwargs
+            # else lm_eval sets a temperature back to 0, and transformers refuses one of 0
+            if "do_sample" not in value and ("temperature" in value or MARK not in generation):
+                generation["do_sample"] = temperature_of(generation) > 0
+            budget = budget_of(generation, self.settings.budget)
+            for alias in BUDGET_ALIASES:
+                generation.pop(alias, None)
+            generation["max_gen_toks"] = budget
+            self.settings = replace(self.settings, budget=budget)
+            self._build_documents()
+
+    def build_all_requests(self, **kwargs: Any) -> None:
+        """Build all requests, and check that prompt and budget fit the model where its context is known."""
+        self.system_instruction = kwargs.get("system_instruction")
+        if kwargs.get("cache_requests"):
+            # lm_eval keys that cache by task name alone: prompts of another budget or seed would come back from it
+            logger.warning("%s: --cache_requests is ignored; prompts are built in milliseconds", self.config.task)
+            kwargs = {**kwargs, "cache_requests": False, "rewrite_requests_cache": False}
+        if kwargs.get("apply_chat_template"):
+            with _named_template_error():  # asked once: lm_eval's models warn each time a template refuses the turn
+                self.shows_system_turn = shows_system_turn(kwargs["chat_template"])
+        self.sending = self._how_sent(kwargs.get("chat_template") if kwargs.get("apply_chat_template") else None)
+        self._settle_decoding()
+        super().build_all_requests(**kwargs)
+        sent = [str(instance.args[0]) for instance in self.instances]
+        self.texts = text_facts(self.config.metadata or {}, sent)
+        RoiTask.stray_tag_is_told = False
+        counter = self.counter()
+        self._tell_of_bare_text(counter)
+        if counter is None or not self.texts.whole:
+            logger.warning(
+                "%s: %s, so tokens by position are N/A; unless the backend is metered (roi-bench run, roi-api) all "
+                "token numbers are, and %s%s",
+                self.config.task,
+                "no tokenizer=… is known" if counter is None else "lm_eval strips the reasoning before think_end_token",
+                self.kind.if_uncounted,
+                "; name one, or score the samples with roi-bench regrade --tokenizer …" if counter is None else "",
+            )
+        length = self.engine_context or context_length(self.config.metadata or {})
+        if length is not None and counter is not None:
+            check_context(sorted(set(sent)), self.settings.budget, length, counter, str(self.config.task))
+
+    def _settle_decoding(self) -> None:
+        """Find the arguments of all requests: the task's own, and what makes them mean the same to this model.
+
+        They are no part of the configuration, where every argument is a deviation.
+        """
+        lm, settings = evaluated_model(), self.settings
+        if lm is None and (self.config.metadata or {}).get("pretrained"):
+            logger.warning(
+                "%s: this lm_eval does not show the model that it evaluates, so the model's generation_config.json may "
+                "shape its responses; use roi-bench run",
+                self.config.task,
+            )
+        keep_the_budget(lm)
+        self.generation_sent = arguments_for(lm, settings.decoding, self.config.generation_kwargs)
+
+    def fewshot_context(
+        self, doc: dict[str, Any], *args: Any, system_instruction: str | None = None, **kwargs: Any
+    ) -> list[str]:
+        """Return the prompt of every request of ``doc``.
+
+        The run's system instruction comes before that of the prompt. Without a chat template the system turn is the
+        first paragraph, and the cue the last line.
+
+        Raises:
+            ModelError: A chat template is asked for and the tokenizer has none.
+        """
+        template = kwargs.get("chat_template") if kwargs.get("apply_chat_template") else None
+        if template is not None and not self.shows_system_turn:
+            kwargs["chat_template"] = partial(_fold, template)
+        contexts = []
+        for request in self.requests_of(doc):
+            own = [message["content"] for message in self.messages(request)[:-1]]
+            system = "\n\n".join(filter(None, [system_instruction, *own]))
+            if system and template is None:
+                system += "\n\n"  # lm_eval sets nothing between a system text and the question
+            with _named_template_error():
+                context = super().fewshot_context(request, *args, system_instruction=system or None, **kwargs)
+            contexts.append(context if template is not None else f"{context}\n\n{RESPONSE_CUE}")
+        return contexts
+
+    def construct_requests(self, doc: dict[str, Any], ctx: list[str], **kwargs: Any) -> list[Instance]:
+        """Return the requests of ``doc``."""
         return [
-            {
-                "exam_id": exam.id,
-                "order": settings.order,
-                "budget": settings.budget,
-                "problem_ids": [problem.id for problem in exam.ordered(str(settings.order))],
-            }
-            for exam in self.exams.values()
+            Instance(
+                request_type="generate_until",
+                doc=request,
+                arguments=(prompt, dict(self.generation_sent)),
+                idx=index,
+                metadata=kwargs["metadata"],
+            )
+            for index, (prompt, request) in enumerate(zip(ctx, self.requests_of(doc), strict=True))
         ]
 
-    def variants(self, doc: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Return the exam in the task's order and in easy order."""
-        return [{**doc, "order": order} for order in (doc["order"], "easy")]
+    # ------------------------------------------------------------------------------------------------ results
+    def apply_filters(self) -> None:
+        """Hand all K samples of every request on; symbolic checks of this process start here, all in parallel."""
+        parsed = []
+        for instance in self.instances:
+            # accelerate's padding may ask the last request too often
+            raws = instance.resps[: self.settings.repeats]
+            instance.resps = [logged(raw) for raw in raws]
+            instance.filtered_resps["none"] = instance.resps
+            asked = self.asked(instance.doc)[instance.idx]
+            parsed += [self._parse(asked, response_of(raw)) for raw in instance.resps]
+        if self.has_symbolic_answers:
+            shared_grader().grade_many([answer for response in parsed for answer in answers_to_grade(response)])
+        self._tell_of_stray_tags(sum(response.reading.stray_closing_tag for response in parsed))
 
-    def asked(self, doc: Mapping[str, Any]) -> tuple[Problem, ...]:
-        """Return the problems of the exam in the order that ``doc`` names."""
-        return self.exams[doc["exam_id"]].ordered(doc["order"])
+    def _parse(self, asked: Asked, response: Response) -> ParsedResponse:
+        """Return a response as read, for grading ahead: without its tokens."""
+        return parse_response(asked.problems, asked.tiers, self.settings.budget, response, texts=self.texts)
 
-    def sheet(self, doc: Mapping[str, Any], response: Response) -> Sheet:
-        """Return a response as read."""
-        return read_sheet(self.exams[doc["exam_id"]], doc["order"], self.settings.budget, response, texts=self.texts)
+    def _tell_of_bare_text(self, counter: TokenCounter | None) -> None:
+        """Warn, once a run, that a model with a chat template is sent bare text, unless that is what is meant."""
+        template = getattr(getattr(counter, "tokenizer", None), "chat_template", None)
+        meant = template == TINY_CHAT_TEMPLATE or (self.config.metadata or {}).get("endpoint") == "completions"
+        if template and not meant and self.sending.sent_as == TEXT and not RoiTask.bare_text_is_told:
+            RoiTask.bare_text_is_told = True
+            logger.warning(
+                "%s has a chat template and none is applied: the prompt goes as bare text; for a chat model add "
+                "--apply_chat_template",
+                self.tokenizer_name(),
+            )
 
-    def score(self, doc: Mapping[str, Any], responses: list[tuple[Response, ...]]) -> Scored:
-        """Return what the exam contributes to each metric."""
-        exam = self.exams[doc["exam_id"]]
-        main, easy = responses
-        sitting = Sitting(exam, doc["order"], self.settings.budget, main, easy, self.texts)
-        (samples,) = score_sittings([sitting], shared_grader(), self.counter())
-        return [(metric, exam_term(metric, samples, exam.cluster)) for metric in self.metrics]
+    def _tell_of_stray_tags(self, count: int) -> None:
+        """Warn, once a run, of responses that close reasoning which nothing opened: it is read as their work."""
+        if count and not RoiTask.stray_tag_is_told:
+            RoiTask.stray_tag_is_told = True
+            logger.warning(
+                "%s: %d responses hold a closing think tag and nothing that opens it, so what stands before it is read "
+                "as part of the answer; if the model reasons there, run again with think_end_token=… in --model_args",
+                self.config.task,
+                count,
+            )
+
+    def process_results(self, doc: dict[str, Any], results: list[list[Any]]) -> dict[str, ExamValue | None]:
+        """Return every metric of one document; ``X_stderr`` follows ``X`` empty and is filled in by aggregation."""
+        if "bypass" in self._metric_fn_list:
+            return {"bypass": None}
+        responses = [tuple(response_of(raw) for raw in raws) for raws in results]
+        if any(response.usage is not None for of_one in responses for response in of_one) and isinstance(doc, dict):
+            doc |= metered(results)  # the samples file of plain lm_eval shows the document: no count is lost
+        values: dict[str, ExamValue | None] = {}
+        for metric, term in self._terms(doc, responses):
+            values[metric.name] = exam_value(metric, term)
+            values[f"{metric.name}_stderr"] = None
+        values.update({f"{name}_fixed_stderr": None for name in FIXED_STDERR if name in values})
+        return values
+
+    def _terms(self, doc: Mapping[str, Any], responses: list[tuple[Response, ...]]) -> Terms:
+        """Return what the K ``responses`` to each request of ``doc`` contribute to each metric."""
+        document, settings = self.known[doc[self.kind.identifier]], self.settings
+        attempt = Attempt(document, settings.order, settings.budget, tuple(responses), self.texts)
+        (samples,) = score_attempts(self.kind, [attempt], shared_grader(), self.counter())
+        return [(metric, exam_term(metric, samples, self.kind.cluster(document))) for metric in self.metrics]
+
+    def aggregation(self) -> dict[str, Callable[[list[Any]], Any]]:
+        """Return one aggregation per metric, and one that hands out the standard error found by it."""
+        if "bypass" in self._metric_fn_list:
+            return dict(super().aggregation())
+        found: dict[str, Callable[[list[Any]], Any]] = {}
+        for metric in self.metrics:
+            found[metric.name] = partial(self._aggregate, metric)
+            found[f"{metric.name}_stderr"] = partial(self._stderr, metric.name, "stderr_general")
+        for name in [name for name in FIXED_STDERR if name in found]:
+            found[f"{name}_fixed_stderr"] = partial(self._stderr, name, "stderr_fixed")
+        return found
+
+    def higher_is_better(self) -> dict[str, bool]:
+        """Return the direction of every metric that has one."""
+        return {m.name: m.higher_is_better for m in self.metrics if m.higher_is_better is not None}
+
+    def dump_config(self) -> dict[str, Any]:
+        """Return lm_eval's configuration with everything needed to identify and re-compute the run."""
+        config: dict[str, Any] = super().dump_config()
+        omitted = (self.config.metadata or {}).get("omit")
+        labels = deviations(self.named, self.settings, self.config.generation_kwargs, self.system_instruction, omitted)
+        if labels:
+            config["task_alias"] = f"{self.config.task} [{', '.join(labels)}]"
+        config["metadata"] = {**config.get("metadata", {}), "roi_bench": self.record(labels)}
+        return config
+
+    def record(self, labels: tuple[str, ...]) -> dict[str, Any]:
+        """Return what identifies this run of the task: settings, prompt and exam version, deviations, software."""
+        settings: TaskSettings = self.settings
+        return {
+            "roi_bench_version": __version__,
+            "form": settings.kind.name,
+            "exam_set": settings.exam_set,
+            "exam_version": EXAM_VERSION,
+            "exam_seed": settings.exam_seed,
+            "order": settings.order,
+            "budget": settings.budget,
+            "repeats": settings.repeats,
+            "prompt": settings.prompt,
+            "prompt_sha256": prompt_sha256(settings.prompt, settings.paraphrase),
+            "paraphrase": settings.paraphrase,
+            "decoding": settings.decoding,
+            "tokenizer": lasting_name(self.tokenizer_name()),
+            "tokenizer_revision": (self.config.metadata or {}).get("revision"),
+            "text_is_whole": self.texts.whole,
+            "reading_rule": READING_RULE,
+            "starts_in_reasoning": self.texts.starts_in_reasoning,
+            "think_tags": [list(pair) for pair in self.texts.think_tags],
+            **asdict(self.sending),
+            "deviations": list(labels),
+        }
+
+    # ------------------------------------------------------------------------------------------------ helpers
+    def tokenizer_name(self) -> str | None:
+        """Return the tokenizer that counts tokens: ``tokenizer=``, else ``pretrained=`` of the model arguments."""
+        metadata = self.config.metadata or {}
+        name = metadata.get("tokenizer") or metadata.get("pretrained")
+        return name if isinstance(name, str) else None
+
+    @property
+    def has_symbolic_answers(self) -> bool:
+        """Whether grading may need symbolic checks, which are worth doing in parallel."""
+        return any(not is_numeric_pool(pool) for pool in pools_of(self.exams))
+
+    def _how_sent(self, template: Callable[..., str] | None) -> Sending:
+        way = Sending(TEXT)
+        if template is not None:
+            with _named_template_error():
+                way = sending_through(template, with_system_turn=self.shows_system_turn)
+        own = self.system_instruction
+        return replace(way, system_instruction_sha256=sha256_text(own)) if own else way
+
+    def counter(self) -> TokenCounter | None:
+        """Return the token counter, or None where no tokenizer is known."""
+        name, metadata = self.tokenizer_name(), self.config.metadata or {}
+        trusted = bool(metadata.get("trust_remote_code", False))
+        return load_token_counter(name, revision=metadata.get("revision"), trust_remote_code=trusted) if name else None
+
+    def _aggregate(self, metric: Metric[Any], values: list[ExamValue | None]) -> float | str:
+        estimate = estimate_ratio([value.term for value in values if value is not None])
+        self.estimates[metric.name] = estimate
+        return UNDEFINED if estimate.value is None else estimate.value
+
+    def _stderr(self, name: str, kind: str, _: list[None]) -> float | str:
+        return UNDEFINED if (stderr := getattr(self.estimates[name], kind)) is None else float(stderr)
+
+
+@contextmanager
+def _named_template_error() -> Iterator[None]:
+    """Say in one line that a tokenizer has no chat template."""
+    try:
+        yield
+    except ValueError as error:
+        if "chat_template" not in str(error) and "chat template" not in str(error):
+            raise
+        raise ModelError(
+            "--apply_chat_template was given, but the model's tokenizer has no chat template; leave the option out "
+            "or use a tokenizer that has one"
+        ) from error
+
+
+def _fold(template: Callable[..., str], messages: list[Message], **options: Any) -> str:
+    """Return what a chat template that shows no system turn makes of ``messages``, the instructions kept."""
+    return template(folded(messages), **options)

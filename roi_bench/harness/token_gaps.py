@@ -8,8 +8,8 @@ from typing import Any
 
 from roi_bench.analysis.engine_agreement import PairAgreement, ResponsePair, TokenGap, finish_of, first_difference
 from roi_bench.analysis.engine_runs import EngineRun
-from roi_bench.errors import DependencyError, ModelError
-from roi_bench.harness.tokenizer import first_line, load_tokenizer
+from roi_bench.errors import DependencyError, ModelError, first_line
+from roi_bench.harness.tokenizer import load_tokenizer
 
 Parted = tuple[PairAgreement, ResponsePair, str]
 """A pair of runs, a pair of its responses whose texts differ, and the prompt that both answer."""

@@ -8,18 +8,15 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from roi_bench.errors import DependencyError, ModelError
-from roi_bench.results_files import RunRecord
+from roi_bench.errors import DependencyError, ModelError, first_line
+from roi_bench.records.results import RunRecord
 
 TOKENIZER_FILES = ("tokenizer*", "vocab*", "*.model", "*.tiktoken", "tekken.json", "config.json")
 """Names of files of which a folder with a tokenizer has at least one."""
 
-LONGEST_LIST = 200
-"""Characters shown of an error's message that is a list."""
-
 
 class HFTokenCounter:
-    """A :class:`roi_bench.tokens.TokenCounter` over a Hugging Face tokenizer.
+    """A :class:`roi_bench.scoring.tokens.TokenCounter` over a Hugging Face tokenizer.
 
     Args:
         tokenizer: A transformers tokenizer. A fast one knows where its tokens stand in the text; for another one the
@@ -59,7 +56,7 @@ class HFTokenCounter:
 
 
 class FileTokenCounter:
-    """A :class:`roi_bench.tokens.TokenCounter` over a ``tokenizer.json``, read by the small package tokenizers alone.
+    """A :class:`scoring.tokens.TokenCounter` over a ``tokenizer.json``, read by the small package tokenizers alone.
 
     For a tokenizer that transformers takes as it is (the shipped ones), it counts what :class:`HFTokenCounter` counts,
     without the seconds that importing transformers takes.
@@ -150,15 +147,3 @@ def _load_once(name: str, revision: str | None, trust_remote_code: bool) -> Any:
             f"cannot load tokenizer {name!r}: {first_line(error)}; give a folder with tokenizer.json, or the name of a "
             "model on the hub that can be reached"
         ) from error
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message without its full stop, or the error's type if it has none.
-
-    A line that ends in a colon is no sentence; what it begins follows.
-    """
-    lines = str(error).strip().splitlines()
-    if lines and lines[0].rstrip().endswith(":"):
-        whole = " ".join(" ".join(lines).split())
-        return whole if len(whole) <= LONGEST_LIST else f"{whole[: LONGEST_LIST - 1]}…"
-    return lines[0].rstrip(". ") if lines else type(error).__name__

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from roi_bench.metrics import Metric
-from roi_bench.statistics import ExamTerm
+from roi_bench.scoring.metrics import Metric
+from roi_bench.scoring.statistics import ExamTerm
 
 
 class ExamValue(float):

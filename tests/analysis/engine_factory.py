@@ -8,12 +8,12 @@ from typing import Any
 
 from roi_bench.analysis.engine_runs import Asked, Engine, EngineRun
 from roi_bench.analysis.runs import ScoredRun
-from roi_bench.outcomes import Response
-from roi_bench.prompts import prompt_sha256
-from roi_bench.regrade import score_recorded
-from roi_bench.results_files import RecordedDocument, RecordedTask, RunRecord
-from roi_bench.tiny import tiny_exams
-from roi_bench.tokens import Usage
+from roi_bench.exams.tiny import tiny_exams
+from roi_bench.records.regrade import score_recorded
+from roi_bench.records.results import RecordedDocument, RecordedTask, RunRecord
+from roi_bench.scoring.outcomes import Response
+from roi_bench.scoring.prompts import prompt_sha256
+from roi_bench.scoring.tokens import Usage
 from tests.exam_factory import WordCounter, respond
 from tests.test_metrics import EqualityGrader
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from roi_bench.exams import Exam
-from roi_bench.metrics import Sample, ScoredResponse
-from roi_bench.outcomes import ProblemOutcome
-from roi_bench.tokens import Usage, level_of
+from roi_bench.exams.exam import Exam
+from roi_bench.scoring.metrics import Sample, ScoredResponse
+from roi_bench.scoring.outcomes import ProblemOutcome
+from roi_bench.scoring.tokens import Usage, level_of
 from tests.exam_factory import make_exam
 
 Spent = tuple[str, int | None]
@@ -55,7 +55,7 @@ def answered(order: str, *spent: Spent, index: int = 0, planning: int = 0) -> Sc
 def lost(order: str = "hard", index: int = 0) -> ScoredResponse:
     """A response that could not be had."""
     told = answered(order, ("error", None), ("error", None), ("error", None), index=index)
-    return ScoredResponse(told.outcomes, 1000, None, None, False, True)
+    return ScoredResponse(told.problems, 1000, None, None, False, True)
 
 
 def invented_run(

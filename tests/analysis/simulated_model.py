@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from roi_bench.analysis.profile import Profile
 from roi_bench.analysis.solo_skill import SoloSkill
-from roi_bench.exams import Exam
-from roi_bench.metrics import Sample
-from roi_bench.outcomes import Response
-from roi_bench.prompts import prompt_sha256
-from roi_bench.scoring import Sitting, score_sittings
-from roi_bench.tokens import Usage
+from roi_bench.exams.exam import Exam
+from roi_bench.scoring.metrics import Sample
+from roi_bench.scoring.outcomes import Response
+from roi_bench.scoring.prompts import prompt_sha256
+from roi_bench.scoring.tokens import Usage
 from tests.exam_factory import WordCounter, make_exam
+from tests.support.attempts import exam_attempt, score_exams
 from tests.test_metrics import EqualityGrader
 
 SKIP_COST = 4  # words of a skip: "### Problem k" and a box
@@ -74,8 +74,8 @@ class SimulatedModel:
                 " ".join(words[:BUDGET]), Usage(min(len(words), BUDGET), "length" if cut else "stop", "generated")
             )
 
-        sittings = [
-            Sitting(
+        attempts = [
+            exam_attempt(
                 exam,
                 order,
                 BUDGET,
@@ -84,7 +84,7 @@ class SimulatedModel:
             )
             for exam in exams
         ]
-        scored = score_sittings(sittings, EqualityGrader(), WordCounter())
+        scored = score_exams(attempts, EqualityGrader(), WordCounter())
         return {exam.id: samples for exam, samples in zip(exams, scored, strict=True)}
 
 

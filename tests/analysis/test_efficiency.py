@@ -11,15 +11,15 @@ from roi_bench.analysis.efficiency import Efficiency, efficiency, value_curves
 from roi_bench.analysis.profile import Profile
 from roi_bench.analysis.solo_skill import SoloSkill
 from roi_bench.errors import RecordError, UsageError
-from roi_bench.exams import Exam
-from roi_bench.metrics import ScoredResponse
-from roi_bench.outcomes import Response
-from roi_bench.prompts import prompt_sha256
-from roi_bench.scoring import Sitting, score_sittings
-from roi_bench.statistics import confidence_interval
-from roi_bench.tokens import Usage
+from roi_bench.exams.exam import Exam
+from roi_bench.scoring.metrics import ScoredResponse
+from roi_bench.scoring.outcomes import Response
+from roi_bench.scoring.prompts import prompt_sha256
+from roi_bench.scoring.statistics import confidence_interval
+from roi_bench.scoring.tokens import Usage
 from tests.analysis.simulated_model import BUDGET, Decide, follow, invented_exams, simulated_model
 from tests.exam_factory import WordCounter, make_exam, respond
+from tests.support.attempts import exam_attempt, score_exams
 from tests.test_metrics import EqualityGrader
 
 EXAMS = invented_exams(240)
@@ -106,8 +106,8 @@ def test_attempting_everything_has_no_lift_by_definition():
 def test_equally_bad_in_both_orders_has_no_regret_but_low_efficiency():
     scored = MODEL.sit(EXAMS, "hard", only_hard, seed=5, repeats=8)
     samples = [sample for of_exam in scored.values() for sample in of_exam]
-    lost = sum(sample.easy.correct - sample.main.correct for sample in samples)
-    assert abs(lost) / sum(sample.easy.correct for sample in samples) < 0.1  # regret 0 but for sampling noise
+    lost = sum(sample.easy.score - sample.main.score for sample in samples)
+    assert abs(lost) / sum(sample.easy.score for sample in samples) < 0.1  # regret 0 but for sampling noise
     hard, easy = found_for(only_hard)
     assert hard.allocation_efficiency.value < 0.4
     assert easy.allocation_efficiency.value < 0.4
@@ -130,8 +130,8 @@ def test_curves_are_ordered_and_budgets_beyond_the_cap_are_refused():
 
 def scored_response(text: str, usage: Usage | None, budget: int = 40) -> ScoredResponse:
     response = Response(text, usage)
-    (samples,) = score_sittings(
-        [Sitting(make_exam(), "hard", budget, (response,), (response,))], EqualityGrader(), WordCounter()
+    (samples,) = score_exams(
+        [exam_attempt(make_exam(), "hard", budget, (response,), (response,))], EqualityGrader(), WordCounter()
     )
     return samples[0].main
 
@@ -162,7 +162,7 @@ def test_decisions_by_outcome():
 
 def test_a_problem_given_up_after_an_unknown_number_of_tokens_cannot_be_replayed():
     response = Response(respond([None, "2", "1"]))
-    (samples,) = score_sittings([Sitting(make_exam(), "hard", 40, (response,), (response,))], EqualityGrader())
+    (samples,) = score_exams([exam_attempt(make_exam(), "hard", 40, (response,), (response,))], EqualityGrader())
     with pytest.raises(RecordError, match="--tokenizer"):
         read_decisions([samples[0].main])
 
@@ -198,8 +198,8 @@ def test_failed_responses_and_exams_outside_the_profile_are_left_out():
     main = {name: [sample.main for sample in samples] for name, samples in scored.items()}
     curves = value_curves(PROFILE, exams, "hard", BUDGET)
     whole = efficiency(PROFILE, main, curves, BUDGET)
-    missing = score_sittings(
-        [Sitting(exams[0], "hard", BUDGET, (Response(None),), (Response(None),))], EqualityGrader()
+    missing = score_exams(
+        [exam_attempt(exams[0], "hard", BUDGET, (Response(None),), (Response(None),))], EqualityGrader()
     )[0][0].main
     one_failed = {**main, exams[0].id: [missing], "v1/999": main[exams[1].id]}
     found = efficiency(PROFILE, one_failed, curves, BUDGET)
@@ -212,5 +212,5 @@ def test_repeats_are_means_within_an_exam():
     scored = MODEL.sit(EXAMS[:30], "hard", everything, seed=1, repeats=3)
     main = {name: [sample.main for sample in samples] for name, samples in scored.items()}
     found = efficiency(PROFILE, main, value_curves(PROFILE, EXAMS[:30], "hard", BUDGET), BUDGET)
-    expected = np.mean([[response.correct for response in responses] for responses in main.values()])
+    expected = np.mean([[response.score for response in responses] for responses in main.values()])
     assert found.score.value == pytest.approx(float(expected))

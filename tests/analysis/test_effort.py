@@ -16,7 +16,7 @@ from roi_bench.analysis.effort import Effort, effort, effort_table, partial_spea
 from roi_bench.analysis.tables import Interval
 from roi_bench.analysis.views import Scored
 from roi_bench.errors import UsageError
-from roi_bench.metrics import Sample
+from roi_bench.scoring.metrics import Sample
 from tests.analysis.invented_runs import answered, invented_run, lost
 
 NONE = Interval(None, None, None)
@@ -47,7 +47,7 @@ def attempts(scored: Scored, order: str) -> tuple[Any, Any, Any, list[str]]:
         for exam, samples in scored.items()
         for sample in samples
         for answer in (sample.main, sample.easy)
-        for p in answer.outcomes
+        for p in answer.problems
         if p.outcome in ("correct", "wrong", "unanswered") and p.tokens is not None
     ]
     tokens, tier, position, exams = zip(*rows, strict=True)

@@ -10,9 +10,9 @@ from roi_bench.analysis.level_views import actual_level, confusion_table, level_
 from roi_bench.analysis.solo_skill import SoloSkill, SoloWithin
 from roi_bench.analysis.tables import Interval
 from roi_bench.errors import UsageError
-from roi_bench.metrics import Sample, exam_term, metrics_of
-from roi_bench.outcomes import ProblemOutcome
-from roi_bench.statistics import estimate_ratio
+from roi_bench.scoring.metrics import Sample, exam_term, metrics_of
+from roi_bench.scoring.outcomes import ProblemOutcome
+from roi_bench.scoring.statistics import estimate_ratio
 from tests.analysis.invented_runs import answered, invented_run, lost, problem, response
 
 EASY = answered("easy", ("correct", 10), ("correct", 20), ("correct", 30))

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from scipy.stats import ttest_rel
 
 from roi_bench.analysis.many_pairs import FloatArray, mean_terms, run_terms
-from roi_bench.analysis.many_runs import ManyRanks, holm_array, paired_lines, rank_many
+from roi_bench.analysis.many_runs import ManyRanks, paired_lines, rank_many
 from roi_bench.analysis.paired import compare_paired
-from roi_bench.analysis.ranking import holm, rank_runs
+from roi_bench.analysis.ranking import rank_runs
 from roi_bench.errors import UsageError
-from roi_bench.statistics import ExamTerm
+from roi_bench.scoring.statistics import ExamTerm
 
 Run = dict[str, ExamTerm]
 
@@ -97,12 +97,6 @@ def test_perfect_runs_stand_above_those_that_solve_nothing() -> None:
     runs = [mean_terms([f"e{i}" for i in range(30)], [f"c{i}" for i in range(30)], [points] * 30) for points in (0, 3)]
     found = rank_many(runs)
     assert (found.order, found.ranks, found.tiers) == ((1, 0), ((2, 2), (1, 1)), (2, 1))
-
-
-@given(st.lists(st.one_of(st.none(), st.floats(0, 1)), max_size=30))
-def test_the_adjustment_is_that_of_the_ranking_to_the_last_bit(p_values: list[float | None]) -> None:
-    found = holm_array(np.array([np.nan if p is None else p for p in p_values], dtype=np.float64))
-    assert [None if np.isnan(p) else float(p) for p in found] == holm(p_values)
 
 
 def steps(*solved: int) -> list[Run]:

@@ -18,7 +18,7 @@ from scipy import stats
 from roi_bench.analysis import paired
 from roi_bench.analysis.paired import PairedDifference, compare_paired, minimum_detectable_effect
 from roi_bench.errors import UsageError
-from roi_bench.statistics import ExamTerm
+from roi_bench.scoring.statistics import ExamTerm
 
 Run = dict[str, ExamTerm]
 Parts = tuple[int, int, int, int]

@@ -15,12 +15,12 @@ from roi_bench.analysis.position_views import (
 from roi_bench.analysis.tables import Interval
 from roi_bench.analysis.views import is_attempt, ratio, sides
 from roi_bench.errors import UsageError
-from roi_bench.metrics import Sample, exam_term, metrics_of
-from roi_bench.outcomes import Response
-from roi_bench.scoring import Sitting, score_sittings
-from roi_bench.statistics import ExamTerm, confidence_interval, estimate_ratio
+from roi_bench.scoring.metrics import Sample, exam_term, metrics_of
+from roi_bench.scoring.outcomes import Response
+from roi_bench.scoring.statistics import ExamTerm, confidence_interval, estimate_ratio
 from tests.analysis.invented_runs import answered, invented_run, lost, problem
 from tests.exam_factory import make_exam, respond
+from tests.support.attempts import exam_attempt, score_exams
 from tests.test_metrics import EqualityGrader
 
 R, W = ("correct", 100), ("wrong", 100)
@@ -86,9 +86,9 @@ def test_exams_without_such_a_tier_there_do_not_narrow_the_interval() -> None:
     scored, _ = invented_run(30, "medium")
     found = next(i for i in accuracies_by_tier_and_position(scored, "medium") if (i.tier, i.position) == ("middle", 3))
     terms = [
-        ExamTerm(float(sample.main.outcomes[2].outcome == "correct"), 1.0, exam)
+        ExamTerm(float(sample.main.problems[2].outcome == "correct"), 1.0, exam)
         for exam, (sample,) in scored.items()
-        if sample.main.outcomes[2].tier == "middle"
+        if sample.main.problems[2].tier == "middle"
     ]
     assert len(terms) == found.exams == 10
     ends = confidence_interval(estimate_ratio(terms))
@@ -125,11 +125,11 @@ def test_failed_samples_are_left_out_in_both_orders() -> None:
 
 
 def test_real_responses_go_the_whole_way() -> None:
-    sittings = [
-        Sitting(make_exam(i), "medium", 100, (Response(respond(main)),), (Response(respond(["1", "2", "9"])),))
+    attempts = [
+        exam_attempt(make_exam(i), "medium", 100, (Response(respond(main)),), (Response(respond(["1", "2", "9"])),))
         for i, main in enumerate((["1", "9", "2"], ["2", "1", "9"], ["9", "3", "1"]))  # EHM, MEH, MHE
     ]
-    scored = dict(zip("abc", score_sittings(sittings, EqualityGrader()), strict=True))
+    scored = dict(zip("abc", score_exams(attempts, EqualityGrader()), strict=True))
     rows = {row[:3]: row[5] for row in tier_position_table(scored, "medium").rows}
     values = {place: cell.value for place, cell in rows.items() if isinstance(cell, Interval)}
     assert values == {
@@ -176,7 +176,7 @@ def test_nothing_varied_no_interval() -> None:
         Sample(answered("hard", W, W, W), answered("easy", R, R, R)),
     ) * 2
     scored = dict.fromkeys("abcdefg", third)
-    found = ratio(scored, lambda sample: (float(sample.main.correct), 1.0), None)
+    found = ratio(scored, lambda sample: (float(sample.main.score), 1.0), None)
     assert found == Interval(pytest.approx(1 / 3), None, None)
 
 

@@ -16,14 +16,14 @@ from roi_bench.analysis.allocation_tables import profile_table
 from roi_bench.analysis.profile import Profile, make_profile, parse_profile, profile_text
 from roi_bench.analysis.solo_skill import SoloSkill
 from roi_bench.errors import RecordError, UsageError
-from roi_bench.outcomes import Response
-from roi_bench.problems import TIERS
-from roi_bench.prompts import prompt_sha256
-from roi_bench.results_files import RecordedTask, RunRecord
-from roi_bench.sending import KEYS, Sending
-from roi_bench.solo import SittingSolo, score_solo
-from roi_bench.tokens import Usage
+from roi_bench.exams.exam import TIERS
+from roi_bench.records.results import RecordedTask, RunRecord
+from roi_bench.records.sending import KEYS, Sending
+from roi_bench.scoring.outcomes import Response
+from roi_bench.scoring.prompts import prompt_sha256
+from roi_bench.scoring.tokens import Usage
 from tests.exam_factory import WordCounter, make_exam
+from tests.support.attempts import score_solo, solo_attempt
 from tests.test_metrics import EqualityGrader
 
 EXAM = make_exam()
@@ -34,12 +34,12 @@ TASK = RecordedTask(
 
 
 def scored(responses: dict[str, list[Response]], counted: bool = True) -> dict[str, Any]:
-    sittings = [
-        SittingSolo(problem, tier, RECORD.budget, tuple(responses[problem.id]))
+    attempts = [
+        solo_attempt(problem, tier, RECORD.budget, tuple(responses[problem.id]))
         for problem, tier in zip(EXAM.problems, TIERS, strict=True)
     ]
-    found = score_solo(sittings, EqualityGrader(), WordCounter() if counted else None)
-    return {sitting.problem.id: samples for sitting, samples in zip(sittings, found, strict=True)}
+    found = score_solo(attempts, EqualityGrader(), WordCounter() if counted else None)
+    return {attempt.document.problem.id: samples for attempt, samples in zip(attempts, found, strict=True)}
 
 
 def answers(*texts: str | None, tokens: int | None = None) -> list[Response]:

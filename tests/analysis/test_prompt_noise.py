@@ -13,7 +13,7 @@ from scipy.stats import t
 from benchmarks.prompt_noise_coverage import coverage
 from roi_bench.analysis.prompt_noise import LEAST_PARAPHRASES, deviate_quantile, layout, prompt_noise, widened
 from roi_bench.errors import UsageError
-from roi_bench.statistics import ExamTerm, confidence_interval, estimate_ratio
+from roi_bench.scoring.statistics import ExamTerm, confidence_interval, estimate_ratio
 
 Terms = dict[str, ExamTerm]
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from roi_bench.analysis.paired import PERMUTATIONS, compare_paired
-from roi_bench.analysis.ranking import Ranking, holm, permutations_for, rank_runs
+from roi_bench.analysis.paired import PERMUTATIONS, compare_paired, holm
+from roi_bench.analysis.ranking import Ranking, permutations_for, rank_runs
 from roi_bench.errors import UsageError
-from roi_bench.statistics import ExamTerm, confidence_interval, estimate_ratio
+from roi_bench.scoring.statistics import ExamTerm, confidence_interval, estimate_ratio
 
 Run = dict[str, ExamTerm]
 
@@ -32,16 +33,33 @@ def summary(ranking: Ranking) -> list[tuple[str, tuple[int, int] | None, int | N
     return [(one.name, one.ranks, one.tier) for one in ranking.ranks]
 
 
+def adjusted(*p_values: float | None) -> list[float | None]:
+    found = holm(np.array([np.nan if p is None else p for p in p_values], dtype=np.float64))
+    return [None if np.isnan(p) else float(p) for p in found]
+
+
 def test_holm_by_hand() -> None:
     """0.005·4, 0.01·3, then 0.03·2; 0.04·1 is less than that and takes it over."""
-    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert holm([0.5, 0.9]) == [1.0, 1.0]
-    assert holm([0.02]) == [0.02]
-    assert holm([]) == []
+    assert adjusted(0.01, 0.04, 0.03, 0.005) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert adjusted(0.5, 0.9) == [1.0, 1.0]
+    assert adjusted(0.02) == [0.02]
+    assert adjusted() == []
+
+
+@given(st.lists(st.one_of(st.none(), st.floats(0, 1)), max_size=30))
+def test_holm_step_by_step(p_values: list[float | None]) -> None:
+    """One at a time, from the smallest: what the definition says."""
+    ascending = sorted((p, index) for index, p in enumerate(p_values) if p is not None)
+    expected: list[float | None] = [None] * len(p_values)
+    running = 0.0
+    for position, (p, index) in enumerate(ascending):
+        running = max(running, min(1.0, (len(ascending) - position) * p))
+        expected[index] = running
+    assert adjusted(*p_values) == expected
 
 
 def test_an_undefined_p_value_stays_so_and_does_not_count() -> None:
-    assert holm([None, 0.01, None, 0.02]) == [None, 0.02, None, 0.02]
+    assert adjusted(None, 0.01, None, 0.02) == [None, 0.02, None, 0.02]
 
 
 @given(st.lists(st.floats(0, 1), max_size=12))

@@ -14,10 +14,10 @@ from roi_bench.analysis.runs import Cell, ScoredRun, common_name, in_order, run_
 from roi_bench.analysis.score_tables import comparison_table, outcome_table, ranking_table, score_table
 from roi_bench.analysis.tables import Interval, Table
 from roi_bench.errors import RecordError
-from roi_bench.exams import Exam
-from roi_bench.prompts import prompt_sha256
-from roi_bench.results_files import RecordedTask, RunRecord
-from roi_bench.sending import Sending
+from roi_bench.exams.exam import Exam
+from roi_bench.records.results import RecordedTask, RunRecord
+from roi_bench.records.sending import Sending
+from roi_bench.scoring.prompts import prompt_sha256
 from tests.analysis.simulated_model import BUDGET, Decide, invented_exams, simulated_model
 from tests.analysis.test_efficiency import everything, only_hard, only_solvable
 
@@ -228,8 +228,8 @@ def test_names_that_differ_only_in_letters_that_files_leave_out_do_not_overwrite
 
 def test_a_run_that_cannot_be_replayed_is_told_and_left_out():
     def uncounted(response):
-        outcomes = tuple(replace(problem, tokens=None, outcome="unanswered") for problem in response.outcomes)
-        return replace(response, usage=None, outcomes=outcomes)
+        outcomes = tuple(replace(problem, tokens=None, outcome="unanswered") for problem in response.problems)
+        return replace(response, usage=None, problems=outcomes)
 
     scored = {
         name: tuple(replace(sample, main=uncounted(sample.main)) for sample in samples)

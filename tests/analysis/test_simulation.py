@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from roi_bench.analysis.paired import Interval, PairedDifference, compare_paired, minimum_detectable_effect
 from roi_bench.analysis.ranking import rank_runs
-from roi_bench.statistics import ExamTerm, confidence_interval, estimate_ratio
+from roi_bench.scoring.statistics import ExamTerm, confidence_interval, estimate_ratio
 
 Array = NDArray[np.float64]
 Run = dict[str, ExamTerm]

@@ -10,8 +10,8 @@ from roi_bench.analysis.skipping import SkipSkill, skip_skills, skip_table
 from roi_bench.analysis.solo_skill import SoloSkill, SoloWithin
 from roi_bench.analysis.tables import Interval
 from roi_bench.errors import UsageError
-from roi_bench.metrics import Sample
-from roi_bench.statistics import ExamTerm, confidence_interval, estimate_ratio
+from roi_bench.scoring.metrics import Sample
+from roi_bench.scoring.statistics import ExamTerm, confidence_interval, estimate_ratio
 from tests.analysis.invented_runs import answered, invented_run, lost, problem, response
 
 NONE = Interval(None, None, None)
@@ -110,7 +110,7 @@ def test_failed_samples_are_left_out() -> None:
 def test_intervals_are_clustered_and_count_only_exams_that_say_something(clustered: bool) -> None:
     scored, eight = invented_run(60, clusters=8)
     clusters = eight if clustered else {exam: exam for exam in scored}
-    names = {p.problem_id for (sample,) in scored.values() for p in sample.main.outcomes}
+    names = {p.problem_id for (sample,) in scored.values() for p in sample.main.problems}
     solo = SoloWithin({name: skill((0, 0.25, 0.5, 1)[sum(name.encode()) % 4]) for name in names}, 100)
     (whole,) = (
         item
@@ -119,8 +119,8 @@ def test_intervals_are_clustered_and_count_only_exams_that_say_something(cluster
     )
     precision, recall = [], []
     for exam, (sample,) in scored.items():
-        lost_share = {p.problem_id: 1 - (solo.solve_rate(p.problem_id) or 0) for p in sample.main.outcomes}
-        skipped = [lost_share[p.problem_id] for p in sample.main.outcomes if p.outcome == "skipped"]
+        lost_share = {p.problem_id: 1 - (solo.solve_rate(p.problem_id) or 0) for p in sample.main.problems}
+        skipped = [lost_share[p.problem_id] for p in sample.main.problems if p.outcome == "skipped"]
         if skipped:
             precision.append(ExamTerm(sum(skipped), len(skipped), clusters[exam]))
         if sum(lost_share.values()):
@@ -172,7 +172,7 @@ def test_everything_lies_between_0_and_1(rows: list[tuple[tuple[str, str], ...]]
         known_skips = sum(
             p.outcome == "skipped" and p.problem_id in SOLO.skills and item.tier in (None, p.tier)
             for (sample,) in scored.values()
-            for p in (sample.easy if item.order == "easy" else sample.main).outcomes
+            for p in (sample.easy if item.order == "easy" else sample.main).problems
         )
         assert (item.precision.value is None) == (known_skips == 0)
 

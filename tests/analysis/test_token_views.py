@@ -17,7 +17,7 @@ from roi_bench.analysis.token_views import (
     tokens_by_position_and_tier,
     tokens_by_tier,
 )
-from roi_bench.metrics import Sample
+from roi_bench.scoring.metrics import Sample
 from tests.analysis.invented_runs import answered, invented_run, lost, problem, response
 
 EASY = answered("easy", ("correct", 10), ("correct", 20), ("correct", 30))
@@ -104,7 +104,7 @@ def test_recounted_problems_may_exceed_what_the_provider_says() -> None:
     told = answered("hard", ("wrong", 60), ("wrong", 30), ("wrong", 20))
     usage = told.usage
     assert usage is not None
-    short = type(told)(told.outcomes, 1000, type(usage)(100, "stop", "provider"), 0, False, False)
+    short = type(told)(told.problems, 1000, type(usage)(100, "stop", "provider"), 0, False, False)
     scored = {"a": (Sample(short, EASY),)}
     assert [item.share for item in tokens_by_position(scored, "hard")[:3]] == [60 / 110, 30 / 110, 20 / 110]
     assert planning_shares(scored, "hard")["hard"] == 0
@@ -126,7 +126,7 @@ def test_against_the_standard_library() -> None:
         p.tokens
         for samples in scored.values()
         for sample in samples
-        for p in sample.main.outcomes
+        for p in sample.main.problems
         if p.position == 2 and p.outcome != "skipped" and p.tokens
     ]
     found = tokens_by_position(scored, "medium")[1]

@@ -7,10 +7,9 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from roi_bench.conversations import RESPONSE_CUE, Message, as_text
-from roi_bench.exam_sets import load_exams
-from roi_bench.exams import ORDERS
-from roi_bench.prompts import exam_messages
+from roi_bench.exams.exam import ORDERS
+from roi_bench.exams.sets import load_exams
+from roi_bench.scoring.prompts import RESPONSE_CUE, Message, as_text, exam_messages
 from tests.api.provider_server import Reply, prompt_of
 from tests.exam_factory import respond
 

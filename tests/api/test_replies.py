@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roi_bench.api.replies import ApiReply, UnusableReplyError, read_reply
-from roi_bench.tokens import Usage
+from roi_bench.scoring.tokens import Usage
 
 USAGE = {"prompt_tokens": 10, "completion_tokens": 7, "total_tokens": 17}
 NO_TOKENS = [None, {}, {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}, {"completion_tokens": None}]

@@ -11,10 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from roi_bench.baselines.greedy_knapsack import GreedyKnapsackTask
-from roi_bench.harness.solo_task import SoloTask
-from roi_bench.harness.task import ExamTask
-from roi_bench.prompts import BASELINES
+from roi_bench.harness.task import RoiTask
+from roi_bench.scoring.prompts import BASELINES
 from tests.harness.harness_runs import TASK_FOLDERS
 
 SETS = {"exam": "v1", "fresh": "fresh", "tiny": "tiny"}
@@ -75,11 +73,9 @@ def test_a_task_is_what_its_name_says(name: str) -> None:
     content = read(FILES[name])
     expected = {**EXAM_TASKS, **SOLO_TASKS}[name]
     assert content.pop("dataset_kwargs") == expected
-    kinds = {"greedy_knapsack": GreedyKnapsackTask, "solo": SoloTask}
-    kind = kinds.get(expected["prompt"], ExamTask)
     assert content == {
         "task": name,
-        "class": f"{kind.__module__}.{kind.__qualname__}",
+        "class": f"{RoiTask.__module__}.{RoiTask.__qualname__}",
         "output_type": "generate_until",
         "metadata": {"version": 2},
     }

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from roi_bench.cli.main import main
-from roi_bench.prompts import BASELINES
-from roi_bench.tiny import TINY_BUDGETS, model_path
+from roi_bench.exams.tiny import TINY_BUDGETS, model_path
+from roi_bench.scoring.prompts import BASELINES
 from tests.harness.test_lm_eval_command import lm_eval
 
 BUDGET = TINY_BUDGETS[0]

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from roi_bench.cli.main import main
+from roi_bench.exams.tiny import model_path, tiny_exams
 from roi_bench.harness.run import run
-from roi_bench.journal import read_journal
-from roi_bench.responses import READING_RULE
-from roi_bench.tiny import model_path, tiny_exams
+from roi_bench.reading.responses import READING_RULE
+from roi_bench.records.journal import read_journal
 from tests.api.exam_answers import answer_exam
 from tests.api.provider_server import ProviderServer
 from tests.exam_factory import respond

@@ -157,7 +157,7 @@ def test_a_torch_that_dies_is_a_problem(answers):
 
 
 def test_a_missing_model_is_broken(tmp_path, monkeypatch):
-    monkeypatch.setattr("roi_bench.tiny.model_path", lambda: tmp_path)
+    monkeypatch.setattr("roi_bench.exams.tiny.model_path", lambda: tmp_path)
     (finding,) = surroundings.check_model()
     assert finding.status == "broken"
     assert "model.safetensors" in finding.detail

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from roi_bench.cli.main import main
-from roi_bench.exam_sets import load_exams
-from roi_bench.prompts import prompt_sha256
-from roi_bench.responses import READING_RULE
+from roi_bench.exams.sets import load_exams
+from roi_bench.reading.responses import READING_RULE
+from roi_bench.scoring.prompts import prompt_sha256
 from tests.exam_factory import respond
 from tests.test_results_files import sample, write
 

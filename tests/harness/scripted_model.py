@@ -8,7 +8,7 @@ from typing import Any
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 
-from roi_bench.exam_sets import find_exam
+from roi_bench.exams.sets import find_exam
 from tests.exam_factory import respond
 
 Responder = Callable[[Instance, int], str | None]

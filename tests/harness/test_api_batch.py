@@ -12,7 +12,7 @@ import pytest
 
 from roi_bench.errors import ModelError, UsageError
 from roi_bench.harness.run import run
-from roi_bench.journal import read_journal
+from roi_bench.records.journal import read_journal
 from tests.api.exam_answers import answer_exam, empty_for
 from tests.api.provider_server import ProviderServer
 from tests.harness.test_api_run import PRICES, answers_in, command, entries_in

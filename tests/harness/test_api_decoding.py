@@ -11,8 +11,8 @@ import pytest
 
 from roi_bench.api.servers import ALWAYS, MAKES, SAMPLING, SELF_NAMED, neutral_parameters
 from roi_bench.harness.run import run
-from roi_bench.journal import read_journal
-from roi_bench.results_files import find_results, read_results
+from roi_bench.records.journal import read_journal
+from roi_bench.records.results import find_results, read_results
 from tests.api.exam_answers import answer_exam
 from tests.api.provider_server import ProviderServer
 from tests.harness.harness_runs import simple_evaluate

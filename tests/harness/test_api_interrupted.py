@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from roi_bench.harness.run import run
-from roi_bench.journal import read_journal
+from roi_bench.records.journal import read_journal
 from tests.api.exam_answers import answer_exam
 from tests.api.provider_server import Fault, ProviderServer, random_faults
 from tests.harness.test_run import in_process, journal_in, results_in

@@ -14,11 +14,11 @@ from click.testing import CliRunner
 
 from roi_bench.cli.regrade import regrade
 from roi_bench.errors import UsageError
-from roi_bench.exam_sets import load_exams
+from roi_bench.exams.sets import load_exams
 from roi_bench.harness import bridge
 from roi_bench.harness.run import run
-from roi_bench.journal import read_journal
-from roi_bench.prompts import exam_messages
+from roi_bench.records.journal import read_journal
+from roi_bench.scoring.prompts import exam_messages
 from tests.api.exam_answers import empty_for
 from tests.api.provider_server import Fault, ProviderServer
 from tests.harness.harness_runs import simple_evaluate

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from roi_bench.exams.tiny import model_path
 from roi_bench.harness.run import run
-from roi_bench.journal import read_journal
-from roi_bench.tiny import model_path
+from roi_bench.records.journal import read_journal
 from tests.api.provider_server import Fault, ProviderServer, random_faults
 from tests.harness.test_run import HARD, journal_in, results_in, samples_in
 

@@ -18,10 +18,10 @@ from click.testing import CliRunner
 from roi_bench.api.parameters import chat_prompt
 from roi_bench.cli.regrade import regrade
 from roi_bench.errors import ModelError, RecordError, RoiBenchError, UsageError
-from roi_bench.exam_sets import load_exams
+from roi_bench.exams.sets import load_exams
 from roi_bench.harness.run import run
-from roi_bench.journal import read_journal
-from roi_bench.prompts import exam_messages
+from roi_bench.records.journal import read_journal
+from roi_bench.scoring.prompts import exam_messages
 from tests.api.exam_answers import answer_exam, empty_for
 from tests.api.provider_server import Fault, ProviderServer, Reply, random_faults
 from tests.harness.test_run import HARD, MEDIUM, in_process, journal_in, results_in, samples_in

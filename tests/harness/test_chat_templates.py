@@ -9,9 +9,9 @@ from jinja2 import TemplateError
 from lm_eval.models.api_models import JsonChatStr
 
 from roi_bench.api.parameters import chat_prompt
-from roi_bench.conversations import Message, folded
 from roi_bench.harness.chat_templates import rendered, sending_through, shows_system_turn, templated
-from roi_bench.sending import Sending
+from roi_bench.records.sending import Sending
+from roi_bench.scoring.prompts import Message, folded
 
 SYSTEM = {"role": "system", "content": "Be brief."}
 USER = {"role": "user", "content": "1 + 1?"}

@@ -16,9 +16,8 @@ from roi_bench.harness.engines.rows_that_leave import can_leave, goes_in_stretch
 from roi_bench.harness.engines.selection import engine_of
 from roi_bench.harness.journaled_model import JournaledModel
 from roi_bench.harness.run import run
-from roi_bench.journal import Journal, read_journal, read_starts
-from roi_bench.journal_format import Header
-from roi_bench.tokens import Usage
+from roi_bench.records.journal import Header, Journal, read_journal, read_starts
+from roi_bench.scoring.tokens import Usage
 from tests.harness.random_model import random_model
 
 __all__ = ["random_model"]

@@ -27,9 +27,8 @@ from roi_bench.harness.engines.vllm_distribution import BACKEND, installed, let_
 from roi_bench.harness.engines.vllm_log import CONFIGURATION, QUIET_TRACKER, cause, set_up
 from roi_bench.harness.journaled_model import JournaledModel
 from roi_bench.harness.model_loading import _said
-from roi_bench.journal import Journal, read_journal, read_starts
-from roi_bench.journal_format import HEADER_BEGIN, Header
-from roi_bench.tokens import Usage
+from roi_bench.records.journal import HEADER_BEGIN, Header, Journal, read_journal, read_starts
+from roi_bench.scoring.tokens import Usage
 from tests.harness.random_model import random_model
 
 __all__ = ["random_model"]
@@ -176,7 +175,7 @@ def test_where_a_core_of_few_is_left_out_a_line_says_how_to_use_it(
         scheduler_config=SimpleNamespace(max_num_seqs=8),
     )
     lm = SimpleNamespace(model=SimpleNamespace(llm_engine=SimpleNamespace(vllm_config=config)))
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: cores, raising=False)
+    monkeypatch.setattr("roi_bench.harness.engines.vllm.usable_cores", lambda: tuple(sorted(cores)))
     monkeypatch.delenv("VLLM_CPU_OMP_THREADS_BIND", raising=False)
     if binding:
         monkeypatch.setenv("VLLM_CPU_OMP_THREADS_BIND", binding)

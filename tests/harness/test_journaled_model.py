@@ -19,9 +19,8 @@ from roi_bench.harness.engines.huggingface import HuggingFaceEngine
 from roi_bench.harness.engines.metered import MeteredEngine
 from roi_bench.harness.journaled_model import JournaledModel
 from roi_bench.harness.metering import MeteredText, usage_of
-from roi_bench.journal import Journal, read_journal
-from roi_bench.journal_format import HEADER_BEGIN, Header, request_key
-from roi_bench.tokens import Usage
+from roi_bench.records.journal import HEADER_BEGIN, Header, Journal, read_journal, request_key
+from roi_bench.scoring.tokens import Usage
 from tests.harness.random_model import random_model
 
 __all__ = ["random_model"]

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from roi_bench.cli.regrade import regrade
-from roi_bench.tiny import model_path
+from roi_bench.exams.tiny import model_path
 
 pytestmark = pytest.mark.slow
 

@@ -11,12 +11,11 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.registry import get_model
 
 from roi_bench.errors import ModelError, RecordError, RoiBenchError, UsageError
+from roi_bench.exams.exam import sha256_text
 from roi_bench.harness.metering import usage_of
 from roi_bench.harness.playback import PlaybackLM
-from roi_bench.journal import Journal, read_starts
-from roi_bench.journal_format import Entry, Header, request_key
-from roi_bench.problems import sha256_text
-from roi_bench.tokens import Usage
+from roi_bench.records.journal import Entry, Header, Journal, read_starts, request_key
+from roi_bench.scoring.tokens import Usage
 from tests.harness.random_model import CHAT_TEMPLATE, byte_tokenizer
 
 GENERATION: dict[str, Any] = {"until": [], "max_gen_toks": 512}

@@ -27,7 +27,7 @@ from roi_bench.harness.processes import (
     place,
     processes_of,
 )
-from roi_bench.journal import read_journal
+from roi_bench.records.journal import read_journal
 from tests.harness.random_model import random_model
 from tests.harness.test_engine_vllm import FAKE, command, results_in, samples_in
 

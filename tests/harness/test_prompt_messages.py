@@ -11,11 +11,11 @@ import pytest
 from lm_eval.models.api_models import JsonChatStr
 from transformers import AutoTokenizer
 
-from roi_bench.exam_sets import find_exam
-from roi_bench.problems import sha256_text
-from roi_bench.prompts import exam_messages, exam_prompt
-from roi_bench.sending import Sending, sending_of
-from roi_bench.tiny import model_path
+from roi_bench.exams.exam import sha256_text
+from roi_bench.exams.sets import find_exam
+from roi_bench.exams.tiny import model_path
+from roi_bench.records.sending import Sending, sending_of
+from roi_bench.scoring.prompts import exam_messages, exam_prompt
 from tests.harness.harness_runs import simple_evaluate
 from tests.harness.scripted_model import ScriptedModel, oracle
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from transformers import AutoTokenizer
 
-from roi_bench.exam_sets import load_exams
-from roi_bench.outcomes import OUTCOMES
-from roi_bench.prompts import exam_prompt
-from roi_bench.tiny import model_path
+from roi_bench.exams.sets import load_exams
+from roi_bench.exams.tiny import model_path
+from roi_bench.scoring.outcomes import OUTCOMES
+from roi_bench.scoring.prompts import exam_prompt
 from tests.harness.test_lm_eval_command import lm_eval
 
 EXAMS = 4

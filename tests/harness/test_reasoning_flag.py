@@ -14,13 +14,14 @@ from lm_eval.loggers import EvaluationTracker
 
 from roi_bench.api.replies import read_reply
 from roi_bench.cli.regrade import regrade
-from roi_bench.exam_sets import load_exams
+from roi_bench.exams.sets import load_exams
+from roi_bench.exams.tiny import model_path
 from roi_bench.harness.metering import MeteredText
-from roi_bench.outcomes import Response, answers_to_grade, problem_outcomes, read_sheet
-from roi_bench.results_files import read_results
-from roi_bench.text_facts import text_facts
-from roi_bench.tiny import model_path
-from roi_bench.tokens import Usage
+from roi_bench.records.results import read_results
+from roi_bench.scoring.kinds import parse_exam_response
+from roi_bench.scoring.outcomes import Response, answers_to_grade, problem_outcomes
+from roi_bench.scoring.text_facts import text_facts
+from roi_bench.scoring.tokens import Usage
 from tests.exam_factory import WordCounter
 from tests.harness.harness_runs import simple_evaluate
 from tests.harness.scripted_model import Responder, ScriptedModel, oracle
@@ -142,9 +143,9 @@ def test_reasoning_open_at_the_budget_is_read_alike_from_every_engine(way: str, 
         text = said.replace("{}", draft)
     texts = text_facts(known, [known.get("prompt", "")])
     counter = None if way.startswith("API") else WordCounter()  # of an API's model no tokenizer need be known
-    sheet = read_sheet(exam, "hard", budget, Response(text, usage), counter, texts=texts)
-    assert answers_to_grade(sheet) == []
-    assert [problem.outcome for problem in problem_outcomes(sheet, [])] == ["empty"] * 3
+    parsed = parse_exam_response(exam, "hard", budget, Response(text, usage), counter, texts=texts)
+    assert answers_to_grade(parsed) == []
+    assert [problem.outcome for problem in problem_outcomes(parsed, [])] == ["empty"] * 3
 
 
 def test_a_think_end_token_says_so_too_and_brings_tags_of_the_runs_own() -> None:

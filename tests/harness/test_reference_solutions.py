@@ -17,8 +17,8 @@ import pytest
 from tokenizers import ByteLevelBPETokenizer
 from transformers import PreTrainedTokenizerFast
 
-from roi_bench.exam_sets import load_exams
-from roi_bench.exams import Exam
+from roi_bench.exams.exam import Exam
+from roi_bench.exams.sets import load_exams
 from tests.harness.harness_runs import evaluate
 
 EVERY_TASK = [f"roi_exam_{order}_{budget}" for order in ("medium", "hard") for budget in (512, 1024)]

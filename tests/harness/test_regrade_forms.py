@@ -15,15 +15,15 @@ from lm_eval.loggers import EvaluationTracker
 from roi_bench.cli.main import main
 from roi_bench.cli.regrade import regrade
 from roi_bench.errors import ModelError, RecordError
-from roi_bench.exam_sets import load_exams
+from roi_bench.exams.exam import TIERS
+from roi_bench.exams.sets import load_exams
+from roi_bench.exams.tiny import model_path
 from roi_bench.harness.run import run
-from roi_bench.journal import read_journal
-from roi_bench.metrics import metrics_of
-from roi_bench.problems import TIERS
-from roi_bench.regrade import FIXED_STDERR
-from roi_bench.results_files import NO_RESPONSE
-from roi_bench.solo import solo_metrics_of
-from roi_bench.tiny import model_path
+from roi_bench.records.journal import read_journal
+from roi_bench.records.regrade import FIXED_STDERR
+from roi_bench.records.results import NO_RESPONSE
+from roi_bench.scoring.metrics import metrics_of
+from roi_bench.scoring.solo import solo_metrics_of
 from tests.exam_factory import respond
 from tests.harness.harness_runs import simple_evaluate
 

@@ -23,9 +23,8 @@ from roi_bench.harness.run import run
 from roi_bench.harness.run_arguments import DEFAULT_OUTPUT, parse_arguments
 from roi_bench.harness.run_identity import fingerprint, model_files, run_digest, run_header
 from roi_bench.harness.task_selection import load_tasks, select_tasks
-from roi_bench.journal import read_journal
-from roi_bench.journal_format import HEADER_BEGIN
-from roi_bench.results_files import NO_RESPONSE, find_results, read_results
+from roi_bench.records.journal import HEADER_BEGIN, read_journal
+from roi_bench.records.results import NO_RESPONSE, find_results, read_results
 from tests.harness.harness_runs import simple_evaluate
 from tests.harness.random_model import CHAT_TEMPLATE, random_model, save_random_model
 

@@ -10,14 +10,14 @@ from lm_eval.api.instance import Instance
 from lm_eval.utils import make_table
 
 from roi_bench.errors import ModelError, UsageError
-from roi_bench.exam_sets import load_exams
+from roi_bench.exams.sets import load_exams
+from roi_bench.exams.tiny import model_path
 from roi_bench.harness.metering import MeteredText
-from roi_bench.harness.settings import SOLO_REPEATS
-from roi_bench.prompts import exam_prompt, prompt_sha256
-from roi_bench.results_files import NO_RESPONSE
-from roi_bench.solo import solo_metrics_of, solo_problems
-from roi_bench.tiny import model_path
-from roi_bench.tokens import Usage
+from roi_bench.harness.settings import SAMPLED_REPEATS
+from roi_bench.records.results import NO_RESPONSE
+from roi_bench.scoring.prompts import exam_prompt, prompt_sha256
+from roi_bench.scoring.solo import solo_metrics_of, solo_problems
+from roi_bench.scoring.tokens import Usage
 from tests.exam_factory import respond
 from tests.harness.harness_runs import simple_evaluate
 from tests.harness.scripted_model import Responder, ScriptedModel, always
@@ -58,7 +58,7 @@ def test_each_problem_is_asked_sixteen_times_with_sampling_and_that_is_no_deviat
         return right(instance) if sample < 4 else "nothing"
 
     results, model = sit(responder)
-    assert SOLO_REPEATS == 16
+    assert SAMPLED_REPEATS == 16
     assert set(Counter(model.prompts).values()) == {16}
     assert list(dict.fromkeys(model.prompts)) == [
         exam_prompt([problem.question], 128, "solo") for problem in list(PROBLEMS.values())[:6]

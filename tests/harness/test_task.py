@@ -11,13 +11,13 @@ from lm_eval.api.instance import Instance
 from lm_eval.utils import make_table
 
 from roi_bench.errors import ModelError, UsageError
-from roi_bench.exam_sets import find_exam
+from roi_bench.exams.sets import find_exam
+from roi_bench.exams.tiny import model_path
 from roi_bench.harness.values import ExamValue
-from roi_bench.metrics import metrics_of
-from roi_bench.prompts import exam_prompt, prompt_sha256
-from roi_bench.results_files import NO_RESPONSE
-from roi_bench.statistics import ExamTerm
-from roi_bench.tiny import model_path
+from roi_bench.records.results import NO_RESPONSE
+from roi_bench.scoring.metrics import metrics_of
+from roi_bench.scoring.prompts import exam_prompt, prompt_sha256
+from roi_bench.scoring.statistics import ExamTerm
 from tests.exam_factory import respond
 from tests.harness.harness_runs import simple_evaluate
 from tests.harness.scripted_model import Responder, ScriptedModel, always, oracle

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roi_bench.errors import ModelError
-from roi_bench.harness.tokenizer import FileTokenCounter, HFTokenCounter, first_line, load_token_counter, load_tokenizer
-from roi_bench.prompts import PROMPTS, skipped_problem
-from roi_bench.tiny import SHIPPED_MODELS, model_path
+from roi_bench.exams.tiny import SHIPPED_MODELS, model_path
+from roi_bench.harness.tokenizer import FileTokenCounter, HFTokenCounter, load_token_counter, load_tokenizer
+from roi_bench.scoring.prompts import PROMPTS, skipped_problem
 from tests.harness.random_model import byte_tokenizer, random_model
 
 __all__ = ["random_model"]
@@ -111,10 +111,3 @@ def test_the_file_of_a_shipped_tokenizer_counts_what_transformers_counts(stage: 
 def test_a_folder_without_a_tokenizer_is_told_in_a_whole_sentence(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r": that folder holds none; name one that has tokenizer\.json$"):
         load_token_counter(str(tmp_path))
-
-
-def test_a_message_that_is_a_list_is_not_cut_at_its_colon() -> None:
-    assert first_line(ValueError("One of: \n(1) a file,\n(2) a folder")) == "One of: (1) a file, (2) a folder"
-    assert first_line(ValueError("Not found.\nSee there.")) == "Not found"
-    assert first_line(ValueError("One of:\n" + "x" * 300)) == "One of: " + "x" * 191 + "…"
-    assert first_line(ValueError()) == "ValueError"

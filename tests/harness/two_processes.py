@@ -17,8 +17,8 @@ def main(task: str, limit: int) -> None:
     """Sit ``limit`` exams of ``task`` with the shipped model."""
     from lm_eval.models.huggingface import HFLM
 
+    from roi_bench.exams.tiny import model_path
     from roi_bench.harness.shared_grader import shared_grader
-    from roi_bench.tiny import model_path
 
     arguments = {"pretrained": str(model_path()), "dtype": "float32"}
     model = HFLM(**arguments, device="cpu", batch_size=8)

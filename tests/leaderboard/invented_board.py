@@ -19,7 +19,7 @@ from roi_bench.leaderboard.graded import (
     TokenBox,
 )
 from roi_bench.leaderboard.submission import Metadata, Submission, SubmittedTask
-from roi_bench.prompts import prompt_sha256
+from roi_bench.scoring.prompts import prompt_sha256
 
 TIERS = ("easy", "middle", "hard")
 MAIN = Cell("v1", None, "hard", 512)

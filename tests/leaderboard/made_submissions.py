@@ -14,19 +14,19 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from roi_bench.exam_sets import load_exams
-from roi_bench.exams import EXAM_VERSION, Exam
+from roi_bench.exams.exam import EXAM_VERSION, Exam, Problem
+from roi_bench.exams.sets import load_exams
+from roi_bench.exams.tiny import model_path
 from roi_bench.harness.tokenizer import HFTokenCounter, load_token_counter
 from roi_bench.leaderboard.pack import Correction, pack_submission
+from roi_bench.leaderboard.results_metadata import load_results
 from roi_bench.leaderboard.submission import Metadata
 from roi_bench.leaderboard.submission_files import submission_id, task_name
-from roi_bench.problems import Problem
-from roi_bench.prompts import PROMPTS, prompt_sha256
-from roi_bench.responses import READING_RULE
-from roi_bench.sending import Sending
-from roi_bench.solo import solo_problems
-from roi_bench.tiny import model_path
-from roi_bench.tokens import Usage
+from roi_bench.reading.responses import READING_RULE
+from roi_bench.records.sending import Sending
+from roi_bench.scoring.prompts import PROMPTS, prompt_sha256
+from roi_bench.scoring.solo import solo_problems
+from roi_bench.scoring.tokens import Usage
 
 BARE = Sending("text")
 TODAY = "2026-11-24"
@@ -57,7 +57,7 @@ class MadeTask:
 
     @property
     def form(self) -> str:
-        return PROMPTS[self.prompt].form
+        return PROMPTS[self.prompt].kind
 
     @property
     def name(self) -> str:
@@ -221,7 +221,7 @@ def made_submission(
         out.with_name(f"{out.name}-results") / model.replace("/", "_"), tasks, model=model, numbers=numbers
     )
     return pack_submission(
-        [results],
+        load_results([results]),
         out,
         metadata(model, **more),
         draft=any(task.exams < 480 for task in tasks) if draft is None else draft,

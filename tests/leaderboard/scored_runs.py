@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 
 from roi_bench.analysis.runs import ScoredRun
-from roi_bench.exam_sets import load_exams
+from roi_bench.exams.sets import load_exams
 from roi_bench.leaderboard.graded import GradedSubmission
 from roi_bench.leaderboard.submission import Metadata, Submission
-from roi_bench.metrics import exam_term, metrics_of
-from roi_bench.outcomes import Response
-from roi_bench.prompts import PROMPTS, prompt_sha256
-from roi_bench.regrade import score_recorded
-from roi_bench.results_files import RecordedDocument, RecordedTask, RunRecord
+from roi_bench.records.regrade import score_recorded
+from roi_bench.records.results import RecordedDocument, RecordedTask, RunRecord
+from roi_bench.scoring.metrics import exam_term, metrics_of
+from roi_bench.scoring.outcomes import Response
+from roi_bench.scoring.prompts import PROMPTS, prompt_sha256
 from tests.exam_factory import WordCounter, respond
 from tests.leaderboard.invented_board import invented_run
 from tests.test_metrics import EqualityGrader
@@ -36,7 +36,7 @@ def scored_run(requests, *, order="hard", budget=128, prompt="direct", exams=Non
     exams = exams or tiny()
     repeats = len(next(iter(requests.values()))[0])
     record = RunRecord(
-        form=PROMPTS[prompt].form,
+        form=PROMPTS[prompt].kind,
         exam_set="tiny",
         exam_seed=0,
         order=order,

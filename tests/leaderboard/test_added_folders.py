@@ -136,7 +136,7 @@ def reviews(board: Path) -> None:
 
 def elsewhere(board: Path) -> None:
     write(board, f"{BOARD}/{NEW}/submission.json")
-    write(board, "roi_bench/grading.py", "right = True\n")
+    write(board, "roi_bench/grading/grader.py", "right = True\n")
 
 
 def beside(board: Path) -> None:
@@ -158,7 +158,7 @@ def beside(board: Path) -> None:
         (strange_name, r"adds leaderboard/submissions/new-ba9876543210/\?gz.lnosj\?, which is no file"),
         (hidden, "which is no file of a submission"),
         (reviews, rf"changes {BOARD}/reviews.json, a file of the board's maintainers"),
-        (elsewhere, "changes roi_bench/grading.py, which is not in leaderboard/submissions"),
+        (elsewhere, "changes roi_bench/grading/grader.py, which is not in leaderboard/submissions"),
         (beside, "which is not in leaderboard/submissions"),
     ],
     ids=lambda value: getattr(value, "__name__", None),

@@ -15,7 +15,7 @@ from roi_bench.leaderboard.board_build import load_board, make_board
 from roi_bench.leaderboard.board_files import BoardSettings
 from roi_bench.leaderboard.gather import Wish
 from roi_bench.leaderboard.graded import Number
-from roi_bench.statistics import ExamTerm
+from roi_bench.scoring.statistics import ExamTerm
 from tests.leaderboard.invented_board import CELLS, MAIN, invented_submission
 from tests.leaderboard.made_submissions import MadeTask, made_submission
 

@@ -14,7 +14,7 @@ import pytest
 from roi_bench.errors import ModelError, RecordError
 from roi_bench.leaderboard.checks import check_submission, content_hash
 from roi_bench.leaderboard.grade import grade_submission
-from roi_bench.sending import KEYS
+from roi_bench.records.sending import KEYS
 from tests.leaderboard.made_submissions import SOLO, MadeTask, made_submission, tampered
 
 TODAY = date(2026, 11, 24)

@@ -13,7 +13,7 @@ from roi_bench.leaderboard.board import CellTable, Standing
 from roi_bench.leaderboard.compare_page import compare_link, compare_pages
 from roi_bench.leaderboard.page import PageOptions
 from roi_bench.leaderboard.response_pages import scores_file
-from roi_bench.statistics import ExamTerm
+from roi_bench.scoring.statistics import ExamTerm
 from tests.leaderboard.invented_board import HOSTILE, MAIN, hostile_board, invented_board, invented_table
 
 FRESH = Cell("fresh", 7, "hard", 512)

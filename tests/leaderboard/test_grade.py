@@ -12,10 +12,10 @@ from roi_bench.analysis.profiled_runs import match_profiles
 from roi_bench.analysis.report import allocations
 from roi_bench.analysis.runs import ScoredRun
 from roi_bench.analysis.score_tables import interval_of
-from roi_bench.answers import MAX_ANSWER_CHARACTERS
 from roi_bench.errors import RecordError
-from roi_bench.grading import Check, Grader, Verdict
-from roi_bench.harness.recorded_runs import AS_RECORDED, score_runs, silent, solo_profiles
+from roi_bench.grading.answers import MAX_ANSWER_CHARACTERS
+from roi_bench.grading.grader import Check, Grader, Verdict
+from roi_bench.harness.recorded_runs import load_runs, score_runs
 from roi_bench.leaderboard import bounded_grader
 from roi_bench.leaderboard.bounded_grader import BoundedGrader, TooManyLimitsError
 from roi_bench.leaderboard.checks import CheckedSubmission, check_submission
@@ -24,10 +24,10 @@ from roi_bench.leaderboard.grade_views import tokens_source
 from roi_bench.leaderboard.graded import GradedRun, GradedSubmission
 from roi_bench.leaderboard.limits import ANSWERS_AT_ONCE, LIMIT_VERDICTS
 from roi_bench.leaderboard.response_files import responses_sha256
-from roi_bench.metrics import Sample
-from roi_bench.outcomes import Response
-from roi_bench.results_files import RecordedTask, read_results
-from roi_bench.tokens import Usage
+from roi_bench.records.results import RecordedTask, read_results
+from roi_bench.scoring.metrics import Sample
+from roi_bench.scoring.outcomes import Response
+from roi_bench.scoring.tokens import Usage
 from tests.analysis.invented_runs import answered, lost
 from tests.leaderboard.made_submissions import SOLO, MadeTask, made_submission
 
@@ -128,12 +128,12 @@ def test_skips_have_a_level_where_a_profile_tells_it(checked: CheckedSubmission,
 
 
 def exam_tasks(checked: CheckedSubmission) -> tuple[RecordedTask, ...]:
-    return tuple(task for task in checked.tasks if task.record.form != "solo")
+    return tuple(task for task in checked.tasks if task.record.kind.has_order)
 
 
 def test_allocation_is_that_of_the_report(graded: Graded, results: Path) -> None:
-    runs = score_runs([results])
-    matched = match_profiles(runs, solo_profiles([results], AS_RECORDED, silent))
+    loaded = load_runs([results])
+    matched = match_profiles(loaded.scored, loaded.profiles)
     (found,) = allocations(matched)
     names = {run.slug: scored.name for run, scored in zip(graded[0].runs, graded[1].values(), strict=True)}
     for run in graded[0].runs:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
@@ -18,6 +21,7 @@ from hypothesis import strategies as st
 from roi_bench.analysis.runs import Cell
 from roi_bench.errors import UsageError
 from roi_bench.leaderboard import graded_cache
+from roi_bench.leaderboard.code_hash import modules_of
 from roi_bench.leaderboard.graded import Allocation, GradedRun, GradedSubmission, Number, PromptSpread, Remark, TokenBox
 from roi_bench.leaderboard.graded_cache import grading_code, load_graded, store_graded
 from roi_bench.leaderboard.graded_json import graded_of, graded_text
@@ -256,12 +260,46 @@ def code_of(package: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def copy_of(package: Path, target: Path) -> Path:
-    for pattern in graded_cache.CODE:
-        for path in package.glob(pattern):
-            place = target / path.relative_to(package)
-            place.parent.mkdir(exist_ok=True)
-            place.write_bytes(path.read_bytes())
+    def left_out(_: str, names: list[str]) -> list[str]:
+        return [name for name in names if name in ("submissions", "tiny_model", "__pycache__") or "tiny_" in name]
+
+    shutil.copytree(package, target, ignore=left_out, dirs_exist_ok=True)
     return target
+
+
+def test_a_module_counts_wherever_it_lies_and_a_page_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What grades may move into a folder of its own; what only shows grades makes none anew."""
+    try:
+        package = copy_of(PACKAGE, tmp_path)
+        before = code_of(package, monkeypatch)
+        with (package / "leaderboard" / "model_page.py").open("a") as file:
+            file.write("# another word on a page\n")
+        assert code_of(package, monkeypatch) == before
+
+        (package / "scoring_room").mkdir()
+        (package / "scoring_room" / "__init__.py").write_text("")
+        (package / "statistics.py").rename(package / "scoring_room" / "statistics.py")
+        for module in package.rglob("*.py"):
+            text = module.read_text("utf-8")
+            if "from roi_bench.scoring.statistics import" in text:
+                module.write_text(
+                    text.replace("roi_bench.scoring.statistics import", "roi_bench.scoring_room.statistics import")
+                )
+        moved = code_of(package, monkeypatch)
+        assert moved != before
+        with (package / "scoring_room" / "statistics.py").open("a") as file:
+            file.write("# another estimate\n")
+        assert code_of(package, monkeypatch) != moved
+    finally:
+        grading_code.cache_clear()
+
+
+def test_the_modules_are_those_that_grading_loads() -> None:
+    """What a fresh interpreter has loaded after grading's modules are all among them."""
+    roots = [f"roi_bench.{name}" for name in graded_cache.ROOTS]
+    code = f"import sys, {', '.join(roots)}; print(*(name for name in sys.modules if name.startswith('roi_bench')))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) <= modules_of(PACKAGE, roots) | {"roi_bench"}
 
 
 def test_another_math_verify_grades_anew(monkeypatch: pytest.MonkeyPatch) -> None:

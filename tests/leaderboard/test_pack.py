@@ -5,29 +5,32 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
+from collections import Counter
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from roi_bench.analysis.runs import in_order
+from roi_bench.cli.submit import submit
 from roi_bench.errors import ModelError, RecordError, UsageError
-from roi_bench.grading import Grader
-from roi_bench.harness.recorded_runs import Means
+from roi_bench.exams.tiny import model_path
+from roi_bench.grading.grader import Grader
+from roi_bench.harness.recorded_runs import ScoringOptions
 from roi_bench.leaderboard.checks import CheckedSubmission, check_submission
 from roi_bench.leaderboard.exam_hash import load_set
 from roi_bench.leaderboard.given_metadata import make_metadata, parse_day, parse_parameters
 from roi_bench.leaderboard.pack import Correction, pack_submission
 from roi_bench.leaderboard.public_names import public_model, public_tokenizer
-from roi_bench.leaderboard.results_metadata import metadata_defaults, software, total_usd
+from roi_bench.leaderboard.results_metadata import load_results, metadata_defaults, software, total_usd
 from roi_bench.leaderboard.submission_files import task_name
-from roi_bench.regrade import estimate_task, flat_values
-from roi_bench.results_files import NO_RESPONSE, RecordedTask, read_results
-from roi_bench.tiny import model_path
-from roi_bench.tokens import TokenCounter
+from roi_bench.records.regrade import estimate_task, flat_values
+from roi_bench.records.results import NO_RESPONSE, RecordedTask, read_results
+from roi_bench.scoring.tokens import TokenCounter
 from tests.leaderboard.made_submissions import SOLO, MadeTask, metadata, write_results
 
 EXAM = MadeTask(exams=2)
@@ -46,7 +49,7 @@ def same_numbers(results: Path, checked: CheckedSubmission) -> None:
     with Grader(workers=1) as grader:
         for before, after in zip(recorded, checked.tasks, strict=True):
             assert [d.id for d in before.documents] == [d.id for d in after.documents]
-            expected = numbers(before, Means().counter(before), grader)
+            expected = numbers(before, ScoringOptions().counter(before), grader)
             assert numbers(after, checked.counters[after.name], grader) == expected
             assert len(expected) > 20
 
@@ -65,7 +68,7 @@ def test_every_form_gives_the_numbers_of_its_run(tmp_path: Path) -> None:
         solo,
     ]
     results = write_results(tmp_path / "results", tasks)
-    checked = check_submission(pack_submission([results], tmp_path / "out", metadata(), draft=True))
+    checked = check_submission(pack_submission(load_results([results]), tmp_path / "out", metadata(), draft=True))
     same_numbers(results, checked)
     assert {task.record.form for task in checked.tasks} == {"exam", "knapsack", "solo"}
 
@@ -78,7 +81,7 @@ def test_a_submission_is_read_with_the_flag_and_the_tags_of_its_run(tmp_path: Pa
     scores = []
     for changes, name in ((flag, "flagged"), ({"starts_in_reasoning": False}, "not")):
         change_record(results, **changes)
-        checked = check_submission(pack_submission([results], tmp_path / name, metadata(), draft=True))
+        checked = check_submission(pack_submission(load_results([results]), tmp_path / name, metadata(), draft=True))
         same_numbers(results, checked)
         (found,) = checked.tasks
         assert found.record.texts == read_results(results)[0].record.texts
@@ -120,7 +123,7 @@ def test_whatever_was_written_gives_the_numbers_of_its_run(
         row["usage"] = [[usage for _, usage in four[:2]], [usage for _, usage in four[2:]]] if metered else None
     samples.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     change_record(results, text_is_whole=whole)
-    checked = check_submission(pack_submission([results], tmp_path / "out", metadata(), draft=True))
+    checked = check_submission(pack_submission(load_results([results]), tmp_path / "out", metadata(), draft=True))
     same_numbers(results, checked)
 
 
@@ -133,26 +136,26 @@ def change_record(results: Path, **changes: Any) -> None:
 
 def test_the_same_results_give_the_same_bytes_and_are_packed_once(tmp_path: Path) -> None:
     results = write_results(tmp_path / "results", [EXAM])
-    first = pack_submission([results], tmp_path / "a", metadata(), draft=True)
-    second = pack_submission([results.parent], tmp_path / "b", metadata(), draft=True)
+    first = pack_submission(load_results([results]), tmp_path / "a", metadata(), draft=True)
+    second = pack_submission(load_results([results.parent]), tmp_path / "b", metadata(), draft=True)
     assert first.name == second.name
     for path in first.iterdir():
         assert path.read_bytes() == (second / path.name).read_bytes()
-    assert pack_submission([results], tmp_path / "a", metadata(), draft=True) == first
+    assert pack_submission(load_results([results]), tmp_path / "a", metadata(), draft=True) == first
     assert [path.name for path in (tmp_path / "a").iterdir()] == [first.name]
     (first / "submission.json").write_text("{}")
     with pytest.raises(UsageError, match="differs from what was packed; submissions are never written over"):
-        pack_submission([results], tmp_path / "a", metadata(), draft=True)
+        pack_submission(load_results([results]), tmp_path / "a", metadata(), draft=True)
 
 
 def test_what_would_be_refused_is_not_written(tmp_path: Path) -> None:
     results = write_results(tmp_path / "results", [EXAM])
     with pytest.raises(RecordError, match=r"not packed, since .*478 of 480 exams are missing") as no:
-        pack_submission([results], tmp_path / "out", metadata())
+        pack_submission(load_results([results]), tmp_path / "out", metadata())
     assert ".packing" not in str(no.value)
     assert list((tmp_path / "out").iterdir()) == []
     with pytest.raises(RecordError, match=r"not packed, .*metadata\.licence has 300 characters, at most 200"):
-        pack_submission([results], tmp_path / "out", metadata(licence="x" * 300), draft=True)
+        pack_submission(load_results([results]), tmp_path / "out", metadata(licence="x" * 300), draft=True)
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -163,8 +166,8 @@ def test_no_path_of_this_machine_gets_in(tmp_path: Path) -> None:
         json.dumps(json.loads((model / "tokenizer_config.json").read_text()) | {"padding_side": "left"})
     )
     results = write_results(tmp_path / "results", [EXAM], model=str(model), tokenizer=str(model))
-    given = make_metadata([results], None, GIVEN)
-    folder = pack_submission([results], tmp_path / "out", given, draft=True)
+    given = make_metadata(load_results([results]), None, GIVEN)
+    folder = pack_submission(load_results([results]), tmp_path / "out", given, draft=True)
     everything = (folder / "submission.json").read_text() + str(
         [gzip.decompress(path.read_bytes()) for path in folder.glob("*.gz")]
     )
@@ -207,7 +210,9 @@ def test_public_names(name: str, model: str, tokenizer: str) -> None:
 def test_the_names_that_will_be_published_are_told(tmp_path: Path) -> None:
     told: list[str] = []
     results = write_results(tmp_path / "results", [EXAM])
-    pack_submission([results], tmp_path / "out", metadata("checkpoints/run7"), draft=True, tell=told.append)
+    pack_submission(
+        load_results([results]), tmp_path / "out", metadata("checkpoints/run7"), draft=True, tell=told.append
+    )
     assert told == ["will be published: model 'checkpoints/run7', tokenizer 'roi-bench:tiny_model'"]
 
 
@@ -219,23 +224,23 @@ def test_a_copy_of_a_shipped_tokenizer_is_that_one(tmp_path: Path) -> None:
 
 def test_what_the_results_tell_need_not_be_given(tmp_path: Path) -> None:
     results = write_results(tmp_path, [EXAM])
-    assert metadata_defaults([results]) == {
+    assert metadata_defaults(load_results([results])) == {
         "model": "made-up/model",
         "date": "2026-11-24",
         "parameters": 800448,
         "provider": "local",
     }
-    assert software([results]) == {
+    assert software(load_results([results])) == {
         "lm_eval": "0.4.13",
         "roi-bench": "0.1.0",
         "torch": "2.13.0+cpu",
         "transformers": "5.23.0",
     }
-    assert total_usd([results]) is None
+    assert total_usd(load_results([results])) is None
     with pytest.raises(UsageError, match="do not tell contamination and contact; give --contamination …, --contact …"):
-        make_metadata([results], None, {})
+        make_metadata(load_results([results]), None, {})
     with pytest.raises(UsageError, match="do not tell contact; give --contact …"):
-        make_metadata([results], None, {**GIVEN, "contact": "  "})
+        make_metadata(load_results([results]), None, {**GIVEN, "contact": "  "})
 
 
 def test_metadata_from_a_file_and_options_before_it(tmp_path: Path) -> None:
@@ -244,12 +249,12 @@ def test_metadata_from_a_file_and_options_before_it(tmp_path: Path) -> None:
     file.write_text(
         "contact: me\ncontamination: |\n  none\n  at all\ndate: 2026-11-20\nlicence: null\nopen_weights: yes\n"
     )
-    found = make_metadata([results], file, {"contact": "you"})
+    found = make_metadata(load_results([results]), file, {"contact": "you"})
     assert (found.contact, found.date, found.licence, found.open_weights) == ("you", "2026-11-20", None, True)
     assert found.contamination == "none\nat all\n"
     for written, number in ((7, 7), ("7B", 7 * 10**9)):
         (tmp_path / "about.json").write_text(json.dumps({**GIVEN, "parameters": written}))
-        assert make_metadata([results], tmp_path / "about.json", {}).parameters == number
+        assert make_metadata(load_results([results]), tmp_path / "about.json", {}).parameters == number
     for content, message in (
         ("contct: me", "unknown field 'contct'; did you mean 'contact'"),
         ("[1, 2]", "holds no fields"),
@@ -257,27 +262,27 @@ def test_metadata_from_a_file_and_options_before_it(tmp_path: Path) -> None:
     ):
         file.write_text(content)
         with pytest.raises(UsageError, match=message):
-            make_metadata([results], file, GIVEN)
+            make_metadata(load_results([results]), file, GIVEN)
     with pytest.raises(UsageError, match="cannot be read"):
-        make_metadata([results], tmp_path / "nothing.yaml", GIVEN)
+        make_metadata(load_results([results]), tmp_path / "nothing.yaml", GIVEN)
 
 
 def test_several_results_files_make_one_submission(tmp_path: Path) -> None:
     for name, task in (("a", EXAM), ("b", MadeTask(exams=2, order="medium"))):
         write_results(tmp_path / "results" / name, [task])
-    folder = pack_submission([tmp_path / "results"], tmp_path / "out", metadata(), draft=True)
+    folder = pack_submission(load_results([tmp_path / "results"]), tmp_path / "out", metadata(), draft=True)
     names = [task["name"] for task in texts(folder)["tasks"]]
     assert names == ["roi_tiny_medium_128", "roi_tiny_hard_128"]
     write_results(tmp_path / "results" / "c", [EXAM])
     with pytest.raises(UsageError, match=r"roi_tiny_hard_128 was run twice, in .*a/results_.* and .*c/results_"):
-        pack_submission([tmp_path / "results"], tmp_path / "out", metadata(), draft=True)
+        pack_submission(load_results([tmp_path / "results"]), tmp_path / "out", metadata(), draft=True)
     write_results(tmp_path / "two" / "a", [EXAM])
     write_results(tmp_path / "two" / "b", [MadeTask(exams=2, order="medium")], model="made-up/other")
     for fields in (GIVEN, {**GIVEN, "model": "made-up/both"}):
         with pytest.raises(UsageError, match="the results are of 2 models: made-up/model, made-up/other; pack one"):
-            make_metadata([tmp_path / "two"], None, fields)
+            make_metadata(load_results([tmp_path / "two"]), None, fields)
     with pytest.raises(UsageError, match="of 2 models"):
-        pack_submission([tmp_path / "two"], tmp_path / "out", metadata(), draft=True)
+        pack_submission(load_results([tmp_path / "two"]), tmp_path / "out", metadata(), draft=True)
 
 
 def test_models_that_end_alike_are_told_apart_and_one_written_twice_is_one(
@@ -286,12 +291,12 @@ def test_models_that_end_alike_are_told_apart_and_one_written_twice_is_one(
     write_results(tmp_path / "a", [EXAM], model="/data/one/last")
     write_results(tmp_path / "b", [MadeTask(exams=2, order="medium")], model="/data/two/last")
     with pytest.raises(UsageError, match="of 2 models: one/last, two/last; "):
-        make_metadata([tmp_path], None, GIVEN)
+        make_metadata(load_results([tmp_path]), None, GIVEN)
     (tmp_path / "same" / "last").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "same")
     for name, model in (("a", "last"), ("b", "./last/"), ("c", str(tmp_path / "same" / "last"))):
         write_results(tmp_path / "same" / name, [MadeTask(exams=2)], model=model)
-    assert make_metadata([tmp_path / "same"], None, GIVEN).model == "last"
+    assert make_metadata(load_results([tmp_path / "same"]), None, GIVEN).model == "last"
 
 
 @pytest.mark.parametrize(
@@ -326,13 +331,13 @@ def test_versions_that_differ_are_not_mixed(tmp_path: Path) -> None:
     other = write_results(tmp_path / "b", [MadeTask(exams=2, order="medium")])
     other.write_text(other.read_text().replace('"0.4.13"', '"0.4.14"'))
     with pytest.raises(UsageError, match=r"produced with lm_eval 0\.4\.14, another one with 0\.4\.13"):
-        pack_submission([tmp_path], tmp_path / "out", metadata(), draft=True)
+        pack_submission(load_results([tmp_path]), tmp_path / "out", metadata(), draft=True)
 
 
 def test_another_budget_or_seed_is_submitted_under_its_own_name(tmp_path: Path) -> None:
     results = write_results(tmp_path, [MadeTask(exams=2, budget=100, seed=5)])
     change_record(results, deviations=["budget=100", "exam_seed=5", "system_instruction"])
-    task = texts(pack_submission([results], tmp_path / "out", metadata(), draft=True))["tasks"][0]
+    task = texts(pack_submission(load_results([results]), tmp_path / "out", metadata(), draft=True))["tasks"][0]
     assert (task["name"], task["deviations"]) == ("roi_tiny_hard_100_seed_5", ["system_instruction"])
     assert task_name("v1", None, "hard", 512, "direct") == "roi_exam_hard_512"
     assert task_name("v1", None, None, 1024, "solo") == "roi_solo_1024"
@@ -359,7 +364,7 @@ def test_every_shipped_task_is_submitted_under_its_own_name() -> None:
 def test_a_correction_names_what_it_corrects(tmp_path: Path) -> None:
     results = write_results(tmp_path, [EXAM])
     correction = Correction("made-up-model-0123456789ab", "A prompt was wrong.")
-    folder = pack_submission([results], tmp_path / "out", metadata(), draft=True, correction=correction)
+    folder = pack_submission(load_results([results]), tmp_path / "out", metadata(), draft=True, correction=correction)
     submission = check_submission(folder).submission
     assert (submission.replaces, submission.reason) == ("made-up-model-0123456789ab", "A prompt was wrong.")
 
@@ -369,7 +374,7 @@ def test_half_characters_are_replaced_and_told(tmp_path: Path) -> None:
     (samples,) = tmp_path.glob("samples_*")
     samples.write_text(samples.read_text().replace("### Problem 1", "\\ud83d ### Problem 1", 1))
     told: list[str] = []
-    folder = pack_submission([results], tmp_path / "out", metadata(), draft=True, tell=told.append)
+    folder = pack_submission(load_results([results]), tmp_path / "out", metadata(), draft=True, tell=told.append)
     assert told[:-1] == ["roi_tiny_hard_128: half characters (lone surrogates) in responses were replaced by U+FFFD"]
     text = check_submission(folder).tasks[0].documents[0].requests[0][0].text
     assert str(text).startswith("\ufffd ### Problem 1")
@@ -381,7 +386,7 @@ def test_missing_responses_are_kept_in_drafts_only(tmp_path: Path) -> None:
     rows = [json.loads(line) for line in samples.read_text().splitlines()]
     rows[0]["resps"][0][0], rows[0]["usage"][0][0] = NO_RESPONSE, None
     samples.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    checked = check_submission(pack_submission([results], tmp_path / "out", metadata(), draft=True))
+    checked = check_submission(pack_submission(load_results([results]), tmp_path / "out", metadata(), draft=True))
     assert [remark.rule for remark in checked.remarks] == ["draft", "missing"]
     same_numbers(results, checked)
 
@@ -389,13 +394,17 @@ def test_missing_responses_are_kept_in_drafts_only(tmp_path: Path) -> None:
 def test_an_unknown_tokenizer_and_another_one(tmp_path: Path) -> None:
     results = write_results(tmp_path / "a", [EXAM], tokenizer=str(tmp_path / "gone"))
     with pytest.raises(ModelError, match="or name one with --tokenizer"):
-        pack_submission([results], tmp_path / "out", metadata(), draft=True)
+        pack_submission(load_results([results]), tmp_path / "out", metadata(), draft=True)
     folder = pack_submission(
-        [results], tmp_path / "out", metadata(), draft=True, means=Means(tokenizer=str(model_path("mft")))
+        load_results([results]),
+        tmp_path / "out",
+        metadata(),
+        draft=True,
+        options=ScoringOptions(tokenizer=str(model_path("mft"))),
     )
     assert texts(folder)["tasks"][0]["tokenizer"] == "roi-bench:tiny_mft"
     none = write_results(tmp_path / "b", [EXAM], tokenizer=None)
-    checked = check_submission(pack_submission([none], tmp_path / "out", metadata(), draft=True))
+    checked = check_submission(pack_submission(load_results([none]), tmp_path / "out", metadata(), draft=True))
     assert checked.counters["roi_tiny_hard_128"] is None
     assert checked.remarks[1].text.endswith("tokens are as reported; no tokenizer was named to count again with")
     same_numbers(none, checked)
@@ -407,4 +416,22 @@ def test_costs_of_runs_that_share_a_journal_count_once(tmp_path: Path) -> None:
         content = json.loads(path.read_text()) | {"roi_bench": {"journal": journal, "cost": {"total_usd": usd}}}
         path.unlink()
         (tmp_path / f"results_{name}.json").write_text(json.dumps(content))
-    assert total_usd([tmp_path]) == 1.0
+    assert total_usd(load_results([tmp_path])) == 1.0
+
+
+def test_the_command_reads_every_file_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = write_results(tmp_path / "results", [EXAM])
+    reads: Counter[Path] = Counter()
+    read_bytes = Path.read_bytes
+
+    def counted(path: Path) -> bytes:
+        reads[path.resolve()] += 1
+        return read_bytes(path)
+
+    monkeypatch.setattr(Path, "read_bytes", counted)
+    fields = [text for name, value in GIVEN.items() for text in (f"--{name.replace('_', '-')}", str(value))]
+    done = CliRunner().invoke(submit, ["pack", str(results), "--out", str(tmp_path / "out"), "--draft", *fields])
+    assert done.exit_code == 0, done.output
+    found = {path.name: count for path, count in reads.items() if path.parent == results.resolve().parent}
+    assert set(found.values()) == {1}
+    assert len(found) == 2  # results and samples

@@ -26,8 +26,8 @@ from roi_bench.leaderboard.response_pages import submission_pages
 from roi_bench.leaderboard.run_texts import spread_lines
 from roi_bench.leaderboard.submission_files import task_name
 from roi_bench.leaderboard.table_page import table_pages
-from roi_bench.prompts import prompt_sha256
-from roi_bench.sending import Sending
+from roi_bench.records.sending import Sending
+from roi_bench.scoring.prompts import prompt_sha256
 from tests.leaderboard.made_submissions import MadeTask, made_submission, tampered
 
 EXAMS = 30

@@ -28,9 +28,9 @@ from roi_bench.leaderboard.response_files import (
     usd_of,
     write_responses,
 )
-from roi_bench.outcomes import Response
-from roi_bench.results_files import RecordedDocument
-from roi_bench.tokens import Usage
+from roi_bench.records.results import RecordedDocument
+from roi_bench.scoring.outcomes import Response
+from roi_bench.scoring.tokens import Usage
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 USAGES = st.none() | st.builds(

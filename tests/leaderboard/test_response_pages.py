@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roi_bench.grading import Grader, Method
+from roi_bench.grading.grader import Grader, Method
 from roi_bench.leaderboard.exam_list import exam_rows, money, paged_exams
 from roi_bench.leaderboard.page import PageOptions
 from roi_bench.leaderboard.response_marks import cut_response
 from roi_bench.leaderboard.response_pages import submission_pages
 from roi_bench.leaderboard.response_views import GRADED
 from roi_bench.leaderboard.shown_text import visible, visible_line
-from roi_bench.outcomes import Response
-from roi_bench.responses import Reading, Segment, read_response
-from roi_bench.tokens import Usage
+from roi_bench.reading.responses import ProblemReading, Reading, read_response
+from roi_bench.scoring.outcomes import Response
+from roi_bench.scoring.tokens import Usage
 from tests.exam_factory import make_exam, respond
 from tests.leaderboard.scored_runs import ID, right, scored_run, submission_of, tiny
 
@@ -163,9 +163,9 @@ def test_a_line_that_answers_reasoning_and_a_closing_section_are_marked_as_such(
     reasoning, line, box = spans_of(text, "<think>\\boxed{4}</think>", "Answer: 5", "\\boxed{6}")
     reading = Reading(
         (
-            Segment(1, *first, answer="5", answer_span=line, answered_by="line", worked=True),
-            Segment(2, *second, answer="6", answer_span=box, answered_by="box", worked=True),
-            Segment(3, second[1], second[1]),
+            ProblemReading(1, *first, answer="5", span=line, answered_by="line", worked=True),
+            ProblemReading(2, *second, answer="6", span=box, answered_by="box", worked=True),
+            ProblemReading(3, second[1], second[1]),
         ),
         first[0],
         reasoning=(reasoning,),

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from roi_bench.errors import UsageError
+from roi_bench.exams.tiny import tiny_training_exams
 from roi_bench.reference_training.exam_schedule import Turn, exam_schedule, held_out_turns
 from roi_bench.reference_training.recipe import Rarl, load_recipe
-from roi_bench.tiny import tiny_training_exams
 from tests.reference_training.tiny_labels import tokenizer
 
 # TRL 1.16 itself uses these names, of which transformers 5.23 warns.

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from roi_bench.metrics import ScoredResponse
-from roi_bench.outcomes import Response
+from roi_bench.exams.tiny import tiny_training_exams
 from roi_bench.reference_training.exam_judge import (
     Counted,
     ExamJudge,
@@ -15,8 +14,9 @@ from roi_bench.reference_training.exam_judge import (
 )
 from roi_bench.reference_training.recipe import Reward
 from roi_bench.reference_training.reward import Rollout
-from roi_bench.tiny import tiny_training_exams
-from roi_bench.tokens import Usage
+from roi_bench.scoring.metrics import ScoredResponse
+from roi_bench.scoring.outcomes import Response
+from roi_bench.scoring.tokens import Usage
 from tests.reference_training.test_reward import outcome
 from tests.reference_training.tiny_labels import token_count, tokenizer
 

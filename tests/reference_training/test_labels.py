@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roi_bench.errors import DataError
-from roi_bench.problems import Problem
+from roi_bench.exams.exam import Problem
+from roi_bench.exams.tiny import Walk
+from roi_bench.reading.responses import read_response
 from roi_bench.reference_training.labels import (
     SKIP,
     LabelledProblem,
@@ -22,8 +24,6 @@ from roi_bench.reference_training.labels import (
     work_of,
 )
 from roi_bench.reference_training.recipe import Labels
-from roi_bench.responses import read_response
-from roi_bench.tiny import Walk
 from tests.reference_training.tiny_labels import counter, token_count, work_of_cost
 
 WALK = Walk(19, ("+5", "-15"), 3)
@@ -210,18 +210,18 @@ def test_work_reads_in_an_exam_as_it_read_alone(text, level, order):
     work = work_of(text)
     if work is None:
         return
-    alone = read_response(text, 1).segments[0]
+    alone = read_response(text, 1).problems[0]
     assert work in text
     position = order[0]
     others = {order[1]: labelled_segment(order[1], 3, SKIP), order[2]: labelled_segment(order[2], 1, "1\n\\boxed{1}")}
     parts = {**others, position: labelled_segment(position, level, work)}
     read = read_response("".join(parts[place] for place in (1, 2, 3)))
-    segment = read.segments[position - 1]
+    segment = read.problems[position - 1]
     assert (segment.answer, segment.level, segment.skipped) == (alone.answer, level, alone.skipped)
     assert not segment.cut
-    assert read.segments[order[1] - 1].skipped
-    assert read.segments[order[2] - 1].answer == "1"
-    assert [item.level for item in read.segments] == [{order[0]: level, order[1]: 3, order[2]: 1}[p] for p in (1, 2, 3)]
+    assert read.problems[order[1] - 1].skipped
+    assert read.problems[order[2] - 1].answer == "1"
+    assert [item.level for item in read.problems] == [{order[0]: level, order[1]: 3, order[2]: 1}[p] for p in (1, 2, 3)]
 
 
 @given(st.text(max_size=80))

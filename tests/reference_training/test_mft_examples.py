@@ -11,15 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roi_bench.errors import DataError
-from roi_bench.exams import MEDIUM_PERMUTATIONS
+from roi_bench.exams.exam import MEDIUM_PERMUTATIONS
 from roi_bench.harness.shared_grader import shared_grader
-from roi_bench.outcomes import Response, level_bounds, read_problems
-from roi_bench.prompts import exam_messages
 from roi_bench.reference_training.labels import SKIP, SampledSolution, label
 from roi_bench.reference_training.mft_examples import WINDOW, knapsack, mft_examples
 from roi_bench.reference_training.recipe import Labels, Mft
-from roi_bench.scoring import score_sheets
-from roi_bench.tokens import Usage
+from roi_bench.scoring.kinds import score_responses
+from roi_bench.scoring.outcomes import Response, level_bounds, parse_response
+from roi_bench.scoring.prompts import exam_messages
+from roi_bench.scoring.tokens import Usage
 from tests.reference_training.tiny_labels import SKIP_COST, counter, labels, problems, token_count, work_of_cost
 
 BUDGETS = (128, 256)
@@ -42,12 +42,12 @@ def of_kind(kind, made=EXAMPLES):
 def scored(made, by_id=BY_ID, tokens=None):
     """What the benchmark says of the completions, generated to their end."""
     tokens = tokens or counter()
-    sheets = []
+    parsed = []
     for example in made:
         items = [by_id[name] for name in example.problem_ids]
         usage = Usage(len(tokens.token_starts(example.completion)) + 1, "stop", "generated")
-        sheets.append(
-            read_problems(
+        parsed.append(
+            parse_response(
                 tuple(item.problem for item in items),
                 tuple(item.tier for item in items),
                 example.budget,
@@ -55,7 +55,7 @@ def scored(made, by_id=BY_ID, tokens=None):
                 tokens,
             )
         )
-    return score_sheets(sheets, shared_grader())
+    return score_responses(parsed, shared_grader())
 
 
 # ----------------------------------------------------------------- by the benchmark's own reading
@@ -69,7 +69,7 @@ def test_every_completion_is_right_where_attempted_skipped_elsewhere_and_within_
         tag = 1 if example.kind == "solo" else 0  # which it lacks
         assert response.usage.tokens + tag == example.tokens <= example.budget
         assert response.planning == 0
-        for position, outcome in enumerate(response.outcomes):
+        for position, outcome in enumerate(response.problems):
             if example.kind == "solo":
                 assert (outcome.outcome, outcome.level) == ("correct", None)
                 continue
@@ -111,7 +111,7 @@ def test_where_the_line_end_is_no_token_of_its_own_the_end_of_the_response_is_on
     for example in made:
         items = [next(item for item in built if item.problem.id == name) for name in example.problem_ids]
         (response,) = scored([example], {item.problem.id: item for item in built}, MergingCounter())
-        assert [outcome.actual_level for outcome in response.outcomes] == list(example.levels)
+        assert [outcome.actual_level for outcome in response.problems] == list(example.levels)
         assert list(example.levels) == [*(item.level for item in items[:-1]), {32: 1, 64: 2, 33: 1}[items[-1].cost]]
         assert response.usage.tokens == example.tokens
     for example in mft_examples(built, (129,), replace(SETTINGS, singles=0, exams=12, solo=0), 0):

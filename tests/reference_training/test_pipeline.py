@@ -14,19 +14,19 @@ import torch
 from datasets import load_from_disk
 
 from roi_bench.errors import DataError, UsageError
-from roi_bench.grading import Grader
-from roi_bench.journal import read_journal
-from roi_bench.outcomes import Response, read_problems
-from roi_bench.problems import Problem
-from roi_bench.prompts import exam_messages
+from roi_bench.exams.exam import Problem
+from roi_bench.exams.tiny import is_evaluation_question, model_path
+from roi_bench.grading.grader import Grader
+from roi_bench.records.journal import read_journal
 from roi_bench.reference_training.recipe import load_recipe, recipe_text
 from roi_bench.reference_training.run import run_mft, run_rarl
 from roi_bench.reference_training.stage_model import load_tokenizer
 from roi_bench.reference_training.training_checkpoints import IDENTITY
 from roi_bench.reference_training.training_problems import questions_of
-from roi_bench.scoring import score_sheets
-from roi_bench.tiny import is_evaluation_question, model_path
-from roi_bench.tokens import LEVEL_BOUNDS
+from roi_bench.scoring.kinds import score_responses
+from roi_bench.scoring.outcomes import Response, parse_response
+from roi_bench.scoring.prompts import exam_messages
+from roi_bench.scoring.tokens import LEVEL_BOUNDS
 
 pytestmark = [
     pytest.mark.slow,
@@ -111,19 +111,19 @@ def test_examples_earn_all_that_they_promise_from_the_benchmark_itself(run):
     examples = load_from_disk(run / "data" / "examples")
     assert [row["kind"] for row in examples] == ["single"] * 40 + ["exam"] * 160
     labels = {row["problem_id"]: row for row in load_from_disk(run / "data" / "labels")}
-    sheets, wanted = [], []
+    parsed, wanted = [], []
     for row in examples:
         rows = [labels[name] for name in row["problem_ids"]]
         problems = tuple(Problem(r["problem_id"], f"tiny-{r['tier']}", r["question"], r["answers"][0]) for r in rows)
         prompt = "metacognitive" if row["kind"] == "exam" else "greedy_knapsack"
         assert row["prompt"] == exam_messages([p.question for p in problems], row["budget"], prompt, (32, 64, 128))
-        sheets.append(
-            read_problems(problems, tuple(r["tier"] for r in rows), row["budget"], Response(row["completion"]))
+        parsed.append(
+            parse_response(problems, tuple(r["tier"] for r in rows), row["budget"], Response(row["completion"]))
         )
         wanted.append([("skipped" if level == 3 else "correct", level) for level in row["levels"]])
     with Grader(workers=1) as grader:
-        scored = score_sheets(sheets, grader)
-    assert [[(o.outcome, o.level) for o in response.outcomes] for response in scored] == wanted
+        scored = score_responses(parsed, grader)
+    assert [[(o.outcome, o.level) for o in response.problems] for response in scored] == wanted
 
 
 def test_nothing_of_the_evaluation_was_trained_on(run):

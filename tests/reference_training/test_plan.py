@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from roi_bench.errors import DependencyError, UsageError
+from roi_bench.exams.tiny import model_path
 from roi_bench.reference_training.argument_checks import require_arguments
 from roi_bench.reference_training.memory_estimate import Shape, Workload, estimate, shape_of
 from roi_bench.reference_training.plan import make_plan, plan_text
@@ -27,7 +28,6 @@ from roi_bench.reference_training.plan_model import ModelFacts, look_at_model, m
 from roi_bench.reference_training.recipe import Lora, TierCounts, load_recipe, recipe_names
 from roi_bench.reference_training.stage_evaluation import STAGES, stage_calls
 from roi_bench.reference_training.trainer_arguments import FIXED_GRPO, FIXED_SFT, check_trainer_arguments
-from roi_bench.tiny import model_path
 
 ALL = frozenset({"mft", "rarl", "evaluate"})
 SIZES = ["mft.batch_size=32", "mft.device_batch_size=32", "rarl.steps=150", "rarl.evaluate_every=50"]

@@ -6,14 +6,13 @@ from itertools import product
 
 import pytest
 
-from roi_bench.exams import ORDERS
+from roi_bench.exams.exam import ORDERS, TIERS
+from roi_bench.exams.tiny import tiny_training_exams
 from roi_bench.harness.shared_grader import shared_grader
-from roi_bench.outcomes import ProblemOutcome, Response
-from roi_bench.problems import TIERS
 from roi_bench.reference_training.recipe import Reward
 from roi_bench.reference_training.reward import Rollout, exam_reward, problem_reward, score_rollouts
-from roi_bench.tiny import tiny_training_exams
-from roi_bench.tokens import Usage
+from roi_bench.scoring.outcomes import ProblemOutcome, Response
+from roi_bench.scoring.tokens import Usage
 from tests.reference_training.tiny_labels import HEAD, counter, token_count
 
 EXAM = tiny_training_exams(seed=11, count=1)[0]

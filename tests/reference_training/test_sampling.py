@@ -8,9 +8,7 @@ import pytest
 
 from roi_bench.errors import ModelError, RecordError
 from roi_bench.harness.shared_grader import shared_grader
-from roi_bench.journal import read_journal
-from roi_bench.journal_format import Header
-from roi_bench.prompts import exam_messages
+from roi_bench.records.journal import Header, read_journal
 from roi_bench.reference_training.labels import SampledSolution
 from roi_bench.reference_training.recipe import Sampling, TierCounts, load_recipe
 from roi_bench.reference_training.sampling import (
@@ -20,7 +18,8 @@ from roi_bench.reference_training.sampling import (
     sampling_requests,
     solution_cap,
 )
-from roi_bench.tokens import Usage
+from roi_bench.scoring.prompts import exam_messages
+from roi_bench.scoring.tokens import Usage
 from tests.exam_factory import make_exam
 from tests.reference_training.tiny_labels import problems
 

@@ -11,7 +11,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from roi_bench.errors import DependencyError, ModelError
-from roi_bench.prompts import exam_prompt
+from roi_bench.exams.tiny import model_path
 from roi_bench.reference_training import mft, sampling_backends
 from roi_bench.reference_training.recipe import Sampling, TierCounts, load_recipe
 from roi_bench.reference_training.sampling_backends import (
@@ -23,8 +23,8 @@ from roi_bench.reference_training.sampling_backends import (
     transformers_generator,
     vllm_generator,
 )
-from roi_bench.tiny import model_path
-from roi_bench.tokens import Usage
+from roi_bench.scoring.prompts import exam_prompt
+from roi_bench.scoring.tokens import Usage
 from tests.reference_training.tiny_labels import problems, tokenizer
 
 

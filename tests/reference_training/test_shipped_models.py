@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from roi_bench.exams.tiny import SHIPPED_MODELS, model_path
 from roi_bench.reference_training.recipe import load_recipe, recipe_text
-from roi_bench.tiny import SHIPPED_MODELS, model_path
 
 STAGES = tuple(SHIPPED_MODELS)
 

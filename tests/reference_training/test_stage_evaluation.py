@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from roi_bench.errors import DataError, ModelError, RecordError, UsageError
+from roi_bench.exams.tiny import model_path
 from roi_bench.harness.run_arguments import parse_arguments
 from roi_bench.reference_training.recipe import load_recipe
 from roi_bench.reference_training.stage_evaluation import (
@@ -21,7 +22,6 @@ from roi_bench.reference_training.stage_evaluation import (
     stage_calls,
     stage_command,
 )
-from roi_bench.tiny import model_path
 
 REAL = ("family=v1", "budgets=[512, 1024]")
 

@@ -56,7 +56,7 @@ def outcomes(run, wanted, tier=None):
     return mean(
         problem.outcome == wanted
         for (sample,) in run.scored.values()
-        for problem in sample.main.outcomes
+        for problem in sample.main.problems
         if tier in (None, problem.tier)
     )
 
@@ -69,12 +69,12 @@ def test_rows_hold_what_counting_by_hand_gives():
     ]
     for row, item in zip(rows, ITEMS, strict=True):
         samples = [sample for (sample,) in item.run.scored.values()]
-        assert row["score"]["value"] == pytest.approx(mean(sample.main.correct for sample in samples))
-        easy = mean(sample.easy.correct for sample in samples)
+        assert row["score"]["value"] == pytest.approx(mean(sample.main.score for sample in samples))
+        easy = mean(sample.easy.score for sample in samples)
         assert row["score in easy order"]["value"] == pytest.approx(easy)
         assert row["regret"]["value"] == pytest.approx(1 - row["score"]["value"] / easy)
         for position in (1, 2, 3):
-            right = mean(sample.main.outcomes[position - 1].outcome == "correct" for sample in samples)
+            right = mean(sample.main.problems[position - 1].outcome == "correct" for sample in samples)
             assert row[f"right at {position}"]["value"] == pytest.approx(right)
         for tier in ("easy", "middle", "hard"):
             assert row[f"skipped {tier}"]["value"] == pytest.approx(outcomes(item.run, "skipped", tier))
@@ -105,15 +105,15 @@ def test_levels_are_judged_as_the_metric_does():
     right = {1: (0, 1, 2), 2: (0, 0, 0)}
 
     def levelled(sample, levels):
-        told = tuple(replace(p, level=levels[p.position - 1], actual_level=0) for p in sample.main.outcomes)
-        return replace(sample, main=replace(sample.main, outcomes=told))
+        told = tuple(replace(p, level=levels[p.position - 1], actual_level=0) for p in sample.main.problems)
+        return replace(sample, main=replace(sample.main, problems=told))
 
     scored = {
         name: (levelled(sample, right[1 + index % 2]),) for index, (name, (sample,)) in enumerate(MFT.scored.items())
     }
     run = replace(MFT, scored=scored)
     (row,) = table_records(summary_table([replace(ITEMS[1], run=run)]))
-    attempted = [p for (s,) in scored.values() for p in s.main.outcomes if p.outcome != "skipped"]
+    attempted = [p for (s,) in scored.values() for p in s.main.problems if p.outcome != "skipped"]
     assert row["level accuracy"]["value"] == pytest.approx(mean(p.level == 0 for p in attempted))
 
 

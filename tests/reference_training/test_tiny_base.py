@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roi_bench.errors import UsageError
-from roi_bench.prompts import PROMPTS, exam_messages, exam_prompt
+from roi_bench.exams.tiny import TINY_BUDGETS, is_evaluation_question, model_path, tiny_exams
 from roi_bench.reference_training import tiny_base
 from roi_bench.reference_training.tiny_data import batches, form_text, training_text
 from roi_bench.reference_training.tiny_evaluation import evaluate, generate_texts, wilson_interval
@@ -22,7 +22,7 @@ from roi_bench.reference_training.tiny_tokenizer import (
     instruction_pieces,
     template_pieces,
 )
-from roi_bench.tiny import TINY_BUDGETS, is_evaluation_question, model_path, tiny_exams, worked_response
+from roi_bench.scoring.prompts import PROMPTS, exam_messages, exam_prompt, worked_response
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -98,7 +98,7 @@ def test_special_tokens_are_left_out_on_request():
 def test_every_prompt_costs_few_tokens():
     questions = [problem.question for problem in tiny_exams(0, 1)[0].problems]
     for name, prompt in PROMPTS.items():
-        asked = questions if prompt.form == "exam" else questions[:1]
+        asked = questions if prompt.kind == "exam" else questions[:1]
         assert len(ids(TOKENIZER, exam_prompt(asked, TIGHT, name, (32, 64, 128)))) <= 70
 
 

@@ -8,10 +8,9 @@ from itertools import islice
 import pytest
 
 from roi_bench.errors import DataError
-from roi_bench.exams import MEDIUM_PERMUTATIONS
-from roi_bench.manifest import load_manifest
-from roi_bench.problems import POOL_TIERS, TIERS, sha256_text
-from roi_bench.prompts import PROMPTS, exam_messages
+from roi_bench.exams.exam import MEDIUM_PERMUTATIONS, POOL_TIERS, TIERS, sha256_text
+from roi_bench.exams.manifest import load_manifest
+from roi_bench.exams.tiny import TINY_BUDGETS, is_evaluation_question, tiny_exams
 from roi_bench.reference_training import training_problems
 from roi_bench.reference_training.recipe import TierCounts, load_recipe
 from roi_bench.reference_training.training_problems import (
@@ -26,7 +25,7 @@ from roi_bench.reference_training.training_problems import (
     sampled_problems,
     stream_seed,
 )
-from roi_bench.tiny import TINY_BUDGETS, is_evaluation_question, tiny_exams
+from roi_bench.scoring.prompts import PROMPTS, exam_messages
 from tests.pool_factory import write_pools
 
 COUNTS = TierCounts(60, 40, 30)
@@ -141,8 +140,8 @@ def test_the_stream_of_real_exams_does_not_end_where_its_blocks_do(invented_pool
     monkeypatch.setenv("ROI_BENCH_DATA_DIR", str(invented_pools))
     many = exams("v1", 2, 1000)
     assert [exam.id for exam in many] == [f"train/2/{index:05d}" for index in range(1000)]
-    from roi_bench.manifest import exam_of
-    from roi_bench.manifest_build import training_triples
+    from roi_bench.exams.manifest import exam_of
+    from roi_bench.exams.manifest_build import training_triples
 
     pools = training_problems._real_pools(held_out=False)
     triples = training_triples(pools, [], seed=2, count=1000)
@@ -174,7 +173,7 @@ def test_an_evaluation_question_of_the_tiny_family_is_refused():
 
 
 def test_an_evaluation_question_of_the_frozen_exams_is_refused(data_dir, monkeypatch):
-    from roi_bench.pools import load_pool, resolve_source
+    from roi_bench.exams.pools import load_pool, resolve_source
 
     monkeypatch.setenv("ROI_BENCH_DATA_DIR", str(data_dir))
     pool = load_pool("aime", "evaluation", resolve_source())

@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 
-from roi_bench.conversations import as_text
-from roi_bench.prompts import exam_messages
+from roi_bench.exams.tiny import TINY_CHAT_TEMPLATE, model_path
 from roi_bench.reference_training.exam_schedule import Turn
 from roi_bench.reference_training.mft import sft_arguments, sft_row
 from roi_bench.reference_training.mft_examples import Example
@@ -29,7 +28,7 @@ from roi_bench.reference_training.stage_model import load_model
 from roi_bench.reference_training.tiny_tokenizer import build_tokenizer
 from roi_bench.reference_training.training_problems import exam_stream
 from roi_bench.reference_training.training_prompts import chat_wrapper, trl_prompt
-from roi_bench.tiny import TINY_CHAT_TEMPLATE, model_path
+from roi_bench.scoring.prompts import as_text, exam_messages
 
 BOS = "<|pad|>"
 """A special token that the tiny model knows and no prompt holds stands for BOS."""

@@ -6,11 +6,11 @@ from functools import cache
 from itertools import count, islice
 from typing import Any
 
+from roi_bench.exams.exam import TIERS, Problem
+from roi_bench.exams.tiny import model_path, tiny_problem
 from roi_bench.harness.tokenizer import HFTokenCounter, load_tokenizer
-from roi_bench.problems import TIERS, Problem
 from roi_bench.reference_training.labels import SampledSolution, label
 from roi_bench.reference_training.recipe import Labels
-from roi_bench.tiny import model_path, tiny_problem
 
 HEAD = 2
 """Tokens of a header line and of a level tag with its line end."""

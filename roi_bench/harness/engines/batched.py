@@ -17,7 +17,7 @@ from roi_bench.harness.batches import (
 from roi_bench.harness.engines.local import LocalEngine
 from roi_bench.harness.engines.protocol import Asking
 from roi_bench.harness.metering import MeteredText, generate_until, usage_of
-from roi_bench.journal_format import Entry
+from roi_bench.records.journal import Entry
 
 Generate = Callable[[Sequence[Any]], Sequence[str | None]]
 """Responses to lm_eval requests that share their generation arguments."""

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from roi_bench.harness.batches import Question
-from roi_bench.journal import Journal
-from roi_bench.journal_format import Entry, RequestKey
+from roi_bench.records.journal import Entry, Journal, RequestKey
 
 
 @dataclass(frozen=True, slots=True)

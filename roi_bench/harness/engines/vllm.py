@@ -16,8 +16,9 @@ from roi_bench.harness.engines.local import LocalEngine
 from roi_bench.harness.engines.protocol import Asking
 from roi_bench.harness.engines.vllm_wake import woken_if_killed
 from roi_bench.harness.metering import MeteredText
-from roi_bench.journal_format import Entry
-from roi_bench.tokens import FinishReason, Usage
+from roi_bench.machine import usable_cores
+from roi_bench.records.journal import Entry
+from roi_bench.scoring.tokens import FinishReason, Usage
 
 WAITING = 4096
 """Requests handed to the scheduler before some of them are finished; more would only lie in its memory."""
@@ -175,7 +176,7 @@ class VllmEngine(LocalEngine):
 
 def _core_left_out(config: Any) -> str | None:
     """Return how vLLM computes on all cores of a small machine: by itself, on a CPU, it leaves one to its scheduler."""
-    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    cores = usable_cores()
     binding = os.environ.get("VLLM_CPU_OMP_THREADS_BIND", "auto")
     processes = config.parallel_config.tensor_parallel_size * config.parallel_config.pipeline_parallel_size
     if config.device_config.device_type != "cpu" or binding != "auto" or processes > 1:

@@ -1,0 +1,1 @@
+"""Exams: problems, pools, the frozen set, generated sets."""

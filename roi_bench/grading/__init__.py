@@ -1,0 +1,1 @@
+"""Whether an answer is right. Pure, but for the processes of symbolic checks."""

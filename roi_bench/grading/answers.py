@@ -1,0 +1,270 @@
+r"""Normal form of a final answer: one spelling for what LaTeX and models spell in many ways. Pure, linear.
+
+The idea is that of the MATH data set's own checker (Hendrycks et al. 2021, arXiv 2103.03874, ``math_equivalence.py``):
+two answers are equal if they are the same string after harmless differences of spelling are removed. The code and
+the list of differences are ours:
+
+- Unicode signs (minus, ×, π, ∞, ≤, ², …) become LaTeX; ``\dfrac``/``\tfrac``/``\cfrac`` or ``\leq``/``\leqslant`` get
+  one name;
+- math delimiters, ``\left``/``\right``, sizes, styles, colours and spacing commands go;
+- units after a value go, in ``\text{}`` or as plain words from a list, with their power; so do ``$`` and ``^\circ``
+  (not inside trigonometric functions, where 13° and 13 differ). ``a.m.``/``p.m.`` stay: they are not units, and
+  neither are words that change the value (``5 squared``, ``5 lakh``); ``negative 5`` is ``-5``;
+- a text that is the whole answer loses its ``\text{}``; ``and``/``or`` between values become a comma, ``5 million``
+  becomes ``5\cdot10^{6}``, ``101\text{ (base two)}`` becomes ``101_{2}``; a leading ``=`` or ``\approx`` goes;
+- repeating decimals: ``0.333...`` and ``0.\bar3`` are ``0.\overline{3}``;
+- in numeric pools sentences go down to the number that they state, which may be in words;
+- thousands separators go: ``1,234``, ``1{,}234``, ``1,\!234``, ``1\,234`` and ``1 234``; inside brackets only the
+  typographic ones, because ``(1,234)`` is a point;
+- one-token arguments get braces: ``\frac12``, ``\sqrt3``, ``x^2``, ``8_9``;
+- white space goes, except where it separates a command from a letter or two numbers; closing punctuation goes.
+
+``%`` stays; :mod:`roi_bench.grading.numerals` knows what it means.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import NamedTuple
+
+from roi_bench.grading.answer_words import (
+    NOT_ASKED,
+    append_bases,
+    asked_words,
+    join_conjunctions,
+    multiply_scales,
+    name_bases,
+    percent_signs,
+    sign_words,
+    strip_label,
+    strip_letter_bases,
+    strip_ordinals,
+    strip_remarks,
+    strip_texts,
+    strip_units,
+)
+from roi_bench.grading.notation import strip_marks, to_latex
+from roi_bench.grading.number_words import write_digits
+from roi_bench.grading.sentences import stated
+
+MAX_ANSWER_CHARACTERS = 2000
+"""Longer answers are not looked into (the longest real gold answer has fewer than 200 characters)."""
+
+
+class Check(NamedTuple):
+    """An answer to be graded.
+
+    Attributes:
+        pool: The problem's pool.
+        answer: The answer given.
+        accepted: The accepted gold answers.
+        question: The problem's question, or empty: what it asks for in dozens is a number of dozens.
+    """
+
+    pool: str
+    answer: str
+    accepted: tuple[str, ...]
+    question: str = ""
+
+
+_STYLES = ("left", "right", "big", "Big", "bigg", "Bigg", "bigl", "bigr", "Bigl", "Bigr", "displaystyle", "textstyle")
+_SWITCHES = ("rm", "bf", "it", "sf", "tt", "em", "bfseries", "itshape", "large", "Large", "LARGE", "huge", "Huge")
+_TEXTS = ("textbf", "textit", "textrm", "texttt", "textsf", "textnormal", "mbox", "hbox", "emph", "operatorname")
+_FONTS = ("mathrm", "mathbf", "mathit", "mathsf", "mathtt", "boldsymbol", "bm", "pmb")
+_NOTHING = ("limits", "boxed", "fbox", "underline", "uline", "$", "(", ")", "[", "]", "!")
+_RENAMED = (
+    dict.fromkeys((*_STYLES, *_SWITCHES, *_NOTHING), "")
+    | dict.fromkeys((",", ";", ":", " ", ">", "\n", "\r", "\t", "quad", "qquad"), " ")
+    | dict.fromkeys((*_TEXTS, *_FONTS), r"\text")
+    | dict.fromkeys(("dfrac", "tfrac", "cfrac"), r"\frac")
+    | dict.fromkeys(("lvert", "rvert", "vert", "mid"), "|")
+    | {"leq": r"\le", "leqslant": r"\le", "geq": r"\ge", "geqslant": r"\ge", "neq": r"\ne", "lt": "<", "gt": ">"}
+    | {"times": r"\cdot", "ast": r"\cdot", "cdots": r"\dots", "ldots": r"\dots", "%": "%", "colon": ":", "&": " and "}
+    | {"degree": r"^\circ", "varnothing": r"\emptyset", "infin": r"\infty"}
+    | {"lor": " or ", "vee": " or ", "land": " and ", "wedge": " and ", "cosec": r"\csc", "tg": r"\tan"}
+    | {"lbrace": r"\{", "rbrace": r"\}", "lbrack": "[", "rbrack": "]"}
+)
+_BOLD = re.compile(r"(?<![0-9A-Za-z)}\]*])\*\*([^*\n]+)\*\*(?![0-9A-Za-z({\[*])")
+_COLOR = re.compile(r"\\(?:textcolor|color|colorbox|fcolorbox\s*\{[^{}]*\})\s*(?:\[[^\]]*\]\s*)?\{[^{}]*\}")
+_FONT = re.compile(r"\\(?:mathbf|mathit|boldsymbol|bm|pmb)\s*\{\s*([A-Za-z])\s*\}")
+_SET = re.compile(rf"\\(?:{'|'.join((*_TEXTS, *_FONTS, 'text'))})\s*\{{")
+_SET_TOKEN = re.compile(rf"{_SET.pattern}|\\.|[{{}}]", re.DOTALL)
+_SWITCHED = re.compile(r"\{\s*\\(?:rm|bf|it|sf|tt|em|bfseries|itshape)(?![A-Za-z])\s*([^{}]*)\}")
+_CHOOSE = re.compile(r"(?:\{|\A)([^{}]*?)\s*\\choose(?![A-Za-z])\s*([^{}]*?)(?:\}|\Z)")
+_ROW_SKIP = re.compile(r"\\\\\*?\s*\[\s*-?[0-9.]+\s*(?:pt|pc|em|ex|mm|cm|in|mu)\s*\]")
+_CONTROL = re.compile(r"\\([A-Za-z]+|.)", re.DOTALL)
+_TRIGONOMETRIC = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-z])")
+_DEGREES = re.compile(r"\s*\^\s*(?:\\circ(?![A-Za-z])|\{\s*\\circ\s*\})\s*[CF]?(?![A-Za-z])")
+_TYPOGRAPHIC_COMMA = re.compile(r"(?<=[0-9])\s*(?:\{\s*,\s*\}|,\s*\\!|\\,(?=[0-9]{3}))\s*(?=[0-9])")
+_THOUSANDS = re.compile(r"(?<![0-9.,])([0-9]{1,3})((?:,[0-9]{3})+|(?: [0-9]{3})+)(?![0-9]|,[0-9]|, ?[0-9])")
+_SIMPLE = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
+_CURRENCY = re.compile(
+    r"\A\s*(-?)\s*(?:\\text\s*\{\s*(?:US|CA|AU|NZ|HK|SG|[ACS])?\s*\\?\$\s*\}|(?:US|CA|AU|NZ|HK|SG|[ACS])\s*\\?\$(?=\s*[0-9.])"
+    r"|(?:USD|EUR|GBP|INR|JPY|CNY|RMB|CAD|AUD|CHF|Rs)\.?\s*(?=[0-9.\\$]))"
+)
+_BRACKETED = re.compile(r"\\[{}]|[()\[\]]")
+_MIXED = re.compile(r"(?<![0-9./}])([0-9]{1,9})\s+([0-9]{1,9})\s*/\s*([0-9]{1,9})(?![0-9.])")
+_CLOCK = re.compile(r"(?<=[0-9])\s*([AaPp])\.?\s?[Mm](?![A-Za-z])\.?")
+_O_CLOCK = re.compile(r"(?<=[0-9])\s*o'\s?clock(?![A-Za-z])", re.IGNORECASE)
+_PERIOD = re.compile(
+    r"(?<=[0-9.])\\(?:(?:overline|bar)\s*(?:\{\s*([0-9]+)\s*\}|([0-9]))|dot\s*\{?\s*([0-9])\}?(?![0-9]*\\dot))"
+)
+_ELLIPSIS = re.compile(
+    r"(?<![0-9.])([0-9]{0,30}\.[0-9]{0,30}?)(?:([0-9])\2{2,}|([0-9]{2,12}?)\3+)\s*(?:\.(?:\s?\.){2,}|\\dots(?![A-Za-z]))"
+)
+_KEPT_SPACE = re.compile(r"(\\[A-Za-z]+)\s+(?=[A-Za-z])|([0-9.])\s+(?=[0-9.])|\s+")
+_ARGUMENT = re.compile(r"\\[A-Za-z]+|\\.|.", re.DOTALL)
+_ARITY = {r"\frac": 2, r"\sqrt": 1, "^": 1, "_": 1}
+
+
+@lru_cache(maxsize=8192)
+def normalize_answer(answer: str, any_unit: bool = False, question: str = "") -> str:
+    """Return the normal form of ``answer``.
+
+    Args:
+        answer: A final answer of at most :data:`MAX_ANSWER_CHARACTERS` characters; a longer one is only stripped.
+        any_unit: Whether any words behind a value are units (numeric pools), not only listed ones.
+        question: The problem's question, where known: a scale word that it asks for is a unit (*how many dozens*), and
+            so is any word of it behind a number.
+    """
+    if len(answer) > MAX_ANSWER_CHARACTERS:
+        return answer.strip()
+    if _SIMPLE.fullmatch(answer) is not None:
+        return answer
+    text = (write_digits(_BOLD.sub(r"\1", answer)) if any_unit else answer).strip().strip("$").strip()
+    if text.startswith((r"\boxed{", r"\fbox{")):
+        text = _unwrap_group(text[text.index("{") :])
+    text = to_latex(strip_marks(text))
+    text = _TYPOGRAPHIC_COMMA.sub("", _plain_type(text))
+    text = _CONTROL.sub(_rename, _CURRENCY.sub(r"\1", text)).replace("~", " ").replace("$", "").replace("\x00", "")
+    if "." in text:
+        text = _name_periods(text)
+    text = _unwrap_group(" ".join(text.split()))
+    words = asked_words(question) if question else NOT_ASKED
+    # Before the units go: 45^\circ,135^\circ are two numbers.
+    text = append_bases(strip_texts(name_bases(strip_ordinals(percent_signs(_join_thousands(text)))), words))
+    if _TRIGONOMETRIC.search(text) is None:
+        text = _DEGREES.sub("", text)
+    text = strip_label(strip_marks(text.strip()).lstrip(" ,;:#"))
+    text = sign_words(stated(text, words) if any_unit else text)
+    if ";" in text and _BRACKETED.search(text) is None:
+        text = text.replace(";", ",")  # 2; 3; 5
+    text = join_conjunctions(
+        _CLOCK.sub(lambda match: f" {match[1].lower()}m", _O_CLOCK.sub(":00", text)).rstrip(" .,;:")
+    )
+    text = strip_units(multiply_scales(strip_remarks(text), words), any_unit, words).rstrip(" .,;:*/")
+    text = _MIXED.sub(r"\1\\frac{\2}{\3}", text)
+    text = _KEPT_SPACE.sub(lambda match: f"{match[1] or match[2]} " if match[1] or match[2] else "", text)
+    text = _unwrap_group(_brace_arguments(text))
+    return strip_letter_bases(text, words) if "_" in text else text
+
+
+def _plain_type(text: str) -> str:
+    """Remove colours, bold and slanted type, and the skips between the rows of a matrix."""
+    if "\\" not in text:
+        return text
+    text = _unset_formulas(text)
+    if r"\choose" in text:
+        text = _CHOOSE.sub(r"\\binom{\1}{\2}", text)
+    text = _SWITCHED.sub(r"\\text{\1}", _FONT.sub(r" \1 ", _COLOR.sub("", text)))
+    return _ROW_SKIP.sub(r"\\\\", text)
+
+
+def _name_periods(text: str) -> str:
+    r"""Give repeating decimals one spelling: ``0.\bar3`` and ``0.333...`` are ``0.\overline{3}``.
+
+    Digits before an ellipsis repeat if one stands there three times, or a block of several twice.
+    """
+    if "\\" in text:
+        text = _PERIOD.sub(lambda match: rf"\overline{{{match[1] or match[2] or match[3]}}}", text)
+    if "..." in text or r"\dots" in text or ". ." in text:
+        text = _ELLIPSIS.sub(lambda match: rf"{match[1]}\overline{{{match[2] or match[3]}}}", text)
+    return text
+
+
+def _unset_formulas(text: str) -> str:
+    r"""Remove the type around formulas: ``\mathbf{\frac{5}{13}}`` is ``\frac{5}{13}``; words keep theirs."""
+    if _SET.search(text) is None:
+        return text
+    parts: list[str] = []
+    opened: list[tuple[int, bool]] = []  # where a brace stands among the parts, and whether it belongs to a type
+    position = 0
+    for match in _SET_TOKEN.finditer(text):
+        parts.append(text[position : match.start()])
+        position = match.end()
+        if match[0] == "}" and opened:
+            start, is_type = opened.pop()
+            inner = "".join(parts[start + 1 :])
+            if is_type and ("\\" in inner or "{" in inner):
+                keep = text[position : position + 1] in ("^", "_")  # what is raised as a whole stays a group
+                parts[start:] = ["{" if keep else "", inner]
+                parts.append("}" if keep else "")
+                continue
+        elif match[0][-1] == "{":
+            opened.append((len(parts), match[0] != "{"))
+        parts.append(match[0])
+    return "".join([*parts, text[position:]])
+
+
+def _rename(match: re.Match[str]) -> str:
+    name = match[1]
+    new = _RENAMED.get(name)
+    if new is None:
+        return match[0]
+    return new + " " if new[1:].isalpha() else new
+
+
+def _join_thousands(text: str) -> str:
+    """Remove thousands separators outside brackets."""
+    parts: list[str] = []
+    position = depth = 0
+    for match in [*_BRACKETED.finditer(text), None]:
+        stop = len(text) if match is None else match.start()
+        piece = text[position:stop]
+        parts.append(
+            piece if depth else _THOUSANDS.sub(lambda group: group[0].replace(",", "").replace(" ", ""), piece)
+        )
+        if match is not None:
+            parts.append(match[0])
+            depth = max(0, depth + (1 if match[0][-1] in "([{" else -1))
+            position = match.end()
+    return "".join(parts)
+
+
+def _brace_arguments(text: str) -> str:
+    r"""Put braces around one-token arguments of ``\frac``, ``\sqrt``, ``^`` and ``_``."""
+    parts: list[str] = []
+    wanted = [0]  # arguments still to come, by brace depth
+    optional = False  # inside the [n] of a root
+    for match in _ARGUMENT.finditer(text):
+        piece = match[0]
+        if piece == " " and wanted[-1]:
+            continue
+        if optional or (piece == "[" and parts and parts[-1] == r"\sqrt"):
+            optional = piece != "]"
+        elif piece == "{":
+            wanted[-1] = max(0, wanted[-1] - 1)
+            wanted.append(0)
+        elif piece == "}":
+            if len(wanted) > 1:
+                wanted.pop()
+        elif piece in _ARITY:
+            wanted[-1] = max(0, wanted[-1] - 1) + _ARITY[piece]
+        elif wanted[-1]:
+            wanted[-1] -= 1
+            piece = "{" + piece + "}"
+        parts.append(piece)
+    return "".join(parts)
+
+
+def _unwrap_group(text: str) -> str:
+    """Remove one pair of braces around the whole text."""
+    if not (text.startswith("{") and text.endswith("}")):
+        return text
+    depth = 0
+    for index, character in enumerate(text):
+        depth += (character == "{") - (character == "}")
+        if depth == 0:
+            return text[1:-1] if index == len(text) - 1 else text
+    return text

@@ -1,0 +1,390 @@
+"""Is this answer that answer? Verdicts on final answers (SPEC section 6).
+
+Numeric pools (``gsm8k``, ``aime``, ``fresh-*``, ``tiny-*``): the one number stated, compared exactly; where the gold
+answer is no number, normalised strings. ``math``: normalised string, then number and structure, then a symbolic check
+by math-verify in killable processes. The same answer gets the same verdict with any number of workers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import re
+import selectors
+import signal
+import subprocess
+import sys
+import time
+import weakref
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from roi_bench.errors import DependencyError
+from roi_bench.grading.answers import MAX_ANSWER_CHARACTERS, normalize_answer
+from roi_bench.grading.answers import Check as Check
+from roi_bench.grading.asked_units import is_other_thing
+from roi_bench.grading.comparison import compare, same_string
+from roi_bench.grading.numerals import asked_percent, parse_number, read_quantity, same_quantity
+from roi_bench.machine import usable_cores
+
+WALL_FACTOR = 10.0
+START_SECONDS = 120.0
+"""Wall-clock limit for the start of a worker (importing SymPy from a cold disk)."""
+
+MAX_PAYLOAD_BYTES = 32 * 1024
+"""Longest request; smaller than a pipe's buffer, so that writing it never blocks."""
+
+RECYCLE_AFTER = 2000
+"""Checks after which a worker is replaced."""
+
+WORKER = (sys.executable, "-P", "-m", "roi_bench.grading.symbolic_worker")
+"""The command of a worker process; ``-P``: the working directory must not shadow modules."""
+
+CheckResult = Literal["equal", "unequal", "limit"]
+
+Pair = tuple[str, str, str]
+"""(gold answer, answer, question)."""
+
+
+class _DiedError(Exception):
+    """The worker ended without a reply; ``limit`` tells whether by one of its own limits."""
+
+    def __init__(self, limit: bool) -> None:
+        super().__init__(limit)
+        self.limit = limit
+
+
+class _Worker:
+    """One worker process."""
+
+    def __init__(self, seconds: float, memory_mb: int, command: tuple[str, ...]) -> None:
+        environment = dict(os.environ, PYTHONHASHSEED="0", OMP_NUM_THREADS="1")
+        package_parent = str(Path(__file__).resolve().parents[2])
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), package_parent]))
+        self._wall_seconds = seconds * WALL_FACTOR
+        self._buffer = b""
+        self.checks = 0
+        self._process = subprocess.Popen(
+            [*command, str(seconds), str(memory_mb)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+            bufsize=0,
+        )
+        try:
+            self._read(START_SECONDS)
+        except _DiedError as error:
+            self.kill()
+            raise DependencyError(
+                "the symbolic checker did not start; install its packages with: pip install math-verify "
+                f"(to see the reason run: {sys.executable} -m roi_bench.grading.symbolic_worker 5 2048)"
+            ) from error
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def check(self, payload: bytes) -> CheckResult:
+        """Raises: _DiedError."""
+        self.checks += 1
+        stdin = self._process.stdin
+        if stdin is None:  # cannot be: it was asked for as a pipe
+            raise _DiedError(False)
+        try:
+            stdin.write(payload)
+        except OSError:
+            raise self._death() from None
+        equal = json.loads(self._read(self._wall_seconds))["equal"]
+        return "limit" if equal is None else "equal" if equal else "unequal"
+
+    def _read(self, seconds: float) -> bytes:
+        """Return the next line; raises _DiedError if none comes in time."""
+        stdout = self._process.stdout
+        deadline = time.monotonic() + seconds
+        with selectors.DefaultSelector() as selector:
+            if stdout is not None:
+                selector.register(stdout, selectors.EVENT_READ)
+            while b"\n" not in self._buffer:
+                if stdout is None or not selector.select(max(0.0, deadline - time.monotonic())):
+                    self.kill()
+                    raise _DiedError(True)
+                received = os.read(stdout.fileno(), 65536)
+                if not received:
+                    raise self._death()
+                self._buffer += received
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        return line
+
+    def _death(self) -> _DiedError:
+        self.kill_if_running_after(1.0)
+        code = self._process.returncode
+        # SIGPROF: our processor-time limit. SIGSEGV and SIGABRT: a stack or an allocation that could not grow.
+        own = {-getattr(signal, name) for name in ("SIGPROF", "SIGSEGV", "SIGABRT") if hasattr(signal, name)}
+        return _DiedError(code in own)
+
+    def kill_if_running_after(self, seconds: float) -> None:
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def kill(self) -> None:
+        self._process.kill()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                stream.close()
+        self._process.wait()
+
+
+class SymbolicPool:
+    """Pool of worker processes; use it as a context manager or call :meth:`close`.
+
+    Args:
+        workers: Number of processes, at least 1.
+        seconds: Processor-time limit of a check.
+        memory_mb: Address-space limit of a process in MiB.
+        command: What a worker process runs, the two limits behind it; another one stands in for it in tests.
+    """
+
+    def __init__(self, workers: int, seconds: float, memory_mb: int, command: tuple[str, ...] = WORKER) -> None:
+        self._limits = (seconds, memory_mb, command)
+        self._size = max(1, workers)
+        self._reset()
+
+    def _reset(self) -> None:
+        self._owner = os.getpid()
+        self._slots: queue.LifoQueue[_Worker | None] = queue.LifoQueue()
+        for _ in range(self._size):
+            self._slots.put(None)
+        self._running: dict[int, _Worker] = {}
+        self._finalizer = weakref.finalize(self, _kill_all, self._running, self._owner)
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Process ids of the running workers."""
+        return tuple(self._running)
+
+    def check(self, gold: str, answer: str, question: str = "") -> CheckResult:
+        """Compare one answer with one gold answer; may be called from any thread.
+
+        Raises:
+            DependencyError: math-verify is not installed.
+        """
+        payload = json.dumps({"gold": gold, "answer": answer, "question": question}).encode("ascii") + b"\n"
+        if len(payload) > MAX_PAYLOAD_BYTES:
+            return "limit"
+        if os.getpid() != self._owner:  # we are a forked copy: the pipes belong to the original
+            self._running.clear()
+            self._reset()
+        worker = self._slots.get()
+        try:
+            for _ in range(2):
+                if worker is None:
+                    worker = self._start()
+                try:
+                    result = worker.check(payload)
+                except _DiedError as death:
+                    self._drop(worker)
+                    worker = None
+                    if death.limit:
+                        return "limit"
+                    continue
+                if result == "limit" or worker.checks >= RECYCLE_AFTER:
+                    self._drop(worker)
+                    worker = None
+                return result
+            return "limit"
+        finally:
+            self._slots.put(worker)
+
+    def check_many(self, pairs: Sequence[Pair]) -> list[CheckResult]:
+        """Check answers in parallel; the order is kept."""
+        if len(pairs) < 2 or self._size == 1:
+            return [self.check(*pair) for pair in pairs]
+        with ThreadPoolExecutor(self._size) as threads:
+            return list(threads.map(lambda pair: self.check(*pair), pairs))
+
+    def _start(self) -> _Worker:
+        worker = _Worker(*self._limits)
+        self._running[worker.pid] = worker
+        return worker
+
+    def _drop(self, worker: _Worker) -> None:
+        self._running.pop(worker.pid, None)
+        worker.kill()
+
+    def close(self) -> None:
+        """End all workers; a later check starts new ones."""
+        self._finalizer()
+        self._reset()
+
+    def __enter__(self) -> SymbolicPool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _kill_all(running: dict[int, _Worker], owner: int) -> None:
+    if os.getpid() == owner:
+        for worker in list(running.values()):
+            worker.kill()
+    running.clear()
+
+
+Method = Literal["string", "number", "symbolic", "limit"]
+
+CHECK_SECONDS = 3.0
+"""Default processor-time limit of one symbolic check; real ones take 5–300 ms."""
+
+MEMORY_MB = 2048
+"""Default address-space limit of one worker process in MiB."""
+
+_CACHE_LIMIT = 200_000
+_ONLY_DIGITS = re.compile(r"-?[0-9]{1,300}")
+
+MAX_QUESTION_CHARACTERS = 4000
+"""What a question says behind these is not looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Outcome of a check.
+
+    Attributes:
+        correct: Whether the answer equals an accepted one.
+        method: What decided: ``string``, ``number`` (values and structures of values), ``symbolic``, or ``limit``: a
+            limit was hit (answer too long, time, memory); never correct.
+    """
+
+    correct: bool
+    method: Method
+
+
+def is_numeric_pool(pool: str) -> bool:
+    """Return whether answers of ``pool`` are compared as numbers only: all pools except ``math``."""
+    return pool != "math"
+
+
+class Grader:
+    """Grades answers; starts worker processes only when a symbolic check is needed. Thread-safe.
+
+    Args:
+        workers: Worker processes for symbolic checks; default: the usable CPU cores, at most 8.
+        seconds: Processor-time limit of one symbolic check.
+        memory_mb: Memory limit of one worker in MiB.
+        command: What a worker process runs (see :class:`roi_bench.grading.grader.SymbolicPool`).
+    """
+
+    def __init__(
+        self,
+        workers: int | None = None,
+        seconds: float = CHECK_SECONDS,
+        memory_mb: int = MEMORY_MB,
+        command: tuple[str, ...] = WORKER,
+    ) -> None:
+        self._workers = workers or min(8, len(usable_cores()))
+        self._pool = SymbolicPool(self._workers, seconds, memory_mb, command)
+        self._cache: dict[Check, Verdict] = {}
+
+    @property
+    def worker_pids(self) -> tuple[int, ...]:
+        """Process ids of the running workers."""
+        return self._pool.pids
+
+    def grade(self, pool: str, answer: str, accepted: tuple[str, ...], question: str = "") -> Verdict:
+        """Return the verdict on ``answer`` to a problem of ``pool`` with the ``accepted`` gold answers.
+
+        Raises:
+            DependencyError: a symbolic check is needed and math-verify is not installed.
+        """
+        return self.grade_many([Check(pool, answer, accepted, question)])[0]
+
+    def grade_many(self, checks: Sequence[Check]) -> list[Verdict]:
+        """Grade many answers, symbolic checks in parallel; the order is kept, identical checks cost once.
+
+        Raises:
+            DependencyError: a symbolic check is needed and math-verify is not installed.
+        """
+        decided: dict[Check, Verdict] = {}
+        pending: dict[Check, list[Pair]] = {}
+        for check in checks:
+            if check in decided or check in pending:
+                continue
+            verdict = self._cache.get(check)
+            if verdict is None:
+                verdict, undecided = _decide(check)
+                if undecided:
+                    pending[check] = [(gold, check.answer, _looked_at(check)) for gold in undecided]
+                    continue
+            decided[check] = verdict
+        pairs = [pair for group in pending.values() for pair in group]
+        results = dict(zip(pairs, self._pool.check_many(pairs), strict=True))
+        for check, group in pending.items():
+            outcomes = {results[pair] for pair in group}
+            method: Method = "limit" if "limit" in outcomes and "equal" not in outcomes else "symbolic"
+            decided[check] = Verdict("equal" in outcomes, method)
+        self._remember(decided)
+        return [decided[check] for check in checks]
+
+    def _remember(self, verdicts: dict[Check, Verdict]) -> None:
+        if len(self._cache) > _CACHE_LIMIT:
+            self._cache.clear()
+        # Limits are remembered too: asked twice, a check must not get two verdicts. Overlong answers cost nothing.
+        self._cache.update(
+            (check, verdict) for check, verdict in verdicts.items() if len(check.answer) <= MAX_ANSWER_CHARACTERS
+        )
+
+    def close(self) -> None:
+        """End the worker processes."""
+        self._pool.close()
+
+    def __enter__(self) -> Grader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _looked_at(check: Check) -> str:
+    """Return the part of the question that is looked at."""
+    return check.question[:MAX_QUESTION_CHARACTERS]
+
+
+def _decide(check: Check) -> tuple[Verdict, list[str]]:
+    """Return the verdict that needs no symbolic check, and the gold answers for which one is needed."""
+    answer, accepted, question = check.answer, check.accepted, _looked_at(check)
+    if answer in accepted and answer.strip():
+        return Verdict(True, "string"), []
+    if is_numeric_pool(check.pool) and _ONLY_DIGITS.fullmatch(answer) and all(map(_ONLY_DIGITS.fullmatch, accepted)):
+        return Verdict(any(int(gold) == int(answer) for gold in accepted), "number"), []
+    if len(answer) <= MAX_ANSWER_CHARACTERS:
+        accepted = tuple(gold for gold in accepted if not is_other_thing(gold, answer, question))
+        if not accepted:
+            return Verdict(False, "number"), []
+    if any(same_string(gold, answer, question) for gold in accepted):
+        return Verdict(True, "string"), []
+    if len(answer) > MAX_ANSWER_CHARACTERS:
+        return Verdict(False, "limit"), []
+    if is_numeric_pool(check.pool):
+        return _decide_numeric(answer, accepted, question), []
+    verdicts = [(gold, compare(gold, answer, question=question)) for gold in accepted]
+    if any(verdict for _, verdict in verdicts):
+        return Verdict(True, "number"), []
+    return Verdict(False, "number"), [gold for gold, verdict in verdicts if verdict is None]
+
+
+def _decide_numeric(answer: str, accepted: tuple[str, ...], question: str) -> Verdict:
+    numbers = [parse_number(normalize_answer(gold)) or read_quantity(gold, question) for gold in accepted]
+    if all(number is None for number in numbers):
+        return Verdict(False, "string")
+    quantity = read_quantity(answer, question)
+    if quantity is None:
+        return Verdict(False, "number")
+    asked = asked_percent(question) if quantity.percent else "unknown"
+    return Verdict(any(number is not None and same_quantity(number, quantity, asked) for number in numbers), "number")

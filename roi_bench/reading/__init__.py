@@ -1,0 +1,1 @@
+"""What a response says: which box or line answers which problem. Pure."""

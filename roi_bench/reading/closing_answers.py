@@ -1,0 +1,179 @@
+"""What a closing section answers: unnamed boxes, lists of all answers, lines (SPEC section 5, reading rule 2)."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from itertools import pairwise
+
+from roi_bench.reading.answer_lines import (
+    AnswerLine,
+    last_answer_line,
+    line_end,
+)
+from roi_bench.reading.closing import item_value, titled_values
+from roi_bench.reading.headers import Mark
+from roi_bench.reading.marks import Box
+from roi_bench.reading.outline import Answer, Closing, Marks, Order, is_list_gap, marks_within
+
+_NEAR = 300
+
+_WORDS = re.compile(r"[^\W\d_]{2}")
+
+_JOINTS = " \t,;|*_("  # between a value and the next name in its line
+
+
+class ClosingOrder(Order):
+    """The order rule, and the answers of closing sections under it.
+
+    A closing section answers a problem that has no answer, or replaces one that is not yet final. A problem that was
+    skipped has one: no list of answers takes a skip back.
+    """
+
+    def __init__(self, marks: Marks) -> None:
+        """Start with no answer to any problem."""
+        super().__init__(marks.text, marks.count)
+        self.marks = marks
+
+    def is_skipped(self, number: int) -> bool:
+        """Return whether a problem was skipped: no list of answers takes that back."""
+        answer = self.answers.get(number)
+        return answer is not None and answer.skipped
+
+    def box_in_closing(self, closing: Closing, box: Box, name: Mark | None) -> None:
+        """Take a box of a closing section into account, or keep it for its end if neither name nor number names it."""
+        closing.boxed = True
+        number = name
+        if number is None:
+            index = bisect_right(self.marks.numbers, box.start, key=lambda mark: mark.end) - 1
+            numbers = [*self.marks.numbers[max(0, index) : index + 1], *closing.items[-1:]]
+            near = (m for m in numbers if m.start >= closing.start and self._is_near(closing, m, box))
+            number = max(near, key=lambda m: m.start, default=None)
+        if number is None:
+            closing.unnamed.append(box)
+            return
+        closing.numbered = box.start
+        self.finalize(0)
+        if box.content is not None and number.number:
+            closing.named[number.number] = Answer.of_box(box)
+        if not self.is_skipped(number.number):
+            self.value_box(number.number, number.start, box, opens=False)
+
+    def _is_near(self, closing: Closing, number: Mark, box: Box) -> bool:
+        """Return whether a box stands in the line of its number, or in the next one if that line held none."""
+        lines = self.text.count("\n", number.end, box.start) if box.start - number.end <= _NEAR else 3
+        return lines == 0 or (lines <= 2 and closing.numbered < number.end)
+
+    def unnamed_boxes(self, closing: Closing) -> None:
+        """Answer by the boxes that neither name nor number names."""
+        boxes = [box for box in closing.unnamed if box.content is not None]
+        if len(boxes) < len(closing.unnamed):
+            self.cut = self.cut or closing.owner
+        answers = [Answer.of_box(box) for box in boxes]
+        if closing.owner in closing.named:
+            return  # it has its answer here
+        answers, of_all = self._split(answers)
+        if len(answers) == 1:
+            self._last_word(closing, answers[0])
+        elif len(answers) == self.count:
+            self.fill(answers)
+            closing.answered = True
+        elif answers:
+            self._several(closing, answers)
+        if of_all:
+            self.fill(of_all)
+            closing.answered = True
+
+    def _split(self, answers: list[Answer]) -> tuple[list[Answer], list[Answer]]:
+        """Return the answers before a list of all answers at their end, and that list; it is empty if there is none."""
+        for size in (1, self.count):
+            of_all = answers[-1].listed(self.count, self.answers) if size == 1 and answers else answers[-size:]
+            if len(answers) > size and len(of_all) == self.count and self.repeats_known(of_all):
+                return answers[:-size], of_all
+        return answers, []
+
+    def repeats_known(self, answers: list[Answer]) -> bool:
+        """Return whether one answer a problem repeats what has answered the problems before the last one."""
+        known = [(self.answers[n], answers[n - 1]) for n in range(1, self.count) if n in self.answers]
+        repeated = [ours.plain() == again.plain() for ours, again in known if not (ours.skipped and again.skipped)]
+        return bool(repeated) and all(repeated)
+
+    def _several(self, closing: Closing, answers: list[Answer]) -> None:
+        """Take boxes that are neither one nor as many as problems.
+
+        With words between all of them the last one is the last word; without, a problem without an answer may have
+        one list. Anything else is an incomplete list of all answers.
+        """
+        if len({answer.plain() for answer in answers}) == 1:
+            self._last_word(closing, answers[-1])
+            return
+        gaps = [(left.end, right.start) for left, right in pairwise(answers)]
+        if all(is_list_gap(self.text, *gap) for gap in gaps):
+            contents = [content for answer in answers for content in answer.contents]
+            joined = Answer(contents, answers[0].start, answers[-1].end, "box", False)
+            if closing.owner not in self.answers:
+                self._last_word(closing, joined)
+        elif all(_WORDS.search(self.text, *gap) for gap in gaps):
+            self._last_word(closing, answers[-1])
+
+    def _last_word(self, closing: Closing, answer: Answer) -> None:
+        """Take the only unnamed answer: a list of all answers, or the last word of the problem it stands in."""
+        owner, before = closing.owner, self.answers.get(closing.owner)
+        values = answer.listed(self.count, self.answers)
+        same = before is not None and before.plain() == answer.plain()
+        if len(values) == self.count and not same:
+            self.fill(values)
+            closing.answered = True
+        elif owner and (len(values) == 1 or before is None) and self._may_replace(owner, answer):
+            self.final.discard(owner)
+            self.value(owner, answer.start, answer, opens=False)
+            closing.answered = True
+
+    def _may_replace(self, owner: int, answer: Answer) -> bool:
+        """Return whether the owner's value is open to a last word: it has none by a box, or this one is a box."""
+        before = self.answers.get(owner)
+        return before is None or answer.by == "box" or before.by == "line"
+
+    def lines_of_closing(self, closing: Closing, end: int) -> None:
+        """Read a closing section without boxes: `Problem k: a` and `k. a` are answer lines of k."""
+        items = self._items(closing, end)
+        if items:
+            self.finalize(0)
+            for number, line in items:
+                answer = self.answers.get(number)
+                closing.named[number] = Answer.of_line(line)
+                if (answer is None or answer.by == "line") and not self.is_skipped(number):
+                    self.value(number, line.place, Answer.of_line(line), opens=False)
+            return
+        if values := titled_values(self.text, closing.start, end, self.count, self.marks.cut_off):
+            self.fill(map(Answer.of_line, values))
+            closing.answered = True
+            return
+        last = last_answer_line(self.text, closing.start, end, self.marks.cut_off, closing.owner)
+        if last is not None:
+            self._last_word(closing, Answer.of_line(last))
+
+    def _items(self, closing: Closing, end: int) -> list[tuple[int, AnswerLine]]:
+        """Return the answers that names and numbers without boxes give; of one line all or none."""
+        marks = marks_within([self.marks.numbers, self.marks.names, closing.items], closing.start, end)
+        lines: dict[int, list[Mark]] = {}
+        for mark in marks:
+            same = lines.setdefault(line_end(self.text, mark.end, end), [])
+            if same and same[-1].number == mark.number:
+                same.pop()  # "1. Problem 1: 12"
+            same.append(mark)
+        items = []
+        for stop, same in lines.items():
+            stops = [*(mark.start for mark in same[1:]), stop]
+            found = [self._item(mark, own, stop) for mark, own in zip(same, stops, strict=True)]
+            if all(line is not None for line in found):
+                items += [(mark.number, line) for mark, line in zip(same, found, strict=True) if line is not None]
+        return items
+
+    def _item(self, mark: Mark, own: int, stop: int) -> AnswerLine | None:
+        """Return the value behind a name or number, which stands before ``own``, where the next one of its line is."""
+        if own < stop:
+            value = self.text[mark.end : own].rstrip(_JOINTS)
+            own = mark.end + len(value.removesuffix(" and").rstrip(_JOINTS))
+        line = item_value(self.text, mark.end, own, self.marks.cut_off)
+        return None if line is None or line.text.count("(") < line.text.count(")") else line

@@ -1,0 +1,1 @@
+"""What is kept of a run: journals and results, and numbers computed from them again."""

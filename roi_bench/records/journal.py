@@ -1,0 +1,405 @@
+"""An append-only record of responses: what was finished is never asked again and never lost.
+
+A journal is a file of JSON lines. The first line says whose responses follow; every other line is one response::
+
+    {"format": "roi-bench-journal", "version": 1, "run": {…}, "about": {…}}
+    {"prompt_sha256": "…", "generation": {…}, "sample": 0, "response": "…", "usage": {…}, …}
+
+``run`` identifies the run (model, model arguments, seed, exam version, reading rule): a journal is only ever continued
+by the same run. ``about`` (engine, versions, batch size) is kept for the reader and not compared. A later start that
+asks for more can write a header line of its own before its responses: it is seen which start generated what. With
+``run``, the key of a line (prompt, generation arguments, sample index) says exactly what was asked. Further fields of a
+line (exam, cost, latency, …) are kept as they are.
+
+Every batch is written and synced before anything else happens. A process that dies in the middle of a write leaves a
+torn last line: it is moved to ``<name>.torn`` and its request is asked again. A damaged line anywhere else is an
+error, because a crash cannot explain it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import ChainMap
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from roi_bench.errors import RecordError
+from roi_bench.exams.exam import sha256_text
+from roi_bench.records.file_lock import FileLock
+from roi_bench.scoring.tokens import Usage
+
+FORMAT = "roi-bench-journal"
+VERSION = 1
+HEADER_BEGIN = b'{"format": '
+"""How a header line begins, and no other line."""
+
+_ENTRY_FIELDS = ("prompt_sha256", "generation", "sample", "response", "usage")
+
+
+def canonical_json(value: object) -> str:
+    """Return ``value`` as JSON with sorted keys and no spaces: equal values give equal text."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class RequestKey:
+    """What was asked of the model of the run.
+
+    Attributes:
+        prompt_sha256: SHA-256 of the prompt as sent (chat template applied).
+        generation: Generation arguments as canonical JSON.
+        sample: 0 for the first response to this request, 1 for the second, …
+    """
+
+    prompt_sha256: str
+    generation: str
+    sample: int
+
+
+def request_key(prompt: str, generation: Mapping[str, Any], sample: int) -> RequestKey:
+    """Return the key of the ``sample``-th response to ``prompt`` under the ``generation`` arguments."""
+    return RequestKey(sha256_text(prompt), canonical_json(generation), sample)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One recorded response.
+
+    Attributes:
+        key: What was asked.
+        response: The text, or None if no response could be had (it is asked again on resume).
+        usage: What it cost, or None if unknown.
+        extra: Further fields: exam, order, cost, latency, …
+    """
+
+    key: RequestKey
+    response: str | None
+    usage: Usage | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """First line of a journal and of each later start: ``run`` is compared, ``about`` is for the reader."""
+
+    run: Mapping[str, Any]
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    def differences(self, other: Header) -> list[str]:
+        """Return ``name: this value, not other value`` for every differing ``run`` field (nested ones dotted)."""
+        mine, theirs = (dict(_flatten(json.loads(canonical_json(header.run)))) for header in (self, other))
+        names = sorted(name for name in mine.keys() | theirs.keys() if mine.get(name) != theirs.get(name))
+        return [f"{name}: {_shown(mine.get(name))}, not {_shown(theirs.get(name))}" for name in names]
+
+
+def header_line(header: Header) -> bytes:
+    """Return the first line of a journal, line end included."""
+    return _json_line({"format": FORMAT, "version": VERSION, "run": dict(header.run), "about": dict(header.about)})
+
+
+def entry_line(entry: Entry) -> bytes:
+    """Return the line of a recorded response, line end included."""
+    line = {
+        "prompt_sha256": entry.key.prompt_sha256,
+        "generation": json.loads(entry.key.generation),
+        "sample": entry.key.sample,
+        "response": entry.response,
+        "usage": None if entry.usage is None else asdict(entry.usage),
+        **entry.extra,
+    }
+    return _json_line(line)
+
+
+def is_header(value: object) -> bool:
+    """Whether ``value``, read from JSON, is the header of a journal of this or another version."""
+    return isinstance(value, dict) and value.get("format") == FORMAT
+
+
+def parse_header(line: bytes) -> Header:
+    """Return the header that ``line`` holds.
+
+    Raises:
+        ValueError: It holds none that this version reads.
+    """
+    value = parse_object(line)
+    if not is_header(value):
+        raise ValueError(f"not a roi-bench journal: no format {FORMAT!r}")
+    if value.get("version") != VERSION:
+        raise ValueError(f"format version {value.get('version')!r}; this roi-bench reads version {VERSION}")
+    run, about = value.get("run"), value.get("about", {})
+    if not isinstance(run, dict) or not isinstance(about, dict):
+        raise ValueError("run and about of the header must be objects")
+    return Header(run, about)
+
+
+def parse_entry(line: bytes) -> Entry:
+    """Return the recorded response that ``line`` holds.
+
+    Raises:
+        ValueError: It holds none.
+    """
+    value = parse_object(line)
+    if missing := [name for name in _ENTRY_FIELDS if name not in value]:
+        raise ValueError(f"no field {missing[0]!r}")
+    sha, generation, sample, response, usage = (value.pop(name) for name in _ENTRY_FIELDS)
+    if not (isinstance(sha, str) and isinstance(generation, dict) and type(sample) is int):
+        raise ValueError("prompt_sha256, generation and sample must be a string, an object and an integer")
+    if not isinstance(response, str | None):
+        raise ValueError("response must be a string or null")
+    return Entry(RequestKey(sha, canonical_json(generation), sample), response, parse_usage(usage), value)
+
+
+def parse_usage(value: object) -> Usage | None:
+    """Return the :class:`Usage` that ``value``, read from JSON, holds.
+
+    Raises:
+        ValueError: It is neither null nor such an object.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, dict) or set(value) != {"tokens", "finish_reason", "source"}:
+        raise ValueError("usage must be null or an object of tokens, finish_reason and source")
+    if type(value["tokens"]) is not int or value["tokens"] < 0:
+        raise ValueError(f"usage.tokens must be a count, not {value['tokens']!r}")
+    if value["finish_reason"] not in ("stop", "length", "error", None):
+        raise ValueError(f"usage.finish_reason must be stop, length, error or null, not {value['finish_reason']!r}")
+    if value["source"] not in ("generated", "provider", "retokenized"):
+        raise ValueError(f"usage.source must be generated, provider or retokenized, not {value['source']!r}")
+    return Usage(value["tokens"], value["finish_reason"], value["source"])
+
+
+def parse_object(line: bytes) -> dict[str, Any]:
+    """Return the JSON object that ``line`` holds.
+
+    Raises:
+        ValueError: It is not one.
+    """
+    try:
+        value = json.loads(line.decode("utf-8"))
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    if not isinstance(value, dict):
+        raise ValueError("not a JSON object")
+    return value
+
+
+def _json_line(value: dict[str, Any]) -> bytes:
+    try:
+        return (json.dumps(value, ensure_ascii=False) + "\n").encode("utf-8")
+    except UnicodeEncodeError:  # A lone surrogate in the text has no UTF-8 form; as an ASCII escape it survives.
+        return (json.dumps(value) + "\n").encode("ascii")
+
+
+def _flatten(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, item in value.items():
+        if isinstance(item, Mapping):
+            yield from _flatten(item, f"{prefix}{name}.")
+        else:
+            yield prefix + name, item
+
+
+def _shown(value: object) -> str:
+    return "none" if value is None else repr(value)
+
+
+class Journal:
+    """A journal open for appending by this process alone. Use it as a context manager.
+
+    Args:
+        path: The file; it and its folder are created if missing.
+        header: Whose responses these are; must agree with the header of an existing file.
+        marks_starts: Write it again before the first response of a later start; else the file of a run that was stopped
+            and resumed is byte for byte that of an uninterrupted one.
+
+    Raises:
+        RecordError: Another process has the file open; it belongs to another run; it is damaged; it cannot be written.
+    """
+
+    def __init__(self, path: Path, header: Header, *, marks_starts: bool = False) -> None:
+        self.path, self._marks_starts = path, marks_starts
+        self._lock = FileLock(path.with_name(path.name + ".lock"), what=f"journal {path}")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire()
+            self._file: IO[bytes] = path.open("a+b", buffering=0)
+        except OSError as error:
+            self._lock.release()
+            raise RecordError(f"cannot open journal {path}: {error.strerror or error}") from error
+        try:
+            self.header, self._entries = self._recover(header)
+            self._own_header = header
+        except BaseException:
+            self.close()
+            raise
+
+    def _recover(self, header: Header) -> tuple[Header, dict[RequestKey, Entry]]:
+        """Read what is there, set a torn tail aside, and return the header in force with the entries."""
+        self._file.seek(0)
+        data = self._file.read()
+        content = _parse(data, self.path)
+        self._size = content.intact
+        if content.header is not None and (differences := content.header.differences(header)):
+            raise RecordError(
+                f"journal {self.path} belongs to another run ({'; '.join(differences)}); "
+                "give another output folder, or the arguments it was begun with"
+            )
+        if content.intact < len(data):
+            self._set_aside(data[content.intact :])
+        self._is_begun = content.header is None
+        self._starts = max(1, len(content.starts))
+        if content.header is None:
+            self._write(header_line(header))
+            return header, {}
+        if not data[: content.intact].endswith(b"\n"):
+            self._write(b"\n")
+        return content.header, content.entries
+
+    def _set_aside(self, tail: bytes) -> None:
+        with self.path.with_name(self.path.name + ".torn").open("ab") as torn:
+            torn.write(tail.rstrip(b"\n") + b"\n")
+            torn.flush()
+            os.fsync(torn.fileno())
+        self._file.truncate(self._size)
+
+    @property
+    def starts(self) -> int:
+        """How many starts of the run recorded something here, at least 1."""
+        return self._starts
+
+    @property
+    def was_abandoned(self) -> bool:
+        """Whether the process that wrote here last was killed, or went down with its machine."""
+        return self._lock.was_abandoned
+
+    @property
+    def entries(self) -> Mapping[RequestKey, Entry]:
+        """The responses recorded so far, by key."""
+        return self._entries
+
+    def append(self, entries: Iterable[Entry]) -> None:
+        """Write a batch and return when it is on the disk.
+
+        Raises:
+            RecordError: The disk is full or cannot be written, or an entry contradicts a recorded one; what was
+                recorded before is untouched.
+        """
+        batch = list(entries)
+        added: dict[RequestKey, Entry] = {}
+        for entry in batch:
+            _add(ChainMap(added, self._entries), entry, f"journal {self.path}")
+        if not batch:
+            return
+        begin = b"" if self._is_begun or not self._marks_starts else header_line(self._own_header)
+        self._write(begin + b"".join(entry_line(entry) for entry in batch))
+        self._starts += not self._is_begun
+        self._is_begun = True
+        self._entries.update(added)
+
+    def _write(self, data: bytes) -> None:
+        try:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[self._file.write(rest) :]
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            self._file.truncate(self._size)
+            raise RecordError(
+                f"cannot write journal {self.path}: {error.strerror or error}; the responses recorded before are safe "
+                "in it; make room and run the same command again to resume"
+            ) from error
+        self._size += len(data)
+
+    def close(self) -> None:
+        """Close the file and let other processes have it."""
+        self._file.close()
+        self._lock.release()
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def read_journal(path: Path) -> tuple[Header | None, dict[RequestKey, Entry]]:
+    """Return header (None if not even that was finished) and entries of a journal without locking or changing it.
+
+    A torn last line is left out: another process may be writing it.
+
+    Raises:
+        RecordError: The file cannot be read or is damaged.
+    """
+    try:
+        content = _parse(path.read_bytes(), path)
+    except OSError as error:
+        raise RecordError(f"cannot read journal {path}: {error.strerror or error}") from error
+    return content.header, content.entries
+
+
+def read_starts(path: Path) -> list[Header]:
+    """Return a header for each start of the run that recorded something in this journal, none for an empty file.
+
+    Raises:
+        RecordError: The file cannot be read or is damaged.
+    """
+    try:
+        return _parse(path.read_bytes(), path).starts
+    except OSError as error:
+        raise RecordError(f"cannot read journal {path}: {error.strerror or error}") from error
+
+
+@dataclass(slots=True)
+class _Content:
+    header: Header | None = None
+    starts: list[Header] = field(default_factory=list)
+    entries: dict[RequestKey, Entry] = field(default_factory=dict)
+    intact: int = 0
+    """Bytes before a torn tail; the length of the file if there is none."""
+
+
+def _parse(data: bytes, path: Path) -> _Content:
+    """Return what ``data`` holds, up to a torn tail.
+
+    Raises:
+        RecordError: A line that no crash can have damaged is damaged.
+    """
+    content = _Content()
+    lines = data.split(b"\n")
+    for number, line in enumerate(lines, start=1):
+        last = number == len(lines)
+        if last and not line:
+            break  # the usual end: the last byte is a line end
+        try:
+            if content.header is None or line.startswith(HEADER_BEGIN):
+                content.starts.append(parse_header(line))
+                content.header = content.starts[0]
+            else:
+                _add(content.entries, parse_entry(line), f"journal {path}, line {number}")
+        except ValueError as error:
+            # A kill leaves a last line without its end, a power loss possibly blocks of zeros.
+            if last or (number == len(lines) - 1 and not lines[-1] and b"\0" in line):
+                break
+            raise RecordError(
+                f"journal {path}, line {number} is damaged ({error}); restore the file or begin a new one "
+                "in another output folder"
+            ) from error
+        content.intact += len(line) + (not last)
+    return content
+
+
+def _add(entries: MutableMapping[RequestKey, Entry], entry: Entry, where: str) -> None:
+    """Add ``entry``; a response replaces a missing one, and two different responses to one request are an error."""
+    known = entries.get(entry.key)
+    if known is None or known.response is None:
+        entries[entry.key] = entry
+    elif entry.response not in (None, known.response):
+        raise RecordError(
+            f"{where}: a second, different response to prompt {entry.key.prompt_sha256[:12]}…, "
+            f"sample {entry.key.sample}; journals of different runs were mixed"
+        )

@@ -1,0 +1,317 @@
+"""Reading what lm_eval (plain, or through ``roi-bench run``) wrote: results JSON and samples JSONL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from roi_bench.errors import RecordError, UsageError
+from roi_bench.exams.exam import EXAM_VERSION, ORDERS
+from roi_bench.reading.responses import READING_RULE
+from roi_bench.records.journal import parse_object, parse_usage
+from roi_bench.records.sending import KEYS, Sending, wrong_key
+from roi_bench.scoring.kinds import KINDS, Kind
+from roi_bench.scoring.outcomes import Response
+from roi_bench.scoring.text_facts import TextFacts, ThinkTags, parse_tags
+
+NO_RESPONSE = "<|roi_bench:no_response|>"
+"""Stands in the samples file where no response could be had; lm_eval would write the text "None", as a model might."""
+
+
+Costs = tuple[tuple[float | None, ...], ...]
+"""USD by request and sample; None where unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedDocument:
+    """The raw responses to one document of a task.
+
+    Attributes:
+        id: Id of the exam, or of the problem in a solo task.
+        requests: K responses to each of its requests (see :class:`roi_bench.scoring.kinds.Kind`).
+        usd: What each cost in USD, where it was recorded.
+    """
+
+    id: str
+    requests: tuple[tuple[Response, ...], ...]
+    usd: Costs | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """What identifies the run of a task (``metadata.roi_bench`` of its configuration, see the task's ``record``).
+
+    Attributes:
+        form: Name of its kind, a key of :data:`roi_bench.scoring.kinds.KINDS`.
+        exam_set: ``v1``, ``fresh`` or ``tiny``.
+        exam_seed: Seed of a generated set, None for the frozen one.
+        order: The task's order, None for problems asked alone.
+        budget: Budget in tokens.
+        repeats: Samples per request.
+        prompt: Name of the prompt.
+        prompt_sha256: Version of the prompt.
+        tokenizer: Tokenizer that counted tokens, or None.
+        tokenizer_revision: Its revision on the hub, or None.
+        text_is_whole: False where the backend stripped hidden reasoning from the text.
+        deviations: Labels of what makes the run other than what its task's name promises.
+        paraphrase: Number of the paraphrase in which the prompt was asked, 0 for its canonical text.
+        reading_rule: Rule by which its recorded numbers were read (SPEC section 5); records of rule 1 do not say it.
+        starts_in_reasoning: The prompt as sent ended inside a block of reasoning.
+        think_tags: Tags of reasoning that are the run's own.
+        sent_as: How prompts were sent (:class:`records.sending.Sending`), as the next two; older records do not say.
+        chat_template_sha256: What tells their chat template from others.
+        system_instruction_sha256: SHA-256 of the run's own system instruction.
+        decoding: ``neutral``, or ``model`` where the model's own configuration shaped it; older records do not say.
+    """
+
+    form: str
+    exam_set: str
+    exam_seed: int | None
+    order: str | None
+    budget: int
+    repeats: int
+    prompt: str
+    prompt_sha256: str
+    tokenizer: str | None
+    tokenizer_revision: str | None
+    text_is_whole: bool
+    deviations: tuple[str, ...]
+    paraphrase: int = 0
+    reading_rule: int = READING_RULE
+    starts_in_reasoning: bool = False
+    think_tags: ThinkTags = ()
+    sent_as: str | None = None
+    chat_template_sha256: str | None = None
+    system_instruction_sha256: str | None = None
+    decoding: str | None = None
+
+    @property
+    def kind(self) -> Kind:
+        """What it asked."""
+        return KINDS[self.form]
+
+    @property
+    def sending(self) -> Sending:
+        """How its prompts were sent."""
+        return Sending(self.sent_as, self.chat_template_sha256, self.system_instruction_sha256)
+
+    @property
+    def texts(self) -> TextFacts:
+        """What has to be known of its texts to read them."""
+        return TextFacts(self.text_is_whole, self.starts_in_reasoning, self.think_tags)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedTask:
+    """One task of one run, as recorded.
+
+    Attributes:
+        name: Task name.
+        results_path: The results file.
+        samples_path: The samples file.
+        record: What identifies the run of the task.
+        model: What was asked: the model's name or folder, as far as the file tells.
+        decoding: Generation arguments besides the budget, as recorded.
+        values: Recorded numbers by name, ``score`` or ``score_stderr``; "N/A" where undefined.
+        documents: Raw responses in file order.
+    """
+
+    name: str
+    results_path: Path
+    samples_path: Path
+    record: RunRecord
+    model: str
+    decoding: dict[str, Any]
+    values: dict[str, float | str]
+    documents: tuple[RecordedDocument, ...]
+
+
+def find_results(path: Path) -> list[Path]:
+    """Return the results files that ``path`` names: itself, or every ``results_*.json`` in and below a folder.
+
+    Raises:
+        UsageError: There are none.
+    """
+    found = sorted(path.rglob("results_*.json")) if path.is_dir() else [path]
+    if not found and any(path.rglob("journal-*.jsonl")):
+        raise UsageError(
+            f"{path}: holds the journal of an unfinished run and no results_*.json; run the same command again to "
+            "end it"
+        )
+    if not found or not found[0].exists():
+        raise UsageError(f"{path}: no results_*.json there; name the folder given to --output_path")
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class ResultsFile:
+    """A results file, read once.
+
+    Attributes:
+        path: Where it lies.
+        document: All that it says.
+        tasks: Its tasks of ours with their raw responses.
+    """
+
+    path: Path
+    document: dict[str, Any]
+    tasks: tuple[RecordedTask, ...]
+
+
+def read_results(path: Path) -> list[RecordedTask]:
+    """Return the tasks of :func:`read_results_file`."""
+    return list(read_results_file(path).tasks)
+
+
+def read_results_file(path: Path) -> ResultsFile:
+    """Return the results file ``path`` with the tasks of ours in it and their raw responses.
+
+    Raises:
+        RecordError: A file is damaged or incomplete, holds no task of ours, or is of another exam version.
+    """
+    try:
+        results = parse_object(path.read_bytes())
+        ours = {
+            str(name): record
+            for name, config in results.get("configs", {}).items()
+            if (record := (config.get("metadata") or {}).get("roi_bench")) is not None
+        }
+    except (OSError, ValueError, AttributeError) as error:
+        raise RecordError(f"{path}: not a results file of lm_eval, or a damaged one ({error})") from error
+    if not ours:
+        raise RecordError(f"{path}: holds no task of roi-bench; was it written by `lm_eval --tasks roi_…`?")
+    return ResultsFile(path, results, tuple(_read_task(path, results, name, record) for name, record in ours.items()))
+
+
+def _read_task(path: Path, results: dict[str, Any], name: str, found: Any) -> RecordedTask:
+    record = _run_record(path, name, found)
+    samples_path = path.with_name(f"samples_{Path(name).name}_{path.stem.rpartition('_')[2]}.jsonl")
+    if not samples_path.exists():
+        raise RecordError(f"{path}: {samples_path.name} is missing beside it; run with --log_samples")
+    documents = tuple(_read_samples(samples_path, record))
+    try:
+        values = {
+            key.removesuffix(",none"): value
+            for key, value in results["results"][name].items()
+            if key.endswith(",none") and isinstance(value, int | float | str)
+        }
+        sat = int(results["n-samples"][name]["effective"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RecordError(f"{path}: the numbers of {name} are damaged ({type(error).__name__}: {error})") from error
+    if len(documents) != sat:
+        raise RecordError(
+            f"{samples_path}: holds {len(documents)} documents, the run had {sat}; the file is cut off or altered"
+        )
+    return RecordedTask(
+        name, path, samples_path, record, _model_name(results), _decoding(results, name), values, documents
+    )
+
+
+def _model_name(results: dict[str, Any]) -> str:
+    """Return the name under which lm_eval put the results away; where it had to invent one, the kind of model."""
+    config = results.get("config")
+    kind, given = (config.get("model"), config.get("model_args")) if isinstance(config, dict) else (None, None)
+    invented = kind == "roi-playback" and "model" not in (given or ())
+    return str((None if invented else results.get("model_name")) or kind or "unknown model")
+
+
+def _decoding(results: dict[str, Any], name: str) -> dict[str, Any]:
+    generation = results["configs"][name].get("generation_kwargs")
+    known = generation if isinstance(generation, dict) else {}
+    return {key: known[key] for key in sorted(known) if key not in ("max_gen_toks", "until")}
+
+
+def _run_record(path: Path, name: str, found: Any) -> RunRecord:
+    if isinstance(found, dict):
+        found = {**_NOT_SAID, **found}
+    kinds: dict[str, type | tuple[type, ...]] = {
+        **dict.fromkeys(("form", "exam_set", "prompt", "prompt_sha256"), str),
+        "order": (str, type(None)),
+        **dict.fromkeys(("budget", "repeats", "paraphrase"), int),
+        "exam_seed": (int, type(None)),
+        **dict.fromkeys(("tokenizer", "tokenizer_revision", "decoding"), (str, type(None))),
+        "text_is_whole": bool,
+        **dict.fromkeys(("deviations", "think_tags"), list),
+        "reading_rule": int,
+        "starts_in_reasoning": bool,
+    }
+    version = found.get("exam_version") if isinstance(found, dict) else None
+    if isinstance(found, dict) and version != EXAM_VERSION:
+        raise RecordError(
+            f"{path}: {name} was run on exam version {version!r}, this package has version {EXAM_VERSION}; results of "
+            "two versions are never mixed, use the roi-bench release of that run"
+        )
+    rule = found.get("reading_rule") if isinstance(found, dict) else None
+    if type(rule) is int and rule > READING_RULE:
+        raise RecordError(
+            f"{path}: {name} was read by rule {rule}, this package knows rule {READING_RULE} and older ones; use the "
+            "roi-bench release of that run"
+        )
+    wrong = [key for key, kind in kinds.items() if not isinstance(found, dict) or not isinstance(found.get(key), kind)]
+    tags = None if wrong else parse_tags(found["think_tags"])
+    if not wrong:
+        least = {"budget": 1, "repeats": 1, "reading_rule": 1, "paraphrase": 0}
+        wrong = [key for key, value in least.items() if found[key] < value]
+        kind = KINDS.get(found["form"])
+        wrong += [] if kind is not None and (found["order"] is not None) == kind.has_order else ["form"]
+        wrong += [] if found["order"] in (None, *ORDERS) else ["order"]
+        wrong += [] if tags is not None else ["think_tags"]
+        wrong += [] if found["decoding"] in (None, "neutral", "model") else ["decoding"]
+        wrong += [] if (key := wrong_key(found)) is None else [key]
+    if wrong:
+        raise RecordError(f"{path}: the record of {name} is damaged at {wrong[0]!r}")
+    deviations = tuple(str(label) for label in found["deviations"])
+    known = {key: found[key] for key in (*kinds, *KEYS)}
+    return RunRecord(**{**known, "deviations": deviations, "think_tags": tags or ()})
+
+
+_NOT_SAID: dict[str, Any] = {
+    "form": "exam",
+    "deviations": [],
+    "paraphrase": 0,
+    "reading_rule": 1,
+    "starts_in_reasoning": False,
+    "think_tags": [],
+    **dict.fromkeys((*KEYS, "decoding")),
+}
+"""What older records mean by what they do not say."""
+
+
+def _read_samples(path: Path, record: RunRecord) -> Iterator[RecordedDocument]:
+    what, name = record.kind.noun, record.kind.identifier
+    requests, repeats = record.kind.requests, record.repeats
+    seen: set[str] = set()
+    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
+        if not line:
+            continue
+        try:
+            sample = parse_object(line)
+            found = str(sample["doc"][name])
+            usage = sample.get("usage") or sample["doc"].get("usage") or [[None] * repeats] * requests
+            responses = tuple(
+                tuple(_response(text, spent) for text, spent in zip(texts, spents, strict=True))
+                for texts, spents in zip(sample["resps"], usage, strict=True)
+            )
+            usd = sample.get("usd") or sample["doc"].get("usd")
+            costs = tuple(tuple(None if one is None else float(one) for one in each) for each in usd) if usd else None
+        except (ValueError, KeyError, TypeError) as error:
+            raise RecordError(
+                f"{path}:{number}: not a whole sample ({type(error).__name__}: {error}); the file is cut off or "
+                "altered; run the task again (roi-bench run resumes from its journal)"
+            ) from error
+        if found in seen:
+            raise RecordError(f"{path}:{number}: {what} {found} occurs twice; the file mixes two runs")
+        if [len(of_one) for of_one in responses] != [repeats] * requests:
+            raise RecordError(
+                f"{path}:{number}: {what} {found} has not the {repeats} samples of its run for {requests} requests"
+            )
+        seen.add(found)
+        yield RecordedDocument(found, responses, costs)
+
+
+def _response(text: Any, usage: Any) -> Response:
+    if not isinstance(text, str):
+        raise TypeError(f"a response is {type(text).__name__}, not text")
+    return Response(None if text == NO_RESPONSE else text, parse_usage(usage))

@@ -1,0 +1,1 @@
+"""From prompts and responses to outcomes, metrics and estimates. Pure."""

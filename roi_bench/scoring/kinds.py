@@ -1,0 +1,282 @@
+"""Kinds of asking: an exam in one generation, an exam put together from problems asked alone, problems alone.
+
+A document of a run (an exam, or a problem) is asked in one or more requests, each K times. Its kind says which problems
+each request asks, what the K scored responses to its requests make together, and which metrics that has. Everything
+else (tasks, records, regrading, boards) asks the kind and compares no names; a new kind is one class here, one prompt
+that names it, and a task file.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
+
+from roi_bench.exams.exam import TIERS, Exam, Problem
+from roi_bench.grading.answers import Check
+from roi_bench.scoring.knapsack import pack
+from roi_bench.scoring.metrics import Metric, Sample, ScoredResponse, metrics_of
+from roi_bench.scoring.outcomes import (
+    ParsedResponse,
+    Response,
+    VerdictLike,
+    answers_to_grade,
+    parse_response,
+    problem_outcomes,
+)
+from roi_bench.scoring.solo import SoloProblem, solo_metrics_of, solo_problems
+from roi_bench.scoring.text_facts import PLAIN, TextFacts
+from roi_bench.scoring.tokens import TokenCounter
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What one request asks.
+
+    Attributes:
+        problems: Its problems by position.
+        tiers: Their tiers.
+        fields: What sets it apart from the other requests of its document, for lm_eval's record of the request.
+    """
+
+    problems: tuple[Problem, ...]
+    tiers: tuple[str, ...]
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+
+class Kind(ABC):
+    """One kind of asking.
+
+    Attributes:
+        name: Its name in files.
+        requests: Requests of a document.
+        identifier: Key under which lm_eval's documents hold the id of the exam or problem.
+        noun: What a document is, for messages.
+        has_order: Whether a document is asked in an order that the task names.
+        is_sampled: Whether the task means a distribution: responses are drawn, several by default.
+        together: Whether the problems of a document share one generation.
+        if_uncounted: What follows where tokens are unknown.
+    """
+
+    name: ClassVar[str]
+    requests: ClassVar[int]
+    identifier: ClassVar[str] = "exam_id"
+    noun: ClassVar[str] = "exam"
+    has_order: ClassVar[bool] = True
+    is_sampled: ClassVar[bool] = False
+    together: ClassVar[bool] = False
+    if_uncounted: ClassVar[str]
+
+    @abstractmethod
+    def documents(self, exams: Mapping[str, Exam]) -> Mapping[str, Any]:
+        """Return what is asked, by id: exams, or problems of the exams."""
+
+    @abstractmethod
+    def problems(self, document: Any, order: str | None) -> tuple[Problem, ...]:
+        """Return all problems of ``document``, in the order asked."""
+
+    @abstractmethod
+    def fields(self, document: Any, order: str | None, budget: int) -> dict[str, Any]:
+        """Return what lm_eval's document says of ``document``, plain data."""
+
+    @abstractmethod
+    def asked(self, document: Any, order: str | None) -> tuple[Asked, ...]:
+        """Return the requests of ``document``, :attr:`requests` of them."""
+
+    @abstractmethod
+    def sample(self, document: Any, order: str | None, scored: Sequence[ScoredResponse]) -> Any:
+        """Return what one scored response to each request makes together: what the metrics are computed from."""
+
+    @abstractmethod
+    def metrics_of(self, pools: Sequence[str]) -> tuple[Metric[Any], ...]:
+        """Return the metrics of exams whose problems come from ``pools`` (tier order)."""
+
+    @abstractmethod
+    def cluster(self, document: Any) -> str:
+        """Return the re-used unit of ``document``, for standard errors."""
+
+
+class _OfExams(Kind):
+    """What asks exams, together or problem by problem: documents and metrics are the same."""
+
+    def documents(self, exams: Mapping[str, Exam]) -> Mapping[str, Exam]:
+        """Return the exams."""
+        return exams
+
+    def metrics_of(self, pools: Sequence[str]) -> tuple[Metric[Any], ...]:
+        """Return the metrics of exams."""
+        return metrics_of(pools)
+
+    def cluster(self, document: Exam) -> str:
+        """Return the exam's cluster."""
+        return document.cluster
+
+    def problems(self, document: Exam, order: str | None) -> tuple[Problem, ...]:
+        """Return the exam's problems by position."""
+        return document.ordered(str(order))
+
+    def fields(self, document: Exam, order: str | None, budget: int) -> dict[str, Any]:
+        """Return the exam's id, order, budget and problems."""
+        names = [problem.id for problem in self.problems(document, order)]
+        return {"exam_id": document.id, "order": order, "budget": budget, "problem_ids": names}
+
+
+class ExamKind(_OfExams):
+    """All problems of an exam in one generation: once in the task's order, once in easy order."""
+
+    name, requests, together = "exam", 2, True
+    if_uncounted = "answers that the budget cut off count as unanswered"
+
+    def asked(self, document: Exam, order: str | None) -> tuple[Asked, ...]:
+        """Return the exam in the task's order and in easy order."""
+        return tuple(
+            Asked(document.ordered(each), document.tiers(each), {"order": each}) for each in (str(order), "easy")
+        )
+
+    def sample(self, document: Exam, order: str | None, scored: Sequence[ScoredResponse]) -> Sample:
+        """Return both responses."""
+        main, easy = scored
+        return Sample(main, easy)
+
+
+class KnapsackKind(_OfExams):
+    """An exam put together from problems asked alone (:mod:`scoring.knapsack`): one request a problem, tier order."""
+
+    name, requests = "knapsack", 3
+    if_uncounted = "no answer can be paid for, and every exam is an error"
+
+    def asked(self, document: Exam, order: str | None) -> tuple[Asked, ...]:
+        """Return each problem alone."""
+        return tuple(
+            Asked((problem,), (tier,), {"problem": problem.id, "tier": tier})
+            for problem, tier in zip(document.problems, TIERS, strict=True)
+        )
+
+    def sample(self, document: Exam, order: str | None, scored: Sequence[ScoredResponse]) -> Sample:
+        """Return the exam that the answers make in the task's order, and in easy order."""
+        return Sample(pack(document, str(order), scored), pack(document, "easy", scored))
+
+
+class SoloKind(Kind):
+    """Each distinct problem of the exams alone, for a solo profile (SPEC section 11)."""
+
+    name, requests, identifier, noun = "solo", 1, "problem", "problem"
+    has_order, is_sampled = False, True
+    if_uncounted = "answers that the cap cut off count as unanswered, and no profile can be made"
+
+    def documents(self, exams: Mapping[str, Exam]) -> Mapping[str, SoloProblem]:
+        """Return the problems in the order in which exams need them, so that ``--limit`` profiles the first exams."""
+        return solo_problems(tuple(exams.values()))
+
+    def problems(self, document: SoloProblem, order: str | None) -> tuple[Problem, ...]:
+        """Return the problem."""
+        return (document.problem,)
+
+    def fields(self, document: SoloProblem, order: str | None, budget: int) -> dict[str, Any]:
+        """Return the problem's id and tier, and the cap."""
+        return {"problem": document.problem.id, "tier": document.tier, "budget": budget}
+
+    def asked(self, document: SoloProblem, order: str | None) -> tuple[Asked, ...]:
+        """Return the problem."""
+        return (Asked((document.problem,), (document.tier,)),)
+
+    def sample(self, document: SoloProblem, order: str | None, scored: Sequence[ScoredResponse]) -> ScoredResponse:
+        """Return the response."""
+        return scored[0]
+
+    def metrics_of(self, pools: Sequence[str]) -> tuple[Metric[Any], ...]:
+        """Return the metrics of problems alone."""
+        return solo_metrics_of(pools)
+
+    def cluster(self, document: SoloProblem) -> str:
+        """Return the problem's id: every problem is its own cluster."""
+        return document.problem.id
+
+
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (ExamKind(), KnapsackKind(), SoloKind())}
+"""Every kind by its name in files (``form`` in records)."""
+
+
+class GraderLike(Protocol):
+    """Grades many answers at once (see :class:`roi_bench.grading.grader.Grader`)."""
+
+    def grade_many(self, answers: list[Check]) -> Sequence[VerdictLike]:
+        """Return one verdict per answer, in order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What a model answered to one document of a kind: K responses to each of its requests.
+
+    Attributes:
+        document: What was asked, one of :meth:`roi_bench.scoring.kinds.Kind.documents`.
+        order: The task's order; None where the kind has none.
+        budget: Budget of each response in generated tokens.
+        responses: K responses by request.
+        texts: What is known of the texts besides what they say.
+    """
+
+    document: Any
+    order: str | None
+    budget: int
+    responses: tuple[tuple[Response, ...], ...]
+    texts: TextFacts = PLAIN
+
+
+def score_attempts(
+    kind: Kind, attempts: Sequence[Attempt], grader: GraderLike, counter: TokenCounter | None = None
+) -> list[tuple[Any, ...]]:
+    """Return the K scored samples of each attempt, as ``kind`` makes them of its responses."""
+    parsed = [response for attempt in attempts for response in _parsed(kind, attempt, counter)]
+    scored = iter(score_responses(parsed, grader))
+    samples = []
+    for attempt in attempts:
+        rows = [[next(scored) for _ in attempt.responses] for _ in attempt.responses[0]]
+        samples.append(tuple(kind.sample(attempt.document, attempt.order, row) for row in rows))
+    return samples
+
+
+def _parsed(kind: Kind, attempt: Attempt, counter: TokenCounter | None) -> list[ParsedResponse]:
+    """Return the responses of one attempt as read: sample by sample, within each by request."""
+    asked = kind.asked(attempt.document, attempt.order)
+    return [
+        parse_response(one.problems, one.tiers, attempt.budget, response, counter, texts=attempt.texts)
+        for row in zip(*attempt.responses, strict=True)
+        for one, response in zip(asked, row, strict=True)
+    ]
+
+
+def parse_exam_response(
+    exam: Exam,
+    order: str,
+    budget: int,
+    response: Response,
+    counter: TokenCounter | None = None,
+    *,
+    texts: TextFacts = PLAIN,
+) -> ParsedResponse:
+    """Read ``response`` to ``exam`` asked in ``order``; see :func:`roi_bench.scoring.outcomes.parse_response`."""
+    return parse_response(exam.ordered(order), exam.tiers(order), budget, response, counter, texts=texts)
+
+
+def score_responses(parsed: Sequence[ParsedResponse], grader: GraderLike) -> list[ScoredResponse]:
+    """Return parsed responses scored.
+
+    All their answers go to the grader in one call, so that symbolic checks run in parallel.
+    """
+    answers_of = [answers_to_grade(response) for response in parsed]
+    verdicts = iter(grader.grade_many([answer for answers in answers_of for answer in answers]))
+    return [
+        ScoredResponse(
+            problems=problem_outcomes(response, [next(verdicts) for _ in answers]),
+            budget=response.budget,
+            usage=response.usage,
+            planning=response.planning,
+            over_budget=response.over_budget,
+            failed=response.failed,
+            readings=(response.reading,),
+        )
+        for response, answers in zip(parsed, answers_of, strict=True)
+    ]

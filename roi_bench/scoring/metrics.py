@@ -1,0 +1,239 @@
+"""Outcomes → the numbers of the benchmark (SPEC section 8).
+
+Every metric is a ratio of sums over exams (:class:`scoring.statistics.ExamTerm`); an exam with an ``error`` in either
+order is left out of all of them but ``error`` itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from math import fsum
+from typing import Any, Generic, Protocol, TypeVar
+
+from roi_bench.exams.exam import POOL_TIERS, TIERS
+from roi_bench.reading.responses import Reading
+from roi_bench.scoring.outcomes import ProblemOutcome
+from roi_bench.scoring.statistics import ExamTerm
+from roi_bench.scoring.tokens import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredResponse:
+    """One response with the outcome of each of its problems.
+
+    Attributes:
+        problems: Outcome of each problem by position.
+        budget: Budget in generated tokens.
+        usage: What the response cost, or None where nothing can be counted.
+        planning: Tokens of no problem: before the first header, in a closing section, hidden ones; None where nothing
+            can be counted.
+        over_budget: It took more tokens than the budget.
+        failed: No response could be had, or a provider failed in the middle of it.
+        readings: What its text says; where problems were asked alone, what each one's text says, by position.
+    """
+
+    problems: tuple[ProblemOutcome, ...]
+    budget: int
+    usage: Usage | None
+    planning: int | None
+    over_budget: bool
+    failed: bool
+    readings: tuple[Reading, ...] = ()
+
+    @property
+    def score(self) -> int:
+        """Number of correct answers, 0–3."""
+        return self.count("correct")
+
+    @property
+    def tokens(self) -> int | None:
+        """Tokens of the whole response, or None where nothing can be counted."""
+        return self.usage.tokens if self.usage else None
+
+    def count(self, outcome: str) -> int:
+        """Return how many problems ended in ``outcome``."""
+        return sum(problem.outcome == outcome for problem in self.problems)
+
+    @property
+    def unboxed(self) -> tuple[float, float] | None:
+        """How many graded answers were read without a box, and how many there are; None if there are none."""
+        graded = [problem.answered_by for problem in self.problems if problem.outcome in ("correct", "wrong")]
+        return (float(graded.count("line")), float(len(graded))) if graded else None
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One sample of an exam: the responses in the task's order and in easy order."""
+
+    main: ScoredResponse
+    easy: ScoredResponse
+
+    @property
+    def failed(self) -> bool:
+        """Whether a response could not be had; such a sample is never scored as wrong."""
+        return self.main.failed or self.easy.failed
+
+
+class SampleLike(Protocol):
+    """What metrics are computed from: an exam in two orders, or a problem alone."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether a response could not be had."""
+        ...
+
+
+SampleT = TypeVar("SampleT", bound=SampleLike)
+
+Part = tuple[float, float]
+"""Numerator and denominator that one sample adds to a metric."""
+
+
+def _score(sample: Sample) -> Part:
+    return float(sample.main.score), 1.0
+
+
+def _score_easy(sample: Sample) -> Part:
+    return float(sample.easy.score), 1.0
+
+
+def _regret(sample: Sample) -> Part:
+    return float(sample.easy.score - sample.main.score), float(sample.easy.score)
+
+
+def _position_accuracy(position: int) -> Callable[[Sample], Part | None]:
+    return lambda sample: (float(sample.main.problems[position - 1].outcome == "correct"), 1.0)
+
+
+def _tier_accuracy(tier: str) -> Callable[[Sample], Part | None]:
+    def part(sample: Sample) -> Part:
+        return float(sum(p.outcome == "correct" for p in sample.main.problems if p.tier == tier)), 1.0
+
+    return part
+
+
+def _share(outcome: str) -> Callable[[Sample], Part | None]:
+    return lambda sample: (sample.main.count(outcome) / len(sample.main.problems), 1.0)
+
+
+def _level_pairs(sample: Sample) -> list[tuple[int, int]]:
+    return [
+        (p.level, p.actual_level) for p in sample.main.problems if p.level is not None and p.actual_level is not None
+    ]
+
+
+def _level_accuracy(sample: Sample) -> Part | None:
+    pairs = _level_pairs(sample)
+    return (float(sum(level == actual for level, actual in pairs)), float(len(pairs))) if pairs else None
+
+
+def _level_error(sample: Sample) -> Part | None:
+    pairs = _level_pairs(sample)
+    return (float(sum(abs(level - actual) for level, actual in pairs)), float(len(pairs))) if pairs else None
+
+
+def _tokens(sample: Sample) -> Part | None:
+    return None if sample.main.tokens is None else (float(sample.main.tokens), 1.0)
+
+
+def _position_tokens(position: int) -> Callable[[Sample], Part | None]:
+    def part(sample: Sample) -> Part | None:
+        tokens = sample.main.problems[position - 1].tokens
+        return None if tokens is None else (float(tokens), 1.0)
+
+    return part
+
+
+def _planning_tokens(sample: Sample) -> Part | None:
+    planning = sample.main.planning
+    return None if planning is None else (float(planning), 1.0)
+
+
+def _budget_use(sample: Sample) -> Part | None:
+    return None if sample.main.tokens is None else (sample.main.tokens / sample.main.budget, 1.0)
+
+
+def _over_budget(sample: Sample) -> Part | None:
+    return None if sample.main.tokens is None else (float(sample.main.over_budget), 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Metric(Generic[SampleT]):
+    """A number of the benchmark.
+
+    Attributes:
+        name: Its name in the results table.
+        part: What one sample adds to its numerator and denominator; None where it says nothing.
+        higher_is_better: True, False, or None where neither is better as such.
+        meaning: One line with unit and range.
+    """
+
+    name: str
+    part: Callable[[SampleT], Part | None]
+    higher_is_better: bool | None
+    meaning: str
+
+
+def tier_names(pools: Sequence[str]) -> dict[str, str]:
+    """Return how the tiers of exams are called whose problems come from ``pools`` (tier order easy, middle, hard).
+
+    Real pools give their name (``gsm8k``), generated ones their tier (``easy``).
+    """
+    return {tier: pool if pool in POOL_TIERS else tier for tier, pool in zip(TIERS, pools, strict=True)}
+
+
+def metrics_of(pools: Sequence[str]) -> tuple[Metric[Sample], ...]:
+    """Return the metrics of exams whose problems come from ``pools`` (tier order easy, middle, hard)."""
+    named = tier_names(pools)
+    return (
+        Metric("score", _score, True, "correct answers per exam in the task's order, 0–3"),
+        Metric("score_easy", _score_easy, True, "correct answers per exam in easy order, 0–3"),
+        Metric("regret", _regret, False, "(Σ score_easy − Σ score) / Σ score_easy, ≤ 1; undefined if Σ score_easy = 0"),
+        *(Metric(f"p{k}_acc", _position_accuracy(k), True, f"accuracy at position {k}, 0–1") for k in (1, 2, 3)),
+        *(Metric(f"{named[t]}_acc", _tier_accuracy(t), True, f"accuracy on {named[t]} problems, 0–1") for t in TIERS),
+        Metric("skip_rate", _share("skipped"), None, "share of problems answered NA, 0–1"),
+        Metric("correct", _share("correct"), True, "share of problems with outcome correct, 0–1"),
+        Metric("wrong", _share("wrong"), False, "share of problems with outcome wrong, 0–1"),
+        Metric("truncated", _share("truncated"), False, "share of problems the budget cut off, 0–1"),
+        Metric("unanswered", _share("unanswered"), False, "share of problems left without an answer, 0–1"),
+        Metric("empty", _share("empty"), False, "share of problems in responses with nothing visible, 0–1"),
+        Metric("unboxed", lambda s: s.main.unboxed, None, UNBOXED),
+        Metric(
+            "level_acc", _level_accuracy, True, "share of attempted problems with a level whose level was right, 0–1"
+        ),
+        Metric("level_mae", _level_error, False, "mean |predicted − actual level| of the same problems, 0–3"),
+        Metric("tokens", _tokens, None, "generated tokens per exam"),
+        *(Metric(f"p{k}_tokens", _position_tokens(k), None, f"tokens at position {k}") for k in (1, 2, 3)),
+        Metric(
+            "planning_tokens",
+            _planning_tokens,
+            None,
+            "tokens of no problem (plan, closing, hidden), per exam",
+        ),
+        Metric("budget_use", _budget_use, None, "tokens / budget"),
+        Metric("over_budget", _over_budget, False, "share of responses above the budget (worth nothing), 0–1"),
+        ERROR,
+    )
+
+
+UNBOXED = "share of graded answers read from an answer line or conclusion, without a box, 0–1"
+"""What the metric ``unboxed`` is, of exams and of problems asked alone."""
+
+ERROR: Metric[Any] = Metric(
+    "error", lambda sample: (float(sample.failed), 1.0), False, "share of exams without a response, 0–1"
+)
+"""The only metric that counts exams without a response."""
+
+
+def exam_term(metric: Metric[SampleT], samples: Iterable[SampleT], cluster: str) -> ExamTerm | None:
+    """Return what one exam (or problem alone) with its K ``samples`` contributes to ``metric``: the mean over them.
+
+    A sample that says nothing (no level written) adds nothing to either sum. None where no sample says anything, or no
+    response could be had.
+    """
+    parts = [metric.part(s) for s in samples if metric is ERROR or not s.failed]
+    said = [part for part in parts if part is not None]
+    if not said:
+        return None
+    return ExamTerm(fsum(n for n, _ in said) / len(parts), fsum(d for _, d in said) / len(parts), cluster)
