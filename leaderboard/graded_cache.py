@@ -21,7 +21,7 @@ from roi_bench.records.journal import parse_object
 
 PACKAGE = Path(str(files("roi_bench")))
 
-ROOTS = ("leaderboard.checks", "leaderboard.grade", "leaderboard.graded_json", "symbolic_worker")
+ROOTS = ("leaderboard.checks", "leaderboard.grade", "leaderboard.graded_json", "grading.symbolic_worker")
 """Modules that a grade rests on, with all that they import: what lets a submission in, what grades it, how it is kept,
 and the process of symbolic checks, which is started by name."""
 
