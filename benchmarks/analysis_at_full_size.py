@@ -25,8 +25,8 @@ from pathlib import Path
 
 from roi_bench.exams.exam import ORDERS, TIERS, Exam, Problem
 from roi_bench.exams.sets import load_exams
+from roi_bench.scoring.kinds import solo_problems
 from roi_bench.scoring.prompts import problem_header
-from roi_bench.scoring.solo import solo_problems
 
 CHANCES = {"easy": 0.9, "middle": 0.6, "hard": 0.15}
 """Share of right answers by tier."""

@@ -68,7 +68,7 @@ def ask(lm: Any, count: int, folder: Path) -> float:
 
 def throughput(concurrency: int, delay: float, count: int) -> float:
     """Print and return the measured rate as a share of the ideal one."""
-    from roi_bench.harness.api_model import ApiLM
+    from roi_bench.harness.engines.api_model import ApiLM
 
     with server(delay) as url, tempfile.TemporaryDirectory() as folder:
         lm = ApiLM(model="a-model", base_url=url, num_concurrent=concurrency)
@@ -88,7 +88,7 @@ def resident_bytes() -> int:
 def memory(count: int) -> list[tuple[int, int]]:
     """Print and return ``(finished requests, resident bytes)`` after each tenth of the run."""
     from roi_bench.api.gateway import Gateway
-    from roi_bench.harness.api_model import ApiLM
+    from roi_bench.harness.engines.api_model import ApiLM
 
     readings: list[tuple[int, int]] = []
     done = 0

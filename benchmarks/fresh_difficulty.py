@@ -16,8 +16,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from roi_bench.exams.exam import TIERS, Problem
-from roi_bench.exams.fresh import fresh_problem
-from roi_bench.exams.fresh_families import FAMILIES
+from roi_bench.exams.fresh import FAMILIES, fresh_problem
 from roi_bench.exams.sets import load_exams
 
 PER_FAMILY = 96

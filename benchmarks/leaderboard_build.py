@@ -27,12 +27,19 @@ from pathlib import Path
 
 from roi_bench.exams.exam import EXAM_VERSION, Exam, Problem
 from roi_bench.exams.tiny import MODULUS, SHIPPED_MODELS, TINY_BUDGETS
-from roi_bench.leaderboard.exam_hash import exams_sha256, load_set
-from roi_bench.leaderboard.recorded_tokens import lengths_of
-from roi_bench.leaderboard.recount import shipped_counter, shipped_name
-from roi_bench.leaderboard.response_files import Responses, write_responses
-from roi_bench.leaderboard.submission import Metadata, Submission, SubmittedTask
-from roi_bench.leaderboard.submission_files import submission_bytes, submission_document, submission_id, task_name
+from roi_bench.leaderboard.checks.response_rules import shipped_counter, shipped_name
+from roi_bench.leaderboard.submission.response_files import Responses, lengths_of, write_responses
+from roi_bench.leaderboard.submission.schema import (
+    Metadata,
+    Submission,
+    SubmittedTask,
+    exams_sha256,
+    load_set,
+    submission_bytes,
+    submission_document,
+    submission_id,
+    task_name,
+)
 from roi_bench.records.results import RecordedDocument
 from roi_bench.scoring.outcomes import Response
 from roi_bench.scoring.prompts import problem_header, prompt_sha256, skipped_problem

@@ -24,11 +24,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.prompt_study import follows_form
-from roi_bench.analysis.score_tables import interval_of
-from roi_bench.analysis.tables import Cell, Column, Table, to_markdown
+from roi_bench.analysis.load import read_all, score_tasks
+from roi_bench.analysis.reports.score_tables import interval_of
+from roi_bench.analysis.reports.tables import Cell, Column, Table, to_markdown
 from roi_bench.errors import RoiBenchError
 from roi_bench.exams.exam import POOL_TIERS
-from roi_bench.harness.recorded_runs import read_all, score_tasks
 from roi_bench.records.results import RecordedTask
 from roi_bench.scoring.metrics import Metric, Sample, ScoredResponse, exam_term, metrics_of
 from roi_bench.scoring.outcomes import ProblemOutcome

@@ -30,7 +30,7 @@ STOPPED = 77
 UNTIL_FIRST_REQUEST = """
 import importlib.machinery, os, sys
 SEAMS = {"lm_eval.models.huggingface": ("HFLM", "_model_generate"),
-         "roi_bench.harness.playback": ("PlaybackLM", "generate_until")}
+         "roi_bench.harness.engines.playback": ("PlaybackLM", "generate_until")}
 class Finder:
     def find_spec(self, name, path=None, target=None):
         if name not in SEAMS:

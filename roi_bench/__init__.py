@@ -4,8 +4,6 @@ The public Python API; ``docs/python.md`` shows it at work. Importing the packag
 imported from its module when it is first used.
 """
 
-from __future__ import annotations
-
 TYPE_CHECKING = False  # type checkers know better; importing typing would cost what the rest of this module does not
 if TYPE_CHECKING:
     from roi_bench.analysis.efficiency import value_curves as value_curves

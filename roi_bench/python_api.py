@@ -14,19 +14,18 @@ from roi_bench.errors import UsageError
 from roi_bench.exams.exam import Exam
 from roi_bench.scoring.kinds import KINDS, parse_exam_response, score_responses
 from roi_bench.scoring.metrics import ScoredResponse
-from roi_bench.scoring.outcomes import Response, level_bounds
+from roi_bench.scoring.outcomes import Response, TextFacts, level_bounds
 from roi_bench.scoring.prompts import exam_messages, find_prompt
-from roi_bench.scoring.text_facts import TextFacts
 from roi_bench.scoring.tokens import TokenCounter, Usage
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from roi_bench.analysis.load import Runs
     from roi_bench.analysis.profile import Profile
-    from roi_bench.analysis.report import Report
+    from roi_bench.analysis.reports.report import Report
     from roi_bench.analysis.runs import ScoredRun
     from roi_bench.grading.grader import Verdict
-    from roi_bench.harness.recorded_runs import Runs
 
 COMPARED = ("score", "score_easy", "regret")
 """Metrics that :func:`compare` compares."""
@@ -89,7 +88,7 @@ def score(
         UsageError: An unknown order.
         ModelError: The tokenizer cannot be loaded.
     """
-    from roi_bench.harness.shared_grader import shared_grader
+    from roi_bench.grading.grader import shared_grader
 
     facts = TextFacts(True, starts_in_reasoning, ())
     parsed = parse_exam_response(exam, order, budget, Response(text, usage), _counter(tokenizer), texts=facts)
@@ -112,7 +111,7 @@ def grade(gold: str | Sequence[str], answer: str, *, pool: str = "math", questio
     Raises:
         DependencyError: A symbolic check is needed and math-verify is not installed.
     """
-    from roi_bench.harness.shared_grader import shared_grader
+    from roi_bench.grading.grader import shared_grader
 
     accepted = (gold,) if isinstance(gold, str) else tuple(gold)
     return shared_grader().grade(pool, answer, accepted, question or "")
@@ -139,7 +138,7 @@ def load_runs(
         UsageError: There is no exam task.
         RecordError: A file is damaged.
     """
-    from roi_bench.harness import recorded_runs
+    from roi_bench.analysis import load as recorded_runs
 
     options = recorded_runs.ScoringOptions(tokenizer, trust_remote_code, workers)
     return recorded_runs.load_runs([Path(path) for path in paths], options)
@@ -156,7 +155,7 @@ def report(runs: Runs | Iterable[ScoredRun], profiles: Iterable[Profile] = (), *
     Raises:
         UsageError: There are only runs with paraphrased prompts.
     """
-    from roi_bench.analysis.report import make_report
+    from roi_bench.analysis.reports.report import make_report
 
     return make_report(list(runs), [*profiles, *getattr(runs, "profiles", ())], target=target)
 
@@ -208,7 +207,7 @@ def solo_profile(*paths: str | PathLike[str], task: str | None = None, tokenizer
         UsageError: There is no solo task, or there are several and none is named.
         RecordError: A file is damaged.
     """
-    from roi_bench.harness import recorded_runs
+    from roi_bench.analysis import load as recorded_runs
 
     found = [Path(path) for path in paths]
     if len(found) == 1 and found[0].is_file() and not found[0].name.startswith("results_"):
@@ -221,6 +220,6 @@ def _counter(tokenizer: Any) -> TokenCounter | None:
     """Return what counts tokens, from whatever the user has."""
     if tokenizer is None or hasattr(tokenizer, "token_starts"):
         return tokenizer  # type: ignore[no-any-return]
-    from roi_bench.harness.tokenizer import HFTokenCounter, load_token_counter
+    from roi_bench.records.tokenizer import HFTokenCounter, load_token_counter
 
     return load_token_counter(str(tokenizer)) if isinstance(tokenizer, str | PathLike) else HFTokenCounter(tokenizer)

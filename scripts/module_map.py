@@ -11,24 +11,9 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "roi_bench"
 PAGE = ROOT / "docs" / "architecture.md"
 BEGIN, END = "<!-- map: written by scripts/module_map.py -->\n", "<!-- end of map -->\n"
-FOLDERS = (
-    "roi_bench",
-    "roi_bench/exams",
-    "roi_bench/reading",
-    "roi_bench/grading",
-    "roi_bench/scoring",
-    "roi_bench/records",
-    "roi_bench/analysis",
-    "roi_bench/api",
-    "roi_bench/harness",
-    "roi_bench/cli",
-    "baselines",
-    "reference_training",
-    "leaderboard",
-    "leaderboard/exporters",
-)
 
 
 def summary(path: Path) -> str:
@@ -41,11 +26,13 @@ def summary(path: Path) -> str:
 def module_map() -> str:
     """Return the map as Markdown: a table for each folder, its modules in alphabetical order."""
     parts = []
-    for folder in FOLDERS:
-        modules = [path for path in sorted((ROOT / folder).glob("*.py")) if path.name != "__init__.py"]
+    for folder in [PACKAGE, *sorted(path.parent for path in PACKAGE.glob("*/**/__init__.py"))]:
+        modules = [path for path in sorted(folder.glob("*.py")) if path.name != "__init__.py"]
         if modules:
             rows = [f"| `{path.name}` | {summary(path).replace('|', chr(92) + '|')} |" for path in modules]
-            parts.append("\n".join([f"### `{folder}/`", "", "| module | |", "|---|---|", *rows, ""]))
+            parts.append(
+                "\n".join([f"### `{folder.relative_to(ROOT).as_posix()}/`", "", "| module | |", "|---|---|", *rows, ""])
+            )
     return "\n".join(parts)
 
 

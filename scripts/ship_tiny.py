@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 
 from roi_bench.exams.tiny import model_path
-from roi_bench.reference_training.recipe import load_recipe
-from roi_bench.reference_training.run import card_of
+from roi_bench.training.plan.recipe import load_recipe
+from roi_bench.training.stages.run import card_of
 
 COPIED = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 """Files beside the weights that a model folder needs."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pool_factory import write_pools
+from tests.support.pool_factory import write_pools
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

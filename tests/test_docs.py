@@ -195,9 +195,9 @@ def test_the_allocation_example_of_the_metrics_page() -> None:
 def test_the_example_of_outcomes_levels_and_tokens_of_the_metrics_page() -> None:
     from roi_bench.scoring.metrics import exam_term, metrics_of
     from roi_bench.scoring.outcomes import Response
-    from tests.exam_factory import WordCounter, make_exam
     from tests.support.attempts import exam_attempt, score_exams
-    from tests.test_metrics import EqualityGrader
+    from tests.support.exam_factory import WordCounter, make_exam
+    from tests.support.graders import EqualityGrader
 
     page = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
     tag = "<predicted_level>Level-0</predicted_level>"
@@ -223,7 +223,7 @@ def test_the_effort_example_of_the_metrics_page() -> None:
     import numpy as np
     from scipy.stats import spearmanr
 
-    from roi_bench.analysis.effort import partial_spearman
+    from roi_bench.analysis.reports.effort import partial_spearman
 
     page = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
     tokens, tier, position = (
@@ -237,12 +237,12 @@ def test_the_effort_example_of_the_metrics_page() -> None:
 
 
 def test_the_skipping_example_of_the_metrics_page() -> None:
-    from roi_bench.analysis.skipping import skip_skills
-    from roi_bench.analysis.solo_skill import SoloSkill, SoloWithin
+    from roi_bench.analysis.profile import SoloSkill, SoloWithin
+    from roi_bench.analysis.reports.forecasts import skip_skills
     from roi_bench.scoring.outcomes import Response
-    from tests.exam_factory import make_exam, respond
     from tests.support.attempts import exam_attempt, score_exams
-    from tests.test_metrics import EqualityGrader
+    from tests.support.exam_factory import make_exam, respond
+    from tests.support.graders import EqualityGrader
 
     page = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
     exam = make_exam()
@@ -296,10 +296,10 @@ def test_the_prompt_noise_example_of_the_metrics_page() -> None:
 
 
 def test_the_metrics_page_names_every_number_of_a_solo_task_and_every_heading_of_a_report() -> None:
-    from roi_bench.analysis.allocation_tables import profile_table
-    from roi_bench.analysis.profiled_runs import match_profiles
-    from roi_bench.analysis.report import allocations, report_tables
-    from roi_bench.scoring.solo import solo_metrics_of
+    from roi_bench.analysis.efficiency import profile_table
+    from roi_bench.analysis.profile import match_profiles
+    from roi_bench.analysis.reports.report import allocations, report_tables
+    from roi_bench.scoring.kinds import solo_metrics_of
     from tests.analysis.test_prompt_groups import GROUP
     from tests.analysis.test_report import EXAMS, PROFILE, RUNS
 
@@ -335,8 +335,7 @@ def test_the_metrics_page_names_every_number_of_a_solo_task_and_every_heading_of
 def test_the_python_example_of_the_allocation_page(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from roi_bench.analysis.profile import Profile, profile_text
-    from roi_bench.analysis.solo_skill import SoloSkill
+    from roi_bench.analysis.profile import Profile, SoloSkill, profile_text
     from roi_bench.exams.tiny import tiny_exams
     from roi_bench.scoring.prompts import prompt_sha256
 

@@ -1,7 +1,7 @@
 """Skill, allocation and interference told apart: score = V_DP · AE · SR (SPEC section 11).
 
 - V_DP: what the best policy reaches with the model's own skill, its samples of each problem alone.
-- V_replay: what the model's own decisions in the exam (:mod:`roi_bench.analysis.decisions`) reach with that skill.
+- V_replay: what the model's own decisions in the exam (:mod:`roi_bench.analysis.efficiency`) reach with that skill.
 - AE = V_replay / V_DP, allocation efficiency. SR = score / V_replay, solve retention: what answering three problems at
   once costs. Lift = V_replay − value of attempting problems at random, as often as the model did.
 
@@ -23,13 +23,86 @@ from roi_bench.analysis.allocation import (
     optimal_policy,
     play_value,
 )
-from roi_bench.analysis.decisions import read_decisions
 from roi_bench.analysis.profile import Profile
-from roi_bench.analysis.runs import ScoredRun
-from roi_bench.errors import RoiBenchError, UsageError
-from roi_bench.exams.exam import Exam
-from roi_bench.scoring.metrics import ScoredResponse
+from roi_bench.analysis.reports.score_tables import TARGET_NOTES, interval_of
+from roi_bench.analysis.reports.tables import Cell as TableCell
+from roi_bench.analysis.reports.tables import Column, Interval, Table
+from roi_bench.analysis.runs import ScoredRun, short_name
+from roi_bench.errors import RecordError, RoiBenchError, UsageError
+from roi_bench.exams.exam import TIERS, Exam
+from roi_bench.scoring.kinds import solo_problems
+from roi_bench.scoring.metrics import ScoredResponse, tier_names
+from roi_bench.scoring.outcomes import ProblemOutcome
 from roi_bench.scoring.statistics import Estimate, ExamTerm, estimate_ratio
+
+# What a model decided in an exam: which problems it attempted, which it skipped, which it gave up and when (SPEC 11).
+#
+# Replaying these decisions on the model's own solo samples tells what they were worth, apart from how well it solved
+# the
+# problems in that very response. Choices that the specification leaves open (ours):
+#
+# - ``skipped``: skip. ``correct``, ``wrong``: an attempt without a cap; how long it would have gone on is not known,
+# and
+#   capping at the tokens of one response would fail every second replay of a sound decision.
+# - ``unanswered``: the model left the problem by itself; an attempt capped at the tokens it spent there (none: a
+# skip).
+# - ``truncated``, ``empty``: an attempt without a cap.
+# - Never reached, because the budget ended before: nobody knows. It is taken to be attempted as often as the run
+# attempts
+#   problems that it reaches; else choosing at random would look worse than chance.
+
+NO_CAP = -1
+"""Stands for an attempt without a cap."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """Decisions in many responses.
+
+    Attributes:
+        attempt: 1.0 where a problem was attempted, 0.0 where it was skipped, the run's attempt rate where it was never
+            reached; (responses, positions).
+        caps: Tokens after which it was given up, :data:`NO_CAP` where it was not; the same shape.
+        attempt_rate: Attempts per problem reached; 1 where none was.
+    """
+
+    attempt: NDArray[np.float64]
+    caps: NDArray[np.int64]
+    attempt_rate: float
+
+
+def read_decisions(responses: Sequence[ScoredResponse]) -> Decisions:
+    """Return the decisions in ``responses``, none of which failed.
+
+    Raises:
+        RecordError: A problem was given up after an unknown number of tokens.
+    """
+    shape = (len(responses), -1)
+    attempt = np.array([[_attempt(problem) for problem in r.problems] for r in responses], dtype=np.float64)
+    caps = np.array([[_cap(problem) for problem in r.problems] for r in responses], dtype=np.int64)
+    known = attempt[~np.isnan(attempt)]
+    rate = float(known.mean()) if known.size else 1.0
+    return Decisions(np.where(np.isnan(attempt), rate, attempt).reshape(shape), caps.reshape(shape), rate)
+
+
+def _attempt(problem: ProblemOutcome) -> float:
+    """Return 1 for an attempt, 0 for a skip, not-a-number for a problem that was never reached."""
+    if problem.outcome == "truncated" and problem.tokens == 0 and problem.actual_level is None:
+        return float("nan")
+    left_at_once = problem.outcome == "unanswered" and problem.tokens == 0
+    return float(problem.outcome != "skipped" and not left_at_once)
+
+
+def _cap(problem: ProblemOutcome) -> int:
+    if problem.outcome != "unanswered":
+        return NO_CAP
+    if problem.tokens is None:
+        raise RecordError(
+            "a problem was given up after an unknown number of tokens, so the decision cannot be replayed; name the "
+            "model's tokenizer (--tokenizer …)"
+        )
+    return problem.tokens
+
 
 FloatArray = NDArray[np.float64]
 
@@ -149,7 +222,7 @@ def efficiency(
 
     Raises:
         UsageError: No exam of the run is among those of ``curves``, or ``budget`` is beyond them.
-        RecordError: See :func:`roi_bench.analysis.decisions.read_decisions`.
+        RecordError: See :func:`roi_bench.analysis.efficiency.read_decisions`.
     """
     check_budget(profile, budget)
     heard = {name: [r for r in given if not r.failed] for name, given in responses.items()}
@@ -210,7 +283,7 @@ def efficiencies(
 
     Raises:
         UsageError: A run is of another exam set, or its budget is beyond the profile's cap.
-        RecordError: See :func:`roi_bench.analysis.decisions.read_decisions`.
+        RecordError: See :func:`roi_bench.analysis.efficiency.read_decisions`.
     """
     found: list[tuple[str, Efficiency]] = []
     seen: dict[tuple[str, int], list[dict[str, list[ScoredResponse]]]] = {}
@@ -251,3 +324,131 @@ def _replayed(
         :, budget
     ]
     return np.bincount(owners, weights=values, minlength=len(exams)) / counts, decided.attempt_rate
+
+
+# Tables of the allocation theory: what a profile is worth at each budget, and how runs used it.
+
+CURVE_NAMES = {
+    "hindsight": "best in hindsight",
+    "optimal": "best policy (V_DP)",
+    "sequential": "in order, nothing skipped",
+    "random": "each attempted at random (1/2)",
+}
+"""What tables and pictures call the curves of :class:`roi_bench.analysis.efficiency.ValueCurves`, best first."""
+
+
+def profile_table(profile: Profile, exams: Sequence[Exam]) -> Table:
+    """Return what the profile says of each tier: how often solved under half the cap and the cap, and at what cost."""
+    problems = {name: tier for name, (tier, _) in solo_problems(exams).items() if name in profile.skills}
+    named = tier_names([problem.pool for problem in exams[0].problems])
+    rows: list[tuple[TableCell, ...]] = []
+    for tier in TIERS:
+        skills = [profile.skills[name] for name, of in problems.items() if of == tier]
+        if not skills:
+            continue
+        costs = np.array([skill.costs for skill in skills])
+        right = np.array([skill.correct for skill in skills])
+        mixed = right.any(axis=1) & ~right.all(axis=1)
+        rows.append(
+            (
+                *(named[tier], len(skills), profile.samples),
+                *(float((right & (costs <= cap)).mean()) for cap in (profile.cap // 4, profile.cap // 2, profile.cap)),
+                *(float(right.any(axis=1).mean()), float(mixed.mean()), float(costs.mean())),
+                float(costs[right].mean()) if right.any() else None,
+            )
+        )
+    return Table(
+        name="profile",
+        title=f"Solo profile of {profile.model}",
+        columns=(
+            *(Column("tier"), Column("problems", 0), Column("samples", 0)),
+            *(Column(f"right within {cap}") for cap in (profile.cap // 4, profile.cap // 2, profile.cap)),
+            *(Column("ever right"), Column("now and then"), Column("tokens", 0), Column("tokens if right", 0)),
+        ),
+        rows=tuple(rows),
+        note=f"Problems alone, cap {profile.cap} tokens, a skip costs {profile.skip_cost}. Right within: share of "
+        "samples. Ever right: share of problems with a right sample; now and then: with right and wrong ones. "
+        "Tokens: mean per sample.",
+    )
+
+
+def profile_title(profile: Profile, exams: int) -> str:
+    """Return what values of ``profile`` on so many exams are about, for titles."""
+    return f"{short_name(profile.model)}, {profile.set_title}, {exams} exams, {profile.samples} samples a problem"
+
+
+def value_table(
+    profile: Profile, curves: Sequence[ValueCurves], budgets: Sequence[int], target: str = "general"
+) -> Table:
+    """Return what the profile is worth in each order at each of ``budgets``."""
+    rows: list[tuple[TableCell, ...]] = []
+    for of_order in curves:
+        for budget in budgets:
+            values = {name: getattr(of_order, name)[:, budget] for name in (*CURVE_NAMES, "plug_in")}
+            ones = np.ones(len(of_order.exams))
+            found = {name: ratio_over(of_order.exams, value, ones) for name, value in values.items()}
+            foresight = ratio_over(of_order.exams, values["optimal"], values["hindsight"])
+            rows.append(
+                (
+                    *(of_order.order, budget, len(of_order.exams), found["random"].value, found["sequential"].value),
+                    *(interval_of(found["optimal"], target), found["plug_in"].value, found["hindsight"].value),
+                    interval_of(foresight, target),
+                )
+            )
+    return Table(
+        name="values",
+        title=f"What the profile is worth: {profile_title(profile, len(curves[0].exams))}",
+        columns=(
+            *(
+                Column("order"),
+                Column("budget", 0),
+                Column("n", 0),
+                Column("random"),
+                Column("in order"),
+                Column("V_DP"),
+            ),
+            *(Column("V_DP in sample"), Column("hindsight"), Column("V_DP / hindsight")),
+        ),
+        rows=tuple(rows),
+        note="Correct answers per exam, 0–3, with the model's own skill. V_DP: best policy, cross-fitted, so "
+        "too low with few samples (it may fall below a fixed plan); in sample it is an upper bound. "
+        f"{TARGET_NOTES[target]}",
+    )
+
+
+def efficiency_table(found: Sequence[tuple[str, Efficiency]], target: str = "general") -> Table:
+    """Return how runs used their model's skill: score = V_DP · AE · SR."""
+    rows = [
+        (
+            *(name, item.exam_set, item.order, item.budget, item.exams, interval_of(item.score, target)),
+            *(interval_of(item.optimal, target), interval_of(item.allocation_efficiency, target)),
+            *(interval_of(item.solve_retention, target), interval_of(item.lift, target)),
+            *(item.replay.value, item.random.value, item.attempt_rate),
+        )
+        for name, item in found
+    ]
+    return Table(
+        name="allocation",
+        title="Skill, allocation, interference: score = V_DP · AE · SR",
+        columns=(
+            *(Column("run"), Column("exams"), Column("order"), Column("budget", 0), Column("n", 0)),
+            *(Column("score"), Column("V_DP"), Column("AE"), Column("SR"), Column("lift")),
+            *(Column("V_replay"), Column("V_random"), Column("attempted")),
+        ),
+        rows=tuple(rows),
+        note="V_DP: what the best policy makes of the model's skill. AE: share of it that the run's own decisions "
+        "reach. SR: share of that which it really scored. Lift: correct answers per exam above attempting as many "
+        "problems at random. "
+        f"{TARGET_NOTES[target]}",
+    )
+
+
+def curve_means(curves: ValueCurves) -> dict[str, FloatArray]:
+    """Return the mean over exams of each curve, by its name in :data:`CURVE_NAMES`; shape (budget + 1,)."""
+    return {shown: getattr(curves, name).mean(axis=0) for name, shown in CURVE_NAMES.items()}
+
+
+def curve_bands(curves: ValueCurves, budgets: Sequence[int], target: str = "general") -> Mapping[int, Interval]:
+    """Return the mean of V_DP with its interval at each of ``budgets``."""
+    ones = np.ones(len(curves.exams))
+    return {b: interval_of(ratio_over(curves.exams, curves.optimal[:, b], ones), target) for b in budgets}

@@ -9,20 +9,93 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from math import ceil, fsum
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from roi_bench.analysis.solo_skill import SoloSkill
+from roi_bench.analysis.runs import ScoredRun
 from roi_bench.errors import RecordError, UsageError
 from roi_bench.exams.exam import EXAM_VERSION, Exam
 from roi_bench.reading.responses import READING_RULE
 from roi_bench.records.journal import parse_object
-from roi_bench.records.results import RecordedTask
-from roi_bench.records.sending import UNSAID, Sending, sending_of, wrong_key
+from roi_bench.records.results import UNSAID, RecordedTask, Sending, sending_of, wrong_key
 from roi_bench.scoring.metrics import ScoredResponse
+from roi_bench.scoring.outcomes import level_bounds
 from roi_bench.scoring.prompts import prompt_sha256, version_text
+from roi_bench.scoring.tokens import NOT_WORTH_ATTEMPTING, level_of
+
+# What a model can do with one problem alone: samples of (cost, correct) and what they say (SPEC section 11).
+
+
+@dataclass(frozen=True, slots=True)
+class SoloSkill:
+    """Samples of one problem asked alone.
+
+    A capped generation is the beginning of a longer one, so a sample is right within a budget exactly if it is right
+    and its cost is no more than that.
+
+    Attributes:
+        costs: Generated tokens of each sample.
+        correct: Whether each sample is right.
+
+    Raises:
+        UsageError: No samples, not as many costs as verdicts, or a negative cost.
+    """
+
+    costs: tuple[int, ...]
+    correct: tuple[bool, ...]
+
+    def __post_init__(self) -> None:
+        if not self.costs or len(self.costs) != len(self.correct):
+            raise UsageError(
+                f"a solo skill needs samples, each with cost and verdict, not {len(self.costs)} and {len(self.correct)}"
+            )
+        if min(self.costs) < 0:
+            raise UsageError(f"a sample cannot cost {min(self.costs)} tokens")
+
+    def solve_rate(self, budget: int) -> float:
+        """Return p(B): the share of all samples that are right and cost at most ``budget`` tokens, 0–1."""
+        return len(self._right(budget)) / len(self.costs)
+
+    def mean_cost_of_right(self, budget: int) -> float | None:
+        """Return the mean cost in tokens of the samples that are right within ``budget``, or None if none is."""
+        right = self._right(budget)
+        return fsum(right) / len(right) if right else None
+
+    def _right(self, budget: int) -> list[int]:
+        return [cost for cost, right in zip(self.costs, self.correct, strict=True) if right and cost <= budget]
+
+
+@dataclass(frozen=True, slots=True)
+class SoloWithin:
+    """What a model can do alone within one budget.
+
+    Attributes:
+        skills: Its samples of each problem, by problem id.
+        budget: Budget in generated tokens.
+    """
+
+    skills: Mapping[str, SoloSkill]
+    budget: int
+
+    def solve_rate(self, problem_id: str) -> float | None:
+        """Return p(B) of a problem, 0–1, or None if there is no sample of it."""
+        skill = self.skills.get(problem_id)
+        return None if skill is None else skill.solve_rate(self.budget)
+
+    def level(self, problem_id: str, pool: str) -> int | None:
+        """Return the level of a problem that nobody attempted (SPEC section 7), or None if there is no sample of it.
+
+        Level-3 if no sample is right within the budget, else the level of the mean cost of those that are.
+        """
+        skill = self.skills.get(problem_id)
+        if skill is None:
+            return None
+        cost = skill.mean_cost_of_right(self.budget)
+        return NOT_WORTH_ATTEMPTING if cost is None else level_of(ceil(cost), level_bounds(pool))
+
 
 FORMAT = "roi-bench solo profile"
 VERSION = 1
@@ -213,3 +286,104 @@ def _skill(name: str, row: Any, cap: int) -> SoloSkill:
     if any(verdict not in (0, 1) for verdict in correct):
         raise ValueError(f"problem {name!r} has a verdict other than 0 and 1")
     return SoloSkill(tuple(costs), tuple(bool(verdict) for verdict in correct))
+
+
+# Which solo profile serves which runs, and what a reader of the outcome has to know about that.
+
+
+@dataclass(frozen=True, slots=True)
+class ProfiledRuns:
+    """Runs of one model with its solo profile.
+
+    Attributes:
+        profile: The profile.
+        runs: Runs whose budgets its cap reaches.
+    """
+
+    profile: Profile
+    runs: tuple[ScoredRun, ...]
+
+
+def match_profiles(runs: Sequence[ScoredRun], profiles: Sequence[Profile]) -> list[ProfiledRuns]:
+    """Return the runs with the profile of their model that serves them best.
+
+    That is the one which covers most of the run's exams, then one whose prompts were sent like the run's, then one
+    decoded like it, then the smallest cap that reaches the budget. Runs and profiles that match none are left out.
+    """
+    matched: dict[int, list[ScoredRun]] = {}
+    for run in runs:
+        fitting = [index for index, profile in enumerate(profiles) if _fits(run, profile)]
+        if fitting:
+            matched.setdefault(min(fitting, key=lambda index: _preference(run, profiles[index])), []).append(run)
+    return [ProfiledRuns(profiles[index], tuple(members)) for index, members in sorted(matched.items())]
+
+
+def _preference(run: ScoredRun, profile: Profile) -> tuple[int, bool, bool, int]:
+    sent_otherwise = run.task.record.sending != profile.sending
+    return -covered_exams(run, profile), sent_otherwise, run.task.decoding != dict(profile.decoding), profile.cap
+
+
+def covered_exams(run: ScoredRun, profile: Profile) -> int:
+    """Return how many exams of ``run`` have all their problems in ``profile``."""
+    return sum(profile.covers(run.exams[name]) for name in run.scored)
+
+
+def _fits(run: ScoredRun, profile: Profile) -> bool:
+    return run.task.model == profile.model and why_not_served(run, profile) is None
+
+
+def why_not_served(run: ScoredRun, profile: Profile) -> str | None:
+    """Return why ``profile`` cannot tell about ``run``, or None; whether both are of one model is not looked at."""
+    record = run.task.record
+    if (record.exam_set, record.exam_seed) != (profile.exam_set, profile.exam_seed):
+        return f"it sat {run.cell.set_title}, the profile is of {profile.set_title}"
+    if record.budget > profile.cap:
+        return f"its budget of {record.budget} is beyond the profile's cap of {profile.cap}"
+    if profile.samples < 2:
+        return "the profile has one sample of each problem, and cross-fitting needs two"
+    return None if covered_exams(run, profile) else "the profile has all problems of none of its exams"
+
+
+def match_notes(runs: Sequence[ScoredRun], profiles: Sequence[Profile], matched: Sequence[ProfiledRuns]) -> list[str]:
+    """Return what readers of an allocation have to know: profiles left out, partial cover, differences."""
+    notes = []
+    for profile in profiles:
+        if any(item.profile is profile for item in matched):
+            continue
+        own = [run for run in runs if run.task.model == profile.model]
+        reasons = [f"{run.name} {run.cell.title}: {why_not_served(run, profile)}" for run in own]
+        why = "no run is of this model" if not own else "; ".join(r for r in reasons if not r.endswith(": None"))
+        notes.append(
+            f"the profile of {profile.model} ({profile.set_title}, cap {profile.cap}) is left out: "
+            f"{why or 'another profile serves these runs better'}"
+        )
+    for item in matched:
+        for run in item.runs:
+            covered = covered_exams(run, item.profile)
+            if covered < len(run.scored):
+                notes.append(f"{run.name}, {run.cell.title}: the profile has {covered} of its {len(run.scored)} exams")
+        notes += difference_notes(item.profile, item.runs)
+    return notes
+
+
+def difference_notes(profile: Profile, runs: Sequence[ScoredRun]) -> list[str]:
+    """Return a note if prompts of runs were sent in another way than the profile's, and one on other decoding."""
+    notes = []
+    ways = {run.task.record.sending for run in runs} - {profile.sending}
+    if ways:
+        others = "; ".join(sorted(way.title for way in ways))
+        notes.append(
+            f"prompts of the profile were sent in another way ({profile.sending.title}) than those of runs ({others}); "
+            "SR holds that difference as well"
+        )
+    decodings = sorted({_shown(run.task.decoding) for run in runs if run.task.decoding != dict(profile.decoding)})
+    if decodings:
+        notes.append(
+            f"the profile was decoded with {_shown(profile.decoding)}, runs with {'; '.join(decodings)}; SR holds that "
+            "difference as well"
+        )
+    return notes
+
+
+def _shown(decoding: Mapping[str, object]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in sorted(decoding.items())) or "the defaults"

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 from roi_bench.exams.exam import ORDERS, Exam, pools_of
 from roi_bench.records.regrade import estimate_metrics
-from roi_bench.records.results import RecordedTask
-from roi_bench.records.sending import Sending
+from roi_bench.records.results import RecordedTask, Sending
 from roi_bench.scoring.metrics import Sample, exam_term, metrics_of
 from roi_bench.scoring.prompts import PROMPTS
 from roi_bench.scoring.statistics import Estimate, ExamTerm

@@ -3,21 +3,184 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
+import signal
+import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
+from typing import Any, Generic, TypeVar
 
-from roi_bench.api.event_loop import CtrlC, run_to_end
-from roi_bench.api.failures import Failure, Kind, failure_of
-from roi_bench.api.pacing import AdaptiveLimit, Pace
-from roi_bench.api.recorder import Recorder
-from roi_bench.api.replies import ApiReply, read_reply
-from roi_bench.api.reply_ids import ReplyIds
-from roi_bench.api.requests import ApiRequest, Ending, GatewayLike, Missing, OnOutcomes, Outcome
+from roi_bench.api.gateway import ApiRequest, Ending, GatewayLike, Missing, OnOutcomes, Outcome
+from roi_bench.api.limits import AdaptiveLimit, Pace, Price, Purse, usd_text
+from roi_bench.api.replies import ApiReply, Failure, Kind, ReplyIds, failure_of, read_reply
 from roi_bench.api.settings import ApiSettings
-from roi_bench.api.spending import Price, Purse, usd_text
+
+# Group commit: outcomes that finish while the disk is busy are written together, and nobody goes on before his is.
+
+Item = TypeVar("Item")
+
+
+class Recorder(Generic[Item]):
+    """Hands items to ``write`` in a thread, one call at a time, so that the event loop never waits for the disk.
+
+    Args:
+        write: Records items; when it returns they are safe.
+        on_failure: Told of the first error of ``write``.
+    """
+
+    def __init__(self, write: Callable[[Sequence[Item]], None], on_failure: Callable[[Exception], None]) -> None:
+        self._write, self._on_failure = write, on_failure
+        self._waiting: list[Item] = []
+        self._put = self._written = 0
+        self._writing: asyncio.Task[None] | None = None
+        self._failure: Exception | None = None
+
+    async def put(self, item: Item) -> None:
+        """Return when ``item`` is safe, or could not be made so (see :meth:`raise_failure`)."""
+        self._waiting.append(item)
+        self._put += 1
+        number = self._put
+        while self._written < number:
+            await self._flush()
+
+    async def close(self) -> None:
+        """Return when everything is written, also what was put by somebody who did not wait for it."""
+        while self._written < self._put:
+            await self._flush()
+
+    def raise_failure(self) -> None:
+        """Raise the first error of ``write``, if there was one."""
+        if self._failure is not None:
+            raise self._failure
+
+    async def _flush(self) -> None:
+        """Begin to write what is waiting unless a write is under way, and wait for its end."""
+        if self._writing is None:
+            batch, self._waiting = self._waiting, []
+            self._writing = asyncio.create_task(self._write_batch(batch))
+        await asyncio.shield(self._writing)  # who is cancelled here does not take the write along
+
+    async def _write_batch(self, batch: Sequence[Item]) -> None:
+        try:
+            await asyncio.to_thread(self._write, batch)
+        except Exception as error:  # noqa: BLE001 - kept, and raised at the end: what is in flight must be offered too
+            if self._failure is None:
+                self._failure = error
+                self._on_failure(error)
+        finally:
+            self._written += len(batch)
+            self._writing = None
+
+
+# Running a coroutine to its end: from anywhere, a notebook included, and with a Ctrl-C that lets it finish.
+
+
+class CtrlC:
+    """What Ctrl-C does to workers: the first press is announced, the second one cancels them.
+
+    Args:
+        on_first: Called in the event loop at the first press.
+    """
+
+    def __init__(self, on_first: Callable[[], None]) -> None:
+        self._on_first = on_first
+        self._presses = 0
+        self._workers: Sequence[asyncio.Task[None]] = ()
+
+    def press(self) -> None:
+        """Note a press; called in the event loop."""
+        self._presses += 1
+        if self._presses == 1:
+            self._on_first()
+            return
+        for worker in self._workers:
+            worker.cancel()
+
+    @contextlib.contextmanager
+    def over(self, workers: Sequence[asyncio.Task[None]]) -> Iterator[None]:
+        """Watch over ``workers``; SIGTERM is a press as well.
+
+        Where signals cannot be had (Windows, a thread), presses come from outside.
+
+        Raises:
+            KeyboardInterrupt: The workers were cancelled.
+        """
+        self._workers = workers
+        loop = asyncio.get_running_loop()
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+            for number in before:
+                loop.add_signal_handler(number, self.press)
+        try:
+            yield
+        except asyncio.CancelledError as error:
+            raise KeyboardInterrupt from error
+        finally:
+            with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+                for number, handler in before.items():
+                    if loop.remove_signal_handler(number):
+                        signal.signal(number, handler)
+
+
+def run_to_end(begin: Callable[[], Coroutine[Any, Any, None]], ctrl_c: CtrlC | None = None) -> None:
+    """Run the coroutine that ``begin`` makes; inside a running event loop (a notebook), in a thread of its own.
+
+    Args:
+        begin: Makes the coroutine.
+        ctrl_c: What Ctrl-C does to a coroutine in a thread; by default it is cancelled.
+
+    Raises:
+        KeyboardInterrupt: It was cancelled.
+        Exception: What the coroutine raised.
+    """
+    try:
+        asyncio.get_running_loop()
+        inside = True
+    except RuntimeError:
+        inside = False
+    if inside:
+        _run_in_thread(begin, ctrl_c)
+    else:  # not in the handler above: every error of the coroutine would name that one as its cause
+        asyncio.run(begin())
+
+
+def _run_in_thread(begin: Callable[[], Coroutine[Any, Any, None]], ctrl_c: CtrlC | None) -> None:
+    failed: list[BaseException] = []
+    ended = threading.Event()
+    presses: list[Callable[[], object]] = []
+
+    async def main() -> None:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        on_press: Callable[[], object] = ctrl_c.press if ctrl_c is not None else task.cancel if task else loop.stop
+        presses.append(lambda: loop.call_soon_threadsafe(on_press))
+        await begin()
+
+    def run() -> None:
+        try:
+            asyncio.run(main())
+        except BaseException as error:  # noqa: BLE001 - handed over to the caller's thread
+            failed.append(error)
+        finally:
+            ended.set()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    while not ended.is_set():
+        try:
+            ended.wait()  # and not join(): interrupted, Python 3.11 takes the thread for finished
+        except KeyboardInterrupt:
+            for press in presses:
+                with contextlib.suppress(RuntimeError):  # it has just ended
+                    press()
+    thread.join()
+    if failed and isinstance(failed[0], asyncio.CancelledError):
+        raise KeyboardInterrupt from failed[0]
+    if failed:
+        raise failed[0]
+
 
 MOST_WAIT = 60.0
 """Longest wait between two attempts, in seconds, unless the provider asks for more."""

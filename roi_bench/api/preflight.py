@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from roi_bench.api.failures import one_line
 from roi_bench.api.gateway import ModelFacts
+from roi_bench.api.replies import one_line
 from roi_bench.api.settings import OMITTABLE, ApiSettings
 from roi_bench.errors import ModelError
 

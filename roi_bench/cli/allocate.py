@@ -54,16 +54,15 @@ def allocate(
 
     With --results it says how a model used its skill: score = V_DP · AE · SR.
     """
-    from roi_bench.analysis.allocation_tables import efficiency_table, value_table
-    from roi_bench.analysis.efficiency import efficiencies, value_curves
-    from roi_bench.analysis.table_files import write_tables
+    from roi_bench.analysis.efficiency import efficiencies, efficiency_table, value_curves, value_table
+    from roi_bench.analysis.load import ScoringOptions, load_profile, score_runs
+    from roi_bench.analysis.reports.report import write_tables
     from roi_bench.cli.table_output import make_folder, print_tables, with_progress
     from roi_bench.exams.sets import load_exams
-    from roi_bench.harness.recorded_runs import ScoringOptions, load_profile, score_runs
 
     loaded = load_profile(profile)
     if out is not None and not no_figures:
-        from roi_bench.analysis.figures import check_figures
+        from roi_bench.analysis.reports.figures import check_figures
 
         check_figures()
     chosen = _budgets(budgets, loaded.cap)
@@ -115,7 +114,7 @@ def _served(profile: Profile, runs: list[ScoredRun], any_model: bool) -> list[Sc
     Raises:
         UsageError: A run is of another model than the profile, or none is left.
     """
-    from roi_bench.analysis.profiled_runs import difference_notes, why_not_served
+    from roi_bench.analysis.profile import difference_notes, why_not_served
     from roi_bench.errors import UsageError
 
     served = []
@@ -158,6 +157,6 @@ def _covered(profile: Profile, exams: Sequence[Exam], runs: Sequence[ScoredRun])
 def _figures(
     profile: Profile, curves: list[ValueCurves], found: list[tuple[str, Efficiency]], target: str
 ) -> dict[str, Any]:
-    from roi_bench.analysis.report_figures import sweep_figure
+    from roi_bench.analysis.reports.report import sweep_figure
 
     return {f"budget_sweep_{c.order}": sweep_figure(profile, c, found, target) for c in curves}

@@ -40,12 +40,11 @@ def compare_engines(
     are those of the tokenizer, and whether scores differ by more than the noise. Two runs of one engine with different
     batch sizes among RUNS show how far an engine repeats itself. No text is printed.
     """
-    from roi_bench.analysis import engine_agreement as agreement
-    from roi_bench.analysis.engine_tables import PER_EXAM, engine_tables
-    from roi_bench.analysis.table_files import write_tables
+    from roi_bench.analysis.engines import agreement
+    from roi_bench.analysis.engines.tables import PER_EXAM, engine_tables
+    from roi_bench.analysis.load import ScoringOptions, engine_groups
+    from roi_bench.analysis.reports.report import write_tables
     from roi_bench.cli.table_output import make_folder, print_tables, with_progress
-    from roi_bench.harness.recorded_engines import engine_groups
-    from roi_bench.harness.recorded_runs import ScoringOptions
 
     if out is not None:
         make_folder(out)

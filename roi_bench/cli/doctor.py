@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from roi_bench.diagnosis import Finding
+    from roi_bench.harness.installation import Finding
 
 MARKS = {"ok": ("ok", "green"), "note": ("note", "cyan"), "problem": ("PROBLEM", "yellow"), "broken": ("BROKEN", "red")}
 
@@ -23,7 +23,7 @@ def doctor(as_json: bool, quick: bool) -> int:
 
     Ends with exit code 1 if something essential is broken.
     """
-    from roi_bench.diagnosis import as_document, exit_code
+    from roi_bench.harness.installation import as_document, exit_code
 
     findings = []
     area = ""
@@ -42,8 +42,9 @@ def doctor(as_json: bool, quick: bool) -> int:
 
 def _examine(quick: bool) -> Iterator[Finding]:
     """Yield the findings of every check; a check that fails itself is a finding too."""
-    from roi_bench.diagnosis import Finding
-    from roi_bench.harness import installation, surroundings
+    from roi_bench.harness import installation
+    from roi_bench.harness import installation as surroundings
+    from roi_bench.harness.installation import Finding
 
     checks: list[Callable[[], Iterator[Finding]]] = [installation.check_versions]
     if not quick:

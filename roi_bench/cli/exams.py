@@ -41,7 +41,7 @@ def build(seed: int | None, out: Path | None, fresh: bool, source: str | None) -
         text = freeze()
     else:
         from roi_bench.exams.manifest import MANIFEST_FILE as FROZEN
-        from roi_bench.exams.manifest_build import MANIFEST_SEED, build_manifest, manifest_text
+        from roi_bench.exams.manifest import MANIFEST_SEED, build_manifest, manifest_text
 
         evaluation, training = (_pools(split, source) for split in ("evaluation", "training"))
         text = manifest_text(build_manifest(evaluation, training, MANIFEST_SEED if seed is None else seed))

@@ -8,13 +8,63 @@ from typing import TYPE_CHECKING
 
 import click
 
-from roi_bench.cli.leaderboard_review import comment, review
 from roi_bench.cli.table_output import tell
 from roi_bench.errors import RecordError, UsageError
 
 if TYPE_CHECKING:
-    from roi_bench.leaderboard.board import Board, Entry
-    from roi_bench.leaderboard.gather import Gathered
+    from roi_bench.leaderboard.board.board import Board, Entry
+    from roi_bench.leaderboard.board.gather import Gathered
+
+
+# ``roi-bench leaderboard review`` and ``comment``: what a pull request adds to a board.
+
+
+@click.command()
+@click.argument("submissions")
+@click.option("--base", required=True, metavar="REF", help="What is changed: a branch or commit.")
+@click.option("--head", default="HEAD", show_default=True, metavar="REF", help="The change.")
+@click.option(
+    "--repository",
+    default=".",
+    show_default=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Clone of git that has both.",
+)
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File for the outcome, as JSON.")
+@click.option("--recount", is_flag=True, help="Count tokens again with tokenizers of the hub too.")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes that grade (default: one per core).")
+def review(
+    submissions: str, base: str, head: str, repository: Path, out: Path | None, recount: bool, workers: int | None
+) -> int:
+    """Check what REF adds to the folder SUBMISSIONS of a repository: new submissions, and nothing else.
+
+    Nothing of the change is checked out. Prints what would be commented; exit code 5 if anything is refused.
+    """
+    import json
+
+    from roi_bench.errors import RecordError
+    from roi_bench.leaderboard.review import check_place, is_accepted, review_change
+    from roi_bench.leaderboard.review_comment import comment_text
+
+    check_place(repository, submissions.strip("/"), base, head)
+    found = review_change(repository, submissions.strip("/"), base, head, recount=recount, workers=workers)
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps(found, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    click.echo(comment_text(found), nl=False)
+    return 0 if is_accepted(found) else RecordError.exit_code
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+def comment(file: Path) -> None:
+    """Print the comment on a pull request that the review in FILE gives, whoever wrote that file."""
+    from roi_bench.leaderboard.review_comment import LARGEST_BYTES, comment_text, read_review
+
+    with file.open("rb") as stream:
+        content = stream.read(LARGEST_BYTES + 1)
+    click.echo(comment_text(read_review(content, str(file))), nl=False)
+
 
 SUBMISSIONS = click.argument("submissions", type=click.Path(path_type=Path))
 CACHE = click.option(
@@ -92,8 +142,8 @@ def build(
     Each is checked and graded; refused ones are told and leave the rest alone (exit code 5). What did not change since
     the last build is neither graded nor rendered again.
     """
-    from roi_bench.leaderboard.page import PageOptions
-    from roi_bench.leaderboard.site import BuildOptions, build_site
+    from roi_bench.leaderboard.site.page import PageOptions
+    from roi_bench.leaderboard.site.site import BuildOptions, build_site
 
     options = BuildOptions(
         cache=_cache(out, cache, no_cache),
@@ -122,7 +172,7 @@ def build(
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="Port; 0: any free one.")
 def serve(site: Path, host: str, port: int) -> None:
     """Show the site in the folder SITE to a browser on this machine, until Ctrl-C."""
-    from roi_bench.leaderboard.serve import serve as serve_site
+    from roi_bench.leaderboard.site.site import serve as serve_site
 
     serve_site(site, host, port, click.echo)
 
@@ -162,8 +212,8 @@ def export(
       every-eval-ever  JSON and sample rows; every submission is graded again
       tables           CSV, JSON and Parquet
     """
-    from roi_bench.leaderboard.board_build import load_board
-    from roi_bench.leaderboard.gather import Wish
+    from roi_bench.leaderboard.board.build import load_board
+    from roi_bench.leaderboard.board.gather import Wish
 
     if dataset_id is not None and form != "hugging-face":
         raise UsageError(f"--dataset-id {dataset_id} says nothing to {form}; leave it out")
@@ -189,8 +239,8 @@ def _export(
         from roi_bench.leaderboard.exporters.hugging_face import DATASET_ID, export_hugging_face
 
         return export_hugging_face(board, out, dataset_id=DATASET_ID if dataset_id is None else dataset_id)
+    from roi_bench.leaderboard.board.gather import scored_runs
     from roi_bench.leaderboard.exporters.every_eval_ever import export_every_eval_ever
-    from roi_bench.leaderboard.gather import scored_runs
 
     return export_every_eval_ever(
         board, lambda graded: scored_runs(submissions / graded.submission.id, recount=recount), out, show=_one_by_one

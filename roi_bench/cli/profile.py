@@ -30,10 +30,10 @@ def profile(
 
     A capped generation is a prefix of the longer one, so the profile tells the success at every budget up to its cap.
     """
-    from roi_bench.analysis.allocation_tables import profile_table
+    from roi_bench.analysis.efficiency import profile_table
+    from roi_bench.analysis.load import ScoringOptions, choose_solo_task, exams_of, profile_of, read_all
     from roi_bench.analysis.profile import profile_text
     from roi_bench.cli.table_output import make_folder, print_tables, tell
-    from roi_bench.harness.recorded_runs import ScoringOptions, choose_solo_task, exams_of, profile_of, read_all
     from roi_bench.machine import write_atomically
 
     if out is not None:

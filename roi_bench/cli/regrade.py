@@ -45,8 +45,8 @@ def regrade(
 
 def _compare(task: RecordedTask, grader: GraderLike, tokenizer: str | None, trust: bool) -> list[Comparison]:
     from roi_bench.exams.sets import load_exams
-    from roi_bench.harness.tokenizer import recorded_token_counter
     from roi_bench.records.regrade import compare, estimate_task, flat_values
+    from roi_bench.records.tokenizer import recorded_token_counter
 
     exams = {exam.id: exam for exam in load_exams(task.record.exam_set, seed=task.record.exam_seed or 0)}
     estimates = estimate_task(task, exams, grader, recorded_token_counter(task.record, tokenizer, trust))

@@ -41,12 +41,12 @@ def report(
     paired comparisons, ranks and tiers; with a solo profile, allocation apart from solving; with runs of paraphrased
     prompts, their spread.
     """
-    from roi_bench.analysis.report import make_report
+    from roi_bench.analysis.load import ScoringOptions, load_profile, load_runs
+    from roi_bench.analysis.reports.report import make_report
     from roi_bench.cli.table_output import make_folder, print_tables, with_progress
-    from roi_bench.harness.recorded_runs import ScoringOptions, load_profile, load_runs
 
     if out is not None and not no_figures:
-        from roi_bench.analysis.figures import check_figures
+        from roi_bench.analysis.reports.figures import check_figures
 
         check_figures()
     if out is not None:

@@ -16,7 +16,7 @@ import click
 from roi_bench.cli.table_output import LOG_WIDTH, NARROWEST, tell, with_progress
 
 if TYPE_CHECKING:
-    from roi_bench.leaderboard.graded import GradedRun, GradedSubmission, Number
+    from roi_bench.leaderboard.board.graded import GradedRun, GradedSubmission, Number
 
 BADGE = "regraded"
 """What a submission earns by passing; the others are given by a board's maintainers."""
@@ -44,19 +44,19 @@ class Checked(click.ParamType[Any]):
 
 
 def _day(text: str) -> object:
-    from roi_bench.leaderboard.given_metadata import parse_day
+    from roi_bench.leaderboard.submission.metadata import parse_day
 
     return parse_day(text, date.today())
 
 
 def _id(text: str) -> object:
-    from roi_bench.leaderboard.given_metadata import parse_id
+    from roi_bench.leaderboard.submission.metadata import parse_id
 
     return parse_id(text)
 
 
 def _parameters(text: str) -> object:
-    from roi_bench.leaderboard.given_metadata import parse_parameters
+    from roi_bench.leaderboard.submission.metadata import parse_parameters
 
     return parse_parameters(text)
 
@@ -110,11 +110,10 @@ def pack(
     RESULTS are those of one model; several models are packed one at a time. Fields that the results tell (model, date,
     parameters, version) need not be given. No path of this machine gets in.
     """
+    from roi_bench.analysis.load import ScoringOptions
     from roi_bench.errors import UsageError
-    from roi_bench.harness.recorded_runs import ScoringOptions
-    from roi_bench.leaderboard.given_metadata import make_metadata
-    from roi_bench.leaderboard.pack import Correction, pack_submission
-    from roi_bench.leaderboard.results_metadata import load_results
+    from roi_bench.leaderboard.submission.metadata import load_results, make_metadata
+    from roi_bench.leaderboard.submission.pack import Correction, pack_submission
 
     if (replaces is None) != (reason is None):
         raise UsageError("--replaces and --reason come together: name the submission that is corrected, and say why")
@@ -175,15 +174,15 @@ def _refuse_parent(folder: Path) -> None:
         UsageError: ``folder`` is none itself, and others lie in it.
     """
     from roi_bench.errors import UsageError
-    from roi_bench.leaderboard.board_files import holds_submissions
+    from roi_bench.leaderboard.board.board import holds_submissions
 
     if holds_submissions(folder):
         raise UsageError(f"{folder}: is no submission, it holds some; name the submissions: {folder}/*")
 
 
 def _grade(folder: Path, recount: bool, workers: int | None) -> GradedSubmission:
-    from roi_bench.leaderboard.checks import check_submission
-    from roi_bench.leaderboard.grade import grade_submission
+    from roi_bench.leaderboard.board.grade import grade_submission
+    from roi_bench.leaderboard.checks.rules import check_submission
 
     return grade_submission(check_submission(folder, recount=recount), workers=workers)[0]
 
@@ -221,8 +220,8 @@ def _print(graded: GradedSubmission) -> None:
     from rich.markup import escape
     from rich.table import Column, Table
 
-    from roi_bench.leaderboard.run_texts import spread_lines
-    from roi_bench.leaderboard.strict_json import shown
+    from roi_bench.leaderboard.site.page import spread_lines
+    from roi_bench.leaderboard.submission.untrusted_files import shown
 
     width = max(NARROWEST, shutil.get_terminal_size().columns) if sys.stdout.isatty() else LOG_WIDTH
     console, submission = Console(width=width), graded.submission

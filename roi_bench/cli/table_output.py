@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from roi_bench.analysis.tables import Table
+    from roi_bench.analysis.reports.tables import Table
 
 Item = TypeVar("Item")
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -86,7 +86,7 @@ def make_folder(folder: Path) -> None:
 
 def print_tables(tables: Sequence[Table], style: str) -> None:
     """Print ``tables`` to stdout as ``text`` or ``markdown``."""
-    from roi_bench.analysis.tables import to_markdown, to_text
+    from roi_bench.analysis.reports.tables import to_markdown, to_text
 
     width = max(NARROWEST, shutil.get_terminal_size().columns) if sys.stdout.isatty() else LOG_WIDTH
     for table in tables:

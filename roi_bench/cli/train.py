@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,10 +11,68 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from roi_bench.cli.main import INTERRUPTED
-from roi_bench.cli.stage_submissions import pack_stages
+from roi_bench.errors import RoiBenchError
 
 if TYPE_CHECKING:
-    from roi_bench.reference_training.recipe import Recipe
+    from roi_bench.training.plan.recipe import Recipe
+
+
+# Submissions to a leaderboard of the stages that ``roi-bench train evaluate`` has evaluated.
+
+ADDED = {"base": "", "mft": " + MFT", "rarl": " + MFT + RARL"}
+"""What a stage adds to the name of the model that the recipe trains."""
+
+TRAINED = "Trained on the benchmark's training exams; no evaluation problem is among them (checked by hash)."
+GENERATED = "Trained from scratch on generated problems; no evaluation problem is among them (checked by hash)."
+UNKNOWN = "Of the base model: see its card."
+
+
+def pack_stages(recipe: Recipe, out: Path, contact: str | None, tell: Callable[[str], None]) -> list[Path]:
+    """Pack a submission of every evaluated stage into ``out / "evaluation" / "submissions"`` and return their folders.
+
+    They are drafts where only some exams were sat, or nobody is named who answers questions. The evaluation is done by
+    then, so what keeps a submission from being made is told and fails nothing.
+
+    Args:
+        recipe: The recipe of the training run.
+        out: Its folder.
+        contact: Who answers questions about the submissions, or None.
+        tell: Is told what was made, and what was not.
+    """
+    evaluation = out / "evaluation"
+    found = json.loads((evaluation / "stages.json").read_text(encoding="utf-8"))["results"]
+    folders = []
+    for stage, files in found.items():
+        try:
+            folders.append(_pack(recipe, stage, [evaluation / file for file in files], evaluation, contact))
+        except RoiBenchError as error:
+            tell(f"no submission of {stage}: {error}")
+    if folders:
+        tell(f"submissions: {evaluation / 'submissions'}{_why_drafts(recipe, contact)}; roi-bench submit check DIR")
+    return folders
+
+
+def _pack(recipe: Recipe, stage: str, files: Sequence[Path], evaluation: Path, contact: str | None) -> Path:
+    from roi_bench.leaderboard.submission.metadata import load_results, make_metadata, public_model
+    from roi_bench.leaderboard.submission.pack import pack_submission
+
+    statements = ([GENERATED] if recipe.model == "tiny" else [UNKNOWN]) + ([TRAINED] if stage != "base" else [])
+    given: dict[str, Any] = {
+        "model": public_model(recipe.model) + ADDED[stage],
+        "contamination": " ".join(statements),
+        "contact": contact or "not given",
+        "notes": f"Evaluated by roi-bench train: recipe {recipe.name}, seed {recipe.seed}, stage {stage}.",
+    }
+    results = load_results(files)
+    metadata = make_metadata(results, None, given)
+    draft = bool(_why_drafts(recipe, contact))
+    return pack_submission(results, evaluation / "submissions", metadata, draft=draft)
+
+
+def _why_drafts(recipe: Recipe, contact: str | None) -> str:
+    if recipe.evaluation.limit is not None:
+        return f" (drafts: only {recipe.evaluation.limit} exams were sat)"
+    return "" if contact else " (drafts: give --contact for ones that can be submitted)"
 
 
 def _tell(line: str) -> None:
@@ -66,7 +125,7 @@ def train() -> None:
 def data(recipe: str, out: Path | None, changes: tuple[str, ...], dry_run: bool) -> None:
     """The first half of mft: sample the base model, label its problems, build the examples."""
     if (loaded := _prepared(recipe, changes, out, dry_run, ("data",))) is not None:
-        from roi_bench.reference_training.run import run_data
+        from roi_bench.training.stages.run import run_data
 
         with _resumable(out) as folder:
             click.echo(run_data(loaded, folder, _tell))
@@ -77,7 +136,7 @@ def data(recipe: str, out: Path | None, changes: tuple[str, ...], dry_run: bool)
 def mft(recipe: str, out: Path | None, changes: tuple[str, ...], dry_run: bool) -> None:
     """Meta-Cognitive Fine-Tuning: sample the base model, label its problems, train on labelled exams."""
     if (loaded := _prepared(recipe, changes, out, dry_run, ("mft",))) is not None:
-        from roi_bench.reference_training.run import run_mft
+        from roi_bench.training.stages.run import run_mft
 
         with _resumable(out) as folder:
             click.echo(run_mft(loaded, folder, _tell))
@@ -89,7 +148,7 @@ def mft(recipe: str, out: Path | None, changes: tuple[str, ...], dry_run: bool) 
 def rarl(recipe: str, out: Path | None, changes: tuple[str, ...], dry_run: bool, model: str | None) -> None:
     """Rationality-Aware RL: Dr. GRPO on training exams, paid by the benchmark's own grading."""
     if (loaded := _prepared(recipe, changes, out, dry_run, ("rarl",))) is not None:
-        from roi_bench.reference_training.run import run_rarl
+        from roi_bench.training.stages.run import run_rarl
 
         with _resumable(out) as folder:
             click.echo(run_rarl(loaded, folder, _tell, model))
@@ -104,7 +163,7 @@ def evaluate(
 ) -> None:
     """Sit the benchmark with base, MFT, RARL and the baselines, report, and pack submissions to a leaderboard."""
     if (loaded := _prepared(recipe, changes, out, dry_run, ("evaluate",))) is not None:
-        from roi_bench.reference_training.run import run_evaluation
+        from roi_bench.training.stages.run import run_evaluation
 
         with _resumable(out) as folder:
             click.echo(run_evaluation(loaded, folder, _tell, shipped))
@@ -117,7 +176,7 @@ def evaluate(
 def run_all(recipe: str, out: Path | None, changes: tuple[str, ...], dry_run: bool, contact: str | None) -> None:
     """All of it: mft, rarl, evaluate."""
     if (loaded := _prepared(recipe, changes, out, dry_run, ("mft", "rarl", "evaluate"))) is not None:
-        from roi_bench.reference_training.run import run_stages
+        from roi_bench.training.stages.run import run_stages
 
         asked = [recipe, *(part for change in changes for part in ("--set", change))]
         with _resumable(out) as folder:
@@ -132,7 +191,7 @@ def run_all(recipe: str, out: Path | None, changes: tuple[str, ...], dry_run: bo
 @click.option("--limit", type=click.IntRange(min=1), default=3, show_default=True, help="Rows to show.")
 def inspect(out: Path, name: str, number: int | None, limit: int) -> None:
     """Show the training data of the run in folder OUT: what is there of which kind, and some rows."""
-    from roi_bench.reference_training.inspection import inspection_text
+    from roi_bench.training.data import inspection_text
 
     click.echo(inspection_text(out, name, number, limit))
 
@@ -151,14 +210,14 @@ def _prepared(
     Raises:
         UsageError: The recipe cannot be meant, or a dry run found a problem.
     """
-    from roi_bench.reference_training.recipe import load_recipe
+    from roi_bench.training.plan.recipe import load_recipe
 
     recipe = load_recipe(name, changes)
     if not dry_run:
         _folder(out)
         return recipe
     from roi_bench.errors import UsageError
-    from roi_bench.reference_training.plan import make_plan, plan_text
+    from roi_bench.training.plan.dry_run import make_plan, plan_text
 
     plans = [make_plan(recipe, stage) for stage in stages]
     for plan in plans:

@@ -44,7 +44,7 @@ def training_exams(seed: int, count: int = EXAM_COUNT, *, source: str | Path | N
     Raises:
         DataError: a training pool is missing or damaged.
     """
-    from roi_bench.exams.manifest_build import training_triples
+    from roi_bench.exams.manifest import training_triples
 
     pools = _pools("training", resolve_source(source))
     frozen = [problem.question_sha256 for problem in load_manifest().problems.values()]

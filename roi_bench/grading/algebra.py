@@ -1,21 +1,28 @@
-r"""Exact algebra on formulas: quotients of sums of products, in a normal form that is the same for equal things.
-
-Rational arithmetic; letters, ``\pi`` and ``e`` as independent symbols; roots of rational numbers as products of prime
-numbers to fractional powers; ``i`` with ``i^2=-1``; powers with letters in the exponent; other functions by name and
-argument. Two formulas whose cross product is zero here have equal values wherever both are defined. Two numbers made of
-rational numbers, their roots and ``i`` that differ here are different, for products of primes to powers between 0 and 1
-are linearly independent (A. S. Besicovitch 1940, *On the linear independence of fractional powers of integers*).
-Nothing else is claimed: that the forms of two other formulas differ proves nothing.
-"""
+"""Exact algebra on formulas: a normal form that is the same for equal things, and whether two formulas are equal"""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache, reduce
 from math import comb, factorial, floor
 
-from roi_bench.grading.formulas import Formula
+from roi_bench.grading.formulas import Formula, evaluate, letters_of, parse_formula, surely_different
+from roi_bench.grading.numerals import rounding_tolerance
+
+# Exact algebra on formulas: quotients of sums of products, in a normal form that is the same for equal things.
+#
+# Rational arithmetic; letters, ``\pi`` and ``e`` as independent symbols; roots of rational numbers as products of
+# prime
+# numbers to fractional powers; ``i`` with ``i^2=-1``; powers with letters in the exponent; other functions by name
+# and
+# argument. Two formulas whose cross product is zero here have equal values wherever both are defined. Two numbers
+# made of
+# rational numbers, their roots and ``i`` that differ here are different, for products of primes to powers between 0
+# and 1
+# are linearly independent (A. S. Besicovitch 1940, *On the linear independence of fractional powers of integers*).
+# Nothing else is claimed: that the forms of two other formulas differ proves nothing.
 
 MAX_TERMS = 150
 MAX_BITS = 40_000
@@ -410,3 +417,45 @@ def _key(ratio: Ratio) -> str:
 
 def _monomial_key(symbols: Monomial) -> str:
     return f"({'*'.join(f'{name}^{exponent}' for name, exponent in symbols)})"
+
+
+# Whether two formulas are equal: by exact algebra, then by value; a decimal may stand for what it rounds. Pure.
+
+_INVERSE = re.compile(r"\\(sin|cos|tan)\^\{-1\}")
+
+_RECIPROCAL = {"sin": r"\csc", "cos": r"\sec", "tan": r"\cot"}
+
+_DECIMAL = re.compile(r"-?[0-9]*\.([0-9]+)")
+
+
+def same_formula(gold: str, answer: str) -> bool | None:
+    """Compare two formulas by exact algebra and by their values; None where neither can tell.
+
+    A decimal may stand for the irrational number that it rounds (:func:`grading.numerals.rounding_tolerance`).
+    """
+    if _INVERSE.search(gold + answer) is not None:
+        verdicts = {same_formula(_INVERSE.sub(r"\\arc\1", gold), _INVERSE.sub(r"\\arc\1", answer))}
+        verdicts.add(same_formula(*(_INVERSE.sub(lambda m: _RECIPROCAL[m[1]], text) for text in (gold, answer))))
+        return verdicts.pop() if len(verdicts) == 1 else None
+    left, right = parse_formula(gold), parse_formula(answer)
+    if left is None or right is None:
+        return None
+    exactly = same_exactly(left, right)
+    decimal = _DECIMAL.fullmatch(answer) or _DECIMAL.fullmatch(gold)
+    tolerance = None if decimal is None else rounding_tolerance(Fraction(decimal[0]), len(decimal[1]))
+    if exactly or (exactly is not None and tolerance is None):
+        return exactly
+    if decimal is not None:
+        return _rounds(left, right, tolerance)
+    return False if surely_different(left, right) else None
+
+
+def _rounds(left: Formula, right: Formula, tolerance: Fraction | None) -> bool | None:
+    """Return whether a decimal with that tolerance stands for the other side; None where the value is in doubt."""
+    values = evaluate(left, 1.0), evaluate(right, 1.0)
+    if values[0] is None or values[1] is None:
+        return None
+    if letters_of(left) or letters_of(right) or tolerance is None:
+        return False if surely_different(left, right) else None
+    distance = abs(values[0][0] - values[1][0])
+    return distance <= float(tolerance) + values[0][1] + values[1][1]

@@ -12,7 +12,7 @@ because general checkers are weak there (SPEC section 6 and what we measured on 
 - ``a=b=c`` is the value of its parts where these agree, also ``f(3)=5`` and ``5!=120``; where they differ it is wrong;
 - matrices compare entry by entry; a column equals the vector or point with its entries, also as ``\binom{1}{2}``;
 - formulas are compared by exact algebra (:mod:`grading.algebra`), and refuted where their values certainly differ
-  (:mod:`roi_bench.grading.evaluation`);
+  (:mod:`roi_bench.grading.formulas`);
 - an answer in words equals only the same words (any case), choice letters with or without parentheses.
 """
 
@@ -22,12 +22,9 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from roi_bench.grading.algebra import same_exactly, same_up_to_factor
+from roi_bench.grading.algebra import same_exactly, same_formula, same_up_to_factor
 from roi_bench.grading.answers import normalize_answer
-from roi_bench.grading.evaluation import evaluate
-from roi_bench.grading.formula_comparison import same_formula
-from roi_bench.grading.formulas import letters_of, parse_formula
-from roi_bench.grading.letters import is_set_as_text, same_letters
+from roi_bench.grading.formulas import evaluate, letters_of, parse_formula
 from roi_bench.grading.numerals import (
     AskedPercent,
     asked_percent,
@@ -46,9 +43,11 @@ from roi_bench.grading.structures import (
     as_interval,
     as_vector,
     is_interval,
+    is_set_as_text,
     is_vector,
     relation_interval,
     relation_variable,
+    same_letters,
     split_top,
     structure,
     surely_other_sets,

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import re
 
-from roi_bench.grading.answer_words import AskedWords
-from roi_bench.grading.number_words import names_number
+from roi_bench.grading.answer_words import AskedWords, names_number
 
 _VALUE = r"[-+]?(?:\\frac\s*\{[0-9]+\}\s*\{[0-9]+\}|\.?[0-9])"
 _STATED = re.compile(

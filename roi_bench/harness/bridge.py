@@ -32,8 +32,8 @@ TASKS_GROUP = "lm_eval.tasks"
 MODELS_GROUP = "lm_eval.models"
 
 MODELS = (
-    ("roi-api", "roi_bench.harness.api_model:ApiLM"),
-    ("roi-playback", "roi_bench.harness.playback:PlaybackLM"),
+    ("roi-api", "roi_bench.harness.engines.api_model:ApiLM"),
+    ("roi-playback", "roi_bench.harness.engines.playback:PlaybackLM"),
 )
 """Model names and where their classes are; the same as the entry points in ``pyproject.toml``."""
 

@@ -1,4 +1,4 @@
-"""What ``roi-bench doctor`` looks at in the installation: versions, the bridge, and whether plain lm_eval finds us."""
+"""Findings about an installation and what follows from them: behind `roi-bench doctor`"""
 
 from __future__ import annotations
 
@@ -8,20 +8,132 @@ import json
 import os
 import platform
 import re
+import shutil
 import site
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import replace
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from packaging.requirements import Requirement
+from packaging.version import InvalidVersion
 
 import roi_bench
-from roi_bench.diagnosis import Finding, Status, judge_tasks, judge_version, split_requirements
+from roi_bench.errors import DependencyError, RoiBenchError
 from roi_bench.harness import bridge
-from roi_bench.harness.engines.vllm_distribution import installed as vllm_installed
+from roi_bench.harness.engines.vllm_start import installed as vllm_installed
+
+# Findings about an installation, and what follows from them: the pure part of ``roi-bench doctor``.
+
+Status = Literal["ok", "note", "problem", "broken"]
+"""``note``: good to know; ``problem``: something will not work; ``broken``: nothing will, the exit code is 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        area: ``versions``, ``bridge``, ``tasks``, ``data``, ``model`` or ``machine``.
+        name: What was looked at.
+        status: How it is.
+        detail: What was found, one line.
+        advice: What to do about it; empty where there is nothing to do.
+    """
+
+    area: str
+    name: str
+    status: Status
+    detail: str
+    advice: str = ""
+
+
+def exit_code(findings: Iterable[Finding]) -> int:
+    """Return 1 if something essential is broken, else 0."""
+    return int(any(finding.status == "broken" for finding in findings))
+
+
+def as_document(findings: Sequence[Finding]) -> dict[str, object]:
+    """Return the findings as a JSON document."""
+    return {"healthy": exit_code(findings) == 0, "findings": [asdict(finding) for finding in findings]}
+
+
+def split_requirements(requirements: Iterable[str]) -> tuple[list[Requirement], dict[str, list[Requirement]]]:
+    """Return what a distribution always needs, and what each of its extras adds.
+
+    Args:
+        requirements: Requirement lines as in a distribution's metadata. Those for other machines are left out.
+    """
+    always: list[Requirement] = []
+    extras: dict[str, list[Requirement]] = {}
+    for line in requirements:
+        requirement = Requirement(line)
+        marker = requirement.marker
+        if marker is None or marker.evaluate({"extra": ""}):
+            always.append(requirement)
+            continue
+        extra = str(marker).partition("extra ==")[2].strip().strip("\"'")
+        if extra and marker.evaluate({"extra": extra}):
+            extras.setdefault(extra, []).append(requirement)
+    return always, extras
+
+
+def judge_version(requirement: Requirement, installed: str | None, extra: str = "") -> Finding:
+    """Return whether ``installed`` satisfies ``requirement``.
+
+    Args:
+        requirement: The distribution and the versions wanted of it.
+        installed: The version that is here; None if it is not.
+        extra: The extra that asks for it; empty if roi-bench cannot do without.
+    """
+    wanted = f"{requirement.name}{requirement.specifier}"
+    command = f"pip install '{wanted}'"
+    if installed is None:
+        if extra:
+            detail, advice = f"not installed (extra {extra!r})", f"if you need it: pip install 'roi-bench[{extra}]'"
+            return Finding("versions", requirement.name, "note", detail, advice)
+        return Finding("versions", requirement.name, "broken", "not installed", command)
+    try:
+        fits = requirement.specifier.contains(installed, prereleases=True)
+    except InvalidVersion:  # raised by packaging before 24
+        fits = False
+    if fits:
+        return Finding("versions", requirement.name, "ok", installed)
+    status: Status = "problem" if extra else "broken"
+    return Finding("versions", requirement.name, status, f"{installed}, needed is {requirement.specifier}", command)
+
+
+def judge_tasks(declared: Iterable[str], found: Iterable[str], bridge_off: bool) -> Finding:
+    """Return whether a plain ``TaskManager()`` found every declared task and group."""
+    declared, found = set(declared), set(found)
+    missing = sorted(declared - found)
+    if not declared:
+        return Finding("tasks", "discovery", "broken", "no task files in the package", "reinstall roi-bench")
+    if not missing:
+        return Finding("tasks", "discovery", "ok", f"plain lm_eval knows all {len(declared)} names")
+    shown = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
+    detail = f"plain lm_eval does not know {len(missing)} of {len(declared)} names: {shown}"
+    if bridge_off:
+        return Finding("tasks", "discovery", "problem", detail, "unset ROI_BENCH_NO_BRIDGE, or use roi-bench run")
+    advice = "install roi-bench again in this environment; roi-bench run knows the tasks in any case"
+    return Finding("tasks", "discovery", "problem", detail, advice)
+
+
+def judge_disk(name: str, free_bytes: int, wanted_bytes: int) -> Finding:
+    """Return whether the free space at ``name`` is enough."""
+    detail = f"{free_bytes / 1e9:.1f} GB free"
+    if free_bytes >= wanted_bytes:
+        return Finding("machine", name, "ok", detail)
+    advice = f"free some space (below {wanted_bytes / 1e9:.1f} GB a run may end in the middle; it can be resumed)"
+    return Finding("machine", name, "problem", detail, advice)
+
+
+# What ``roi-bench doctor`` looks at in the installation: versions, the bridge, and whether plain lm_eval finds us.
 
 DISTRIBUTION = "roi-bench"
 START_UP_FILE = "roi_bench_bridge.pth"
@@ -196,3 +308,126 @@ def ask_fresh_interpreter(script: str) -> dict[str, Any] | str:
         return lines[-1] if lines else f"exit code {done.returncode}"
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return answer
+
+
+# What ``roi-bench doctor`` looks at around the installation: data, the shipped model, and the machine.
+
+FREE_BYTES = 1_000_000_000
+"""Space that results, journals and temporary files of a large run want."""
+
+HUB_SECONDS = 5.0
+
+GPUS = """
+import json, torch
+count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+names = [f"{torch.cuda.get_device_name(i)}, {torch.cuda.get_device_properties(i).total_memory / 2**30:.0f} GiB"
+         for i in range(count)]
+print("\\n" + json.dumps({"torch": torch.__version__, "cuda": torch.version.cuda, "names": names,
+                         "mps": torch.backends.mps.is_available()}))
+"""
+
+
+def check_data() -> Iterator[Finding]:
+    """Load the frozen exams from where a run would, every hash checked, and the two generated sets."""
+    from roi_bench.exams.pools import DATA_DIR_VARIABLE, HUB, resolve_source
+    from roi_bench.exams.sets import load_exams
+
+    source = resolve_source()
+    where = "the Hugging Face hub" if source == HUB else source
+    yield Finding(
+        "data", DATA_DIR_VARIABLE, "ok", os.environ.get(DATA_DIR_VARIABLE) or "not set: pools come from the hub"
+    )
+    reachable = _check_hub() if source == HUB else None
+    if reachable is not None:
+        yield reachable
+    sets = ("v1", "fresh", "tiny") if reachable is None or reachable.status != "problem" else ("fresh", "tiny")
+    for exam_set in sets:
+        try:
+            count = len(load_exams(exam_set))
+        except RoiBenchError as error:
+            advice = f"roi_{'exam' if exam_set == 'v1' else exam_set}_… cannot run; the other sets can"
+            yield Finding("data", f"exams {exam_set}", "problem", str(error), advice)
+        else:
+            detail = f"{count} exams, every hash checked" + (f", from {where}" if exam_set == "v1" else "")
+            yield Finding("data", f"exams {exam_set}", "ok", detail)
+
+
+def _check_hub() -> Finding:
+    """Return whether the hub answers; asked only where the pools come from it."""
+    advice = "set ROI_BENCH_DATA_DIR to a folder with the pools; roi_tiny_… and roi_fresh_… need none"
+    try:
+        from huggingface_hub import constants
+    except ImportError:
+        return Finding("data", "hub", "problem", "huggingface_hub is not installed", "pip install datasets")
+    if constants.HF_HUB_OFFLINE:
+        return Finding("data", "hub", "note", "HF_HUB_OFFLINE is set: only what is cached can be read", advice)
+    request = urllib.request.Request(constants.ENDPOINT, method="HEAD")  # noqa: S310 - the hub's own address
+    try:
+        with urllib.request.urlopen(request, timeout=HUB_SECONDS):  # noqa: S310
+            return Finding("data", "hub", "ok", f"{constants.ENDPOINT} answers")
+    except (OSError, ValueError) as error:
+        if isinstance(error, urllib.error.HTTPError):
+            return Finding("data", "hub", "ok", f"{constants.ENDPOINT} answers ({error.code})")
+        reason = getattr(error, "reason", error)
+        return Finding("data", "hub", "problem", f"{constants.ENDPOINT} cannot be reached: {reason}", advice)
+
+
+def check_model() -> Iterator[Finding]:
+    """Look for the shipped tiny model and load its tokenizer."""
+    from roi_bench.exams.tiny import model_path
+    from roi_bench.records.tokenizer import load_token_counter
+
+    folder = model_path()
+    wanted = ("config.json", "model.safetensors", "tokenizer.json")
+    missing = [name for name in wanted if not (folder / name).is_file()]
+    if missing:
+        detail = f"{', '.join(missing)} missing in {folder}"
+        yield Finding("model", "tiny model", "broken", detail, "install roi-bench again")
+        return
+    size = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
+    yield Finding("model", "tiny model", "ok", f"{folder} ({size / 1e6:.1f} MB)")
+    try:
+        count = len(load_token_counter(str(folder)).token_starts("### Problem 1\n\\boxed{NA}\n"))
+    except DependencyError as error:
+        yield Finding("model", "tokenizer", "note", str(error), "pip install 'roi-bench[hf]'")
+    except RoiBenchError as error:
+        yield Finding("model", "tokenizer", "broken", str(error), "reinstall roi-bench, or another transformers")
+    else:
+        yield Finding("model", "tokenizer", "ok", f"loads ({count} tokens for a skipped problem)")
+
+
+def check_machine() -> Iterator[Finding]:
+    """Look at the accelerator, threads and disk space."""
+    if version("torch") is None:
+        advice = "for local models: pip install 'roi-bench[hf]'"
+        yield Finding("machine", "GPU", "note", "torch is not installed", advice)
+    else:
+        yield _judge_gpu(ask_fresh_interpreter(GPUS))
+    yield _judge_threads(os.cpu_count() or 1, os.environ)
+    places = {"disk (here)": Path.cwd(), "disk (temporary)": Path(tempfile.gettempdir())}
+    for name, place in places.items():
+        yield judge_disk(name, shutil.disk_usage(place).free, FREE_BYTES)
+
+
+def _judge_gpu(answer: dict[str, Any] | str) -> Finding:
+    """Return what torch sees, asked in a process of its own: a broken driver must not take the doctor along."""
+    if isinstance(answer, str):
+        return Finding("machine", "GPU", "problem", f"torch cannot be asked: {answer}", "reinstall torch")
+    names = answer["names"]
+    if isinstance(names, list) and names:
+        return Finding("machine", "GPU", "ok", f"{'; '.join(names)} (CUDA {answer['cuda']})")
+    if answer["mps"]:
+        return Finding("machine", "GPU", "ok", "Apple GPU (mps)")
+    advice = "the tiny exams run on the CPU; for larger models use a GPU or an API"
+    if answer["cuda"]:
+        advice = "this torch has CUDA but sees no GPU: check nvidia-smi and CUDA_VISIBLE_DEVICES. Otherwise " + advice
+    return Finding("machine", "GPU", "note", f"none seen by torch {answer['torch']}", advice)
+
+
+def _judge_threads(cores: int, environment: Mapping[str, str]) -> Finding:
+    """Return whether the thread settings suit the small model on this many cores."""
+    chosen = environment.get("OMP_NUM_THREADS") or environment.get("OMP_WAIT_POLICY")
+    if chosen:
+        return Finding("machine", "threads", "ok", f"{cores} cores, OpenMP set to {chosen}")
+    advice = "on a CPU, OMP_NUM_THREADS=1 can run models as small as the tiny one several times faster"
+    return Finding("machine", "threads", "note", f"{cores} cores, OMP_NUM_THREADS not set", advice)

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from roi_bench.errors import DependencyError, ModelError, RoiBenchError, UsageError, first_line, nearest
-from roi_bench.harness.engines import vllm_log
-from roi_bench.harness.engines.vllm_distribution import installed as vllm_installed
-from roi_bench.harness.engines.vllm_distribution import let_lm_eval_find_it
-from roi_bench.harness.engines.vllm_guard import stand_guard
+from roi_bench.harness.engines import vllm_start as vllm_log
+from roi_bench.harness.engines.vllm_start import installed as vllm_installed
+from roi_bench.harness.engines.vllm_start import let_lm_eval_find_it, stand_guard
 from roi_bench.harness.processes import launch_hidden_from_vllm
 
 TOLD = (OSError, ValueError, AssertionError, RuntimeError)
@@ -147,6 +146,6 @@ def collect_garbage_again() -> None:
 
 def shown_arguments(model_args: Mapping[str, Any]) -> str:
     """Return model arguments as they are typed, without secrets."""
-    from roi_bench.harness.run_identity import SECRETS
+    from roi_bench.harness.run_record import SECRETS
 
     return ",".join(f"{name}={value}" for name, value in model_args.items() if name not in SECRETS)

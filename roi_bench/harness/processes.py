@@ -4,13 +4,69 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from types import FrameType, TracebackType
+from typing import Any, NoReturn
 
-from roi_bench.errors import ModelError, UsageError
+from roi_bench.errors import ModelError, RoiBenchError, UsageError
+
+# One clear line instead of a traceback when plain ``lm_eval`` meets an expected failure of ours.
+
+
+def install() -> None:
+    """Let an uncaught :class:`RoiBenchError` end the process with its message as one line (exit code 1).
+
+    Every other exception goes to the hook that was there before. Installing twice changes nothing.
+    """
+    previous = sys.excepthook
+    if getattr(previous, "__module__", None) == __name__:
+        return
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if isinstance(error, RoiBenchError):
+            sys.stderr.write(f"roi-bench: {error}\n")
+        else:
+            previous(kind, error, trace)
+
+    sys.excepthook = hook
+
+
+# How a run ends before it has results: as asked for (a dry run, a batch not waited for), or by a signal.
+
+
+class EndedEarlyError(Exception):
+    """Not a failure: what was asked for is done. The message says what, and how to go on."""
+
+
+class TerminatedError(KeyboardInterrupt):
+    """The system, or a scheduler of jobs, asked this process to end (SIGTERM); it ends as after Ctrl-C."""
+
+
+@contextlib.contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """End the block at SIGTERM as Ctrl-C ends it, so that what is kept is said; nothing changes in other threads.
+
+    Raises:
+        TerminatedError: SIGTERM came.
+    """
+
+    def terminate(_number: int, _frame: FrameType | None) -> NoReturn:
+        raise TerminatedError("terminated")
+
+    try:
+        before = signal.signal(signal.SIGTERM, terminate)
+    except ValueError:  # not the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
 
 FOREVER = timedelta(weeks=52)
 """How long a process waits for one that has more to generate; one that dies ends the waiting at once."""

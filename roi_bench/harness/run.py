@@ -12,12 +12,132 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from roi_bench.api.limits import usd_text
+from roi_bench.api.settings import ApiSettings
 from roi_bench.errors import ModelError, UsageError
+from roi_bench.harness.engines.api import maybe_paid, paid
 from roi_bench.harness.engines.protocol import Engine
-from roi_bench.harness.processes import Processes, place, processes_of
+from roi_bench.harness.processes import EndedEarlyError, Processes, ended_by_signals, place, processes_of
 from roi_bench.harness.run_arguments import RunArguments, parse_arguments
-from roi_bench.harness.stopping import EndedEarlyError, ended_by_signals
+from roi_bench.harness.task import RoiTask
 from roi_bench.records.journal import Entry, Header, Journal, RequestKey, read_journal, read_starts
+from roi_bench.scoring.costs import task_cost
+
+# What a run of an API model cost, for its results file and its last lines.
+
+
+def cost_of_run(samples: Mapping[str, Sequence[Mapping[str, Any]]], journal: Journal) -> dict[str, Any] | None:
+    """Return the cost of the run and of each task; None where no response has a known cost.
+
+    ``total_usd`` counts each response once, though tasks share those in easy order; ``lost_usd`` is what attempts whose
+    response never came may have cost besides, at most. A task's ``usd`` is that of the responses that its score counts.
+    """
+    found = {name: task_cost(task) for name, task in samples.items()}
+    tasks = {name: cost.as_document() for name, cost in found.items() if cost is not None}
+    if not tasks and not maybe_paid(journal):
+        return None
+    return {"total_usd": paid(journal), "lost_usd": maybe_paid(journal), "tasks": tasks}
+
+
+def cost_lines(cost: Mapping[str, Any] | None, model: Any) -> list[str]:
+    """Return the cost of a run of ``model`` as lines to print; none for a model that costs no money."""
+    if cost is None:
+        settings = getattr(model, "settings", None)
+        if not isinstance(settings, ApiSettings):
+            return []
+        known = getattr(model, "price", None) is not None
+        return ["cost: none yet" if known else f"cost: unknown, as no price of {settings.model} is known"]
+    lost = f", at most {usd_text(cost['lost_usd'])} more for lost attempts" if cost["lost_usd"] else ""
+    lines = [f"cost: {usd_text(cost['total_usd'])} for all responses, easy order included{lost}"]
+    for name, task in cost["tasks"].items():
+        per_correct = task["usd_per_correct"]
+        shown = "n/a" if per_correct is None else usd_text(per_correct)
+        unknown = f", {task['unknown']} responses of unknown cost left out" if task["unknown"] else ""
+        own = " in its own order" if task["usd_easy"] else ""
+        lines.append(f"  {name}: {usd_text(task['usd'])}{own}, {shown} per correct answer{unknown}")
+    return lines
+
+
+def missing_lines(journal: Journal, most: int = 10) -> list[str]:
+    """Return a line for each response that could not be had: which, and why."""
+    missing = [entry for entry in journal.entries.values() if entry.response is None]
+    lines = []
+    for entry in missing[:most]:
+        named = " ".join(str(entry.extra[name]) for name in ("exam", "order", "problem") if name in entry.extra)
+        what = named or f"prompt {entry.key.prompt_sha256[:12]}…"
+        lines.append(f"missing: {what}, sample {entry.key.sample}: {entry.extra.get('error', 'no response')}")
+    if len(missing) > most:
+        lines.append(f"missing: and {len(missing) - most} more")
+    return lines
+
+
+# Sending results to Weights & Biases or Trackio with lm_eval's own loggers, where the command line asks for it.
+
+logger = logging.getLogger(__name__)
+
+
+def log_externally(config: Any, results: dict[str, Any], samples: dict[str, Any]) -> None:
+    """Log results and samples to the services that ``config`` (lm_eval's) names; a failure there is only a warning."""
+    loggers = []
+    if config.wandb_args:
+        from lm_eval.loggers import WandbLogger
+
+        loggers.append(("Weights & Biases", WandbLogger(config.wandb_args, config.wandb_config_args)))
+    if config.trackio_args:
+        from lm_eval.loggers import TrackioLogger
+
+        loggers.append(("Trackio", TrackioLogger(config.trackio_args)))
+    for name, service in loggers:
+        try:
+            service.post_init(results)
+            service.log_eval_result()
+            service.log_eval_samples(samples)
+            finish = getattr(service, "finish", None) or service.run.finish
+            finish()
+        except Exception as error:  # noqa: BLE001 - the services fail in their own ways, and the results are safe on disk
+            logger.warning("logging to %s failed: %s", name, error)
+
+
+# Which tasks a model can sit at all: an exam that it cannot sit is "not applicable", never scored 0.
+
+
+def applicable_tasks(
+    tasks: Sequence[Any], engine: Engine, gen_kwargs: Mapping[str, Any] | None
+) -> tuple[list[Any], dict[str, str]]:
+    """Return the tasks that ``engine`` can sit, and why it cannot sit the others, by name.
+
+    Args:
+        tasks: lm_eval tasks and groups, loaded.
+        engine: The engine.
+        gen_kwargs: Generation arguments of the command line.
+
+    Raises:
+        ModelError: It can sit none of them, or only with other parameters.
+    """
+    reasons: dict[str, str] = {}
+    context = engine.facts.get("max_model_len")
+    for task in budget_tasks(tasks):
+        task.engine_context = context
+        if gen_kwargs:
+            task.set_config(key="generation_kwargs", value=dict(gen_kwargs), update=True)
+        if reason := engine.why_not(task.config.generation_kwargs):
+            reasons[str(task.config.task)] = reason
+    if not reasons:
+        return list(tasks), {}
+    left = [task for task in _leaves(tasks) if str(task.config.task) not in reasons]
+    if not left:
+        name, reason = next(iter(reasons.items()))
+        raise ModelError(f"not applicable, nothing was sent: {name}: {reason}")
+    return left, reasons
+
+
+def budget_tasks(tasks: Sequence[Any]) -> list[RoiTask]:
+    """Return the tasks of this benchmark among ``tasks`` (names, where only integrity is checked, are none)."""
+    return [task for task in _leaves(tasks) if isinstance(task, RoiTask)]
+
+
+def _leaves(tasks: Sequence[Any]) -> list[Any]:
+    return [leaf for item in tasks for leaf in (item.get_all_tasks() if hasattr(item, "get_all_tasks") else [item])]
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -44,7 +164,7 @@ def _run(arguments: Sequence[str]) -> None:
     from roi_bench.harness import bridge
     from roi_bench.harness.engines.selection import engine_of
     from roi_bench.harness.model_loading import load_model
-    from roi_bench.harness.task_selection import load_tasks, select_tasks
+    from roi_bench.harness.run_arguments import load_tasks, select_tasks
 
     bridge.install()
     config = parsed.config
@@ -63,7 +183,6 @@ def _run(arguments: Sequence[str]) -> None:
 
 def _sit(parsed: RunArguments, tasks: list[Any], manager: Any, engine: Engine, processes: Any) -> None:
     """Evaluate under an open journal, and say what is kept where the run ends before it is done."""
-    from roi_bench.harness.applicability import applicable_tasks
     from roi_bench.harness.journaled_model import JournaledModel
     from roi_bench.harness.model_loading import check_tokenizer
 
@@ -115,7 +234,7 @@ def open_journal(
     Raises:
         RecordError: The journal is in use, damaged, or cannot be written.
     """
-    from roi_bench.harness.run_identity import journals_of_other_versions, run_digest, run_header
+    from roi_bench.harness.run_record import journals_of_other_versions, run_digest, run_header
 
     config = parsed.config
     header = run_header(config.model, config.model_args, engine, _sampling_seed(config), {})
@@ -172,7 +291,6 @@ def _keep_batch_size(engine: Engine, journals: Sequence[Path]) -> None:
 
 def _longest(tasks: Sequence[Any]) -> int:
     """Return how many tokens the longest request takes, prompt and response; prompts are counted with 1,024."""
-    from roi_bench.harness.applicability import budget_tasks
 
     return 1024 + max((task.settings.budget for task in budget_tasks(tasks)), default=1024)
 
@@ -182,14 +300,14 @@ def _tell(line: str) -> None:
 
 
 def _folder(config: Any) -> Path:
-    from roi_bench.harness.run_output import output_folder
+    from roi_bench.harness.run_record import output_folder
 
     return output_folder(config.output_path, _model_name(config))
 
 
 def _nowhere(header: Header, folder: Path) -> tuple[Journal, dict[RequestKey, Entry]]:
     """Return a journal that a dry run may open though it writes nothing into ``folder``, and what that holds."""
-    from roi_bench.harness.run_identity import run_digest
+    from roi_bench.harness.run_record import run_digest
 
     recorded: dict[RequestKey, Entry] = {}
     for path in sorted(folder.glob(f"journal-{run_digest(header)}.rank*.jsonl")):
@@ -208,7 +326,7 @@ def _supersede(path: Path) -> None:
     Raises:
         UsageError: A provider still works on batches of that run.
     """
-    from roi_bench.api.batch_record import open_batches, record_path
+    from roi_bench.api.batches import open_batches, record_path
 
     if waiting := [str(batch.batch_id) for batch in open_batches(path)]:
         raise UsageError(
@@ -281,11 +399,8 @@ def _report(
         ModelError: Responses are missing; the run is incomplete.
     """
     from roi_bench import __version__
-    from roi_bench.harness.cost_report import cost_lines, cost_of_run, missing_lines
-    from roi_bench.harness.external_loggers import log_externally
     from roi_bench.harness.model_loading import shown_arguments
-    from roi_bench.harness.results_table import print_results
-    from roi_bench.harness.run_output import add_usage, count_missing, write_results
+    from roi_bench.harness.run_record import add_usage, count_missing, print_results, write_results
 
     samples = results.pop("samples")
     for documents in samples.values():

@@ -18,34 +18,87 @@ from roi_bench.errors import ModelError, UsageError
 from roi_bench.exams.exam import EXAM_VERSION, Exam, Problem, pools_of, sha256_text
 from roi_bench.exams.sets import load_exams
 from roi_bench.exams.tiny import TINY_CHAT_TEMPLATE
-from roi_bench.grading.grader import is_numeric_pool
-from roi_bench.harness import one_line_errors
-from roi_bench.harness.chat_templates import sending_through, shows_system_turn
-from roi_bench.harness.context_window import check_context, context_length
+from roi_bench.grading.grader import is_numeric_pool, shared_grader
+from roi_bench.harness import processes as one_line_errors
 from roi_bench.harness.decoding import MARK, arguments_for, evaluated_model, keep_the_budget
-from roi_bench.harness.metering import metered
-from roi_bench.harness.raw_responses import logged, response_of
-from roi_bench.harness.settings import (
+from roi_bench.harness.engines.metering import metered
+from roi_bench.harness.task_settings import (
     BUDGET_ALIASES,
     TaskSettings,
     budget_of,
+    check_context,
+    context_length,
     deviations,
+    sending_through,
+    shows_system_turn,
     task_settings,
     temperature_of,
 )
-from roi_bench.harness.shared_grader import shared_grader
-from roi_bench.harness.tokenizer import lasting_name, load_token_counter
-from roi_bench.harness.values import ExamValue, exam_value
 from roi_bench.reading.responses import READING_RULE
 from roi_bench.records.regrade import FIXED_STDERR, UNDEFINED
-from roi_bench.records.sending import TEXT, UNSAID, Sending
+from roi_bench.records.results import NO_RESPONSE, TEXT, UNSAID, Sending
+from roi_bench.records.tokenizer import lasting_name, load_token_counter
 from roi_bench.scoring.kinds import Asked, Attempt, Kind, score_attempts
 from roi_bench.scoring.metrics import Metric, exam_term
-from roi_bench.scoring.outcomes import ParsedResponse, Response, answers_to_grade, level_bounds, parse_response
+from roi_bench.scoring.outcomes import (
+    ParsedResponse,
+    Response,
+    TextFacts,
+    answers_to_grade,
+    level_bounds,
+    parse_response,
+    text_facts,
+)
 from roi_bench.scoring.prompts import RESPONSE_CUE, Message, exam_messages, folded, prompt_sha256
 from roi_bench.scoring.statistics import Estimate, ExamTerm, estimate_ratio
-from roi_bench.scoring.text_facts import TextFacts, text_facts
 from roi_bench.scoring.tokens import TokenCounter
+
+# Raw responses as lm_eval carries them, and how the samples file shows one that could not be had.
+
+
+def logged(raw: object) -> object:
+    """Return a raw response as the samples file shows it: a mark where there is none, which no model can forge."""
+    if not isinstance(raw, str):
+        return NO_RESPONSE
+    return f"{raw} " if raw == NO_RESPONSE else raw
+
+
+def response_of(raw: object) -> Response:
+    """Return one raw response of the model with its usage, where the model object metered it."""
+    return Response(None if raw == NO_RESPONSE else raw, getattr(raw, "usage", None))
+
+
+# Per-exam metric values as lm_eval carries them: a float that also knows its numerator, denominator and cluster.
+
+
+class ExamValue(float):
+    """The value of a metric on one exam, logged as a plain number in the samples file.
+
+    The number shown is numerator / denominator; for regret, which is no mean of per-exam values, it is the numerator
+    (correct answers lost against the easy order). Aggregation uses :attr:`term`.
+    """
+
+    term: ExamTerm
+
+    def __new__(cls, shown: float, term: ExamTerm) -> ExamValue:
+        """Return a number that shows as ``shown`` and aggregates as ``term``."""
+        value = super().__new__(cls, shown)
+        value.term = term
+        return value
+
+    def __reduce__(self) -> tuple[type[ExamValue], tuple[float, ExamTerm]]:
+        """Keep the term when accelerate's processes exchange values."""
+        return ExamValue, (float(self), self.term)
+
+
+def exam_value(metric: Metric[Any], term: ExamTerm | None) -> ExamValue | None:
+    """Return the value of ``metric`` on one exam, or None where the exam says nothing."""
+    if term is None:
+        return None
+    if metric.name == "regret":
+        return ExamValue(term.numerator, term)
+    return ExamValue(term.numerator / term.denominator, term)
+
 
 logger = logging.getLogger(__name__)
 

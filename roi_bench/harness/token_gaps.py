@@ -6,10 +6,16 @@ import inspect
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from roi_bench.analysis.engine_agreement import PairAgreement, ResponsePair, TokenGap, finish_of, first_difference
-from roi_bench.analysis.engine_runs import EngineRun
+from roi_bench.analysis.engines.agreement import (
+    EngineRun,
+    PairAgreement,
+    ResponsePair,
+    TokenGap,
+    finish_of,
+    first_difference,
+)
 from roi_bench.errors import DependencyError, ModelError, first_line
-from roi_bench.harness.tokenizer import load_tokenizer
+from roi_bench.records.tokenizer import load_tokenizer
 
 Parted = tuple[PairAgreement, ResponsePair, str]
 """A pair of runs, a pair of its responses whose texts differ, and the prompt that both answer."""

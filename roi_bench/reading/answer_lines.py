@@ -20,7 +20,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from roi_bench.reading.headers import BLANK
+from roi_bench.reading.marks import BLANK
 
 _FAR = 200
 """Characters behind an opener within which the line of its answer begins."""

@@ -26,11 +26,19 @@ from dataclasses import dataclass
 from typing import Literal
 
 from roi_bench.reading.answer_lines import answer_lines, find_skip, is_skip, last_answer_line, line_end
-from roi_bench.reading.closing import item_value, top_level_values
-from roi_bench.reading.conclusions import find_conclusion
-from roi_bench.reading.headers import Header, find_headers, find_levels
-from roi_bench.reading.marks import Box, Spans, find_boxes, find_code, find_reasoning, hide_spans
-from roi_bench.reading.outline import Answer, Marks, Outline
+from roi_bench.reading.closing_answers import find_conclusion
+from roi_bench.reading.marks import (
+    Box,
+    Header,
+    Spans,
+    find_boxes,
+    find_code,
+    find_headers,
+    find_levels,
+    find_reasoning,
+    hide_spans,
+)
+from roi_bench.reading.outline import Answer, Marks, Outline, item_value, top_level_values
 from roi_bench.reading.walk import walk_headers
 
 

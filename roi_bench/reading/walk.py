@@ -23,10 +23,8 @@ from roi_bench.reading.answer_lines import (
     line_end,
     value_behind,
 )
-from roi_bench.reading.closing_answers import ClosingOrder
-from roi_bench.reading.conclusions import find_conclusion
-from roi_bench.reading.headers import Header, Mark
-from roi_bench.reading.marks import Box
+from roi_bench.reading.closing_answers import ClosingOrder, find_conclusion
+from roi_bench.reading.marks import Box, Header, Mark
 from roi_bench.reading.outline import Answer, Closing, Marks, Outline, is_list_gap, next_visible
 
 _LABELS = 8

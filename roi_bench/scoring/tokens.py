@@ -29,7 +29,7 @@ class Usage:
 
 
 class TokenCounter(Protocol):
-    """Counts tokens of text; :mod:`roi_bench.harness.tokenizer` makes one from a Hugging Face tokenizer."""
+    """Counts tokens of text; :mod:`roi_bench.records.tokenizer` makes one from a Hugging Face tokenizer."""
 
     def token_starts(self, text: str) -> Sequence[int]:
         """Return the character offset at which each token of ``text`` starts (no special tokens added), ascending."""

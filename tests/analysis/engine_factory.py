@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from roi_bench.analysis.engine_runs import Asked, Engine, EngineRun
+from roi_bench.analysis.engines.agreement import Asked, Engine, EngineRun
 from roi_bench.analysis.runs import ScoredRun
 from roi_bench.exams.tiny import tiny_exams
 from roi_bench.records.regrade import score_recorded
@@ -14,8 +14,8 @@ from roi_bench.records.results import RecordedDocument, RecordedTask, RunRecord
 from roi_bench.scoring.outcomes import Response
 from roi_bench.scoring.prompts import prompt_sha256
 from roi_bench.scoring.tokens import Usage
-from tests.exam_factory import WordCounter, respond
-from tests.test_metrics import EqualityGrader
+from tests.support.exam_factory import WordCounter, respond
+from tests.support.graders import EqualityGrader
 
 EXAMS = {exam.id: exam for exam in tiny_exams(0, 4)}
 IDS = tuple(EXAMS)

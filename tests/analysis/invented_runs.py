@@ -9,7 +9,7 @@ from roi_bench.exams.exam import Exam
 from roi_bench.scoring.metrics import Sample, ScoredResponse
 from roi_bench.scoring.outcomes import ProblemOutcome
 from roi_bench.scoring.tokens import Usage, level_of
-from tests.exam_factory import make_exam
+from tests.support.exam_factory import make_exam
 
 Spent = tuple[str, int | None]
 """Outcome and tokens of a problem."""

@@ -8,16 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from roi_bench.analysis.profile import Profile
-from roi_bench.analysis.solo_skill import SoloSkill
+from roi_bench.analysis.profile import Profile, SoloSkill
 from roi_bench.exams.exam import Exam
 from roi_bench.scoring.metrics import Sample
 from roi_bench.scoring.outcomes import Response
 from roi_bench.scoring.prompts import prompt_sha256
 from roi_bench.scoring.tokens import Usage
-from tests.exam_factory import WordCounter, make_exam
 from tests.support.attempts import exam_attempt, score_exams
-from tests.test_metrics import EqualityGrader
+from tests.support.exam_factory import WordCounter, make_exam
+from tests.support.graders import EqualityGrader
 
 SKIP_COST = 4  # words of a skip: "### Problem k" and a box
 BUDGET = 120

@@ -6,10 +6,8 @@ import numpy as np
 import pytest
 
 from roi_bench.analysis.allocation import optimal_policy
-from roi_bench.analysis.decisions import NO_CAP, read_decisions
-from roi_bench.analysis.efficiency import Efficiency, efficiency, value_curves
-from roi_bench.analysis.profile import Profile
-from roi_bench.analysis.solo_skill import SoloSkill
+from roi_bench.analysis.efficiency import NO_CAP, Efficiency, efficiency, read_decisions, value_curves
+from roi_bench.analysis.profile import Profile, SoloSkill
 from roi_bench.errors import RecordError, UsageError
 from roi_bench.exams.exam import Exam
 from roi_bench.scoring.metrics import ScoredResponse
@@ -18,9 +16,9 @@ from roi_bench.scoring.prompts import prompt_sha256
 from roi_bench.scoring.statistics import confidence_interval
 from roi_bench.scoring.tokens import Usage
 from tests.analysis.simulated_model import BUDGET, Decide, follow, invented_exams, simulated_model
-from tests.exam_factory import WordCounter, make_exam, respond
 from tests.support.attempts import exam_attempt, score_exams
-from tests.test_metrics import EqualityGrader
+from tests.support.exam_factory import WordCounter, make_exam, respond
+from tests.support.graders import EqualityGrader
 
 EXAMS = invented_exams(240)
 MODEL = simulated_model(EXAMS, seed=1)

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import rankdata, spearmanr
 
-from roi_bench.analysis.effort import Effort, effort, effort_table, partial_spearman
-from roi_bench.analysis.tables import Interval
-from roi_bench.analysis.views import Scored
+from roi_bench.analysis.reports.effort import Effort, effort, effort_table, partial_spearman
+from roi_bench.analysis.reports.tables import Interval
+from roi_bench.analysis.reports.views import Scored
 from roi_bench.errors import UsageError
 from roi_bench.scoring.metrics import Sample
 from tests.analysis.invented_runs import answered, invented_run, lost

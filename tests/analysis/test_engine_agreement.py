@@ -10,7 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from roi_bench.analysis.engine_agreement import (
+from roi_bench.analysis.engines.agreement import (
+    ONE_BATCHED_OTHERWISE,
+    ONE_TWICE,
+    TWO_ENGINES,
+    Asked,
     Share,
     TokenGap,
     compare_engines,
@@ -21,9 +25,8 @@ from roi_bench.analysis.engine_agreement import (
     share,
     verdict,
 )
-from roi_bench.analysis.engine_runs import ONE_BATCHED_OTHERWISE, ONE_TWICE, TWO_ENGINES, Asked
-from roi_bench.analysis.engine_tables import engine_tables, noise_table, prompts_text
-from roi_bench.analysis.tables import Interval, Table, to_csv, to_markdown, to_text
+from roi_bench.analysis.engines.tables import engine_tables, noise_table, prompts_text
+from roi_bench.analysis.reports.tables import Interval, Table, to_csv, to_markdown, to_text
 from roi_bench.scoring.outcomes import Response
 from roi_bench.scoring.tokens import Usage
 from tests.analysis.engine_factory import BUDGET, IDS, answered, counted, engine_run

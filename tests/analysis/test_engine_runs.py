@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from roi_bench.analysis.engine_runs import (
+from roi_bench.analysis.engines.agreement import (
     ONE_BATCHED_OTHERWISE,
     ONE_TWICE,
     TWO_ENGINES,

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from roi_bench.analysis.figure_style import COLOURS, DASHES, MARKERS, bounds, error_lengths, label, percent
-from roi_bench.analysis.figures import (
+from roi_bench.analysis.reports.figure_style import COLOURS, DASHES, MARKERS, bounds, error_lengths, label, percent
+from roi_bench.analysis.reports.figures import (
     Curve,
     Point,
     PositionBars,
@@ -28,8 +28,8 @@ from roi_bench.analysis.figures import (
     scores_of_runs,
     tokens_by_position_and_tier,
 )
-from roi_bench.analysis.tables import Interval
-from roi_bench.analysis.token_views import tokens_by_position_and_tier as token_summaries
+from roi_bench.analysis.reports.tables import Interval
+from roi_bench.analysis.reports.views import tokens_by_position_and_tier as token_summaries
 from roi_bench.errors import DependencyError, UsageError
 from tests.analysis.invented_runs import invented_run
 
@@ -330,7 +330,7 @@ def test_without_matplotlib_there_is_one_clear_error(monkeypatch: pytest.MonkeyP
 
 def test_pyplot_stays_out_and_importing_loads_no_matplotlib() -> None:
     script = (
-        "import sys; import roi_bench.analysis.figures as f; assert 'matplotlib' not in sys.modules\n"
+        "import sys; import roi_bench.analysis.reports.figures as f; assert 'matplotlib' not in sys.modules\n"
         "f.scores_of_runs([f.RunScores('a', f.Interval(1.0, 0.5, 1.5), f.Interval(0.0, None, None))])\n"
         "assert 'matplotlib' in sys.modules and 'matplotlib.pyplot' not in sys.modules"
     )

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roi_bench.analysis.level_views import actual_level, confusion_table, level_forecast, level_table
-from roi_bench.analysis.solo_skill import SoloSkill, SoloWithin
-from roi_bench.analysis.tables import Interval
+from roi_bench.analysis.profile import SoloSkill, SoloWithin
+from roi_bench.analysis.reports.forecasts import actual_level, confusion_table, level_forecast, level_table
+from roi_bench.analysis.reports.tables import Interval
 from roi_bench.errors import UsageError
 from roi_bench.scoring.metrics import Sample, exam_term, metrics_of
 from roi_bench.scoring.outcomes import ProblemOutcome

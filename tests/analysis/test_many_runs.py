@@ -10,10 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ttest_rel
 
-from roi_bench.analysis.many_pairs import FloatArray, mean_terms, run_terms
-from roi_bench.analysis.many_runs import ManyRanks, paired_lines, rank_many
 from roi_bench.analysis.paired import compare_paired
-from roi_bench.analysis.ranking import rank_runs
+from roi_bench.analysis.ranking import FloatArray, ManyRanks, mean_terms, paired_lines, rank_many, rank_runs, run_terms
 from roi_bench.errors import UsageError
 from roi_bench.scoring.statistics import ExamTerm
 

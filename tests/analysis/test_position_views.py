@@ -6,22 +6,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roi_bench.analysis.position_views import (
+from roi_bench.analysis.reports.tables import Interval
+from roi_bench.analysis.reports.views import (
     accuracies_by_position,
     accuracies_by_tier_and_position,
+    is_attempt,
     position_table,
+    ratio,
+    sides,
     tier_position_table,
 )
-from roi_bench.analysis.tables import Interval
-from roi_bench.analysis.views import is_attempt, ratio, sides
 from roi_bench.errors import UsageError
 from roi_bench.scoring.metrics import Sample, exam_term, metrics_of
 from roi_bench.scoring.outcomes import Response
 from roi_bench.scoring.statistics import ExamTerm, confidence_interval, estimate_ratio
 from tests.analysis.invented_runs import answered, invented_run, lost, problem
-from tests.exam_factory import make_exam, respond
 from tests.support.attempts import exam_attempt, score_exams
-from tests.test_metrics import EqualityGrader
+from tests.support.exam_factory import make_exam, respond
+from tests.support.graders import EqualityGrader
 
 R, W = ("correct", 100), ("wrong", 100)
 

@@ -12,19 +12,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roi_bench.analysis.allocation_tables import profile_table
-from roi_bench.analysis.profile import Profile, make_profile, parse_profile, profile_text
-from roi_bench.analysis.solo_skill import SoloSkill
+from roi_bench.analysis.efficiency import profile_table
+from roi_bench.analysis.profile import Profile, SoloSkill, make_profile, parse_profile, profile_text
 from roi_bench.errors import RecordError, UsageError
 from roi_bench.exams.exam import TIERS
-from roi_bench.records.results import RecordedTask, RunRecord
-from roi_bench.records.sending import KEYS, Sending
+from roi_bench.records.results import KEYS, RecordedTask, RunRecord, Sending
 from roi_bench.scoring.outcomes import Response
 from roi_bench.scoring.prompts import prompt_sha256
 from roi_bench.scoring.tokens import Usage
-from tests.exam_factory import WordCounter, make_exam
 from tests.support.attempts import score_solo, solo_attempt
-from tests.test_metrics import EqualityGrader
+from tests.support.exam_factory import WordCounter, make_exam
+from tests.support.graders import EqualityGrader
 
 EXAM = make_exam()
 RECORD = RunRecord("solo", "v1", None, None, 50, 2, "solo", prompt_sha256("solo"), None, None, True, ())

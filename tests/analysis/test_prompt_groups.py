@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from roi_bench.analysis.prompt_groups import PromptGroup, group_prompts, prompt_noise_table
-from roi_bench.analysis.report import report_tables
+from roi_bench.analysis.prompt_noise import PromptGroup, group_prompts, prompt_noise_table
+from roi_bench.analysis.reports.report import report_tables
+from roi_bench.analysis.reports.tables import Interval
 from roi_bench.analysis.runs import ScoredRun, in_order, run_names
-from roi_bench.analysis.tables import Interval
-from roi_bench.records.sending import Sending
+from roi_bench.records.results import Sending
 from roi_bench.scoring.prompts import prompt_sha256
 from tests.analysis.test_efficiency import everything, only_hard, only_solvable
 from tests.analysis.test_report import named, rows_of, run_of

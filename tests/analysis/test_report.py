@@ -7,16 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from roi_bench.analysis.profiled_runs import ProfiledRuns, match_notes, match_profiles
-from roi_bench.analysis.report import allocations, report_tables
-from roi_bench.analysis.report_figures import report_figures
+from roi_bench.analysis.profile import ProfiledRuns, match_notes, match_profiles
+from roi_bench.analysis.reports.report import allocations, report_figures, report_tables
+from roi_bench.analysis.reports.score_tables import comparison_table, outcome_table, ranking_table, score_table
+from roi_bench.analysis.reports.tables import Interval, Table
 from roi_bench.analysis.runs import Cell, ScoredRun, common_name, in_order, run_names, short_name
-from roi_bench.analysis.score_tables import comparison_table, outcome_table, ranking_table, score_table
-from roi_bench.analysis.tables import Interval, Table
 from roi_bench.errors import RecordError
 from roi_bench.exams.exam import Exam
-from roi_bench.records.results import RecordedTask, RunRecord
-from roi_bench.records.sending import Sending
+from roi_bench.records.results import RecordedTask, RunRecord, Sending
 from roi_bench.scoring.prompts import prompt_sha256
 from tests.analysis.simulated_model import BUDGET, Decide, invented_exams, simulated_model
 from tests.analysis.test_efficiency import everything, only_hard, only_solvable

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roi_bench.analysis.solo_skill import SoloSkill, SoloWithin
+from roi_bench.analysis.profile import SoloSkill, SoloWithin
 from roi_bench.errors import UsageError
 
 SKILL = SoloSkill((100, 200, 300, 50), (True, False, True, True))

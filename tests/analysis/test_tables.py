@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roi_bench.analysis.tables import (
+from roi_bench.analysis.reports.tables import (
     Cell,
     Column,
     Interval,

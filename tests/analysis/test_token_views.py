@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roi_bench.analysis.token_views import (
+from roi_bench.analysis.reports.views import (
     TokenSummary,
     planning_shares,
     token_table,

@@ -11,7 +11,7 @@ from roi_bench.exams.exam import ORDERS
 from roi_bench.exams.sets import load_exams
 from roi_bench.scoring.prompts import RESPONSE_CUE, Message, as_text, exam_messages
 from tests.api.provider_server import Reply, prompt_of
-from tests.exam_factory import respond
+from tests.support.exam_factory import respond
 
 BUDGETS = (128, 256)
 CUE = f"\n\n{RESPONSE_CUE}"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roi_bench.api.batch_record import BatchLine, BatchRecord, record_path
+from roi_bench.api.batches import BatchLine, BatchRecord, record_path
 from roi_bench.errors import RecordError
 
 FIRST = BatchLine("c1", ("a", "b"))

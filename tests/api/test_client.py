@@ -13,11 +13,10 @@ from typing import Any
 import pytest
 
 from roi_bench.api.client import ApiClient
-from roi_bench.api.gateway import Completion
+from roi_bench.api.gateway import ApiRequest, Completion, Ending, Missing, Outcome
+from roi_bench.api.limits import Price, Purse
 from roi_bench.api.replies import ApiReply
-from roi_bench.api.requests import ApiRequest, Ending, Missing, Outcome
 from roi_bench.api.settings import api_settings
-from roi_bench.api.spending import Price, Purse
 
 PRICE = Price(0.0, 0.01)
 """A response of 100 tokens costs 1 USD."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from roi_bench.api.event_loop import CtrlC, run_to_end
+from roi_bench.api.client import CtrlC, run_to_end
 
 
 class Job:

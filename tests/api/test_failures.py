@@ -13,8 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roi_bench.api.failures import MAX_MESSAGE, Kind, failure_of, one_line, retry_after
-from roi_bench.api.replies import UnusableReplyError
+from roi_bench.api.replies import MAX_MESSAGE, Kind, UnusableReplyError, failure_of, one_line, retry_after
 from roi_bench.api.settings import api_settings
 
 NOW = datetime(2025, 6, 1, 12, 0, tzinfo=UTC)

@@ -11,10 +11,8 @@ from typing import Any
 
 import pytest
 
-from roi_bench.api.failures import Kind, failure_of
-from roi_bench.api.gateway import Gateway, import_litellm
-from roi_bench.api.parameters import request_parameters
-from roi_bench.api.replies import ApiReply, read_reply
+from roi_bench.api.gateway import Gateway, import_litellm, request_parameters
+from roi_bench.api.replies import ApiReply, Kind, failure_of, read_reply
 from roi_bench.api.settings import api_settings
 from roi_bench.errors import ModelError
 

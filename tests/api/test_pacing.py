@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roi_bench.api.pacing import AdaptiveLimit, Pace
+from roi_bench.api.limits import AdaptiveLimit, Pace
 
 TINY = 1e-6
 SECONDS = st.floats(0, 100, allow_subnormal=False)

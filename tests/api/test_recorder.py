@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from roi_bench.api.recorder import Recorder
+from roi_bench.api.client import Recorder
 
 
 class Disk:

@@ -11,19 +11,19 @@ from typing import Any
 
 import pytest
 
-from roi_bench.api import servers
+from roi_bench.api import settings as servers
 from roi_bench.api.gateway import Gateway
-from roi_bench.api.servers import (
+from roi_bench.api.settings import (
     ALWAYS,
     MAKES,
     OTHER,
     SAMPLING,
     SELF_NAMED,
+    api_settings,
     make_of_server,
     neutral_parameters,
     with_neutral,
 )
-from roi_bench.api.settings import api_settings
 from roi_bench.errors import UsageError
 
 GREEDY, DRAWN = {"max_tokens": 8, "temperature": 0.0}, {"max_tokens": 8, "temperature": 0.7}

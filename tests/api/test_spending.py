@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roi_bench.api.spending import Estimate, Price, Purse, estimate, usd_text
+from roi_bench.api.limits import Estimate, Price, Purse, estimate, usd_text
 
 PRICE = Price(usd_in=0.15e-6, usd_out=0.6e-6)
 REQUESTS = st.lists(st.tuples(st.integers(0, 10_000), st.integers(1, 32_768)), max_size=50)

@@ -16,9 +16,9 @@ from roi_bench.cli.regrade import regrade
 from roi_bench.exams.exam import TIERS
 from roi_bench.exams.sets import find_exam
 from roi_bench.exams.tiny import model_path
-from roi_bench.harness.metering import MeteredText
-from roi_bench.harness.tokenizer import load_token_counter
+from roi_bench.harness.engines.metering import MeteredText
 from roi_bench.records.results import NO_RESPONSE
+from roi_bench.records.tokenizer import load_token_counter
 from roi_bench.scoring.prompts import exam_prompt, prompt_sha256
 from roi_bench.scoring.tokens import Usage
 from tests.harness.harness_runs import simple_evaluate

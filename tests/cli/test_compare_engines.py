@@ -16,8 +16,8 @@ from roi_bench.reading.responses import READING_RULE
 from roi_bench.records.journal import read_journal
 from tests.api.exam_answers import answer_exam
 from tests.api.provider_server import ProviderServer
-from tests.exam_factory import respond
-from tests.test_results_files import TASK, sample, write
+from tests.support.exam_factory import respond
+from tests.support.results import TASK, sample, write
 
 EXAMS = tiny_exams(0, 4)
 PROMPT, WORK = "marker-of-a-prompt", "marker-of-a-response"
@@ -205,7 +205,7 @@ def test_a_task_that_only_one_has_is_left_out_or_refused(tmp_path, capsys):
 
 def first_tokens(text: str, count: int) -> str:
     """The text without all but its first ``count`` tokens."""
-    from roi_bench.harness.tokenizer import load_token_counter
+    from roi_bench.records.tokenizer import load_token_counter
 
     return load_token_counter(str(model_path())).cut(text, count)[0]
 

@@ -7,8 +7,9 @@ import pytest
 from click.testing import CliRunner
 
 from roi_bench.cli.doctor import doctor
-from roi_bench.diagnosis import Finding
-from roi_bench.harness import bridge, installation, surroundings
+from roi_bench.harness import bridge, installation
+from roi_bench.harness import installation as surroundings
+from roi_bench.harness.installation import Finding
 from tests.harness.throwaway import ROOT
 
 AREAS = {"versions", "bridge", "tasks", "data", "model", "machine"}

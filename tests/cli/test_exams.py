@@ -9,7 +9,7 @@ from roi_bench.exams.manifest import load_manifest
 from roi_bench.exams.sets import find_exam
 from roi_bench.scoring.outcomes import level_bounds
 from roi_bench.scoring.prompts import exam_messages, exam_prompt
-from tests.pool_factory import write_pools
+from tests.support.pool_factory import write_pools
 
 PARTIAL = {"gsm8k/training/0": None, "aime/evaluation/0": {"answer": "999"}}
 

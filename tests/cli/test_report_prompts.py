@@ -11,8 +11,8 @@ from roi_bench.cli.main import main
 from roi_bench.exams.sets import load_exams
 from roi_bench.reading.responses import READING_RULE
 from roi_bench.scoring.prompts import prompt_sha256
-from tests.exam_factory import respond
-from tests.test_results_files import sample, write
+from tests.support.exam_factory import respond
+from tests.support.results import sample, write
 
 EXAMS = load_exams("tiny")[:6]
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from roi_bench.cli.stage_submissions import pack_stages
-from roi_bench.leaderboard.checks import check_submission
-from roi_bench.reference_training.recipe import load_recipe
+from roi_bench.cli.train import pack_stages
+from roi_bench.leaderboard.checks.rules import check_submission
+from roi_bench.training.plan.recipe import load_recipe
 from tests.leaderboard.made_submissions import MadeTask, write_results
 
 

@@ -1,4 +1,4 @@
-"""``roi-bench train`` as typed: help, refusals in one line, dry runs. The stages: tests/reference_training."""
+"""``roi-bench train`` as typed: help, refusals in one line, dry runs. The stages: tests/training."""
 
 import pytest
 
@@ -73,7 +73,7 @@ def test_inspect_of_a_folder_without_data_says_how_to_make_them(capsys, tmp_path
 
 @pytest.mark.parametrize("stage", ["data", "mft", "rarl", "evaluate", "run"])
 def test_ctrl_c_says_that_the_same_command_goes_on(capsys, tmp_path, monkeypatch, stage):
-    from roi_bench.reference_training import run
+    from roi_bench.training.stages import run
 
     def stop(*_):
         raise KeyboardInterrupt

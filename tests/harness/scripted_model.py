@@ -9,7 +9,7 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 
 from roi_bench.exams.sets import find_exam
-from tests.exam_factory import respond
+from tests.support.exam_factory import respond
 
 Responder = Callable[[Instance, int], str | None]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from roi_bench.api.servers import ALWAYS, MAKES, SAMPLING, SELF_NAMED, neutral_parameters
+from roi_bench.api.settings import ALWAYS, MAKES, SAMPLING, SELF_NAMED, neutral_parameters
 from roi_bench.harness.run import run
 from roi_bench.records.journal import read_journal
 from roi_bench.records.results import find_results, read_results

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from roi_bench.api.parameters import chat_prompt
+from roi_bench.api.gateway import chat_prompt
 from roi_bench.cli.regrade import regrade
 from roi_bench.errors import ModelError, RecordError, RoiBenchError, UsageError
 from roi_bench.exams.sets import load_exams
@@ -271,7 +271,7 @@ def test_an_exam_that_the_model_cannot_sit_is_not_applicable_and_never_zero(
 def test_only_the_tasks_that_a_model_can_sit_are_sat(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with ProviderServer(answer_exam) as server:
         arguments = command(server, tmp_path, tasks="roi_tiny", limit=2)
-        from roi_bench.harness.api_model import ApiLM
+        from roi_bench.harness.engines.api_model import ApiLM
 
         original = ApiLM.why_not
         try:
@@ -484,7 +484,7 @@ def test_a_key_meant_for_openai_never_reaches_another_server(tmp_path: Path, mon
     with ProviderServer(answer_exam) as server:
         run(command(server, tmp_path, limit=1))
         assert all("sk-openai" not in value for headers in server.headers for value in headers.values())
-    from roi_bench.harness.api_model import ApiLM
+    from roi_bench.harness.engines.api_model import ApiLM
 
     for url in ("http://192.0.2.7:8000/v1", "https://evilopenai.com/v1"):
         assert ApiLM(model="mine", base_url=url).gateway.access["api_key"] == "none"

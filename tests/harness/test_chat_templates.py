@@ -8,9 +8,9 @@ import pytest
 from jinja2 import TemplateError
 from lm_eval.models.api_models import JsonChatStr
 
-from roi_bench.api.parameters import chat_prompt
-from roi_bench.harness.chat_templates import rendered, sending_through, shows_system_turn, templated
-from roi_bench.records.sending import Sending
+from roi_bench.api.gateway import chat_prompt
+from roi_bench.harness.task_settings import rendered, sending_through, shows_system_turn, templated
+from roi_bench.records.results import Sending
 from roi_bench.scoring.prompts import Message, folded
 
 SYSTEM = {"role": "system", "content": "Be brief."}

@@ -24,7 +24,7 @@ from roi_bench.harness.decoding import (
     own_temperature,
 )
 from roi_bench.harness.run import run
-from roi_bench.harness.settings import GREEDY, SAMPLED
+from roi_bench.harness.task_settings import GREEDY, SAMPLED
 from roi_bench.records.results import find_results, read_results
 from tests.harness.harness_runs import simple_evaluate
 from tests.harness.random_model import random_model

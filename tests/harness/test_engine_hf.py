@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 from lm_eval.api.instance import Instance
 
-from roi_bench.harness.engines import free_memory
-from roi_bench.harness.engines.huggingface import HuggingFaceEngine
-from roi_bench.harness.engines.metered import MeteredEngine
-from roi_bench.harness.engines.rows_that_leave import can_leave, goes_in_stretches
+from roi_bench.harness.engines import huggingface as free_memory
+from roi_bench.harness.engines.huggingface import HuggingFaceEngine, can_leave, goes_in_stretches
+from roi_bench.harness.engines.local import MeteredEngine
 from roi_bench.harness.engines.selection import engine_of
 from roi_bench.harness.journaled_model import JournaledModel
 from roi_bench.harness.run import run

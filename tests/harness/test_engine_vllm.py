@@ -23,8 +23,15 @@ from lm_eval.api.instance import Instance
 from roi_bench.errors import DependencyError, ModelError, RoiBenchError, UsageError
 from roi_bench.harness.engines.selection import engine_of
 from roi_bench.harness.engines.vllm import SECONDS_TO_END, VllmEngine
-from roi_bench.harness.engines.vllm_distribution import BACKEND, installed, let_lm_eval_find_it
-from roi_bench.harness.engines.vllm_log import CONFIGURATION, QUIET_TRACKER, cause, set_up
+from roi_bench.harness.engines.vllm_start import (
+    BACKEND,
+    CONFIGURATION,
+    QUIET_TRACKER,
+    cause,
+    installed,
+    let_lm_eval_find_it,
+    set_up,
+)
 from roi_bench.harness.journaled_model import JournaledModel
 from roi_bench.harness.model_loading import _said
 from roi_bench.records.journal import HEADER_BEGIN, Header, Journal, read_journal, read_starts
@@ -239,7 +246,7 @@ def test_the_engines_processes_end_with_the_run_and_get_time_for_it(vllm: Any, r
 
 RUN = """
 import multiprocessing, subprocess, sys, time
-from roi_bench.harness.engines.vllm_guard import Guard
+from roi_bench.harness.engines.vllm_start import Guard
 if __name__ == "__main__":
     guard = Guard()
     engine = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(600,))
@@ -288,7 +295,7 @@ def test_an_engine_does_not_outlive_a_run_that_was_killed(tmp_path: Path, how: s
 
 
 def test_a_vllm_model_with_a_loop_of_its_own_is_asked_through_it(vllm: Any, random_model: Path) -> None:
-    from roi_bench.harness.engines.metered import MeteredEngine
+    from roi_bench.harness.engines.local import MeteredEngine
 
     class Vision(vllm):  # type: ignore[misc]
         def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:

@@ -13,12 +13,11 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 
 from roi_bench.errors import ModelError, RecordError
-from roi_bench.harness.batches import Question, derived_seed, distinct_questions, exam_fields, fixed_batches
-from roi_bench.harness.engines.batched import BatchedEngine, own_batch_size
 from roi_bench.harness.engines.huggingface import HuggingFaceEngine
-from roi_bench.harness.engines.metered import MeteredEngine
+from roi_bench.harness.engines.local import BatchedEngine, MeteredEngine, own_batch_size
+from roi_bench.harness.engines.metering import MeteredText, usage_of
+from roi_bench.harness.engines.protocol import Question, derived_seed, distinct_questions, exam_fields, fixed_batches
 from roi_bench.harness.journaled_model import JournaledModel
-from roi_bench.harness.metering import MeteredText, usage_of
 from roi_bench.records.journal import HEADER_BEGIN, Header, Journal, read_journal, request_key
 from roi_bench.scoring.tokens import Usage
 from tests.harness.random_model import random_model

@@ -14,7 +14,7 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 
 from roi_bench.errors import ModelError
-from roi_bench.harness.metering import Meter, MeteredText, usage_of
+from roi_bench.harness.engines.metering import Meter, MeteredText, usage_of
 from roi_bench.scoring.tokens import Usage
 from tests.harness.random_model import random_model
 

@@ -19,7 +19,7 @@ from roi_bench.records.results import find_results, read_results
 from roi_bench.scoring.kinds import KINDS, Asked, ExamKind
 from roi_bench.scoring.metrics import Metric, ScoredResponse
 from roi_bench.scoring.prompts import PROMPTS, exam_prompt
-from tests.exam_factory import respond
+from tests.support.exam_factory import respond
 
 
 class PairKind(ExamKind):

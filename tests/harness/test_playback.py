@@ -12,8 +12,8 @@ from lm_eval.api.registry import get_model
 
 from roi_bench.errors import ModelError, RecordError, RoiBenchError, UsageError
 from roi_bench.exams.exam import sha256_text
-from roi_bench.harness.metering import usage_of
-from roi_bench.harness.playback import PlaybackLM
+from roi_bench.harness.engines.metering import usage_of
+from roi_bench.harness.engines.playback import PlaybackLM
 from roi_bench.records.journal import Entry, Header, Journal, read_starts, request_key
 from roi_bench.scoring.tokens import Usage
 from tests.harness.random_model import CHAT_TEMPLATE, byte_tokenizer

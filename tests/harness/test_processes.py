@@ -14,9 +14,8 @@ from typing import Any
 import pytest
 
 from roi_bench.errors import ModelError, UsageError
-from roi_bench.harness.engines import free_memory
-from roi_bench.harness.engines.free_memory import batch_size_for, sharers
-from roi_bench.harness.engines.huggingface import HuggingFaceEngine
+from roi_bench.harness.engines import huggingface as free_memory
+from roi_bench.harness.engines.huggingface import HuggingFaceEngine, batch_size_for, sharers
 from roi_bench.harness.model_loading import load_model
 from roi_bench.harness.processes import (
     DEVICES,
@@ -99,7 +98,7 @@ def test_vllm_is_loaded_as_in_a_process_of_its_own(monkeypatch: pytest.MonkeyPat
 def test_processes_that_share_nothing_are_told_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from roi_bench.harness.api_model import ApiLM
+    from roi_bench.harness.engines.api_model import ApiLM
 
     lm = SimpleNamespace(world_size=1, rank=0)
     assert is_one_model({"tp_plan": "auto"})

@@ -14,7 +14,7 @@ from transformers import AutoTokenizer
 from roi_bench.exams.exam import sha256_text
 from roi_bench.exams.sets import find_exam
 from roi_bench.exams.tiny import model_path
-from roi_bench.records.sending import Sending, sending_of
+from roi_bench.records.results import Sending, sending_of
 from roi_bench.scoring.prompts import exam_messages, exam_prompt
 from tests.harness.harness_runs import simple_evaluate
 from tests.harness.scripted_model import ScriptedModel, oracle

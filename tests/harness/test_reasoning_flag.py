@@ -16,15 +16,14 @@ from roi_bench.api.replies import read_reply
 from roi_bench.cli.regrade import regrade
 from roi_bench.exams.sets import load_exams
 from roi_bench.exams.tiny import model_path
-from roi_bench.harness.metering import MeteredText
+from roi_bench.harness.engines.metering import MeteredText
 from roi_bench.records.results import read_results
 from roi_bench.scoring.kinds import parse_exam_response
-from roi_bench.scoring.outcomes import Response, answers_to_grade, problem_outcomes
-from roi_bench.scoring.text_facts import text_facts
+from roi_bench.scoring.outcomes import Response, answers_to_grade, problem_outcomes, text_facts
 from roi_bench.scoring.tokens import Usage
-from tests.exam_factory import WordCounter
 from tests.harness.harness_runs import simple_evaluate
 from tests.harness.scripted_model import Responder, ScriptedModel, oracle
+from tests.support.exam_factory import WordCounter
 
 HARD, MEDIUM = "roi_tiny_hard_128", "roi_tiny_medium_128"
 KNAPSACK, SOLO = f"{HARD}_greedy_knapsack", "roi_tiny_solo_128"

@@ -22,10 +22,10 @@ from roi_bench.harness.run import run
 from roi_bench.records.journal import read_journal
 from roi_bench.records.regrade import FIXED_STDERR
 from roi_bench.records.results import NO_RESPONSE
+from roi_bench.scoring.kinds import solo_metrics_of
 from roi_bench.scoring.metrics import metrics_of
-from roi_bench.scoring.solo import solo_metrics_of
-from tests.exam_factory import respond
 from tests.harness.harness_runs import simple_evaluate
+from tests.support.exam_factory import respond
 
 EXAM, KNAPSACK, SOLO = "roi_tiny_hard_128_metacognitive", "roi_tiny_medium_128_greedy_knapsack", "roi_tiny_solo_128"
 TASKS = [EXAM, KNAPSACK, SOLO]

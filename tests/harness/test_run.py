@@ -18,11 +18,9 @@ from click.testing import CliRunner
 from roi_bench.cli.run import run as run_command
 from roi_bench.errors import DataError, DependencyError, ModelError, RecordError, RoiBenchError, UsageError
 from roi_bench.harness.engines import huggingface
-from roi_bench.harness.results_table import is_exam_result, table_rows
 from roi_bench.harness.run import run
-from roi_bench.harness.run_arguments import DEFAULT_OUTPUT, parse_arguments
-from roi_bench.harness.run_identity import fingerprint, model_files, run_digest, run_header
-from roi_bench.harness.task_selection import load_tasks, select_tasks
+from roi_bench.harness.run_arguments import DEFAULT_OUTPUT, load_tasks, parse_arguments, select_tasks
+from roi_bench.harness.run_record import fingerprint, is_exam_result, model_files, run_digest, run_header, table_rows
 from roi_bench.records.journal import HEADER_BEGIN, read_journal
 from roi_bench.records.results import NO_RESPONSE, find_results, read_results
 from tests.harness.harness_runs import simple_evaluate

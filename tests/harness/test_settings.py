@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from roi_bench.errors import ModelError, UsageError
-from roi_bench.harness.context_window import check_context, context_length
-from roi_bench.harness.settings import GREEDY, budget_of, deviations, task_settings
-from tests.exam_factory import WordCounter
+from roi_bench.harness.task_settings import GREEDY, budget_of, check_context, context_length, deviations, task_settings
+from tests.support.exam_factory import WordCounter
 
 NAMED = {"exam_set": "fresh", "order": "hard", "budget": 512, "prompt": "direct"}
 

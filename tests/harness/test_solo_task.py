@@ -12,15 +12,15 @@ from lm_eval.utils import make_table
 from roi_bench.errors import ModelError, UsageError
 from roi_bench.exams.sets import load_exams
 from roi_bench.exams.tiny import model_path
-from roi_bench.harness.metering import MeteredText
-from roi_bench.harness.settings import SAMPLED_REPEATS
+from roi_bench.harness.engines.metering import MeteredText
+from roi_bench.harness.task_settings import SAMPLED_REPEATS
 from roi_bench.records.results import NO_RESPONSE
+from roi_bench.scoring.kinds import solo_metrics_of, solo_problems
 from roi_bench.scoring.prompts import exam_prompt, prompt_sha256
-from roi_bench.scoring.solo import solo_metrics_of, solo_problems
 from roi_bench.scoring.tokens import Usage
-from tests.exam_factory import respond
 from tests.harness.harness_runs import simple_evaluate
 from tests.harness.scripted_model import Responder, ScriptedModel, always
+from tests.support.exam_factory import respond
 
 SOLO = "roi_tiny_solo_128"
 COUNTED = {"tokenizer": str(model_path())}

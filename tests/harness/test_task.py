@@ -13,14 +13,14 @@ from lm_eval.utils import make_table
 from roi_bench.errors import ModelError, UsageError
 from roi_bench.exams.sets import find_exam
 from roi_bench.exams.tiny import model_path
-from roi_bench.harness.values import ExamValue
+from roi_bench.harness.task import ExamValue
 from roi_bench.records.results import NO_RESPONSE
 from roi_bench.scoring.metrics import metrics_of
 from roi_bench.scoring.prompts import exam_prompt, prompt_sha256
 from roi_bench.scoring.statistics import ExamTerm
-from tests.exam_factory import respond
 from tests.harness.harness_runs import simple_evaluate
 from tests.harness.scripted_model import Responder, ScriptedModel, always, oracle
+from tests.support.exam_factory import respond
 
 HARD, MEDIUM = "roi_tiny_hard_128", "roi_tiny_medium_128"
 NAMES = [metric.name for metric in metrics_of(("tiny-easy", "tiny-middle", "tiny-hard"))]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from roi_bench.errors import ModelError
 from roi_bench.exams.tiny import SHIPPED_MODELS, model_path
-from roi_bench.harness.tokenizer import FileTokenCounter, HFTokenCounter, load_token_counter, load_tokenizer
+from roi_bench.records.tokenizer import FileTokenCounter, HFTokenCounter, load_token_counter, load_tokenizer
 from roi_bench.scoring.prompts import PROMPTS, skipped_problem
 from tests.harness.random_model import byte_tokenizer, random_model
 

@@ -18,7 +18,7 @@ def main(task: str, limit: int) -> None:
     from lm_eval.models.huggingface import HFLM
 
     from roi_bench.exams.tiny import model_path
-    from roi_bench.harness.shared_grader import shared_grader
+    from roi_bench.grading.grader import shared_grader
 
     arguments = {"pretrained": str(model_path()), "dtype": "float32"}
     model = HFLM(**arguments, device="cpu", batch_size=8)

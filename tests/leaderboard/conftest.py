@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from roi_bench.leaderboard.page import STATIC
-from roi_bench.leaderboard.serve import address, make_server
-from roi_bench.leaderboard.site_files import MARKER
+from roi_bench.leaderboard.site.page import STATIC
+from roi_bench.leaderboard.site.site import MARKER, address, make_server
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 

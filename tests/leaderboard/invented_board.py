@@ -8,8 +8,8 @@ from types import MappingProxyType
 import numpy as np
 
 from roi_bench.analysis.runs import Cell
-from roi_bench.leaderboard.board import Board, CellTable, Entry, PairedLine, Refused, Reported, Review, Standing
-from roi_bench.leaderboard.graded import (
+from roi_bench.leaderboard.board.board import Board, CellTable, Entry, PairedLine, Refused, Reported, Review, Standing
+from roi_bench.leaderboard.board.graded import (
     Allocation,
     GradedRun,
     GradedSubmission,
@@ -18,7 +18,7 @@ from roi_bench.leaderboard.graded import (
     Remark,
     TokenBox,
 )
-from roi_bench.leaderboard.submission import Metadata, Submission, SubmittedTask
+from roi_bench.leaderboard.submission.schema import Metadata, Submission, SubmittedTask
 from roi_bench.scoring.prompts import prompt_sha256
 
 TIERS = ("easy", "middle", "hard")

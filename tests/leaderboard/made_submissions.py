@@ -17,15 +17,14 @@ from typing import Any
 from roi_bench.exams.exam import EXAM_VERSION, Exam, Problem
 from roi_bench.exams.sets import load_exams
 from roi_bench.exams.tiny import model_path
-from roi_bench.harness.tokenizer import HFTokenCounter, load_token_counter
-from roi_bench.leaderboard.pack import Correction, pack_submission
-from roi_bench.leaderboard.results_metadata import load_results
-from roi_bench.leaderboard.submission import Metadata
-from roi_bench.leaderboard.submission_files import submission_id, task_name
+from roi_bench.leaderboard.submission.metadata import load_results
+from roi_bench.leaderboard.submission.pack import Correction, pack_submission
+from roi_bench.leaderboard.submission.schema import Metadata, submission_id, task_name
 from roi_bench.reading.responses import READING_RULE
-from roi_bench.records.sending import Sending
+from roi_bench.records.results import Sending
+from roi_bench.records.tokenizer import HFTokenCounter, load_token_counter
+from roi_bench.scoring.kinds import solo_problems
 from roi_bench.scoring.prompts import PROMPTS, prompt_sha256
-from roi_bench.scoring.solo import solo_problems
 from roi_bench.scoring.tokens import Usage
 
 BARE = Sending("text")

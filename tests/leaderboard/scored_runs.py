@@ -7,16 +7,16 @@ import numpy as np
 
 from roi_bench.analysis.runs import ScoredRun
 from roi_bench.exams.sets import load_exams
-from roi_bench.leaderboard.graded import GradedSubmission
-from roi_bench.leaderboard.submission import Metadata, Submission
+from roi_bench.leaderboard.board.graded import GradedSubmission
+from roi_bench.leaderboard.submission.schema import Metadata, Submission
 from roi_bench.records.regrade import score_recorded
 from roi_bench.records.results import RecordedDocument, RecordedTask, RunRecord
 from roi_bench.scoring.metrics import exam_term, metrics_of
 from roi_bench.scoring.outcomes import Response
 from roi_bench.scoring.prompts import PROMPTS, prompt_sha256
-from tests.exam_factory import WordCounter, respond
 from tests.leaderboard.invented_board import invented_run
-from tests.test_metrics import EqualityGrader
+from tests.support.exam_factory import WordCounter, respond
+from tests.support.graders import EqualityGrader
 
 ID = "a-model-0123456789ab"
 

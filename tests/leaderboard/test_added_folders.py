@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from roi_bench.errors import RecordError, UsageError
-from roi_bench.leaderboard import added_folders as module
-from roi_bench.leaderboard.added_folders import added_folders, check_place, known_submissions, write_folder
+from roi_bench.leaderboard import review as module
+from roi_bench.leaderboard.review import added_folders, check_place, known_submissions, write_folder
 
 BOARD = "leaderboard/submissions"
 OLD, NEW = "old-0123456789ab", "new-ba9876543210"

@@ -10,11 +10,10 @@ from hypothesis import strategies as st
 
 from roi_bench.analysis.ranking import rank_runs
 from roi_bench.analysis.runs import Cell
-from roi_bench.leaderboard.board import Refused, Review
-from roi_bench.leaderboard.board_build import load_board, make_board
-from roi_bench.leaderboard.board_files import BoardSettings
-from roi_bench.leaderboard.gather import Wish
-from roi_bench.leaderboard.graded import Number
+from roi_bench.leaderboard.board.board import BoardSettings, Refused, Review
+from roi_bench.leaderboard.board.build import load_board, make_board
+from roi_bench.leaderboard.board.gather import Wish
+from roi_bench.leaderboard.board.graded import Number
 from roi_bench.scoring.statistics import ExamTerm
 from tests.leaderboard.invented_board import CELLS, MAIN, invented_submission
 from tests.leaderboard.made_submissions import MadeTask, made_submission

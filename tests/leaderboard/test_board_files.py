@@ -5,9 +5,10 @@ import json
 import pytest
 
 from roi_bench.errors import RecordError, UsageError
-from roi_bench.leaderboard.board import Refused, Review
-from roi_bench.leaderboard.board_files import (
+from roi_bench.leaderboard.board.board import (
     BoardSettings,
+    Refused,
+    Review,
     check_address,
     read_reviews,
     read_settings,

@@ -10,10 +10,9 @@ from urllib.parse import urlsplit
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from roi_bench.leaderboard.page import STATIC, PageOptions
-from roi_bench.leaderboard.pages import board_pages
-from roi_bench.leaderboard.run_texts import spread_lines
-from roi_bench.leaderboard.site import BuildOptions, build_site
+from roi_bench.leaderboard.site.page import STATIC, PageOptions, spread_lines
+from roi_bench.leaderboard.site.pages import board_pages
+from roi_bench.leaderboard.site.site import BuildOptions, build_site
 from tests.leaderboard.invented_board import invented_board
 from tests.leaderboard.made_submissions import MadeTask, made_submission
 

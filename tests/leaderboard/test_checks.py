@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from roi_bench.errors import ModelError, RecordError
-from roi_bench.leaderboard.checks import check_submission, content_hash
-from roi_bench.leaderboard.grade import grade_submission
-from roi_bench.records.sending import KEYS
+from roi_bench.leaderboard.board.grade import grade_submission
+from roi_bench.leaderboard.checks.rules import check_submission, content_hash
+from roi_bench.records.results import KEYS
 from tests.leaderboard.made_submissions import SOLO, MadeTask, made_submission, tampered
 
 TODAY = date(2026, 11, 24)
@@ -188,8 +188,8 @@ def test_a_tokenizer_that_cannot_be_had_or_used_refuses_nothing(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its name is a stranger's, the network may be down: no build may end with it."""
-    from roi_bench.leaderboard import recount
-    from roi_bench.leaderboard.gather import Wish, grade_one
+    from roi_bench.leaderboard.board.gather import Wish, grade_one
+    from roi_bench.leaderboard.checks.rules import response_rules as recount
 
     class Failing:
         def token_starts(self, text: str) -> list[int]:
@@ -265,7 +265,7 @@ def test_a_repeated_line_that_is_one_token_passes_where_it_is_counted_again(tmp_
 def test_what_was_counted_again_is_not_called_unusual(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("roi_bench.leaderboard.recorded_tokens.UNUSUAL_OF_ONE", 0)
+    monkeypatch.setattr("roi_bench.leaderboard.submission.response_files.UNUSUAL_OF_ONE", 0)
     assert check_submission(whole).remarks == ()
     local = tampered(whole, tmp_path, document=set_task(tokenizer="local:mine"))
     assert [remark.rule for remark in check_submission(local).remarks] == ["unusual tokens", "tokens"]
@@ -297,7 +297,7 @@ def test_a_tokenizer_named_like_a_folder_here_is_never_loaded(
 
 
 def test_recount_asks_for_no_remote_code(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from roi_bench.leaderboard import recount
+    from roi_bench.leaderboard.checks.rules import response_rules as recount
     from tests.leaderboard.made_submissions import tiny_counter
 
     asked: list[tuple[Any, ...]] = []
@@ -464,8 +464,8 @@ def test_the_schema_is_whole_and_knows_every_field() -> None:
 
     from jsonschema import Draft202012Validator
 
-    from roi_bench.leaderboard import submission
-    from roi_bench.leaderboard.submission_files import SCHEMA_FILE
+    from roi_bench.leaderboard.submission import schema as submission
+    from roi_bench.leaderboard.submission.schema import SCHEMA_FILE
 
     path = Path(submission.__file__).with_name(SCHEMA_FILE)
     schema = json.loads(path.read_text(encoding="utf-8"))

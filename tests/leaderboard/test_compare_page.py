@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from roi_bench.analysis.many_runs import paired_lines
 from roi_bench.analysis.paired import compare_paired
+from roi_bench.analysis.ranking import paired_lines
 from roi_bench.analysis.runs import Cell
-from roi_bench.leaderboard.board import CellTable, Standing
-from roi_bench.leaderboard.compare_page import compare_link, compare_pages
-from roi_bench.leaderboard.page import PageOptions
-from roi_bench.leaderboard.response_pages import scores_file
+from roi_bench.leaderboard.board.board import CellTable, Standing
+from roi_bench.leaderboard.site.model_page import compare_link, compare_pages
+from roi_bench.leaderboard.site.page import PageOptions
+from roi_bench.leaderboard.site.response_pages import scores_file
 from roi_bench.scoring.statistics import ExamTerm
 from tests.leaderboard.invented_board import HOSTILE, MAIN, hostile_board, invented_board, invented_table
 

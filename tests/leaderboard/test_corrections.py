@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roi_bench.leaderboard.corrections import settle
+from roi_bench.leaderboard.board.build import settle
 from tests.leaderboard.invented_board import MAIN, invented_submission
 
 PLAIN = invented_submission(0, exams=3, cells=(MAIN,))

@@ -3,8 +3,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from roi_bench.leaderboard.board import Board
-from roi_bench.leaderboard.feed import LONGEST_FEED, events, history_pages
+from roi_bench.leaderboard.board.board import Board
+from roi_bench.leaderboard.site.pages import LONGEST_FEED, events, history_pages
 from tests.leaderboard.invented_board import CELLS, MAIN, hostile_board, invented_board
 
 ATOM = "{http://www.w3.org/2005/Atom}"

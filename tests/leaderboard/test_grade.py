@@ -8,22 +8,28 @@ from pathlib import Path
 
 import pytest
 
-from roi_bench.analysis.profiled_runs import match_profiles
-from roi_bench.analysis.report import allocations
+from roi_bench.analysis.load import load_runs, score_runs
+from roi_bench.analysis.profile import match_profiles
+from roi_bench.analysis.reports.report import allocations
+from roi_bench.analysis.reports.score_tables import interval_of
 from roi_bench.analysis.runs import ScoredRun
-from roi_bench.analysis.score_tables import interval_of
 from roi_bench.errors import RecordError
 from roi_bench.grading.answers import MAX_ANSWER_CHARACTERS
 from roi_bench.grading.grader import Check, Grader, Verdict
-from roi_bench.harness.recorded_runs import load_runs, score_runs
-from roi_bench.leaderboard import bounded_grader
-from roi_bench.leaderboard.bounded_grader import BoundedGrader, TooManyLimitsError
-from roi_bench.leaderboard.checks import CheckedSubmission, check_submission
-from roi_bench.leaderboard.grade import decoding_text, grade_submission, number_of, sampling_stderr
-from roi_bench.leaderboard.grade_views import tokens_source
-from roi_bench.leaderboard.graded import GradedRun, GradedSubmission
-from roi_bench.leaderboard.limits import ANSWERS_AT_ONCE, LIMIT_VERDICTS
-from roi_bench.leaderboard.response_files import responses_sha256
+from roi_bench.leaderboard.board import grade as bounded_grader
+from roi_bench.leaderboard.board.grade import (
+    BoundedGrader,
+    TooManyLimitsError,
+    decoding_text,
+    grade_submission,
+    number_of,
+    sampling_stderr,
+    tokens_source,
+)
+from roi_bench.leaderboard.board.graded import GradedRun, GradedSubmission
+from roi_bench.leaderboard.checks.rules import CheckedSubmission, check_submission
+from roi_bench.leaderboard.submission.response_files import responses_sha256
+from roi_bench.leaderboard.submission.untrusted_files import ANSWERS_AT_ONCE, LIMIT_VERDICTS
 from roi_bench.records.results import RecordedTask, read_results
 from roi_bench.scoring.metrics import Sample
 from roi_bench.scoring.outcomes import Response

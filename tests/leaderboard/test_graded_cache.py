@@ -20,12 +20,20 @@ from hypothesis import strategies as st
 
 from roi_bench.analysis.runs import Cell
 from roi_bench.errors import UsageError
-from roi_bench.leaderboard import graded_cache
-from roi_bench.leaderboard.code_hash import modules_of
-from roi_bench.leaderboard.graded import Allocation, GradedRun, GradedSubmission, Number, PromptSpread, Remark, TokenBox
-from roi_bench.leaderboard.graded_cache import grading_code, load_graded, store_graded
-from roi_bench.leaderboard.graded_json import graded_of, graded_text
-from roi_bench.leaderboard.submission import Metadata, Submission, SubmittedTask
+from roi_bench.leaderboard.board import cache as graded_cache
+from roi_bench.leaderboard.board.cache import grading_code, load_graded, modules_of, store_graded
+from roi_bench.leaderboard.board.graded import (
+    Allocation,
+    GradedRun,
+    GradedSubmission,
+    Number,
+    PromptSpread,
+    Remark,
+    TokenBox,
+    graded_of,
+    graded_text,
+)
+from roi_bench.leaderboard.submission.schema import Metadata, Submission, SubmittedTask
 
 CONTENT = "ab" * 32
 PACKAGE = graded_cache.PACKAGE
@@ -236,8 +244,9 @@ def test_other_code_grades_anew(cache: Path, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     "altered",
     [
-        *("statistics.py", "grading.py", "data/exams_v1.json", "analysis/efficiency.py", "harness/recorded_runs.py"),
-        *("leaderboard/grade.py", "leaderboard/graded.py", "leaderboard/checks.py"),
+        *("scoring/statistics.py", "grading/grader.py", "grading/comparison.py", "grading/symbolic_worker.py"),
+        *("reading/walk.py", "data/exams_v1.json", "analysis/efficiency.py", "analysis/load.py"),
+        *("leaderboard/board/grade.py", "leaderboard/board/graded.py", "leaderboard/checks/rules.py"),
     ],
 )
 def test_the_code_is_all_that_grades(altered: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -272,13 +281,13 @@ def test_a_module_counts_wherever_it_lies_and_a_page_does_not(tmp_path: Path, mo
     try:
         package = copy_of(PACKAGE, tmp_path)
         before = code_of(package, monkeypatch)
-        with (package / "leaderboard" / "model_page.py").open("a") as file:
+        with (package / "leaderboard" / "site" / "model_page.py").open("a") as file:
             file.write("# another word on a page\n")
         assert code_of(package, monkeypatch) == before
 
         (package / "scoring_room").mkdir()
         (package / "scoring_room" / "__init__.py").write_text("")
-        (package / "statistics.py").rename(package / "scoring_room" / "statistics.py")
+        (package / "scoring" / "statistics.py").rename(package / "scoring_room" / "statistics.py")
         for module in package.rglob("*.py"):
             text = module.read_text("utf-8")
             if "from roi_bench.scoring.statistics import" in text:

@@ -19,10 +19,11 @@ from typing import Any
 import pytest
 
 from roi_bench.errors import RecordError
-from roi_bench.leaderboard import checks, limits
-from roi_bench.leaderboard.checks import check_submission, content_hash
-from roi_bench.leaderboard.safe_files import read_folder, unpacked_lines
-from roi_bench.leaderboard.submission_files import submission_id
+from roi_bench.leaderboard.checks import rules as checks
+from roi_bench.leaderboard.checks.rules import check_submission, content_hash
+from roi_bench.leaderboard.submission import untrusted_files as limits
+from roi_bench.leaderboard.submission.schema import submission_id
+from roi_bench.leaderboard.submission.untrusted_files import read_folder, unpacked_lines
 from tests.leaderboard.made_submissions import MadeTask, made_submission, tampered, write_folder
 
 FILE = "roi_tiny_hard_128.jsonl.gz"
@@ -31,7 +32,7 @@ CHECK = """
 import resource, sys
 from pathlib import Path
 from roi_bench.errors import RecordError
-from roi_bench.leaderboard.checks import check_submission
+from roi_bench.leaderboard.checks.rules import check_submission
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
     check_submission(Path(sys.argv[1]))

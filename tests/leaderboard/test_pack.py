@@ -15,19 +15,26 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from roi_bench.analysis.load import ScoringOptions
 from roi_bench.analysis.runs import in_order
 from roi_bench.cli.submit import submit
 from roi_bench.errors import ModelError, RecordError, UsageError
 from roi_bench.exams.tiny import model_path
 from roi_bench.grading.grader import Grader
-from roi_bench.harness.recorded_runs import ScoringOptions
-from roi_bench.leaderboard.checks import CheckedSubmission, check_submission
-from roi_bench.leaderboard.exam_hash import load_set
-from roi_bench.leaderboard.given_metadata import make_metadata, parse_day, parse_parameters
-from roi_bench.leaderboard.pack import Correction, pack_submission
-from roi_bench.leaderboard.public_names import public_model, public_tokenizer
-from roi_bench.leaderboard.results_metadata import load_results, metadata_defaults, software, total_usd
-from roi_bench.leaderboard.submission_files import task_name
+from roi_bench.leaderboard.checks.rules import CheckedSubmission, check_submission
+from roi_bench.leaderboard.submission.metadata import (
+    load_results,
+    make_metadata,
+    metadata_defaults,
+    parse_day,
+    parse_parameters,
+    public_model,
+    public_tokenizer,
+    software,
+    total_usd,
+)
+from roi_bench.leaderboard.submission.pack import Correction, pack_submission
+from roi_bench.leaderboard.submission.schema import load_set, task_name
 from roi_bench.records.regrade import estimate_task, flat_values
 from roi_bench.records.results import NO_RESPONSE, RecordedTask, read_results
 from roi_bench.scoring.tokens import TokenCounter

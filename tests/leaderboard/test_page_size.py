@@ -1,6 +1,6 @@
 import pytest
 
-from roi_bench.leaderboard.table_page import table_pages
+from roi_bench.leaderboard.site.table_page import table_pages
 from tests.leaderboard.invented_board import CELLS, MAIN, invented_board
 
 LIMIT = 150_000

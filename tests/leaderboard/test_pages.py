@@ -6,12 +6,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from roi_bench.leaderboard.board import Board, CellTable, PairedLine, Standing
-from roi_bench.leaderboard.columns import COLUMNS
-from roi_bench.leaderboard.graded import Number
-from roi_bench.leaderboard.page import CONTENT_SECURITY_POLICY, STATIC, PageOptions
-from roi_bench.leaderboard.pages import board_pages, static_files
-from roi_bench.leaderboard.reported import load_reported
+from roi_bench.leaderboard.board.board import Board, CellTable, PairedLine, Standing
+from roi_bench.leaderboard.board.build import load_reported
+from roi_bench.leaderboard.board.graded import Number
+from roi_bench.leaderboard.site.page import CONTENT_SECURITY_POLICY, STATIC, PageOptions
+from roi_bench.leaderboard.site.pages import board_pages, static_files
+from roi_bench.leaderboard.site.table_page import COLUMNS
 from roi_bench.scoring.prompts import PROMPTS, prompt_sha256
 from tests.leaderboard.html_reader import by_id, read_html, rows_of
 from tests.leaderboard.invented_board import CELLS, HOSTILE, MAIN, hostile_board, invented_board, invented_table

@@ -9,24 +9,23 @@ from pathlib import Path
 
 import pytest
 
-from roi_bench.analysis.prompt_groups import group_prompts
+from roi_bench.analysis.load import score_runs
+from roi_bench.analysis.prompt_noise import group_prompts
 from roi_bench.errors import RecordError
-from roi_bench.harness.recorded_runs import score_runs
-from roi_bench.leaderboard.board import Board
-from roi_bench.leaderboard.board_build import load_board
-from roi_bench.leaderboard.checks import check_submission
-from roi_bench.leaderboard.exporters.table_columns import rows_of
-from roi_bench.leaderboard.gather import Wish
-from roi_bench.leaderboard.grade import grade_submission
-from roi_bench.leaderboard.graded import GradedSubmission, Number, PromptSpread
-from roi_bench.leaderboard.method_page import method_page
-from roi_bench.leaderboard.model_page import model_pages
-from roi_bench.leaderboard.page import PageOptions
-from roi_bench.leaderboard.response_pages import submission_pages
-from roi_bench.leaderboard.run_texts import spread_lines
-from roi_bench.leaderboard.submission_files import task_name
-from roi_bench.leaderboard.table_page import table_pages
-from roi_bench.records.sending import Sending
+from roi_bench.leaderboard.board.board import Board
+from roi_bench.leaderboard.board.build import load_board
+from roi_bench.leaderboard.board.gather import Wish
+from roi_bench.leaderboard.board.grade import grade_submission
+from roi_bench.leaderboard.board.graded import GradedSubmission, Number, PromptSpread
+from roi_bench.leaderboard.checks.rules import check_submission
+from roi_bench.leaderboard.exporters.tables import rows_of
+from roi_bench.leaderboard.site.model_page import model_pages
+from roi_bench.leaderboard.site.page import PageOptions, spread_lines
+from roi_bench.leaderboard.site.pages import method_page
+from roi_bench.leaderboard.site.response_pages import submission_pages
+from roi_bench.leaderboard.site.table_page import table_pages
+from roi_bench.leaderboard.submission.schema import task_name
+from roi_bench.records.results import Sending
 from roi_bench.scoring.prompts import prompt_sha256
 from tests.leaderboard.made_submissions import MadeTask, made_submission, tampered
 

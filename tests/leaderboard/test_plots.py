@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roi_bench.leaderboard.graded import Number, TokenBox
-from roi_bench.leaderboard.plots import Label, Plot, Scale, Stroke, log_ticks, number_text, svg, ticks, units
-from roi_bench.leaderboard.run_plots import BOTTOM, LEFT, RIGHT, TOP, accuracy_plot, outcome_plot, tokens_plot
-from roi_bench.leaderboard.run_texts import BAR_WIDTH, money_text, outcome_bar, size_text
-from roi_bench.leaderboard.score_plots import LEFT as LEFT_OF_SCORES
-from roi_bench.leaderboard.score_plots import RIGHT as RIGHT_OF_SCORES
-from roi_bench.leaderboard.score_plots import BudgetLine, CostPoint, budget_plot, cost_plot
+from roi_bench.leaderboard.board.graded import Number, TokenBox
+from roi_bench.leaderboard.site.charts import LEFT as LEFT_OF_SCORES
+from roi_bench.leaderboard.site.charts import RIGHT as RIGHT_OF_SCORES
+from roi_bench.leaderboard.site.charts import BudgetLine, CostPoint, budget_plot, cost_plot
+from roi_bench.leaderboard.site.model_page import BOTTOM, LEFT, RIGHT, TOP, accuracy_plot, outcome_plot, tokens_plot
+from roi_bench.leaderboard.site.page import BAR_WIDTH, money_text, outcome_bar, size_text
+from roi_bench.leaderboard.site.plots import Label, Plot, Scale, Stroke, log_ticks, number_text, svg, ticks, units
 from tests.leaderboard.invented_board import HOSTILE, MAIN, invented_submission
 
 RUN = invented_submission(1, exams=30, cells=(MAIN,)).runs[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from roi_bench.analysis.runs import Cell
-from roi_bench.leaderboard.reported import REPORTED_FILE, SECOND_HAND, load_reported, reported_rows
+from roi_bench.leaderboard.board.build import REPORTED_FILE, SECOND_HAND, load_reported, reported_rows
 
 KNOWN = {
     ("Qwen2.5-1.5B-Instruct", "direct", "v1 medium 1024"): (0.98, None),
@@ -33,7 +33,7 @@ def test_a_row_that_stands_in_its_source_is_not_called_second_hand(monkeypatch, 
     rows = json.loads(REPORTED_FILE.read_text(encoding="utf-8"))
     file = tmp_path / "reported.json"
     file.write_text(json.dumps([{**rows[0], "second_hand": False, "source": "a table"}]), encoding="utf-8")
-    monkeypatch.setattr("roi_bench.leaderboard.reported.REPORTED_FILE", file)
+    monkeypatch.setattr("roi_bench.leaderboard.board.build.REPORTED_FILE", file)
     load_reported.cache_clear()
     try:
         assert [row.source for row in load_reported()] == ["a table"]

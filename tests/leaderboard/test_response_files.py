@@ -12,19 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roi_bench.errors import RecordError
-from roi_bench.leaderboard import limits
-from roi_bench.leaderboard.recorded_tokens import (
+from roi_bench.leaderboard.submission import untrusted_files as limits
+from roi_bench.leaderboard.submission.response_files import (
     RecordedTokenCounter,
+    Responses,
     implausible,
     is_unusual,
     lengths_of,
     miscounted,
-    too_few,
-)
-from roi_bench.leaderboard.response_files import (
-    Responses,
     read_responses,
     responses_sha256,
+    too_few,
     usd_of,
     write_responses,
 )

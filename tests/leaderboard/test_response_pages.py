@@ -11,17 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roi_bench.grading.grader import Grader, Method
-from roi_bench.leaderboard.exam_list import exam_rows, money, paged_exams
-from roi_bench.leaderboard.page import PageOptions
-from roi_bench.leaderboard.response_marks import cut_response
-from roi_bench.leaderboard.response_pages import submission_pages
-from roi_bench.leaderboard.response_views import GRADED
-from roi_bench.leaderboard.shown_text import visible, visible_line
+from roi_bench.leaderboard.site.exam_list import exam_rows, money, paged_exams
+from roi_bench.leaderboard.site.page import PageOptions
+from roi_bench.leaderboard.site.plots import visible, visible_line
+from roi_bench.leaderboard.site.response_pages import GRADED, cut_response, submission_pages
 from roi_bench.reading.responses import ProblemReading, Reading, read_response
 from roi_bench.scoring.outcomes import Response
 from roi_bench.scoring.tokens import Usage
-from tests.exam_factory import make_exam, respond
 from tests.leaderboard.scored_runs import ID, right, scored_run, submission_of, tiny
+from tests.support.exam_factory import make_exam, respond
 
 EXAMS = tiny()
 FIRST = "tiny/0/000"

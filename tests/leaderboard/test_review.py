@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from roi_bench.cli.leaderboard import leaderboard
 from roi_bench.errors import RecordError
-from roi_bench.leaderboard import added_folders
+from roi_bench.leaderboard import review as added_folders
 from roi_bench.leaderboard.review import is_accepted, review_change
 from roi_bench.leaderboard.review_comment import LONGEST_COMMENT, comment_text, read_review
 from tests.leaderboard.made_submissions import MadeTask, made_submission, tampered

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from roi_bench.errors import RecordError
-from roi_bench.leaderboard import schema_messages
-from roi_bench.leaderboard.submission import SCHEMA_FILE
-from roi_bench.leaderboard.submission_files import parse_submission
+from roi_bench.leaderboard.submission import schema as schema_messages
+from roi_bench.leaderboard.submission.schema import SCHEMA_FILE, parse_submission
 from tests.leaderboard.made_submissions import MadeTask, made_submission
 
 SCHEMA = json.loads(Path(schema_messages.__file__).with_name(SCHEMA_FILE).read_text(encoding="utf-8"))

@@ -10,9 +10,8 @@ import threading
 import pytest
 
 from roi_bench.errors import UsageError
-from roi_bench.leaderboard.page import PageFile
-from roi_bench.leaderboard.serve import address, make_server
-from roi_bench.leaderboard.site_files import MARKER, SiteFolder
+from roi_bench.leaderboard.site.page import PageFile
+from roi_bench.leaderboard.site.site import MARKER, SiteFolder, address, make_server
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,10 @@ import json
 import re
 from pathlib import Path
 
-from roi_bench.leaderboard.board_files import read_reviews, read_settings, submission_folders
-from roi_bench.leaderboard.checks import check_submission
-from roi_bench.leaderboard.grade import grade_submission
-from roi_bench.leaderboard.submission_files import parse_submission
+from roi_bench.leaderboard.board.board import read_reviews, read_settings, submission_folders
+from roi_bench.leaderboard.board.grade import grade_submission
+from roi_bench.leaderboard.checks.rules import check_submission
+from roi_bench.leaderboard.submission.schema import parse_submission
 
 ROOT = Path(__file__).resolve().parents[2]
 SUBMISSIONS = ROOT / "leaderboard" / "submissions"

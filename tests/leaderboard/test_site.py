@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from roi_bench.errors import RecordError, UsageError
-from roi_bench.leaderboard import gather, graded_cache, page_cache
-from roi_bench.leaderboard.page import PageOptions
-from roi_bench.leaderboard.site import BuildOptions, build_site
-from roi_bench.leaderboard.site_files import MARKER
+from roi_bench.leaderboard.board import cache as graded_cache
+from roi_bench.leaderboard.board import cache as page_cache
+from roi_bench.leaderboard.board import gather
+from roi_bench.leaderboard.site.page import PageOptions
+from roi_bench.leaderboard.site.site import MARKER, BuildOptions, build_site
 from tests.leaderboard.made_submissions import MadeTask, made_submission, tampered
 
 SMALL = (MadeTask(exams=5, usd=1e-6), MadeTask(exams=5, order="medium", skill=(0.7, 0.4, 0.2), attempts=(True,) * 3))

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roi_bench.errors import RecordError, UsageError
-from roi_bench.leaderboard.page import PageFile
-from roi_bench.leaderboard.site_files import HEADER, MARKER, SiteFolder
+from roi_bench.leaderboard.site.page import PageFile
+from roi_bench.leaderboard.site.site import HEADER, MARKER, SiteFolder
 
 
 def build(folder, pages):

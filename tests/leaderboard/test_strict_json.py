@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roi_bench.leaderboard.strict_json import parse_strict, shown
+from roi_bench.leaderboard.submission.untrusted_files import parse_strict, shown
 
 VALUES = st.recursive(
     st.none()

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from roi_bench.exams.exam import Exam, Problem
-from roi_bench.scoring.kinds import KINDS, Attempt, GraderLike, score_attempts
+from roi_bench.scoring.kinds import KINDS, Attempt, GraderLike, SoloProblem, score_attempts
 from roi_bench.scoring.metrics import Sample, ScoredResponse
-from roi_bench.scoring.outcomes import Response
-from roi_bench.scoring.solo import SoloProblem
-from roi_bench.scoring.text_facts import PLAIN, TextFacts
+from roi_bench.scoring.outcomes import PLAIN, Response, TextFacts
 from roi_bench.scoring.tokens import TokenCounter
 
 Responses = tuple[Response, ...]

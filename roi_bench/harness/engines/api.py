@@ -2,19 +2,114 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
 from typing import Any
 
-from roi_bench.harness.api_entries import ApiEntries
-from roi_bench.harness.batches import Question, exam_fields
-from roi_bench.harness.engines.protocol import Asking
+from roi_bench.api.gateway import Missing, Outcome
+from roi_bench.errors import RecordError
+from roi_bench.exams.exam import sha256_text
+from roi_bench.harness.engines.protocol import Asking, Question, exam_fields
+from roi_bench.harness.task_settings import BUDGET_ALIASES, budget_of
+from roi_bench.records.journal import Entry, Journal, RequestKey, canonical_json, entry_line
+
+# Requests to API models as the harness and the journal know them: their budget, their name in batches, their cost.
+
+DEFAULT_BUDGET = 256
+"""``max_gen_toks`` of lm_eval's models where a task sets none; ours always do."""
+
+
+def with_budget(generation: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``generation`` arguments with their budget under one name, lm_eval's default where a task has none.
+
+    Raises:
+        UsageError: Two names of the budget disagree.
+    """
+    budget = budget_of(generation, DEFAULT_BUDGET)
+    return {**{name: generation[name] for name in generation if name not in BUDGET_ALIASES}, "max_gen_toks": budget}
+
+
+def request_name(key: RequestKey) -> str:
+    """Return the name of a request in batches, the same in every start of a run."""
+    return sha256_text(canonical_json([key.prompt_sha256, key.generation, key.sample]))[:32]
+
+
+def paid(journal: Journal) -> float:
+    """Return what the responses in ``journal`` cost, in USD."""
+    return float(sum(entry.extra.get("usd") or 0.0 for entry in journal.entries.values()))
+
+
+def maybe_paid(journal: Journal) -> float:
+    """Return what attempts of unknown cost (no response, or one without usage) may have cost at most, in USD."""
+    return float(sum(entry.extra.get("maybe_paid_usd") or 0.0 for entry in journal.entries.values()))
+
+
+# API responses on their way into the journal; what was paid for survives even where the journal cannot be written.
+
+
+class ApiEntries:
+    """A context manager around asking an API: records outcomes, and rescues what the journal could not take.
+
+    If the journal's disk is full, responses still in flight are kept, tried once more at the end, and otherwise
+    written to the temporary folder, ready to be appended to the journal.
+
+    Args:
+        journal: The journal.
+    """
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._unsaved: list[Entry] = []
+
+    def add(self, outcomes: Sequence[tuple[RequestKey, Mapping[str, Any], Outcome]]) -> list[Entry]:
+        """Record ``(key, further fields, outcome)`` and return the entries when they are on the disk.
+
+        Raises:
+            RecordError: The journal cannot be written.
+        """
+        entries = [self._entry(key, fields, outcome) for key, fields, outcome in outcomes]
+        self._unsaved += entries
+        self._journal.append(self._unsaved)
+        self._unsaved = []
+        return entries
+
+    def _entry(self, key: RequestKey, fields: Mapping[str, Any], outcome: Outcome) -> Entry:
+        known = self._journal.entries.get(key)
+        extra = {**fields, **outcome.record}
+        if known is not None and (lost := known.extra.get("maybe_paid_usd")):  # by attempts of an earlier start
+            extra["maybe_paid_usd"] = lost + extra.get("maybe_paid_usd", 0.0)
+        if isinstance(outcome, Missing):
+            return Entry(key, None, None, {**extra, "error": outcome.message})
+        return Entry(key, outcome.text, outcome.usage, extra)
+
+    def __enter__(self) -> ApiEntries:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        paid = [entry for entry in self._unsaved if entry.response is not None]
+        if not paid:
+            return
+        try:
+            self._journal.append(self._unsaved)
+        except RecordError as full:
+            name = f"rescued-{self._journal.path.name}"
+            rescued = Path(tempfile.mkdtemp(prefix="roi-bench-")) / name
+            rescued.write_bytes(b"".join(entry_line(entry) for entry in paid))
+            raise RecordError(
+                f"{full}; {len(paid)} responses that were in flight are in {rescued}: make room, then append them with "
+                f"cat {rescued} >> {self._journal.path}"
+            ) from error
 
 
 class ApiEngine:
     """``roi-api``.
 
     Args:
-        lm: A :class:`roi_bench.harness.api_model.ApiLM`.
+        lm: A :class:`roi_bench.harness.engines.api_model.ApiLM`.
         seed: Seed of sampling; None sends none.
     """
 

@@ -1,12 +1,25 @@
-"""What engines that generate or replay on this machine have in common: no money, no opinion, no conversations."""
+"""Engines in this process: those that answer a batch at a time, and those that only lm_eval knows"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import importlib.metadata
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from roi_bench.errors import UsageError
-from roi_bench.harness.batches import Question
+from roi_bench.harness.engines.metering import Meter, MeteredText, generate_until, usage_of
+from roi_bench.harness.engines.protocol import (
+    REQUESTS_PER_CONNECTION,
+    Asking,
+    Question,
+    derived_seed,
+    exam_fields,
+    fixed_batches,
+    seed_everything,
+)
+from roi_bench.records.journal import Entry
+
+# What engines that generate or replay on this machine have in common: no money, no opinion, no conversations.
 
 
 class LocalEngine:
@@ -38,3 +51,171 @@ class LocalEngine:
 
     def close(self) -> None:
         """Nothing to end: it generates in this process."""
+
+
+# Any lm_eval model as an engine: asked in batches through ``generate_until``, the one thing that all of them have.
+
+Generate = Callable[[Sequence[Any]], Sequence[str | None]]
+"""Responses to lm_eval requests that share their generation arguments."""
+
+
+class BatchedEngine(LocalEngine):
+    """An lm_eval model of a kind that is not known here. Its responses know their cost only if it meters them itself.
+
+    Args:
+        lm: The model.
+        seed: Seed of sampling, derived for each batch; None leaves the generators alone. None is sent: who knows
+            whether the model takes one.
+        batch_size: Requests at once; None: as many as the model's own ``batch_size`` says, or its connections carry.
+    """
+
+    def __init__(self, lm: Any, *, seed: int | None = None, batch_size: int | None = None) -> None:
+        self.lm = lm
+        self._seed = seed
+        self._batch_size = batch_size or own_batch_size(lm)
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """The model's class, its package's version, and the batch size."""
+        package = type(self.lm).__module__.split(".")[0]
+        return {"name": type(self.lm).__name__, "version": version_of(package), "batch_size": self._batch_size}
+
+    def advice(self, questions: int) -> str | None:
+        """Return that one request at a time is slow, where that is so."""
+        if self._batch_size > 1 or questions <= 1:
+            return None
+        return "requests are asked one by one; if this backend takes several at once, --batch_size N is faster"
+
+    def ask(self, asking: Asking) -> None:
+        """Ask in fixed batches; each is recorded when it is finished.
+
+        Raises:
+            ModelError: The model answered with another number of responses than it was asked for.
+        """
+        is_missing = asking.is_missing()
+        for batch in fixed_batches(asking.questions, self._batch_size, len):
+            if missing := [question for question in batch if is_missing(question.key)]:
+                seed_batch(self._seed, missing)
+                asking.record(entries_of(missing, self._generate([question.instance(None) for question in missing])))
+
+    def _generate(self, requests: Sequence[Any]) -> Sequence[str | None]:
+        texts = generate_until(self.lm, list(requests))
+        return [text if text is None or isinstance(text, MeteredText) else MeteredText(text) for text in texts]
+
+
+def ask_whole_batches(
+    asking: Asking,
+    batches: Sequence[Sequence[Question]],
+    generate: Generate,
+    seed: int | None,
+    length: Callable[[str], int] | None = None,
+) -> None:
+    """Ask whole batches of which anything is missing, and record what was: a response may depend on its batch.
+
+    Args:
+        asking: The questions, and where responses go.
+        batches: The plan, the same at every start of the run.
+        generate: Generates a batch.
+        seed: Seed of the run; each batch is sampled with one derived from it and from what it asks.
+        length: Tokens of a prompt, where they are known.
+    """
+    is_missing = asking.is_missing()
+    for batch in batches:
+        if not any(is_missing(question.key) for question in batch):
+            continue
+        seed_batch(seed, batch)
+        responses = generate([question.instance(None) for question in batch])
+        counts = [length(question.prompt) for question in batch] if length is not None else None
+        asking.record([entry for entry in entries_of(batch, responses, counts) if is_missing(entry.key)])
+
+
+def seed_batch(seed: int | None, batch: Sequence[Question]) -> None:
+    """Seed what a local model draws from by the run's ``seed`` and by what ``batch`` asks, if it is sampled at all."""
+    if seed is not None and any(question.is_sampled for question in batch):
+        seed_everything(derived_seed(seed, [question.key for question in batch]))
+
+
+def entries_of(
+    questions: Sequence[Question], responses: Sequence[str | None], prompt_tokens: Iterable[int] | None = None
+) -> list[Entry]:
+    """Return the journal's entries of ``responses``, with the token counts of their prompts where these are known."""
+    counts = [{"prompt_tokens": count} for count in prompt_tokens] if prompt_tokens else [{} for _ in questions]
+    return [
+        Entry(
+            question.key,
+            response,  # itself: a run of many responses holds each text once
+            usage_of(response),
+            {**exam_fields(question), **count},
+        )
+        for question, response, count in zip(questions, responses, counts, strict=True)
+    ]
+
+
+def own_batch_size(lm: Any) -> int:
+    """Return how many requests lm_eval's model ``lm`` takes at once by its own account."""
+    size = str(getattr(lm, "batch_size", None) or 1)
+    connections = int(getattr(lm, "_concurrent", None) or 1)  # of lm_eval's models for APIs
+    return max(int(size) if size.isdigit() else 1, 1 if connections == 1 else connections * REQUESTS_PER_CONNECTION)
+
+
+def version_of(package: str) -> str | None:
+    """Return the version of the installed distribution that has ``package``, or None."""
+    names = importlib.metadata.packages_distributions().get(package, [package])
+    try:
+        return importlib.metadata.version(names[0])
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+# Local lm_eval models with a way of generating of their own, as an engine: whole batches, counted where they
+# generate.
+#
+# Subclasses of lm_eval's Hugging Face and vLLM models that replace its loop (vision models, steered ones) come here.
+
+AT_ONCE = 128
+"""Requests at once for a model that schedules by itself; what is in flight is lost with the process."""
+
+
+class MeteredEngine(LocalEngine):
+    """A local model, asked in fixed whole batches.
+
+    Args:
+        lm: The model.
+        seed: Seed of sampling, derived for each batch; None leaves the generators alone.
+        batch_size: Requests at once; None: as many as the model's own ``batch_size`` says.
+        schedules: The model schedules its requests itself, so that many at once are faster.
+    """
+
+    def __init__(
+        self, lm: Any, *, seed: int | None = None, batch_size: int | None = None, schedules: bool = False
+    ) -> None:
+        self.lm = lm
+        self._seed = seed
+        self._schedules = schedules
+        self._batch_size = batch_size or (AT_ONCE if schedules else own_batch_size(lm))
+        self._meter = Meter(lm)
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """The model's class, its package's version, and the batch size."""
+        package = "vllm" if self._schedules else "transformers"
+        return {"name": type(self.lm).__name__, "version": version_of(package), "batch_size": self._batch_size}
+
+    def advice(self, questions: int) -> str | None:
+        """Return that one request at a time is slow, where that is so."""
+        if self._batch_size > 1 or questions <= 1:
+            return None
+        return "requests are asked one by one; --batch_size N asks N at once, which is faster"
+
+    def ask(self, asking: Asking) -> None:
+        """Ask in fixed whole batches; each is recorded when it is finished.
+
+        Raises:
+            ModelError: The model answered with another number of responses than it was asked for.
+        """
+        if self._schedules:
+            self.lm.batch_size = self._batch_size
+        else:
+            self.lm.batch_size_per_gpu = self._batch_size
+        batches = fixed_batches(asking.questions, self._batch_size, lambda prompt: len(self.lm.tok_encode(prompt)))
+        ask_whole_batches(asking, batches, self._meter.generate, self._seed)

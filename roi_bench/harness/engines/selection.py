@@ -9,8 +9,8 @@ from roi_bench.harness.engines.protocol import Engine
 
 VLLM = ("lm_eval.models.vllm_causallms", "VLLM")
 HUGGING_FACE = ("lm_eval.models.huggingface", "HFLM")
-API = ("roi_bench.harness.api_model", "ApiLM")
-PLAYBACK = ("roi_bench.harness.playback", "PlaybackLM")
+API = ("roi_bench.harness.engines.api_model", "ApiLM")
+PLAYBACK = ("roi_bench.harness.engines.playback", "PlaybackLM")
 
 
 def engine_of(lm: Any, *, seed: int | None = None, batch_size: int | None = None, longest: int | None = None) -> Engine:
@@ -35,14 +35,14 @@ def engine_of(lm: Any, *, seed: int | None = None, batch_size: int | None = None
 
         return HuggingFaceEngine(lm, seed=seed, batch_size=batch_size, longest=longest)
     if is_a(lm, HUGGING_FACE) or is_a(lm, VLLM):
-        from roi_bench.harness.engines.metered import MeteredEngine
+        from roi_bench.harness.engines.local import MeteredEngine
 
         return MeteredEngine(lm, seed=seed, batch_size=batch_size, schedules=is_a(lm, VLLM))
     if is_a(lm, PLAYBACK):
         from roi_bench.harness.engines.playback import PlaybackEngine
 
         return PlaybackEngine(lm)
-    from roi_bench.harness.engines.batched import BatchedEngine
+    from roi_bench.harness.engines.local import BatchedEngine
 
     return BatchedEngine(lm, seed=seed, batch_size=batch_size)
 

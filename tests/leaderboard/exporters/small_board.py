@@ -8,19 +8,19 @@ from pathlib import Path
 import numpy as np
 
 from roi_bench.analysis.runs import ScoredRun
-from roi_bench.leaderboard.board import Board, CellTable, Entry, Reported, Standing
-from roi_bench.leaderboard.graded import Allocation, GradedSubmission, Number
-from roi_bench.leaderboard.submission import Metadata, Submission
+from roi_bench.leaderboard.board.board import Board, CellTable, Entry, Reported, Standing
+from roi_bench.leaderboard.board.graded import Allocation, GradedSubmission, Number
+from roi_bench.leaderboard.submission.schema import Metadata, Submission
 from roi_bench.records.regrade import score_recorded
 from roi_bench.records.results import RecordedDocument, RecordedTask, RunRecord
 from roi_bench.scoring.outcomes import Response
 from roi_bench.scoring.prompts import PROMPTS, prompt_sha256
 from roi_bench.scoring.statistics import confidence_interval
 from roi_bench.scoring.tokens import Usage
-from tests.exam_factory import WordCounter, make_exam, respond
 from tests.leaderboard.invented_board import invented_run, invented_task
 from tests.leaderboard.scored_runs import tiny
-from tests.test_metrics import EqualityGrader
+from tests.support.exam_factory import WordCounter, make_exam, respond
+from tests.support.graders import EqualityGrader
 
 ID = "model-0123456789ab"
 SECRET = "the licensed text"

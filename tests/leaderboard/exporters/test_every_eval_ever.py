@@ -12,10 +12,15 @@ from pathlib import Path
 import pytest
 
 from roi_bench.errors import RecordError
-from roi_bench.leaderboard.exporters.every_eval_ever import aggregate, export_every_eval_ever, record_path, record_uuid
-from roi_bench.leaderboard.exporters.every_eval_ever_metrics import BOUNDS
-from roi_bench.leaderboard.exporters.every_eval_ever_samples import sample_rows
-from roi_bench.leaderboard.graded import Number
+from roi_bench.leaderboard.board.graded import Number
+from roi_bench.leaderboard.exporters.every_eval_ever import (
+    BOUNDS,
+    aggregate,
+    export_every_eval_ever,
+    record_path,
+    record_uuid,
+    sample_rows,
+)
 from tests.leaderboard.exporters.small_board import ID, SECRET, changed, small_board, with_entries
 from tests.leaderboard.invented_board import HOSTILE, hostile_board, invented_board
 

@@ -9,8 +9,8 @@ import yaml
 from huggingface_hub import EvalResultEntry, parse_eval_result_entries
 
 from roi_bench.errors import RecordError, UsageError
+from roi_bench.leaderboard.board.graded import Number
 from roi_bench.leaderboard.exporters.hugging_face import LONGEST_NOTES, export_hugging_face
-from roi_bench.leaderboard.graded import Number
 from tests.leaderboard.exporters.small_board import ID, changed, small_board, with_entries
 from tests.leaderboard.invented_board import hostile_board, invented_board
 

@@ -12,9 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roi_bench.leaderboard.exporters.table_columns import COLUMNS, NAMES, rows_of
-from roi_bench.leaderboard.exporters.tables import board_tables, export_tables, harmless
-from roi_bench.leaderboard.graded import Number
+from roi_bench.leaderboard.board.graded import Number
+from roi_bench.leaderboard.exporters.tables import COLUMNS, NAMES, board_tables, export_tables, harmless, rows_of
 from tests.leaderboard.exporters.small_board import changed, small_board, with_entries
 from tests.leaderboard.invented_board import hostile_board, invented_board
 

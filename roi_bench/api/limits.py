@@ -1,0 +1,204 @@
+"""What holds requests back: the pace a provider allows, and the money a user allows"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from math import floor, log10
+
+# How fast to ask: a limit on requests in flight that adapts, and caps on requests and tokens per minute.
+
+Clock = Callable[[], float]
+Sleep = Callable[[float], Awaitable[None]]
+
+MINUTE = 60.0
+"""Seconds."""
+
+BACK_OFF = 0.5
+"""Share of the limit that remains after the provider asked to slow down."""
+
+
+class AdaptiveLimit:
+    """A limit on attempts in flight: additive increase, multiplicative decrease (Chiu and Jain, 1989).
+
+    Every success adds ``1 / limit``, so that one full round of successes adds one. Being asked to slow down halves the
+    limit, once for all attempts that were under way at that moment, and holds new ones back for as long as the provider
+    says.
+
+    Args:
+        most: The limit at the start and at most.
+        clock: Monotonic time in seconds.
+        sleep: Waits for seconds.
+    """
+
+    def __init__(self, most: int, clock: Clock = time.monotonic, sleep: Sleep = asyncio.sleep) -> None:
+        self.limit = float(most)
+        self._most = most
+        self._clock, self._sleep = clock, sleep
+        self._in_flight = 0
+        self._halved = self._held_until = -1.0
+        self._free = asyncio.Condition()
+
+    async def acquire(self) -> float:
+        """Wait for a place and return the time at which it was had, to be given back with the outcome."""
+        async with self._free:
+            while self._in_flight >= int(self.limit):
+                await self._free.wait()
+            self._in_flight += 1
+        try:
+            while (wait := self._held_until - self._clock()) > 0:
+                await self._sleep(wait)
+        except BaseException:
+            await self.release()
+            raise
+        return self._clock()
+
+    async def release(self) -> None:
+        """Give the place back."""
+        async with self._free:
+            self._in_flight -= 1
+            self._free.notify_all()
+
+    def succeeded(self) -> None:
+        """Note an attempt that succeeded."""
+        self.limit = min(float(self._most), self.limit + 1 / self.limit)
+
+    def slow_down(self, started: float, seconds: float | None) -> None:
+        """Note that an attempt begun at ``started`` was told to slow down, and to wait for ``seconds`` if it was."""
+        if started > self._halved:
+            self.limit, self._halved = max(1.0, self.limit * BACK_OFF), self._clock()
+        if seconds is not None:
+            self._held_until = max(self._held_until, self._clock() + seconds)
+
+
+class Pace:
+    """At most ``per_minute`` units in any 60 seconds, evenly spaced.
+
+    Args:
+        per_minute: The cap; None for none. What is larger than the cap by itself has a minute of its own.
+        clock: Monotonic time in seconds.
+        sleep: Waits for seconds.
+    """
+
+    def __init__(self, per_minute: int | None, clock: Clock = time.monotonic, sleep: Sleep = asyncio.sleep) -> None:
+        self._per_minute = per_minute
+        self._clock, self._sleep = clock, sleep
+        self._next = -1.0
+        self._recent: deque[tuple[float, int]] = deque()
+
+    async def wait(self, units: int = 1) -> None:
+        """Wait until ``units`` may be used, and use them."""
+        if self._per_minute is None:
+            return
+        begin = self._begin(units, self._per_minute)
+        if (wait := begin - self._clock()) > 0:
+            await self._sleep(wait)
+
+    def _begin(self, units: int, per_minute: int) -> float:
+        """Return when ``units`` may be used, and count them as used then."""
+        begin = max(self._clock(), self._next)
+        while self._recent:
+            time_of_oldest, _ = self._recent[0]
+            if begin < time_of_oldest + MINUTE and units + sum(used for _, used in self._recent) <= per_minute:
+                break
+            begin = max(begin, time_of_oldest + MINUTE)
+            self._recent.popleft()
+        self._recent.append((begin, units))
+        self._next = begin + units * MINUTE / per_minute
+        return begin
+
+
+# Money: what a run may cost at most, what it did cost, and stopping before it costs more than allowed.
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """List price of a model.
+
+    Attributes:
+        usd_in: USD per prompt token.
+        usd_out: USD per generated token, hidden reasoning included.
+    """
+
+    usd_in: float
+    usd_out: float
+
+    def of(self, prompt_tokens: int, generated_tokens: int) -> float:
+        """Return the USD of one response."""
+        return prompt_tokens * self.usd_in + generated_tokens * self.usd_out
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a run may cost.
+
+    Attributes:
+        requests: Requests still to be asked.
+        prompt_tokens: Their prompts, counted with litellm's tokenizer.
+        most_generated_tokens: The sum of their budgets.
+        most_usd: The cost if every budget is used up; None where the price is unknown.
+    """
+
+    requests: int
+    prompt_tokens: int
+    most_generated_tokens: int
+    most_usd: float | None
+
+    def line(self) -> str:
+        """Return the estimate as one line."""
+        counts = (
+            f"{self.requests:,} requests, {self.prompt_tokens:,} prompt tokens, "
+            f"at most {self.most_generated_tokens:,} generated tokens"
+        )
+        return f"{counts}: {'price unknown' if self.most_usd is None else 'at most ' + usd_text(self.most_usd)}"
+
+
+def estimate(requests: Iterable[tuple[int, int]], price: Price | None) -> Estimate:
+    """Return what requests of ``(prompt tokens, budget)`` may cost."""
+    counted = list(requests)
+    prompts, budgets = (sum(pair[side] for pair in counted) for side in (0, 1))
+    return Estimate(len(counted), prompts, budgets, None if price is None else price.of(prompts, budgets))
+
+
+def usd_text(usd: float) -> str:
+    """Return an amount with enough digits to mean something: ``$12.34``, ``$0.0420``, ``$0.00025``."""
+    if usd >= 1:
+        return f"${usd:,.2f}"
+    decimals = 4 if usd == 0 else max(4, 1 - floor(log10(abs(usd))))
+    return f"${usd:.{decimals}f}"
+
+
+class Purse:
+    """Keeps a run below ``max_usd``: what is in flight counts with its whole budget until its cost is known.
+
+    Args:
+        max_usd: The limit, or None.
+        spent: What earlier starts of the run cost.
+
+    Attributes:
+        spent: What was paid so far, in USD.
+        in_flight: Attempts for which something is set aside.
+    """
+
+    def __init__(self, max_usd: float | None, spent: float = 0.0) -> None:
+        self.max_usd = max_usd
+        self.spent = spent
+        self.in_flight = 0
+        self._reserved = 0.0
+
+    def reserve(self, most: float) -> bool:
+        """Set ``most`` USD aside for an attempt; False if the limit does not allow it."""
+        if self.max_usd is not None and self.spent + self._reserved + most > self.max_usd:
+            return False
+        self._reserved += most
+        self.in_flight += 1
+        return True
+
+    def settle(self, most: float, actual: float) -> None:
+        """Turn what was set aside into what it cost."""
+        self.in_flight -= 1
+        self._reserved = self._reserved - most if self.in_flight else 0.0  # no rounding error stays behind
+        self.spent += actual

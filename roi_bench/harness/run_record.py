@@ -1,0 +1,306 @@
+"""What a run leaves: what identifies it, its files, and the table it prints"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from roi_bench import __version__
+from roi_bench.errors import RecordError
+from roi_bench.exams.exam import EXAM_VERSION, sha256_text
+from roi_bench.harness.engines.metering import metered
+from roi_bench.harness.engines.protocol import Engine
+from roi_bench.reading.responses import READING_RULE
+from roi_bench.records.journal import Header, canonical_json, parse_header
+from roi_bench.records.results import NO_RESPONSE
+from roi_bench.scoring.prompts import PROMPT_VERSION
+
+# What makes two runs the same run: only then may one continue the journal of the other.
+
+SECRETS = ("api_key", "auth_token", "hf_token", "token", "header")
+"""Model arguments that are recorded as their hash."""
+
+VERSIONS = {"reading_rule": READING_RULE, "prompt_version": PROMPT_VERSION}
+"""What of a run changes with this package; a journal says it."""
+
+SAMPLED_BYTES = 1 << 20
+"""Of a large file, this much is hashed at its beginning, middle and end; any training step changes all three."""
+
+
+def run_header(
+    model: str, model_args: Mapping[str, Any], engine: Engine, seed: int | None, about: Mapping[str, Any]
+) -> Header:
+    """Return the journal header of a run.
+
+    Responses depend on the model, its arguments, its weights and the seed; everything else (prompt, chat template,
+    generation arguments) is part of each request's own key.
+
+    Args:
+        model: lm_eval's name of the backend.
+        model_args: Its arguments.
+        engine: The engine; one that says itself what shapes its responses (``identity``) is taken at its word.
+        seed: Seed of sampling.
+        about: Facts for the reader, besides those of the engine.
+    """
+    identity, facts = engine.identity, dict(engine.facts)
+    model_args = model_args if identity is None else identity
+    run = {
+        "model": model,
+        "model_args": {name: _public(name, value) for name, value in sorted(model_args.items())},
+        "model_files": model_files(model_args, engine.lm) if identity is None else {},
+        "seed": seed,
+        "exam_version": EXAM_VERSION,
+        **VERSIONS,
+    }
+    return Header(
+        run, {"roi_bench_version": __version__, "engine": facts, "batch_size": facts.get("batch_size"), **about}
+    )
+
+
+def run_digest(header: Header) -> str:
+    """Return eight hexadecimal digits that name the run."""
+    return sha256_text(canonical_json(header.run))[:8]
+
+
+def journals_of_other_versions(folder: Path) -> list[str]:
+    """Return a line for each journal in ``folder`` of another reading rule or prompt version.
+
+    No run of this package goes on with it.
+    """
+    lines = []
+    for path in sorted(folder.glob("journal-*.jsonl")):
+        try:
+            with path.open("rb") as stream:
+                run = parse_header(stream.readline()).run
+        except (OSError, ValueError):
+            continue  # damaged, or just begun: who opens it says so
+        found = {name: run.get(name, 1) for name in VERSIONS}  # journals of version 1 do not say it
+        if others := [name for name, version in VERSIONS.items() if found[name] != version]:
+            theirs, ours = (
+                " and ".join(f"{name.replace('_', ' ')} {versions[name]}" for name in others)
+                for versions in (found, VERSIONS)
+            )
+            lines.append(
+                f"{path} is a journal of {theirs}, this package has {ours}, and the two are never mixed: its requests "
+                "are asked anew"
+            )
+    return lines
+
+
+def model_files(model_args: Mapping[str, Any], lm: Any) -> dict[str, str]:
+    """Return a fingerprint of every file or folder that the arguments name, and the commit of a model from the hub.
+
+    A checkpoint that is trained further in the same folder is another model.
+    """
+    prints = {
+        name: fingerprint(Path(value))
+        for name, value in sorted(model_args.items())
+        if isinstance(value, str) and value and Path(value).exists()
+    }
+    commit = getattr(getattr(lm, "config", None), "_commit_hash", None)
+    return {**prints, "commit": commit} if isinstance(commit, str) else prints
+
+
+def fingerprint(path: Path) -> str:
+    """Return a hash of a file, or of the files directly in a folder, by name, size and (sampled) content.
+
+    Pages (``*.md``) are left out: a model's card is written when its results are known, and changes none of them.
+    """
+    digest = hashlib.sha256()
+    files = (
+        [path] if path.is_file() else sorted(item for item in path.iterdir() if item.is_file() and item.suffix != ".md")
+    )
+    for file in files:
+        size = file.stat().st_size
+        digest.update(f"{file.name if path.is_dir() else ''}\0{size}\0".encode())
+        with file.open("rb") as stream:
+            if size <= 4 * SAMPLED_BYTES:
+                digest.update(stream.read())
+            else:
+                for start in (0, size // 2, size - SAMPLED_BYTES):
+                    stream.seek(start)
+                    digest.update(stream.read(SAMPLED_BYTES))
+    return digest.hexdigest()[:16]
+
+
+def _public(name: str, value: Any) -> Any:
+    return f"sha256:{sha256_text(str(value))[:8]}" if name in SECRETS else value
+
+
+# Writing results and samples as lm_eval does, with usage beside each response, and making sure they are there.
+
+
+def output_folder(output_path: str, model_name: str) -> Path:
+    """Return the folder in which lm_eval's tracker puts the results of ``model_name``."""
+    from lm_eval.utils import sanitize_model_name
+
+    path = Path(output_path)
+    return path.parent if path.suffix == ".json" else path / sanitize_model_name(model_name)
+
+
+def add_usage(samples: Mapping[str, Sequence[dict[str, Any]]]) -> None:
+    """Put ``usage`` beside the responses of every logged sample, and mark responses that could not be had.
+
+    ``usage`` has the shape of ``resps``: per request, per sample ``{tokens, finish_reason, source}`` or null. Where any
+    response cost money, ``usd`` stands beside it in the same shape; so do ``prompt_tokens`` where they were counted.
+    """
+    for sample in (sample for task in samples.values() for sample in task):
+        responses = [
+            # accelerate pads its last request with more repetitions than were asked for
+            list(request)[: len(kept) if isinstance(kept, list) else None]
+            for request, kept in zip(sample["resps"], sample["filtered_resps"], strict=True)
+        ]
+        sample |= metered(responses)
+        for name in ("usage", "usd", "prompt_tokens"):
+            sample["doc"].pop(name, None)  # where plain lm_eval has to keep them
+        sample["resps"] = [[NO_RESPONSE if text is None else text for text in request] for request in responses]
+
+
+def count_missing(samples: Mapping[str, Sequence[dict[str, Any]]]) -> int:
+    """Return how many logged responses could not be had (after :func:`add_usage`)."""
+    tasks = (sample for task in samples.values() for sample in task)
+    return sum(text == NO_RESPONSE for sample in tasks for request in sample["resps"] for text in request)
+
+
+def write_results(tracker: Any, results: dict[str, Any], samples: Mapping[str, list[dict[str, Any]]]) -> Path:
+    """Write the results file and one samples file a task through lm_eval's tracker, and return the former.
+
+    Raises:
+        RecordError: They are not all there afterwards (lm_eval only logs a warning).
+    """
+    counts = {name: len(samples[name]) for name in results["configs"]}
+    tracker.save_results_aggregated(results=results, samples=samples)
+    for name in results["configs"]:
+        tracker.save_results_samples(task_name=name, samples=samples[name])
+    if tracker.push_results_to_hub or tracker.push_samples_to_hub:
+        tracker.recreate_metadata_card()
+    path = _results_path(tracker)
+    try:
+        json.loads(path.read_text(encoding="utf-8"))
+        for name, count in counts.items():
+            with path.with_name(f"samples_{name}_{tracker.date_id}.jsonl").open("rb") as lines:
+                written = sum(1 for _ in lines)
+            if written != count:
+                raise ValueError(f"{written} of {count} samples of {name}")
+    except (OSError, ValueError) as error:
+        raise RecordError(
+            f"results were not completely written to {path} ({error}); every response is safe in the journal beside "
+            "it: make room and run the same command again"
+        ) from error
+    return path
+
+
+def _results_path(tracker: Any) -> Path:
+    path, date = Path(tracker.output_path), getattr(tracker, "date_id", "unknown")
+    if path.suffix == ".json":
+        return path.with_name(f"{path.stem}_{date}.json")
+    return path / str(tracker.general_config_tracker.model_name_sanitized) / f"results_{date}.json"
+
+
+# The compact table at the end of ``roi-bench run``.
+
+COLUMNS: tuple[tuple[str, str, int], ...] = (
+    ("score", "score", 2),
+    ("regret", "regret", 2),
+    ("score_easy", "easy", 2),
+    ("p1_acc", "p1", 2),
+    ("p2_acc", "p2", 2),
+    ("p3_acc", "p3", 2),
+    ("skip_rate", "skip", 2),
+    ("truncated", "cut", 2),
+    ("tokens", "tokens", 0),
+)
+"""Metric, heading, decimals. The whole table fits into 80 columns."""
+
+SOLO_COLUMNS: tuple[tuple[str, str, int], ...] = (
+    ("acc", "right", 2),
+    ("skip_rate", "skip", 2),
+    ("truncated", "cut", 2),
+    ("tokens", "tokens", 0),
+)
+"""The same for problems asked alone."""
+
+WITH_ERROR = ("score", "regret", "acc")
+"""Metrics shown with their standard error."""
+
+SOLO_LEGEND = (
+    "problems asked alone; right, skip, cut: shares of samples; roi-bench profile makes a solo profile of them"
+)
+
+LEGEND = (
+    "± one standard error, for such problems in general; easy: score in easy order; p1–p3: accuracy by position;\n"
+    "skip, cut: share of problems answered NA, cut off by the budget"
+)
+
+LOG_WIDTH = 160
+"""Columns where the output is no terminal and nothing need be folded."""
+
+
+def is_exam_result(values: Mapping[str, Any]) -> bool:
+    """Whether lm_eval's ``values`` of a task are those of an exam task."""
+    return "score,none" in values and "regret,none" in values
+
+
+def is_solo_result(name: str, values: Mapping[str, Any]) -> bool:
+    """Whether lm_eval's ``values`` of the task ``name`` are those of a solo task."""
+    return name.startswith("roi_") and "acc,none" in values and "over_budget,none" not in values
+
+
+def table_rows(results: Mapping[str, Mapping[str, Any]], solo: bool = False) -> list[list[str]]:
+    """Return one row of cells per exam task: alias, exams, then :data:`COLUMNS`; an undefined number is ``n/a``.
+
+    ``solo``: the same for solo tasks, with problems and :data:`SOLO_COLUMNS`.
+    """
+    return [
+        [
+            str(values.get("alias", name)).strip(),
+            str(values.get("sample_len", "")),
+            *(_cell(values, metric, decimals) for metric, _, decimals in (SOLO_COLUMNS if solo else COLUMNS)),
+        ]
+        for name, values in results.items()
+        if (is_solo_result(name, values) if solo else is_exam_result(values))
+    ]
+
+
+def print_results(results: Mapping[str, Any], title: str, files: Sequence[str]) -> None:
+    """Print exam tasks and solo tasks as compact tables, other tasks as lm_eval does, and where everything is."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=LOG_WIDTH)
+    found = results["results"]
+    console.print(title, style="bold", soft_wrap=True, markup=False)
+    for solo, columns, legend in ((False, COLUMNS, LEGEND), (True, SOLO_COLUMNS, SOLO_LEGEND)):
+        if rows := table_rows(found, solo):
+            table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+            for heading in ("task", "n", *(heading for _, heading, _ in columns)):
+                table.add_column(heading, justify="left" if heading == "task" else "right", overflow="fold")
+            for row in rows:
+                table.add_row(*map(escape, row))
+            console.print(table)
+            console.print(legend, style="dim")
+    others = {name for name, values in found.items() if not (is_exam_result(values) or is_solo_result(name, values))}
+    if others - set(results.get("group_subtasks", {})):
+        from lm_eval.utils import make_table
+
+        shown = {name: found[name] for name in sorted(others)}
+        console.print(make_table({**results, "results": shown}), markup=False)
+    for line in files:
+        console.print(line, soft_wrap=True, markup=False)
+
+
+def _cell(values: Mapping[str, Any], metric: str, decimals: int) -> str:
+    shown = _number(values.get(f"{metric},none"), decimals)
+    if metric not in WITH_ERROR or shown == "n/a":
+        return shown
+    return f"{shown}±{_number(values.get(f'{metric}_stderr,none'), decimals)}"
+
+
+def _number(value: Any, decimals: int) -> str:
+    return f"{value:.{decimals}f}" if isinstance(value, int | float) else "n/a"

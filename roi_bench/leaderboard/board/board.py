@@ -1,0 +1,376 @@
+"""A board: graded submissions side by side, and the folder of submissions that it is built from"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from roi_bench.analysis.runs import Cell
+from roi_bench.errors import RecordError, UsageError
+from roi_bench.exams.exam import ORDERS
+from roi_bench.exams.sets import EXAM_SETS
+from roi_bench.leaderboard.board.graded import GradedRun, GradedSubmission
+from roi_bench.leaderboard.submission.untrusted_files import (
+    METADATA_BYTES,
+    METADATA_DEPTH,
+    METADATA_FILE,
+    parse_strict,
+    shown,
+)
+
+# A board: graded submissions side by side, with ranks, tiers, badges, corrections, and numbers of the literature.
+
+BADGES = ("reported", "regraded", "reproduced", "maintainer-run")
+"""How far a row can be trusted, least first: taken from the literature; graded again by us from raw responses; some
+exams run again by us with the same outcomes; run by the board's maintainers (SPEC section 13)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """What the board's maintainers say of a submission (``reviews.json`` of the board), never the submitter.
+
+    Attributes:
+        submission: Id of the submission.
+        badge: ``reproduced`` or ``maintainer-run``.
+        by: Who.
+        date: When, ``2026-11-24``.
+        exams: Number of exams that were run again; None for ``maintainer-run``.
+        note: What was found.
+    """
+
+    submission: str
+    badge: str
+    by: str
+    date: str
+    exams: int | None
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A submission on the board.
+
+    Attributes:
+        graded: The submission.
+        badge: One of :data:`BADGES`.
+        review: The review behind the badge, or None.
+        replaced_by: Id of the submission that corrects it; such an entry keeps its page and leaves the tables.
+    """
+
+    graded: GradedSubmission
+    badge: str
+    review: Review | None
+    replaced_by: str | None
+
+    @property
+    def id(self) -> str:
+        """Id of the submission."""
+        return self.graded.submission.id
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One row of a table: a run and where it stands among the others of its cell.
+
+    Attributes:
+        entry: Its submission.
+        run: The run.
+        ranks: Best and worst rank that the comparisons leave open; None where the score is undefined.
+        tier: Tier from 1; None likewise.
+        pareto: No other run of the cell has a score at least as high for less money, or a higher one for the same; None
+            where its cost is unknown or its score undefined.
+    """
+
+    entry: Entry
+    run: GradedRun
+    ranks: tuple[int, int] | None
+    tier: int | None
+    pareto: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class PairedLine:
+    """Run A against run B on the same exams, by score (paired; clustered t; see ``analysis/ranking.py``).
+
+    Attributes:
+        a: Index of run A among the standings of its cell.
+        b: Index of run B.
+        exams: Exams in common.
+        discordant: Exams whose scores differ.
+        difference: A − B with its interval.
+        p_value: Two-sided p of the paired t test, not corrected for the number of pairs.
+        detectable: True difference found with 80 % power; None where nothing varied.
+    """
+
+    a: int
+    b: int
+    exams: int
+    discordant: int
+    difference: tuple[float, float | None, float | None]
+    p_value: float | None
+    detectable: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """A number from the literature: reported, not reproduced here.
+
+    Attributes:
+        model: What was run, ``Qwen2.5-1.5B-Instruct``.
+        method: ``direct``, ``MFT + RARL`` …
+        cell: What was sat, by the authors' own exams: not comparable exam by exam.
+        score: Score, or None.
+        regret: Regret, or None.
+        source: Where it stands.
+    """
+
+    model: str
+    method: str
+    cell: Cell
+    score: float | None
+    regret: float | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class CellTable:
+    """All runs that sat the same exams in the same order under the same budget, best score first."""
+
+    cell: Cell
+    standings: tuple[Standing, ...]
+    neighbours: tuple[PairedLine, ...]
+    reported: tuple[Reported, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A folder that is no valid submission: its name and why."""
+
+    folder: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """Everything that the pages show.
+
+    Attributes:
+        title: Title of the board.
+        description: A sentence below it.
+        base_url: Address at which it is published, with a slash at the end, or an empty text.
+        entries: All submissions, replaced ones too, by date and id, newest first.
+        cells: Tables, the board's main cell first.
+        refused: What was refused.
+        drafts: Whether drafts are among the entries (a board that must not be published).
+    """
+
+    title: str
+    description: str
+    base_url: str
+    entries: Sequence[Entry]
+    cells: Sequence[CellTable]
+    refused: Sequence[Refused]
+    drafts: bool
+
+
+# What lies in a folder of submissions: the submissions' own folders, ``reviews.json`` and ``board.json``.
+
+REVIEWS_FILE, SETTINGS_FILE = "reviews.json", "board.json"
+"""Files of the board's maintainers beside the submissions' folders."""
+
+TITLE = "roi-bench"
+DESCRIPTION = "Three problems, one generation, one hard token budget: which model knows what its thinking is worth?"
+
+MAIN_CELL = "v1_hard_512"
+"""Slug of the cell that is shown first if anything sat it and ``board.json`` says nothing else."""
+
+LONGEST = {"title": 200, "description": 2000, "base_url": 500, "main_cell": 100, "by": 200, "note": 2000}
+"""Most characters of a text, by field."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_ADDRESS = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~%+-]*)*", re.ASCII)
+_CELL = re.compile(rf"({'|'.join(EXAM_SETS)})(_[0-9]+)?_({'|'.join(ORDERS)})_[0-9]+", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class BoardSettings:
+    """The content of ``board.json``.
+
+    Attributes:
+        title: Title of the board.
+        description: A sentence below it.
+        base_url: Address at which it is published, with a slash at the end, or an empty text.
+        main_cell: Slug of the cell that is shown first; None: :data:`MAIN_CELL` if it is there, else the cell with most
+            rows.
+    """
+
+    title: str = TITLE
+    description: str = DESCRIPTION
+    base_url: str = ""
+    main_cell: str | None = None
+
+
+def submission_folders(submissions: Path) -> tuple[list[Path], list[Refused]]:
+    """Return the folders in ``submissions`` by name, and what else lies there and has no business there.
+
+    Names with a dot in front are passed over.
+
+    Raises:
+        UsageError: ``submissions`` is no folder, cannot be read, or is a submission itself.
+    """
+    try:
+        entries = sorted(submissions.iterdir(), key=lambda path: path.name)
+    except OSError as error:
+        raise UsageError(
+            f"{submissions}: no folder of submissions ({error.strerror or error}); name the one that holds them"
+        ) from error
+    if any(entry.name == METADATA_FILE for entry in entries):
+        above = submissions.parent if submissions.name else submissions.resolve().parent
+        raise UsageError(f"{submissions}: is one submission, it holds {METADATA_FILE}; name the folder above, {above}")
+    folders, refused = [], []
+    for entry in entries:
+        if entry.name.startswith(".") or entry.name in (REVIEWS_FILE, SETTINGS_FILE):
+            continue
+        if entry.is_symlink():
+            refused.append(Refused(shown(entry.name), "is a link; links are not followed"))
+        elif entry.is_dir():
+            folders.append(entry)
+        else:
+            refused.append(Refused(shown(entry.name), "is no folder of a submission; nothing else belongs here"))
+    return folders, refused
+
+
+def holds_submissions(folder: Path) -> bool:
+    """Return whether ``folder`` is no submission, and holds folders that look like some."""
+    try:
+        entries = {entry.name: entry for entry in folder.iterdir()}
+        return METADATA_FILE not in entries and any((one / METADATA_FILE).is_file() for one in entries.values())
+    except OSError:
+        return False
+
+
+def read_reviews(submissions: Path, folders: Sequence[Path]) -> tuple[Review, ...]:
+    """Return the reviews in ``reviews.json``, none where there is no such file.
+
+    Raises:
+        RecordError: It is damaged, or names a submission that has no folder.
+    """
+    path = submissions / REVIEWS_FILE
+    found = _read(path)
+    if found is None:
+        return ()
+    if not isinstance(found, list):
+        raise RecordError(f"{path}: is no list of reviews")
+    return tuple(
+        _review(f"{path}: review {number}", entry, [folder.name for folder in folders])
+        for number, entry in enumerate(found, start=1)
+    )
+
+
+def read_settings(submissions: Path) -> BoardSettings:
+    """Return what ``board.json`` says, defaults where there is no such file.
+
+    Raises:
+        RecordError: It is damaged.
+    """
+    path = submissions / SETTINGS_FILE
+    found = _read(path)
+    if found is None:
+        return BoardSettings()
+    keys = ("title", "description", "base_url", "main_cell")
+    texts = _texts(str(path), found, (), keys)
+    if "base_url" in texts:
+        try:
+            texts["base_url"] = check_address(texts["base_url"])
+        except UsageError as error:
+            raise RecordError(f"{path}: base_url {error}") from error
+    if not _CELL.fullmatch(texts.get("main_cell", MAIN_CELL)):
+        raise RecordError(f"{path}: main_cell {shown(texts['main_cell'])!r} is no slug of a table, as {MAIN_CELL!r} is")
+    return BoardSettings(**texts)
+
+
+def check_address(address: str) -> str:
+    """Return the address of a site with a slash at its end; an empty text stays empty.
+
+    Raises:
+        UsageError: It is no plain http or https address of a folder.
+    """
+    if not address:
+        return ""
+    if not _ADDRESS.fullmatch(address):
+        raise UsageError(
+            f"{shown(address)!r}: no plain address of a site; give one as https://example.org/board/, without query"
+        )
+    return address if address.endswith("/") else f"{address}/"
+
+
+def _review(where: str, entry: Any, known: Sequence[str]) -> Review:
+    texts = _texts(where, entry, ("submission", "badge", "by", "date"), ("note", "exams"))
+    exams = entry.get("exams")
+    if texts["submission"] not in known:
+        raise RecordError(
+            f"{where} names the unknown submission {shown(texts['submission'])!r}; name a folder that lies beside it"
+        )
+    if texts["badge"] not in BADGES[2:]:
+        raise RecordError(
+            f"{where}: badge {shown(texts['badge'])!r} is none that a review gives: {', '.join(BADGES[2:])}"
+        )
+    if not _is_day(texts["date"]):
+        raise RecordError(f"{where}: date {shown(texts['date'])!r} is no day; write it as 2026-11-24")
+    needed = texts["badge"] == "reproduced"
+    if needed != (type(exams) is int and exams > 0) or not (needed or exams is None):
+        raise RecordError(
+            f"{where}: exams must be how many were run again for 'reproduced', and null or left out for others"
+        )
+    return Review(texts["submission"], texts["badge"], texts["by"], texts["date"], exams, texts.get("note", ""))
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
+
+
+def _texts(where: str, found: Any, needed: Sequence[str], optional: Sequence[str]) -> dict[str, str]:
+    """Return the texts of an object that holds the ``needed`` keys and no others but ``optional`` ones.
+
+    Raises:
+        RecordError: It is no object, a key is missing or unknown, or a text is none, too long or holds control
+            characters.
+    """
+    if not isinstance(found, dict):
+        raise RecordError(f"{where}: is no JSON object")
+    if missing := [key for key in needed if key not in found]:
+        raise RecordError(f"{where}: {missing[0]!r} is missing")
+    allowed = [*needed, *optional]
+    if unknown := [key for key in found if key not in allowed]:
+        raise RecordError(f"{where}: unknown key {shown(unknown[0])!r}; known: {', '.join(allowed)}")
+    texts = {}
+    for key, value in found.items():
+        if key == "exams" or (value is None and key not in needed):
+            continue
+        if not isinstance(value, str) or len(value) > LONGEST.get(key, 200) or _CONTROL.search(value):
+            raise RecordError(
+                f"{where}: {key} must be a text of at most {LONGEST.get(key, 200)} characters on one line, not "
+                f"{shown(value)!r}"
+            )
+        texts[key] = value
+    return texts
+
+
+def _read(path: Path) -> Any:
+    """Return the value in a JSON file of the board; None where there is no such file."""
+    if not path.exists() and not path.is_symlink():
+        return None
+    if path.is_symlink() or not path.is_file():
+        raise RecordError(f"{path}: is no plain file; a board's own files are read from nowhere else")
+    try:
+        with path.open("rb") as stream:
+            return parse_strict(stream.read(METADATA_BYTES + 1), largest=METADATA_BYTES, deepest=METADATA_DEPTH)
+    except (OSError, ValueError) as error:
+        raise RecordError(f"{path}: cannot be read: {error}") from error

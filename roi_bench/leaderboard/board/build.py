@@ -1,0 +1,410 @@
+"""From a folder of submissions to a board: tables by cell, ranks, tiers, neighbours, badges, corrections"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+from roi_bench.analysis.ranking import TestedPair, mean_terms, paired_lines, rank_many
+from roi_bench.analysis.runs import Cell
+from roi_bench.exams.exam import ORDERS
+from roi_bench.leaderboard.board.board import (
+    BADGES,
+    MAIN_CELL,
+    Board,
+    BoardSettings,
+    CellTable,
+    Entry,
+    PairedLine,
+    Refused,
+    Reported,
+    Review,
+    Standing,
+    check_address,
+    read_reviews,
+    read_settings,
+    submission_folders,
+)
+from roi_bench.leaderboard.board.gather import Gathered, Wish, grade_many, look_up
+from roi_bench.leaderboard.board.graded import GradedRun, GradedSubmission, Remark
+from roi_bench.leaderboard.submission.schema import Submission
+from roi_bench.leaderboard.submission.untrusted_files import shown
+
+# Numbers of the literature, read from ``reported.json``: reported, not reproduced here (SPEC section 10).
+
+REPORTED_FILE = Path(__file__).with_name("reported.json")
+"""The rows, each with its source and whether we have it from the source itself."""
+
+SECOND_HAND = "second-hand: as quoted by its readers"
+"""Stands behind a source that we have a number from only through others."""
+
+
+@lru_cache(maxsize=1)
+def load_reported() -> tuple[Reported, ...]:
+    """Return all rows in file order: on their authors' own exams of the same pools, order and budget, not on ours."""
+    return tuple(
+        Reported(
+            model=row["model"],
+            method=row["method"],
+            cell=Cell(row["exam_set"], None, row["order"], row["budget"]),
+            score=row["score"],
+            regret=row["regret"],
+            source=f"{row['source']} ({SECOND_HAND})" if row["second_hand"] else row["source"],
+        )
+        for row in json.loads(REPORTED_FILE.read_text(encoding="utf-8"))
+    )
+
+
+def reported_rows(cell: Cell) -> tuple[Reported, ...]:
+    """Return what the literature reports for a cell."""
+    return tuple(row for row in load_reported() if row.cell == cell)
+
+
+# Which submissions stand beside each other: corrections, and responses that are those of another submission.
+#
+# Nobody knows here in which order submissions came, and the dates in them are their submitters' words. So nothing is
+# decided by age between two that claim the same; the review of a change knows what was there before
+# (:mod:`roi_bench.leaderboard.review`).
+
+NAMED = 3
+"""Submissions with the same responses that a remark names; of more it tells the number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Corrections:
+    """What corrects what.
+
+    Attributes:
+        standing: Submissions that are not refused, corrected ones too, by id.
+        replaced: Id of the correction of each corrected one.
+        refused: Why others are refused, by id.
+    """
+
+    standing: Mapping[str, Submission]
+    replaced: Mapping[str, str]
+    refused: Mapping[str, str]
+
+
+def settle(
+    graded: Sequence[GradedSubmission],
+) -> tuple[list[GradedSubmission], dict[str, str], list[Refused]]:
+    """Return the submissions that stand, the id of the correction of each corrected one, and what is refused.
+
+    Submissions with the same responses to a task all stand, each with a remark that names the others, unless one
+    corrects the other.
+    """
+    found = settle_corrections([one.submission for one in graded])
+    standing = [one for one in graded if one.submission.id in found.standing]
+    return (
+        _with_remarks(standing, found.standing),
+        dict(found.replaced),
+        [Refused(name, reason) for name, reason in sorted(found.refused.items())],
+    )
+
+
+def settle_corrections(submissions: Sequence[Submission]) -> Corrections:
+    """Return which of ``submissions`` stand, whatever order they come in.
+
+    A correction names a submission that stands, of the same model and not younger; chains of corrections are fine. Two
+    corrections of one submission are both refused: the board's maintainers keep one of them.
+    """
+    by_id = {submission.id: submission for submission in submissions}
+    standing = {name: one for name, one in by_id.items() if one.replaces is None}
+    replaced: dict[str, str] = {}
+    refused: dict[str, str] = {}
+    waiting = [one for one in by_id.values() if one.replaces is not None]
+    while ready := [one for one in waiting if one.replaces in standing]:
+        waiting = [one for one in waiting if one.replaces not in standing]
+        fit: dict[str, list[Submission]] = {}
+        for submission in ready:
+            corrected = standing[str(submission.replaces)]
+            reason = _why_not(submission, corrected)
+            if reason is None:
+                fit.setdefault(corrected.id, []).append(submission)
+            else:
+                refused[submission.id] = reason
+        for target, corrections in fit.items():
+            if len(corrections) == 1:
+                standing[corrections[0].id] = corrections[0]
+                replaced[target] = corrections[0].id
+            else:
+                refused |= _rivals(target, sorted(one.id for one in corrections))
+    while waiting:
+        ends = [one for one in waiting if one.replaces in refused or one.replaces not in by_id] or waiting
+        refused |= {one.id: _dangling(one, by_id, refused) for one in ends}
+        waiting = [one for one in waiting if one not in ends]
+    return Corrections(standing, replaced, refused)
+
+
+def is_related(a: Submission, b: Submission, by_id: Mapping[str, Submission]) -> bool:
+    """Return whether one of two submissions corrects the other, at whatever remove, or both correct the same.
+
+    Args:
+        a: A submission.
+        b: Another.
+        by_id: All submissions between which corrections may lie.
+    """
+    corrected = {a.id, *_corrected_by(a, by_id)}
+    return b.id in corrected or any(name in corrected for name in _corrected_by(b, by_id))
+
+
+def _why_not(correction: Submission, corrected: Submission) -> str | None:
+    """Return why ``correction`` cannot correct a submission that stands; None where it can."""
+    if correction.metadata.model != corrected.metadata.model:
+        return (
+            f"corrects {corrected.id}, which is of another model ({corrected.metadata.model!r}, not "
+            f"{correction.metadata.model!r}); a correction has the model's name of what it corrects"
+        )
+    if correction.metadata.date < corrected.metadata.date:
+        return (
+            f"corrects {corrected.id}, which is younger ({corrected.metadata.date}, not {correction.metadata.date} or "
+            "before); a correction names an older submission"
+        )
+    return None
+
+
+def _rivals(target: str, names: Sequence[str]) -> dict[str, str]:
+    """Return why each of several corrections of ``target`` is refused, by id."""
+    found = {}
+    for name in names:
+        others = _listed([other for other in names if other != name])
+        found[name] = f"corrects {target}, as {others} does; the board's maintainers keep one of them"
+    return found
+
+
+def _dangling(submission: Submission, by_id: Mapping[str, Submission], refused: Mapping[str, str]) -> str:
+    target = str(submission.replaces)
+    if target in refused:
+        return f"corrects {target}, which is refused itself; submit it without `replaces`"
+    if target in by_id:
+        return f"corrects {target} in a circle of corrections; one of them must correct nothing"
+    return f"corrects {target}, which is not among the submissions; name one that is, or leave `replaces` out"
+
+
+def _with_remarks(standing: Sequence[GradedSubmission], by_id: Mapping[str, Submission]) -> list[GradedSubmission]:
+    """Return submissions with a remark for each run whose responses are those of other submissions."""
+    holders: dict[str, list[Submission]] = {}
+    for one in standing:
+        for digest in sorted({run.responses_sha256 for run in one.runs}):
+            holders.setdefault(digest, []).append(one.submission)
+    found = []
+    for one in standing:
+        remarks = []
+        for run in one.runs:
+            same = [other for other in holders[run.responses_sha256] if other.id != one.submission.id]
+            strangers = sorted(other.id for other in same if not is_related(one.submission, other, by_id))
+            if strangers:
+                text = f"{run.task}: its responses to these exams are those of {_listed(strangers)}"
+                remarks.append(Remark("responses", text))
+        found.append(replace(one, remarks=(*one.remarks, *remarks)) if remarks else one)
+    return found
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return names in a line, the first few of many."""
+    if len(names) > NAMED:
+        return f"{', '.join(names[:NAMED])} and {len(names) - NAMED} more"
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def _corrected_by(submission: Submission, by_id: Mapping[str, Submission]) -> Iterator[str]:
+    """Yield the ids that ``submission`` corrects, one after the other; each once, even in a circle."""
+    seen: set[str] = set()
+    current: Submission | None = submission
+    while current is not None and current.replaces is not None and current.replaces not in seen:
+        seen.add(current.replaces)
+        yield current.replaces
+        current = by_id.get(current.replaces)
+
+
+# From a folder of submissions to a board: tables by cell, ranks, tiers, neighbours, badges, corrections.
+
+NEIGHBOURS = 3
+"""How many runs above and below a run it is compared with, exam by exam, on the pages."""
+
+Show = Callable[[Iterable[Gathered], int], Iterable[Gathered]]
+"""Goes through submissions as they are graded and shows progress; the number is how many there will be."""
+
+
+def no_progress(items: Iterable[Gathered], total: int) -> Iterable[Gathered]:  # noqa: ARG001 - form of Show
+    """Go through ``items`` and show nothing."""
+    return items
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """A folder of submissions as the board's maintainers arranged it.
+
+    Attributes:
+        folders: The submissions' folders.
+        refused: What else lies there.
+        reviews: Content of ``reviews.json``.
+        settings: Content of ``board.json``, with the address that the caller gave.
+    """
+
+    folders: tuple[Path, ...]
+    refused: tuple[Refused, ...]
+    reviews: tuple[Review, ...]
+    settings: BoardSettings
+
+
+def read_sources(submissions: Path, base_url: str | None = None) -> Sources:
+    """Return what lies in ``submissions``; nothing of the submissions themselves is read yet.
+
+    Args:
+        submissions: The folder.
+        base_url: Address of the site, in place of what ``board.json`` says.
+
+    Raises:
+        UsageError: It is no folder, or ``base_url`` no address.
+        RecordError: ``reviews.json`` or ``board.json`` is damaged.
+    """
+    folders, refused = submission_folders(submissions)
+    settings, reviews = read_settings(submissions), read_reviews(submissions, folders)
+    if base_url is not None:
+        address = check_address(base_url)
+        settings = BoardSettings(settings.title, settings.description, address, settings.main_cell)
+    return Sources(tuple(folders), tuple(refused), reviews, settings)
+
+
+def load_board(
+    submissions: Path,
+    wish: Wish,
+    *,
+    workers: int | None = None,
+    base_url: str | None = None,
+    show: Show = no_progress,
+) -> Board:
+    """Return the board of the submissions in a folder, each graded unless the cache knows it.
+
+    Args:
+        submissions: The folder.
+        wish: Cache, drafts, recounting; pages are not made.
+        workers: Processes that grade; by default one per core.
+        base_url: Address of the site, in place of what ``board.json`` says.
+        show: Shows progress.
+
+    Raises:
+        UsageError: It is no folder, or ``base_url`` no address.
+        RecordError: A file of the board's own is damaged.
+        DataError: A problem of an exam set is missing.
+    """
+    sources = read_sources(submissions, base_url)
+    graded, waiting, refused = look_up(sources.folders, wish, lambda _: True)
+    with closing(grade_many(waiting, wish, workers)) as arriving:
+        for done in show(arriving, len(waiting)):
+            if done.graded is not None:
+                graded.append(done.graded)
+            elif done.refused is not None:
+                refused.append(Refused(shown(done.folder.name), done.refused))
+    return make_board(graded, [*sources.refused, *refused], sources.reviews, sources.settings, drafts=wish.drafts)
+
+
+def make_board(
+    graded: Sequence[GradedSubmission],
+    refused: Sequence[Refused],
+    reviews: Sequence[Review],
+    settings: BoardSettings,
+    *,
+    drafts: bool,
+) -> Board:
+    """Return the board of graded submissions, given in whatever order.
+
+    A main cell that nothing sat yet is passed over.
+    """
+    standing, replaced, more = settle(graded)
+    best: dict[str, Review] = {}
+    for review in sorted(reviews, key=lambda one: (BADGES.index(one.badge), one.date)):
+        best[review.submission] = review
+    entries = [
+        Entry(one, best[one.submission.id].badge if one.submission.id in best else "regraded", review, correction)
+        for one in standing
+        for review, correction in [(best.get(one.submission.id), replaced.get(one.submission.id))]
+    ]
+    entries.sort(key=lambda entry: (entry.graded.submission.metadata.date, entry.id), reverse=True)
+    return Board(
+        title=settings.title,
+        description=settings.description,
+        base_url=settings.base_url,
+        entries=tuple(entries),
+        cells=_tables(entries, settings.main_cell),
+        refused=tuple(sorted([*refused, *more], key=lambda one: (one.folder, one.reason))),
+        drafts=drafts and any(entry.graded.submission.draft for entry in entries),
+    )
+
+
+def _tables(entries: Sequence[Entry], main: str | None) -> tuple[CellTable, ...]:
+    rows: dict[Cell, list[tuple[Entry, GradedRun]]] = {}
+    for entry in entries:
+        if entry.replaced_by is None:
+            for run in entry.graded.runs:
+                rows.setdefault(run.cell, []).append((entry, run))
+    order = sorted(rows, key=_place)
+    by_slug = {cell.slug: cell for cell in order}
+    if order:
+        named = (by_slug.get(slug) for slug in (main, MAIN_CELL) if slug is not None)
+        first = next(filter(None, named), None) or max(order, key=lambda cell: len(rows[cell]))
+        order.sort(key=lambda cell: cell != first)
+    return tuple(_table(cell, rows[cell]) for cell in order)
+
+
+def _place(cell: Cell) -> tuple[str, int, int, int]:
+    """Return the place of a cell among others: by exam set, order and budget, as :func:`analysis.runs.in_order`."""
+    order = ORDERS.index(cell.order) if cell.order in ORDERS else len(ORDERS)
+    return cell.exam_set, cell.exam_seed or 0, order, cell.budget
+
+
+def _table(cell: Cell, rows: Sequence[tuple[Entry, GradedRun]]) -> CellTable:
+    """Return the table of one cell: best score first, equal scores by name, undefined ones last."""
+    rows = sorted(rows, key=_standing_key)
+    terms = [mean_terms(run.exam_ids, run.exam_clusters, run.scores) for _, run in rows]
+    ranks = rank_many(terms)
+    efficient = _pareto([run for _, run in rows])
+    standings = tuple(
+        Standing(entry, run, ranks.ranks[i], ranks.tiers[i], efficient[i]) for i, (entry, run) in enumerate(rows)
+    )
+    pairs = [(a, b) for a in range(len(rows)) for b in range(a + 1, min(a + 1 + NEIGHBOURS, len(rows)))]
+    neighbours = tuple(_line(tested) for tested in paired_lines(terms, pairs) if tested.difference.value is not None)
+    return CellTable(cell, standings, neighbours, reported_rows(cell))
+
+
+def _line(tested: TestedPair) -> PairedLine:
+    found = tested.difference
+    return PairedLine(
+        a=tested.a,
+        b=tested.b,
+        exams=tested.exams,
+        discordant=tested.discordant,
+        difference=(found.value or 0.0, found.low, found.high),
+        p_value=tested.p_value,
+        detectable=tested.detectable,
+    )
+
+
+def _standing_key(row: tuple[Entry, GradedRun]) -> tuple[float, str, str, str]:
+    entry, run = row
+    score = run.numbers["score"].value
+    return -score if score is not None else float("inf"), entry.graded.submission.metadata.model, run.prompt, entry.id
+
+
+def _pareto(runs: Sequence[GradedRun]) -> list[bool | None]:
+    """Return for each run whether no other one scores as high for less money, or higher for the same.
+
+    None where the score is undefined or the cost unknown.
+    """
+    points = [
+        (run.usd_per_exam, -score, index)
+        for index, run in enumerate(runs)
+        if run.usd_per_exam is not None and (score := run.numbers["score"].value) is not None
+    ]
+    found: list[bool | None] = [None] * len(runs)
+    frontier = (0.0, float("inf"))
+    for usd, negative_score, index in sorted(points):
+        if negative_score < frontier[1]:
+            frontier = usd, negative_score
+        found[index] = (usd, negative_score) == frontier
+    return found

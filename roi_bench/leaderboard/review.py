@@ -1,0 +1,387 @@
+"""What a change to a board amounts to: read from git, checked and graded"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from roi_bench.errors import RecordError, UsageError
+from roi_bench.leaderboard.board.build import is_related, settle_corrections
+from roi_bench.leaderboard.board.gather import Gathered, Wish, grade_many
+from roi_bench.leaderboard.board.graded import GradedRun, GradedSubmission, Number
+from roi_bench.leaderboard.checks.rules import submitted_responses
+from roi_bench.leaderboard.review_comment import FORMAT, FORMAT_VERSION
+from roi_bench.leaderboard.submission.response_files import responses_sha256
+from roi_bench.leaderboard.submission.schema import Submission, parse_submission
+from roi_bench.leaderboard.submission.untrusted_files import (
+    FILE_BYTES,
+    FILES,
+    FOLDER_BYTES,
+    METADATA_BYTES,
+    METADATA_FILE,
+    shown,
+)
+
+# What a change adds to a folder of submissions, read from git: new submissions may come, nothing else may change.
+#
+# The change is a stranger's. Nothing of it is checked out: paths, modes and sizes are looked at first, and only plain
+# files are then written, to a folder of their own.
+
+MOST_FOLDERS = 20
+"""Submissions that one change may add; more are looked at in several."""
+
+_PLAIN, _NAME = "100644", re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
+_CHANGE = re.compile(r":\d{6} (\d{6}) [0-9a-f]+ ([0-9a-f]+) ([A-Z])\d*")
+_LIST_BYTES = 1 << 20
+_APART = "change nothing else in a pull request with a submission"
+
+
+@dataclass(frozen=True, slots=True)
+class AddedFolder:
+    """A submission that a change adds.
+
+    Attributes:
+        name: Name of its folder.
+        files: Names of its files with git's hashes of their contents.
+    """
+
+    name: str
+    files: tuple[tuple[str, str], ...]
+
+
+def added_folders(repository: Path, submissions: str, base: str, head: str) -> tuple[AddedFolder, ...]:
+    """Return the submissions that ``head`` adds to what it branched off from ``base``.
+
+    Args:
+        repository: A clone that has both.
+        submissions: Folder of the submissions in the repository, with slashes.
+        base: What is changed: a branch or commit.
+        head: The change.
+
+    Raises:
+        UsageError: There is no such repository, branch or commit.
+        RecordError: The change does anything but add plain files in new folders; the message says what.
+    """
+    old, new = commit(repository, base), commit(repository, head)
+    start = _git(repository, "merge-base", old, new).decode().strip()
+    known = set(_names(repository, old, submissions))
+    found: dict[str, list[tuple[str, str]]] = {}
+    for mode, blob, status, path in _changes(repository, start, new):
+        folder, name = _place(path, submissions)
+        if status != "A":
+            what = {"D": "removes", "M": "alters", "T": "alters"}.get(status, "changes")
+            raise RecordError(f"{what} {shown(path)}: submissions are only ever added; a correction is a new one")
+        if folder in known:
+            raise RecordError(f"adds {shown(path)} to a submission that is there; a correction is a new one")
+        if mode != _PLAIN:
+            raise RecordError(f"adds {shown(path)} with mode {mode}; a submission holds plain files only")
+        found.setdefault(folder, []).append((name, blob))
+        if len(found) > MOST_FOLDERS or len(found[folder]) > FILES:
+            raise RecordError(f"adds more than {MOST_FOLDERS} submissions, or one of more than {FILES} files")
+    return tuple(AddedFolder(name, tuple(files)) for name, files in sorted(found.items()))
+
+
+def write_folder(repository: Path, added: AddedFolder, out: Path) -> Path:
+    """Write the files of an added submission to a folder of its name in ``out``, and return that.
+
+    Raises:
+        RecordError: They are larger than a submission may be; nothing is written then.
+    """
+    sizes = [int(_git(repository, "cat-file", "-s", blob)) for _, blob in added.files]
+    if max(sizes) > FILE_BYTES or sum(sizes) > FOLDER_BYTES:
+        raise RecordError(f"{added.name}: {sum(sizes)} bytes; a submission has at most {FOLDER_BYTES}")
+    folder = out / added.name
+    folder.mkdir(parents=True)
+    for name, blob in added.files:
+        (folder / name).write_bytes(_git(repository, "cat-file", "blob", blob, most=FILE_BYTES))
+    return folder
+
+
+def commit(repository: Path, name: str) -> str:
+    """Return the hash of the commit that ``name`` means.
+
+    Raises:
+        UsageError: It means none, or ``repository`` is none.
+    """
+    try:
+        return _git(repository, "rev-parse", "--verify", "--end-of-options", f"{name}^{{commit}}").decode().strip()
+    except RecordError as error:
+        raise UsageError(f"{repository}: {shown(name)!r} is no branch or commit there; fetch it first") from error
+
+
+def _changes(repository: Path, start: str, new: str) -> Iterator[tuple[str, str, str, str]]:
+    """Yield mode, hash, status and path of every changed file."""
+    options = ("--raw", "-z", "-r", "--no-renames", "--no-abbrev", "--no-ext-diff", "--no-textconv")
+    parts = _git(repository, "diff-tree", *options, start, new, most=_LIST_BYTES).split(b"\0")
+    for what, path in zip(parts[:-1:2], parts[1::2], strict=True):
+        if (found := _CHANGE.fullmatch(what.decode("ascii"))) is None:
+            raise RecordError(f"{repository}: git tells {shown(what)} of a change, which is not understood")
+        yield found[1], found[2], found[3], path.decode("utf-8", "replace")
+
+
+def _place(path: str, submissions: str) -> tuple[str, str]:
+    """Return the folder and the name of a file of a submission.
+
+    Raises:
+        RecordError: It is none.
+    """
+    inside = path.removeprefix(f"{submissions}/")
+    parts = inside.split("/")
+    if inside == path:
+        raise RecordError(f"changes {shown(path)}, which is not in {submissions}; {_APART}")
+    if len(parts) == 1:
+        raise RecordError(f"changes {shown(path)}, a file of the board's maintainers; {_APART}")
+    if len(parts) > 2 or not all(_NAME.fullmatch(part) for part in parts):
+        raise RecordError(f"adds {shown(path)}, which is no file of a submission; see docs/leaderboard.md")
+    return parts[0], parts[1]
+
+
+def _names(repository: Path, tree: str, submissions: str) -> Iterator[str]:
+    """Yield what lies in the folder of submissions."""
+    for path in _git(repository, "ls-tree", "--name-only", "-z", tree, f"{submissions}/").split(b"\0")[:-1]:
+        yield path.decode("utf-8", "replace").rpartition("/")[2]
+
+
+def known_submissions(repository: Path, submissions: str, base: str) -> frozenset[str]:
+    """Return the names of what lies in the folder of submissions of ``base``.
+
+    Raises:
+        UsageError: There is no such repository, branch or commit.
+    """
+    return frozenset(_names(repository, commit(repository, base), submissions))
+
+
+def file_of(repository: Path, tree: str, path: str, most: int) -> bytes:
+    """Return the content of the file at ``path``, from the repository's root, in the commit with the hash ``tree``.
+
+    Raises:
+        RecordError: There is no such file, or it is larger than ``most`` bytes.
+    """
+    return _git(repository, "cat-file", "blob", f"{tree}:{path}", most=most)
+
+
+def check_place(repository: Path, submissions: str, base: str, head: str) -> None:
+    """Check that there is a folder of submissions, on either side of the change.
+
+    Raises:
+        UsageError: There is none, or no such repository, branch or commit.
+    """
+    if not any(any(_names(repository, commit(repository, one), submissions)) for one in (base, head)):
+        raise UsageError(
+            f"{repository}: no folder {shown(submissions)!r} there in {shown(base)} or {shown(head)}; name the folder "
+            "of submissions as it is called from the root of the repository"
+        )
+
+
+def _git(repository: Path, *arguments: str, most: int = 1 << 26) -> bytes:
+    """Return what git says.
+
+    Raises:
+        UsageError: git is not installed.
+        RecordError: git fails, or says more than ``most`` bytes.
+    """
+    command: Sequence[str] = ["git", "-C", str(repository), "--no-pager", *arguments]
+    try:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+            output = process.stdout.read(most + 1) if process.stdout else b""
+            if len(output) > most:
+                process.kill()
+                raise RecordError(f"git {arguments[0]} says more than {most} bytes; the change is too large")
+    except OSError as error:
+        raise UsageError(f"git cannot be run ({error.strerror or error}); install it") from error
+    if process.returncode != 0:
+        raise RecordError(f"{repository}: git {arguments[0]} failed; is the whole history there (fetch-depth: 0)?")
+    return output
+
+
+# What stands on a board before a change, read from git: submissions, and whose responses a new one has.
+
+
+@dataclass(frozen=True, slots=True)
+class BaseBoard:
+    """The submissions on a board at one commit.
+
+    Attributes:
+        repository: A clone that has the commit.
+        folder: Folder of the submissions in it, with slashes.
+        commit: Hash of the commit.
+        submissions: The submissions by id; what is damaged, or is none, is left out.
+    """
+
+    repository: Path
+    folder: str
+    commit: str
+    submissions: Mapping[str, Submission]
+
+
+def read_base(repository: Path, submissions: str, base: str) -> BaseBoard:
+    """Return the board at ``base``; of its submissions only what they say of themselves is read.
+
+    Raises:
+        UsageError: There is no such repository, branch or commit.
+    """
+    at, found = commit(repository, base), {}
+    for name in sorted(known_submissions(repository, submissions, at)):
+        try:
+            content = file_of(repository, at, f"{submissions}/{name}/{METADATA_FILE}", METADATA_BYTES)
+            one = parse_submission(content, name)
+        except RecordError:
+            continue  # a file of the maintainers' own, or a folder that no build takes
+        if one.id == name and not one.draft:
+            found[name] = one
+    return BaseBoard(repository, submissions, at, found)
+
+
+def responses_on(board: BaseBoard, tasks: Collection[str]) -> dict[tuple[str, str], list[str]]:
+    """Return which submissions of ``board`` have which responses: ids by name of the task and hash of its responses.
+
+    Args:
+        board: The board.
+        tasks: Names of the tasks of which responses are read; reading all of a large board would take many minutes.
+    """
+    found: dict[tuple[str, str], list[str]] = {}
+    for submission in board.submissions.values():
+        for task in submission.tasks:
+            if task.name not in tasks:
+                continue
+            path = f"{board.folder}/{submission.id}/{task.file}"
+            try:
+                packed = file_of(board.repository, board.commit, path, FILE_BYTES)
+                documents = submitted_responses(task, packed, path).documents
+            except RecordError:
+                continue  # no build takes it
+            found.setdefault((task.name, responses_sha256(documents)), []).append(submission.id)
+    return found
+
+
+def why_copied(
+    graded: GradedSubmission, responses: Mapping[tuple[str, str], Sequence[str]], by_id: Mapping[str, Submission]
+) -> str | None:
+    """Return why a new submission is refused for responses that the board has already; None where they are its own.
+
+    Only tasks of the same name are compared, which sat the same exams in the same order under the same budget and
+    prompt. What is copied otherwise, the board's pages tell (:func:`roi_bench.leaderboard.board.build.settle`).
+
+    Args:
+        graded: The submission.
+        responses: What :func:`responses_on` found of its tasks.
+        by_id: All submissions, new ones too, between which corrections may lie.
+    """
+    for run in graded.runs:
+        for name in responses.get((run.task, run.responses_sha256), ()):
+            if not is_related(graded.submission, by_id[name], by_id):
+                return (
+                    f"{run.task}: its responses are those of {name}, which is on this board; a submission has "
+                    "responses of its own, or names in `replaces` what it corrects"
+                )
+    return None
+
+
+# What a change to a board amounts to: every submission that it adds, checked and graded.
+
+
+def review_change(
+    repository: Path, submissions: str, base: str, head: str, *, recount: bool = False, workers: int | None = None
+) -> dict[str, Any]:
+    """Return what the submissions that ``head`` adds to ``base`` are worth, as a JSON value.
+
+    Args:
+        repository: A clone that has both.
+        submissions: Folder of the submissions in it.
+        base: What is changed.
+        head: The change.
+        recount: Count tokens again with tokenizers from the hub too.
+        workers: Processes that grade.
+
+    Raises:
+        UsageError: There is no such repository, branch or commit.
+        DataError: The exams that were sat cannot be loaded.
+    """
+    problem: str | None = None
+    found: list[dict[str, Any]] = []
+    board = read_base(repository, submissions, base)
+    try:
+        added = added_folders(repository, submissions, base, head)
+        with tempfile.TemporaryDirectory(prefix="roi-bench-review-") as folder:
+            places, too_large = _written(repository, added, Path(folder))
+            graded = [*too_large, *grade_many(places, Wish(drafts=True, recount=recount), workers)]
+        refused = _refused_beside(board, [one.graded for one in graded if one.graded is not None])
+        found = [_reviewed(one, refused) for one in graded]
+    except RecordError as error:
+        problem = str(error)
+    found.sort(key=lambda one: str(one["folder"]))
+    return {"format": FORMAT, "format_version": FORMAT_VERSION, "problem": problem, "submissions": found}
+
+
+def is_accepted(review: Mapping[str, Any]) -> bool:
+    """Return whether nothing in a review was refused."""
+    return review["problem"] is None and all(one["refused"] is None for one in review["submissions"])
+
+
+def _written(repository: Path, added: Sequence[AddedFolder], out: Path) -> tuple[list[Path], list[Gathered]]:
+    """Return the folders that could be written, and why others could not."""
+    places, too_large = [], []
+    for one in added:
+        try:
+            places.append(write_folder(repository, one, out))
+        except RecordError as error:
+            too_large.append(Gathered(out / one.name, None, str(error)))
+    return places, too_large
+
+
+def _refused_beside(board: BaseBoard, graded: Sequence[GradedSubmission]) -> dict[str, str]:
+    """Return why new submissions that pass the checks are refused beside those that are there already, by id."""
+    whole = [one for one in graded if not one.submission.draft]
+    refused = {
+        one.submission.id: "a draft; pack the whole run without --draft to submit it"
+        for one in graded
+        if one.submission.draft
+    }
+    responses = responses_on(board, {run.task for one in whole for run in one.runs})
+    replaced = settle_corrections([*board.submissions.values()]).replaced
+    by_id = {**board.submissions, **{one.submission.id: one.submission for one in whole}}
+    for one in whole:
+        target = str(one.submission.replaces)
+        if (why := why_copied(one, responses, by_id)) is not None:
+            refused[one.submission.id] = why
+        elif (first := replaced.get(target)) is not None:
+            refused[one.submission.id] = (
+                f"corrects {target}, which {first} corrects already; correct that one, the last of the chain"
+            )
+    new = [one.submission for one in whole if one.submission.id not in refused]
+    settled = settle_corrections([*board.submissions.values(), *new])
+    return refused | {one.id: settled.refused[one.id] for one in new if one.id in settled.refused}
+
+
+def _reviewed(one: Gathered, refused_beside: Mapping[str, str]) -> dict[str, Any]:
+    graded = one.graded
+    refused = one.refused if graded is None else refused_beside.get(graded.submission.id)
+    content = {"folder": one.folder.name, "refused": refused}
+    if graded is None or refused is not None:
+        return {**content, "model": None, "replaces": None, "remarks": [], "runs": []}
+    return {
+        **content,
+        "model": graded.submission.metadata.model,
+        "replaces": graded.submission.replaces,
+        "remarks": [remark.text for remark in graded.remarks],
+        "runs": [_run(run) for run in graded.runs],
+    }
+
+
+def _run(run: GradedRun) -> dict[str, Any]:
+    return {
+        "task": run.task,
+        "exams": run.exams,
+        "score": _interval(run.numbers["score"]),
+        "regret": _interval(run.numbers["regret"]),
+        "tokens": run.numbers["tokens"].value,
+    }
+
+
+def _interval(number: Number) -> list[float | None]:
+    return [number.value, number.low, number.high]

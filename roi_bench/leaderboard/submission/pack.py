@@ -1,0 +1,253 @@
+"""Making a submission of finished runs: raw responses, token counts, what identifies them; no path of this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import shutil
+import tempfile
+from array import array
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from roi_bench.analysis.load import ScoringOptions, Show, silent
+from roi_bench.analysis.runs import in_order
+from roi_bench.errors import RecordError, UsageError
+from roi_bench.exams.exam import EXAM_VERSION
+from roi_bench.leaderboard.board.graded import Remark
+from roi_bench.leaderboard.checks.rules import NEEDLESS_DRAFT, check_submission, content_hash
+from roi_bench.leaderboard.submission.metadata import one_model, public_tokenizer, software, total_usd
+from roi_bench.leaderboard.submission.response_files import Responses, lengths_of, write_responses
+from roi_bench.leaderboard.submission.schema import (
+    Metadata,
+    Submission,
+    SubmittedTask,
+    exams_sha256,
+    load_set,
+    submission_bytes,
+    submission_document,
+    submission_id,
+    task_name,
+)
+from roi_bench.leaderboard.submission.untrusted_files import METADATA_FILE
+from roi_bench.records.regrade import check_recorded, check_rule
+from roi_bench.records.results import RecordedDocument, RecordedTask, ResultsFile
+from roi_bench.scoring.outcomes import Response
+from roi_bench.scoring.prompts import skipped_problem
+from roi_bench.scoring.tokens import TokenCounter
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """What a submission corrects.
+
+    Attributes:
+        replaces: Id of the submission that it takes the place of.
+        reason: Why.
+    """
+
+    replaces: str
+    reason: str
+
+
+def pack_submission(
+    results: Sequence[ResultsFile],
+    out: Path,
+    metadata: Metadata,
+    *,
+    correction: Correction | None = None,
+    draft: bool = False,
+    options: ScoringOptions | None = None,
+    show: Show = iter,
+    tell: Callable[[str], None] = silent,
+    today: date | None = None,
+) -> Path:
+    """Write a submission of finished runs and return its folder; it passes all rules, or nothing is written.
+
+    Args:
+        results: Results files of one model (:func:`~roi_bench.leaderboard.submission.metadata.load_results`).
+        out: Folder in which the submission gets a folder of its own, called by its id.
+        metadata: Who and what.
+        correction: The submission that this one corrects, if any.
+        draft: Let a part of an exam set pass; drafts are never published.
+        options: What to count tokens with; by default the recorded tokenizers.
+        show: Goes through tasks and shows progress.
+        tell: Takes remarks.
+        today: Day against which the date is held; by default today's.
+
+    Raises:
+        UsageError: Results of several models, two runs of one task, or another submission of this id is there.
+        RecordError: A run is of another reading rule, or the submission would be refused.
+        ModelError: A tokenizer cannot be loaded.
+        DataError: The exams cannot be loaded.
+    """
+    tasks = in_order([task for file in results for task in file.tasks])
+    for task in tasks:
+        check_rule(task)
+    one_model(tasks)
+    _refuse_doubles(tasks)
+    files: dict[str, bytes] = {}
+    submitted = []
+    for task in show(tasks):
+        packed = _pack_task(task, options or ScoringOptions(), tell)
+        files[packed[0].file] = packed[1]
+        submitted.append(packed[0])
+    submission = Submission(
+        id="",
+        metadata=metadata,
+        software=software(results),
+        tasks=tuple(submitted),
+        usd=total_usd(results),
+        replaces=correction.replaces if correction else None,
+        reason=correction.reason if correction else None,
+        draft=draft,
+        claimed={
+            _name(task): _claims(task) for task in tasks if task.record.kind.has_order and not task.record.paraphrase
+        },
+    )
+    submission = replace(submission, id=submission_id(submission_document(submission)))
+    return _write(out, submission, {METADATA_FILE: submission_bytes(submission), **files}, today, tell)
+
+
+def _published(submission: Submission) -> str:
+    """Return the names of a submission that may be more than their owner wants to tell."""
+    names = sorted({task.tokenizer for task in submission.tasks if task.tokenizer is not None})
+    tokenizers = f"tokenizer {', '.join(map(repr, names))}" if names else "no tokenizer"
+    return f"will be published: model {submission.metadata.model!r}, {tokenizers}"
+
+
+def _name(task: RecordedTask) -> str:
+    record = task.record
+    return task_name(record.exam_set, record.exam_seed, record.order, record.budget, record.prompt, record.paraphrase)
+
+
+def _refuse_doubles(tasks: Sequence[RecordedTask]) -> None:
+    seen: dict[str, RecordedTask] = {}
+    for task in tasks:
+        other = seen.setdefault(_name(task), task)
+        if other is not task:
+            raise UsageError(
+                f"{_name(task)} was run twice, in {other.results_path} and {task.results_path}; name one of the two"
+            )
+
+
+def _pack_task(task: RecordedTask, options: ScoringOptions, tell: Callable[[str], None]) -> tuple[SubmittedTask, bytes]:
+    record, name = task.record, _name(task)
+    counter, tokenizer = options.counter(task), options.name_for(task)
+    documents = _documents(task, tell)
+    skip = skipped_problem(1)
+    costs = {document.id: document.usd for document in task.documents if document.usd is not None}
+    responses = Responses(documents, None if counter is None else _count(documents, counter), costs)
+    content = write_responses(responses)
+    file = f"{name}.jsonl.gz"
+    shown_elsewhere = ("budget=", "exam_seed=", "paraphrase=")  # the name under which it is submitted says so
+    submitted = SubmittedTask(
+        name=name,
+        form=record.form,
+        exam_set=record.exam_set,
+        exam_seed=record.exam_seed,
+        exam_version=EXAM_VERSION,
+        exams_sha256=exams_sha256(record.exam_set, record.exam_seed),
+        order=record.order,
+        budget=record.budget,
+        repeats=record.repeats,
+        prompt=record.prompt,
+        prompt_sha256=record.prompt_sha256,
+        tokenizer=None if tokenizer is None else public_tokenizer(tokenizer),
+        tokenizer_revision=None if options.tokenizer else record.tokenizer_revision,
+        text_is_whole=record.text_is_whole,
+        reading_rule=record.reading_rule,
+        starts_in_reasoning=record.starts_in_reasoning,
+        think_tags=record.think_tags,
+        sent_as=record.sent_as,
+        chat_template_sha256=record.chat_template_sha256,
+        system_instruction_sha256=record.system_instruction_sha256,
+        decoding={key: _scalar(value) for key, value in task.decoding.items()},
+        deviations=tuple(label for label in record.deviations if not label.startswith(shown_elsewhere)),
+        documents=len(documents),
+        file=file,
+        sha256=hashlib.sha256(content).hexdigest(),
+        skip_token_lengths=None if counter is None else tuple(lengths_of(counter.token_starts(skip))),
+        paraphrase=record.paraphrase,
+    )
+    return submitted, content
+
+
+def _documents(task: RecordedTask, tell: Callable[[str], None]) -> tuple[RecordedDocument, ...]:
+    """Return the documents of a task in the order of its exam set, in characters that a file can hold."""
+    exams = load_set(task.record.exam_set, task.record.exam_seed)
+    known = task.record.kind.documents({exam.id: exam for exam in exams})
+    place = {name: index for index, name in enumerate(known)}
+    check_recorded(task, place)
+    ordered = sorted(task.documents, key=lambda document: place[document.id])
+    found = tuple(
+        RecordedDocument(d.id, tuple(tuple(map(_writable, samples)) for samples in d.requests), d.usd) for d in ordered
+    )
+    if found != tuple(ordered):
+        tell(f"{task.name}: half characters (lone surrogates) in responses were replaced by U+FFFD")
+    return found
+
+
+def _writable(response: Response) -> Response:
+    if not isinstance(response.text, str):
+        return Response(None, response.usage)
+    whole = "".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in response.text)
+    return response if whole == response.text else replace(response, text=whole)
+
+
+def _count(documents: Sequence[RecordedDocument], counter: TokenCounter) -> dict[str, array[int]]:
+    texts = {
+        response.text: None
+        for document in documents
+        for samples in document.requests
+        for response in samples
+        if isinstance(response.text, str)
+    }
+    return {text: lengths_of(counter.token_starts(text)) for text in texts}
+
+
+def _claims(task: RecordedTask) -> dict[str, float | None]:
+    """Return the numbers that the run recorded, standard errors left out."""
+    return {
+        name: float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+        for name, value in sorted(task.values.items())
+        if not name.endswith("_stderr") and name not in ("name", "alias", "sample_len")
+    }
+
+
+def _scalar(value: Any) -> str | int | float | bool | None:
+    return value if value is None or isinstance(value, str | int | float | bool) else str(value)
+
+
+def _write(
+    out: Path, submission: Submission, files: dict[str, bytes], today: date | None, tell: Callable[[str], None]
+) -> Path:
+    """Write the folder of a submission at once, after it has passed all rules under another name."""
+    target = out / submission.id
+    out.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=".packing-", dir=out))
+    try:
+        folder = aside / submission.id
+        folder.mkdir()
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+        try:
+            checked = check_submission(folder, today=today)
+        except RecordError as error:
+            raise RecordError(
+                f"not packed, since it would be refused: {str(error).replace(f'{aside}/', '')}"
+            ) from error
+        tell(_published(submission))
+        if Remark("draft", NEEDLESS_DRAFT) in checked.remarks:
+            tell(f"a draft, {NEEDLESS_DRAFT}")
+        if target.exists():
+            if content_hash(target) == content_hash(folder):
+                return target
+            raise UsageError(f"{target} is there and differs from what was packed; submissions are never written over")
+        folder.rename(target)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return target

@@ -1,0 +1,244 @@
+"""Rationality-Aware RL: Dr. GRPO on training exams, on TRL's GRPOTrainer (SPEC section 12; arXiv 2503.20783)."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from roi_bench.errors import UsageError
+from roi_bench.exams.exam import ORDERS, Exam
+from roi_bench.scoring.outcomes import level_bounds
+from roi_bench.scoring.prompts import exam_messages
+from roi_bench.training.data import (
+    RARL_STREAM,
+    exam_stream,
+    held_out_exams,
+    refuse_evaluation_questions,
+    stream_seed,
+    trl_prompt,
+)
+from roi_bench.training.plan.recipe import Rarl, Recipe
+from roi_bench.training.plan.trainer_arguments import (
+    check_trainer_arguments,
+    fixed_arguments,
+    renamed_arguments,
+)
+from roi_bench.training.stages.model import (
+    accumulation,
+    adapter_settings,
+    load_model,
+    load_tokenizer,
+    place_settings,
+    save_stage,
+    stage_record,
+    start_of,
+    train_to_the_end,
+)
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+
+# Which exam is sat in which order under which budget, step by step. Pure.
+
+HELD_OUT_ORDERS = ("hard", "easy")
+"""Orders in which held-out exams are sat: their scores give the regret."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One exam, to be sat.
+
+    Attributes:
+        exam: Number of the exam.
+        order: Order of its problems.
+        budget: Budget in tokens.
+    """
+
+    exam: int
+    order: str
+    budget: int
+
+
+def exam_schedule(settings: Rarl, budgets: Sequence[int], seed: int) -> list[Turn]:
+    """Return one turn for each exam of each step.
+
+    All exams of a step have one budget, so that generation is really cut at it; orders are drawn by their shares within
+    a step. Budgets of the curriculum come first, in its order; after it all budgets take turns, step by step.
+
+    Args:
+        settings: Steps, exams a step, orders, curriculum.
+        budgets: All budgets.
+        seed: Another seed, other orders.
+    """
+    rng = random.Random(f"roi-bench rarl/{seed}")
+    plan: list[int] = []
+    for budget, share in settings.curriculum.items():
+        plan += [budget] * round(share * settings.steps)
+    plan += [budgets[index % len(budgets)] for index in range(settings.steps - len(plan))]
+    names = [order for order in ORDERS if order in settings.orders]
+    weights = [settings.orders[order] for order in names]
+    return [
+        Turn(step * settings.prompts + number, rng.choices(names, weights)[0], budget)
+        for step, budget in enumerate(plan[: settings.steps])
+        for number in range(settings.prompts)
+    ]
+
+
+def held_out_turns(exams: int, budgets: Sequence[int]) -> list[Turn]:
+    """Return the turns of an evaluation: each exam in both orders under each budget."""
+    return [Turn(exam, order, budget) for budget in budgets for order in HELD_OUT_ORDERS for exam in range(exams)]
+
+
+BEST = "eval_held_out"
+"""The number by which checkpoints are compared: mean score over budgets and both orders on held-out exams."""
+
+
+def train_rarl(recipe: Recipe, out: Path, model: str | None = None) -> Path:
+    """Train the MFT model (or another) and return the folder of the result; goes on from a checkpoint if there is one.
+
+    Args:
+        recipe: The recipe.
+        out: Folder of the run.
+        model: Model to start from; by default ``out / "mft"``.
+
+    Raises:
+        UsageError: There is no model to start from, or the checkpoints started from another one.
+        DataError: A training pool is missing, or holds an evaluation problem.
+        ModelError: Out of memory.
+    """
+    from transformers import EarlyStoppingCallback, set_seed
+
+    from roi_bench.training.rarl.budget_trainer import budget_trainer_class
+    from roi_bench.training.rarl.reward import ExamJudge
+
+    name = model or str(out / "mft")
+    if model is None and not (out / "mft" / "config.json").is_file():
+        raise UsageError(
+            f"there is no model in {out / 'mft'}; make it with roi-bench train mft {recipe.name} --out {out}, or name "
+            "another to start from with --model"
+        )
+    set_seed(recipe.seed)
+    tokenizer = load_tokenizer(name)
+    exams, turns = training_turns(recipe)
+    held_out = held_out_exams(recipe, recipe.rarl.evaluation_exams)
+    inputs = {"model to start from": start_of(name)}
+    arguments = grpo_arguments(recipe, out / "rarl-checkpoints")
+    arguments.restore_callback_states_from_checkpoint = bool(recipe.rarl.patience)  # patience goes on where it was
+    judge = ExamJudge([*exams, *held_out], recipe.rarl.reward, tokenizer)
+    trainer = budget_trainer_class()(
+        model=load_model(name, recipe),
+        reward_funcs=judge.reward,
+        args=arguments,
+        train_dataset=exam_rows(exams, turns, recipe.chat, tokenizer),
+        eval_dataset=exam_rows(
+            held_out, held_out_turns(len(held_out), recipe.budgets), recipe.chat, tokenizer, len(exams)
+        ),
+        processing_class=tokenizer,
+        peft_config=adapter_settings(recipe.lora),
+        judge=judge,
+        callbacks=[EarlyStoppingCallback(recipe.rarl.patience)] if recipe.rarl.patience else [],
+    )
+    lower = "rarl.device_batch_size (the step stays the same by accumulation) or vllm_gpu_memory_utilization"
+    seconds = train_to_the_end(trainer, out / "rarl-checkpoints", lower, inputs, recipe.rarl.patience)
+    data = {"exams": len(exams), "responses": len(exams) * recipe.rarl.generations}
+    record = stage_record("rarl", recipe, trainer, data, inputs, seconds)
+    if model is not None:
+        record["started_from"] = model
+    save_stage(trainer, name, recipe, out / "rarl", record)
+    return out / "rarl"
+
+
+def training_turns(recipe: Recipe) -> tuple[list[Exam], list[Turn]]:
+    """Return the exams of a run and the turns in which they are sat: step by step, one budget a step.
+
+    Raises:
+        DataError: A training pool is missing, or holds an evaluation problem.
+    """
+    turns = exam_schedule(recipe.rarl, recipe.budgets, recipe.seed)
+    exams = list(islice(exam_stream(recipe.family, stream_seed(recipe.seed, RARL_STREAM)), len(turns)))
+    refuse_evaluation_questions((p.question for exam in exams for p in exam.problems), recipe.family)
+    return exams, turns
+
+
+def exam_rows(exams: Sequence[Exam], turns: Sequence[Turn], chat: bool, tokenizer: Any, first: int = 0) -> Dataset:
+    """Return TRL's data set of turns: ``prompt``, ``exam`` (its number in the judge's list), ``order``, ``budget``.
+
+    Args:
+        exams: The exams that ``turns`` speak of.
+        turns: Who sits what.
+        chat: Prompts as chat messages.
+        tokenizer: Its chat template decides whether a prompt keeps its system turn.
+        first: Number of ``exams[0]`` in the judge's list.
+    """
+    from datasets import Dataset
+
+    rows = []
+    for turn in turns:
+        problems = exams[turn.exam].ordered(turn.order)
+        bounds = level_bounds(problems[0].pool)
+        asked = exam_messages([problem.question for problem in problems], turn.budget, "metacognitive", bounds)
+        prompt = trl_prompt(asked, chat, tokenizer)
+        rows.append({"prompt": prompt, "exam": first + turn.exam, "order": turn.order, "budget": turn.budget})
+    return Dataset.from_list(rows)
+
+
+def grpo_arguments(recipe: Recipe, checkpoints: Path) -> Any:
+    """Return TRL's configuration of Dr. GRPO.
+
+    ``loss_type="dr_grpo"`` divides the loss by the constant ``max_completion_length`` in place of each response's own
+    length; ``scale_rewards="none"`` leaves the advantage R - mean(R) undivided by the group's standard deviation; both
+    are needed (arXiv 2503.20783, section 3). ``beta=0``: no reference model. Truncated responses stay in the loss.
+
+    Raises:
+        UsageError: A key under ``rarl.trainer`` is unknown or fixed by the method, or a step cannot be divided.
+        ValueError: TRL refuses a value; ``argument_checks.try_arguments`` says which.
+        TypeError: The same.
+    """
+    from trl import GRPOConfig
+
+    settings = recipe.rarl
+    every = settings.evaluate_every
+    known = {item.name for item in fields(GRPOConfig)}
+    fixed_ones = fixed_arguments(recipe, "rarl")
+    check_trainer_arguments(known, settings.trainer, fixed_ones, f"recipe {recipe.name}: rarl.trainer")
+    defaults: dict[str, Any] = {
+        **place_settings(recipe),
+        "lr_scheduler_type": "constant",
+        "logging_steps": 10,
+        "save_steps": every or 50,
+        "save_total_limit": 2,
+        "per_device_eval_batch_size": settings.device_batch_size,
+    }
+    fixed: dict[str, Any] = {
+        "loss_type": "dr_grpo",
+        "scale_rewards": "none",
+        "beta": 0.0,
+        "mask_truncated_completions": False,
+        "shuffle_dataset": False,  # the schedule keeps one budget a step
+        "max_steps": settings.steps,
+        "learning_rate": settings.learning_rate,
+        "temperature": settings.temperature,
+        "num_generations": settings.generations,
+        "num_generations_eval": 1,
+        "max_completion_length": max(recipe.budgets),
+        "per_device_train_batch_size": settings.device_batch_size,
+        "gradient_accumulation_steps": accumulation(
+            settings.prompts * settings.generations, settings.device_batch_size
+        ),
+        "use_vllm": settings.rollouts != "transformers",
+        "eval_strategy": "steps" if every else "no",
+        "eval_steps": every or None,
+    }
+    if settings.rollouts != "transformers":
+        fixed["vllm_mode"] = "server" if settings.rollouts == "vllm-server" else "colocate"
+    if settings.patience:
+        fixed |= {"load_best_model_at_end": True, "save_steps": every}  # the best checkpoint is one that was evaluated
+    if settings.patience or settings.trainer.get("load_best_model_at_end"):
+        fixed |= {"metric_for_best_model": BEST, "greater_is_better": True}
+    chosen = renamed_arguments(settings.trainer, known)
+    return GRPOConfig(output_dir=str(checkpoints), **{**defaults, **chosen, **fixed})

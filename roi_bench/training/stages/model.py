@@ -1,0 +1,332 @@
+"""Models of a stage: loading one, going on from a checkpoint, and the folder that a stage leaves"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from roi_bench.errors import DependencyError, ModelError, RecordError, UsageError, first_line
+from roi_bench.harness.run_record import fingerprint
+from roi_bench.machine import write_atomically
+from roi_bench.training.plan.recipe import Lora, Recipe, recipe_text
+
+# Training that goes on from its checkpoints, and only from those of the same training.
+
+IDENTITY = "training.json"
+"""File beside the checkpoints: what the training started from, and the seconds that it has taken so far."""
+
+
+def is_main_process() -> bool:
+    """Return whether this is the first of the processes that a launcher started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether a failure of torch says that memory ran out, on a GPU or a CPU."""
+    return any(words in str(error) for words in ("out of memory", "can't allocate memory", "not enough memory"))
+
+
+def start_of(model: str) -> str:
+    """Return what identifies the weights that a stage starts from: a hash of the folder's files, or the hub's name."""
+    return fingerprint(Path(model)) if Path(model).is_dir() else model
+
+
+def train_to_the_end(trainer: Any, checkpoints: Path, lower: str, inputs: Mapping[str, str], patience: int = 0) -> int:
+    """Train, from the newest complete checkpoint in ``checkpoints`` if there is one.
+
+    Args:
+        trainer: A Trainer.
+        checkpoints: Its folder of checkpoints.
+        lower: What to lower when memory runs out.
+        inputs: What decides the outcome beside the recipe, by name: weights to start from, data.
+        patience: Evaluations without a better one after which training ends; 0: it never does.
+
+    Returns:
+        Seconds of training, those before an interruption included.
+
+    Raises:
+        UsageError: The checkpoints are of a training with other inputs.
+        RecordError: It is not known of which training they are.
+        ModelError: Out of memory.
+    """
+    before = _claim(checkpoints, inputs)
+    checkpoint = last_checkpoint(checkpoints)
+    if checkpoint is not None and patience and _bad_evaluations(checkpoint) >= patience:
+        _load_best(trainer, checkpoint)
+        return before
+    started = time.monotonic()
+    try:
+        trainer.train(resume_from_checkpoint=checkpoint)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise ModelError(
+            f"out of memory; lower {lower} and run the same command again: it goes on from the checkpoints in "
+            f"{checkpoints}. Or train adapters (lora: {{rank: 32}}) in another --out"
+        ) from error
+    finally:
+        seconds = before + round(time.monotonic() - started)
+        _write(checkpoints, inputs, seconds)
+    return seconds
+
+
+def last_checkpoint(folder: Path) -> str | None:
+    """Return the newest complete Trainer checkpoint in ``folder``, or None.
+
+    ``trainer_state.json`` is what the Trainer writes last: a checkpoint without it was cut off.
+    """
+    complete = [state.parent for state in folder.glob("checkpoint-*/trainer_state.json")]
+    return str(max(complete, key=lambda path: int(path.name.rpartition("-")[2]))) if complete else None
+
+
+def _claim(checkpoints: Path, inputs: Mapping[str, str]) -> int:
+    """Make sure that the checkpoints are of a training with these ``inputs``; return its seconds so far."""
+    path = checkpoints / IDENTITY
+    if not path.exists():
+        if last_checkpoint(checkpoints) is not None:
+            raise RecordError(
+                f"{checkpoints} holds checkpoints and no {IDENTITY}, so that it cannot be told what they started from; "
+                "remove the folder to train from the beginning"
+            )
+        _write(checkpoints, inputs, 0)
+        return 0
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+        there, seconds = dict(known["inputs"]), int(known["seconds"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RecordError(f"{path} is damaged; remove {checkpoints} to train from the beginning") from error
+    if there != dict(inputs):
+        changed = sorted(name for name in {*there, *inputs} if there.get(name) != inputs.get(name))
+        raise UsageError(
+            f"{checkpoints} holds checkpoints of a training with another {' and another '.join(changed)}; remove the "
+            "folder to train from the beginning, or give another --out"
+        )
+    return seconds
+
+
+def _write(checkpoints: Path, inputs: Mapping[str, str], seconds: int) -> None:
+    if is_main_process():
+        checkpoints.mkdir(parents=True, exist_ok=True)
+        content = json.dumps({"inputs": dict(inputs), "seconds": seconds}) + "\n"
+        write_atomically(checkpoints / IDENTITY, content.encode("utf-8"))
+
+
+def _load_best(trainer: Any, checkpoint: str) -> None:
+    """Load what a training kept that had lost patience at ``checkpoint`` and died before its model was saved.
+
+    The Trainer cannot go on without a further step, so that its own way of loading the best checkpoint is called.
+    """
+    from transformers import TrainerState
+
+    trainer.state = TrainerState.load_from_json(str(Path(checkpoint) / "trainer_state.json"))
+    trainer._load_best_model()
+
+
+def _bad_evaluations(checkpoint: str) -> int:
+    """Return how many evaluations in a row had found nothing better when ``checkpoint`` was written."""
+    state = json.loads((Path(checkpoint) / "trainer_state.json").read_text(encoding="utf-8"))
+    stored = state.get("stateful_callbacks", {}).get("EarlyStoppingCallback", {})
+    first = stored[0] if isinstance(stored, list) else stored
+    return int(first.get("attributes", {}).get("early_stopping_patience_counter", 0))
+
+
+# Loading a model for a stage, and writing the folder that the stage leaves: weights, tokenizer, record.
+
+
+def base_model_name(recipe: Recipe) -> str:
+    """Return the folder or hub name of the base model; ``tiny`` stands for the shipped one."""
+    from roi_bench.exams.tiny import model_path
+
+    return str(model_path()) if recipe.model == "tiny" else recipe.model
+
+
+def load_tokenizer(name: str) -> Any:
+    """Return the tokenizer of ``name``, with a padding token.
+
+    Raises:
+        ModelError: It cannot be loaded.
+    """
+    from roi_bench.records.tokenizer import load_tokenizer as load
+
+    tokenizer = load(name)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_model(name: str, recipe: Recipe) -> Any:
+    """Return the causal language model of ``name`` in the recipe's type (4 bits for QLoRA).
+
+    Raises:
+        ModelError: It cannot be loaded.
+        DependencyError: QLoRA without bitsandbytes.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    settings: dict[str, Any] = {"dtype": getattr(torch, recipe.dtype)}
+    if recipe.lora is not None and recipe.lora.quantised:
+        settings["quantization_config"] = _four_bits(recipe.dtype)
+    try:
+        return AutoModelForCausalLM.from_pretrained(name, **settings)
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(
+            f"cannot load model {name!r}: {first_line(error)}; give a folder with config.json, or the "
+            "name of a model on the hub that can be reached"
+        ) from error
+
+
+def _four_bits(dtype: str) -> Any:
+    from importlib.util import find_spec
+
+    if find_spec("bitsandbytes") is None:
+        raise DependencyError("lora.quantised needs bitsandbytes; pip install bitsandbytes (CUDA only)")
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=getattr(torch, dtype)
+    )
+
+
+def adapter_settings(lora: Lora | None) -> Any:
+    """Return peft's configuration for TRL's trainers, None for full fine-tuning."""
+    if lora is None:
+        return None
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+
+
+def place_settings(recipe: Recipe) -> dict[str, Any]:
+    """Return the arguments of TRL's configurations that say where and in which precision a stage runs."""
+    import torch
+
+    cuda = torch.cuda.is_available()
+    return {
+        "bf16": recipe.dtype == "bfloat16",
+        "fp16": False,
+        "use_cpu": not cuda,
+        "dataloader_pin_memory": cuda,
+        _checkpointing_name(): cuda,
+        "report_to": "none",
+        "seed": recipe.seed,
+    }
+
+
+def _checkpointing_name() -> str:
+    """Return what transformers calls gradient checkpointing; the older name warns where the newer one is known."""
+    from transformers import TrainingArguments
+
+    known = {item.name for item in fields(TrainingArguments)}
+    return "activation_checkpointing" if "activation_checkpointing" in known else "gradient_checkpointing"
+
+
+def save_stage(trainer: Any, name: str, recipe: Recipe, folder: Path, record: Mapping[str, Any]) -> None:
+    """Write the model of a finished stage to ``folder``, adapters merged, and ``training.json`` beside it.
+
+    The Trainer saves, so that sharded weights are gathered; all processes must call this.
+
+    Args:
+        trainer: The trainer of the stage.
+        name: Model that the stage started from; adapters are merged into it.
+        recipe: The recipe.
+        folder: Where to.
+        record: Content of ``training.json``, which comes last: a folder that has it is complete.
+    """
+    saved = folder if recipe.lora is None else folder.with_name(f"{folder.name}-adapters")
+    trainer.save_model(str(saved))
+    if not trainer.accelerator.is_main_process:
+        return
+    if recipe.lora is not None:
+        from peft import PeftModel
+        from transformers.integrations import unset_hf_deepspeed_config
+
+        unset_hf_deepspeed_config()  # else ZeRO-3 waits for the other processes to load the base as well
+        base = load_model(name, replace(recipe, lora=None))
+        PeftModel.from_pretrained(base, str(saved)).merge_and_unload().save_pretrained(folder)
+        load_tokenizer(name).save_pretrained(folder)
+    (folder / "training_args.bin").unlink(missing_ok=True)  # a pickle; training.json says more
+    for file in folder.glob("*.safetensors"):
+        file.chmod(0o644)  # safetensors writes files that only their owner can read
+    (folder / "training.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def device_name() -> str:
+    """Return what this process trains on, in words."""
+    import platform
+
+    import torch
+
+    if torch.cuda.is_available():
+        return f"{torch.cuda.device_count()} × {torch.cuda.get_device_name()}"
+    return f"{torch.get_num_threads()} CPU threads ({platform.machine()})"
+
+
+def stage_record(
+    stage: str, recipe: Recipe, trainer: Any, data: Mapping[str, int], inputs: Mapping[str, str], seconds: int
+) -> dict[str, Any]:
+    """Return the content of ``training.json``: all that decided the outcome, and how the training went."""
+    import torch
+    import transformers
+    import trl
+
+    from roi_bench import __version__
+
+    return {
+        "stage": stage,
+        "data": dict(data),
+        "inputs": dict(inputs),
+        "recipe": recipe_text(recipe),
+        "steps": trainer.state.global_step,
+        "kept_step": trainer.state.best_global_step
+        if trainer.args.load_best_model_at_end
+        else trainer.state.global_step,
+        "seconds": seconds,
+        "device": device_name(),
+        "versions": {
+            "roi-bench": __version__,
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+            "trl": trl.__version__,
+        },
+        "log": trainer.state.log_history,
+    }
+
+
+def launched_processes() -> int:
+    """Return how many processes a launcher started, one a device; 1 without one.
+
+    Raises:
+        UsageError: The environment variable WORLD_SIZE is no number.
+    """
+    text = os.environ.get("WORLD_SIZE", "1")
+    if not text.isdigit():
+        raise UsageError(f"the environment variable WORLD_SIZE is {text!r}; expected a number of processes")
+    return int(text)
+
+
+def accumulation(total: int, device_batch_size: int) -> int:
+    """Return the forward passes of an optimizer step on each process.
+
+    Raises:
+        UsageError: ``total`` cannot be divided so.
+    """
+    processes = launched_processes()
+    if total % (device_batch_size * processes):
+        raise UsageError(
+            f"a step of {total} cannot be divided among {processes} processes with {device_batch_size} each; make it a "
+            f"multiple of {processes * device_batch_size}"
+        )
+    return total // (device_batch_size * processes)

@@ -1,0 +1,277 @@
+"""Damaged, incomplete and mixed results files end in one clear error each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from roi_bench.errors import RecordError, UsageError
+from roi_bench.exams.tiny import tiny_exams
+from roi_bench.reading.responses import READING_RULE
+from roi_bench.records.regrade import (
+    compare,
+    estimate_metrics,
+    estimate_task,
+    flat_values,
+    score_recorded,
+    score_recorded_solo,
+)
+from roi_bench.records.results import NO_RESPONSE, find_results, read_results
+from roi_bench.scoring.outcomes import Response
+from roi_bench.scoring.prompts import prompt_sha256
+from roi_bench.scoring.tokens import Usage
+from tests.support.exam_factory import respond
+from tests.support.graders import EqualityGrader
+from tests.support.results import TASK, sample, write
+
+EXAMS = {exam.id: exam for exam in tiny_exams(0, 4)}
+
+
+def right(exam_id: str, order: str) -> str:
+    return respond([problem.answer for problem in EXAMS[exam_id].ordered(order)])
+
+
+ONE = sample("tiny/0/000", [right("tiny/0/000", "hard")], [right("tiny/0/000", "easy")])
+
+
+def test_numbers_come_back_and_differences_are_named(tmp_path: Path) -> None:
+    (task,) = read_results(write(tmp_path, [ONE], reading_rule=READING_RULE))
+    scored = score_recorded(task, EXAMS, EqualityGrader(), None)
+    rows = {row.name: row for row in compare(task, flat_values(estimate_metrics(scored, EXAMS)))}
+    assert (rows["score"].recorded, rows["score"].recomputed, rows["score"].equal) == (2.0, 3.0, False)
+    assert (rows["score_stderr"].recomputed, rows["score_stderr"].equal) == ("N/A", True)
+    assert rows["regret"].recorded is None
+
+
+def test_usage_beside_a_sample_and_the_mark_for_no_response_are_read(tmp_path: Path) -> None:
+    usage = [[{"tokens": 7, "finish_reason": "stop", "source": "generated"}], [None]]
+    (task,) = read_results(write(tmp_path, [sample("tiny/0/000", ["text"], [NO_RESPONSE], usage=usage)]))
+    assert task.documents[0].requests[0] == (Response("text", Usage(7, "stop", "generated")),)
+    assert task.documents[0].requests[1] == (Response(None, None),)
+
+
+def test_repeats_are_kept_apart(tmp_path: Path) -> None:
+    lines = [sample("tiny/0/000", [right("tiny/0/000", "hard"), "no"], [right("tiny/0/000", "easy")] * 2)]
+    (task,) = read_results(write(tmp_path, lines, repeats=2))
+    scored = score_recorded(task, EXAMS, EqualityGrader(), None)
+    assert estimate_metrics(scored, EXAMS)["score"].value == 1.5
+
+
+@pytest.mark.parametrize(
+    ("samples", "changes", "message"),
+    [
+        ([ONE, ONE], {}, r"samples_.*:2: exam tiny/0/000 occurs twice"),
+        ([ONE], {"repeats": 2}, r":1: not a whole sample|has not the 2 samples"),
+        ([{"doc": {}}], {}, r":1: not a whole sample \(KeyError: 'exam_id'\)"),
+        ([ONE], {"exam_version": 2}, r"exam version 2, this package has version 1"),
+        ([ONE], {"sat": 3}, r"holds 1 documents, the run had 3; the file is cut off"),
+        ([ONE], {"budget": None}, r"the record of roi_tiny_hard_128 is damaged at 'budget'"),
+        ([ONE], {"repeats": 0}, r"damaged at 'repeats'"),
+        ([ONE], {"repeats": "x"}, r"damaged at 'repeats'"),
+        ([ONE], {"order": "sideways"}, r"damaged at 'order'"),
+        ([ONE], {"form": "oral"}, r"damaged at 'form'"),
+        ([sample("tiny/0/000", ["a"], [None])], {}, r":1: not a whole sample \(TypeError: a response is NoneType"),
+        (
+            [
+                sample(
+                    "tiny/0/000", ["a"], ["b"], usage=[[{"tokens": -5, "finish_reason": "stop", "source": "x"}], [None]]
+                )
+            ],
+            {},
+            r":1: not a whole sample \(ValueError: usage.tokens must be a count, not -5",
+        ),
+    ],
+)
+def test_damaged_records(tmp_path: Path, samples: list[dict[str, Any]], changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(RecordError, match=message):
+        read_results(write(tmp_path, samples, **changes))
+
+
+def test_a_half_written_line_names_file_and_line(tmp_path: Path) -> None:
+    write(tmp_path, [ONE])
+    path = tmp_path / f"samples_{TASK}_2026-01-02.jsonl"
+    path.write_text(path.read_text(encoding="utf-8") + '{"doc": {"exam_', encoding="utf-8")
+    with pytest.raises(RecordError, match=r"\.jsonl:2: not a whole sample .* cut off or altered"):
+        read_results(tmp_path / "results_2026-01-02.json")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"doc": "−"}'.encode()[:-3],  # cut inside a character
+        b"[" * 100_000,
+        b'{"doc": {"exam_id": "tiny/0/001"}, "resps": [["a"], ["b"]], "usage": [[{"tokens": Infinity}], [null]]}',
+        b'{"doc": {"exam_id": "tiny/0/001"}, "resps": "abc"}',
+    ],
+)
+def test_bytes_that_are_no_sample_end_in_one_error(tmp_path: Path, line: bytes) -> None:
+    write(tmp_path, [ONE])
+    path = tmp_path / f"samples_{TASK}_2026-01-02.jsonl"
+    path.write_bytes(path.read_bytes() + line)
+    with pytest.raises(RecordError, match=r"\.jsonl:2: not a whole sample"):
+        read_results(tmp_path / "results_2026-01-02.json")
+
+
+def test_unknown_exam_and_other_prompt_are_refused(tmp_path: Path) -> None:
+    (task,) = read_results(write(tmp_path, [sample("tiny/0/999", ["a"], ["b"])]))
+    with pytest.raises(RecordError, match="unknown exam 'tiny/0/999'"):
+        score_recorded(task, EXAMS, EqualityGrader(), None)
+    (task,) = read_results(write(tmp_path, [ONE], prompt_sha256="0" * 64))
+    with pytest.raises(RecordError, match="asked with prompt 000000000000"):
+        score_recorded(task, EXAMS, EqualityGrader(), None)
+    (task,) = read_results(write(tmp_path, [ONE], prompt="drect"))
+    with pytest.raises(RecordError, match="unknown prompt 'drect' of form 'exam'; did you mean 'direct'"):
+        score_recorded(task, EXAMS, EqualityGrader(), None)
+
+
+KNAPSACK = {"form": "knapsack", "prompt": "greedy_knapsack", "prompt_sha256": prompt_sha256("greedy_knapsack")}
+SOLO = {"form": "solo", "order": None, "prompt": "solo", "prompt_sha256": prompt_sha256("solo")}
+
+
+def usages(*rows: list[int]) -> list[list[dict[str, Any]]]:
+    return [[{"tokens": tokens, "finish_reason": "stop", "source": "generated"} for tokens in row] for row in rows]
+
+
+def test_a_record_without_a_form_is_of_the_first_one(tmp_path: Path) -> None:
+    (task,) = read_results(write(tmp_path, [ONE]))
+    assert (task.record.form, task.record.order, task.record.deviations) == ("exam", "hard", ())
+    (same,) = read_results(write(tmp_path, [ONE], form="exam", deviations=["budget=7"]))
+    assert same.documents == task.documents
+    assert same.record.deviations == ("budget=7",)
+
+
+def test_problems_asked_alone_are_read_put_together_and_paid(tmp_path: Path) -> None:
+    answers = [problem.answer for problem in EXAMS["tiny/0/001"].problems]  # asked as middle, easy, hard
+    texts = [[respond([answer], level=[0]), respond(["NA"], level=[3])] for answer in answers]
+    line = {"doc": {"exam_id": "tiny/0/001"}, "resps": texts, "usage": usages([20, 9], [60, 9], [90, 9])}
+    (task,) = read_results(write(tmp_path, [line], **KNAPSACK, order="medium", repeats=2))
+    assert [len(request) for request in task.documents[0].requests] == [2, 2, 2]
+    scored = score_recorded(task, EXAMS, EqualityGrader(), None)
+    first, second = scored["tiny/0/001"]
+    assert [(p.outcome, p.tokens) for p in first.main.problems] == [("correct", 60), ("correct", 20), ("truncated", 48)]
+    assert [(p.outcome, p.tokens) for p in second.main.problems] == [("skipped", 0)] * 3
+    found = estimate_task(task, EXAMS, EqualityGrader(), None)
+    assert (found["score"].value, found["score_easy"].value, found["p3_tokens"].value) == (1, 1, 24)
+    with pytest.raises(UsageError, match="holds exams; a solo profile is made of a roi_…solo_… task"):
+        score_recorded_solo(task, EXAMS, EqualityGrader(), None)
+
+
+def test_a_solo_task_is_read_by_problem(tmp_path: Path) -> None:
+    easy, middle, _ = EXAMS["tiny/0/000"].problems
+    lines = [
+        {"doc": {"problem": easy.id}, "resps": [[respond([easy.answer]), respond(["x"])]], "usage": usages([7, 9])},
+        {
+            "doc": {"problem": middle.id},
+            "resps": [[NO_RESPONSE, respond(["NA"])]],
+            "usage": [[None, usages([5])[0][0]]],
+        },
+    ]
+    (task,) = read_results(write(tmp_path, lines, **SOLO, repeats=2))
+    assert [document.id for document in task.documents] == [easy.id, middle.id]
+    scored = score_recorded_solo(task, EXAMS, EqualityGrader(), None)
+    assert [one.problems[0].outcome for one in scored[easy.id]] == ["correct", "wrong"]
+    assert [(one.problems[0].tier, one.tokens, one.budget) for one in scored[easy.id]] == [
+        ("easy", n, 128) for n in (7, 9)
+    ]
+    assert [one.problems[0].outcome for one in scored[middle.id]] == ["error", "skipped"]
+    found = estimate_task(task, EXAMS, EqualityGrader(), None)
+    assert (found["acc"].value, found["skip_rate"].value, found["error"].value) == (0.25, 0.5, 0.25)
+    assert found["tokens"].value == (8 + 5) / 2
+    with pytest.raises(UsageError, match="holds problems asked alone, and no exams"):
+        score_recorded(task, EXAMS, EqualityGrader(), None)
+
+
+ALONE = {"doc": {"exam_id": "tiny/0/000"}, "resps": [["a"], ["b"], ["c"]]}
+PROBLEM = {"doc": {"problem": "tiny/0/easy/000"}, "resps": [["a"]]}
+
+
+@pytest.mark.parametrize(
+    ("samples", "changes", "message"),
+    [
+        ([ALONE], {"form": "sack"}, "the record of roi_tiny_hard_128 is damaged at 'form'"),
+        ([ALONE], {**KNAPSACK, "form": 3}, "damaged at 'form'"),
+        ([ALONE], {**KNAPSACK, "order": None}, "damaged at 'form'"),
+        ([PROBLEM], {**SOLO, "order": "hard"}, "damaged at 'form'"),
+        ([PROBLEM], {**SOLO, "deviations": "budget=7"}, "damaged at 'deviations'"),
+        ([ONE], {"paraphrase": "1"}, "damaged at 'paraphrase'"),
+        ([ONE], {"paraphrase": -1}, "damaged at 'paraphrase'"),
+        ([ONE], KNAPSACK, r":1: not a whole sample \(ValueError: zip\(\) argument 2 is longer"),
+        ([ALONE], SOLO, r":1: not a whole sample \(KeyError: 'problem'\)"),
+        ([PROBLEM], KNAPSACK, r":1: not a whole sample \(KeyError: 'exam_id'\)"),
+        ([ALONE], {}, r":1: not a whole sample \(ValueError: zip\(\) argument 2 is shorter"),
+        ([PROBLEM, PROBLEM], SOLO, r":2: problem tiny/0/easy/000 occurs twice"),
+        ([ALONE, ALONE], KNAPSACK, r":2: exam tiny/0/000 occurs twice"),
+        (
+            [{**ALONE, "resps": [["a"], ["b"]], "usage": [[None], [None]]}],
+            KNAPSACK,
+            r":1: exam tiny/0/000 has not the 1 samples of its run for 3 requests",
+        ),
+        (
+            [{**PROBLEM, "resps": [["a"], ["b"]], "usage": [[None], [None]]}],
+            SOLO,
+            r":1: problem tiny/0/easy/000 has not the 1 samples of its run for 1 requests",
+        ),
+        ([PROBLEM], {**SOLO, "sat": 1440}, r"holds 1 documents, the run had 1440; the file is cut off"),
+    ],
+)
+def test_damaged_records_of_the_other_forms(
+    tmp_path: Path, samples: list[dict[str, Any]], changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(RecordError, match=message) as error:
+        read_results(write(tmp_path, samples, **changes))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("samples", "changes", "message"),
+    [
+        ([{**PROBLEM, "doc": {"problem": "tiny/9/easy/000"}}], SOLO, "unknown problem 'tiny/9/easy/000'; it is not of"),
+        ([{**PROBLEM, "doc": {"problem": "tiny/0/000"}}], SOLO, "unknown problem 'tiny/0/000'"),
+        ([{**ALONE, "doc": {"exam_id": "tiny/9/000"}}], KNAPSACK, "unknown exam 'tiny/9/000'; it is not of set 'tiny'"),
+        ([PROBLEM], {**SOLO, "prompt": "direct"}, "unknown prompt 'direct' of form 'solo'"),
+        ([ALONE], {**KNAPSACK, "prompt": "metacognitive"}, "unknown prompt 'metacognitive' of form 'knapsack'"),
+        ([ONE], {"prompt": "solo"}, "unknown prompt 'solo' of form 'exam'"),
+        ([PROBLEM], {**SOLO, "prompt_sha256": "0" * 64}, "asked with prompt 000000000000…, not with 'solo'"),
+        ([ONE], {"paraphrase": 1}, f"with 'direct', paraphrase 1 of this package, {prompt_sha256('direct', 1)[:12]}…"),
+        ([ONE], {"paraphrase": 9}, "prompt 'direct': paraphrase must be 1 to 3"),
+        ([PROBLEM], {**SOLO, "paraphrase": 1}, "prompt 'solo': paraphrase must be 0"),
+    ],
+)
+def test_what_was_not_asked_by_this_package_is_refused(
+    tmp_path: Path, samples: list[dict[str, Any]], changes: dict[str, Any], message: str
+) -> None:
+    (task,) = read_results(write(tmp_path, samples, **changes))
+    with pytest.raises(RecordError, match=message) as error:
+        estimate_task(task, EXAMS, EqualityGrader(), None)
+    assert "\n" not in str(error.value)
+
+
+def test_a_paraphrase_is_known_again_and_old_files_asked_the_canonical_text(tmp_path: Path) -> None:
+    (old,) = read_results(write(tmp_path, [ONE]))
+    assert old.record.paraphrase == 0
+    (task,) = read_results(write(tmp_path, [ONE], paraphrase=3, prompt_sha256=prompt_sha256("direct", 3)))
+    assert task.record.paraphrase == 3
+    assert estimate_task(task, EXAMS, EqualityGrader(), None)["score"].value == 3
+
+
+def test_missing_files(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no results_"):
+        find_results(tmp_path)
+    with pytest.raises(UsageError, match="no results_"):
+        find_results(tmp_path / "absent.json")
+    path = write(tmp_path, [ONE])
+    (tmp_path / f"samples_{TASK}_2026-01-02.jsonl").unlink()
+    with pytest.raises(RecordError, match="run with --log_samples"):
+        read_results(path)
+    for text in ("[]", "[" * 100_000, '{"configs": []}', '{"configs": {"a": 1}}', '{"configs": null}'):
+        path.write_text(text, encoding="utf-8")
+        with pytest.raises(RecordError, match="not a results file"):
+            read_results(path)
+    path.write_text('{"configs": {"gsm8k": {}}}', encoding="utf-8")
+    with pytest.raises(RecordError, match="holds no task of roi-bench"):
+        read_results(path)
+    path.write_text('{"conf', encoding="utf-8")
+    with pytest.raises(RecordError, match="a damaged one"):
+        read_results(path)

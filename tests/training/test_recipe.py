@@ -1,0 +1,352 @@
+"""Recipes: what is refused and with which words, what is kept, and that the shipped ones can be used."""
+
+import re
+from dataclasses import asdict, fields, replace
+
+import pytest
+import yaml
+from accelerate.commands.config.config_args import load_config_from_file
+from accelerate.utils import DistributedType
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from roi_bench.errors import UsageError
+from roi_bench.training.plan import recipe as recipes
+from roi_bench.training.plan.recipe import (
+    Evaluation,
+    Labels,
+    Lora,
+    Mft,
+    Rarl,
+    Recipe,
+    Reward,
+    Sampling,
+    TierCounts,
+    load_recipe,
+    parse_recipe,
+    recipe_names,
+    recipe_text,
+)
+from roi_bench.training.plan.trainer_arguments import FIXED_GRPO, FIXED_SFT, check_trainer_arguments
+
+SMALL = {"name": "a", "model": "tiny", "family": "tiny", "budgets": [128, 256]}
+
+
+def refusal(changes):
+    """Return why a small recipe with ``changes`` (nested) is refused."""
+    with pytest.raises(UsageError) as caught:
+        parse_recipe({**SMALL, **changes}, "here.yaml")
+    return str(caught.value)
+
+
+def test_a_recipe_with_four_settings_has_the_documented_defaults():
+    recipe = parse_recipe(SMALL, "here.yaml")
+    assert recipe == Recipe("a", "tiny", "tiny", (128, 256))
+    assert (recipe.dtype, recipe.chat, recipe.lora) == ("bfloat16", False, None)
+    assert recipe.rarl.orders == {"easy": 1.0, "medium": 1.0, "hard": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"budget": [1]}, "unknown key 'budget'; did you mean 'budgets'"),
+        ({"rarl": {"step": 3}}, "unknown key 'rarl.step'; did you mean 'steps'"),
+        ({"rarl": {"reward": {"lvel": True}}}, "unknown key 'rarl.reward.lvel'; did you mean 'level'"),
+        ({"sampling": {"problems": {"eazy": 1}}}, "unknown key 'sampling.problems.eazy'; did you mean 'easy'"),
+        ({"lora": {"rnk": 1}}, "unknown key 'lora.rnk'; did you mean 'rank'"),
+        ({"labels": {3: 4}}, "unknown key 'labels.3'; known: keep, largest_share, minimum_correct"),
+    ],
+)
+def test_an_unknown_key_is_refused_at_every_depth_with_the_nearest(changes, message):
+    assert refusal(changes).startswith(f"recipe here.yaml: {message}")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"budgets": 128}, "budgets is 128; expected a list, such as [128]"),
+        ({"budgets": ["128"]}, "budgets[0] is '128'; expected a whole number"),
+        ({"seed": True}, "seed is True; expected a whole number"),
+        ({"seed": 1.0}, "seed is 1.0; expected a whole number"),
+        ({"chat": 1}, "chat is 1; expected true or false"),
+        ({"name": 7}, "name is 7; expected text"),
+        ({"mft": {"epochs": True}}, "mft.epochs is True; expected a number"),
+        ({"mft": {"learning_rate": "1e-5"}}, "mft.learning_rate is '1e-5'; expected a number (YAML takes this for"),
+        ({"mft": {"learning_rate": "0.1"}}, "mft.learning_rate is '0.1'; expected a number, without quotes: 0.1"),
+        ({"mft": {"learning_rate": "high"}}, "mft.learning_rate is 'high'; expected a number"),
+        ({"mft": 3}, "mft is 3; expected settings: singles, exams"),
+        ({"mft": None}, "mft is None; expected settings: singles, exams"),
+        ({"lora": 8}, "lora is 8; expected settings: rank, alpha, dropout, quantised"),
+        ({"mft": {"trainer": ["a"]}}, "mft.trainer is ['a']; expected keys with values"),
+        ({"mft": {"trainer": {1: 2}}}, "a key of mft.trainer is 1; expected text"),
+        ({"rarl": {"curriculum": {"x": 0.5}}}, "a key of rarl.curriculum is 'x'; expected a whole number"),
+        ({"rarl": {"orders": {"easy": "much"}}}, "rarl.orders.easy is 'much'; expected a number"),
+        ({"family": "v2"}, "family is 'v2'; expected one of tiny, v1; did you mean 'v1'?"),
+        ({"labels": {"keep": "meidan"}}, "labels.keep is 'meidan'; expected one of shortest, median, first; did you"),
+        ({"rarl": {"rollouts": ["vllm"]}}, "rarl.rollouts is ['vllm']; expected one of transformers, vllm, vllm"),
+        ({"sampling": {"cap": "big"}}, "sampling.cap is 'big'; expected a whole number"),
+        ({"sampling": {"problems": {"easy": 1}}}, "sampling.problems.middle is missing; it has no default"),
+    ],
+)  # fmt: skip
+def test_a_value_of_a_wrong_type_is_refused_with_what_was_expected(changes, message):
+    assert refusal(changes).startswith(f"recipe here.yaml: {message}")
+
+
+def test_the_advice_about_exponents_is_right():
+    """YAML 1.1 takes 1e-5 for text; what the message says to write must be a number."""
+    for text in ("1e-5", "3E4", "2.5e3"):
+        message = refusal({"mft": {"learning_rate": yaml.safe_load(text)}})
+        advised = message.partition("write ")[2].rstrip(")")
+        assert yaml.safe_load(advised) == float(text)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"budgets": []}, "budgets is ()"),
+        ({"budgets": [0, 5]}, "budgets is (0, 5)"),
+        ({"budgets": [256, 128]}, "budgets is (256, 128); expected different ones, the tightest first"),
+        ({"budgets": [128, 128]}, "budgets is (128, 128)"),
+        ({"seed": -1}, "seed is -1"),
+        ({"seed": 2**32}, "seed is 4294967296; expected 0 to 2147483647"),
+        ({"seed": 2**31}, "seed is 2147483648; expected"),
+        ({"lora": {"rank": 0}}, "lora.rank is 0"),
+        ({"lora": {"dropout": 1.0}}, "lora.dropout is 1.0"),
+        ({"sampling": {"samples": 0}}, "sampling.samples is 0"),
+        ({"sampling": {"temperature": 0}}, "sampling.temperature is 0"),
+        ({"sampling": {"temperature": float("nan")}}, "sampling.temperature is nan"),
+        ({"sampling": {"cap": 0}}, "sampling.cap is 0"),
+        ({"sampling": {"problems": {"easy": 0, "middle": 0, "hard": 0}}}, "sampling.problems is (0, 0, 0)"),
+        ({"sampling": {"problems": {"easy": 5, "middle": 5, "hard": 0}}}, "sampling.problems is (5, 5, 0); expected"),
+        ({"sampling": {"problems": {"easy": -1, "middle": 5, "hard": 5}}}, "sampling.problems is (-1, 5, 5)"),
+        ({"labels": {"minimum_correct": 5}}, "labels.minimum_correct is 5; expected 1 to sampling.samples (4)"),
+        ({"labels": {"largest_share": 0.2}}, "labels.largest_share is 0.2"),
+        ({"mft": {"singles": 0, "exams": 0}}, "mft.exams is 0; expected some examples"),
+        ({"mft": {"solo": -1}}, "mft.solo is -1"),
+        ({"mft": {"learning_rate": 0}}, "mft.learning_rate is 0"),
+        ({"mft": {"batch_size": 30}}, "mft.batch_size is 30, which mft.device_batch_size (32) does not divide"),
+        ({"mft": {"device_batch_size": 0}}, "mft.batch_size is 32, which mft.device_batch_size (0) does not divide"),
+        ({"rarl": {"steps": 0}}, "rarl.steps is 0"),
+        ({"rarl": {"generations": 1}}, "rarl.generations is 1; expected at least 2"),
+        ({"rarl": {"prompts": 3}}, "rarl.prompts × rarl.generations is 24, which rarl.device_batch_size (64)"),
+        ({"mft": {"orders": {"hard": 0.5}}}, "mft.orders.hard is 0.5; expected a whole number"),
+        ({"mft": {"orders": {"hard": 0}}}, "mft.orders is {'hard': 0}"),
+        ({"rarl": {"orders": {}}}, "rarl.orders is {}"),
+        ({"rarl": {"orders": {"easy": 0}}}, "rarl.orders is {'easy': 0}"),
+        ({"rarl": {"orders": {"mixed": 1}}}, "rarl.orders is {'mixed': 1}"),
+        ({"rarl": {"orders": {"easy": 2, "hard": -1}}}, "rarl.orders is"),
+        ({"rarl": {"curriculum": {512: 0.5}}}, "rarl.curriculum is {512: 0.5}; expected shares of the steps"),
+        ({"rarl": {"curriculum": {128: 0.6, 256: 0.6}}}, "rarl.curriculum is"),
+        ({"rarl": {"curriculum": {128: -0.5}}}, "rarl.curriculum is"),
+        ({"rarl": {"reward": {"format_fault": -1}}}, "rarl.reward.format_fault is -1"),
+        ({"rarl": {"evaluation_exams": 0}}, "rarl.evaluation_exams is 0; expected at least 1"),
+        ({"rarl": {"evaluation_exams": -3, "evaluate_every": 0}}, "rarl.evaluation_exams is -3; expected at least 0"),
+        ({"rarl": {"patience": -1}}, "rarl.patience is -1"),
+        ({"rarl": {"patience": 2, "evaluate_every": 0}}, "rarl.patience is 2; expected at least 0, and 0 where"),
+        ({"evaluation": {"limit": 0}}, "evaluation.limit is 0"),
+    ],
+)  # fmt: skip
+def test_a_value_that_cannot_be_meant_is_refused(changes, message):
+    assert refusal(changes).startswith(f"recipe here.yaml: {message}")
+
+
+def test_no_evaluation_while_training_needs_no_exams_for_it():
+    recipe = parse_recipe({**SMALL, "rarl": {"evaluate_every": 0, "evaluation_exams": 0}}, "here.yaml")
+    assert recipe.rarl.evaluation_exams == 0
+
+
+@pytest.mark.parametrize("missing", list(SMALL))
+def test_what_has_no_default_must_be_there(missing):
+    rest = {key: value for key, value in SMALL.items() if key != missing}
+    with pytest.raises(UsageError, match=f"{missing} is missing; it has no default"):
+        parse_recipe(rest, "here.yaml")
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump({**SMALL, "rarl": {"steps": 5}}), encoding="utf-8")
+    return path
+
+
+def test_changes_take_the_place_of_the_files_settings(file):
+    changes = ["rarl.steps=7", "rarl.reward.level=false", "rarl.trainer.logging_steps=1", "budgets=[64, 96]", "name=b"]
+    recipe = load_recipe(str(file), changes)
+    assert (recipe.rarl.steps, recipe.rarl.reward.level, recipe.rarl.trainer) == (7, False, {"logging_steps": 1})
+    assert (recipe.budgets, recipe.name) == ((64, 96), "b")
+
+
+def test_the_last_of_two_changes_counts(file):
+    assert load_recipe(str(file), ["seed=1", "seed=2"]).seed == 2
+
+
+def test_a_change_can_switch_adapters_on_and_off(file):
+    assert load_recipe(str(file), ["lora=null", "lora.rank=8"]).lora == Lora(rank=8)
+    assert load_recipe(str(file), ["lora.rank=8", "lora=null"]).lora is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("seed", "cannot read the change 'seed'; write key=value"),
+        ("=3", "cannot read the change '=3'; write key=value"),
+        ("name.first=3", "cannot set 'name.first': 'name' is a single value"),
+        ("seed=[1", "cannot read the value of 'seed': '[1' is not YAML"),
+        ("rarl.stps=1", "unknown key 'rarl.stps'; did you mean 'steps'"),
+        ("seed=", "seed is None; expected a whole number"),
+    ],
+)
+def test_a_change_that_cannot_be_meant_is_refused(file, change, message):
+    with pytest.raises(UsageError) as caught:
+        load_recipe(str(file), [change])
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"a: [", "is not YAML"),
+        (b"\xff\xfe\xfa", "is not YAML"),
+        (b"", "holds no settings"),
+        (b"- 1", "holds no settings"),
+    ],
+)
+def test_a_file_that_is_no_recipe_is_refused_in_one_line(tmp_path, content, message):
+    path = tmp_path / "bad.yaml"
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match=message) as caught:
+        load_recipe(str(path))
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_name_gets_the_nearest():
+    with pytest.raises(UsageError, match=r"unknown recipe 'tyni'; did you mean 'tiny'\? \(or give the path"):
+        load_recipe("tyni")
+
+
+SHARES = st.floats(0.01, 0.5)
+TRAINER = st.dictionaries(
+    st.text("abc_", min_size=1, max_size=5), st.one_of(st.booleans(), st.integers(), st.text(max_size=9)), max_size=3
+)
+RATES = st.floats(1e-9, 1.0)
+
+
+@st.composite
+def valid_recipes(draw):
+    budgets = tuple(sorted(draw(st.sets(st.integers(1, 4096), min_size=1, max_size=3))))
+    samples, device, generations = draw(st.integers(1, 9)), draw(st.integers(1, 8)), draw(st.integers(2, 8))
+    counts = st.integers(0, 5000)
+    return Recipe(
+        name=draw(st.text(min_size=1, max_size=9)),
+        model=draw(st.sampled_from(["tiny", "a/b", "é: #x", "1e5", "null"])),
+        family=draw(st.sampled_from(["tiny", "v1"])),
+        budgets=budgets,
+        seed=draw(st.integers(0, 2**31 - 1)),
+        dtype=draw(st.sampled_from(["float32", "bfloat16"])),
+        chat=draw(st.booleans()),
+        lora=draw(st.none() | st.builds(Lora, rank=st.integers(1, 64), quantised=st.booleans())),
+        sampling=Sampling(TierCounts(draw(counts) + 1, draw(counts) + 1, draw(counts) + 1), samples, draw(RATES)),
+        labels=Labels(draw(st.sampled_from(["shortest", "median", "first"])), draw(st.integers(1, samples)), 0.5),
+        mft=Mft(singles=draw(counts) + 1, batch_size=4 * device, device_batch_size=device, trainer=draw(TRAINER)),
+        rarl=Rarl(
+            prompts=device,
+            generations=generations,
+            device_batch_size=generations,
+            learning_rate=draw(RATES),
+            orders=draw(st.dictionaries(st.sampled_from(["easy", "medium", "hard"]), SHARES, min_size=1)),
+            curriculum={budgets[0]: draw(SHARES)},
+            reward=Reward(draw(st.booleans()), draw(SHARES)),
+            rollouts=draw(st.sampled_from(["transformers", "vllm", "vllm-server"])),
+            trainer=draw(TRAINER),
+        ),
+        evaluation=Evaluation(limit=draw(st.none() | st.integers(1, 480)), model_args=draw(TRAINER)),
+    )
+
+
+@given(valid_recipes())
+@settings(max_examples=60, deadline=None)
+def test_the_text_of_a_recipe_gives_it_back(recipe):
+    assert parse_recipe(yaml.safe_load(recipe_text(recipe)), "text") == recipe
+
+
+def test_the_text_of_a_recipe_spells_every_setting_out():
+    data = yaml.safe_load(recipe_text(load_recipe("tiny")))
+    assert set(data) == {item.name for item in fields(Recipe)}
+    assert set(data["rarl"]) == {item.name for item in fields(Rarl)}
+    assert data["rarl"]["reward"] == asdict(Reward())
+
+
+def test_the_text_of_a_recipe_can_be_loaded_as_a_file(tmp_path):
+    recipe = replace(load_recipe("tiny"), name="copy")
+    (tmp_path / "recipe.yaml").write_text(recipe_text(recipe), encoding="utf-8")
+    assert load_recipe(str(tmp_path / "recipe.yaml")) == recipe
+
+
+def test_the_shipped_recipes_are_these():
+    assert recipe_names() == ["qwen2.5-1.5b", "qwen2.5-1.5b-8gpu", "test", "tiny"]
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_a_shipped_recipe_loads_and_its_trainer_arguments_are_trls(name):
+    from trl import GRPOConfig, SFTConfig
+
+    recipe = load_recipe(name)
+    assert recipe.name == name
+    check_trainer_arguments([item.name for item in fields(SFTConfig)], recipe.mft.trainer, FIXED_SFT, "mft.trainer")
+    check_trainer_arguments([item.name for item in fields(GRPOConfig)], recipe.rarl.trainer, FIXED_GRPO, "rarl.trainer")
+
+
+def test_what_is_fixed_are_arguments_of_trl():
+    from trl import GRPOConfig, SFTConfig
+
+    assert set(FIXED_SFT) <= {item.name for item in fields(SFTConfig)}
+    assert set(FIXED_GRPO) <= {item.name for item in fields(GRPOConfig)}
+
+
+@pytest.mark.parametrize("processes", [6, 8, 12, 16])
+def test_the_steps_of_the_eight_gpu_recipe_divide_wherever_its_comment_says(processes):
+    recipe = load_recipe("qwen2.5-1.5b-8gpu")
+    assert recipe.mft.batch_size % (processes * recipe.mft.device_batch_size) == 0
+    assert recipe.rarl.prompts * recipe.rarl.generations % (processes * recipe.rarl.device_batch_size) == 0
+
+
+def test_the_commands_of_the_eight_gpu_recipe_take_this_recipe_in_the_order_of_the_stages():
+    """A folder belongs to one recipe, so that another name in one of them would end there."""
+    path = recipes.RECIPES / "qwen2.5-1.5b-8gpu.yaml"
+    comment = "".join(line for line in path.read_text(encoding="utf-8").splitlines(True) if line.startswith("#"))
+    commands = re.findall(r"roi[-_]bench train (\w+) (\S+) --out DIR\n", comment)
+    assert commands == [(stage, path.stem) for stage in ("data", "mft", "rarl", "evaluate")]
+
+
+ACCELERATE = {
+    "fsdp2": (DistributedType.FSDP, 1, 6),
+    "deepspeed_zero3": (DistributedType.DEEPSPEED, 1, 6),
+    "two_nodes": (DistributedType.FSDP, 2, 16),
+}
+
+
+def test_all_accelerate_configurations_are_tested():
+    assert {path.stem for path in (recipes.RECIPES / "accelerate").glob("*.yaml")} == set(ACCELERATE)
+
+
+@pytest.mark.parametrize("name", list(ACCELERATE))
+def test_accelerate_loads_its_configurations_and_knows_every_key(name):
+    from accelerate.commands.launch import launch_command_parser
+
+    config = load_config_from_file(str(recipes.RECIPES / "accelerate" / f"{name}.yaml"))
+    assert (config.distributed_type, config.num_machines, config.num_processes) == ACCELERATE[name]
+    assert (config.mixed_precision, config.use_cpu) == ("bf16", False)
+    options = set(vars(launch_command_parser().parse_args(["script.py"])))
+    assert {*config.fsdp_config, *config.deepspeed_config} <= options
+
+
+@pytest.mark.parametrize("name", ["fsdp2", "two_nodes"])
+def test_accelerate_accepts_the_fsdp_settings_together(name, monkeypatch):
+    """The plugin that a launched process builds from its environment refuses settings that contradict each other."""
+    from accelerate.utils import FullyShardedDataParallelPlugin
+
+    config = load_config_from_file(str(recipes.RECIPES / "accelerate" / f"{name}.yaml"))
+    for key, value in config.fsdp_config.items():
+        monkeypatch.setenv(key.upper(), str(value).lower() if isinstance(value, bool) else str(value))
+    plugin = FullyShardedDataParallelPlugin()
+    assert (plugin.fsdp_version, plugin.reshard_after_forward, plugin.activation_checkpointing) == (2, True, False)

@@ -1,0 +1,308 @@
+"""A run's folder: whose it is, what may differ when it goes on, what is missing, examples that cannot be checked."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from types import SimpleNamespace
+
+import pytest
+
+from roi_bench.errors import DependencyError, ModelError, RecordError, UsageError
+from roi_bench.harness.installation import version
+from roi_bench.training.data import NAMES, load_examples, load_rows, save_data
+from roi_bench.training.mft.labels import Example, LabelledProblem
+from roi_bench.training.plan.recipe import load_recipe, recipe_text
+from roi_bench.training.stages import model as training_checkpoints
+from roi_bench.training.stages import run
+from roi_bench.training.stages.model import (
+    IDENTITY,
+    last_checkpoint,
+    start_of,
+    train_to_the_end,
+)
+from roi_bench.training.stages.run import open_run, require_packages, run_mft, run_rarl
+from tests.training.tiny_labels import problems
+
+TEST = load_recipe("test")
+
+
+def silent(line):
+    pass
+
+
+# ----------------------------------------------------------------- the folder and its recipe
+
+
+def test_the_recipe_is_written_whole_and_read_back(tmp_path):
+    open_run(TEST, tmp_path)
+    assert (tmp_path / "recipe.yaml").read_text("utf-8") == recipe_text(TEST)
+    open_run(TEST, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["sampling.batch_size=7", "mft.device_batch_size=5", "rarl.device_batch_size=8", "evaluation.limit=3"],
+)
+def test_what_is_lowered_when_memory_runs_out_may_differ(tmp_path, change):
+    open_run(TEST, tmp_path)
+    open_run(load_recipe("test", [change]), tmp_path)
+    assert load_recipe(str(tmp_path / "recipe.yaml")) == load_recipe("test", [change])
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("seed=1", "seed: 0 there, seed: 1 asked"),
+        ("sampling.samples=3", "samples: 2 there, samples: 3 asked"),
+        ("mft.batch_size=40", "batch_size: 20 there, batch_size: 40 asked"),
+        ("rarl.learning_rate=1.0e-5", "learning_rate: 0.0003 there, learning_rate: 1.0e-05 asked"),
+    ],
+)
+def test_what_changes_the_outcome_may_not(tmp_path, change, told):
+    open_run(TEST, tmp_path)
+    with pytest.raises(UsageError, match="holds a run of another recipe") as refused:
+        open_run(load_recipe("test", [change]), tmp_path)
+    assert told in str(refused.value)
+
+
+# ----------------------------------------------------------------- what is missing
+
+
+@pytest.mark.parametrize(("stage", "package"), [("mft", "trl"), ("rarl", "accelerate"), ("evaluate", "transformers")])
+def test_a_missing_package_is_named_before_anything_is_computed(stage, package):
+    def installed(name):
+        return None if name == package else version(name)
+
+    with pytest.raises(DependencyError, match=rf"package {package}: not installed.*pip install"):
+        require_packages(TEST, stage, installed)
+    require_packages(TEST, stage)
+
+
+def test_a_version_that_will_not_do_is_named():
+    with pytest.raises(DependencyError, match=r"package trl: .*0\.19"):
+        require_packages(TEST, "rarl", lambda name: "0.19.0" if name == "trl" else version(name))
+
+
+def test_rarl_without_an_mft_model_says_how_to_make_it(tmp_path):
+    with pytest.raises(UsageError, match=r"roi-bench train mft test --out .* --model"):
+        run_rarl(TEST, tmp_path, silent)
+
+
+# ----------------------------------------------------------------- data on disk
+
+PROBLEM = problems(1)["easy"][0]
+LABEL = LabelledProblem(PROBLEM, "easy", 0, PROBLEM.solution or "", 15, 15, 4, 3)
+EXAMPLE = Example(
+    "single", [{"role": "user", "content": "a prompt"}], "a completion", None, 128, (0,), (PROBLEM.id,), 15
+)
+
+
+def test_data_come_back_as_they_were_saved(tmp_path):
+    save_data(TEST, [LABEL], [EXAMPLE], tmp_path)
+    assert load_examples(tmp_path) == [EXAMPLE]
+    row = load_rows(tmp_path, "labels")[0]
+    assert (row["problem_id"], row["level"], row["work"], row["correct"]) == (PROBLEM.id, 0, PROBLEM.solution, 3)
+    for name in NAMES:
+        card = (tmp_path / "data" / name / "README.md").read_text("utf-8")
+        assert recipe_text(TEST) in card
+        assert "| easy | 1 | 1 | 0 | 0 | 0 | 15 |" in card or name == "examples"
+
+
+def test_damaged_data_are_said_to_be(tmp_path):
+    save_data(TEST, [LABEL], [EXAMPLE], tmp_path)
+    for file in (tmp_path / "data" / "examples").glob("*.arrow"):
+        file.write_bytes(b"not arrow")
+    with pytest.raises(RecordError, match="remove the folder and build it again"):
+        load_examples(tmp_path)
+
+
+def test_an_example_whose_problems_cannot_be_told_is_refused(tmp_path):
+    save_data(TEST, [LABEL], [EXAMPLE], tmp_path)
+    with pytest.raises(RecordError, match=r"example 0 in .* has a prompt that is none of this release"):
+        run_mft(TEST, tmp_path, silent)
+
+
+# ----------------------------------------------------------------- interrupted, out of memory
+
+
+INPUTS = {"model to start from": "a", "set of examples": "b"}
+
+
+class FailingTrainer:
+    """Fails as torch does, and remembers where it was told to go on."""
+
+    def __init__(self, message):
+        self.message, self.resumed = message, None
+
+    def train(self, resume_from_checkpoint):
+        self.resumed = resume_from_checkpoint
+        raise RuntimeError(self.message)
+
+
+@pytest.mark.parametrize(
+    "message", ["CUDA out of memory. Tried to allocate", "DefaultCPUAllocator: can't allocate memory"]
+)
+def test_out_of_memory_says_what_to_lower_and_that_nothing_is_lost(tmp_path, message):
+    with pytest.raises(
+        ModelError, match=r"out of memory; lower x\.device_batch_size and .* goes on from the checkpoints in"
+    ):
+        train_to_the_end(FailingTrainer(message), tmp_path, "x.device_batch_size", INPUTS)
+
+
+def test_another_failure_is_not_called_out_of_memory(tmp_path):
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        train_to_the_end(FailingTrainer("shapes differ"), tmp_path, "x", INPUTS)
+
+
+def checkpoint(folder, step, state=None):
+    (folder / f"checkpoint-{step}").mkdir(parents=True)
+    if state is not None:
+        (folder / f"checkpoint-{step}" / "trainer_state.json").write_text(json.dumps(state), "utf-8")
+
+
+def begin(folder, inputs=INPUTS, patience=0):
+    """Begin a training that fails at once, or go on with it."""
+    trainer = FailingTrainer("out of memory")
+    with pytest.raises(ModelError):
+        train_to_the_end(trainer, folder, "x", inputs, patience)
+    return trainer
+
+
+def test_training_goes_on_from_the_newest_complete_checkpoint(tmp_path):
+    begin(tmp_path)
+    for step, state in ((5, {}), (20, {}), (100, None)):
+        checkpoint(tmp_path, step, state)
+    assert begin(tmp_path).resumed == str(tmp_path / "checkpoint-20")
+    assert last_checkpoint(tmp_path / "nowhere") is None
+
+
+@pytest.mark.parametrize("name", INPUTS)
+def test_training_does_not_go_on_from_what_another_one_left(tmp_path, name):
+    begin(tmp_path)
+    with pytest.raises(UsageError, match=f"checkpoints of a training with another {name}; remove the folder"):
+        train_to_the_end(FailingTrainer(""), tmp_path, "x", {**INPUTS, name: "c"})
+
+
+@pytest.mark.parametrize("text", [None, "{", "[]", '{"inputs": {}}'])
+def test_checkpoints_of_which_nothing_is_known_are_refused(tmp_path, text):
+    checkpoint(tmp_path, 5, {})
+    if text is not None:
+        (tmp_path / IDENTITY).write_text(text, "utf-8")
+    with pytest.raises(RecordError, match="to train from the beginning"):
+        train_to_the_end(FailingTrainer(""), tmp_path, "x", INPUTS)
+
+
+def test_the_seconds_before_an_interruption_count(tmp_path, monkeypatch):
+    begin(tmp_path)
+    (tmp_path / IDENTITY).write_text(json.dumps({"inputs": INPUTS, "seconds": 40}), "utf-8")
+    trainer = FailingTrainer("")
+    trainer.train = lambda resume_from_checkpoint: None
+    clock = iter((100.0, 107.4))
+    monkeypatch.setattr(training_checkpoints, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    assert train_to_the_end(trainer, tmp_path, "x", INPUTS) == 47
+    assert json.loads((tmp_path / IDENTITY).read_text("utf-8"))["seconds"] == 47
+
+
+@pytest.mark.parametrize(("counter", "patience", "goes_on"), [(0, 3, True), (2, 3, True), (3, 3, False), (4, 0, True)])
+def test_a_training_that_had_lost_patience_is_not_trained_further(tmp_path, counter, patience, goes_on):
+    begin(tmp_path)
+    callback = {"args": {}, "attributes": {"early_stopping_patience_counter": counter}}
+    checkpoint(tmp_path, 20, {"global_step": 20, "stateful_callbacks": {"EarlyStoppingCallback": callback}})
+    if goes_on:
+        assert begin(tmp_path, patience=patience).resumed == str(tmp_path / "checkpoint-20")
+        return
+    trainer = FailingTrainer("must not train")
+    trainer._load_best_model = lambda: loaded.append(trainer.state.global_step)
+    loaded: list[int] = []
+    assert train_to_the_end(trainer, tmp_path, "x", INPUTS, patience) == 0
+    assert loaded == [20]
+
+
+# ----------------------------------------------------------------- finished stages, all stages
+
+
+def finished(folder, inputs):
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(f'{{"x": "{folder.name}"}}', "utf-8")
+    (folder / "training.json").write_text(json.dumps({"inputs": inputs}), "utf-8")
+    return folder
+
+
+def test_a_finished_rarl_model_is_of_the_mft_model_there(tmp_path):
+    mft, told = finished(tmp_path / "mft", {}), []
+    finished(tmp_path / "rarl", {"model to start from": start_of(str(mft))})
+    assert run_rarl(TEST, tmp_path, told.append) == tmp_path / "rarl"
+    again = f"remove {tmp_path / 'rarl'} and rarl-checkpoints beside it to train it again"
+    assert told == [f"{tmp_path / 'rarl'} is finished; {again}"]
+    shutil.copytree(mft, tmp_path / "kept")
+    shutil.rmtree(mft)
+    assert run_rarl(TEST, tmp_path, told.append) == tmp_path / "rarl", "removed to save space"
+    shutil.move(tmp_path / "kept", mft)
+    (mft / "config.json").write_text("trained again", "utf-8")
+    with pytest.raises(UsageError, match=r"rarl is finished, and started from another model than .*mft is now; remove"):
+        run_rarl(TEST, tmp_path, silent)
+
+
+@pytest.mark.parametrize("text", ["{", "[]"])
+def test_a_damaged_record_of_a_finished_stage_is_said_to_be(tmp_path, text):
+    (finished(tmp_path / "rarl", {}) / "training.json").write_text(text, "utf-8")
+    with pytest.raises(RecordError, match=r"training\.json is damaged; remove .*rarl and rarl-checkpoints"):
+        run_rarl(TEST, tmp_path, silent)
+
+
+def test_run_gives_each_stage_a_process_with_what_was_asked(tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "run_evaluation", lambda recipe, out, tell, run: f"tables of {recipe.name}, {run([])}")
+    commands = []
+
+    def succeed(command):
+        commands.append(command)
+        return 0
+
+    asked = ["test", "--set", "seed=3"]
+    assert run.run_stages(load_recipe("test", ["seed=3"]), asked, tmp_path, silent, succeed) == "tables of test, 0"
+    stages = ("data", "mft", "rarl")
+    assert commands == [*(["train", stage, *asked, "--out", str(tmp_path)] for stage in stages), []]
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"), [(2, UsageError), (4, ModelError), (130, KeyboardInterrupt), (-9, ModelError)]
+)
+def test_run_ends_with_the_first_stage_that_fails(tmp_path, code, kind):
+    commands = []
+
+    def fail(command):
+        commands.append(command)
+        return code
+
+    with pytest.raises(kind) as raised:
+        run.run_stages(TEST, ["test"], tmp_path, silent, fail)
+    assert type(raised.value) is kind
+    assert len(commands) == 1
+
+
+def test_an_argument_of_a_later_stage_is_refused_before_the_first(tmp_path):
+    recipe = load_recipe("test", ["rarl.trainer={lr_scheduler_type: cosin}"])
+    with pytest.raises(UsageError, match="cosin"):
+        run.run_stages(recipe, ["test"], tmp_path, silent, lambda command: pytest.fail("nothing may run"))
+
+
+def test_what_is_the_work_of_one_process_refuses_several(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UsageError, match="give train mft, then train rarl"):
+        run.run_stages(TEST, ["test"], tmp_path, silent, lambda command: pytest.fail("nothing may run"))
+    with pytest.raises(UsageError, match="evaluation is the work of one process"):
+        run.run_evaluation(TEST, tmp_path, silent)
+
+
+@pytest.mark.parametrize(
+    ("changes", "record", "command"),
+    [
+        (["seed=4"], {}, "roi-bench train rarl test --out DIR --set seed=4"),
+        (["rarl.steps=3"], {}, "roi-bench train rarl recipe.yaml --out DIR"),
+        (["name=mine"], {"started_from": "a/b"}, "roi-bench train rarl recipe.yaml --out DIR --model a/b"),
+    ],
+)
+def test_the_card_names_the_command_that_makes_this_very_model(changes, record, command):
+    whole = {"data": {}, "seconds": 60, "device": "d", "versions": {}, **record}
+    assert f"    {command}\n" in run.card_of("rarl", load_recipe("test", changes), whole)
