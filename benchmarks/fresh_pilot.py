@@ -152,8 +152,8 @@ SIZES: dict[str, list[dict[str, Any]]] = {
         {"count": 12, "high": 25},
     ],
     "row": [
-        {"people": 4, "least": 3},
-        {"people": 6, "least": 10},
+        {"people": 4, "rules": 2, "least": 3},
+        {"people": 6, "rules": 4, "least": 10},
     ],
     "garden": [
         {},

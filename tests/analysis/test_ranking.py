@@ -64,11 +64,11 @@ def test_an_undefined_p_value_stays_so_and_does_not_count() -> None:
 
 @given(st.lists(st.floats(0, 1), max_size=12))
 def test_holm_keeps_the_order_and_lies_between_the_p_value_and_bonferroni(p_values: list[float]) -> None:
-    adjusted = [p for p in holm(list(p_values)) if p is not None]
-    assert len(adjusted) == len(p_values)
-    for p, q in zip(p_values, adjusted, strict=True):
+    found = [p for p in adjusted(*p_values) if p is not None]
+    assert len(found) == len(p_values)
+    for p, q in zip(p_values, found, strict=True):
         assert p <= q <= min(1.0, len(p_values) * p)
-    assert [q for _, q in sorted(zip(p_values, adjusted, strict=True))] == sorted(adjusted)
+    assert [q for _, q in sorted(zip(p_values, found, strict=True))] == sorted(found)
 
 
 def test_clear_differences_leave_one_rank_each() -> None:

@@ -211,7 +211,7 @@ def test_without_a_tokenizer_nothing_can_be_paid_until_regraded_with_one(
     found = values(results)
     assert found["error"] == 1
     assert {name: value for name, value in found.items() if value != "N/A"} == {"error": 1, "error_stderr": 0}
-    assert caplog.text.count("its exams count as error, since nobody can pay for answers whose cost is unknown") == 1
+    assert [entry.args[0] for entry in caplog.records if "regrade --tokenizer" in entry.getMessage()] == [HARD]
     assert record(results)["tokenizer"] is None
 
     samples = results.pop("samples")

@@ -123,7 +123,7 @@ def check_loaded(stem: str, problems: int) -> None:
         documents = list(task.test_docs())
         assert len(documents) == (problems if name in SOLO_TASKS else 480)
         asked = "Problem:\n" if expected["prompt"] in ("solo", "greedy_knapsack") else "Problem 1.\n"
-        assert task.doc_to_text(task.variants(documents[0])[0]).startswith(asked)
+        assert task.doc_to_text(task.requests_of(documents[0])[0]).startswith(asked)
 
 
 def test_the_tiny_tasks_can_be_loaded() -> None:

@@ -69,7 +69,10 @@ def test_a_fourth_kind_is_asked_scored_recorded_and_regraded(pair: Path, tmp_pat
     assert (task.record.form, task.record.kind.noun, len(task.documents)) == ("pair", "exam", 4)
     assert [len(document.requests) for document in task.documents] == [1] * 4
     assert task.values["pair_score"] == 1.5
-    prompts = [json.loads(line)["arguments"]["gen_args_0"]["arg_0"] for line in task.samples_path.open()]
+    prompts = [
+        json.loads(line)["arguments"]["gen_args_0"]["arg_0"]
+        for line in task.samples_path.read_text("utf-8").splitlines()
+    ]
     assert prompts == [exam_prompt([p.question for p in exam.problems[:2]], 128, "pair") for exam in exams]
     with Grader() as grader:
         values = flat_values(estimate_task(task, {exam.id: exam for exam in load_exams("tiny")}, grader, None))

@@ -12,7 +12,7 @@ from roi_bench.records.journal import Header, read_journal
 from roi_bench.scoring.prompts import exam_messages
 from roi_bench.scoring.tokens import Usage
 from roi_bench.training.mft.labels import SampledSolution
-from roi_bench.training.mft.sampling import (
+from roi_bench.training.mft.mft import (
     EARLY_LOOK,
     grade_samples,
     sample_solutions,

@@ -15,8 +15,8 @@ from roi_bench.exams.tiny import model_path
 from roi_bench.scoring.prompts import exam_prompt
 from roi_bench.scoring.tokens import Usage
 from roi_bench.training.mft import mft
-from roi_bench.training.mft import sampling as sampling_backends
-from roi_bench.training.mft.sampling import (
+from roi_bench.training.mft import mft as sampling_backends
+from roi_bench.training.mft.mft import (
     VLLM_BATCH,
     Seeds,
     choose_backend,

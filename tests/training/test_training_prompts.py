@@ -17,9 +17,10 @@ from roi_bench.exams.tiny import TINY_CHAT_TEMPLATE, model_path
 from roi_bench.scoring.prompts import as_text, exam_messages
 from roi_bench.training.data import chat_wrapper, exam_stream, trl_prompt
 from roi_bench.training.mft.labels import Example
-from roi_bench.training.mft.mft import sft_arguments, sft_row
-from roi_bench.training.mft.sampling import (
+from roi_bench.training.mft.mft import (
     Seeds,
+    sft_arguments,
+    sft_row,
     transformers_generator,
     vllm_generator,
 )

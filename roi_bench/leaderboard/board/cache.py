@@ -54,6 +54,8 @@ def modules_of(package: Path, roots: Sequence[str]) -> set[str]:
         if name in found:
             continue
         found.add(name)
+        if name.count(".") > 1:  # its package is executed too; the package of all only names what it offers
+            waiting.append(name.rpartition(".")[0])
         for origin, names, plain in _IMPORT.findall(_file(package, name).read_text(encoding="utf-8")):
             imported = [origin or plain, *(f"{origin}.{each}" for each in _NAME.findall(names))]
             waiting += [each for each in imported if _file(package, each).is_file()]

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
-from dataclasses import fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from roi_bench.exams.exam import sha256_text
-from roi_bench.records.journal import canonical_json
+from roi_bench.errors import DependencyError, ModelError, first_line
+from roi_bench.exams.exam import TIERS, Problem, sha256_text
+from roi_bench.records.journal import Entry, Header, Journal, RequestKey, canonical_json, request_key
+from roi_bench.scoring.kinds import GraderLike, score_responses
+from roi_bench.scoring.outcomes import Response, level_bounds, parse_response
+from roi_bench.scoring.prompts import Message, exam_messages
+from roi_bench.scoring.tokens import Usage
 from roi_bench.training.data import (
     MFT_STREAM,
     chat_wrapper,
@@ -17,19 +25,14 @@ from roi_bench.training.data import (
     stream_seed,
     trl_prompt,
 )
-from roi_bench.training.mft.labels import Example, LabelledProblem, balance, check_labels, label, mft_examples
-from roi_bench.training.mft.sampling import (
-    VLLM_BATCH,
-    Generator,
-    choose_backend,
-    grade_samples,
-    on_gpu,
-    release_memory,
-    sample_solutions,
-    sampling_requests,
-    solution_cap,
-    transformers_generator,
-    vllm_generator,
+from roi_bench.training.mft.labels import (
+    Example,
+    LabelledProblem,
+    SampledSolution,
+    balance,
+    check_labels,
+    label,
+    mft_examples,
 )
 from roi_bench.training.plan.recipe import Recipe
 from roi_bench.training.plan.trainer_arguments import FIXED_SFT, check_trainer_arguments, renamed_arguments
@@ -37,6 +40,7 @@ from roi_bench.training.stages.model import (
     accumulation,
     adapter_settings,
     base_model_name,
+    is_out_of_memory,
     load_model,
     load_tokenizer,
     place_settings,
@@ -45,6 +49,315 @@ from roi_bench.training.stages.model import (
     start_of,
     train_to_the_end,
 )
+
+# Sample solutions of problems asked alone with transformers or vLLM, each on disk as soon as it is there
+
+# What writes sampled solutions: transformers, or vLLM where it is installed and a CUDA GPU is there.
+
+VLLM_BATCH = 4096
+"""Prompts of a call of vLLM. It gives a free place to the next prompt of the call, so that only the end of a call, when
+no prompt waits any more, leaves the GPU idle; a kill loses what the call has written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seeds:
+    """Seeds of a batch.
+
+    Attributes:
+        batch: One for all, where all responses are drawn from one source.
+        requests: One for each prompt, which does not depend on the batch.
+    """
+
+    batch: int
+    requests: Sequence[int]
+
+
+class Generator(Protocol):
+    """Writes one response to each of a batch of prompts."""
+
+    def __call__(self, prompts: Sequence[str], seeds: Seeds) -> list[tuple[str, Usage]]:
+        """Return text and usage for each prompt; the same prompts and seeds give the same texts."""
+        ...
+
+
+def choose_backend(asked: str) -> str:
+    """Return ``transformers`` or ``vllm``.
+
+    Raises:
+        DependencyError: vLLM was asked for and is not installed.
+    """
+    if asked == "auto":
+        import torch
+
+        return "vllm" if find_spec("vllm") is not None and torch.cuda.is_available() else "transformers"
+    if asked == "vllm" and find_spec("vllm") is None:
+        raise DependencyError("sampling.backend is vllm, which is not installed; pip install 'roi-bench[vllm]'")
+    return asked
+
+
+def prompt_tokens(prompts: Sequence[str], tokenizer: Any) -> list[list[int]]:
+    """Return the token ids of ``prompts``, by the rule of lm_eval, which measures the model.
+
+    The tokenizer adds its special tokens, such as the BOS of Llama, unless the text begins with BOS: chat templates
+    that want it write it themselves.
+    """
+    bos = tokenizer.bos_token
+    return [
+        tokenizer.encode(prompt, add_special_tokens=bos is None or not prompt.startswith(bos)) for prompt in prompts
+    ]
+
+
+def on_gpu(model: Any) -> Any:
+    """Return ``model`` on the GPU, or where it is if there is none.
+
+    Raises:
+        ModelError: It does not fit.
+    """
+    import torch
+
+    if not torch.cuda.is_available():
+        return model
+    try:
+        return model.to("cuda")
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise ModelError(
+            f"the base model does not fit into the free memory of the GPU: {first_line(error)}; free the GPU, or take "
+            "lora: {quantised: true}"
+        ) from error
+
+
+def release_memory() -> None:
+    """Give the memory of models that nothing refers to any more back to the GPU, for the training that follows."""
+    import torch
+
+    gc.collect()  # models hold references to themselves
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def transformers_generator(model: Any, tokenizer: Any, temperature: float, cap: int) -> Generator:
+    """Return a generator on a loaded transformers model."""
+
+    def generate(prompts: Sequence[str], seeds: Seeds) -> list[tuple[str, Usage]]:
+        import torch
+
+        torch.manual_seed(seeds.batch)
+        tokens = {"input_ids": prompt_tokens(prompts, tokenizer)}
+        inputs = tokenizer.pad(tokens, padding_side="left", return_tensors="pt").to(model.device)
+        with torch.inference_mode():
+            output = model.generate(
+                **inputs,
+                max_new_tokens=cap,
+                do_sample=True,
+                temperature=temperature,
+                top_k=0,
+                top_p=1.0,
+                repetition_penalty=1.0,  # plain sampling, whatever the model's own settings say
+            )
+        ends = model.generation_config.eos_token_id
+        ends = set(ends if isinstance(ends, list) else [ends])
+        return [response_of(row, ends, tokenizer) for row in output[:, inputs["input_ids"].shape[1] :].tolist()]
+
+    return generate
+
+
+def response_of(tokens: Sequence[int], ends: set[int], tokenizer: Any) -> tuple[str, Usage]:
+    """Return text and exact usage of generated ``tokens``, of which those behind the first end are padding."""
+    stop = next((index for index, token in enumerate(tokens) if token in ends), None)
+    kept = list(tokens if stop is None else tokens[: stop + 1])
+    text = tokenizer.decode(kept, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    return text, Usage(len(kept), "length" if stop is None else "stop", "generated")
+
+
+def vllm_generator(name: str, tokenizer: Any, temperature: float, cap: int) -> Generator:
+    """Return a generator on vLLM, in the type of the model's own configuration; the model is loaded now.
+
+    Raises:
+        ModelError: It cannot be loaded.
+    """
+    from vllm import LLM, SamplingParams
+
+    try:
+        engine = LLM(model=name)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ModelError(
+            f"vLLM cannot load {name!r}: {first_line(error)}; see what vLLM printed above, or take "
+            "sampling.backend: transformers"
+        ) from error
+
+    def generate(prompts: Sequence[str], seeds: Seeds) -> list[tuple[str, Usage]]:
+        settings = [SamplingParams(temperature=temperature, max_tokens=cap, seed=seed) for seed in seeds.requests]
+        tokens = [{"prompt_token_ids": row} for row in prompt_tokens(prompts, tokenizer)]
+        try:
+            outputs = engine.generate(tokens, settings, use_tqdm=False)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            raise ModelError(
+                f"vLLM ran out of memory: {first_line(error)}; free the GPU of other work, or take "
+                "sampling.backend: transformers, and run the same command again"
+            ) from error
+        return [
+            (
+                output.outputs[0].text,
+                Usage(
+                    len(output.outputs[0].token_ids),
+                    "length" if output.outputs[0].finish_reason == "length" else "stop",
+                    "generated",
+                ),
+            )
+            for output in outputs
+        ]
+
+    return generate
+
+
+# Sample solutions of problems asked alone, each on disk as soon as it is there; an interrupted run goes on.
+#
+# Responses come from a backend (:mod:`roi_bench.training.mft.mft`) and go into a journal
+# (:mod:`roi_bench.records.journal`); a run that is started again asks for the missing ones only, in the batches of an
+# uninterrupted run, so that both end with the same samples.
+
+EARLY_LOOK = 256
+"""Responses after which sampling stops if none of them holds an answer that could be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Sample number ``sample`` of a problem.
+
+    Attributes:
+        problem: The problem.
+        tier: Its tier.
+        sample: 0 … K - 1.
+        prompt: Text as sent, chat template applied.
+        key: Its key in the journal.
+    """
+
+    problem: Problem
+    tier: str
+    sample: int
+    prompt: str
+    key: RequestKey
+
+
+def solution_cap(recipe: Recipe, problems: Mapping[str, Sequence[Problem]]) -> int:
+    """Return the most tokens of a sampled solution: the recipe's, or the upper bound of Level-2."""
+    if recipe.sampling.cap is not None:
+        return recipe.sampling.cap
+    return max(level_bounds(problem.pool)[-1] for items in problems.values() for problem in items[:1])
+
+
+def sampling_requests(
+    recipe: Recipe, problems: Mapping[str, Sequence[Problem]], wrap: Callable[[list[Message]], str]
+) -> list[Request]:
+    """Return all requests: sample by sample, tier by tier (so that those of like length meet in a batch).
+
+    Args:
+        recipe: The recipe.
+        problems: Problems by tier.
+        wrap: Turns messages into the text that is sent.
+    """
+    cap = solution_cap(recipe, problems)
+    generation = {"temperature": recipe.sampling.temperature, "max_tokens": cap}
+    requests = []
+    for tier in TIERS:
+        prompts = [wrap(exam_messages([problem.question], cap, "solo")) for problem in problems[tier]]
+        requests += [
+            Request(problem, tier, sample, prompt, request_key(prompt, generation, sample))
+            for sample in range(recipe.sampling.samples)
+            for problem, prompt in zip(problems[tier], prompts, strict=True)
+        ]
+    return requests
+
+
+def sample_solutions(
+    requests: Sequence[Request],
+    header: Header,
+    path: Path,
+    make_generator: Callable[[], Generator],
+    batch_size: int,
+    seed: int,
+) -> list[Entry]:
+    """Return the recorded response to every request, asking for those that ``path`` does not hold yet.
+
+    Args:
+        requests: All requests, in a fixed order.
+        header: Whose responses these are.
+        path: The journal.
+        make_generator: Loads what writes the responses; not called where all are there.
+        batch_size: Requests of a batch; batch b holds requests b·n to (b+1)·n - 1.
+        seed: Seed of the run: that of batch b is seed + b, that of request r alone is seed + r.
+
+    Raises:
+        RecordError: The journal is damaged, of another run, or cannot be written.
+        ModelError: Out of memory, or the model never writes an answer that can be read.
+    """
+    from tqdm import tqdm
+
+    generator = None
+    with Journal(path, header) as journal:
+        with tqdm(total=len(requests), unit="sample", desc="sampling", mininterval=1) as bar:
+            for number, start in enumerate(range(0, len(requests), batch_size)):
+                batch = requests[start : start + batch_size]
+                if not all(request.key in journal.entries for request in batch):
+                    generator = generator or make_generator()
+                    seeds = Seeds(seed + number, range(seed + start, seed + start + len(batch)))
+                    answers = _answer(batch, generator, seeds, path)
+                    # A kill can leave part of a batch; on a GPU, writing it again may not give the very same texts.
+                    journal.append([entry for entry in answers if entry.key not in journal.entries])
+                    _check_answers(journal)
+                bar.update(len(batch))
+        return [journal.entries[request.key] for request in requests]
+
+
+def _answer(batch: Sequence[Request], generator: Generator, seeds: Seeds, path: Path) -> list[Entry]:
+    try:
+        answers = generator([request.prompt for request in batch], seeds)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise ModelError(
+            f"out of memory while sampling {len(batch)} prompts at once; what was sampled is in {path}; lower "
+            "sampling.batch_size (or sampling.cap) and run the same command again"
+        ) from error
+    return [
+        Entry(request.key, text, usage, {"problem": request.problem.id, "tier": request.tier})
+        for request, (text, usage) in zip(batch, answers, strict=True)
+    ]
+
+
+def _check_answers(journal: Journal) -> None:
+    """Stop early where no response so far holds an answer.
+
+    Raises:
+        ModelError: So it is.
+    """
+    from roi_bench.training.mft.labels import work_of
+
+    entries = journal.entries
+    if len(entries) >= EARLY_LOOK and not any(work_of(entry.response or "") for entry in entries.values()):
+        raise ModelError(
+            f"none of the first {len(entries)} sampled responses holds a boxed answer that can be read, so there is "
+            f"nothing to label; look at {journal.path}: is the chat template right (chat: true for an "
+            "instruction-tuned model), is sampling.cap large enough?"
+        )
+
+
+def grade_samples(
+    requests: Sequence[Request], entries: Sequence[Entry], grader: GraderLike, cap: int
+) -> dict[str, list[SampledSolution]]:
+    """Return the graded samples of each problem by id, with the benchmark's own reading and grading."""
+    parsed = [
+        parse_response((request.problem,), (request.tier,), cap, Response(entry.response, entry.usage))
+        for request, entry in zip(requests, entries, strict=True)
+    ]
+    found: dict[str, list[SampledSolution]] = {}
+    for request, entry, scored in zip(requests, entries, score_responses(parsed, grader), strict=True):
+        found.setdefault(request.problem.id, []).append(SampledSolution(entry.response or "", scored.score == 1))
+    return found
 
 
 def make_labels(recipe: Recipe, out: Path) -> list[LabelledProblem]:
