@@ -17,7 +17,6 @@ from roi_bench.reading.marks import BLANK, Box, Mark
 from roi_bench.reading.outline import (
     Answer,
     Closing,
-    Marks,
     Order,
     is_list_gap,
     item_value,
@@ -40,11 +39,6 @@ class ClosingOrder(Order):
     A closing section answers a problem that has no answer, or replaces one that is not yet final. A problem that was
     skipped has one: no list of answers takes a skip back.
     """
-
-    def __init__(self, marks: Marks) -> None:
-        """Start with no answer to any problem."""
-        super().__init__(marks.text, marks.count)
-        self.marks = marks
 
     def is_skipped(self, number: int) -> bool:
         """Return whether a problem was skipped: no list of answers takes that back."""

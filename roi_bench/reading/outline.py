@@ -297,9 +297,10 @@ class Order:
     - NA counts as an answer, but makes no earlier problem dead, and needs no place in the order where there is none.
     """
 
-    def __init__(self, text: str, count: int) -> None:
-        """Start with no answer to any of ``count`` problems."""
-        self.text, self.count = text, count
+    def __init__(self, marks: Marks) -> None:
+        """Start with no answer to any problem."""
+        self.marks = marks
+        self.text, self.count = marks.text, marks.count
         self.answers: dict[int, Answer] = {}
         self.final: set[int] = set()
         self.opened: list[tuple[int, int]] = []  # (number, start), both ascending
