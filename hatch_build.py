@@ -15,6 +15,8 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 PTH_NAME = "roi_bench_bridge.pth"
 STARTUP_SOURCE = Path("roi_bench", "harness", "startup.py")
+LINKS = ("tasks", "baselines", "reference_training")
+"""Folders at the top that the package reaches through links of the same name."""
 
 
 class _Bare(ast.NodeTransformer):
@@ -51,10 +53,16 @@ def pth_line(source: str) -> str:
 
 
 class BridgeBuildHook(BuildHookInterface[Any]):
-    """Adds the start-up file to every wheel, editable ones included."""
+    """Adds the start-up file to every wheel, editable ones included; refuses a wheel that would lack the task files."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Write the start-up file and have it packed. ``version`` is ``standard`` or ``editable``."""
+        broken = [f"roi_bench/{name}" for name in LINKS if not Path(self.root, "roi_bench", name).is_dir()]
+        if broken and version != "editable":  # an editable installation finds the folders beside the package
+            self.app.abort(
+                f"{', '.join(broken)}: this checkout has no symbolic links, so the wheel would lack the task files; "
+                "check it out again after `git config core.symlinks true`, or use `pip install --editable .`"
+            )
         path = Path(tempfile.mkdtemp(prefix="roi_bench_build_"), PTH_NAME)
         path.write_text(pth_line((Path(self.root) / STARTUP_SOURCE).read_text(encoding="utf-8")), encoding="ascii")
         target = "force_include_editable" if version == "editable" else "force_include"

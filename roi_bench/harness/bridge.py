@@ -9,8 +9,8 @@ lm_eval to import two of its modules, and this module changes them right after t
 - ``lm_eval.models``: our model names are registered as lazy placeholders.
 
 lm_eval is about to load the entry points ``lm_eval.models`` and ``lm_eval.tasks`` itself (its pull requests 4013 and
-4015); ours are declared, and each half of the bridge steps aside where a module names its group. Only the standard
-library is used. ``ROI_BENCH_NO_BRIDGE=1`` switches everything off.
+4015); ours are declared, and each half of the bridge steps aside where a module names its group. Besides
+:mod:`roi_bench.machine` only the standard library is used. ``ROI_BENCH_NO_BRIDGE=1`` switches everything off.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
+
+from roi_bench.machine import data_folder
 
 OFF_SWITCH = "ROI_BENCH_NO_BRIDGE"
 """Environment variable that switches the bridge off; empty and ``0`` leave it on."""
@@ -48,7 +50,7 @@ def switched_off() -> bool:
 
 def task_folders() -> list[Path]:
     """Return the folders of our task files that are there, links resolved: the tasks, and their baselines."""
-    folders = [(Path(__file__).resolve().parents[1] / name).resolve() for name in ("tasks", "baselines/tasks")]
+    folders = [data_folder(name) for name in ("tasks", "baselines/tasks")]
     return [folder for folder in folders if folder.is_dir()]
 
 

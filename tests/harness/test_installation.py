@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hatch_build import PTH_NAME
+from hatch_build import LINKS, PTH_NAME
 from tests.harness.throwaway import ROOT, Environment, create, lm_eval_source
 
 pytestmark = pytest.mark.slow
@@ -111,11 +112,66 @@ def built(tmp_path_factory):
     return folder
 
 
+@pytest.fixture
+def linkless(tmp_path):
+    """A checkout as git makes it where it makes no symbolic links: a small file stands for each."""
+    copy = tmp_path / "checkout"
+    shutil.copytree(ROOT / "roi_bench", copy / "roi_bench", symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in LINKS:
+        place = copy / "roi_bench" / name
+        if place.is_symlink():
+            place.unlink()
+        else:
+            shutil.rmtree(place)
+        place.write_text(f"../{name}")
+        shutil.copytree(ROOT / "roi_bench" / name, copy / name)
+    for name in ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, copy)
+    return copy
+
+
+def test_a_checkout_without_links_finds_tasks_and_recipes_beside_the_package(linkless):
+    code = (
+        "import roi_bench; from roi_bench.harness.bridge import task_folders\n"
+        "from roi_bench.training.plan.recipe import RECIPES\n"
+        "print(roi_bench.__file__); print(*[path / 'roi_exam_hard_512.yaml' for path in task_folders()][:1])\n"
+        "print(RECIPES / 'tiny.yaml')"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=linkless,
+        env={**os.environ, "PYTHONPATH": str(linkless)},
+    ).stdout.split()
+    assert all(Path(path).is_file() and Path(path).is_relative_to(linkless) for path in found)
+    assert len(found) == 3
+
+
+def test_no_wheel_is_built_from_a_checkout_without_links(linkless, tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "build",
+        "--no-isolation",
+        "--wheel",
+        str(linkless),
+        "--outdir",
+        str(tmp_path / "out"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert not list((tmp_path / "out").glob("*.whl"))
+    (line,) = (line for line in (done.stdout + done.stderr).splitlines() if "roi_bench/tasks" in line)
+    assert "git config core.symlinks true" in line
+
+
 def package_files() -> set[str]:
-    """Return every file of the package in the checkout, links followed, as paths from its root; a board is none."""
+    """Return every file of the package in the checkout, links followed, as paths from its root."""
     files = set()
     for folder, folders, names in os.walk(ROOT / "roi_bench", followlinks=True):
-        folders[:] = [name for name in folders if name not in ("__pycache__", ".cache", "submissions")]
+        folders[:] = [name for name in folders if name not in ("__pycache__", ".cache")]
         files |= {str(Path(folder, name).relative_to(ROOT)) for name in names if not name.endswith((".pyc", ".log"))}
     return files
 
