@@ -48,11 +48,11 @@ class DependencyError(RoiBenchError):
     exit_code = 6
 
 
-def nearest(name: str, known: "list[str] | tuple[str, ...]", count: int = 3) -> str:
+def nearest(name: str, known: "list[str] | tuple[str, ...]") -> str:
     """Return a hint such as ``"did you mean 'hard' or 'easy'?"`` for an unknown ``name``, or the known names."""
     import difflib
 
-    close = difflib.get_close_matches(name, known, n=count, cutoff=0.5)
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     if close:
         return "did you mean " + " or ".join(repr(item) for item in close) + "?"
     return "known: " + ", ".join(sorted(known))

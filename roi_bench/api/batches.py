@@ -197,7 +197,6 @@ class ProviderBatches:
         purse: Money of the run.
         run: Digest of the run, kept with every batch.
         on_event: Told in one line of what a user should know while the run goes on.
-        sleep: Waits for seconds.
     """
 
     def __init__(
@@ -212,12 +211,11 @@ class ProviderBatches:
         purse: Purse,
         run: str,
         on_event: Callable[[str], None] = lambda _: None,
-        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._service, self._record, self._settings = service, record, settings
         self._body, self._prompt_tokens = body, prompt_tokens
         self._price, self._purse, self._run = price, purse, run
-        self._on_event, self._sleep = on_event, sleep
+        self._on_event = on_event
         self.reason = ""
         """Why not everything was asked, in one line; empty if it was."""
 
@@ -334,7 +332,7 @@ class ProviderBatches:
                 shown = line
             if found["status"] in ENDED:
                 return found
-            self._sleep(self._settings.poll_seconds)
+            time.sleep(self._settings.poll_seconds)
 
     def _fetch(
         self,
@@ -416,20 +414,19 @@ class BatchService:
 
     Args:
         gateway: Gives model, provider and access.
-        sleep: Waits for seconds.
 
     Raises:
         ModelError: The provider has no batch mode that we speak.
     """
 
-    def __init__(self, gateway: Gateway, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(self, gateway: Gateway) -> None:
         provider = gateway.facts.provider
         if provider not in PROVIDERS:
             raise ModelError(
                 f"batch mode is there for {', '.join(PROVIDERS)} and not for {provider}; leave --provider-batch out"
             )
         self._litellm = import_litellm()
-        self._settings, self._sleep = gateway.settings, sleep
+        self._settings = gateway.settings
         self._access = {**gateway.access, "custom_llm_provider": provider, "timeout": gateway.settings.timeout}
         self._endpoint = ENDPOINTS[gateway.settings.endpoint]
 
@@ -505,7 +502,7 @@ class BatchService:
                     raise ModelError(
                         f"cannot {what} at the provider: {failure.message}; run the same command again to go on"
                     ) from error
-                self._sleep(failure.retry_after or min(60.0, self._settings.retry_wait * 2**attempt))
+                time.sleep(failure.retry_after or min(60.0, self._settings.retry_wait * 2**attempt))
         raise AssertionError("unreachable")
 
 

@@ -8,7 +8,7 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
@@ -212,7 +212,6 @@ class ApiClient:
         purse: Money of the run.
         known: Text by the provider's id, of the replies that earlier starts of the run have recorded.
         on_event: Told in one line of what a user should know while the run goes on.
-        sleep: Waits for seconds.
     """
 
     def __init__(
@@ -224,11 +223,10 @@ class ApiClient:
         purse: Purse,
         known: Mapping[str, str] = MappingProxyType({}),
         on_event: Callable[[str], None] = lambda _: None,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._gateway, self._settings = gateway, settings
         self._price, self._purse = price, purse
-        self._on_event, self._sleep = on_event, sleep
+        self._on_event = on_event
         self._limit = AdaptiveLimit(settings.num_concurrent, sleep=self._pause)
         self._requests = Pace(settings.requests_per_minute, sleep=self._pause)
         self._tokens = Pace(settings.tokens_per_minute, sleep=self._pause)
@@ -438,7 +436,7 @@ class ApiClient:
         """
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
-            await self._sleep(min(left, 0.5))
+            await asyncio.sleep(min(left, 0.5))
             if self.ending is not Ending.DONE:
                 raise _StoppedError
 

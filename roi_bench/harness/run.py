@@ -58,16 +58,20 @@ def cost_lines(cost: Mapping[str, Any] | None, model: Any) -> list[str]:
     return lines
 
 
-def missing_lines(journal: Journal, most: int = 10) -> list[str]:
+MISSING_SHOWN = 10
+"""Responses named one by one that could not be had."""
+
+
+def missing_lines(journal: Journal) -> list[str]:
     """Return a line for each response that could not be had: which, and why."""
     missing = [entry for entry in journal.entries.values() if entry.response is None]
     lines = []
-    for entry in missing[:most]:
+    for entry in missing[:MISSING_SHOWN]:
         named = " ".join(str(entry.extra[name]) for name in ("exam", "order", "problem") if name in entry.extra)
         what = named or f"prompt {entry.key.prompt_sha256[:12]}…"
         lines.append(f"missing: {what}, sample {entry.key.sample}: {entry.extra.get('error', 'no response')}")
-    if len(missing) > most:
-        lines.append(f"missing: and {len(missing) - most} more")
+    if len(missing) > MISSING_SHOWN:
+        lines.append(f"missing: and {len(missing) - MISSING_SHOWN} more")
     return lines
 
 

@@ -13,7 +13,7 @@ from roi_bench.errors import UsageError
 from roi_bench.exams.tiny import TINY_BUDGETS, is_evaluation_question, model_path, tiny_exams
 from roi_bench.scoring.prompts import PROMPTS, exam_messages, exam_prompt, worked_response
 from roi_bench.training.tiny import base as tiny_base
-from roi_bench.training.tiny.base import evaluate, generate_texts, wilson_interval
+from roi_bench.training.tiny.base import evaluate, generate_texts
 from roi_bench.training.tiny.data import batches, form_text, training_text
 from roi_bench.training.tiny.model import (
     END,
@@ -303,14 +303,6 @@ def test_shipped_model_reads_chat_prompts_and_other_budgets(model, tokenizer):
     ]
     texts = generate_texts(model, tokenizer, prompts, TIGHT)
     assert sum(f"\\boxed{{{p.answer}}}" in text for p, text in zip(problems, texts, strict=True)) >= 13
-
-
-@given(count=st.integers(1, 500), data=st.data())
-def test_interval_holds_its_share(count, data):
-    successes = data.draw(st.integers(0, count))
-    low, high = wilson_interval(successes, count)
-    assert 0 <= low <= successes / count + 1e-12
-    assert successes / count - 1e-12 <= high <= 1
 
 
 @pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="torch before 2.9 has no Muon")

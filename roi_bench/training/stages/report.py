@@ -83,10 +83,14 @@ class StageRun:
         return self.run.task.record.prompt
 
 
-def summary_table(items: Sequence[StageRun], target: str = "general") -> Table:
+TARGET = "general"
+"""What intervals and tests are about: such problems in general, not these exams alone."""
+
+
+def summary_table(items: Sequence[StageRun]) -> Table:
     """Return every measure of every run, one row each, by budget, order, stage and prompt in the order given."""
     cells = list(cells_of([item.run for item in items]))
-    rows = [_summary_row(item, target) for cell in cells for item in items if item.run.cell == cell]
+    rows = [_summary_row(item) for cell in cells for item in items if item.run.cell == cell]
     return Table(
         name="stages",
         title="Stages of training",
@@ -98,13 +102,13 @@ def summary_table(items: Sequence[StageRun], target: str = "general") -> Table:
             *(Column("V_DP"), Column("AE"), Column("SR"), Column("tokens", 0)),
         ),
         rows=tuple(rows),
-        note=f"Every measure of the tables of this folder. {TARGET_NOTES[target]}",
+        note=f"Every measure of the tables of this folder. {TARGET_NOTES[TARGET]}",
     )
 
 
-def _summary_row(item: StageRun, target: str) -> tuple[TableCell, ...]:
+def _summary_row(item: StageRun) -> tuple[TableCell, ...]:
     run = item.run
-    clusters = run.clusters if target == "general" else None
+    clusters = run.clusters
     found, order = run.estimates(), run.cell.order
     positions = {
         p.position: p.accuracy for p in accuracies_by_position(run.scored, order, clusters) if p.order == order
@@ -113,7 +117,7 @@ def _summary_row(item: StageRun, target: str) -> tuple[TableCell, ...]:
     used = item.efficiency
 
     def shown(estimate: Estimate | None) -> Interval:
-        return _NOTHING if estimate is None else interval_of(estimate, target)
+        return _NOTHING if estimate is None else interval_of(estimate, TARGET)
 
     return (
         *(run.cell.title, order, run.cell.budget, item.stage, item.prompt, found["score"].exams),
@@ -156,7 +160,7 @@ _VIEWS = (
 """Name, title, measures and note of each table for people; the whole summary is too wide to read."""
 
 
-def summary_views(summary: Table, target: str = "general") -> list[Table]:
+def summary_views(summary: Table) -> list[Table]:
     """Return the summary in tables that fit a page."""
     places = {column.name: index for index, column in enumerate(summary.columns)}
     views = []
@@ -164,11 +168,11 @@ def summary_views(summary: Table, target: str = "general") -> list[Table]:
         shown = [places[column] for column in ("exams", "stage", "prompt", "n", *measures)]
         rows = tuple(tuple(row[place] for place in shown) for row in summary.rows)
         columns = tuple(summary.columns[place] for place in shown)
-        views.append(Table(name, title, columns, rows, f"{note} {TARGET_NOTES[target]}"))
+        views.append(Table(name, title, columns, rows, f"{note} {TARGET_NOTES[TARGET]}"))
     return views
 
 
-def aims_table(items: Sequence[StageRun], target: str = "general") -> Table:
+def aims_table(items: Sequence[StageRun]) -> Table:
     """Return the comparisons of :data:`AIMS` for everything that was sat; those that lack a stage are left out."""
     cells: dict[Cell, dict[Asked, StageRun]] = {}
     for item in items:
@@ -177,7 +181,7 @@ def aims_table(items: Sequence[StageRun], target: str = "general") -> Table:
     for cell, members in cells.items():
         for first, second, metric in AIMS:
             if first in members and second in members:
-                rows.append(_aim_row(cell, members, first, second, metric, target))
+                rows.append(_aim_row(cell, members, first, second, metric))
     return Table(
         name="aims",
         title="What training changed",
@@ -188,18 +192,18 @@ def aims_table(items: Sequence[StageRun], target: str = "general") -> Table:
         rows=tuple(rows),
         note="Exam by exam, on the exams that both sat. p: permutation test, not corrected for the number of "
         "comparisons. Detectable: true difference found with 80 % power by so many exams. Score: correct answers per "
-        f"exam, 0–3. {TARGET_NOTES[target]}",
+        f"exam, 0–3. {TARGET_NOTES[TARGET]}",
     )
 
 
 def _aim_row(
-    cell: Cell, members: Mapping[Asked, StageRun], first: Asked, second: Asked, metric: str, target: str
+    cell: Cell, members: Mapping[Asked, StageRun], first: Asked, second: Asked, metric: str
 ) -> tuple[TableCell, ...]:
     terms_a, terms_b = (members[asked].run.terms(metric) for asked in (first, second))
     named = (cell.title, " · ".join(first), " · ".join(second), METRIC_NAMES[metric])
     if not terms_a.keys() & terms_b.keys():  # one of the two had no response at all
         return (*named, 0, None, None, _NOTHING, None, None)
-    found = compare_paired(terms_a, terms_b, target=target)
+    found = compare_paired(terms_a, terms_b, target=TARGET)
     difference = interval_around(found.difference, found.interval)
     return (
         *(*named, found.exams, found.value_a, found.value_b, difference),

@@ -8,7 +8,6 @@ ends with the same weights as an uninterrupted one on the same machine. At the e
 from __future__ import annotations
 
 import json
-import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -68,16 +67,20 @@ class Row:
         return sum(self.correct) / self.exams
 
 
+AT_ONCE = 64
+"""Prompts generated from in one batch."""
+
+
 def generate_texts(
-    model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast, prompts: Sequence[str], budget: int, batch: int = 64
+    model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast, prompts: Sequence[str], budget: int
 ) -> list[str]:
     """Return greedy responses of at most ``budget`` tokens, special tokens left out."""
     import torch
 
     texts: list[str] = []
-    for start in range(0, len(prompts), batch):
+    for start in range(0, len(prompts), AT_ONCE):
         inputs = tokenizer(
-            list(prompts[start : start + batch]), return_tensors="pt", padding=True, add_special_tokens=False
+            list(prompts[start : start + AT_ONCE]), return_tensors="pt", padding=True, add_special_tokens=False
         )
         with torch.inference_mode():
             output = model.generate(**inputs, max_new_tokens=budget, do_sample=False)
@@ -121,22 +124,15 @@ def evaluate(
     return rows
 
 
-def wilson_interval(successes: int, count: int, z: float = 1.96) -> tuple[float, float]:
-    """Return the Wilson score interval of a share (E. B. Wilson, JASA 22, 1927), 95 % by default."""
-    share = successes / count
-    centre = share + z * z / (2 * count)
-    half = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    scale = 1 + z * z / count
-    return max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale)
-
-
 def table(rows: Sequence[Row]) -> str:
-    """Return the rows as a Markdown table, each accuracy with its 95 % interval."""
+    """Return the rows as a Markdown table, each accuracy with its 95 % interval (Wilson)."""
+    from scipy.stats import binomtest
+
     lines = ["| order | budget | exams | easy | middle | hard | score |", "|---|---|---|---|---|---|---|"]
     for row in rows:
         cells = []
         for correct in row.correct:
-            low, high = wilson_interval(correct, row.exams)
+            low, high = binomtest(correct, row.exams).proportion_ci(method="wilson")
             cells.append(f"{correct / row.exams:.3f} ({low:.3f}–{high:.3f})")
         score = "" if row.name == "alone" else f"{row.score:.3f}"
         lines.append(f"| {row.name} | {row.budget} | {row.exams} | {' | '.join(cells)} | {score} |")
