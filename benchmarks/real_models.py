@@ -1,21 +1,23 @@
 """Real models on the real exams (docs/real-models.md): ask them, keep what came of it without any text, tabulate it.
 
-    python -m benchmarks.real_models sit MODEL_FOLDER --name NAME --out DIR [--exams 60] [--step 30]
-        [--prompts direct …] [--text]
+    python -m benchmarks.real_models sit MODEL_FOLDER --name NAME --out DIR [--first 0] [--exams 60]
+        [--step 30] [--prompts direct …] [--text]
     python -m benchmarks.real_models keep DIR [--rows docs/real-models.csv]
     python -m benchmarks.real_models table [--rows docs/real-models.csv]
 
-``sit`` runs ``roi-bench run --model vllm`` (greedy, float32) in steps of ``--step`` exams: easy, medium and hard order
-at 512 tokens, easy and hard at 1,024; other prompts in easy and hard order at 512. It can be stopped and goes
-on at any time. ``keep`` scores every response of ``DIR`` from its raw text and adds a row for each to a file of rows:
-model, prompt, order, budget and exam by id, outcomes, tokens; no text. Rows of several machines and days add up, since
-each exam is asked by itself. ``table`` computes every number of the page from the rows alone.
+``sit`` runs ``roi-bench run --model vllm`` (greedy, float32) in steps of ``--step`` exams: easy, medium and hard
+order at 512 tokens, easy and hard at 1,024; other prompts in easy and hard order at 512. It can be stopped and goes
+on at any time; on another machine, ``--first`` leaves out the exams whose rows are kept. ``keep`` scores every
+response of ``DIR`` from its raw text and adds a row for each to a file of rows: model, prompt, order, budget and exam
+by id, outcomes, tokens; no text. Rows of several machines and days add up, since each exam is asked by itself.
+``table`` computes every number of the page from the rows alone.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -91,38 +93,40 @@ Rows = dict[tuple[str, str, str, int, str], Row]
 
 def sit(options: argparse.Namespace) -> None:
     """Ask a model, in steps that are each finished with results."""
-    for exams in (*range(options.step, options.exams, options.step), options.exams):
+    for exams in (*range(options.first + options.step, options.exams, options.step), options.exams):
         for prompt in options.prompts:
             tasks = DIRECT_TASKS if prompt == "direct" else (f"roi_exam_hard_512_{prompt}",)
             arguments = (
                 f"pretrained={options.model},dtype=float32,enforce_eager=True,max_model_len=3072,max_num_seqs=48"
             )
             command = [sys.executable, "-m", "roi_bench", "run", "--model", "vllm", "--model_args", arguments]
-            command += [
-                "--tasks",
-                ",".join(tasks),
-                "--limit",
-                str(exams),
-                "--output_path",
-                str(options.out / options.name),
-            ]
+            command += ["--tasks", ",".join(tasks), "--output_path", str(options.out / options.name)]
+            command += ["--samples", json.dumps({task: list(range(options.first, exams)) for task in tasks})]
             subprocess.run([*command, *([] if options.text else ["--apply_chat_template"])], check=True)
 
 
 def rows_of(folder: Path) -> Iterator[Row]:
-    """Yield a row for every response under ``folder``, a folder a model: of each task the results with most exams."""
+    """Yield a row for every response under ``folder``, which holds a folder a model.
+
+    Exams are those of all results. Of a task whose results hold each other, the fullest is scored.
+    """
     for model in sorted(path for path in folder.iterdir() if path.is_dir()):
-        fullest: dict[str, RecordedTask] = {}
-        for task in read_all([model]):
-            if task.name not in fullest or len(task.documents) > len(fullest[task.name].documents):
-                fullest[task.name] = task
-        for run in score_tasks(list(fullest.values()), list(fullest)):
+        tasks = sorted(read_all([model]), key=lambda task: len(task.documents), reverse=True)
+        kept: list[RecordedTask] = []
+        for task in tasks:
+            if not any(_exams(task) <= _exams(other) for other in kept if other.name == task.name):
+                kept.append(task)
+        for run in score_tasks(kept, [task.name for task in kept]):
             prompts = {document.id: document for document in run.task.documents}
             for exam, (sample, *_) in run.scored.items():
                 main, easy = (str(request[0].text or "") for request in prompts[exam].requests)
                 asked = (model.name, run.task.record.prompt)
                 yield _row(*asked, run.cell.order, exam, run.clusters[exam], sample.main, main)
                 yield _row(*asked, "easy", exam, run.clusters[exam], sample.easy, easy)
+
+
+def _exams(task: RecordedTask) -> set[str]:
+    return {document.id for document in task.documents}
 
 
 def _row(model: str, prompt: str, order: str, exam: str, cluster: str, scored: ScoredResponse, text: str) -> Row:
@@ -226,6 +230,7 @@ def main() -> None:
     sitting.add_argument("model")
     sitting.add_argument("--name", required=True)
     sitting.add_argument("--out", type=Path, required=True)
+    sitting.add_argument("--first", type=int, default=0, help="exams left out, from the first on")
     sitting.add_argument("--exams", type=int, default=60)
     sitting.add_argument("--step", type=int, default=30)
     sitting.add_argument("--prompts", nargs="+", default=["direct"])

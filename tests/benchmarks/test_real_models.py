@@ -18,7 +18,7 @@ from tests.support.exam_factory import respond
 TASKS = ("roi_tiny_hard_128", "roi_tiny_medium_128")
 
 
-def sit(folder: Path, exams: int) -> None:
+def sit(folder: Path, exams: int, first: int = 0) -> None:
     """Play responses of which every third leaves out its last answer."""
     folder.mkdir(parents=True, exist_ok=True)
     lines = []
@@ -35,7 +35,8 @@ def sit(folder: Path, exams: int) -> None:
     run(
         [
             *("--model", "roi-playback", "--model_args", arguments, "--tasks", ",".join(TASKS)),
-            *("--limit", str(exams), "--output_path", str(folder / "out" / "a_model")),
+            *("--samples", json.dumps({task: list(range(first, exams)) for task in TASKS})),
+            *("--output_path", str(folder / "out" / "a_model")),
         ]
     )
 
@@ -59,3 +60,15 @@ def test_rows_give_every_number_back_and_add_up(tmp_path: Path, capsys: pytest.C
     assert all(name.replace("_", "\\_") in printed for name in SHOWN)
     assert "boxed" not in (tmp_path / "rows.csv").read_text()
     assert (tmp_path / "rows.csv").read_text().count("a_model,direct,easy,128,tiny/0/") == 9
+
+
+def test_rows_of_exams_asked_on_different_days_add_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sit(tmp_path / "one", 4)
+    sit(tmp_path / "one", 2)  # holds nothing more
+    sit(tmp_path / "other", 6, first=4)
+    for day in ("one", "other"):
+        keep(Namespace(out=tmp_path / day / "out", rows=tmp_path / "rows.csv"))
+    assert "0 rows before, 12 now" in capsys.readouterr().out.replace("rows.csv: 12 rows before, 18 now", "")
+    sit(tmp_path / "whole", 6)
+    keep(Namespace(out=tmp_path / "whole" / "out", rows=tmp_path / "whole.csv"))
+    assert (tmp_path / "rows.csv").read_text() == (tmp_path / "whole.csv").read_text()
