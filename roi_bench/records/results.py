@@ -29,7 +29,7 @@ class Sending:
     Attributes:
         sent_as: One of :data:`SENT_AS`.
         chat_template_sha256: What tells chat templates apart
-            (:func:`roi_bench.harness.task_settings.template_sha256`), None where none was applied.
+            (:func:`roi_bench.harness.chat_templates.template_sha256`), None where none was applied.
         system_instruction_sha256: SHA-256 of the run's own system instruction, None where it has none.
     """
 

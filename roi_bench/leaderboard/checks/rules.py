@@ -11,7 +11,6 @@ from pathlib import Path
 
 from roi_bench.errors import RecordError, UsageError
 from roi_bench.exams.exam import EXAM_VERSION
-from roi_bench.harness.task_settings import TaskSettings, deviations
 from roi_bench.leaderboard.board.graded import Remark
 from roi_bench.leaderboard.checks.response_rules import TOO_FEW, UNUSUAL, check_responses, recorded_counter
 from roi_bench.leaderboard.submission.response_files import Responses, read_responses, usd_of
@@ -39,6 +38,7 @@ from roi_bench.records.regrade import check_recorded
 from roi_bench.records.results import KEYS, Costs, RecordedTask, RunRecord
 from roi_bench.scoring.kinds import KINDS
 from roi_bench.scoring.prompts import PROMPTS, find_prompt, prompt_sha256, version_text
+from roi_bench.scoring.task_settings import TaskSettings, deviations
 from roi_bench.scoring.tokens import TokenCounter
 
 # Rules on what a task of a submission says of itself: its name, exams, prompt, decoding. Nothing is graded here.
