@@ -11,7 +11,7 @@ V_DP · AE · SR equals the score up to rounding.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +23,7 @@ from roi_bench.analysis.allocation import (
     optimal_policy,
     play_value,
 )
-from roi_bench.analysis.profile import Profile
+from roi_bench.analysis.profile import Profile, ProfiledRuns
 from roi_bench.analysis.reports.score_tables import TARGET_NOTES, interval_of
 from roi_bench.analysis.reports.tables import Cell as TableCell
 from roi_bench.analysis.reports.tables import Column, Interval, Table
@@ -335,6 +335,42 @@ CURVE_NAMES = {
     "random": "each attempted at random (1/2)",
 }
 """What tables and pictures call the curves of :class:`roi_bench.analysis.efficiency.ValueCurves`, best first."""
+
+
+Show = Callable[[Iterable[ProfiledRuns]], Iterable[ProfiledRuns]]
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """How the runs of one model used its skill.
+
+    Attributes:
+        profile: The model's profile.
+        curves: Values of the profile by order.
+        found: Efficiency of each run, with its name.
+    """
+
+    profile: Profile
+    curves: Mapping[str, ValueCurves]
+    found: tuple[tuple[str, Efficiency], ...]
+
+
+def allocations(
+    matched: Sequence[ProfiledRuns], show: Show = iter, tell: Callable[[str], None] | None = None
+) -> list[Allocation]:
+    """Return how runs used their model's skill; values are those of the exams that some run sat.
+
+    ``tell`` is told of runs that cannot be replayed, which are then left out; without it they are an error.
+    """
+    found = []
+    for item in show(matched):
+        sat = {name for run in item.runs for name in run.scored}
+        exams = [e for e in item.runs[0].exams.values() if e.id in sat and item.profile.covers(e)]
+        budget = max(run.cell.budget for run in item.runs)
+        orders = dict.fromkeys([*(run.cell.order for run in item.runs), "easy"])
+        curves = {order: value_curves(item.profile, exams, order, budget) for order in orders}
+        found.append(Allocation(item.profile, curves, tuple(efficiencies(item.profile, item.runs, curves, tell))))
+    return found
 
 
 def profile_table(profile: Profile, exams: Sequence[Exam]) -> Table:

@@ -387,7 +387,7 @@ class ManyRanks:
 
 
 @dataclass(frozen=True, slots=True)
-class TestedPair:
+class ComparedPair:
     """Run A minus run B on the exams that both sat, for such problems in general (clustered).
 
     Attributes:
@@ -454,7 +454,7 @@ def rank_many(
 
 def paired_lines(
     runs: Sequence[RunTerms | Mapping[str, ExamTerm]], pairs: Sequence[tuple[int, int]]
-) -> list[TestedPair]:
+) -> list[ComparedPair]:
     """Return chosen pairs (indices of A and B in ``runs``) compared as :func:`rank_many` does.
 
     All but p is what :func:`roi_bench.analysis.paired.compare_paired` gives for the general target; intervals without
@@ -474,7 +474,7 @@ def paired_lines(
             half, effect = _of_unit_stderr(exams, clusters)
             ends, detectable = (difference - half * stderr, difference + half * stderr), effect * stderr or None
         lines.append(
-            TestedPair(
+            ComparedPair(
                 a=a,
                 b=b,
                 exams=exams,

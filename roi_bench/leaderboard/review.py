@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from roi_bench.analysis.reports.tables import Interval
 from roi_bench.errors import RecordError, UsageError
 from roi_bench.leaderboard.board.build import is_related, settle_corrections
 from roi_bench.leaderboard.board.gather import Gathered, Wish, grade_many
-from roi_bench.leaderboard.board.graded import GradedRun, GradedSubmission, Number
+from roi_bench.leaderboard.board.graded import GradedRun, GradedSubmission
 from roi_bench.leaderboard.checks.rules import submitted_responses
 from roi_bench.leaderboard.review_comment import FORMAT, FORMAT_VERSION
 from roi_bench.leaderboard.submission.response_files import responses_sha256
@@ -383,5 +384,5 @@ def _run(run: GradedRun) -> dict[str, Any]:
     }
 
 
-def _interval(number: Number) -> list[float | None]:
+def _interval(number: Interval) -> list[float | None]:
     return [number.value, number.low, number.high]

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from roi_bench.analysis.reports.tables import Interval
 from roi_bench.errors import RecordError
-from roi_bench.leaderboard.board.graded import Number
 from roi_bench.leaderboard.site.page import interval, number
 from roi_bench.leaderboard.submission.untrusted_files import parse_strict, shown
 
@@ -97,7 +97,7 @@ def _submission(one: Mapping[str, Any]) -> Iterator[str]:
 
 def _with_interval(values: list[float | None]) -> str:
     value, low, high = values
-    span = interval(Number(value, low, high))
+    span = interval(Interval(value, low, high))
     return f"{number(value)} ({span})" if span else number(value)
 
 

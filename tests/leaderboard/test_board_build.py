@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roi_bench.analysis.ranking import rank_runs
+from roi_bench.analysis.reports.tables import Interval
 from roi_bench.analysis.runs import Cell
 from roi_bench.leaderboard.board.board import BoardSettings, Refused, Review
 from roi_bench.leaderboard.board.build import load_board, make_board
 from roi_bench.leaderboard.board.gather import Wish
-from roi_bench.leaderboard.board.graded import Number
 from roi_bench.scoring.statistics import ExamTerm
 from tests.leaderboard.invented_board import CELLS, MAIN, invented_submission
 from tests.leaderboard.made_submissions import MadeTask, made_submission
@@ -30,7 +30,7 @@ def invented(number, *, cells=(MAIN,), exams=40, score=None, usd=0.0, **changes)
     graded = invented_submission(number, exams=exams, cells=cells)
     runs = graded.runs
     if score is not None:
-        numbers = {**runs[0].numbers, "score": Number(None if score == "undefined" else score)}
+        numbers = {**runs[0].numbers, "score": Interval(None if score == "undefined" else score)}
         value = 0.0 if score == "undefined" else score
         scored = {"numbers": numbers, "scores": (value,) * exams}
         runs = tuple(replace(run, usd_per_exam=usd, **scored) for run in runs)

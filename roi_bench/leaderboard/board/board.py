@@ -9,6 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from roi_bench.analysis.ranking import ComparedPair
 from roi_bench.analysis.runs import Cell
 from roi_bench.errors import RecordError, UsageError
 from roi_bench.exams.exam import ORDERS
@@ -93,29 +94,6 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class PairedLine:
-    """Run A against run B on the same exams, by score (paired; clustered t; see ``analysis/ranking.py``).
-
-    Attributes:
-        a: Index of run A among the standings of its cell.
-        b: Index of run B.
-        exams: Exams in common.
-        discordant: Exams whose scores differ.
-        difference: A − B with its interval.
-        p_value: Two-sided p of the paired t test, not corrected for the number of pairs.
-        detectable: True difference found with 80 % power; None where nothing varied.
-    """
-
-    a: int
-    b: int
-    exams: int
-    discordant: int
-    difference: tuple[float, float | None, float | None]
-    p_value: float | None
-    detectable: float | None
-
-
-@dataclass(frozen=True, slots=True)
 class Reported:
     """A number from the literature: reported, not reproduced here.
 
@@ -138,11 +116,18 @@ class Reported:
 
 @dataclass(frozen=True, slots=True)
 class CellTable:
-    """All runs that sat the same exams in the same order under the same budget, best score first."""
+    """All runs of the same exams in the same order under the same budget, best score first.
+
+    Attributes:
+        cell: What they have in common.
+        standings: One row for each run.
+        neighbours: Runs close to each other in the table, compared by score; runs are named by their row.
+        reported: Rows from the literature.
+    """
 
     cell: Cell
     standings: tuple[Standing, ...]
-    neighbours: tuple[PairedLine, ...]
+    neighbours: tuple[ComparedPair, ...]
     reported: tuple[Reported, ...]
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-from roi_bench.analysis.ranking import TestedPair, mean_terms, paired_lines, rank_many
+from roi_bench.analysis.ranking import mean_terms, paired_lines, rank_many
 from roi_bench.analysis.runs import Cell
 from roi_bench.exams.exam import ORDERS
 from roi_bench.leaderboard.board.board import (
@@ -19,7 +19,6 @@ from roi_bench.leaderboard.board.board import (
     BoardSettings,
     CellTable,
     Entry,
-    PairedLine,
     Refused,
     Reported,
     Review,
@@ -368,21 +367,8 @@ def _table(cell: Cell, rows: Sequence[tuple[Entry, GradedRun]]) -> CellTable:
         Standing(entry, run, ranks.ranks[i], ranks.tiers[i], efficient[i]) for i, (entry, run) in enumerate(rows)
     )
     pairs = [(a, b) for a in range(len(rows)) for b in range(a + 1, min(a + 1 + NEIGHBOURS, len(rows)))]
-    neighbours = tuple(_line(tested) for tested in paired_lines(terms, pairs) if tested.difference.value is not None)
+    neighbours = tuple(pair for pair in paired_lines(terms, pairs) if pair.difference.value is not None)
     return CellTable(cell, standings, neighbours, reported_rows(cell))
-
-
-def _line(tested: TestedPair) -> PairedLine:
-    found = tested.difference
-    return PairedLine(
-        a=tested.a,
-        b=tested.b,
-        exams=tested.exams,
-        discordant=tested.discordant,
-        difference=(found.value or 0.0, found.low, found.high),
-        p_value=tested.p_value,
-        detectable=tested.detectable,
-    )
 
 
 def _standing_key(row: tuple[Entry, GradedRun]) -> tuple[float, str, str, str]:

@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from roi_bench import __version__
+from roi_bench.analysis.reports.tables import Interval
 from roi_bench.analysis.runs import ScoredRun
 from roi_bench.exams.exam import POOL_TIERS, TIERS, Exam, Problem, sha256_text
 from roi_bench.leaderboard.board.board import Board, Entry
-from roi_bench.leaderboard.board.graded import Allocation, GradedRun, GradedSubmission, Number
+from roi_bench.leaderboard.board.graded import GradedRun, GradedSubmission
 from roi_bench.leaderboard.exporters.export_files import (
     model_page_url,
     published,
@@ -89,8 +90,8 @@ def result_id(run: GradedRun, metric: str) -> str:
 def _results(run: GradedRun) -> Iterator[dict[str, Any]]:
     metrics: dict[str, Metric[Sample]] = {metric.name: metric for metric in metrics_of(TIERS)}
     for name, metric in metrics.items():
-        number = run.numbers.get(name)
-        if name in (*BESIDE_THE_SCORE, *LEFT_OUT) or number is None or not _is_known(number.value):
+        number = run.number(name)
+        if name in (*BESIDE_THE_SCORE, *LEFT_OUT) or not _is_known(number.value):
             continue
         config = {
             "evaluation_description": metric.meaning,
@@ -98,20 +99,11 @@ def _results(run: GradedRun) -> Iterator[dict[str, Any]]:
             "lower_is_better": metric.higher_is_better is False,
         }
         yield _result(run, name, number, config, method=INTERVAL)
-    if run.allocation is not None:
-        for name, (meaning, bounds, unit) in ALLOCATION.items():
-            number = _of_allocation(run.allocation, name)
-            if _is_known(number.value):
-                config = {
-                    "evaluation_description": meaning,
-                    **_named(name, unit, bounds),
-                    "lower_is_better": False,
-                }
-                yield _result(run, name, number, config)
-
-
-def _of_allocation(found: Allocation, name: str) -> Number:
-    return {"v_dp": found.optimal, "ae": found.allocation_efficiency, "sr": found.solve_retention}[name]
+    for name, (meaning, bounds, unit) in ALLOCATION.items():
+        number = run.number(name)
+        if _is_known(number.value):
+            config = {"evaluation_description": meaning, **_named(name, unit, bounds), "lower_is_better": False}
+            yield _result(run, name, number, config)
 
 
 def _named(name: str, unit: str, bounds: tuple[Bound, Bound]) -> dict[str, Any]:
@@ -127,7 +119,7 @@ def _named(name: str, unit: str, bounds: tuple[Bound, Bound]) -> dict[str, Any]:
 
 
 def _result(
-    run: GradedRun, name: str, number: Number, config: dict[str, Any], method: str | None = None
+    run: GradedRun, name: str, number: Interval, config: dict[str, Any], method: str | None = None
 ) -> dict[str, Any]:
     uncertainty: dict[str, Any] = {"num_samples": run.exams}
     if _is_known(number.low) and _is_known(number.high):

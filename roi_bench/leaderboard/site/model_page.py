@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
+from roi_bench.analysis.ranking import ComparedPair
+from roi_bench.analysis.reports.tables import Interval
 from roi_bench.analysis.runs import Cell
 from roi_bench.exams.exam import TIERS
-from roi_bench.leaderboard.board.board import Board, CellTable, Entry, PairedLine, Standing
-from roi_bench.leaderboard.board.graded import GradedRun, Number, TokenBox
+from roi_bench.leaderboard.board.board import Board, CellTable, Entry, Standing
+from roi_bench.leaderboard.board.graded import GradedRun, TokenBox
 from roi_bench.leaderboard.site.page import (
     BAR_OUTCOMES,
     TOKEN_SOURCES,
@@ -82,7 +84,7 @@ def _column(index: int, count: int) -> float:
     return LEFT + (RIGHT - LEFT) * (index - 0.5) / count
 
 
-def _accuracy_series(found: tuple[Number, ...], scale: Scale, offset: float, kind: str) -> list[Stroke]:
+def _accuracy_series(found: tuple[Interval, ...], scale: Scale, offset: float, kind: str) -> list[Stroke]:
     points, bars = [], ""
     for k, each in enumerate(found, start=1):
         if each.value is None:
@@ -97,7 +99,7 @@ def _accuracy_series(found: tuple[Number, ...], scale: Scale, offset: float, kin
     return [Stroke(f"{kind} thread", polyline(points)), Stroke(f"{kind} whisker", bars), Stroke(f"{kind} mark", marks)]
 
 
-def _accuracy_text(order: str, found: tuple[Number, ...]) -> str:
+def _accuracy_text(order: str, found: tuple[Interval, ...]) -> str:
     values = ", ".join("undefined" if n.value is None else f"{100 * n.value:.0f} %" for n in found)
     return f"{order} order, position 1 to 3: {values or 'unknown'}"
 
@@ -284,7 +286,7 @@ class Place:
 
     table: CellTable
     index: int
-    lines: tuple[PairedLine, ...]
+    lines: tuple[ComparedPair, ...]
 
     @property
     def standing(self) -> Standing:
@@ -345,7 +347,7 @@ def model_pages(board: Board) -> Iterator[PageFile]:
 def _places(board: Board) -> dict[tuple[str, str], Place]:
     found = {}
     for table in board.cells:
-        lines: dict[int, list[PairedLine]] = {}
+        lines: dict[int, list[ComparedPair]] = {}
         for pair in table.neighbours:
             lines.setdefault(pair.a, []).append(pair)
             lines.setdefault(pair.b, []).append(pair)
@@ -434,24 +436,28 @@ def _neighbours(place: Place | None) -> tuple[NeighbourRow, ...]:
     return tuple(_neighbour(place, line) for line in lines)
 
 
-def _neighbour(place: Place, line: PairedLine) -> NeighbourRow:
+def _neighbour(place: Place, line: ComparedPair) -> NeighbourRow:
     other = place.table.standings[line.b if line.a == place.index else line.a]
-    value, low, high = line.difference
-    if line.a != place.index:  # seen from this run, so the ends change places
-        value, low, high = -value, None if high is None else -high, None if low is None else -low
-    known = low is not None and high is not None
+    found = line.difference if line.a == place.index else _negative(line.difference)
+    known = found.low is not None and found.high is not None
     return NeighbourRow(
         link=other.entry.id,
         name=other.entry.graded.submission.metadata.model,
         prompt=other.run.prompt,
         ranks=ranks_text(other),
-        difference=_signed(value),
-        interval=f"{_signed(low)} to {_signed(high)}" if known else "",
+        difference=_signed(found.value),
+        interval=f"{_signed(found.low)} to {_signed(found.high)}" if known else "",
         discordant=f"{line.discordant} of {line.exams}",
         p_value=_p_text(line.p_value),
         detectable=number(line.detectable),
         compare=compare_link(place.standing, other),
     )
+
+
+def _negative(found: Interval) -> Interval:
+    """Return the difference as the other run sees it: the ends change places."""
+    value, low, high = (None if end is None else -end for end in (found.value, found.high, found.low))
+    return Interval(value, low, high)
 
 
 def _signed(value: float | None) -> str:

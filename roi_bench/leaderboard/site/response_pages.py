@@ -22,7 +22,6 @@ from roi_bench.leaderboard.site.exam_list import (
     total_usd,
 )
 from roi_bench.leaderboard.site.page import OUTCOME_MEANINGS, TOKEN_SOURCES, PageFile, PageOptions, number, render
-from roi_bench.reading.marks import find_boxes, find_levels, hide_spans
 from roi_bench.reading.responses import Reading
 from roi_bench.scoring.metrics import Sample, ScoredResponse
 from roi_bench.scoring.outcomes import ProblemOutcome, Response
@@ -82,7 +81,7 @@ def cut_response(text: str, reading: Reading) -> tuple[Piece, ...]:
         text: The response.
         reading: What it says.
     """
-    marks = _marks(text, reading)
+    marks = _marks(reading)
     pieces, place = [], 0
     for segment in reading.problems:
         reached = segment.end > segment.start
@@ -103,17 +102,15 @@ def _title(place: int, reading: Reading) -> str:
     return BEFORE if place < reading.preamble_end else "Text of no problem"
 
 
-def _marks(text: str, reading: Reading) -> list[Mark]:
+def _marks(reading: Reading) -> list[Mark]:
     """Return every mark, ascending and disjoint; of two that overlap what answers goes first, then reasoning."""
     answers = [segment.span for segment in reading.problems if segment.span is not None]
-    visible = hide_spans(text, reading.reasoning)
-    boxes = find_boxes(visible, [start for start, _ in reading.headers])
     ranked: list[list[Mark]] = [
         [(start, end, "answer") for start, end in answers],
         [(start, end, "reasoning") for start, end in reading.reasoning],
         [(start, end, "head") for start, end in reading.headers],
-        [(box.start, box.end, "box") for box in boxes],
-        [(mark.start, mark.end, "level") for mark in find_levels(visible)],
+        [(start, end, "box") for start, end in reading.boxes],
+        [(start, end, "level") for start, end in reading.levels],
     ]
     found: list[Mark] = []
     for marks in ranked:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from roi_bench.exams.exam import ORDERS
 from roi_bench.leaderboard.board.board import Board, CellTable, Reported, Standing
 from roi_bench.leaderboard.board.build import load_reported
-from roi_bench.leaderboard.board.graded import Allocation, Number
 from roi_bench.leaderboard.site.page import (
     UNDEFINED,
     PageFile,
@@ -17,7 +16,6 @@ from roi_bench.leaderboard.site.page import (
     labels_of,
     money_text,
     number,
-    number_of,
     open_text,
     outcome_bar,
     ranks_text,
@@ -73,7 +71,7 @@ class Column:
 
 def _with_interval(name: str) -> Callable[[Standing], Shown]:
     def show(standing: Standing) -> Shown:
-        found = number_of(standing.run, name)
+        found = standing.run.number(name)
         return Shown(number(found.value), interval(found))
 
     return show
@@ -86,18 +84,14 @@ def _score(standing: Standing) -> Shown:
 
 def _share(name: str) -> Callable[[Standing], Shown]:
     def show(standing: Standing) -> Shown:
-        value = number_of(standing.run, name).value
+        value = standing.run.number(name).value
         return Shown(number(None if value is None else 100 * value, 0))
 
     return show
 
 
-def _allocation(pick: Callable[[Allocation], Number]) -> Callable[[Standing], Shown]:
-    def show(standing: Standing) -> Shown:
-        found = standing.run.allocation
-        return Shown(UNDEFINED if found is None else number(pick(found).value))
-
-    return show
+def _plain(name: str) -> Callable[[Standing], Shown]:
+    return lambda standing: Shown(number(standing.run.number(name).value))
 
 
 def _said(name: str) -> Callable[[Standing], Shown]:
@@ -237,7 +231,7 @@ COLUMNS: tuple[Column, ...] = (
         "number",
         False,
         "generated tokens per exam",
-        lambda s: Shown(number(number_of(s.run, "tokens").value, 0)),
+        lambda s: Shown(number(s.run.number("tokens").value, 0)),
     ),
     Column("budget_use", "% budget used", "number", True, "mean of tokens / budget", _share("budget_use")),
     Column(
@@ -262,7 +256,7 @@ COLUMNS: tuple[Column, ...] = (
         "number",
         True,
         "what the best policy could make of the model’s skill, correct per exam; – without a solo profile",
-        _allocation(lambda found: found.optimal),
+        _plain("v_dp"),
     ),
     Column(
         "ae",
@@ -270,7 +264,7 @@ COLUMNS: tuple[Column, ...] = (
         "number",
         True,
         "allocation efficiency: what its own choices are worth / V_DP",
-        _allocation(lambda found: found.allocation_efficiency),
+        _plain("ae"),
     ),
     Column(
         "sr",
@@ -278,7 +272,7 @@ COLUMNS: tuple[Column, ...] = (
         "number",
         True,
         "solve retention: score / what its own choices are worth when problems are solved alone",
-        _allocation(lambda found: found.solve_retention),
+        _plain("sr"),
     ),
     Column(
         "size",

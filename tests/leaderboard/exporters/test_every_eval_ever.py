@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from roi_bench.analysis.reports.tables import Interval
 from roi_bench.errors import RecordError
-from roi_bench.leaderboard.board.graded import Number
 from roi_bench.leaderboard.exporters.every_eval_ever import (
     BOUNDS,
     aggregate,
@@ -328,8 +328,13 @@ def test_undefined_and_infinite_numbers_are_left_out():
     board, _ = small_board()
     entry = board.entries[0]
     run = entry.graded.runs[0]
-    numbers = {**run.numbers, "regret": Number(None), "p1_acc": Number(math.nan), "p2_acc": Number(0.5, 0.4, math.inf)}
-    entry = replace(entry, graded=replace(entry.graded, runs=(replace(run, numbers=numbers, allocation=None),)))
+    numbers = {
+        **run.numbers,
+        "regret": Interval(None),
+        "p1_acc": Interval(math.nan),
+        "p2_acc": Interval(0.5, 0.4, math.inf),
+    }
+    entry = replace(entry, graded=replace(entry.graded, runs=(replace(run, numbers=numbers, allocation={}),)))
     results = {
         found["evaluation_result_id"].rpartition("/")[2]: found
         for found in aggregate(board, entry)["evaluation_results"]
