@@ -204,7 +204,7 @@ def test_pages_and_exports_read_no_response_again(monkeypatch):
                 patched += 1
     assert patched >= len(READERS)
     found = {page.path: page.content for page in submission_pages(graded, by_slug, PageOptions())}
-    assert b'class="m answer"' in found[f"models/{ID}/exams/tiny-0-000.html"]
+    assert b'<mark class="answer">' in found[f"models/{ID}/exams/tiny-0-000.html"]
     assert all(row["answer_attribution"] for one in graded.runs for row in sample_rows(one, run, "record", "model"))
 
 

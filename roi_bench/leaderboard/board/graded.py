@@ -244,8 +244,10 @@ def _reader(kind: Any) -> Reader:
 
 def _dataclass_reader(kind: type) -> Reader:
     hints = get_type_hints(kind)
-    readers = [_reader(hints[field.name]) for field in fields(kind)]
-    return lambda value: kind(*(reader(found) for reader, found in zip(readers, value, strict=True)))
+    readers = {field.name: _reader(hints[field.name]) for field in fields(kind)}
+    return lambda value: kind(
+        **{name: reader(found) for (name, reader), found in zip(readers.items(), value, strict=True)}
+    )
 
 
 def _tuple_reader(arguments: tuple[Any, ...]) -> Reader:

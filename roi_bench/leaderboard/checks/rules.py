@@ -35,8 +35,7 @@ from roi_bench.leaderboard.submission.untrusted_files import (
     shown,
 )
 from roi_bench.records.regrade import check_recorded
-from roi_bench.records.results import KEYS, Costs, RecordedTask, RunRecord
-from roi_bench.scoring.kinds import KINDS
+from roi_bench.records.results import KEYS, Costs, RecordedTask, RunRecord, identity_of
 from roi_bench.scoring.prompts import PROMPTS, find_prompt, prompt_sha256, version_text
 from roi_bench.scoring.task_settings import TaskSettings, deviations
 from roi_bench.scoring.tokens import TokenCounter
@@ -112,7 +111,7 @@ def expected_deviations(task: SubmittedTask) -> tuple[str, ...]:
 def _wrong_kind(task: SubmittedTask) -> str | None:
     if task.prompt not in PROMPTS or PROMPTS[task.prompt].kind != task.form:
         return f"there is no prompt {shown(task.prompt)} of form {task.form}"
-    if (task.order is not None) != KINDS[task.form].has_order:
+    if (task.order is not None) != task.kind.has_order:
         return f"order {task.order} does not go with form {task.form}"
     if (task.exam_seed is None) != (task.exam_set == "v1"):
         return f"seed {task.exam_seed} does not go with exam set {task.exam_set}"
@@ -262,30 +261,9 @@ def submitted_responses(task: SubmittedTask, packed: bytes, where: str, most: in
 
 def recorded_task(folder: Path, submission: Submission, task: SubmittedTask, found: Responses) -> RecordedTask:
     """Return a task as though it had been read from a results file; its recorded numbers are left out."""
-    record = RunRecord(
-        form=task.form,
-        exam_set=task.exam_set,
-        exam_seed=task.exam_seed,
-        order=task.order,
-        budget=task.budget,
-        repeats=task.repeats,
-        prompt=task.prompt,
-        prompt_sha256=task.prompt_sha256,
-        tokenizer=task.tokenizer,
-        tokenizer_revision=task.tokenizer_revision,
-        text_is_whole=task.text_is_whole,
-        deviations=task.deviations,
-        paraphrase=task.paraphrase,
-        reading_rule=task.reading_rule,
-        starts_in_reasoning=task.starts_in_reasoning,
-        think_tags=task.think_tags,
-        sent_as=task.sent_as,
-        chat_template_sha256=task.chat_template_sha256,
-        system_instruction_sha256=task.system_instruction_sha256,
-    )
     model, decoding = submission.metadata.model, dict(task.decoding)
     paths = folder / METADATA_FILE, folder / task.file
-    return RecordedTask(task.name, *paths, record, model, decoding, {}, found.documents)
+    return RecordedTask(task.name, *paths, RunRecord(**identity_of(task)), model, decoding, {}, found.documents)
 
 
 def _check_folder(folder: Path, submission: Submission, files: Mapping[str, bytes]) -> None:
@@ -307,10 +285,10 @@ def _check_folder(folder: Path, submission: Submission, files: Mapping[str, byte
                 f"{folder}: {task.file} has SHA-256 {found[:12]}…, submission.json tells {task.sha256[:12]}…; it was "
                 "altered or cut off"
             )
-    count = sum(task.documents * task.repeats * KINDS[task.form].requests for task in submission.tasks)
+    count = sum(task.documents * task.repeats * task.kind.requests for task in submission.tasks)
     if count > RESPONSES:
         raise RecordError(f"{folder}: {count} responses; a submission has at most {RESPONSES}, so submit in parts")
-    asked = {task.name for task in submission.tasks if KINDS[task.form].has_order}
+    asked = {task.name for task in submission.tasks if task.kind.has_order}
     if strange := sorted(set(submission.claimed) - asked):
         raise RecordError(f"{folder}: claims numbers of {strange[0]}, which is no exam task of the submission")
 

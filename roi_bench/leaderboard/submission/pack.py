@@ -34,7 +34,7 @@ from roi_bench.leaderboard.submission.schema import (
 )
 from roi_bench.leaderboard.submission.untrusted_files import METADATA_FILE
 from roi_bench.records.regrade import check_recorded, check_rule
-from roi_bench.records.results import RecordedDocument, RecordedTask, ResultsFile
+from roi_bench.records.results import RecordedDocument, RecordedTask, ResultsFile, identity_of
 from roi_bench.scoring.outcomes import Response
 from roi_bench.scoring.prompts import skipped_problem
 from roi_bench.scoring.tokens import TokenCounter
@@ -144,34 +144,22 @@ def _pack_task(task: RecordedTask, options: ScoringOptions, tell: Callable[[str]
     content = write_responses(responses)
     file = f"{name}.jsonl.gz"
     shown_elsewhere = ("budget=", "exam_seed=", "paraphrase=")  # the name under which it is submitted says so
+    identity = {
+        **identity_of(record),
+        "tokenizer": None if tokenizer is None else public_tokenizer(tokenizer),
+        "tokenizer_revision": None if options.tokenizer else record.tokenizer_revision,
+        "deviations": tuple(label for label in record.deviations if not label.startswith(shown_elsewhere)),
+    }
     submitted = SubmittedTask(
+        **identity,
         name=name,
-        form=record.form,
-        exam_set=record.exam_set,
-        exam_seed=record.exam_seed,
         exam_version=EXAM_VERSION,
         exams_sha256=exams_sha256(record.exam_set, record.exam_seed),
-        order=record.order,
-        budget=record.budget,
-        repeats=record.repeats,
-        prompt=record.prompt,
-        prompt_sha256=record.prompt_sha256,
-        tokenizer=None if tokenizer is None else public_tokenizer(tokenizer),
-        tokenizer_revision=None if options.tokenizer else record.tokenizer_revision,
-        text_is_whole=record.text_is_whole,
-        reading_rule=record.reading_rule,
-        starts_in_reasoning=record.starts_in_reasoning,
-        think_tags=record.think_tags,
-        sent_as=record.sent_as,
-        chat_template_sha256=record.chat_template_sha256,
-        system_instruction_sha256=record.system_instruction_sha256,
         decoding={key: _scalar(value) for key, value in task.decoding.items()},
-        deviations=tuple(label for label in record.deviations if not label.startswith(shown_elsewhere)),
         documents=len(documents),
         file=file,
         sha256=hashlib.sha256(content).hexdigest(),
         skip_token_lengths=None if counter is None else tuple(lengths_of(counter.token_starts(skip))),
-        paraphrase=record.paraphrase,
     )
     return submitted, content
 

@@ -24,7 +24,7 @@ from roi_bench.leaderboard.submission.untrusted_files import (
 )
 from roi_bench.reading.responses import READING_RULE
 from roi_bench.records.journal import canonical_json
-from roi_bench.scoring.outcomes import ThinkTags
+from roi_bench.records.results import RunIdentity
 
 # A submission: who ran what on which exams, and the raw responses; nothing in it is believed until it is graded
 # again.
@@ -72,70 +72,33 @@ class Metadata:
     notes: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class SubmittedTask:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubmittedTask(RunIdentity):
     """One task of a submission: what was asked, and where its raw responses are.
+
+    The tokenizer is named so that others find it (``roi-bench:tiny_rarl`` for a shipped one). A paraphrase is attached
+    to the task of the canonical prompt and is its spread, never a row of its own.
 
     Attributes:
         name: lm_eval's name of the task.
-        form: ``exam``, ``knapsack`` or ``solo``.
-        exam_set: ``v1``, ``fresh`` or ``tiny``.
-        exam_seed: Seed of a generated set, None for the frozen one.
         exam_version: Version of the exams.
         exams_sha256: Hash of all exams of the set (:func:`roi_bench.leaderboard.submission.schema.exams_sha256`).
-        order: The task's order, None for problems asked alone.
-        budget: Budget in tokens.
-        repeats: Samples per request.
-        prompt: Name of the prompt.
-        prompt_sha256: Version of the prompt.
-        tokenizer: Tokenizer that counted tokens (``roi-bench:tiny_rarl`` for a shipped one), or None.
-        tokenizer_revision: Its revision on the hub, or None.
-        text_is_whole: False where the backend stripped hidden reasoning from the text.
         decoding: Generation arguments besides the budget: scalars by name.
-        deviations: Labels of what makes the run other than what its task's name promises.
         documents: Number of lines in the file of responses.
         file: Its name in the folder.
         sha256: Hash of its bytes.
         skip_token_lengths: Tokens of a written skip (:func:`scoring.prompts.skipped_problem`), which a solo profile
             needs, in the form of the response files; None where no tokenizer was known.
-        paraphrase: Number of the paraphrase in which the prompt was asked, 0 for its canonical text. Such a task is
-            attached to the one of the canonical text and is its spread, never a row of its own.
-        reading_rule: Rule by which its responses are read (SPEC section 5).
-        starts_in_reasoning: The prompt as sent ended inside a block of reasoning.
-        think_tags: Tags of reasoning that are the run's own.
-        sent_as: How prompts were sent (:class:`records.sending.Sending`), as the next two; older submissions do not
-            say.
-        chat_template_sha256: What tells their chat template from others.
-        system_instruction_sha256: SHA-256 of the run's own system instruction.
     """
 
     name: str
-    form: str
-    exam_set: str
-    exam_seed: int | None
     exam_version: int
     exams_sha256: str
-    order: str | None
-    budget: int
-    repeats: int
-    prompt: str
-    prompt_sha256: str
-    tokenizer: str | None
-    tokenizer_revision: str | None
-    text_is_whole: bool
     decoding: Mapping[str, str | int | float | bool | None]
-    deviations: tuple[str, ...]
     documents: int
     file: str
     sha256: str
     skip_token_lengths: tuple[int, ...] | None = None
-    paraphrase: int = 0
-    reading_rule: int = READING_RULE
-    starts_in_reasoning: bool = False
-    think_tags: ThinkTags = ()
-    sent_as: str | None = None
-    chat_template_sha256: str | None = None
-    system_instruction_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
