@@ -13,7 +13,7 @@ from roi_bench.errors import RecordError, UsageError
 
 if TYPE_CHECKING:
     from roi_bench.leaderboard.board.board import Board, Entry
-    from roi_bench.leaderboard.board.gather import Gathered
+    from roi_bench.leaderboard.board.gather import GradedFolder
 
 
 # ``roi-bench leaderboard review`` and ``comment``: what a pull request adds to a board.
@@ -213,13 +213,13 @@ def export(
       tables           CSV, JSON and Parquet
     """
     from roi_bench.leaderboard.board.build import load_board
-    from roi_bench.leaderboard.board.gather import Wish
+    from roi_bench.leaderboard.board.gather import GradingOptions
 
     if dataset_id is not None and form != "hugging-face":
         raise UsageError(f"--dataset-id {dataset_id} says nothing to {form}; leave it out")
 
-    wish = Wish(_cache(out, cache, no_cache), drafts, recount)
-    board = load_board(submissions, wish, workers=workers, base_url=base_url, show=_progress)
+    options = GradingOptions(_cache(out, cache, no_cache), drafts, recount)
+    board = load_board(submissions, options, workers=workers, base_url=base_url, show=_progress)
     for one in board.refused:
         tell(f"refused {one.folder}: {one.reason}")
     files = _export(form, board, submissions, out, dataset_id, recount)
@@ -270,10 +270,10 @@ def _count(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
-def _progress(items: Iterable[Gathered], total: int) -> Iterable[Gathered]:
+def _progress(items: Iterable[GradedFolder], total: int) -> Iterable[GradedFolder]:
     from tqdm import tqdm
 
-    bar: Iterable[Gathered] = tqdm(items, total=total, desc="grading", unit="submission", leave=False, delay=2)
+    bar: Iterable[GradedFolder] = tqdm(items, total=total, desc="grading", unit="submission", leave=False, delay=2)
     return bar
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from roi_bench.analysis.reports.tables import Interval
 from roi_bench.errors import RecordError, UsageError
 from roi_bench.leaderboard.board.build import is_related, settle_corrections
-from roi_bench.leaderboard.board.gather import Gathered, Wish, grade_many
+from roi_bench.leaderboard.board.gather import GradedFolder, GradingOptions, grade_many
 from roi_bench.leaderboard.board.graded import GradedRun, GradedSubmission
 from roi_bench.leaderboard.checks.rules import submitted_responses
 from roi_bench.leaderboard.review_comment import FORMAT, FORMAT_VERSION
@@ -30,7 +30,7 @@ from roi_bench.leaderboard.submission.untrusted_files import (
 
 # What a change adds to a folder of submissions, read from git: new submissions may come, nothing else may change.
 #
-# The change is a stranger's. Nothing of it is checked out: paths, modes and sizes are looked at first, and only plain
+# The change is untrusted. Nothing of it is checked out: paths, modes and sizes are looked at first, and only plain
 # files are then written, to a folder of their own.
 
 MOST_FOLDERS = 20
@@ -265,7 +265,7 @@ def why_copied(
 ) -> str | None:
     """Return why a new submission is refused for responses that the board has already; None where they are its own.
 
-    Only tasks of the same name are compared, which sat the same exams in the same order under the same budget and
+    Only tasks of the same name are compared: the same exams in the same order under the same budget and
     prompt. What is copied otherwise, the board's pages tell (:func:`roi_bench.leaderboard.board.build.settle`).
 
     Args:
@@ -301,7 +301,7 @@ def review_change(
 
     Raises:
         UsageError: There is no such repository, branch or commit.
-        DataError: The exams that were sat cannot be loaded.
+        DataError: The exams of a task cannot be loaded.
     """
     problem: str | None = None
     found: list[dict[str, Any]] = []
@@ -310,7 +310,7 @@ def review_change(
         added = added_folders(repository, submissions, base, head)
         with tempfile.TemporaryDirectory(prefix="roi-bench-review-") as folder:
             places, too_large = _written(repository, added, Path(folder))
-            graded = [*too_large, *grade_many(places, Wish(drafts=True, recount=recount), workers)]
+            graded = [*too_large, *grade_many(places, GradingOptions(drafts=True, recount=recount), workers)]
         refused = _refused_beside(board, [one.graded for one in graded if one.graded is not None])
         found = [_reviewed(one, refused) for one in graded]
     except RecordError as error:
@@ -324,14 +324,14 @@ def is_accepted(review: Mapping[str, Any]) -> bool:
     return review["problem"] is None and all(one["refused"] is None for one in review["submissions"])
 
 
-def _written(repository: Path, added: Sequence[AddedFolder], out: Path) -> tuple[list[Path], list[Gathered]]:
+def _written(repository: Path, added: Sequence[AddedFolder], out: Path) -> tuple[list[Path], list[GradedFolder]]:
     """Return the folders that could be written, and why others could not."""
     places, too_large = [], []
     for one in added:
         try:
             places.append(write_folder(repository, one, out))
         except RecordError as error:
-            too_large.append(Gathered(out / one.name, None, str(error)))
+            too_large.append(GradedFolder(out / one.name, None, str(error)))
     return places, too_large
 
 
@@ -359,7 +359,7 @@ def _refused_beside(board: BaseBoard, graded: Sequence[GradedSubmission]) -> dic
     return refused | {one.id: settled.refused[one.id] for one in new if one.id in settled.refused}
 
 
-def _reviewed(one: Gathered, refused_beside: Mapping[str, str]) -> dict[str, Any]:
+def _reviewed(one: GradedFolder, refused_beside: Mapping[str, str]) -> dict[str, Any]:
     graded = one.graded
     refused = one.refused if graded is None else refused_beside.get(graded.submission.id)
     content = {"folder": one.folder.name, "refused": refused}

@@ -188,7 +188,7 @@ def test_a_tokenizer_that_cannot_be_had_or_used_refuses_nothing(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its name is a stranger's, the network may be down: no build may end with it."""
-    from roi_bench.leaderboard.board.gather import Wish, grade_one
+    from roi_bench.leaderboard.board.gather import GradingOptions, grade_one
     from roi_bench.leaderboard.checks.rules import response_rules as recount
 
     class Failing:
@@ -201,7 +201,7 @@ def test_a_tokenizer_that_cannot_be_had_or_used_refuses_nothing(
     folder = tampered(whole, tmp_path, document=set_task(tokenizer="made-up/tokenizer"))
     for load in (unknown, lambda *_, **__: Failing()):
         monkeypatch.setattr(recount, "load_token_counter", load)
-        found = grade_one(folder, Wish(recount=True)).graded
+        found = grade_one(folder, GradingOptions(recount=True)).graded
         assert found is not None
         assert not found.recounted
         reason = "and were not counted again, since that tokenizer cannot be loaded or used"

@@ -15,7 +15,7 @@ from roi_bench.analysis.reports.tables import Interval
 from roi_bench.errors import RecordError
 from roi_bench.leaderboard.board.board import Board
 from roi_bench.leaderboard.board.build import load_board
-from roi_bench.leaderboard.board.gather import Wish
+from roi_bench.leaderboard.board.gather import GradingOptions
 from roi_bench.leaderboard.board.grade import grade_submission
 from roi_bench.leaderboard.board.graded import GradedSubmission, PromptSpread
 from roi_bench.leaderboard.checks.rules import check_submission
@@ -53,7 +53,7 @@ def graded(folder: Path) -> GradedSubmission:
 
 @pytest.fixture(scope="module")
 def board(folder: Path) -> Board:
-    return load_board(folder.parent, Wish(drafts=True), workers=1)
+    return load_board(folder.parent, GradingOptions(drafts=True), workers=1)
 
 
 def test_they_are_packed_beside_the_canonical_task(folder: Path) -> None:

@@ -100,7 +100,7 @@ class Reported:
     Attributes:
         model: What was run, ``Qwen2.5-1.5B-Instruct``.
         method: ``direct``, ``MFT + RARL`` …
-        cell: What was sat, by the authors' own exams: not comparable exam by exam.
+        cell: Exam set, order and budget; the exams are the authors' own, so rows cannot be compared exam by exam.
         score: Score, or None.
         regret: Regret, or None.
         source: Where it stands.
@@ -171,7 +171,7 @@ TITLE = "roi-bench"
 DESCRIPTION = "Three problems, one generation, one hard token budget: which model knows what its thinking is worth?"
 
 MAIN_CELL = "v1_hard_512"
-"""Slug of the cell that is shown first if anything sat it and ``board.json`` says nothing else."""
+"""Slug of the cell that is shown first if it has a run and ``board.json`` names no other."""
 
 LONGEST = {"title": 200, "description": 2000, "base_url": 500, "main_cell": 100, "by": 200, "note": 2000}
 """Most characters of a text, by field."""
@@ -200,9 +200,9 @@ class BoardSettings:
 
 
 def submission_folders(submissions: Path) -> tuple[list[Path], list[Refused]]:
-    """Return the folders in ``submissions`` by name, and what else lies there and has no business there.
+    """Return the folders in ``submissions`` by name, and everything else in it, which is refused.
 
-    Names with a dot in front are passed over.
+    Names that begin with a dot are ignored.
 
     Raises:
         UsageError: ``submissions`` is no folder, cannot be read, or is a submission itself.

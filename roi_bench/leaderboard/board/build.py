@@ -28,7 +28,7 @@ from roi_bench.leaderboard.board.board import (
     read_settings,
     submission_folders,
 )
-from roi_bench.leaderboard.board.gather import Gathered, Wish, grade_many, look_up
+from roi_bench.leaderboard.board.gather import GradedFolder, GradingOptions, grade_many, look_up
 from roi_bench.leaderboard.board.graded import GradedRun, GradedSubmission, Remark
 from roi_bench.leaderboard.submission.schema import Submission
 from roi_bench.leaderboard.submission.untrusted_files import shown
@@ -65,12 +65,12 @@ def reported_rows(cell: Cell) -> tuple[Reported, ...]:
 
 # Which submissions stand beside each other: corrections, and responses that are those of another submission.
 #
-# Nobody knows here in which order submissions came, and the dates in them are their submitters' words. So nothing is
-# decided by age between two that claim the same; the review of a change knows what was there before
+# A build does not know in which order submissions arrived, and their dates are the submitters' word. So age decides
+# nothing between two that claim the same; the review of a change does know what was there before
 # (:mod:`roi_bench.leaderboard.review`).
 
 NAMED = 3
-"""Submissions with the same responses that a remark names; of more it tells the number."""
+"""How many submissions with the same responses a remark names; of the others it gives the number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,9 +195,9 @@ def _with_remarks(standing: Sequence[GradedSubmission], by_id: Mapping[str, Subm
         remarks = []
         for run in one.runs:
             same = [other for other in holders[run.responses_sha256] if other.id != one.submission.id]
-            strangers = sorted(other.id for other in same if not is_related(one.submission, other, by_id))
-            if strangers:
-                text = f"{run.task}: its responses to these exams are those of {_listed(strangers)}"
+            unrelated = sorted(other.id for other in same if not is_related(one.submission, other, by_id))
+            if unrelated:
+                text = f"{run.task}: its responses to these exams are those of {_listed(unrelated)}"
                 remarks.append(Remark("responses", text))
         found.append(replace(one, remarks=(*one.remarks, *remarks)) if remarks else one)
     return found
@@ -225,11 +225,11 @@ def _corrected_by(submission: Submission, by_id: Mapping[str, Submission]) -> It
 NEIGHBOURS = 3
 """How many runs above and below a run it is compared with, exam by exam, on the pages."""
 
-Show = Callable[[Iterable[Gathered], int], Iterable[Gathered]]
+Show = Callable[[Iterable[GradedFolder], int], Iterable[GradedFolder]]
 """Goes through submissions as they are graded and shows progress; the number is how many there will be."""
 
 
-def no_progress(items: Iterable[Gathered], total: int) -> Iterable[Gathered]:  # noqa: ARG001 - form of Show
+def no_progress(items: Iterable[GradedFolder], total: int) -> Iterable[GradedFolder]:  # noqa: ARG001 - form of Show
     """Go through ``items`` and show nothing."""
     return items
 
@@ -272,7 +272,7 @@ def read_sources(submissions: Path, base_url: str | None = None) -> Sources:
 
 def load_board(
     submissions: Path,
-    wish: Wish,
+    options: GradingOptions,
     *,
     workers: int | None = None,
     base_url: str | None = None,
@@ -282,7 +282,7 @@ def load_board(
 
     Args:
         submissions: The folder.
-        wish: Cache, drafts, recounting; pages are not made.
+        options: Cache, drafts, recounting; pages are not made.
         workers: Processes that grade; by default one per core.
         base_url: Address of the site, in place of what ``board.json`` says.
         show: Shows progress.
@@ -293,14 +293,14 @@ def load_board(
         DataError: A problem of an exam set is missing.
     """
     sources = read_sources(submissions, base_url)
-    graded, waiting, refused = look_up(sources.folders, wish, lambda _: True)
-    with closing(grade_many(waiting, wish, workers)) as arriving:
+    graded, waiting, refused = look_up(sources.folders, options, lambda _: True)
+    with closing(grade_many(waiting, options, workers)) as arriving:
         for done in show(arriving, len(waiting)):
             if done.graded is not None:
                 graded.append(done.graded)
             elif done.refused is not None:
                 refused.append(Refused(shown(done.folder.name), done.refused))
-    return make_board(graded, [*sources.refused, *refused], sources.reviews, sources.settings, drafts=wish.drafts)
+    return make_board(graded, [*sources.refused, *refused], sources.reviews, sources.settings, drafts=options.drafts)
 
 
 def make_board(
@@ -313,7 +313,7 @@ def make_board(
 ) -> Board:
     """Return the board of graded submissions, given in whatever order.
 
-    A main cell that nothing sat yet is passed over.
+    A main cell without runs is ignored.
     """
     standing, replaced, more = settle(graded)
     best: dict[str, Review] = {}

@@ -240,15 +240,15 @@ def grade_submission(
 ) -> tuple[GradedSubmission, dict[str, ScoredRun]]:
     """Return what a submission is worth, and its scored runs by :attr:`GradedRun.slug`.
 
-    Solo tasks become profiles for allocation efficiency and solve retention of the submission's own runs; one that can
-    serve none of them is told in a remark.
+    Solo tasks become profiles, from which allocation efficiency and solve retention of the submission's own runs are
+    computed. A profile that serves none of these runs is reported in a remark.
 
     Args:
         checked: The submission.
         workers: Processes for symbolic checks; by default one per core.
 
     Raises:
-        RecordError: Two of its runs sat the same with the same prompt, a text has no recorded tokens, or its answers
+        RecordError: Two of its runs are of the same exams and prompt, a text has no recorded tokens, or its answers
             run into the limit of symbolic checks too often.
         DataError: A problem is missing or altered.
         DependencyError: math-verify is needed and not installed.
@@ -334,7 +334,7 @@ def graded_run(
     estimates, record = run.estimates(), run.task.record
     named = {f"{name}_acc": f"{tier}_acc" for tier, name in tier_names(pools_of(run.exams)).items()}
     scores, scores_easy = run.terms("score"), run.terms("score_easy")
-    sat = [exam for exam in run.exams if exam in scores]
+    exam_ids = [exam for exam in run.exams if exam in scores]
     cost = _cost(run.task, usd)
     behaviour = behaviour_of(run, solo)
     return GradedRun(
@@ -350,11 +350,11 @@ def graded_run(
         numbers={named.get(name, name): interval_of(found) for name, found in estimates.items()},
         score_fixed=interval_of(estimates["score"], "fixed"),
         regret_fixed=interval_of(estimates["regret"], "fixed"),
-        exam_ids=tuple(sat),
-        exam_clusters=tuple(run.exams[exam].cluster for exam in sat),
-        scores=tuple(scores[exam].numerator for exam in sat),
-        scores_easy=tuple(scores_easy[exam].numerator for exam in sat),
-        sampling_stderr=sampling_stderr([run.scored[exam] for exam in sat]),
+        exam_ids=tuple(exam_ids),
+        exam_clusters=tuple(run.exams[exam].cluster for exam in exam_ids),
+        scores=tuple(scores[exam].numerator for exam in exam_ids),
+        scores_easy=tuple(scores_easy[exam].numerator for exam in exam_ids),
+        sampling_stderr=sampling_stderr([run.scored[exam] for exam in exam_ids]),
         outcomes_by_tier=behaviour.outcomes_by_tier,
         skip_rate_by_tier=behaviour.skip_rate_by_tier,
         accuracy_by_position=behaviour.accuracy_by_position,
@@ -389,12 +389,12 @@ def sampling_stderr(exams: Sequence[Sequence[Sample]]) -> float | None:
 
 def decoding_text(decoding: Mapping[str, object]) -> str:
     """Return generation arguments in a line, ``temperature=0.7, top_p=0.9``; an empty text for greedy decoding."""
-    told = {name: value for name, value in sorted(decoding.items()) if value is not None}
-    if not told.get("do_sample") and not told.get("temperature"):
-        told = {name: value for name, value in told.items() if name not in _OF_SAMPLING}
-    elif told.get("temperature") and told.get("do_sample") is True:
-        del told["do_sample"]  # the temperature says it
-    return ", ".join(f"{name}={value}" for name, value in told.items())
+    given = {name: value for name, value in sorted(decoding.items()) if value is not None}
+    if not given.get("do_sample") and not given.get("temperature"):
+        given = {name: value for name, value in given.items() if name not in _OF_SAMPLING}
+    elif given.get("temperature") and given.get("do_sample") is True:
+        del given["do_sample"]  # implied by the temperature
+    return ", ".join(f"{name}={value}" for name, value in given.items())
 
 
 _OF_SAMPLING = ("do_sample", "temperature", "top_p", "top_k", "min_p", "seed")

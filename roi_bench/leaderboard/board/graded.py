@@ -70,7 +70,7 @@ class GradedRun:
 
     Attributes:
         task: lm_eval's name of the task.
-        cell: What was sat.
+        cell: Exam set, order and budget.
         prompt: Name of the prompt.
         form: Name of its kind.
         repeats: Samples per request.

@@ -205,7 +205,7 @@ def check_submission(folder: Path, *, recount: bool = False, today: date | None 
 
     Raises:
         RecordError: It is refused; the message says why.
-        DataError: The exams that it sat cannot be loaded.
+        DataError: Its exams cannot be loaded.
         DependencyError: jsonschema, tokenizers or transformers is not installed.
     """
     files = read_folder(folder)
@@ -308,8 +308,8 @@ def _check_documents(task: RecordedTask, where: str, *, draft: bool) -> None:
     exams = load_set(task.record.exam_set, task.record.exam_seed)
     known = task.record.kind.documents({exam.id: exam for exam in exams})
     check_recorded(task, known)
-    sat = {document.id for document in task.documents}
-    missing = [name for name in known if name not in sat]
+    asked = {document.id for document in task.documents}
+    missing = [name for name in known if name not in asked]
     if missing and not draft:
         what = f"{task.record.kind.noun}s"
         raise RecordError(
@@ -318,10 +318,10 @@ def _check_documents(task: RecordedTask, where: str, *, draft: bool) -> None:
         )
 
 
-def _cost_remarks(told: float | None, costs: Sequence[Costs]) -> list[Remark]:
+def _cost_remarks(total: float | None, costs: Sequence[Costs]) -> list[Remark]:
     """Return a remark where the cost of all responses is not the sum of those beside the responses."""
     found = usd_of(costs)
-    if told is None or found is None or math.isclose(told, found, rel_tol=SAME_USD, abs_tol=SAME_USD):
+    if total is None or found is None or math.isclose(total, found, rel_tol=SAME_USD, abs_tol=SAME_USD):
         return []
-    text = f"submission.json tells {told:.6g} USD for all responses; those beside the responses add up to {found:.6g}"
+    text = f"submission.json tells {total:.6g} USD for all responses; those beside the responses add up to {found:.6g}"
     return [Remark("cost", text)]

@@ -19,7 +19,7 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}", re.ASCII)
 
 
 def published(board: Board) -> list[Entry]:
-    """Return the entries that others may be told of: neither drafts nor replaced by a correction."""
+    """Return the entries to publish: neither drafts nor those replaced by a correction."""
     return [e for e in board.entries if e.replaced_by is None and not e.graded.submission.draft]
 
 
@@ -35,7 +35,7 @@ def safe_name(name: str) -> str:
 
 
 def model_page_url(board: Board, entry: Entry) -> str | None:
-    """Return the address of a submission's page; None where nobody said where the board is published."""
+    """Return the address of a submission's page; None where the address of the board is unknown."""
     if not board.base_url:
         return None
     return f"{board.base_url.rstrip('/')}/models/{safe_name(entry.id)}/index.html"

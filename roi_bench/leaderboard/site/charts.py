@@ -44,7 +44,7 @@ class BudgetLine:
 
     Attributes:
         name: Its name.
-        scores: Its score at each budget, None where it did not sit.
+        scores: Its score at each budget, None where it has no run.
     """
 
     name: str
@@ -73,7 +73,7 @@ class CostPoint:
 def budget_plot(lines: Sequence[BudgetLine], budgets: Sequence[int]) -> Plot | None:
     """Return score against budget of ``lines``, the best first; None where no score is defined.
 
-    Runs of one budget stand beside one another, so that their intervals can be told apart.
+    Runs of one budget stand beside one another, so that their intervals do not overlap.
     """
     scores = [score for one in lines for score in one.scores if score is not None]
     scale = _score_scale(scores)
@@ -199,7 +199,7 @@ def _score_scale(scores: Sequence[Interval]) -> Scale | None:
 
 @dataclass(frozen=True, slots=True)
 class BudgetRow:
-    """A run over budgets, in text: score and interval at each budget, empty where it did not sit."""
+    """A run over budgets, in text: score and interval at each budget, empty where it has no run."""
 
     link: str
     name: str

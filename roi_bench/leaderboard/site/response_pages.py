@@ -309,7 +309,7 @@ def _spent(scored: ScoredResponse) -> str:
 
 
 def _ending(response: Response, scored: ScoredResponse) -> str:
-    """Return what ended a response; an empty text where it ended by itself, or nobody knows."""
+    """Return what ended a response; an empty text where it ended by itself, or the reason is unknown."""
     finish = finish_of(scored)
     text = _text(response)
     if finish == "error":
@@ -354,7 +354,7 @@ class RunView:
 
     Attributes:
         slug: Its slug, also the anchor.
-        title: What was sat and how it was asked.
+        title: Exams and prompt.
         decoding: Generation arguments, or an empty text.
         score: Correct answers in the task's order, mean over samples.
         score_easy: The same in easy order.
@@ -399,13 +399,13 @@ def submission_pages(
             {**shared, "run": run, "rows": rows, "tiers": _tier_order(run.cell), "priced": run.usd is not None},
         )
     ids = list(paged)
-    sat = {exam_id: [run for run in graded.runs if exam_id in runs[run.slug].scored] for exam_id in ids}
+    runs_of = {exam_id: [run for run in graded.runs if exam_id in runs[run.slug].scored] for exam_id in ids}
     documents = {slug: {d.id: d.requests for d in run.task.documents if d.id in paged} for slug, run in runs.items()}
     for index, exam_id in enumerate(ids):
         exam = paged[exam_id]
         views = [
             _run_view(run, runs[run.slug], exam, documents[run.slug][exam_id], costs.get(run.task, {}))
-            for run in sat[exam_id]
+            for run in runs_of[exam_id]
         ]
         beside = [ids[i] if 0 <= i < len(ids) else None for i in (index - 1, index + 1)]
         yield render(
@@ -466,7 +466,7 @@ def scores_file(graded: GradedSubmission, whole: Collection[str], paged: Sequenc
 
     Args:
         graded: The submission.
-        whole: Slugs of the runs that sat the whole set; those of others need the ids of their exams.
+        whole: Slugs of the runs of whole sets; those of others need the ids of their exams.
         paged: Ids of the exams that have a page.
     """
     content = {

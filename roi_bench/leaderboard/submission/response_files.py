@@ -204,7 +204,7 @@ def read_responses(
     longest: int = TEXT_CHARACTERS,
     most: int = UNPACKED_BYTES,
 ) -> Responses:
-    """Return the responses in a file that a stranger wrote.
+    """Return the responses in an untrusted file.
 
     Args:
         packed: Content of the file.

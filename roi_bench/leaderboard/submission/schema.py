@@ -1,4 +1,4 @@
-"""A submission and its ``submission.json``: who ran what on which exams. Believed only when graded again."""
+"""A submission and its ``submission.json``: who ran what on which exams; nothing in it is trusted until regraded"""
 
 from __future__ import annotations
 
@@ -26,8 +26,7 @@ from roi_bench.reading.responses import READING_RULE
 from roi_bench.records.journal import canonical_json
 from roi_bench.records.results import RunIdentity
 
-# A submission: who ran what on which exams, and the raw responses; nothing in it is believed until it is graded
-# again.
+# A submission: who ran what on which exams, and the raw responses. Nothing in it is trusted until it is regraded.
 #
 # A submission is a folder: ``submission.json`` (this module, :data:`SCHEMA_FILE`) and one gzipped JSONL file of raw
 # responses a task (:mod:`roi_bench.leaderboard.submission.response_files`).
@@ -160,7 +159,7 @@ FIELDS = {
 }
 """What fields that may be one of several things may hold, in words."""
 
-KINDS = {
+JSON_TYPES = {
     "string": "a text",
     "integer": "a whole number",
     "number": "a number",
@@ -218,8 +217,8 @@ def sentence(error: SchemaError) -> str:
     if error.validator == "uniqueItems":
         return f"{where} has an entry twice; each must be there once"
     if path and path[-1] in FIELDS and error.validator in ("anyOf", "type", "pattern"):
-        return f"{where} is {_told(value)}; it must be {FIELDS[str(path[-1])]}"
-    return f"{where} is {_told(value)}; it must be {_allowed(error)}"
+        return f"{where} is {_described(value)}; it must be {FIELDS[str(path[-1])]}"
+    return f"{where} is {_described(value)}; it must be {_allowed(error)}"
 
 
 def _where(path: Sequence[str | int]) -> str:
@@ -234,7 +233,7 @@ def _allowed(error: SchemaError) -> str:
     if error.validator == "pattern":
         return PATTERNS.get(limit, "a text of another form (see the schema)")
     if error.validator == "type":
-        return _one_of([KINDS[kind] for kind in ([limit] if isinstance(limit, str) else limit)])
+        return _one_of([JSON_TYPES[kind] for kind in ([limit] if isinstance(limit, str) else limit)])
     if error.validator == "enum":
         return _one_of(["null" if one is None else repr(one) for one in limit])
     if error.validator == "const":
@@ -245,7 +244,7 @@ def _allowed(error: SchemaError) -> str:
 
 
 def _keys(error: SchemaError, where: str) -> str:
-    """Return which key is missing, or which one nobody knows."""
+    """Return which key is missing, or which one is unknown."""
     value: Mapping[str, Any] = error.instance
     known = list(error.schema.get("properties", ()))
     if error.validator == "required":
@@ -259,12 +258,12 @@ def _may_be_null(schema: Any) -> bool:
     return "null" in schema.get("type", ())
 
 
-def _told(value: Any) -> str:
+def _described(value: Any) -> str:
     """Return a value in words, short and harmless."""
     if isinstance(value, str):
         return f"the text {_quoted(value)}" if value else "an empty text"
     if isinstance(value, list | dict):
-        return f"{KINDS['array' if isinstance(value, list) else 'object']} of {len(value):,} entries"
+        return f"{JSON_TYPES['array' if isinstance(value, list) else 'object']} of {len(value):,} entries"
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return shown(value, SHOWN_OF_VALUE)
@@ -325,7 +324,7 @@ def submission_bytes(submission: Submission) -> bytes:
 
 
 def parse_submission(content: bytes, where: str, *, today: date | None = None) -> Submission:
-    """Return the submission in a ``submission.json`` that a stranger wrote.
+    """Return the submission in an untrusted ``submission.json``.
 
     Args:
         content: Its bytes.
@@ -431,7 +430,7 @@ def _check_day(text: str, today: date) -> None:
         raise ValueError(f"date {text} lies in the future, today is {today}")
 
 
-# One hash for all exams of a set: whoever sat other exams has another one.
+# One hash for all exams of a set: other exams give another hash.
 
 
 def load_set(exam_set: str, seed: int | None) -> tuple[Exam, ...]:
