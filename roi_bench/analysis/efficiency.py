@@ -189,7 +189,6 @@ class Efficiency:
         allocation_efficiency: AE = V_replay / V_DP.
         solve_retention: SR = score / V_replay.
         lift: V_replay − random, correct answers per exam.
-        foresight: V_DP / V_hindsight: what not knowing the outcomes costs.
         attempt_rate: Share of the problems reached that were attempted.
     """
 
@@ -205,7 +204,6 @@ class Efficiency:
     allocation_efficiency: Estimate
     solve_retention: Estimate
     lift: Estimate
-    foresight: Estimate
     attempt_rate: float
 
 
@@ -234,7 +232,7 @@ def efficiency(
     costs, correct = profile.arrays(exams, curves.order)
     at_random = play_value(costs, correct, budget, profile.skip_cost, np.full(costs.shape[:2], rate))[:, budget]
     score = np.array([np.mean([response.score for response in heard[exam.id]]) for exam in exams])
-    optimal, hindsight = curves.optimal[rows, budget], curves.hindsight[rows, budget]
+    optimal = curves.optimal[rows, budget]
     one = np.ones(len(exams))
 
     def ratio(numerator: FloatArray, denominator: FloatArray) -> Estimate:
@@ -253,7 +251,6 @@ def efficiency(
         allocation_efficiency=ratio(replay, optimal),
         solve_retention=ratio(score, replay),
         lift=ratio(replay - at_random, one),
-        foresight=ratio(optimal, hindsight),
         attempt_rate=rate,
     )
 

@@ -117,9 +117,9 @@ def interval(found: Interval | None, digits: int = 2) -> str:
     return f"{number(found.low, digits)} to {number(found.high, digits)}"
 
 
-def percent(value: float | None, digits: int = 0) -> str:
+def percent(value: float | None) -> str:
     """Return a share from 0 to 1 as a percentage."""
-    return UNDEFINED if value is None else f"{100 * value:z.{digits}f} %".replace("-", "−")
+    return UNDEFINED if value is None else f"{100 * value:z.0f} %".replace("-", "−")
 
 
 # What tables and pages say of a run, in words: size, money, labels, ranks, outcomes.

@@ -9,7 +9,6 @@ import tempfile
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +62,6 @@ def pack_submission(
     options: ScoringOptions | None = None,
     show: Show = iter,
     tell: Callable[[str], None] = silent,
-    today: date | None = None,
 ) -> Path:
     """Write a submission of finished runs and return its folder; it passes all rules, or nothing is written.
 
@@ -76,7 +74,6 @@ def pack_submission(
         options: What to count tokens with; by default the recorded tokenizers.
         show: Goes through tasks and shows progress.
         tell: Takes remarks.
-        today: Day against which the date is held; by default today's.
 
     Raises:
         UsageError: Results of several models, two runs of one task, or another submission of this id is there.
@@ -109,7 +106,7 @@ def pack_submission(
         },
     )
     submission = replace(submission, id=submission_id(submission_document(submission)))
-    return _write(out, submission, {METADATA_FILE: submission_bytes(submission), **files}, today, tell)
+    return _write(out, submission, {METADATA_FILE: submission_bytes(submission), **files}, tell)
 
 
 def _published(submission: Submission) -> str:
@@ -210,9 +207,7 @@ def _scalar(value: Any) -> str | int | float | bool | None:
     return value if value is None or isinstance(value, str | int | float | bool) else str(value)
 
 
-def _write(
-    out: Path, submission: Submission, files: dict[str, bytes], today: date | None, tell: Callable[[str], None]
-) -> Path:
+def _write(out: Path, submission: Submission, files: dict[str, bytes], tell: Callable[[str], None]) -> Path:
     """Write the folder of a submission at once, after it has passed all rules under another name."""
     target = out / submission.id
     out.mkdir(parents=True, exist_ok=True)
@@ -223,7 +218,7 @@ def _write(
         for name, content in files.items():
             (folder / name).write_bytes(content)
         try:
-            checked = check_submission(folder, today=today)
+            checked = check_submission(folder)
         except RecordError as error:
             raise RecordError(
                 f"not packed, since it would be refused: {str(error).replace(f'{aside}/', '')}"
