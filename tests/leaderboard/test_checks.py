@@ -12,9 +12,15 @@ from typing import Any
 import pytest
 
 from roi_bench.errors import ModelError, RecordError
+from roi_bench.exams.exam import ORDERS
+from roi_bench.exams.sets import EXAM_SETS
+from roi_bench.exams.tiny import SHIPPED_MODELS
+from roi_bench.leaderboard.board.cache import PACKAGE
 from roi_bench.leaderboard.board.grade import grade_submission
+from roi_bench.leaderboard.checks.response_rules import shipped_name
 from roi_bench.leaderboard.checks.rules import check_submission, content_hash
-from roi_bench.records.results import KEYS
+from roi_bench.records.results import KEYS, SENT_AS
+from roi_bench.scoring.kinds import KINDS
 from tests.leaderboard.made_submissions import SOLO, MadeTask, made_submission, tampered
 
 TODAY = date(2026, 11, 24)
@@ -479,3 +485,17 @@ def test_the_schema_is_whole_and_knows_every_field() -> None:
         assert set(part["properties"]) - {"format", "format_version"} == names
         later = {"paraphrase", *KEYS}  # left out: the canonical text, and not recorded
         assert set(part["required"]) == set(part["properties"]) - later
+
+
+def test_the_schema_allows_what_the_code_knows() -> None:
+    """A new kind, exam set, order, shipped tokenizer or way of sending is a line in the schema too."""
+    from roi_bench.leaderboard.submission.schema import SCHEMA_FILE
+
+    path = PACKAGE / "leaderboard" / "submission" / SCHEMA_FILE
+    task = json.loads(path.read_text(encoding="utf-8"))["$defs"]["task"]["properties"]
+    assert set(task["form"]["enum"]) == set(KINDS)
+    assert set(task["exam_set"]["enum"]) == set(EXAM_SETS)
+    assert set(task["order"]["enum"]) == {*ORDERS, None}
+    assert set(task["sent_as"]["enum"]) == {*SENT_AS, None}
+    (shipped,) = (one["enum"] for one in task["tokenizer"]["anyOf"] if "enum" in one)
+    assert set(shipped) == {shipped_name(folder) for folder in SHIPPED_MODELS.values()}
