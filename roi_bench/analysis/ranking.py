@@ -24,7 +24,7 @@ from roi_bench.analysis.reports.tables import Interval, interval_around
 from roi_bench.errors import UsageError
 from roi_bench.scoring.statistics import Estimate, ExamTerm, confidence_interval, estimate_ratio
 
-# Many pairs of runs tested at once: the paired clustered t test of :mod:`roi_bench.analysis.ranking`, on arrays.
+# Many pairs of runs tested at once: the paired clustered t test (see :func:`rank_many`), on arrays.
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
@@ -363,9 +363,8 @@ def _tiers(order: Sequence[str], comparisons: Sequence[Comparison]) -> dict[str,
 
 # Hundreds of runs at once: rank intervals, tiers and chosen pairs by the paired clustered t test, on whole arrays.
 #
-# Ranks and tiers are those of :mod:`roi_bench.analysis.ranking`; only the test is another one. A permutation test of
-# each
-# of 125,000 pairs needs millions of swaps a pair to survive the adjustment for so many; the t test does not.
+# Ranks and tiers are defined as in :func:`rank_runs`; only the test differs. A permutation test would need millions of
+# swaps for each of 125,000 pairs to survive the adjustment for so many; the t test does not.
 
 
 @dataclass(frozen=True, slots=True, eq=False)

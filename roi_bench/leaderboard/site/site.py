@@ -30,9 +30,8 @@ from roi_bench.machine import write_atomically
 
 # The folder of a site: which files are ours, written only where their bytes differ, removed when no longer part of it.
 #
-# The file :data:`MARKER` lists every file that a build has written, one path a line. Only those are ever overwritten
-# or
-# removed; whatever else lies in the folder stays as it is.
+# The file :data:`MARKER` lists every file that a build has written, one path per line. Only these are ever overwritten
+# or removed; whatever else is in the folder stays as it is.
 
 MARKER = ".roi-bench-site"
 """File that says that a folder is a site of ours, and which files in it are."""
