@@ -195,7 +195,7 @@ def test_a_tokenizer_that_cannot_be_had_or_used_refuses_nothing(
 ) -> None:
     """Its name is a stranger's, the network may be down: no build may end with it."""
     from roi_bench.leaderboard.board.gather import GradingOptions, grade_one
-    from roi_bench.leaderboard.checks.rules import response_rules as recount
+    from roi_bench.leaderboard.checks import response_rules as recount
 
     class Failing:
         def token_starts(self, text: str) -> list[int]:
@@ -303,7 +303,7 @@ def test_a_tokenizer_named_like_a_folder_here_is_never_loaded(
 
 
 def test_recount_asks_for_no_remote_code(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from roi_bench.leaderboard.checks.rules import response_rules as recount
+    from roi_bench.leaderboard.checks import response_rules as recount
     from tests.leaderboard.made_submissions import tiny_counter
 
     asked: list[tuple[Any, ...]] = []

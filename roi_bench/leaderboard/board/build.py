@@ -282,7 +282,7 @@ def load_board(
 
     Args:
         submissions: The folder.
-        options: Cache, drafts, recounting; pages are not made.
+        options: Cache, drafts, recounting, samples; pages are not made.
         workers: Processes that grade; by default one per core.
         base_url: Address of the site, in place of what ``board.json`` says.
         show: Shows progress.
@@ -293,7 +293,8 @@ def load_board(
         DataError: A problem of an exam set is missing.
     """
     sources = read_sources(submissions, base_url)
-    graded, waiting, refused = look_up(sources.folders, options, lambda _: True)
+    # what is in the cache has no samples: they need the responses, so all submissions are graded, each once
+    graded, waiting, refused = look_up(sources.folders, options, lambda _: options.samples is None)
     with closing(grade_many(waiting, options, workers)) as arriving:
         for done in show(arriving, len(waiting)):
             if done.graded is not None:

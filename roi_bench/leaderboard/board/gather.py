@@ -5,19 +5,19 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
-from roi_bench.analysis.runs import ScoredRun
 from roi_bench.errors import RecordError, UsageError
 from roi_bench.leaderboard.board.board import Refused
 from roi_bench.leaderboard.board.cache import load_graded, store_graded
 from roi_bench.leaderboard.board.grade import grade_submission
 from roi_bench.leaderboard.board.graded import GradedSubmission
 from roi_bench.leaderboard.checks.rules import check_submission, content_hash
+from roi_bench.leaderboard.exporters.every_eval_ever import write_samples
 from roi_bench.leaderboard.site.page import PageFile, PageOptions
 from roi_bench.leaderboard.site.response_pages import submission_pages
 from roi_bench.leaderboard.submission.untrusted_files import shown
@@ -33,12 +33,14 @@ class GradingOptions:
         drafts: Grade drafts too.
         recount: Count tokens again with the tokenizers of the hub.
         pages: What its own pages show; None: no pages.
+        samples: Folder for the rows of its samples (:mod:`~roi_bench.leaderboard.exporters.every_eval_ever`), or None.
     """
 
     cache: Path | None = None
     drafts: bool = False
     recount: bool = False
     pages: PageOptions | None = None
+    samples: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,7 @@ def grade_one(folder: Path, options: GradingOptions) -> GradedFolder:
 
     Raises:
         DataError: A problem of its exams is missing.
+        UsageError: The cache or the samples cannot be written.
     """
     try:
         checked = check_submission(folder, recount=options.recount)
@@ -111,17 +114,10 @@ def grade_one(folder: Path, options: GradingOptions) -> GradedFolder:
         return GradedFolder(folder, None, without_place(str(error), folder))
     if options.cache is not None:
         store_graded(options.cache, graded, recount=options.recount)
+    if options.samples is not None:
+        write_samples(graded, runs, options.samples)
     pages = () if options.pages is None else tuple(submission_pages(graded, runs, options.pages, usd=checked.usd))
     return GradedFolder(folder, graded, None, pages)
-
-
-def scored_runs(folder: Path, *, recount: bool = False) -> Mapping[str, ScoredRun]:
-    """Return the scored runs of the submission in ``folder`` by slug.
-
-    Raises:
-        RecordError: It is refused.
-    """
-    return grade_submission(check_submission(folder, recount=recount))[1]
 
 
 def grade_many(
