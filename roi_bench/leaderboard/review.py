@@ -30,11 +30,11 @@ from roi_bench.leaderboard.submission.untrusted_files import (
 
 # What a change adds to a folder of submissions, read from git: new submissions may come, nothing else may change.
 #
-# The change is untrusted. Nothing of it is checked out: paths, modes and sizes are looked at first, and only plain
+# The change is untrusted. Nothing of it is checked out: paths, modes and sizes are checked first, and only plain
 # files are then written, to a folder of their own.
 
 MOST_FOLDERS = 20
-"""Submissions that one change may add; more are looked at in several."""
+"""Submissions that one change may add; more need several changes."""
 
 _PLAIN, _NAME = "100644", re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
 _CHANGE = re.compile(r":\d{6} (\d{6}) [0-9a-f]+ ([0-9a-f]+) ([A-Z])\d*")

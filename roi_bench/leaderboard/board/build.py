@@ -63,7 +63,7 @@ def reported_rows(cell: Cell) -> tuple[Reported, ...]:
     return tuple(row for row in load_reported() if row.cell == cell)
 
 
-# Which submissions stand beside each other: corrections, and responses that are those of another submission.
+# How submissions relate to each other: corrections, and responses that are those of another submission.
 #
 # A build does not know in which order submissions arrived, and their dates are the submitters' word. So age decides
 # nothing between two that claim the same; the review of a change does know what was there before
@@ -113,6 +113,8 @@ def settle_corrections(submissions: Sequence[Submission]) -> Corrections:
     """
     by_id = {submission.id: submission for submission in submissions}
     standing = {name: one for name, one in by_id.items() if one.replaces is None}
+    # Layer by layer: a correction is judged only after what it corrects, so the order of submissions changes nothing.
+    # What is still waiting then hangs on a refused or missing submission, or on a circle.
     replaced: dict[str, str] = {}
     refused: dict[str, str] = {}
     waiting = [one for one in by_id.values() if one.replaces is not None]
@@ -140,7 +142,7 @@ def settle_corrections(submissions: Sequence[Submission]) -> Corrections:
 
 
 def is_related(a: Submission, b: Submission, by_id: Mapping[str, Submission]) -> bool:
-    """Return whether one of two submissions corrects the other, at whatever remove, or both correct the same.
+    """Return whether one of two submissions corrects the other, directly or through others, or both correct the same.
 
     Args:
         a: A submission.
@@ -389,6 +391,8 @@ def _pareto(runs: Sequence[GradedRun]) -> list[bool | None]:
         if run.usd_per_exam is not None and (score := run.numbers["score"].value) is not None
     ]
     found: list[bool | None] = [None] * len(runs)
+    # By rising price, and of one price the best score first: a run is efficient if it beats all cheaper ones, or ties
+    # with the one that last did so in both price and score.
     frontier = (0.0, float("inf"))
     for usd, negative_score, index in sorted(points):
         if negative_score < frontier[1]:

@@ -93,7 +93,7 @@ class BoundedGrader:
         return found
 
 
-# Numbers that a submitter claims, held against those that were computed from the responses; never believed.
+# Numbers that a submitter claims, compared with those computed from the responses; claims are never shown as results.
 
 TOLERANCE = 1e-9
 """Relative difference up to which two sums in floating point are the same."""
@@ -327,7 +327,7 @@ def graded_run(
         run: The scored run.
         usd: USD of each response by request and sample, by exam, where known.
         efficiency: How it used its model's skill, in its own order; None without a solo profile.
-        solo: What its model can do alone, None likewise.
+        solo: What its model can do alone; None without a solo profile.
         counted: Whether the tokens of its texts are known.
         group: The same asked in other words, None where it was not.
     """

@@ -81,7 +81,7 @@ class GradedRun:
         numbers: Every metric of :func:`roi_bench.scoring.metrics.metrics_of` by name; accuracies by tier are called
             ``easy_acc``, ``middle_acc``, ``hard_acc`` in every set.
         regret_fixed: Regret with its interval on these very exams.
-        score_fixed: Score likewise.
+        score_fixed: Score with its interval on these very exams.
         exam_ids: Ids of the exams in the order of the set.
         exam_clusters: Cluster of each.
         scores: Correct answers of each exam in the task's order, mean over samples.
@@ -208,7 +208,7 @@ def graded_of(value: Mapping[str, Any]) -> GradedSubmission:
     """Return what :func:`graded_text` wrote, parsed.
 
     Raises:
-        ValueError: It has not the form of one; likewise TypeError, KeyError and AttributeError.
+        ValueError: It has another form; TypeError, KeyError and AttributeError say the same.
     """
     graded: GradedSubmission = _reader(GradedSubmission)(value["graded"])
     return graded

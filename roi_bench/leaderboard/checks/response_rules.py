@@ -66,7 +66,7 @@ def counter_for(name: str, revision: str | None, *, recount: bool) -> TokenCount
 
 
 def check_counts(recorded: Mapping[str, Lengths], counter: TokenCounter, where: str, tokenizer: str) -> None:
-    """Hold recorded token lengths, by text, against what ``counter`` finds.
+    """Compare recorded token lengths, by text, with what ``counter`` finds.
 
     Raises:
         RecordError: A text has other tokens.
@@ -173,7 +173,7 @@ def recorded_counter(
 
 
 def _check_usage(found: Responses, where: str) -> None:
-    """Hold usage that was counted from the text against token lengths that are known to be right.
+    """Compare usage that was counted from the text with token lengths that are known to be right.
 
     Raises:
         RecordError: It is another.

@@ -60,7 +60,7 @@ def check_task(task: SubmittedTask, where: str) -> None:
 
 
 def check_paraphrases(tasks: Sequence[SubmittedTask], where: str) -> None:
-    """Check that each task in other words stands beside the same task in the canonical ones.
+    """Check that each paraphrase comes with the same task in the canonical words.
 
     It is no result of its own: what it says, it says about that task.
 
@@ -260,14 +260,14 @@ def submitted_responses(task: SubmittedTask, packed: bytes, where: str, most: in
 
 
 def recorded_task(folder: Path, submission: Submission, task: SubmittedTask, found: Responses) -> RecordedTask:
-    """Return a task as though it had been read from a results file; its recorded numbers are left out."""
+    """Return a task in the form of one read from a results file, without recorded numbers."""
     model, decoding = submission.metadata.model, dict(task.decoding)
     paths = folder / METADATA_FILE, folder / task.file
     return RecordedTask(task.name, *paths, RunRecord(**identity_of(task)), model, decoding, {}, found.documents)
 
 
 def _check_folder(folder: Path, submission: Submission, files: Mapping[str, bytes]) -> None:
-    """Hold the folder against what its ``submission.json`` says of it."""
+    """Compare the folder with what its ``submission.json`` says of it."""
     name = folder.resolve().name  # it is no link, read_folder saw to that
     if name != submission.id:
         raise RecordError(f"{folder}: the submission in it is called {submission.id}; the folder must be called so too")
@@ -304,7 +304,7 @@ def _is_whole(recorded: RecordedTask, task: SubmittedTask, found: Responses) -> 
 
 
 def _check_documents(task: RecordedTask, where: str, *, draft: bool) -> None:
-    """Hold the documents of a task against the exams of its set."""
+    """Compare the documents of a task with the exams of its set."""
     exams = load_set(task.record.exam_set, task.record.exam_seed)
     known = task.record.kind.documents({exam.id: exam for exam in exams})
     check_recorded(task, known)

@@ -1,4 +1,4 @@
-"""Every Eval Ever 0.3: one aggregate record a submission, and beside it one line a sample (`every_eval_ever_samples`).
+"""Every Eval Ever 0.3: one aggregate record per submission, and beside it a file with one line per sample.
 
 The format is that of the package of the same name: its schemas, and the paths
 ``data/<collection>/<developer>/<model>/<UUID>.json`` of its datastore.

@@ -65,7 +65,7 @@ def write_pages(pages: Iterable[PageFile], out: Path) -> list[Path]:
 
 
 def write_json_lines(rows: Iterable[dict[str, Any]], path: Path) -> None:
-    """Write one JSON object a line, in ASCII, so that no character of a text can be taken for the end of a line.
+    """Write one JSON object per line, in ASCII, so that no character of a text can be mistaken for the end of a line.
 
     The file is there as a whole or not at all; without rows there is none.
 

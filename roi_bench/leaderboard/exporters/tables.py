@@ -229,7 +229,7 @@ def export_tables(board: Board, out: Path) -> list[Path]:
 
 @lru_cache(maxsize=1 << 14)
 def harmless(text: str) -> str:
-    """Return ``text`` so that no spreadsheet takes it, or a part of it, for a formula: an apostrophe stands before."""
+    """Return ``text`` with an apostrophe wherever a spreadsheet would read it, or a part of it, as a formula."""
     return _FORMULA.sub(r"\1'", text)
 
 

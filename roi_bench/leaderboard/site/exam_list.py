@@ -1,4 +1,4 @@
-"""The list of all exams of one run: one row an exam, both orders, as compact as 480 of them ask for."""
+"""The list of all exams of one run: one row per exam, both orders, compact enough for 480 rows."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ class Piece:
 
 
 def cut_response(text: str, reading: Reading) -> tuple[Piece, ...]:
-    """Return the pieces of a response, in order: one a problem, and one for each stretch before, between and behind.
+    """Return the pieces of a response, in order: one per problem, and one for each stretch around them.
 
     Args:
         text: The response.
@@ -120,6 +120,7 @@ def _marks(reading: Reading) -> list[Mark]:
 
 def _with(marks: list[Mark], more: list[Mark]) -> list[Mark]:
     """Return ``marks`` and those of ``more`` that overlap none of them, ascending."""
+    # One pass over both sorted lists: a hostile response can hold many thousand marks, and pairs would be quadratic.
     kept: list[Mark] = []
     index = 0
     for mark in sorted(more):

@@ -130,7 +130,7 @@ class SiteFolder:
         return len(stale)
 
     def _claim(self, pages: list[PageFile]) -> None:
-        """Note ``pages`` as ours before they are written, so that an interrupted build can be taken up."""
+        """Note ``pages`` as ours before they are written, so that an interrupted build can be continued."""
         new = [page.path for page in pages if page.path not in self._ours]
         for path in new:
             target = self.folder / path

@@ -110,7 +110,7 @@ def pack_submission(
 
 
 def _published(submission: Submission) -> str:
-    """Return the names of a submission that may be more than their owner wants to tell."""
+    """Return the names that a submission will publish; its owner may not want to."""
     names = sorted({task.tokenizer for task in submission.tasks if task.tokenizer is not None})
     tokenizers = f"tokenizer {', '.join(map(repr, names))}" if names else "no tokenizer"
     return f"will be published: model {submission.metadata.model!r}, {tokenizers}"

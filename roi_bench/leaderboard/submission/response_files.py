@@ -1,4 +1,4 @@
-"""Files of raw responses in a submission: gzipped JSON, one line a document, with tokens and money beside each text."""
+"""Files of raw responses in a submission: gzipped JSON, one line per document, with tokens and cost of each text."""
 
 from __future__ import annotations
 

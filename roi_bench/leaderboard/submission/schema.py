@@ -112,7 +112,7 @@ class Submission:
         usd: What all responses cost in USD, or None.
         replaces: Id of the submission that this one corrects, or None.
         reason: Why it was corrected, or None.
-        draft: Not whole (some exams only); can be looked at, never published.
+        draft: Incomplete (some exams only); can be viewed, never published.
         claimed: Numbers that the submitter's own run gave, by task and metric; compared with ours and never shown as
             results.
     """

@@ -1,4 +1,4 @@
-"""Reading a folder that somebody untrusted filled: no links, no devices, bounded size and depth, strict JSON"""
+"""Reading an untrusted folder: no links, no devices, bounded size and depth, strict JSON"""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ METADATA_BYTES = 1 << 20
 """Largest ``submission.json``."""
 
 FILES = 65
-"""Most files in a folder: ``submission.json`` and one a task."""
+"""Most files in a folder: ``submission.json`` and one per task."""
 
 FILE_BYTES = 32 << 20
 """Largest compressed file of responses."""
@@ -77,7 +77,7 @@ many answers are graded before they are counted again. Of real answers hardly an
 # Reading untrusted JSON: bounded size and depth, no duplicate key, no NaN, no broken text. Pure.
 
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]|(?<![0-9.])[0-9]{%d}' % (NUMBER_DIGITS + 1), re.DOTALL)
-"""A string (looked over, so that nothing in it counts), a bracket, or too many digits before a decimal point.
+"""A string (skipped as a whole, so that no bracket in it counts), a bracket, or too many digits before a decimal point.
 
 A string that is never closed is taken as far as it goes, once: were it no string, each quote in it would be tried anew.
 """
