@@ -121,7 +121,7 @@ def _changes(repository: Path, start: str, new: str) -> Iterator[tuple[str, str,
     parts = _git(repository, "diff-tree", *options, start, new, most=_LIST_BYTES).split(b"\0")
     for what, path in zip(parts[:-1:2], parts[1::2], strict=True):
         if (found := _CHANGE.fullmatch(what.decode("ascii"))) is None:
-            raise RecordError(f"{repository}: git tells {shown(what)} of a change, which is not understood")
+            raise RecordError(f"{repository}: git describes a change as {shown(what)}, which is not understood")
         yield found[1], found[2], found[3], path.decode("utf-8", "replace")
 
 
