@@ -296,9 +296,9 @@ def test_the_prompt_noise_example_of_the_metrics_page() -> None:
 
 
 def test_the_metrics_page_names_every_number_of_a_solo_task_and_every_heading_of_a_report() -> None:
-    from roi_bench.analysis.efficiency import profile_table
+    from roi_bench.analysis.efficiency import allocations, profile_table
     from roi_bench.analysis.profile import match_profiles
-    from roi_bench.analysis.reports.report import allocations, report_tables
+    from roi_bench.analysis.reports.report import report_tables
     from roi_bench.scoring.kinds import solo_metrics_of
     from tests.analysis.test_prompt_groups import GROUP
     from tests.analysis.test_report import EXAMS, PROFILE, RUNS

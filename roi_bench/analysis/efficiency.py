@@ -11,7 +11,7 @@ V_DP · AE · SR equals the score up to rounding.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +23,7 @@ from roi_bench.analysis.allocation import (
     optimal_policy,
     play_value,
 )
-from roi_bench.analysis.profile import Profile
+from roi_bench.analysis.profile import Profile, ProfiledRuns
 from roi_bench.analysis.reports.score_tables import TARGET_NOTES, interval_of
 from roi_bench.analysis.reports.tables import Cell as TableCell
 from roi_bench.analysis.reports.tables import Column, Interval, Table
@@ -37,18 +37,14 @@ from roi_bench.scoring.statistics import Estimate, ExamTerm, estimate_ratio
 
 # What a model decided in an exam: which problems it attempted, which it skipped, which it gave up and when (SPEC 11).
 #
-# Replaying these decisions on the model's own solo samples tells what they were worth, apart from how well it solved
-# the
-# problems in that very response. Choices that the specification leaves open (ours):
+# Replaying these decisions on the model's own solo samples shows what they were worth, whatever became of the problems
+# in that very response. Choices that the specification leaves open (ours):
 #
-# - ``skipped``: skip. ``correct``, ``wrong``: an attempt without a cap; how long it would have gone on is not known,
-# and
+# - ``skipped``: skip. ``correct``, ``wrong``: an attempt without a cap; how long it would have gone on is unknown, and
 #   capping at the tokens of one response would fail every second replay of a sound decision.
-# - ``unanswered``: the model left the problem by itself; an attempt capped at the tokens it spent there (none: a
-# skip).
+# - ``unanswered``: the model left the problem by itself; an attempt capped at the tokens it spent there (none: a skip).
 # - ``truncated``, ``empty``: an attempt without a cap.
-# - Never reached, because the budget ended before: nobody knows. It is taken to be attempted as often as the run
-# attempts
+# - Never reached, because the budget ended before: unknown. It is taken to be attempted as often as the run attempts
 #   problems that it reaches; else choosing at random would look worse than chance.
 
 NO_CAP = -1
@@ -332,6 +328,42 @@ CURVE_NAMES = {
     "random": "each attempted at random (1/2)",
 }
 """What tables and pictures call the curves of :class:`roi_bench.analysis.efficiency.ValueCurves`, best first."""
+
+
+Show = Callable[[Iterable[ProfiledRuns]], Iterable[ProfiledRuns]]
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """How the runs of one model used its skill.
+
+    Attributes:
+        profile: The model's profile.
+        curves: Values of the profile by order.
+        found: Efficiency of each run, with its name.
+    """
+
+    profile: Profile
+    curves: Mapping[str, ValueCurves]
+    found: tuple[tuple[str, Efficiency], ...]
+
+
+def allocations(
+    matched: Sequence[ProfiledRuns], show: Show = iter, tell: Callable[[str], None] | None = None
+) -> list[Allocation]:
+    """Return how runs used their model's skill; values are those of the exams that some run sat.
+
+    ``tell`` is told of runs that cannot be replayed, which are then left out; without it they are an error.
+    """
+    found = []
+    for item in show(matched):
+        sat = {name for run in item.runs for name in run.scored}
+        exams = [e for e in item.runs[0].exams.values() if e.id in sat and item.profile.covers(e)]
+        budget = max(run.cell.budget for run in item.runs)
+        orders = dict.fromkeys([*(run.cell.order for run in item.runs), "easy"])
+        curves = {order: value_curves(item.profile, exams, order, budget) for order in orders}
+        found.append(Allocation(item.profile, curves, tuple(efficiencies(item.profile, item.runs, curves, tell))))
+    return found
 
 
 def profile_table(profile: Profile, exams: Sequence[Exam]) -> Table:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from roi_bench.analysis.runs import ScoredRun
+from roi_bench.analysis.runs import RunKey, ScoredRun
 from roi_bench.errors import RecordError, UsageError
 from roi_bench.exams.exam import EXAM_VERSION, Exam
 from roi_bench.reading.responses import READING_RULE
@@ -316,6 +316,11 @@ def match_profiles(runs: Sequence[ScoredRun], profiles: Sequence[Profile]) -> li
         if fitting:
             matched.setdefault(min(fitting, key=lambda index: _preference(run, profiles[index])), []).append(run)
     return [ProfiledRuns(profiles[index], tuple(members)) for index, members in sorted(matched.items())]
+
+
+def solo_within(matched: Sequence[ProfiledRuns]) -> dict[RunKey, SoloWithin]:
+    """Return what each run's model can do alone within the run's budget, by the run's key."""
+    return {run.key: SoloWithin(item.profile.skills, run.cell.budget) for item in matched for run in item.runs}
 
 
 def _preference(run: ScoredRun, profile: Profile) -> tuple[int, bool, bool, int]:

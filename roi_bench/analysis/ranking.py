@@ -24,7 +24,7 @@ from roi_bench.analysis.reports.tables import Interval, interval_around
 from roi_bench.errors import UsageError
 from roi_bench.scoring.statistics import Estimate, ExamTerm, confidence_interval, estimate_ratio
 
-# Many pairs of runs tested at once: the paired clustered t test of :mod:`roi_bench.analysis.ranking`, on arrays.
+# Many pairs of runs tested at once: the paired clustered t test (see :func:`rank_many`), on arrays.
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
@@ -363,9 +363,8 @@ def _tiers(order: Sequence[str], comparisons: Sequence[Comparison]) -> dict[str,
 
 # Hundreds of runs at once: rank intervals, tiers and chosen pairs by the paired clustered t test, on whole arrays.
 #
-# Ranks and tiers are those of :mod:`roi_bench.analysis.ranking`; only the test is another one. A permutation test of
-# each
-# of 125,000 pairs needs millions of swaps a pair to survive the adjustment for so many; the t test does not.
+# Ranks and tiers are defined as in :func:`rank_runs`; only the test differs. A permutation test would need millions of
+# swaps for each of 125,000 pairs to survive the adjustment for so many; the t test does not.
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -387,7 +386,7 @@ class ManyRanks:
 
 
 @dataclass(frozen=True, slots=True)
-class TestedPair:
+class ComparedPair:
     """Run A minus run B on the exams that both sat, for such problems in general (clustered).
 
     Attributes:
@@ -454,7 +453,7 @@ def rank_many(
 
 def paired_lines(
     runs: Sequence[RunTerms | Mapping[str, ExamTerm]], pairs: Sequence[tuple[int, int]]
-) -> list[TestedPair]:
+) -> list[ComparedPair]:
     """Return chosen pairs (indices of A and B in ``runs``) compared as :func:`rank_many` does.
 
     All but p is what :func:`roi_bench.analysis.paired.compare_paired` gives for the general target; intervals without
@@ -474,7 +473,7 @@ def paired_lines(
             half, effect = _of_unit_stderr(exams, clusters)
             ends, detectable = (difference - half * stderr, difference + half * stderr), effect * stderr or None
         lines.append(
-            TestedPair(
+            ComparedPair(
                 a=a,
                 b=b,
                 exams=exams,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from roi_bench.exams.exam import ORDERS, Exam, pools_of
 from roi_bench.records.regrade import estimate_metrics
@@ -47,7 +48,7 @@ RunKey = tuple[str, Cell]
 """What tells the runs of one report apart."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: its estimates are kept beside its fields
 class ScoredRun:
     """One task of one run with its scored samples.
 
@@ -79,8 +80,12 @@ class ScoredRun:
         """Cluster of each exam."""
         return {name: self.exams[name].cluster for name in self.scored}
 
-    def estimates(self) -> dict[str, Estimate]:
-        """Return every metric by name."""
+    def estimates(self) -> Mapping[str, Estimate]:
+        """Return every metric by name; computed once, since tables, pages and checks all ask for them."""
+        return self._estimates
+
+    @cached_property
+    def _estimates(self) -> Mapping[str, Estimate]:
         return estimate_metrics(self.scored, self.exams)
 
     def terms(self, metric: str) -> dict[str, ExamTerm]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,8 +14,8 @@ from roi_bench.cli.table_output import tell
 from roi_bench.errors import RecordError, UsageError
 
 if TYPE_CHECKING:
-    from roi_bench.leaderboard.board.board import Board, Entry
-    from roi_bench.leaderboard.board.gather import Gathered
+    from roi_bench.leaderboard.board.board import Board
+    from roi_bench.leaderboard.board.gather import GradedFolder
 
 
 # ``roi-bench leaderboard review`` and ``comment``: what a pull request adds to a board.
@@ -209,42 +211,42 @@ def export(
     \b
     FORM is one of
       hugging-face     results of models and the data set's side of them
-      every-eval-ever  JSON and sample rows; every submission is graded again
+      every-eval-ever  JSON and sample rows; every submission is graded, whatever the cache holds
       tables           CSV, JSON and Parquet
     """
     from roi_bench.leaderboard.board.build import load_board
-    from roi_bench.leaderboard.board.gather import Wish
+    from roi_bench.leaderboard.board.gather import GradingOptions
 
     if dataset_id is not None and form != "hugging-face":
         raise UsageError(f"--dataset-id {dataset_id} says nothing to {form}; leave it out")
 
-    wish = Wish(_cache(out, cache, no_cache), drafts, recount)
-    board = load_board(submissions, wish, workers=workers, base_url=base_url, show=_progress)
-    for one in board.refused:
-        tell(f"refused {one.folder}: {one.reason}")
-    files = _export(form, board, submissions, out, dataset_id, recount)
+    samples = out / f".samples-{os.getpid()}" if form == "every-eval-ever" else None
+    options = GradingOptions(_cache(out, cache, no_cache), drafts, recount, samples=samples)
+    try:
+        board = load_board(submissions, options, workers=workers, base_url=base_url, show=_progress)
+        for one in board.refused:
+            tell(f"refused {one.folder}: {one.reason}")
+        files = _export(form, board, samples, out, dataset_id)
+    finally:
+        if samples is not None:
+            shutil.rmtree(samples, ignore_errors=True)
     click.echo(f"{_count(len(files), 'file')} written to {out}")
     return _end(board, allow_refused)
 
 
-def _export(
-    form: str, board: Board, submissions: Path, out: Path, dataset_id: str | None, recount: bool
-) -> Sequence[Path]:
+def _export(form: str, board: Board, samples: Path | None, out: Path, dataset_id: str | None) -> Sequence[Path]:
     """Write ``board`` in one of the forms and return the files."""
+    if samples is not None:
+        from roi_bench.leaderboard.exporters.every_eval_ever import export_every_eval_ever
+
+        return export_every_eval_ever(board, samples, out)
     if form == "tables":
         from roi_bench.leaderboard.exporters.tables import export_tables
 
         return export_tables(board, out)
-    if form == "hugging-face":
-        from roi_bench.leaderboard.exporters.hugging_face import DATASET_ID, export_hugging_face
+    from roi_bench.leaderboard.exporters.hugging_face import DATASET_ID, export_hugging_face
 
-        return export_hugging_face(board, out, dataset_id=DATASET_ID if dataset_id is None else dataset_id)
-    from roi_bench.leaderboard.board.gather import scored_runs
-    from roi_bench.leaderboard.exporters.every_eval_ever import export_every_eval_ever
-
-    return export_every_eval_ever(
-        board, lambda graded: scored_runs(submissions / graded.submission.id, recount=recount), out, show=_one_by_one
-    )
+    return export_hugging_face(board, out, dataset_id=DATASET_ID if dataset_id is None else dataset_id)
 
 
 def _cache(out: Path, cache: Path | None, no_cache: bool) -> Path | None:
@@ -270,15 +272,8 @@ def _count(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
-def _progress(items: Iterable[Gathered], total: int) -> Iterable[Gathered]:
+def _progress(items: Iterable[GradedFolder], total: int) -> Iterable[GradedFolder]:
     from tqdm import tqdm
 
-    bar: Iterable[Gathered] = tqdm(items, total=total, desc="grading", unit="submission", leave=False, delay=2)
-    return bar
-
-
-def _one_by_one(entries: Iterable[Entry]) -> Iterable[Entry]:
-    from tqdm import tqdm
-
-    bar: Iterable[Entry] = tqdm(entries, desc="exporting", unit="submission", leave=False, delay=2)
+    bar: Iterable[GradedFolder] = tqdm(items, total=total, desc="grading", unit="submission", leave=False, delay=2)
     return bar

@@ -16,7 +16,8 @@ import click
 from roi_bench.cli.table_output import LOG_WIDTH, NARROWEST, tell, with_progress
 
 if TYPE_CHECKING:
-    from roi_bench.leaderboard.board.graded import GradedRun, GradedSubmission, Number
+    from roi_bench.analysis.reports.tables import Interval
+    from roi_bench.leaderboard.board.graded import GradedRun, GradedSubmission
 
 BADGE = "regraded"
 """What a submission earns by passing; the others are given by a board's maintainers."""
@@ -249,5 +250,5 @@ def _cells(run: GradedRun) -> Sequence[str]:
     return [_number(score, 3) + between, *others]
 
 
-def _number(found: Number, digits: int) -> str:
+def _number(found: Interval, digits: int) -> str:
     return "–" if found.value is None else f"{found.value:.{digits}f}"

@@ -11,16 +11,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import Any, Literal, cast, get_args
+from typing import Any
 
-from roi_bench.errors import UsageError, nearest
+from roi_bench.errors import UsageError
 from roi_bench.harness.engines.selection import HUGGING_FACE, VLLM, is_a
-
-Decoding = Literal["neutral", "model"]
-"""``neutral``: what the task's name promises. ``model``: what the model's own configuration asks for, labelled."""
-
-MARK = "decoding"
-"""Generation argument of a task that asks for the model's own decoding; it reaches only models that know it."""
+from roi_bench.scoring.task_settings import MARK, Decoding
 
 ALWAYS: dict[str, Any] = {
     **dict.fromkeys(("repetition_penalty", "encoder_repetition_penalty"), 1.0),
@@ -56,18 +51,6 @@ KEPT = (
 
 OF_VLLM = ("repetition_penalty", "presence_penalty", "frequency_penalty", "top_k", "top_p", "min_p")
 """Fields that vLLM's server takes from a generation configuration, besides the temperature."""
-
-
-def asked_decoding(metadata: Mapping[str, Any]) -> Decoding:
-    """Return the decoding that ``--metadata`` asks for.
-
-    Raises:
-        UsageError: It is none that there is.
-    """
-    value = metadata.get(MARK, "neutral")
-    if value not in get_args(Decoding):
-        raise UsageError(f"unknown decoding {value!r} in --metadata; {nearest(str(value), get_args(Decoding))}")
-    return cast(Decoding, value)
 
 
 def neutral_generation_config(config: Any) -> Any:

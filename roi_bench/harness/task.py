@@ -20,20 +20,9 @@ from roi_bench.exams.sets import load_exams
 from roi_bench.exams.tiny import TINY_CHAT_TEMPLATE
 from roi_bench.grading.grader import is_numeric_pool, shared_grader
 from roi_bench.harness import processes as one_line_errors
-from roi_bench.harness.decoding import MARK, arguments_for, evaluated_model, keep_the_budget
+from roi_bench.harness.chat_templates import check_context, context_length, sending_through, shows_system_turn
+from roi_bench.harness.decoding import arguments_for, evaluated_model, keep_the_budget
 from roi_bench.harness.engines.metering import metered
-from roi_bench.harness.task_settings import (
-    BUDGET_ALIASES,
-    TaskSettings,
-    budget_of,
-    check_context,
-    context_length,
-    deviations,
-    sending_through,
-    shows_system_turn,
-    task_settings,
-    temperature_of,
-)
 from roi_bench.reading.responses import READING_RULE
 from roi_bench.records.regrade import FIXED_STDERR, UNDEFINED
 from roi_bench.records.results import NO_RESPONSE, TEXT, UNSAID, Sending
@@ -51,6 +40,15 @@ from roi_bench.scoring.outcomes import (
 )
 from roi_bench.scoring.prompts import RESPONSE_CUE, Message, exam_messages, folded, prompt_sha256
 from roi_bench.scoring.statistics import Estimate, ExamTerm, estimate_ratio
+from roi_bench.scoring.task_settings import (
+    BUDGET_ALIASES,
+    MARK,
+    TaskSettings,
+    budget_of,
+    deviations,
+    task_settings,
+    temperature_of,
+)
 from roi_bench.scoring.tokens import TokenCounter
 
 # Raw responses as lm_eval carries them, and how the samples file shows one that could not be had.

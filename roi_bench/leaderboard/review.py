@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from roi_bench.analysis.reports.tables import Interval
 from roi_bench.errors import RecordError, UsageError
 from roi_bench.leaderboard.board.build import is_related, settle_corrections
-from roi_bench.leaderboard.board.gather import Gathered, Wish, grade_many
-from roi_bench.leaderboard.board.graded import GradedRun, GradedSubmission, Number
+from roi_bench.leaderboard.board.gather import GradedFolder, GradingOptions, grade_many
+from roi_bench.leaderboard.board.graded import GradedRun, GradedSubmission
 from roi_bench.leaderboard.checks.rules import submitted_responses
 from roi_bench.leaderboard.review_comment import FORMAT, FORMAT_VERSION
 from roi_bench.leaderboard.submission.response_files import responses_sha256
@@ -29,11 +30,11 @@ from roi_bench.leaderboard.submission.untrusted_files import (
 
 # What a change adds to a folder of submissions, read from git: new submissions may come, nothing else may change.
 #
-# The change is a stranger's. Nothing of it is checked out: paths, modes and sizes are looked at first, and only plain
+# The change is untrusted. Nothing of it is checked out: paths, modes and sizes are checked first, and only plain
 # files are then written, to a folder of their own.
 
 MOST_FOLDERS = 20
-"""Submissions that one change may add; more are looked at in several."""
+"""Submissions that one change may add; more need several changes."""
 
 _PLAIN, _NAME = "100644", re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
 _CHANGE = re.compile(r":\d{6} (\d{6}) [0-9a-f]+ ([0-9a-f]+) ([A-Z])\d*")
@@ -120,7 +121,7 @@ def _changes(repository: Path, start: str, new: str) -> Iterator[tuple[str, str,
     parts = _git(repository, "diff-tree", *options, start, new, most=_LIST_BYTES).split(b"\0")
     for what, path in zip(parts[:-1:2], parts[1::2], strict=True):
         if (found := _CHANGE.fullmatch(what.decode("ascii"))) is None:
-            raise RecordError(f"{repository}: git tells {shown(what)} of a change, which is not understood")
+            raise RecordError(f"{repository}: git describes a change as {shown(what)}, which is not understood")
         yield found[1], found[2], found[3], path.decode("utf-8", "replace")
 
 
@@ -264,7 +265,7 @@ def why_copied(
 ) -> str | None:
     """Return why a new submission is refused for responses that the board has already; None where they are its own.
 
-    Only tasks of the same name are compared, which sat the same exams in the same order under the same budget and
+    Only tasks of the same name are compared: the same exams in the same order under the same budget and
     prompt. What is copied otherwise, the board's pages tell (:func:`roi_bench.leaderboard.board.build.settle`).
 
     Args:
@@ -300,7 +301,7 @@ def review_change(
 
     Raises:
         UsageError: There is no such repository, branch or commit.
-        DataError: The exams that were sat cannot be loaded.
+        DataError: The exams of a task cannot be loaded.
     """
     problem: str | None = None
     found: list[dict[str, Any]] = []
@@ -309,7 +310,7 @@ def review_change(
         added = added_folders(repository, submissions, base, head)
         with tempfile.TemporaryDirectory(prefix="roi-bench-review-") as folder:
             places, too_large = _written(repository, added, Path(folder))
-            graded = [*too_large, *grade_many(places, Wish(drafts=True, recount=recount), workers)]
+            graded = [*too_large, *grade_many(places, GradingOptions(drafts=True, recount=recount), workers)]
         refused = _refused_beside(board, [one.graded for one in graded if one.graded is not None])
         found = [_reviewed(one, refused) for one in graded]
     except RecordError as error:
@@ -323,14 +324,14 @@ def is_accepted(review: Mapping[str, Any]) -> bool:
     return review["problem"] is None and all(one["refused"] is None for one in review["submissions"])
 
 
-def _written(repository: Path, added: Sequence[AddedFolder], out: Path) -> tuple[list[Path], list[Gathered]]:
+def _written(repository: Path, added: Sequence[AddedFolder], out: Path) -> tuple[list[Path], list[GradedFolder]]:
     """Return the folders that could be written, and why others could not."""
     places, too_large = [], []
     for one in added:
         try:
             places.append(write_folder(repository, one, out))
         except RecordError as error:
-            too_large.append(Gathered(out / one.name, None, str(error)))
+            too_large.append(GradedFolder(out / one.name, None, str(error)))
     return places, too_large
 
 
@@ -358,7 +359,7 @@ def _refused_beside(board: BaseBoard, graded: Sequence[GradedSubmission]) -> dic
     return refused | {one.id: settled.refused[one.id] for one in new if one.id in settled.refused}
 
 
-def _reviewed(one: Gathered, refused_beside: Mapping[str, str]) -> dict[str, Any]:
+def _reviewed(one: GradedFolder, refused_beside: Mapping[str, str]) -> dict[str, Any]:
     graded = one.graded
     refused = one.refused if graded is None else refused_beside.get(graded.submission.id)
     content = {"folder": one.folder.name, "refused": refused}
@@ -383,5 +384,5 @@ def _run(run: GradedRun) -> dict[str, Any]:
     }
 
 
-def _interval(number: Number) -> list[float | None]:
+def _interval(number: Interval) -> list[float | None]:
     return [number.value, number.low, number.high]

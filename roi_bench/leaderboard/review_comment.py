@@ -1,7 +1,7 @@
 """A review as the text of a comment on a pull request; the review itself may have been tampered with.
 
 Where submissions come as pull requests, the job that checks them has no rights, and what it hands on may be made up by
-whoever opened the request. So the job that comments reads it as it reads any stranger's file: of bounded size, of one
+whoever opened the request. So the job that comments reads it like any untrusted file: of bounded size, of one
 shape only, and every text of it as code, in which nothing is a link, a mention, an image or HTML.
 """
 
@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from roi_bench.analysis.reports.tables import Interval
 from roi_bench.errors import RecordError
-from roi_bench.leaderboard.board.graded import Number
 from roi_bench.leaderboard.site.page import interval, number
 from roi_bench.leaderboard.submission.untrusted_files import parse_strict, shown
 
@@ -27,7 +27,7 @@ _END = "\n\nCut off here; the rest is in the log of the check.\n"
 
 
 def read_review(content: bytes, where: str) -> dict[str, Any]:
-    """Return the review in a file that a stranger may have written.
+    """Return the review in an untrusted file.
 
     Raises:
         RecordError: It is damaged, too large, or of another shape.
@@ -60,7 +60,7 @@ def comment_text(review: Mapping[str, Any]) -> str:
 
 
 def code(text: str, most: int = 300) -> str:
-    """Return a stranger's text as code on one line, which also stands in a table."""
+    """Return untrusted text as code on one line, also fit for a table."""
     return f"`{shown(text, most).replace('`', 'ʼ').replace('|', '¦') or ' '}`"
 
 
@@ -97,7 +97,7 @@ def _submission(one: Mapping[str, Any]) -> Iterator[str]:
 
 def _with_interval(values: list[float | None]) -> str:
     value, low, high = values
-    span = interval(Number(value, low, high))
+    span = interval(Interval(value, low, high))
     return f"{number(value)} ({span})" if span else number(value)
 
 

@@ -238,6 +238,8 @@ class Reading:
         stray_closing_tag: A closing think tag stands where no reasoning was open.
         headers: ``(start, end)`` offsets of the headers that count, ascending.
         closings: ``(start, end)`` offsets of the closing sections, ascending; planning overhead.
+        boxes: ``(start, end)`` offsets of all boxes outside reasoning, ascending; those that do not count too.
+        levels: ``(start, end)`` offsets of the level tags outside reasoning, ascending.
     """
 
     problems: tuple[ProblemReading, ...]
@@ -246,6 +248,8 @@ class Reading:
     stray_closing_tag: bool = False
     headers: Spans = ()
     closings: Spans = ()
+    boxes: Spans = ()
+    levels: Spans = ()
 
 
 READING_RULE = 2
@@ -349,7 +353,16 @@ def _reading(marks: Marks, outline: Outline, reasoning: Spans, stray: bool) -> R
             )
         )
         place = end
-    return Reading(tuple(problems), preamble_end, reasoning, stray, counted, tuple(outline.closings))
+    return Reading(
+        problems=tuple(problems),
+        preamble_end=preamble_end,
+        reasoning=reasoning,
+        stray_closing_tag=stray,
+        headers=counted,
+        closings=tuple(outline.closings),
+        boxes=tuple((box.start, box.end) for box in marks.boxes),
+        levels=tuple((mark.start, mark.end) for mark in marks.levels),
+    )
 
 
 def _noise(marks: Marks, outline: Outline, counted: Spans) -> list[tuple[int, int]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ class Sending:
     Attributes:
         sent_as: One of :data:`SENT_AS`.
         chat_template_sha256: What tells chat templates apart
-            (:func:`roi_bench.harness.task_settings.template_sha256`), None where none was applied.
+            (:func:`roi_bench.harness.chat_templates.template_sha256`), None where none was applied.
         system_instruction_sha256: SHA-256 of the run's own system instruction, None where it has none.
     """
 
@@ -108,8 +108,8 @@ class RecordedDocument:
 
 
 @dataclass(frozen=True, slots=True)
-class RunRecord:
-    """What identifies the run of a task (``metadata.roi_bench`` of its configuration, see the task's ``record``).
+class RunIdentity:
+    """What identifies the run of a task, in its record and in a submission.
 
     Attributes:
         form: Name of its kind, a key of :data:`roi_bench.scoring.kinds.KINDS`.
@@ -131,7 +131,6 @@ class RunRecord:
         sent_as: How prompts were sent (:class:`records.sending.Sending`), as the next two; older records do not say.
         chat_template_sha256: What tells their chat template from others.
         system_instruction_sha256: SHA-256 of the run's own system instruction.
-        decoding: ``neutral``, or ``model`` where the model's own configuration shaped it; older records do not say.
     """
 
     form: str
@@ -153,7 +152,6 @@ class RunRecord:
     sent_as: str | None = None
     chat_template_sha256: str | None = None
     system_instruction_sha256: str | None = None
-    decoding: str | None = None
 
     @property
     def kind(self) -> Kind:
@@ -169,6 +167,22 @@ class RunRecord:
     def texts(self) -> TextFacts:
         """What has to be known of its texts to read them."""
         return TextFacts(self.text_is_whole, self.starts_in_reasoning, self.think_tags)
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord(RunIdentity):
+    """What a results file says of a run (``metadata.roi_bench`` of its configuration, see the task's ``record``).
+
+    Attributes:
+        decoding: ``neutral``, or ``model`` where the model's own configuration shaped it; older records do not say.
+    """
+
+    decoding: str | None = None
+
+
+def identity_of(run: RunIdentity) -> dict[str, Any]:
+    """Return what identifies ``run``, by name of the field, to say the same of it elsewhere."""
+    return {field.name: getattr(run, field.name) for field in fields(RunIdentity)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from roi_bench.analysis.efficiency import allocations
 from roi_bench.analysis.profile import ProfiledRuns, match_notes, match_profiles
-from roi_bench.analysis.reports.report import allocations, report_figures, report_tables
+from roi_bench.analysis.reports.report import report_figures, report_tables
 from roi_bench.analysis.reports.score_tables import comparison_table, outcome_table, ranking_table, score_table
 from roi_bench.analysis.reports.tables import Interval, Table
 from roi_bench.analysis.runs import Cell, ScoredRun, common_name, in_order, run_names, short_name
 from roi_bench.errors import RecordError
 from roi_bench.exams.exam import Exam
+from roi_bench.records.regrade import estimate_metrics
 from roi_bench.records.results import RecordedTask, RunRecord, Sending
 from roi_bench.scoring.prompts import prompt_sha256
 from tests.analysis.simulated_model import BUDGET, Decide, invented_exams, simulated_model
@@ -98,6 +100,17 @@ def test_runs_are_listed_by_what_they_sat_then_by_prompt():
     ]
     assert Cell("fresh", 7, "hard", 512).title == "fresh/7 hard 512"
     assert Cell("v1", None, "hard", 512).slug == "v1_hard_512"
+
+
+def test_estimates_are_computed_once_a_run(monkeypatch):
+    calls = []
+    monkeypatch.setattr(
+        "roi_bench.analysis.runs.estimate_metrics", lambda *given: calls.append(given) or estimate_metrics(*given)
+    )
+    runs = [replace(run) for run in RUNS]
+    report_tables(runs)
+    report_figures(runs)
+    assert len(calls) == len(runs)
 
 
 def test_scores_and_outcomes_are_those_of_the_estimates():

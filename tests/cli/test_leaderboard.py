@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from roi_bench.cli.main import main
+from roi_bench.leaderboard.board import gather
 from tests.leaderboard.made_submissions import MadeTask, made_submission
 
 
@@ -121,6 +122,24 @@ def test_drafts_are_not_exported_elsewhere(capsys, submissions, cache, tmp_path,
     assert "refused no-submission" in err
     assert "written to" in out
     assert not [path for path in (tmp_path / "out").rglob("*") if "made-up" in path.name]
+
+
+def test_an_export_of_samples_reads_every_response_once(capsys, tmp_path, monkeypatch):
+    """Also with a cache, which holds no responses; nothing but the export is left."""
+    folder = made_submission(tmp_path / "submissions", [MadeTask(prompt="direct")], model="made-up/whole")
+    graded = []
+    grade = gather.grade_submission
+    monkeypatch.setattr(
+        gather, "grade_submission", lambda *given, **more: graded.append(given) or grade(*given, **more)
+    )
+    common = ("--cache", tmp_path / "cache", "--workers", 1)
+    for count in (1, 2):
+        out = tmp_path / f"out{count}"
+        code, _, err = run(capsys, "export", "every-eval-ever", folder.parent, "--out", out, *common)
+        assert (code, len(graded)) == (0, count), err
+        found = sorted(path.name.partition("_")[2] for path in out.rglob("*") if path.is_file())
+        assert [name for name in found if name] == ["samples.jsonl"]
+        assert len(found) == 2
 
 
 def test_a_review_of_a_folder_that_is_not_there_says_so(capsys, tmp_path):

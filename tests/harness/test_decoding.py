@@ -18,14 +18,13 @@ from roi_bench.errors import UsageError
 from roi_bench.harness import decoding
 from roi_bench.harness.decoding import (
     arguments_for,
-    asked_decoding,
     neutral_arguments,
     neutral_generation_config,
     own_temperature,
 )
 from roi_bench.harness.run import run
-from roi_bench.harness.task_settings import GREEDY, SAMPLED
 from roi_bench.records.results import find_results, read_results
+from roi_bench.scoring.task_settings import GREEDY, SAMPLED, asked_decoding
 from tests.harness.harness_runs import simple_evaluate
 from tests.harness.random_model import random_model
 from tests.harness.scripted_model import ScriptedModel, always

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from roi_bench.errors import ModelError, UsageError
-from roi_bench.harness.task_settings import GREEDY, budget_of, check_context, context_length, deviations, task_settings
+from roi_bench.harness.chat_templates import check_context, context_length
+from roi_bench.scoring.task_settings import GREEDY, budget_of, deviations, task_settings
 from tests.support.exam_factory import WordCounter
 
 NAMED = {"exam_set": "fresh", "order": "hard", "budget": 512, "prompt": "direct"}

@@ -13,10 +13,10 @@ from roi_bench.errors import ModelError, UsageError
 from roi_bench.exams.sets import load_exams
 from roi_bench.exams.tiny import model_path
 from roi_bench.harness.engines.metering import MeteredText
-from roi_bench.harness.task_settings import SAMPLED_REPEATS
 from roi_bench.records.results import NO_RESPONSE
 from roi_bench.scoring.kinds import solo_metrics_of, solo_problems
 from roi_bench.scoring.prompts import exam_prompt, prompt_sha256
+from roi_bench.scoring.task_settings import SAMPLED_REPEATS
 from roi_bench.scoring.tokens import Usage
 from tests.harness.harness_runs import simple_evaluate
 from tests.harness.scripted_model import Responder, ScriptedModel, always

@@ -7,13 +7,13 @@ from types import MappingProxyType
 
 import numpy as np
 
+from roi_bench.analysis.ranking import ComparedPair
+from roi_bench.analysis.reports.tables import Interval
 from roi_bench.analysis.runs import Cell
-from roi_bench.leaderboard.board.board import Board, CellTable, Entry, PairedLine, Refused, Reported, Review, Standing
+from roi_bench.leaderboard.board.board import Board, CellTable, Entry, Refused, Reported, Review, Standing
 from roi_bench.leaderboard.board.graded import (
-    Allocation,
     GradedRun,
     GradedSubmission,
-    Number,
     PromptSpread,
     Remark,
     TokenBox,
@@ -117,11 +117,11 @@ def spread(values, clusters, digits=4):
     count = len(sums)
     error = np.sqrt(count / (count - 1) * sum(total**2 for total in sums.values())) / len(values)
     mean = float(values.mean())
-    return Number(mean, float(mean - T975 * error), float(mean + T975 * error))
+    return Interval(mean, float(mean - T975 * error), float(mean + T975 * error))
 
 
 def near(value, width=0.03):
-    return Number(float(value), float(value - width), float(value + width))
+    return Interval(float(value), float(value - width), float(value + width))
 
 
 def invented_run(cell, prompt, skill, exams, number, rng):
@@ -134,7 +134,7 @@ def invented_run(cell, prompt, skill, exams, number, rng):
     easy = (rng.random((exams, 3)) < np.clip(right * 1.2, 0, 0.98)).sum(axis=1)
     score, score_easy = spread(hard, clusters), spread(easy, clusters)
     ratio = None if not score_easy.value else (score_easy.value - score.value) / score_easy.value
-    regret = Number(None) if ratio is None else near(ratio, 0.06)
+    regret = Interval(None) if ratio is None else near(ratio, 0.06)
     left = 1 - score.value / 3
     shares = {"wrong": 0.4, "skipped": 0.25, "truncated": 0.2, "unanswered": 0.1, "empty": 0.05}
     outcomes = {"correct": score.value / 3} | {name: share * left for name, share in shares.items()}
@@ -160,8 +160,8 @@ def invented_run(cell, prompt, skill, exams, number, rng):
                 **{f"{tier}_acc": near(value) for tier, value in zip(TIERS, right, strict=True)},
                 "skip_rate": near(outcomes["skipped"]),
                 **{name: near(outcomes[name]) for name in ("correct", "wrong", "truncated", "unanswered", "empty")},
-                "level_acc": near(0.6) if levels else Number(None),
-                "level_mae": near(0.5) if levels else Number(None),
+                "level_acc": near(0.6) if levels else Interval(None),
+                "level_mae": near(0.5) if levels else Interval(None),
                 "tokens": near(tokens, 9.0),
                 **{f"p{k}_tokens": near(tokens * share, 5.0) for k, share in ((1, 0.5), (2, 0.3), (3, 0.2))},
                 "planning_tokens": near(0.0, 0.0),
@@ -171,7 +171,7 @@ def invented_run(cell, prompt, skill, exams, number, rng):
             }
         ),
         score_fixed=near(score.value, 0.08),
-        regret_fixed=Number(None) if ratio is None else near(ratio, 0.05),
+        regret_fixed=Interval(None) if ratio is None else near(ratio, 0.05),
         exam_ids=ids,
         exam_clusters=clusters,
         scores=tuple(float(value) for value in hard),
@@ -190,7 +190,7 @@ def invented_run(cell, prompt, skill, exams, number, rng):
         usd_per_exam=usd,
         usd=None if usd is None else usd * exams * 2,
         tokens_source="generated" if number % 2 else "retokenized",
-        allocation=invented_allocation(score.value) if number % 3 == 0 else None,
+        allocation=invented_allocation(score.value) if number % 3 == 0 else {},
         responses_sha256=sha256(repr((cell.slug, number, hard.tolist())).encode()).hexdigest(),
         score_prompts=invented_spread(score) if number % 7 == 2 else None,
         regret_prompts=invented_spread(regret) if number % 7 == 2 and ratio is not None else None,
@@ -200,7 +200,7 @@ def invented_run(cell, prompt, skill, exams, number, rng):
 def invented_spread(found):
     """Return a spread over four prompts, one of which the run's own number is."""
     low, high = found.value - 0.11, found.value + 0.04
-    return PromptSpread(4, 480, low, high, 0.06, 0.05, Number(found.value, found.low - 0.15, found.high + 0.15))
+    return PromptSpread(4, 480, low, high, 0.06, 0.05, Interval(found.value, found.low - 0.15, found.high + 0.15))
 
 
 def tilted(outcomes, tier):
@@ -228,9 +228,13 @@ def invented_boxes(cell, tokens, exams):
 
 def invented_allocation(score):
     optimal, replay = score * 1.3, score * 1.05
-    return Allocation(
-        near(optimal), near(replay), near(replay / optimal), near(score / replay, 0.05), near(replay - optimal * 0.7)
-    )
+    return {
+        "v_dp": near(optimal),
+        "v_replay": near(replay),
+        "ae": near(replay / optimal),
+        "sr": near(score / replay, 0.05),
+        "lift": near(replay - optimal * 0.7),
+    }
 
 
 def invented_task(run):
@@ -292,12 +296,12 @@ def neighbours(standings):
             found = spread(theirs - mine, standing.run.exam_clusters)
             error = (found.high - found.low) / 2 / T975
             p_value = 2 * (1 - NormalDist().cdf(abs(found.value) / error)) if error else None
-            yield PairedLine(
+            yield ComparedPair(
                 a=other,
                 b=place,
                 exams=len(mine),
                 discordant=int((mine != theirs).sum()),
-                difference=(found.value, found.low, found.high),
+                difference=found,
                 p_value=p_value,
                 detectable=2.9 * error if error else None,
             )

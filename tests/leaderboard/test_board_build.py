@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roi_bench.analysis.ranking import rank_runs
+from roi_bench.analysis.reports.tables import Interval
 from roi_bench.analysis.runs import Cell
 from roi_bench.leaderboard.board.board import BoardSettings, Refused, Review
 from roi_bench.leaderboard.board.build import load_board, make_board
-from roi_bench.leaderboard.board.gather import Wish
-from roi_bench.leaderboard.board.graded import Number
+from roi_bench.leaderboard.board.gather import GradingOptions
 from roi_bench.scoring.statistics import ExamTerm
 from tests.leaderboard.invented_board import CELLS, MAIN, invented_submission
 from tests.leaderboard.made_submissions import MadeTask, made_submission
@@ -30,7 +30,7 @@ def invented(number, *, cells=(MAIN,), exams=40, score=None, usd=0.0, **changes)
     graded = invented_submission(number, exams=exams, cells=cells)
     runs = graded.runs
     if score is not None:
-        numbers = {**runs[0].numbers, "score": Number(None if score == "undefined" else score)}
+        numbers = {**runs[0].numbers, "score": Interval(None if score == "undefined" else score)}
         value = 0.0 if score == "undefined" else score
         scored = {"numbers": numbers, "scores": (value,) * exams}
         runs = tuple(replace(run, usd_per_exam=usd, **scored) for run in runs)
@@ -87,7 +87,7 @@ def test_each_run_is_compared_with_three_above_and_three_below():
     line = table.neighbours[0]
     assert line.exams == 40
     assert line.discordant == sum(x != y for x, y in zip(a.scores, b.scores, strict=True))
-    assert line.difference[0] == pytest.approx(a.numbers["score"].value - b.numbers["score"].value)
+    assert line.difference.value == pytest.approx(a.numbers["score"].value - b.numbers["score"].value)
 
 
 def test_runs_without_a_common_exam_are_not_compared():
@@ -183,7 +183,7 @@ def submissions(tmp_path_factory):
 
 def test_a_board_is_loaded_from_its_folder(submissions, tmp_path):
     cache = tmp_path / "cache"
-    board = load_board(submissions, Wish(cache, drafts=True), workers=1, base_url="https://example.org")
+    board = load_board(submissions, GradingOptions(cache, drafts=True), workers=1, base_url="https://example.org")
     assert (board.title, board.base_url, board.drafts) == ("Drafts of ours", "https://example.org/", True)
     assert sorted(entry.badge for entry in board.entries) == ["maintainer-run", "regraded"]
     assert [table.cell for table in board.cells] == [TINY]
@@ -193,7 +193,7 @@ def test_a_board_is_loaded_from_its_folder(submissions, tmp_path):
     shown = []
     again = load_board(
         submissions,
-        Wish(cache, drafts=True),
+        GradingOptions(cache, drafts=True),
         workers=1,
         base_url="https://example.org",
         show=lambda items, total: (shown.append(total), items)[1],
@@ -204,9 +204,9 @@ def test_a_board_is_loaded_from_its_folder(submissions, tmp_path):
 
 def test_drafts_are_left_out_unless_asked_for(submissions, tmp_path):
     for _ in range(2):  # from the folder, and where the cache knows them
-        board = load_board(submissions, Wish(tmp_path / "cache"), workers=1)
+        board = load_board(submissions, GradingOptions(tmp_path / "cache"), workers=1)
         assert (board.entries, board.cells, board.drafts) == ((), (), False)
-        load_board(submissions, Wish(tmp_path / "cache", drafts=True), workers=1)
+        load_board(submissions, GradingOptions(tmp_path / "cache", drafts=True), workers=1)
 
 
 def test_a_copy_under_another_name_is_refused_whatever_the_cache_knows(submissions, tmp_path):
@@ -215,7 +215,7 @@ def test_a_copy_under_another_name_is_refused_whatever_the_cache_knows(submissio
     (folder / "copy-0123456789ab").mkdir(parents=True)
     for path in original.iterdir():
         (folder / "copy-0123456789ab" / path.name).write_bytes(path.read_bytes())
-    load_board(submissions, Wish(tmp_path / "cache", drafts=True), workers=1)
-    board = load_board(folder, Wish(tmp_path / "cache", drafts=True), workers=1)
+    load_board(submissions, GradingOptions(tmp_path / "cache", drafts=True), workers=1)
+    board = load_board(folder, GradingOptions(tmp_path / "cache", drafts=True), workers=1)
     assert board.entries == ()
     assert [one.folder for one in board.refused] == ["copy-0123456789ab"]

@@ -12,9 +12,15 @@ from typing import Any
 import pytest
 
 from roi_bench.errors import ModelError, RecordError
+from roi_bench.exams.exam import ORDERS
+from roi_bench.exams.sets import EXAM_SETS
+from roi_bench.exams.tiny import SHIPPED_MODELS
+from roi_bench.leaderboard.board.cache import PACKAGE
 from roi_bench.leaderboard.board.grade import grade_submission
+from roi_bench.leaderboard.checks.response_rules import shipped_name
 from roi_bench.leaderboard.checks.rules import check_submission, content_hash
-from roi_bench.records.results import KEYS
+from roi_bench.records.results import KEYS, SENT_AS
+from roi_bench.scoring.kinds import KINDS
 from tests.leaderboard.made_submissions import SOLO, MadeTask, made_submission, tampered
 
 TODAY = date(2026, 11, 24)
@@ -188,8 +194,8 @@ def test_a_tokenizer_that_cannot_be_had_or_used_refuses_nothing(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its name is a stranger's, the network may be down: no build may end with it."""
-    from roi_bench.leaderboard.board.gather import Wish, grade_one
-    from roi_bench.leaderboard.checks.rules import response_rules as recount
+    from roi_bench.leaderboard.board.gather import GradingOptions, grade_one
+    from roi_bench.leaderboard.checks import response_rules as recount
 
     class Failing:
         def token_starts(self, text: str) -> list[int]:
@@ -201,7 +207,7 @@ def test_a_tokenizer_that_cannot_be_had_or_used_refuses_nothing(
     folder = tampered(whole, tmp_path, document=set_task(tokenizer="made-up/tokenizer"))
     for load in (unknown, lambda *_, **__: Failing()):
         monkeypatch.setattr(recount, "load_token_counter", load)
-        found = grade_one(folder, Wish(recount=True)).graded
+        found = grade_one(folder, GradingOptions(recount=True)).graded
         assert found is not None
         assert not found.recounted
         reason = "and were not counted again, since that tokenizer cannot be loaded or used"
@@ -297,7 +303,7 @@ def test_a_tokenizer_named_like_a_folder_here_is_never_loaded(
 
 
 def test_recount_asks_for_no_remote_code(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from roi_bench.leaderboard.checks.rules import response_rules as recount
+    from roi_bench.leaderboard.checks import response_rules as recount
     from tests.leaderboard.made_submissions import tiny_counter
 
     asked: list[tuple[Any, ...]] = []
@@ -479,3 +485,17 @@ def test_the_schema_is_whole_and_knows_every_field() -> None:
         assert set(part["properties"]) - {"format", "format_version"} == names
         later = {"paraphrase", *KEYS}  # left out: the canonical text, and not recorded
         assert set(part["required"]) == set(part["properties"]) - later
+
+
+def test_the_schema_allows_what_the_code_knows() -> None:
+    """A new kind, exam set, order, shipped tokenizer or way of sending is a line in the schema too."""
+    from roi_bench.leaderboard.submission.schema import SCHEMA_FILE
+
+    path = PACKAGE / "leaderboard" / "submission" / SCHEMA_FILE
+    task = json.loads(path.read_text(encoding="utf-8"))["$defs"]["task"]["properties"]
+    assert set(task["form"]["enum"]) == set(KINDS)
+    assert set(task["exam_set"]["enum"]) == set(EXAM_SETS)
+    assert set(task["order"]["enum"]) == {*ORDERS, None}
+    assert set(task["sent_as"]["enum"]) == {*SENT_AS, None}
+    (shipped,) = (one["enum"] for one in task["tokenizer"]["anyOf"] if "enum" in one)
+    assert set(shipped) == {shipped_name(folder) for folder in SHIPPED_MODELS.values()}

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from roi_bench.analysis.efficiency import allocations
 from roi_bench.analysis.load import load_runs, score_runs
 from roi_bench.analysis.profile import match_profiles
-from roi_bench.analysis.reports.report import allocations
 from roi_bench.analysis.reports.score_tables import interval_of
 from roi_bench.analysis.runs import ScoredRun
 from roi_bench.errors import RecordError
@@ -22,7 +22,6 @@ from roi_bench.leaderboard.board.grade import (
     TooManyLimitsError,
     decoding_text,
     grade_submission,
-    number_of,
     sampling_stderr,
     tokens_source,
 )
@@ -30,6 +29,7 @@ from roi_bench.leaderboard.board.graded import GradedRun, GradedSubmission
 from roi_bench.leaderboard.checks.rules import CheckedSubmission, check_submission
 from roi_bench.leaderboard.submission.response_files import responses_sha256
 from roi_bench.leaderboard.submission.untrusted_files import ANSWERS_AT_ONCE, LIMIT_VERDICTS
+from roi_bench.records.regrade import estimate_metrics
 from roi_bench.records.results import RecordedTask, read_results
 from roi_bench.scoring.metrics import Sample
 from roi_bench.scoring.outcomes import Response
@@ -81,9 +81,9 @@ def test_every_number_is_that_of_the_report_of_the_same_run(graded: Graded, resu
     for run in submission.runs:
         assert scored[run.slug].scored == reported[run.slug].scored
         estimates = reported[run.slug].estimates()
-        assert {**run.numbers} == {name: number_of(interval_of(found)) for name, found in estimates.items()}
-        assert run.score_fixed == number_of(interval_of(estimates["score"], "fixed"))
-        assert run.regret_fixed == number_of(interval_of(estimates["regret"], "fixed"))
+        assert {**run.numbers} == {name: interval_of(found) for name, found in estimates.items()}
+        assert run.score_fixed == interval_of(estimates["score"], "fixed")
+        assert run.regret_fixed == interval_of(estimates["regret"], "fixed")
         assert (run.exams, run.clusters) == (EXAMS, EXAMS)
 
 
@@ -137,6 +137,20 @@ def exam_tasks(checked: CheckedSubmission) -> tuple[RecordedTask, ...]:
     return tuple(task for task in checked.tasks if task.record.kind.has_order)
 
 
+def test_estimates_are_computed_once_a_run(checked: CheckedSubmission, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numbers, claims and paraphrases all ask for them; claims are there, since the runs were packed."""
+    calls = []
+
+    def counted(scored: object, exams: object) -> object:
+        calls.append(scored)
+        return estimate_metrics(scored, exams)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("roi_bench.analysis.runs.estimate_metrics", counted)
+    assert checked.submission.claimed
+    _, by_slug = grade_submission(checked, workers=1)
+    assert len(calls) == len(by_slug)
+
+
 def test_allocation_is_that_of_the_report(graded: Graded, results: Path) -> None:
     loaded = load_runs([results])
     matched = match_profiles(loaded.scored, loaded.profiles)
@@ -148,10 +162,10 @@ def test_allocation_is_that_of_the_report(graded: Graded, results: Path) -> None
             for name, item in found.found
             if (name, item.order, item.budget) == (names[run.slug], run.cell.order, run.cell.budget)
         ]
-        assert run.allocation is not None
-        assert run.allocation.optimal == number_of(interval_of(of_run[0].optimal))
-        assert run.allocation.allocation_efficiency == number_of(interval_of(of_run[0].allocation_efficiency))
-        values = [run.allocation.optimal, run.allocation.allocation_efficiency, run.allocation.solve_retention]
+        assert run.allocation
+        assert run.allocation["v_dp"] == interval_of(of_run[0].optimal)
+        assert run.allocation["ae"] == interval_of(of_run[0].allocation_efficiency)
+        values = [run.allocation[name] for name in ("v_dp", "ae", "sr")]
         skill, choice, retention = (number.value or 0.0 for number in values)
         assert skill * choice * retention == pytest.approx(run.numbers["score"].value)
     assert graded[0].profiles == ("roi_tiny_solo_256",)
@@ -159,8 +173,8 @@ def test_allocation_is_that_of_the_report(graded: Graded, results: Path) -> None
 
 def test_a_run_in_easy_order_is_judged_by_its_own_responses(checked: CheckedSubmission) -> None:
     run = read_in(checked, "easy")
-    assert run.allocation is not None
-    values = [run.allocation.optimal, run.allocation.allocation_efficiency, run.allocation.solve_retention]
+    assert run.allocation
+    values = [run.allocation[name] for name in ("v_dp", "ae", "sr")]
     skill, choice, retention = (number.value or 0.0 for number in values)
     assert skill * choice * retention == pytest.approx(run.numbers["score"].value)
     assert run.numbers["score"].value != run.numbers["score_easy"].value
@@ -181,7 +195,7 @@ def test_a_profile_that_serves_nothing_is_told_and_refuses_nothing(checked: Chec
     }
     for reason, task in cases.items():
         found, _ = grade_submission(replace(checked, tasks=(*exam_tasks(checked), task)), workers=1)
-        assert all(run.allocation is None for run in found.runs)
+        assert not any(run.allocation for run in found.runs)
         assert found.profiles == ("roi_tiny_solo_256",)
         notes = [remark.text for remark in found.remarks if remark.rule == "profile"]
         assert any(reason in note for note in notes), notes

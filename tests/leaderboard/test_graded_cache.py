@@ -18,15 +18,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from roi_bench.analysis.reports.tables import Interval
 from roi_bench.analysis.runs import Cell
 from roi_bench.errors import UsageError
 from roi_bench.leaderboard.board import cache as graded_cache
 from roi_bench.leaderboard.board.cache import grading_code, load_graded, modules_of, store_graded
 from roi_bench.leaderboard.board.graded import (
-    Allocation,
     GradedRun,
     GradedSubmission,
-    Number,
     PromptSpread,
     Remark,
     TokenBox,
@@ -42,7 +41,7 @@ texts = st.text(st.characters(codec=None), max_size=8)  # half characters too
 finite = st.floats(allow_nan=False, allow_infinity=False)
 maybe = st.none() | finite
 counts = st.integers(0, 10**6)
-numbers = st.builds(Number, maybe, maybe, maybe)
+numbers = st.builds(Interval, maybe, maybe, maybe)
 
 
 def named(values: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
@@ -96,7 +95,7 @@ runs = st.builds(
     level_counts=row(row(counts)),
     usd_per_exam=maybe,
     usd=maybe,
-    allocation=st.none() | st.builds(Allocation, numbers, numbers, numbers, numbers, numbers),
+    allocation=named(numbers),
     score_prompts=spreads,
     regret_prompts=spreads,
 )
@@ -136,7 +135,7 @@ def test_floats_come_back_to_the_last_bit(scores: list[float]) -> None:
 
 
 def with_scores(scores: tuple[float, ...] = (1.0, 1 / 3, 0.1 + 0.2)) -> GradedSubmission:
-    number = Number(1 / 3, None, 0.5)
+    number = Interval(1 / 3, None, 0.5)
     run = GradedRun(
         task="roi_exam_hard_512",
         cell=Cell("v1", None, "hard", 512),
@@ -147,7 +146,7 @@ def with_scores(scores: tuple[float, ...] = (1.0, 1 / 3, 0.1 + 0.2)) -> GradedSu
         deviations=("label",),
         exams=3,
         clusters=2,
-        numbers={"score": number, "regret": Number(None)},
+        numbers={"score": number, "regret": Interval(None)},
         score_fixed=number,
         regret_fixed=number,
         exam_ids=("v1/000", "v1/001", "v1/002"),
@@ -166,7 +165,7 @@ def with_scores(scores: tuple[float, ...] = (1.0, 1 / 3, 0.1 + 0.2)) -> GradedSu
         usd_per_exam=None,
         usd=None,
         tokens_source="generated",
-        allocation=Allocation(number, number, number, number, number),
+        allocation={"v_dp": number, "ae": number},
         responses_sha256="ef" * 32,
     )
     metadata = Metadata("a model", "2026-11-24", "none", "nobody")
@@ -309,6 +308,17 @@ def test_the_modules_are_those_that_grading_loads() -> None:
     code = f"import sys, {', '.join(roots)}; print(*(name for name in sys.modules if name.startswith('roi_bench')))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert set(done.stdout.split()) <= modules_of(PACKAGE, roots) | {"roi_bench"}
+
+
+SHOWS_OR_ASKS = ("leaderboard.site", "leaderboard.exporters", "cli", "harness", "api", "analysis.reports.figure")
+"""Beginnings of names of modules that show what was graded, or that ask models."""
+
+
+def test_nothing_that_shows_or_asks_is_among_the_modules_of_grading() -> None:
+    """Another page, command or engine grades no submission anew."""
+    found = modules_of(PACKAGE, [f"roi_bench.{name}" for name in graded_cache.ROOTS])
+    assert "roi_bench.scoring.task_settings" in found
+    assert [name for name in sorted(found) if name.removeprefix("roi_bench.").startswith(SHOWS_OR_ASKS)] == []
 
 
 def test_another_math_verify_grades_anew(monkeypatch: pytest.MonkeyPatch) -> None:

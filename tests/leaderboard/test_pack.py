@@ -422,6 +422,8 @@ def test_costs_of_runs_that_share_a_journal_count_once(tmp_path: Path) -> None:
         path = write_results(tmp_path / name, [EXAM])
         content = json.loads(path.read_text()) | {"roi_bench": {"journal": journal, "cost": {"total_usd": usd}}}
         path.unlink()
+        (samples,) = path.parent.glob("samples_*.jsonl")
+        samples.rename(tmp_path / f"samples_roi_tiny_hard_128_{name}.jsonl")
         (tmp_path / f"results_{name}.json").write_text(json.dumps(content))
     assert total_usd(load_results([tmp_path])) == 1.0
 

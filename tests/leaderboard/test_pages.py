@@ -6,9 +6,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from roi_bench.leaderboard.board.board import Board, CellTable, PairedLine, Standing
+from roi_bench.analysis.ranking import ComparedPair
+from roi_bench.analysis.reports.tables import Interval
+from roi_bench.leaderboard.board.board import Board, CellTable, Standing
 from roi_bench.leaderboard.board.build import load_reported
-from roi_bench.leaderboard.board.graded import Number
 from roi_bench.leaderboard.site.page import CONTENT_SECURITY_POLICY, STATIC, PageOptions
 from roi_bench.leaderboard.site.pages import board_pages, static_files
 from roi_bench.leaderboard.site.table_page import COLUMNS
@@ -156,15 +157,15 @@ def test_many_tiers_are_not_all_described():
 def test_what_is_undefined_or_unknown_is_a_dash():
     board = invented_board(1, exams=20, cells=(MAIN,))
     standing = board.cells[0].standings[0]
-    numbers = {name: Number(None) for name in standing.run.numbers}
+    numbers = {name: Interval(None) for name in standing.run.numbers}
     run = replace(
         standing.run,
         numbers=numbers,
-        score_fixed=Number(None),
-        regret_fixed=Number(None),
+        score_fixed=Interval(None),
+        regret_fixed=Interval(None),
         usd_per_exam=None,
         usd=None,
-        allocation=None,
+        allocation={},
         token_boxes=(),
         level_counts=(),
     )
@@ -273,7 +274,7 @@ def test_a_corrected_submission_keeps_its_page_and_names_its_successor(invented)
 def test_comparisons_are_seen_from_the_run_whose_page_it_is():
     board = invented_board(2, exams=20, cells=(MAIN,))
     first, second = board.cells[0].standings
-    line = PairedLine(0, 1, 20, 7, (0.25, -0.05, 0.55), 0.0004, 0.43)
+    line = ComparedPair(0, 1, 20, 7, Interval(0.25, -0.05, 0.55), 0.0004, 0.43)
     pages = pages_of(replace(board, cells=(CellTable(MAIN, (first, second), (line,), ()),)))
 
     def shown(entry):

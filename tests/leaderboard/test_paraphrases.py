@@ -11,12 +11,13 @@ import pytest
 
 from roi_bench.analysis.load import score_runs
 from roi_bench.analysis.prompt_noise import group_prompts
+from roi_bench.analysis.reports.tables import Interval
 from roi_bench.errors import RecordError
 from roi_bench.leaderboard.board.board import Board
 from roi_bench.leaderboard.board.build import load_board
-from roi_bench.leaderboard.board.gather import Wish
+from roi_bench.leaderboard.board.gather import GradingOptions
 from roi_bench.leaderboard.board.grade import grade_submission
-from roi_bench.leaderboard.board.graded import GradedSubmission, Number, PromptSpread
+from roi_bench.leaderboard.board.graded import GradedSubmission, PromptSpread
 from roi_bench.leaderboard.checks.rules import check_submission
 from roi_bench.leaderboard.exporters.tables import rows_of
 from roi_bench.leaderboard.site.model_page import model_pages
@@ -52,7 +53,7 @@ def graded(folder: Path) -> GradedSubmission:
 
 @pytest.fixture(scope="module")
 def board(folder: Path) -> Board:
-    return load_board(folder.parent, Wish(drafts=True), workers=1)
+    return load_board(folder.parent, GradingOptions(drafts=True), workers=1)
 
 
 def test_they_are_packed_beside_the_canonical_task(folder: Path) -> None:
@@ -84,7 +85,7 @@ def test_they_become_the_spread_of_the_canonical_run_as_in_its_report(folder: Pa
         high=noise.high,
         spread=noise.spread,
         prompt_sd=noise.prompt_sd,
-        noisy=Number(run.numbers["score"].value, *noise.interval),
+        noisy=Interval(run.numbers["score"].value, *noise.interval),
     )
     assert run.score_prompts.prompt_sd > 0
     assert run.score_prompts.noisy.low < run.numbers["score"].low  # type: ignore[operator]
@@ -222,7 +223,7 @@ def test_responses_that_no_words_changed_are_told(tmp_path: Path) -> None:
 
 
 def test_lines_of_a_spread() -> None:
-    found = PromptSpread(3, 480, 0.904, 1.1, 0.08, 0.05, Number(1.0, 0.7, 1.3))
+    found = PromptSpread(3, 480, 0.904, 1.1, 0.08, 0.05, Interval(1.0, 0.7, 1.3))
     assert spread_lines(found) == (("3 prompts", "0.90 to 1.10"), ("with noise", "0.70 to 1.30"))
-    assert spread_lines(replace(found, noisy=Number(1.0))) == (("3 prompts", "0.90 to 1.10"),)
+    assert spread_lines(replace(found, noisy=Interval(1.0))) == (("3 prompts", "0.90 to 1.10"),)
     assert spread_lines(None) == ()

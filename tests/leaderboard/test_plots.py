@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roi_bench.leaderboard.board.graded import Number, TokenBox
+from roi_bench.analysis.reports.tables import Interval
+from roi_bench.leaderboard.board.graded import TokenBox
 from roi_bench.leaderboard.site.charts import LEFT as LEFT_OF_SCORES
 from roi_bench.leaderboard.site.charts import RIGHT as RIGHT_OF_SCORES
 from roi_bench.leaderboard.site.charts import BudgetLine, CostPoint, budget_plot, cost_plot
@@ -86,8 +87,8 @@ def test_a_picture_is_well_formed_whatever_it_is_told():
 
 
 def test_accuracy_stands_where_it_is_with_its_interval():
-    plain = tuple(Number(value, value - 0.1, value + 0.1) for value in (0.0, 0.5, 1.0))
-    run = replace(RUN, accuracy_by_position={"hard": plain, "easy": (Number(None), Number(0.25), Number(None))})
+    plain = tuple(Interval(value, value - 0.1, value + 0.1) for value in (0.0, 0.5, 1.0))
+    run = replace(RUN, accuracy_by_position={"hard": plain, "easy": (Interval(None), Interval(0.25), Interval(None))})
     plot = accuracy_plot(run, 1)
     (marks,) = (path for path in strokes(plot, "o0 mark") if path.count("M") == 3)
     heights = [y for _, y in points(marks)]
@@ -134,7 +135,7 @@ def test_bars_of_outcomes_fill_their_row():
 def test_the_bar_of_a_table_has_whole_units_that_add_up(parts):
     shares = np.array(parts) / sum(parts)
     names = ("correct", "wrong", "skip_rate", "truncated", "unanswered", "empty")
-    numbers = {name: Number(float(share)) for name, share in zip(names, shares, strict=True)}
+    numbers = {name: Interval(float(share)) for name, share in zip(names, shares, strict=True)}
     bar = outcome_bar(replace(RUN, numbers=numbers))
     assert sum(length for _, length in bar) == BAR_WIDTH
     assert all(length >= 0 for _, length in bar)
@@ -143,7 +144,7 @@ def test_the_bar_of_a_table_has_whole_units_that_add_up(parts):
 
 
 def test_runs_of_one_budget_stand_side_by_side_and_the_best_are_numbered():
-    lines = [BudgetLine(f"run {k}", (Number(1.0, 0.9, 1.1), None, Number(1.5, 1.4, 1.6))) for k in range(10)]
+    lines = [BudgetLine(f"run {k}", (Interval(1.0, 0.9, 1.1), None, Interval(1.5, 1.4, 1.6))) for k in range(10)]
     plot = budget_plot(lines, (128, 512, 1024))
     first = [points(*strokes(plot, f"k{k} mark")) for k in range(8)]
     assert [len(found) for found in first] == [2] * 8
@@ -153,13 +154,13 @@ def test_runs_of_one_budget_stand_side_by_side_and_the_best_are_numbered():
     assert [label.text for label in plot.labels if label.kind == "m"] == list("87654321")
     assert len(strokes(plot, "other mark")) == 2
     assert {"128", "512", "1024", "budget, tokens"} <= set(labels(plot))
-    assert budget_plot([BudgetLine("run", (Number(None), None, None))], (128, 512, 1024)) is None
+    assert budget_plot([BudgetLine("run", (Interval(None), None, None))], (128, 512, 1024)) is None
     assert budget_plot([], (128,)) is None
 
 
 @pytest.mark.parametrize(("count", "budgets"), [(1, 1), (9, 2), (200, 1), (200, 4), (500, 2)])
 def test_many_runs_stay_within_their_budget_and_numbers_apart(count, budgets):
-    lines = [BudgetLine("run", (Number(1.0, 0.9, 1.1),) * budgets) for _ in range(count)]
+    lines = [BudgetLine("run", (Interval(1.0, 0.9, 1.1),) * budgets) for _ in range(count)]
     plot = budget_plot(lines, tuple(range(100, 100 + budgets)))
     width = (RIGHT_OF_SCORES - LEFT_OF_SCORES) / budgets
     for stroke in plot.strokes:
@@ -173,11 +174,11 @@ def test_many_runs_stay_within_their_budget_and_numbers_apart(count, budgets):
 
 def test_the_line_of_best_value_climbs_in_steps():
     found = [
-        CostPoint("cheap", 0.001, Number(0.5), True, 3),
-        CostPoint("dear", 0.1, Number(1.5), True, 1),
-        CostPoint("worse", 0.01, Number(0.4), False, 4),
-        CostPoint("middle", 0.01, Number(1.0), True, 2),
-        CostPoint("undefined", 0.01, Number(None), False, 5),
+        CostPoint("cheap", 0.001, Interval(0.5), True, 3),
+        CostPoint("dear", 0.1, Interval(1.5), True, 1),
+        CostPoint("worse", 0.01, Interval(0.4), False, 4),
+        CostPoint("middle", 0.01, Interval(1.0), True, 2),
+        CostPoint("undefined", 0.01, Interval(None), False, 5),
     ]
     plot = cost_plot(found, 512)
     stairs = points(*strokes(plot, "front"))

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from dataclasses import replace
 from html.parser import HTMLParser
 from typing import get_args
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roi_bench.grading.grader import Grader, Method
+from roi_bench.leaderboard.exporters.every_eval_ever import sample_rows
 from roi_bench.leaderboard.site.exam_list import exam_rows, money, paged_exams
 from roi_bench.leaderboard.site.page import PageOptions
 from roi_bench.leaderboard.site.plots import visible, visible_line
@@ -169,6 +171,7 @@ def test_a_line_that_answers_reasoning_and_a_closing_section_are_marked_as_such(
         reasoning=(reasoning,),
         headers=tuple(spans_of(text, "### Problem 1", "### Problem 2")),
         closings=((second[1], len(text)),),
+        boxes=tuple(spans_of(text, "\\boxed{6}", "\\boxed{5}", "\\boxed{6}")),
     )
     pieces = cut_response(text, reading)
     assert "".join(span.text for piece in pieces for span in piece.spans) == text
@@ -184,6 +187,25 @@ def test_a_line_that_answers_reasoning_and_a_closing_section_are_marked_as_such(
         (0, "box", "\\boxed{5}"),
         (0, "box", "\\boxed{6}"),
     ]
+
+
+READERS = ("read_response", "find_boxes", "find_levels", "find_headers", "find_reasoning", "hide_spans")
+
+
+def test_pages_and_exports_read_no_response_again(monkeypatch):
+    """What was read travels with the outcomes: nothing behind them looks for a box or a tag in a text."""
+    run = everything_right()
+    graded, by_slug = submission_of([run])
+    patched = 0
+    for name, module in list(sys.modules.items()):
+        for reader in READERS:
+            if name.startswith("roi_bench.") and hasattr(module, reader):
+                monkeypatch.setattr(module, reader, lambda *_, **__: pytest.fail("a response is read again"))
+                patched += 1
+    assert patched >= len(READERS)
+    found = {page.path: page.content for page in submission_pages(graded, by_slug, PageOptions())}
+    assert b'<mark class="answer">' in found[f"models/{ID}/exams/tiny-0-000.html"]
+    assert all(row["answer_attribution"] for one in graded.runs for row in sample_rows(one, run, "record", "model"))
 
 
 def test_a_page_says_what_was_read_from_a_line_and_what_is_no_problems_text():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from roi_bench.analysis.efficiency import (
+    Allocation,
     Efficiency,
+    Show,
     ValueCurves,
+    allocations,
     curve_bands,
     curve_means,
-    efficiencies,
     efficiency_table,
     profile_title,
-    value_curves,
     value_table,
 )
-from roi_bench.analysis.profile import Profile, ProfiledRuns, SoloWithin, match_notes, match_profiles
+from roi_bench.analysis.profile import Profile, ProfiledRuns, match_notes, match_profiles, solo_within
 from roi_bench.analysis.prompt_noise import PromptGroup, group_prompts, prompt_noise_table
 from roi_bench.analysis.reports.effort import effort_table
 from roi_bench.analysis.reports.figures import (
@@ -48,7 +49,7 @@ from roi_bench.analysis.reports.score_tables import (
 from roi_bench.analysis.reports.tables import Cell, Column, Interval, Table, to_csv, to_frame, to_markdown, to_text
 from roi_bench.analysis.reports.views import accuracies_by_position, position_table, tier_position_table, token_table
 from roi_bench.analysis.reports.views import tokens_by_position_and_tier as token_summaries
-from roi_bench.analysis.runs import RunKey, ScoredRun
+from roi_bench.analysis.runs import ScoredRun
 from roi_bench.errors import UsageError, nearest
 
 if TYPE_CHECKING:
@@ -82,42 +83,6 @@ def write_tables(tables: Sequence[Table], folder: Path, name: str, figures: Mapp
         for figure, drawn in figures.items():
             for suffix in FIGURE_SUFFIXES:
                 save_figure(drawn, folder / f"{figure}{suffix}")
-
-
-Show = Callable[[Iterable[ProfiledRuns]], Iterable[ProfiledRuns]]
-
-
-@dataclass(frozen=True, slots=True)
-class Allocation:
-    """How the runs of one model used its skill.
-
-    Attributes:
-        profile: The model's profile.
-        curves: Values of the profile by order.
-        found: Efficiency of each run, with its name.
-    """
-
-    profile: Profile
-    curves: Mapping[str, ValueCurves]
-    found: tuple[tuple[str, Efficiency], ...]
-
-
-def allocations(
-    matched: Sequence[ProfiledRuns], show: Show = iter, tell: Callable[[str], None] | None = None
-) -> list[Allocation]:
-    """Return how runs used their model's skill; values are those of the exams that some run sat.
-
-    ``tell`` is told of runs that cannot be replayed, which are then left out; without it they are an error.
-    """
-    found = []
-    for item in show(matched):
-        sat = {name for run in item.runs for name in run.scored}
-        exams = [e for e in item.runs[0].exams.values() if e.id in sat and item.profile.covers(e)]
-        budget = max(run.cell.budget for run in item.runs)
-        orders = dict.fromkeys([*(run.cell.order for run in item.runs), "easy"])
-        curves = {order: value_curves(item.profile, exams, order, budget) for order in orders}
-        found.append(Allocation(item.profile, curves, tuple(efficiencies(item.profile, item.runs, curves, tell))))
-    return found
 
 
 def report_tables(
@@ -234,11 +199,6 @@ def make_report(
     allocated = allocations(matched, show, tell)
     tables = report_tables(canonical, matched, allocated, target, groups)
     return Report(tuple(tables), tuple(canonical), tuple(matched), tuple(allocated), target)
-
-
-def solo_within(matched: Sequence[ProfiledRuns]) -> dict[RunKey, SoloWithin]:
-    """Return what each run's model can do alone within the run's budget, by the run's key."""
-    return {run.key: SoloWithin(item.profile.skills, run.cell.budget) for item in matched for run in item.runs}
 
 
 def _views(runs: Sequence[ScoredRun], matched: Sequence[ProfiledRuns], target: str) -> list[Table | None]:

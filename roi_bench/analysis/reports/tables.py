@@ -32,8 +32,8 @@ class Interval:
     """
 
     value: float | None
-    low: float | None
-    high: float | None
+    low: float | None = None
+    high: float | None = None
 
 
 def interval_around(value: float | None, ends: tuple[float, float] | None) -> Interval:

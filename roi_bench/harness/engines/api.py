@@ -12,8 +12,8 @@ from roi_bench.api.gateway import Missing, Outcome
 from roi_bench.errors import RecordError
 from roi_bench.exams.exam import sha256_text
 from roi_bench.harness.engines.protocol import Asking, Question, exam_fields
-from roi_bench.harness.task_settings import BUDGET_ALIASES, budget_of
 from roi_bench.records.journal import Entry, Journal, RequestKey, canonical_json, entry_line
+from roi_bench.scoring.task_settings import BUDGET_ALIASES, budget_of
 
 # Requests to API models as the harness and the journal know them: their budget, their name in batches, their cost.
 

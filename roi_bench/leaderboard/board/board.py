@@ -9,6 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from roi_bench.analysis.ranking import ComparedPair
 from roi_bench.analysis.runs import Cell
 from roi_bench.errors import RecordError, UsageError
 from roi_bench.exams.exam import ORDERS
@@ -80,7 +81,7 @@ class Standing:
         entry: Its submission.
         run: The run.
         ranks: Best and worst rank that the comparisons leave open; None where the score is undefined.
-        tier: Tier from 1; None likewise.
+        tier: Tier from 1; None where the score is undefined.
         pareto: No other run of the cell has a score at least as high for less money, or a higher one for the same; None
             where its cost is unknown or its score undefined.
     """
@@ -93,36 +94,13 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class PairedLine:
-    """Run A against run B on the same exams, by score (paired; clustered t; see ``analysis/ranking.py``).
-
-    Attributes:
-        a: Index of run A among the standings of its cell.
-        b: Index of run B.
-        exams: Exams in common.
-        discordant: Exams whose scores differ.
-        difference: A − B with its interval.
-        p_value: Two-sided p of the paired t test, not corrected for the number of pairs.
-        detectable: True difference found with 80 % power; None where nothing varied.
-    """
-
-    a: int
-    b: int
-    exams: int
-    discordant: int
-    difference: tuple[float, float | None, float | None]
-    p_value: float | None
-    detectable: float | None
-
-
-@dataclass(frozen=True, slots=True)
 class Reported:
     """A number from the literature: reported, not reproduced here.
 
     Attributes:
         model: What was run, ``Qwen2.5-1.5B-Instruct``.
         method: ``direct``, ``MFT + RARL`` …
-        cell: What was sat, by the authors' own exams: not comparable exam by exam.
+        cell: Exam set, order and budget; the exams are the authors' own, so rows cannot be compared exam by exam.
         score: Score, or None.
         regret: Regret, or None.
         source: Where it stands.
@@ -138,11 +116,18 @@ class Reported:
 
 @dataclass(frozen=True, slots=True)
 class CellTable:
-    """All runs that sat the same exams in the same order under the same budget, best score first."""
+    """All runs of the same exams in the same order under the same budget, best score first.
+
+    Attributes:
+        cell: What they have in common.
+        standings: One row for each run.
+        neighbours: Runs close to each other in the table, compared by score; runs are named by their row.
+        reported: Rows from the literature.
+    """
 
     cell: Cell
     standings: tuple[Standing, ...]
-    neighbours: tuple[PairedLine, ...]
+    neighbours: tuple[ComparedPair, ...]
     reported: tuple[Reported, ...]
 
 
@@ -186,7 +171,7 @@ TITLE = "roi-bench"
 DESCRIPTION = "Three problems, one generation, one hard token budget: which model knows what its thinking is worth?"
 
 MAIN_CELL = "v1_hard_512"
-"""Slug of the cell that is shown first if anything sat it and ``board.json`` says nothing else."""
+"""Slug of the cell that is shown first if it has a run and ``board.json`` names no other."""
 
 LONGEST = {"title": 200, "description": 2000, "base_url": 500, "main_cell": 100, "by": 200, "note": 2000}
 """Most characters of a text, by field."""
@@ -215,9 +200,9 @@ class BoardSettings:
 
 
 def submission_folders(submissions: Path) -> tuple[list[Path], list[Refused]]:
-    """Return the folders in ``submissions`` by name, and what else lies there and has no business there.
+    """Return the folders in ``submissions`` by name, and everything else in it, which is refused.
 
-    Names with a dot in front are passed over.
+    Names that begin with a dot are ignored.
 
     Raises:
         UsageError: ``submissions`` is no folder, cannot be read, or is a submission itself.

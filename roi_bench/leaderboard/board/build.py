@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-from roi_bench.analysis.ranking import TestedPair, mean_terms, paired_lines, rank_many
+from roi_bench.analysis.ranking import mean_terms, paired_lines, rank_many
 from roi_bench.analysis.runs import Cell
 from roi_bench.exams.exam import ORDERS
 from roi_bench.leaderboard.board.board import (
@@ -19,7 +19,6 @@ from roi_bench.leaderboard.board.board import (
     BoardSettings,
     CellTable,
     Entry,
-    PairedLine,
     Refused,
     Reported,
     Review,
@@ -29,7 +28,7 @@ from roi_bench.leaderboard.board.board import (
     read_settings,
     submission_folders,
 )
-from roi_bench.leaderboard.board.gather import Gathered, Wish, grade_many, look_up
+from roi_bench.leaderboard.board.gather import GradedFolder, GradingOptions, grade_many, look_up
 from roi_bench.leaderboard.board.graded import GradedRun, GradedSubmission, Remark
 from roi_bench.leaderboard.submission.schema import Submission
 from roi_bench.leaderboard.submission.untrusted_files import shown
@@ -64,14 +63,14 @@ def reported_rows(cell: Cell) -> tuple[Reported, ...]:
     return tuple(row for row in load_reported() if row.cell == cell)
 
 
-# Which submissions stand beside each other: corrections, and responses that are those of another submission.
+# How submissions relate to each other: corrections, and responses that are those of another submission.
 #
-# Nobody knows here in which order submissions came, and the dates in them are their submitters' words. So nothing is
-# decided by age between two that claim the same; the review of a change knows what was there before
+# A build does not know in which order submissions arrived, and their dates are the submitters' word. So age decides
+# nothing between two that claim the same; the review of a change does know what was there before
 # (:mod:`roi_bench.leaderboard.review`).
 
 NAMED = 3
-"""Submissions with the same responses that a remark names; of more it tells the number."""
+"""How many submissions with the same responses a remark names; of the others it gives the number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +113,8 @@ def settle_corrections(submissions: Sequence[Submission]) -> Corrections:
     """
     by_id = {submission.id: submission for submission in submissions}
     standing = {name: one for name, one in by_id.items() if one.replaces is None}
+    # Layer by layer: a correction is judged only after what it corrects, so the order of submissions changes nothing.
+    # What is still waiting then hangs on a refused or missing submission, or on a circle.
     replaced: dict[str, str] = {}
     refused: dict[str, str] = {}
     waiting = [one for one in by_id.values() if one.replaces is not None]
@@ -141,7 +142,7 @@ def settle_corrections(submissions: Sequence[Submission]) -> Corrections:
 
 
 def is_related(a: Submission, b: Submission, by_id: Mapping[str, Submission]) -> bool:
-    """Return whether one of two submissions corrects the other, at whatever remove, or both correct the same.
+    """Return whether one of two submissions corrects the other, directly or through others, or both correct the same.
 
     Args:
         a: A submission.
@@ -196,9 +197,9 @@ def _with_remarks(standing: Sequence[GradedSubmission], by_id: Mapping[str, Subm
         remarks = []
         for run in one.runs:
             same = [other for other in holders[run.responses_sha256] if other.id != one.submission.id]
-            strangers = sorted(other.id for other in same if not is_related(one.submission, other, by_id))
-            if strangers:
-                text = f"{run.task}: its responses to these exams are those of {_listed(strangers)}"
+            unrelated = sorted(other.id for other in same if not is_related(one.submission, other, by_id))
+            if unrelated:
+                text = f"{run.task}: its responses to these exams are those of {_listed(unrelated)}"
                 remarks.append(Remark("responses", text))
         found.append(replace(one, remarks=(*one.remarks, *remarks)) if remarks else one)
     return found
@@ -226,11 +227,11 @@ def _corrected_by(submission: Submission, by_id: Mapping[str, Submission]) -> It
 NEIGHBOURS = 3
 """How many runs above and below a run it is compared with, exam by exam, on the pages."""
 
-Show = Callable[[Iterable[Gathered], int], Iterable[Gathered]]
+Show = Callable[[Iterable[GradedFolder], int], Iterable[GradedFolder]]
 """Goes through submissions as they are graded and shows progress; the number is how many there will be."""
 
 
-def no_progress(items: Iterable[Gathered], total: int) -> Iterable[Gathered]:  # noqa: ARG001 - form of Show
+def no_progress(items: Iterable[GradedFolder], total: int) -> Iterable[GradedFolder]:  # noqa: ARG001 - form of Show
     """Go through ``items`` and show nothing."""
     return items
 
@@ -273,7 +274,7 @@ def read_sources(submissions: Path, base_url: str | None = None) -> Sources:
 
 def load_board(
     submissions: Path,
-    wish: Wish,
+    options: GradingOptions,
     *,
     workers: int | None = None,
     base_url: str | None = None,
@@ -283,7 +284,7 @@ def load_board(
 
     Args:
         submissions: The folder.
-        wish: Cache, drafts, recounting; pages are not made.
+        options: Cache, drafts, recounting, samples; pages are not made.
         workers: Processes that grade; by default one per core.
         base_url: Address of the site, in place of what ``board.json`` says.
         show: Shows progress.
@@ -294,14 +295,15 @@ def load_board(
         DataError: A problem of an exam set is missing.
     """
     sources = read_sources(submissions, base_url)
-    graded, waiting, refused = look_up(sources.folders, wish, lambda _: True)
-    with closing(grade_many(waiting, wish, workers)) as arriving:
+    # what is in the cache has no samples: they need the responses, so all submissions are graded, each once
+    graded, waiting, refused = look_up(sources.folders, options, lambda _: options.samples is None)
+    with closing(grade_many(waiting, options, workers)) as arriving:
         for done in show(arriving, len(waiting)):
             if done.graded is not None:
                 graded.append(done.graded)
             elif done.refused is not None:
                 refused.append(Refused(shown(done.folder.name), done.refused))
-    return make_board(graded, [*sources.refused, *refused], sources.reviews, sources.settings, drafts=wish.drafts)
+    return make_board(graded, [*sources.refused, *refused], sources.reviews, sources.settings, drafts=options.drafts)
 
 
 def make_board(
@@ -314,7 +316,7 @@ def make_board(
 ) -> Board:
     """Return the board of graded submissions, given in whatever order.
 
-    A main cell that nothing sat yet is passed over.
+    A main cell without runs is ignored.
     """
     standing, replaced, more = settle(graded)
     best: dict[str, Review] = {}
@@ -368,21 +370,8 @@ def _table(cell: Cell, rows: Sequence[tuple[Entry, GradedRun]]) -> CellTable:
         Standing(entry, run, ranks.ranks[i], ranks.tiers[i], efficient[i]) for i, (entry, run) in enumerate(rows)
     )
     pairs = [(a, b) for a in range(len(rows)) for b in range(a + 1, min(a + 1 + NEIGHBOURS, len(rows)))]
-    neighbours = tuple(_line(tested) for tested in paired_lines(terms, pairs) if tested.difference.value is not None)
+    neighbours = tuple(pair for pair in paired_lines(terms, pairs) if pair.difference.value is not None)
     return CellTable(cell, standings, neighbours, reported_rows(cell))
-
-
-def _line(tested: TestedPair) -> PairedLine:
-    found = tested.difference
-    return PairedLine(
-        a=tested.a,
-        b=tested.b,
-        exams=tested.exams,
-        discordant=tested.discordant,
-        difference=(found.value or 0.0, found.low, found.high),
-        p_value=tested.p_value,
-        detectable=tested.detectable,
-    )
 
 
 def _standing_key(row: tuple[Entry, GradedRun]) -> tuple[float, str, str, str]:
@@ -402,6 +391,8 @@ def _pareto(runs: Sequence[GradedRun]) -> list[bool | None]:
         if run.usd_per_exam is not None and (score := run.numbers["score"].value) is not None
     ]
     found: list[bool | None] = [None] * len(runs)
+    # By rising price, and of one price the best score first: a run is efficient if it beats all cheaper ones, or ties
+    # with the one that last did so in both price and score.
     frontier = (0.0, float("inf"))
     for usd, negative_score, index in sorted(points):
         if negative_score < frontier[1]:

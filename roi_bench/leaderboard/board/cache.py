@@ -148,7 +148,7 @@ def _place(cache: Path, content: str, recount: bool) -> Path:
     return cache / "graded" / f"{sha256_text(f'{content} {recount} {grading_code()}')}.json"
 
 
-# Which pages a submission's content gives, so that they are not made again while they lie in the site unaltered.
+# The hashes of the pages that a submission gives, so that pages that lie unaltered in the site are not made again.
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -172,7 +172,7 @@ def pages_key(graded: GradedSubmission, options: PageOptions) -> str:
 
 
 def load_pages(cache: Path, key: str) -> dict[str, str] | None:
-    """Return the SHA-256 of each page by path; None where nobody noted it, or the note is damaged."""
+    """Return the SHA-256 of each page by path; None where there is no such note, or it is damaged."""
     try:
         found = parse_object(_pages_place(cache, key).read_bytes())
     except (OSError, ValueError):

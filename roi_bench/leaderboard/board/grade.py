@@ -8,12 +8,19 @@ from dataclasses import dataclass
 from math import fsum, sqrt
 from typing import TYPE_CHECKING
 
-from roi_bench.analysis.efficiency import Efficiency
+from roi_bench.analysis.efficiency import Efficiency, allocations
 from roi_bench.analysis.load import exams_of, skip_cost_of
-from roi_bench.analysis.profile import Profile, ProfiledRuns, SoloWithin, make_profile, match_notes, match_profiles
+from roi_bench.analysis.profile import (
+    Profile,
+    ProfiledRuns,
+    SoloWithin,
+    make_profile,
+    match_notes,
+    match_profiles,
+    solo_within,
+)
 from roi_bench.analysis.prompt_noise import PromptGroup, group_prompts
 from roi_bench.analysis.reports.forecasts import level_forecast, skip_skills
-from roi_bench.analysis.reports.report import allocations, solo_within
 from roi_bench.analysis.reports.score_tables import interval_of
 from roi_bench.analysis.reports.tables import Interval, interval_around
 from roi_bench.analysis.reports.views import accuracies_by_position, ratio, tokens_by_position_and_tier
@@ -23,10 +30,8 @@ from roi_bench.exams.exam import TIERS, pools_of
 from roi_bench.grading.answers import MAX_ANSWER_CHARACTERS, Check
 from roi_bench.grading.grader import Grader
 from roi_bench.leaderboard.board.graded import (
-    Allocation,
     GradedRun,
     GradedSubmission,
-    Number,
     PromptSpread,
     Remark,
     TokenBox,
@@ -88,7 +93,7 @@ class BoundedGrader:
         return found
 
 
-# Numbers that a submitter claims, held against those that were computed from the responses; never believed.
+# Numbers that a submitter claims, compared with those computed from the responses; claims are never shown as results.
 
 TOLERANCE = 1e-9
 """Relative difference up to which two sums in floating point are the same."""
@@ -134,8 +139,8 @@ class Behaviour:
     """The views of one run; attributes as in :class:`roi_bench.leaderboard.board.graded.GradedRun`."""
 
     outcomes_by_tier: Mapping[str, Mapping[str, float]]
-    skip_rate_by_tier: Mapping[str, Number]
-    accuracy_by_position: Mapping[str, tuple[Number, ...]]
+    skip_rate_by_tier: Mapping[str, Interval]
+    accuracy_by_position: Mapping[str, tuple[Interval, ...]]
     token_boxes: tuple[TokenBox, ...]
     level_counts: tuple[tuple[int, ...], ...]
 
@@ -143,11 +148,11 @@ class Behaviour:
 def behaviour_of(run: ScoredRun, solo: SoloWithin | None = None) -> Behaviour:
     """Return how ``run`` behaved; with ``solo`` skipped problems have an actual level too."""
     order, clusters = run.cell.order, run.clusters
-    accuracies: dict[str, list[Number]] = {}
+    accuracies: dict[str, list[Interval]] = {}
     for at in accuracies_by_position(run.scored, order, clusters):
-        accuracies.setdefault(at.order, []).append(Number(at.accuracy.value, at.accuracy.low, at.accuracy.high))
+        accuracies.setdefault(at.order, []).append(at.accuracy)
     skips = {
-        skill.tier: Number(skill.skip_rate.value, skill.skip_rate.low, skill.skip_rate.high)
+        skill.tier: skill.skip_rate
         for skill in skip_skills(run.scored, order, clusters)
         if skill.order == order and skill.tier is not None
     }
@@ -204,7 +209,6 @@ def prompt_spread(group: PromptGroup | None, metric: str) -> PromptSpread | None
     noise = None if group is None else group.noise(metric)
     if group is None or noise is None:
         return None
-    found = interval_around(group.canonical.estimates()[metric].value, noise.interval)
     return PromptSpread(
         prompts=len(noise.values),
         exams=noise.exams,
@@ -212,7 +216,7 @@ def prompt_spread(group: PromptGroup | None, metric: str) -> PromptSpread | None
         high=noise.high,
         spread=noise.spread,
         prompt_sd=noise.prompt_sd,
-        noisy=Number(found.value, found.low, found.high),
+        noisy=interval_around(group.canonical.estimates()[metric].value, noise.interval),
     )
 
 
@@ -236,15 +240,15 @@ def grade_submission(
 ) -> tuple[GradedSubmission, dict[str, ScoredRun]]:
     """Return what a submission is worth, and its scored runs by :attr:`GradedRun.slug`.
 
-    Solo tasks become profiles for allocation efficiency and solve retention of the submission's own runs; one that can
-    serve none of them is told in a remark.
+    Solo tasks become profiles, from which allocation efficiency and solve retention of the submission's own runs are
+    computed. A profile that serves none of these runs is reported in a remark.
 
     Args:
         checked: The submission.
         workers: Processes for symbolic checks; by default one per core.
 
     Raises:
-        RecordError: Two of its runs sat the same with the same prompt, a text has no recorded tokens, or its answers
+        RecordError: Two of its runs are of the same exams and prompt, a text has no recorded tokens, or its answers
             run into the limit of symbolic checks too often.
         DataError: A problem is missing or altered.
         DependencyError: math-verify is needed and not installed.
@@ -323,14 +327,14 @@ def graded_run(
         run: The scored run.
         usd: USD of each response by request and sample, by exam, where known.
         efficiency: How it used its model's skill, in its own order; None without a solo profile.
-        solo: What its model can do alone, None likewise.
+        solo: What its model can do alone; None without a solo profile.
         counted: Whether the tokens of its texts are known.
         group: The same asked in other words, None where it was not.
     """
     estimates, record = run.estimates(), run.task.record
     named = {f"{name}_acc": f"{tier}_acc" for tier, name in tier_names(pools_of(run.exams)).items()}
     scores, scores_easy = run.terms("score"), run.terms("score_easy")
-    sat = [exam for exam in run.exams if exam in scores]
+    exam_ids = [exam for exam in run.exams if exam in scores]
     cost = _cost(run.task, usd)
     behaviour = behaviour_of(run, solo)
     return GradedRun(
@@ -343,14 +347,14 @@ def graded_run(
         deviations=record.deviations,
         exams=estimates["score"].exams,
         clusters=estimates["score"].clusters,
-        numbers={named.get(name, name): number_of(interval_of(found)) for name, found in estimates.items()},
-        score_fixed=number_of(interval_of(estimates["score"], "fixed")),
-        regret_fixed=number_of(interval_of(estimates["regret"], "fixed")),
-        exam_ids=tuple(sat),
-        exam_clusters=tuple(run.exams[exam].cluster for exam in sat),
-        scores=tuple(scores[exam].numerator for exam in sat),
-        scores_easy=tuple(scores_easy[exam].numerator for exam in sat),
-        sampling_stderr=sampling_stderr([run.scored[exam] for exam in sat]),
+        numbers={named.get(name, name): interval_of(found) for name, found in estimates.items()},
+        score_fixed=interval_of(estimates["score"], "fixed"),
+        regret_fixed=interval_of(estimates["regret"], "fixed"),
+        exam_ids=tuple(exam_ids),
+        exam_clusters=tuple(run.exams[exam].cluster for exam in exam_ids),
+        scores=tuple(scores[exam].numerator for exam in exam_ids),
+        scores_easy=tuple(scores_easy[exam].numerator for exam in exam_ids),
+        sampling_stderr=sampling_stderr([run.scored[exam] for exam in exam_ids]),
         outcomes_by_tier=behaviour.outcomes_by_tier,
         skip_rate_by_tier=behaviour.skip_rate_by_tier,
         accuracy_by_position=behaviour.accuracy_by_position,
@@ -359,16 +363,11 @@ def graded_run(
         usd_per_exam=None if cost is None else cost.usd_per_exam,
         usd=None if cost is None or cost.unknown else cost.usd + cost.usd_easy,
         tokens_source=tokens_source(run.task, counted=counted),
-        allocation=None if efficiency is None else _allocation(efficiency),
+        allocation={} if efficiency is None else _allocation(efficiency),
         responses_sha256=responses_sha256(run.task.documents),
         score_prompts=prompt_spread(group, "score"),
         regret_prompts=prompt_spread(group, "regret"),
     )
-
-
-def number_of(interval: Interval) -> Number:
-    """Return a number of a table as pages know it."""
-    return Number(interval.value, interval.low, interval.high)
 
 
 def sampling_stderr(exams: Sequence[Sequence[Sample]]) -> float | None:
@@ -390,12 +389,12 @@ def sampling_stderr(exams: Sequence[Sequence[Sample]]) -> float | None:
 
 def decoding_text(decoding: Mapping[str, object]) -> str:
     """Return generation arguments in a line, ``temperature=0.7, top_p=0.9``; an empty text for greedy decoding."""
-    told = {name: value for name, value in sorted(decoding.items()) if value is not None}
-    if not told.get("do_sample") and not told.get("temperature"):
-        told = {name: value for name, value in told.items() if name not in _OF_SAMPLING}
-    elif told.get("temperature") and told.get("do_sample") is True:
-        del told["do_sample"]  # the temperature says it
-    return ", ".join(f"{name}={value}" for name, value in told.items())
+    given = {name: value for name, value in sorted(decoding.items()) if value is not None}
+    if not given.get("do_sample") and not given.get("temperature"):
+        given = {name: value for name, value in given.items() if name not in _OF_SAMPLING}
+    elif given.get("temperature") and given.get("do_sample") is True:
+        del given["do_sample"]  # implied by the temperature
+    return ", ".join(f"{name}={value}" for name, value in given.items())
 
 
 _OF_SAMPLING = ("do_sample", "temperature", "top_p", "top_k", "min_p", "seed")
@@ -430,14 +429,15 @@ def _efficiencies(found: Sequence[tuple[str, Efficiency]]) -> dict[tuple[str, st
     return first
 
 
-def _allocation(found: Efficiency) -> Allocation:
-    return Allocation(
-        optimal=number_of(interval_of(found.optimal)),
-        replay=number_of(interval_of(found.replay)),
-        allocation_efficiency=number_of(interval_of(found.allocation_efficiency)),
-        solve_retention=number_of(interval_of(found.solve_retention)),
-        lift=number_of(interval_of(found.lift)),
-    )
+def _allocation(found: Efficiency) -> dict[str, Interval]:
+    estimates = {
+        "v_dp": found.optimal,
+        "v_replay": found.replay,
+        "ae": found.allocation_efficiency,
+        "sr": found.solve_retention,
+        "lift": found.lift,
+    }
+    return {name: interval_of(estimate) for name, estimate in estimates.items()}
 
 
 def _cost(task: RecordedTask, usd: Mapping[str, Sequence[Sequence[float | None]]]) -> TaskCost | None:

@@ -14,35 +14,10 @@ from sys import intern
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
+from roi_bench.analysis.reports.tables import Interval
 from roi_bench.analysis.runs import Cell
 from roi_bench.leaderboard.submission.schema import Submission
 from roi_bench.scoring.kinds import KINDS, Kind
-
-
-@dataclass(frozen=True, slots=True)
-class Number:
-    """A number with its 95 % interval for such problems in general; None where undefined.
-
-    Attributes:
-        value: The number.
-        low: Lower end of the interval.
-        high: Upper end.
-    """
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Allocation:
-    """How a run used its model's skill (SPEC section 11); there only where a solo profile came along."""
-
-    optimal: Number
-    replay: Number
-    allocation_efficiency: Number
-    solve_retention: Number
-    lift: Number
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +61,7 @@ class PromptSpread:
     high: float
     spread: float
     prompt_sd: float
-    noisy: Number
+    noisy: Interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +70,7 @@ class GradedRun:
 
     Attributes:
         task: lm_eval's name of the task.
-        cell: What was sat.
+        cell: Exam set, order and budget.
         prompt: Name of the prompt.
         form: Name of its kind.
         repeats: Samples per request.
@@ -106,7 +81,7 @@ class GradedRun:
         numbers: Every metric of :func:`roi_bench.scoring.metrics.metrics_of` by name; accuracies by tier are called
             ``easy_acc``, ``middle_acc``, ``hard_acc`` in every set.
         regret_fixed: Regret with its interval on these very exams.
-        score_fixed: Score likewise.
+        score_fixed: Score with its interval on these very exams.
         exam_ids: Ids of the exams in the order of the set.
         exam_clusters: Cluster of each.
         scores: Correct answers of each exam in the task's order, mean over samples.
@@ -123,7 +98,8 @@ class GradedRun:
         usd_per_exam: USD of the responses in the task's order per exam; None where unknown.
         usd: USD of all responses; None where unknown.
         tokens_source: How tokens were counted: ``generated``, ``provider``, ``retokenized``, ``unknown``.
-        allocation: Skill and choice told apart, or None without a solo profile.
+        allocation: How it used its model's skill (SPEC section 11): ``v_dp``, ``v_replay``, ``ae``, ``sr``, ``lift``;
+            empty without a solo profile.
         responses_sha256: Hash of its responses (``submission.response_files.responses_sha256``); runs with the same
             responses have the same.
         score_prompts: How far the score moves with the words of the prompt; None without paraphrase runs.
@@ -139,23 +115,23 @@ class GradedRun:
     deviations: tuple[str, ...]
     exams: int
     clusters: int
-    numbers: Mapping[str, Number]
-    score_fixed: Number
-    regret_fixed: Number
+    numbers: Mapping[str, Interval]
+    score_fixed: Interval
+    regret_fixed: Interval
     exam_ids: tuple[str, ...]
     exam_clusters: tuple[str, ...]
     scores: tuple[float, ...]
     scores_easy: tuple[float, ...]
     sampling_stderr: float | None
     outcomes_by_tier: Mapping[str, Mapping[str, float]]
-    skip_rate_by_tier: Mapping[str, Number]
-    accuracy_by_position: Mapping[str, tuple[Number, ...]]
+    skip_rate_by_tier: Mapping[str, Interval]
+    accuracy_by_position: Mapping[str, tuple[Interval, ...]]
     token_boxes: tuple[TokenBox, ...]
     level_counts: tuple[tuple[int, ...], ...]
     usd_per_exam: float | None
     usd: float | None
     tokens_source: str
-    allocation: Allocation | None
+    allocation: Mapping[str, Interval]
     responses_sha256: str
     score_prompts: PromptSpread | None = None
     regret_prompts: PromptSpread | None = None
@@ -169,6 +145,10 @@ class GradedRun:
     def slug(self) -> str:
         """Name for files and anchors: ``v1_hard_512_direct``."""
         return f"{self.cell.slug}_{self.prompt}"
+
+    def number(self, name: str) -> Interval:
+        """Return the number ``name`` of :attr:`numbers` or :attr:`allocation`, an undefined one where there is none."""
+        return self.numbers.get(name) or self.allocation.get(name) or Interval(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +208,7 @@ def graded_of(value: Mapping[str, Any]) -> GradedSubmission:
     """Return what :func:`graded_text` wrote, parsed.
 
     Raises:
-        ValueError: It has not the form of one; likewise TypeError, KeyError and AttributeError.
+        ValueError: It has another form; TypeError, KeyError and AttributeError say the same.
     """
     graded: GradedSubmission = _reader(GradedSubmission)(value["graded"])
     return graded
@@ -264,8 +244,10 @@ def _reader(kind: Any) -> Reader:
 
 def _dataclass_reader(kind: type) -> Reader:
     hints = get_type_hints(kind)
-    readers = [_reader(hints[field.name]) for field in fields(kind)]
-    return lambda value: kind(*(reader(found) for reader, found in zip(readers, value, strict=True)))
+    readers = {field.name: _reader(hints[field.name]) for field in fields(kind)}
+    return lambda value: kind(
+        **{name: reader(found) for (name, reader), found in zip(readers.items(), value, strict=True)}
+    )
 
 
 def _tuple_reader(arguments: tuple[Any, ...]) -> Reader:

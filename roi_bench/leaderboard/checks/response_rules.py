@@ -1,4 +1,4 @@
-"""Rules on single responses: none missing, none over budget, tokens that can be true; and counting them again."""
+"""Rules on single responses: none missing, none over budget, plausible token counts; and counting tokens again."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def counter_for(name: str, revision: str | None, *, recount: bool) -> TokenCount
     """Return what to count again with: a shipped tokenizer always, one on the hub with ``recount``, else None.
 
     Raises:
-        RecordError: The name, which a stranger chose, is that of a folder here.
+        RecordError: The name, which is untrusted, is that of a folder here.
         DependencyError: tokenizers or transformers is not installed.
         ModelError: The tokenizer cannot be loaded.
     """
@@ -66,7 +66,7 @@ def counter_for(name: str, revision: str | None, *, recount: bool) -> TokenCount
 
 
 def check_counts(recorded: Mapping[str, Lengths], counter: TokenCounter, where: str, tokenizer: str) -> None:
-    """Hold recorded token lengths, by text, against what ``counter`` finds.
+    """Compare recorded token lengths, by text, with what ``counter`` finds.
 
     Raises:
         RecordError: A text has other tokens.
@@ -75,7 +75,7 @@ def check_counts(recorded: Mapping[str, Lengths], counter: TokenCounter, where: 
     for text, lengths in recorded.items():
         try:
             found = lengths_of(counter.token_starts(text))
-        except Exception as error:  # a stranger chose it, and may have made it
+        except Exception as error:  # the tokenizer is untrusted: the submitter chose it, and may have made it
             raise ModelError(f"{where}: tokenizer {shown(tokenizer)} fails: {shown(error)}") from error
         if list(found) != list(lengths):
             recorded_count = "others" if len(found) == len(lengths) else str(len(lengths))
@@ -102,7 +102,7 @@ def check_responses(task: SubmittedTask, found: Responses, where: str, *, draft:
         draft: Let missing responses and unknown token counts pass.
 
     Raises:
-        RecordError: A response is missing, over budget, or has tokens that cannot be.
+        RecordError: A response is missing, over budget, or has impossible token counts.
     """
     missing = uncounted = characters = tokens = unusual = 0
     few = None
@@ -136,8 +136,8 @@ def recorded_counter(
 ) -> tuple[RecordedTokenCounter | None, Remark | None]:
     """Return what knows the tokens of a task's texts and of a written skip.
 
-    With it comes why they were not counted again, None where they were. A tokenizer that cannot be had refuses nothing:
-    its name is a stranger's, and the network may be down.
+    With it comes the reason why they were not counted again, None where they were. A tokenizer that cannot be loaded is
+    no reason to refuse: its name is untrusted, and the network may be down.
 
     Raises:
         RecordError: Counts are missing, cannot be, or are not those of the tokenizer.
@@ -168,12 +168,12 @@ def recorded_counter(
             return RecordedTokenCounter(recorded), None
     except ModelError:  # its text, of the hub or of a library, is nothing for a page
         reason = ", since that tokenizer cannot be loaded or used"
-    told = f"{task.name}: tokens are as submitted, by {task.tokenizer}, and were not counted again{reason}"
-    return RecordedTokenCounter(recorded), Remark("tokens", told)
+    text = f"{task.name}: tokens are as submitted, by {task.tokenizer}, and were not counted again{reason}"
+    return RecordedTokenCounter(recorded), Remark("tokens", text)
 
 
 def _check_usage(found: Responses, where: str) -> None:
-    """Hold usage that was counted from the text against token lengths that are known to be right.
+    """Compare usage that was counted from the text with token lengths that are known to be right.
 
     Raises:
         RecordError: It is another.

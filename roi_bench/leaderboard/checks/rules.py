@@ -11,7 +11,6 @@ from pathlib import Path
 
 from roi_bench.errors import RecordError, UsageError
 from roi_bench.exams.exam import EXAM_VERSION
-from roi_bench.harness.task_settings import TaskSettings, deviations
 from roi_bench.leaderboard.board.graded import Remark
 from roi_bench.leaderboard.checks.response_rules import TOO_FEW, UNUSUAL, check_responses, recorded_counter
 from roi_bench.leaderboard.submission.response_files import Responses, read_responses, usd_of
@@ -36,9 +35,9 @@ from roi_bench.leaderboard.submission.untrusted_files import (
     shown,
 )
 from roi_bench.records.regrade import check_recorded
-from roi_bench.records.results import KEYS, Costs, RecordedTask, RunRecord
-from roi_bench.scoring.kinds import KINDS
+from roi_bench.records.results import KEYS, Costs, RecordedTask, RunRecord, identity_of
 from roi_bench.scoring.prompts import PROMPTS, find_prompt, prompt_sha256, version_text
+from roi_bench.scoring.task_settings import TaskSettings, deviations
 from roi_bench.scoring.tokens import TokenCounter
 
 # Rules on what a task of a submission says of itself: its name, exams, prompt, decoding. Nothing is graded here.
@@ -61,7 +60,7 @@ def check_task(task: SubmittedTask, where: str) -> None:
 
 
 def check_paraphrases(tasks: Sequence[SubmittedTask], where: str) -> None:
-    """Check that each task in other words stands beside the same task in the canonical ones.
+    """Check that each paraphrase comes with the same task in the canonical words.
 
     It is no result of its own: what it says, it says about that task.
 
@@ -112,7 +111,7 @@ def expected_deviations(task: SubmittedTask) -> tuple[str, ...]:
 def _wrong_kind(task: SubmittedTask) -> str | None:
     if task.prompt not in PROMPTS or PROMPTS[task.prompt].kind != task.form:
         return f"there is no prompt {shown(task.prompt)} of form {task.form}"
-    if (task.order is not None) != KINDS[task.form].has_order:
+    if (task.order is not None) != task.kind.has_order:
         return f"order {task.order} does not go with form {task.form}"
     if (task.exam_seed is None) != (task.exam_set == "v1"):
         return f"seed {task.exam_seed} does not go with exam set {task.exam_set}"
@@ -206,7 +205,7 @@ def check_submission(folder: Path, *, recount: bool = False, today: date | None 
 
     Raises:
         RecordError: It is refused; the message says why.
-        DataError: The exams that it sat cannot be loaded.
+        DataError: Its exams cannot be loaded.
         DependencyError: jsonschema, tokenizers or transformers is not installed.
     """
     files = read_folder(folder)
@@ -261,35 +260,14 @@ def submitted_responses(task: SubmittedTask, packed: bytes, where: str, most: in
 
 
 def recorded_task(folder: Path, submission: Submission, task: SubmittedTask, found: Responses) -> RecordedTask:
-    """Return a task as though it had been read from a results file; its recorded numbers are left out."""
-    record = RunRecord(
-        form=task.form,
-        exam_set=task.exam_set,
-        exam_seed=task.exam_seed,
-        order=task.order,
-        budget=task.budget,
-        repeats=task.repeats,
-        prompt=task.prompt,
-        prompt_sha256=task.prompt_sha256,
-        tokenizer=task.tokenizer,
-        tokenizer_revision=task.tokenizer_revision,
-        text_is_whole=task.text_is_whole,
-        deviations=task.deviations,
-        paraphrase=task.paraphrase,
-        reading_rule=task.reading_rule,
-        starts_in_reasoning=task.starts_in_reasoning,
-        think_tags=task.think_tags,
-        sent_as=task.sent_as,
-        chat_template_sha256=task.chat_template_sha256,
-        system_instruction_sha256=task.system_instruction_sha256,
-    )
+    """Return a task in the form of one read from a results file, without recorded numbers."""
     model, decoding = submission.metadata.model, dict(task.decoding)
     paths = folder / METADATA_FILE, folder / task.file
-    return RecordedTask(task.name, *paths, record, model, decoding, {}, found.documents)
+    return RecordedTask(task.name, *paths, RunRecord(**identity_of(task)), model, decoding, {}, found.documents)
 
 
 def _check_folder(folder: Path, submission: Submission, files: Mapping[str, bytes]) -> None:
-    """Hold the folder against what its ``submission.json`` says of it."""
+    """Compare the folder with what its ``submission.json`` says of it."""
     name = folder.resolve().name  # it is no link, read_folder saw to that
     if name != submission.id:
         raise RecordError(f"{folder}: the submission in it is called {submission.id}; the folder must be called so too")
@@ -307,10 +285,10 @@ def _check_folder(folder: Path, submission: Submission, files: Mapping[str, byte
                 f"{folder}: {task.file} has SHA-256 {found[:12]}…, submission.json tells {task.sha256[:12]}…; it was "
                 "altered or cut off"
             )
-    count = sum(task.documents * task.repeats * KINDS[task.form].requests for task in submission.tasks)
+    count = sum(task.documents * task.repeats * task.kind.requests for task in submission.tasks)
     if count > RESPONSES:
         raise RecordError(f"{folder}: {count} responses; a submission has at most {RESPONSES}, so submit in parts")
-    asked = {task.name for task in submission.tasks if KINDS[task.form].has_order}
+    asked = {task.name for task in submission.tasks if task.kind.has_order}
     if strange := sorted(set(submission.claimed) - asked):
         raise RecordError(f"{folder}: claims numbers of {strange[0]}, which is no exam task of the submission")
 
@@ -326,12 +304,12 @@ def _is_whole(recorded: RecordedTask, task: SubmittedTask, found: Responses) -> 
 
 
 def _check_documents(task: RecordedTask, where: str, *, draft: bool) -> None:
-    """Hold the documents of a task against the exams of its set."""
+    """Compare the documents of a task with the exams of its set."""
     exams = load_set(task.record.exam_set, task.record.exam_seed)
     known = task.record.kind.documents({exam.id: exam for exam in exams})
     check_recorded(task, known)
-    sat = {document.id for document in task.documents}
-    missing = [name for name in known if name not in sat]
+    asked = {document.id for document in task.documents}
+    missing = [name for name in known if name not in asked]
     if missing and not draft:
         what = f"{task.record.kind.noun}s"
         raise RecordError(
@@ -340,10 +318,10 @@ def _check_documents(task: RecordedTask, where: str, *, draft: bool) -> None:
         )
 
 
-def _cost_remarks(told: float | None, costs: Sequence[Costs]) -> list[Remark]:
+def _cost_remarks(total: float | None, costs: Sequence[Costs]) -> list[Remark]:
     """Return a remark where the cost of all responses is not the sum of those beside the responses."""
     found = usd_of(costs)
-    if told is None or found is None or math.isclose(told, found, rel_tol=SAME_USD, abs_tol=SAME_USD):
+    if total is None or found is None or math.isclose(total, found, rel_tol=SAME_USD, abs_tol=SAME_USD):
         return []
-    text = f"submission.json tells {told:.6g} USD for all responses; those beside the responses add up to {found:.6g}"
+    text = f"submission.json tells {total:.6g} USD for all responses; those beside the responses add up to {found:.6g}"
     return [Remark("cost", text)]

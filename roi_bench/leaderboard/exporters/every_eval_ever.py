@@ -1,4 +1,4 @@
-"""Every Eval Ever 0.3: one aggregate record a submission, and beside it one line a sample (`every_eval_ever_samples`).
+"""Every Eval Ever 0.3: one aggregate record per submission, and beside it a file with one line per sample.
 
 The format is that of the package of the same name: its schemas, and the paths
 ``data/<collection>/<developer>/<model>/<UUID>.json`` of its datastore.
@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from itertools import chain
 from math import isfinite
@@ -18,12 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from roi_bench import __version__
+from roi_bench.analysis.reports.tables import Interval
 from roi_bench.analysis.runs import ScoredRun
 from roi_bench.exams.exam import POOL_TIERS, TIERS, Exam, Problem, sha256_text
 from roi_bench.leaderboard.board.board import Board, Entry
-from roi_bench.leaderboard.board.graded import Allocation, GradedRun, GradedSubmission, Number
+from roi_bench.leaderboard.board.graded import GradedRun, GradedSubmission
 from roi_bench.leaderboard.exporters.export_files import (
     model_page_url,
+    move_lines,
     published,
     safe_name,
     texts,
@@ -32,7 +34,7 @@ from roi_bench.leaderboard.exporters.export_files import (
 )
 from roi_bench.leaderboard.site.page import PageFile
 from roi_bench.leaderboard.site.plots import visible_line
-from roi_bench.leaderboard.submission.schema import SubmittedTask
+from roi_bench.leaderboard.submission.schema import Submission, SubmittedTask
 from roi_bench.reading.responses import READING_RULE
 from roi_bench.records.journal import canonical_json
 from roi_bench.records.results import RecordedDocument
@@ -89,8 +91,8 @@ def result_id(run: GradedRun, metric: str) -> str:
 def _results(run: GradedRun) -> Iterator[dict[str, Any]]:
     metrics: dict[str, Metric[Sample]] = {metric.name: metric for metric in metrics_of(TIERS)}
     for name, metric in metrics.items():
-        number = run.numbers.get(name)
-        if name in (*BESIDE_THE_SCORE, *LEFT_OUT) or number is None or not _is_known(number.value):
+        number = run.number(name)
+        if name in (*BESIDE_THE_SCORE, *LEFT_OUT) or not _is_known(number.value):
             continue
         config = {
             "evaluation_description": metric.meaning,
@@ -98,20 +100,11 @@ def _results(run: GradedRun) -> Iterator[dict[str, Any]]:
             "lower_is_better": metric.higher_is_better is False,
         }
         yield _result(run, name, number, config, method=INTERVAL)
-    if run.allocation is not None:
-        for name, (meaning, bounds, unit) in ALLOCATION.items():
-            number = _of_allocation(run.allocation, name)
-            if _is_known(number.value):
-                config = {
-                    "evaluation_description": meaning,
-                    **_named(name, unit, bounds),
-                    "lower_is_better": False,
-                }
-                yield _result(run, name, number, config)
-
-
-def _of_allocation(found: Allocation, name: str) -> Number:
-    return {"v_dp": found.optimal, "ae": found.allocation_efficiency, "sr": found.solve_retention}[name]
+    for name, (meaning, bounds, unit) in ALLOCATION.items():
+        number = run.number(name)
+        if _is_known(number.value):
+            config = {"evaluation_description": meaning, **_named(name, unit, bounds), "lower_is_better": False}
+            yield _result(run, name, number, config)
 
 
 def _named(name: str, unit: str, bounds: tuple[Bound, Bound]) -> dict[str, Any]:
@@ -127,7 +120,7 @@ def _named(name: str, unit: str, bounds: tuple[Bound, Bound]) -> dict[str, Any]:
 
 
 def _result(
-    run: GradedRun, name: str, number: Number, config: dict[str, Any], method: str | None = None
+    run: GradedRun, name: str, number: Interval, config: dict[str, Any], method: str | None = None
 ) -> dict[str, Any]:
     uncertainty: dict[str, Any] = {"num_samples": run.exams}
     if _is_known(number.low) and _is_known(number.high):
@@ -337,55 +330,64 @@ _COMPONENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,95}", re.ASCII)
 _RESERVED = re.compile(r"(?i:con|prn|aux|nul|com[1-9]|lpt[1-9])(\..*)?|data|(?i:unknown)", re.ASCII)
 """Names that the datastore refuses."""
 
-Entries = Iterable[Entry]
+
+def write_samples(graded: GradedSubmission, runs: Mapping[str, ScoredRun], folder: Path) -> None:
+    """Write the rows of a submission's samples to ``folder``, for :func:`export_every_eval_ever` to take from there.
+
+    Grading calls this while it holds the responses, so that an export reads none of them again.
+
+    Args:
+        graded: The submission.
+        runs: Its scored runs by slug; one that is missing has no rows, and without any row there is no file.
+        folder: Folder to write to, made if need be.
+
+    Raises:
+        UsageError: The file cannot be written.
+    """
+    identity, model = _evaluation_id(graded.submission), _identity(graded.submission)[0]
+    rows = chain.from_iterable(
+        sample_rows(run, runs[run.slug], identity, model) for run in graded.runs if run.slug in runs
+    )
+    write_json_lines(({"schema_version": SCHEMA_VERSION, **row} for row in rows), _samples(graded.submission, folder))
 
 
-def _as_they_are(entries: Entries) -> Entries:
-    return entries
+def _samples(submission: Submission, folder: Path) -> Path:
+    return folder / f"{safe_name(submission.id)}.jsonl"
 
 
 def export_every_eval_ever(
     board: Board,
-    runs_of: Callable[[GradedSubmission], Mapping[str, ScoredRun]],
+    samples: Path,
     out: Path,
-    *,
-    show: Callable[[Entries], Entries] = _as_they_are,
 ) -> list[Path]:
     """Write an aggregate record and the rows of its samples for each submission below ``out``; return the files.
 
     Args:
         board: The board; drafts, replaced submissions and rows of the literature are left out.
-        runs_of: Returns the scored runs of a submission by slug (``board.grade.grade_submission``).
-            A run that it leaves out has no rows; a submission without any row has no file of them.
+        samples: Folder with the rows of the submissions (:func:`write_samples`); files are moved from there.
         out: Folder to write to.
-        show: Goes through the entries, for a progress bar.
 
     Raises:
         UsageError: ``out`` cannot be written.
         RecordError: An id cannot be the name of a file.
     """
     written: list[Path] = []
-    for entry in show(published(board)):
-        graded, path = entry.graded, record_path(entry)
+    for entry in published(board):
+        path, rows = record_path(entry), _samples(entry.graded.submission, samples)
         record = aggregate(board, entry)
         if not record["evaluation_results"]:
             continue
-        runs = runs_of(graded)
-        identity, model = record["evaluation_id"], record["model_info"]["id"]
-        rows = chain.from_iterable(
-            sample_rows(run, runs[run.slug], identity, model) for run in graded.runs if run.slug in runs
-        )
-        samples = path.removesuffix(".json") + "_samples.jsonl"
-        sha256, count = write_json_lines(({"schema_version": SCHEMA_VERSION, **row} for row in rows), out / samples)
-        if count:
+        if rows.exists():
+            target = path.removesuffix(".json") + "_samples.jsonl"
+            sha256, count = move_lines(rows, out / target)
             record["detailed_evaluation_results"] = {
                 "format": "jsonl",
-                "file_path": samples,
+                "file_path": target,
                 "hash_algorithm": "sha256",
                 "checksum": sha256,
                 "total_rows": count,
             }
-            written.append(out / samples)
+            written.append(out / target)
         written += write_pages([PageFile(path, _json(record))], out)
     return written
 
@@ -396,13 +398,10 @@ def aggregate(board: Board, entry: Entry) -> dict[str, Any]:
     Both time stamps are the day of the run, so that the same submission gives the same record.
     """
     submission = entry.graded.submission
-    metadata = submission.metadata
-    day = str(int(datetime.fromisoformat(metadata.date).replace(tzinfo=UTC).timestamp()))
-    model = _model_info(entry)
+    day = _time_stamp(submission)
     return {
         "schema_version": SCHEMA_VERSION,
-        # the name holds the end of the submission's id: one model can have two submissions of one day
-        "evaluation_id": f"{COLLECTION}-{submission.id[-12:]}/{model['id']}/{day}",
+        "evaluation_id": _evaluation_id(submission),
         "evaluation_timestamp": day,
         "retrieved_timestamp": day,
         "source_metadata": _source(board, entry),
@@ -414,14 +413,23 @@ def aggregate(board: Board, entry: Entry) -> dict[str, Any]:
                 for name, version in sorted(submission.software.items())
             },
         },
-        "model_info": model,
+        "model_info": _model_info(submission),
         "evaluation_results": evaluation_results(entry.graded),
     }
 
 
+def _time_stamp(submission: Submission) -> str:
+    return str(int(datetime.fromisoformat(submission.metadata.date).replace(tzinfo=UTC).timestamp()))
+
+
+def _evaluation_id(submission: Submission) -> str:
+    """Return the id of a record; it holds the end of the submission's, as a model can have two on one day."""
+    return f"{COLLECTION}-{submission.id[-12:]}/{_identity(submission)[0]}/{_time_stamp(submission)}"
+
+
 def record_path(entry: Entry) -> str:
     """Return the path of a submission's aggregate record in the datastore; it depends on its id and model alone."""
-    _, developer, model = _identity(entry)
+    _, developer, model = _identity(entry.graded.submission)
     return f"data/{COLLECTION}/{developer}/{model}/{record_uuid(entry.id)}.json"
 
 
@@ -430,15 +438,15 @@ def record_uuid(identity: str) -> str:
     return str(uuid.UUID(bytes=hashlib.sha256(f"roi-bench {identity}".encode()).digest()[:16], version=4))
 
 
-def _identity(entry: Entry) -> tuple[str, str, str]:
+def _identity(submission: Submission) -> tuple[str, str, str]:
     """Return the model's id, and its developer and name as folders of the datastore, which follow from the id.
 
     The id is the model's name where all of it is safe as folders, else made from the id of the submission.
     """
-    metadata = entry.graded.submission.metadata
+    metadata = submission.metadata
     parts = metadata.model.split("/")
     if not all(map(_is_component, parts)) or len(parts) > 3:
-        return f"{UNLISTED}/{entry.id}", UNLISTED, safe_name(entry.id)
+        return f"{UNLISTED}/{submission.id}", UNLISTED, safe_name(submission.id)
     if len(parts) > 1:
         return metadata.model, parts[0], "_".join(parts[1:])
     known = [name for name in (metadata.organisation, metadata.provider) if name and _is_component(name)]
@@ -450,9 +458,9 @@ def _is_component(name: str) -> bool:
     return bool(_COMPONENT.fullmatch(name)) and not name.endswith(".") and not _RESERVED.fullmatch(name)
 
 
-def _model_info(entry: Entry) -> dict[str, Any]:
-    metadata = entry.graded.submission.metadata
-    identity, developer, _ = _identity(entry)
+def _model_info(submission: Submission) -> dict[str, Any]:
+    metadata = submission.metadata
+    identity, developer, _ = _identity(submission)
     deployment = {None: "unknown", "local": "self_deployed"}.get(metadata.provider, "externally_managed")
     weights = {None: "unknown", True: "open_weights", False: "closed_weights"}[metadata.open_weights]
     details = {

@@ -19,7 +19,7 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}", re.ASCII)
 
 
 def published(board: Board) -> list[Entry]:
-    """Return the entries that others may be told of: neither drafts nor replaced by a correction."""
+    """Return the entries to publish: neither drafts nor those replaced by a correction."""
     return [e for e in board.entries if e.replaced_by is None and not e.graded.submission.draft]
 
 
@@ -35,7 +35,7 @@ def safe_name(name: str) -> str:
 
 
 def model_page_url(board: Board, entry: Entry) -> str | None:
-    """Return the address of a submission's page; None where nobody said where the board is published."""
+    """Return the address of a submission's page; None where the address of the board is unknown."""
     if not board.base_url:
         return None
     return f"{board.base_url.rstrip('/')}/models/{safe_name(entry.id)}/index.html"
@@ -64,33 +64,46 @@ def write_pages(pages: Iterable[PageFile], out: Path) -> list[Path]:
     return written
 
 
-def write_json_lines(rows: Iterable[dict[str, Any]], path: Path) -> tuple[str, int]:
-    """Write one JSON object a line, in ASCII, so that no character of a text can be taken for the end of a line.
+def write_json_lines(rows: Iterable[dict[str, Any]], path: Path) -> None:
+    """Write one JSON object per line, in ASCII, so that no character of a text can be mistaken for the end of a line.
 
     The file is there as a whole or not at all; without rows there is none.
-
-    Returns:
-        ``(SHA-256 of the file, number of rows)``.
 
     Raises:
         UsageError: The file cannot be written.
     """
-    digest, count = hashlib.sha256(), 0
+    count = 0
     half = path.with_name(f".{path.name}.{os.getpid()}.half")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with half.open("wb") as stream:
             for row in rows:
-                line = json.dumps(row, ensure_ascii=True, allow_nan=False).encode("ascii") + b"\n"
-                digest.update(line)
+                stream.write(json.dumps(row, ensure_ascii=True, allow_nan=False).encode("ascii") + b"\n")
                 count += 1
-                stream.write(line)
         if count:
             half.replace(path)
     except OSError as error:
         raise _unwritable(path, error) from error
     finally:
         half.unlink(missing_ok=True)
+
+
+def move_lines(source: Path, target: Path) -> tuple[str, int]:
+    """Move a file of lines to another place on the same disk; return its SHA-256 and the number of lines.
+
+    Raises:
+        UsageError: The file cannot be moved.
+    """
+    digest, count = hashlib.sha256(), 0
+    try:
+        with source.open("rb") as stream:
+            for line in stream:
+                digest.update(line)
+                count += 1
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source.replace(target)
+    except OSError as error:
+        raise _unwritable(target, error) from error
     return digest.hexdigest(), count
 
 

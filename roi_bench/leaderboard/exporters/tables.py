@@ -13,8 +13,9 @@ from math import isfinite
 from pathlib import Path
 from typing import Literal
 
+from roi_bench.analysis.reports.tables import Interval
 from roi_bench.leaderboard.board.board import Board, CellTable, Reported, Standing
-from roi_bench.leaderboard.board.graded import Allocation, GradedRun, Number, PromptSpread
+from roi_bench.leaderboard.board.graded import GradedRun, PromptSpread
 from roi_bench.leaderboard.exporters.export_files import safe_name, write_pages
 from roi_bench.leaderboard.site.page import PageFile
 from roi_bench.leaderboard.site.plots import visible_line
@@ -52,15 +53,11 @@ def _run(name: str, kind: Kind, read: Callable[[GradedRun], Value]) -> TableColu
     return TableColumn(name, kind, lambda row: read(row.run))
 
 
-def _number(name: str, read: Callable[[GradedRun], Number | None]) -> tuple[TableColumn, ...]:
+def _number(name: str, read: Callable[[GradedRun], Interval]) -> tuple[TableColumn, ...]:
     """Return the columns of a number and of the ends of its interval."""
 
     def part(end: Literal["value", "low", "high"]) -> Callable[[GradedRun], Value]:
-        def value(run: GradedRun) -> Value:
-            found = read(run)
-            return None if found is None else getattr(found, end)
-
-        return value
+        return lambda run: getattr(read(run), end)
 
     return (
         _run(name, "number", part("value")),
@@ -70,10 +67,10 @@ def _number(name: str, read: Callable[[GradedRun], Number | None]) -> tuple[Tabl
 
 
 def _metric(name: str) -> tuple[TableColumn, ...]:
-    return _number(name, lambda run: run.numbers.get(name))
+    return _number(name, lambda run: run.number(name))
 
 
-def _fixed(name: str, read: Callable[[GradedRun], Number]) -> tuple[TableColumn, ...]:
+def _fixed(name: str, read: Callable[[GradedRun], Interval]) -> tuple[TableColumn, ...]:
     return _number(f"{name}_fixed", read)[1:]
 
 
@@ -96,10 +93,6 @@ def _over_prompts(name: str, read: Callable[[GradedRun], PromptSpread | None]) -
         ("high", lambda found: found.noisy.high),
     )
     return tuple(_run(f"{name}_prompts_{end}", "number", part(pick)) for end, pick in parts)
-
-
-def _allocation(name: str, read: Callable[[Allocation], Number]) -> tuple[TableColumn, ...]:
-    return _number(name, lambda run: None if run.allocation is None else read(run.allocation))
 
 
 COLUMNS: tuple[TableColumn, ...] = (
@@ -134,11 +127,7 @@ COLUMNS: tuple[TableColumn, ...] = (
     *(column for name in ("planning_tokens", "budget_use") for column in _metric(name)),
     _run("usd_per_exam", "number", lambda run: run.usd_per_exam),
     _run("usd", "number", lambda run: run.usd),
-    *_allocation("v_dp", lambda found: found.optimal),
-    *_allocation("v_replay", lambda found: found.replay),
-    *_allocation("ae", lambda found: found.allocation_efficiency),
-    *_allocation("sr", lambda found: found.solve_retention),
-    *_allocation("lift", lambda found: found.lift),
+    *(column for name in ("v_dp", "v_replay", "ae", "sr", "lift") for column in _metric(name)),
     TableColumn("parameters", "integer", lambda row: row.entry.graded.submission.metadata.parameters),
     TableColumn("open_weights", "flag", lambda row: row.entry.graded.submission.metadata.open_weights),
     _text("provider", lambda of: of.provider),
@@ -240,7 +229,7 @@ def export_tables(board: Board, out: Path) -> list[Path]:
 
 @lru_cache(maxsize=1 << 14)
 def harmless(text: str) -> str:
-    """Return ``text`` so that no spreadsheet takes it, or a part of it, for a formula: an apostrophe stands before."""
+    """Return ``text`` with an apostrophe wherever a spreadsheet would read it, or a part of it, as a formula."""
     return _FORMULA.sub(r"\1'", text)
 
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import log10
 
+from roi_bench.analysis.reports.tables import Interval
 from roi_bench.leaderboard.board.board import Board, CellTable, Standing
-from roi_bench.leaderboard.board.graded import Number
-from roi_bench.leaderboard.site.page import PageFile, interval, money_text, number, number_of, render
+from roi_bench.leaderboard.site.page import PageFile, interval, money_text, number, render
 from roi_bench.leaderboard.site.plots import (
     Label,
     Plot,
@@ -44,11 +44,11 @@ class BudgetLine:
 
     Attributes:
         name: Its name.
-        scores: Its score at each budget, None where it did not sit.
+        scores: Its score at each budget, None where it has no run.
     """
 
     name: str
-    scores: tuple[Number | None, ...]
+    scores: tuple[Interval | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class CostPoint:
 
     name: str
     usd: float
-    score: Number
+    score: Interval
     pareto: bool
     row: int
 
@@ -73,7 +73,7 @@ class CostPoint:
 def budget_plot(lines: Sequence[BudgetLine], budgets: Sequence[int]) -> Plot | None:
     """Return score against budget of ``lines``, the best first; None where no score is defined.
 
-    Runs of one budget stand beside one another, so that their intervals can be told apart.
+    Runs of one budget stand beside one another, so that their intervals do not overlap.
     """
     scores = [score for one in lines for score in one.scores if score is not None]
     scale = _score_scale(scores)
@@ -189,7 +189,7 @@ def _cost_points(points: Sequence[CostPoint], across: Scale, scale: Scale) -> tu
     return strokes, labels
 
 
-def _score_scale(scores: Sequence[Number]) -> Scale | None:
+def _score_scale(scores: Sequence[Interval]) -> Scale | None:
     """Return a scale from 0 to a round number above the highest interval; None where no score is defined."""
     known = [score.value if score.high is None else score.high for score in scores if score.value is not None]
     if not known:
@@ -199,7 +199,7 @@ def _score_scale(scores: Sequence[Number]) -> Scale | None:
 
 @dataclass(frozen=True, slots=True)
 class BudgetRow:
-    """A run over budgets, in text: score and interval at each budget, empty where it did not sit."""
+    """A run over budgets, in text: score and interval at each budget, empty where it has no run."""
 
     link: str
     name: str
@@ -284,13 +284,13 @@ def _chart_page(board: Board, slug: str, tables: Sequence[CellTable]) -> PageFil
 
 
 def _best_first(run: dict[int, Standing]) -> tuple[float, str, str]:
-    best = max((number_of(standing.run, "score").value or 0.0 for standing in run.values()), default=0.0)
+    best = max((standing.run.number("score").value or 0.0 for standing in run.values()), default=0.0)
     first = next(iter(run.values()))
     return -best, first.entry.id, first.run.prompt
 
 
-def _score(standing: Standing | None) -> Number | None:
-    return None if standing is None else number_of(standing.run, "score")
+def _score(standing: Standing | None) -> Interval | None:
+    return None if standing is None else standing.run.number("score")
 
 
 def _name(standing: Standing) -> str:
@@ -311,7 +311,7 @@ def _budget_row(run: dict[int, Standing], budgets: Sequence[int]) -> BudgetRow:
 def _cost_view(table: CellTable) -> CostView:
     known = [standing for standing in table.standings if standing.run.usd_per_exam]
     points = [
-        CostPoint(_name(s), s.run.usd_per_exam or 0.0, number_of(s.run, "score"), bool(s.pareto), row)
+        CostPoint(_name(s), s.run.usd_per_exam or 0.0, s.run.number("score"), bool(s.pareto), row)
         for row, s in enumerate(known, start=1)
     ]
     rows = tuple(
@@ -320,8 +320,8 @@ def _cost_view(table: CellTable) -> CostView:
             name=s.entry.graded.submission.metadata.model,
             prompt=s.run.prompt,
             usd=money_text(s.run.usd_per_exam),
-            score=number(number_of(s.run, "score").value),
-            interval=interval(number_of(s.run, "score")),
+            score=number(s.run.number("score").value),
+            interval=interval(s.run.number("score")),
             pareto=bool(s.pareto),
         )
         for s in known

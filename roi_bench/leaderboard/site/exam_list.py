@@ -1,4 +1,4 @@
-"""The list of all exams of one run: one row an exam, both orders, as compact as 480 of them ask for."""
+"""The list of all exams of one run: one row per exam, both orders, compact enough for 480 rows."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def exam_rows(run: ScoredRun, usd: ExamCosts, paged: Collection[str]) -> list[Li
 
 
 def paged_exams(runs: Sequence[ScoredRun], most: int | None) -> dict[str, Exam]:
-    """Return the exams that get a page of responses by id: of each set the first ``most`` (None: all) that were sat."""
+    """Return the exams that get a page of responses, by id: the first ``most`` (None: all) exams asked of each set."""
     found: dict[str, Exam] = {}
     for run in runs:
         for exam_id in list(run.exams)[:most]:

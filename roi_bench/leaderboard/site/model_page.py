@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
+from roi_bench.analysis.ranking import ComparedPair
+from roi_bench.analysis.reports.tables import Interval
 from roi_bench.analysis.runs import Cell
 from roi_bench.exams.exam import TIERS
-from roi_bench.leaderboard.board.board import Board, CellTable, Entry, PairedLine, Standing
-from roi_bench.leaderboard.board.graded import GradedRun, Number, TokenBox
+from roi_bench.leaderboard.board.board import Board, CellTable, Entry, Standing
+from roi_bench.leaderboard.board.graded import GradedRun, TokenBox
 from roi_bench.leaderboard.site.page import (
     BAR_OUTCOMES,
     TOKEN_SOURCES,
@@ -51,7 +53,7 @@ _HALF_BOX = 5.5
 """Half the width of a box."""
 
 
-def accuracy_plot(run: GradedRun, place: int) -> Plot:
+def accuracy_plot(run: GradedRun, number_on_page: int) -> Plot:
     """Return accuracy at position 1, 2, 3 in the task's own order and in easy order, with intervals."""
     scale = Scale(0.0, 1.0, BOTTOM, TOP)
     shares = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -66,7 +68,7 @@ def accuracy_plot(run: GradedRun, place: int) -> Plot:
         labels.append(label(x + 9, TOP - 11, f"{order} order"))
     labels.append(label(LEFT - 6, TOP - 11, "%", "e f"))
     return Plot(
-        id=f"accuracy-{place}",
+        id=f"accuracy-{number_on_page}",
         kind="accuracy",
         width=WIDTH,
         height=HEIGHT - 10,
@@ -82,7 +84,7 @@ def _column(index: int, count: int) -> float:
     return LEFT + (RIGHT - LEFT) * (index - 0.5) / count
 
 
-def _accuracy_series(found: tuple[Number, ...], scale: Scale, offset: float, kind: str) -> list[Stroke]:
+def _accuracy_series(found: tuple[Interval, ...], scale: Scale, offset: float, kind: str) -> list[Stroke]:
     points, bars = [], ""
     for k, each in enumerate(found, start=1):
         if each.value is None:
@@ -97,12 +99,12 @@ def _accuracy_series(found: tuple[Number, ...], scale: Scale, offset: float, kin
     return [Stroke(f"{kind} thread", polyline(points)), Stroke(f"{kind} whisker", bars), Stroke(f"{kind} mark", marks)]
 
 
-def _accuracy_text(order: str, found: tuple[Number, ...]) -> str:
+def _accuracy_text(order: str, found: tuple[Interval, ...]) -> str:
     values = ", ".join("undefined" if n.value is None else f"{100 * n.value:.0f} %" for n in found)
     return f"{order} order, position 1 to 3: {values or 'unknown'}"
 
 
-def tokens_plot(run: GradedRun, place: int) -> Plot | None:
+def tokens_plot(run: GradedRun, number_on_page: int) -> Plot | None:
     """Return boxes of tokens by order, position and tier of attempted problems; None where no tokens are known."""
     known = [found for found in run.token_boxes if found.attempted and found.quantiles is not None]
     if not known:
@@ -116,7 +118,7 @@ def tokens_plot(run: GradedRun, place: int) -> Plot | None:
     labels += _box_labels(known, orders)
     labels.append(label(LEFT - 6, TOP - 11, "tokens", "f"))
     return Plot(
-        id=f"tokens-{place}",
+        id=f"tokens-{number_on_page}",
         kind="tokens",
         width=WIDTH,
         height=HEIGHT,
@@ -162,12 +164,12 @@ def _box_labels(known: list[TokenBox], orders: tuple[str, ...]) -> list[Label]:
     return labels
 
 
-def outcome_plot(shares: Mapping[str, Mapping[str, float]], place: int) -> Plot:
+def outcome_plot(shares: Mapping[str, Mapping[str, float]], number_on_page: int) -> Plot:
     """Return one bar a tier, split into what became of its problems.
 
     Args:
         shares: Share of each outcome by tier.
-        place: Number of the run on its page.
+        number_on_page: Number of the run on its page.
     """
     strokes: list[Stroke] = []
     labels: list[Label] = []
@@ -186,7 +188,7 @@ def outcome_plot(shares: Mapping[str, Mapping[str, float]], place: int) -> Plot:
                 labels.append(label(x + width / 2, y + 18.5, f"{100 * share:.0f}", f"m on-{outcome}"))
     strokes += [Stroke(f"fill {outcome}", path) for outcome, path in paths.items() if path]
     return Plot(
-        id=f"outcomes-{place}",
+        id=f"outcomes-{number_on_page}",
         kind="outcomes",
         width=WIDTH,
         height=124,
@@ -279,12 +281,12 @@ CHECKED = {
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TableRow:
     """Where a run stands: its table, its index there, and what it was compared with."""
 
     table: CellTable
     index: int
-    lines: tuple[PairedLine, ...]
+    lines: tuple[ComparedPair, ...]
 
     @property
     def standing(self) -> Standing:
@@ -336,29 +338,29 @@ class RunView:
 
 def model_pages(board: Board) -> Iterator[PageFile]:
     """Yield ``models/<id>/index.html`` of every entry, replaced ones too."""
-    places = _places(board)
+    rows = _table_rows(board)
     names = {entry.id: entry.graded.submission.metadata.model for entry in board.entries}
     for entry in board.entries:
-        yield _model_page(board, entry, places, names)
+        yield _model_page(board, entry, rows, names)
 
 
-def _places(board: Board) -> dict[tuple[str, str], Place]:
+def _table_rows(board: Board) -> dict[tuple[str, str], TableRow]:
     found = {}
     for table in board.cells:
-        lines: dict[int, list[PairedLine]] = {}
+        lines: dict[int, list[ComparedPair]] = {}
         for pair in table.neighbours:
             lines.setdefault(pair.a, []).append(pair)
             lines.setdefault(pair.b, []).append(pair)
         for index, standing in enumerate(table.standings):
-            found[standing.entry.id, standing.run.slug] = Place(table, index, tuple(lines.get(index, ())))
+            found[standing.entry.id, standing.run.slug] = TableRow(table, index, tuple(lines.get(index, ())))
     return found
 
 
 def _model_page(
-    board: Board, entry: Entry, places: Mapping[tuple[str, str], Place], names: Mapping[str, str]
+    board: Board, entry: Entry, rows: Mapping[tuple[str, str], TableRow], names: Mapping[str, str]
 ) -> PageFile:
     submission = entry.graded.submission
-    runs = [_run_view(run, places.get((entry.id, run.slug)), n) for n, run in enumerate(entry.graded.runs, start=1)]
+    runs = [_run_view(run, rows.get((entry.id, run.slug)), n) for n, run in enumerate(entry.graded.runs, start=1)]
     return render(
         "model.html",
         f"models/{entry.id}/index.html",
@@ -399,13 +401,13 @@ def _facts(entry: Entry) -> list[tuple[str, str]]:
     return [(name, value) for name, value in facts if value]
 
 
-def _run_view(run: GradedRun, place: Place | None, number_on_page: int) -> RunView:
-    standing = place.standing if place else None
+def _run_view(run: GradedRun, row: TableRow | None, number_on_page: int) -> RunView:
+    standing = row.standing if row else None
     return RunView(
         run=run,
         ranks=ranks_text(standing),
         tier=UNDEFINED if standing is None or standing.tier is None else str(standing.tier),
-        of=len(place.table.standings) if place else 0,
+        of=len(row.table.standings) if row else 0,
         labels=labels_of(run),
         usd=money_text(run.usd_per_exam),
         tokens_source=TOKEN_SOURCES[run.tokens_source],
@@ -413,7 +415,7 @@ def _run_view(run: GradedRun, place: Place | None, number_on_page: int) -> RunVi
         tokens=tokens_plot(run, number_on_page),
         outcomes=outcome_plot(run.outcomes_by_tier, number_on_page),
         levels=_level_rows(run),
-        neighbours=_neighbours(place),
+        neighbours=_neighbours(row),
     )
 
 
@@ -426,32 +428,36 @@ def _level_rows(run: GradedRun) -> tuple[LevelRow, ...]:
     return tuple(rows)
 
 
-def _neighbours(place: Place | None) -> tuple[NeighbourRow, ...]:
+def _neighbours(row: TableRow | None) -> tuple[NeighbourRow, ...]:
     """Return the comparisons of a run in the order of its table."""
-    if place is None:
+    if row is None:
         return ()
-    lines = sorted(place.lines, key=lambda line: line.a + line.b - place.index)
-    return tuple(_neighbour(place, line) for line in lines)
+    lines = sorted(row.lines, key=lambda line: line.a + line.b - row.index)
+    return tuple(_neighbour(row, line) for line in lines)
 
 
-def _neighbour(place: Place, line: PairedLine) -> NeighbourRow:
-    other = place.table.standings[line.b if line.a == place.index else line.a]
-    value, low, high = line.difference
-    if line.a != place.index:  # seen from this run, so the ends change places
-        value, low, high = -value, None if high is None else -high, None if low is None else -low
-    known = low is not None and high is not None
+def _neighbour(row: TableRow, line: ComparedPair) -> NeighbourRow:
+    other = row.table.standings[line.b if line.a == row.index else line.a]
+    found = line.difference if line.a == row.index else _negative(line.difference)
+    known = found.low is not None and found.high is not None
     return NeighbourRow(
         link=other.entry.id,
         name=other.entry.graded.submission.metadata.model,
         prompt=other.run.prompt,
         ranks=ranks_text(other),
-        difference=_signed(value),
-        interval=f"{_signed(low)} to {_signed(high)}" if known else "",
+        difference=_signed(found.value),
+        interval=f"{_signed(found.low)} to {_signed(found.high)}" if known else "",
         discordant=f"{line.discordant} of {line.exams}",
         p_value=_p_text(line.p_value),
         detectable=number(line.detectable),
-        compare=compare_link(place.standing, other),
+        compare=compare_link(row.standing, other),
     )
+
+
+def _negative(found: Interval) -> Interval:
+    """Return the difference as the other run sees it: its ends swap."""
+    value, low, high = (None if end is None else -end for end in (found.value, found.high, found.low))
+    return Interval(value, low, high)
 
 
 def _signed(value: float | None) -> str:

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from roi_bench import __version__
+from roi_bench.analysis.reports.tables import Interval
 from roi_bench.leaderboard.board.board import Standing
-from roi_bench.leaderboard.board.graded import GradedRun, Number, PromptSpread
+from roi_bench.leaderboard.board.graded import GradedRun, PromptSpread
 from roi_bench.leaderboard.site.plots import Plot, svg, visible
 
 # Pages as files: the Jinja environment, how numbers are written, and what every page knows.
@@ -109,16 +110,16 @@ def number(value: float | None, digits: int = 2) -> str:
     return UNDEFINED if value is None else f"{value:z.{digits}f}".replace("-", "−")
 
 
-def interval(found: Number | None, digits: int = 2) -> str:
+def interval(found: Interval | None, digits: int = 2) -> str:
     """Return ``low–high`` of a number, an empty text where there is no interval."""
     if found is None or found.low is None or found.high is None:
         return ""
     return f"{number(found.low, digits)} to {number(found.high, digits)}"
 
 
-def percent(value: float | None, digits: int = 0) -> str:
+def percent(value: float | None) -> str:
     """Return a share from 0 to 1 as a percentage."""
-    return UNDEFINED if value is None else f"{100 * value:z.{digits}f} %".replace("-", "−")
+    return UNDEFINED if value is None else f"{100 * value:z.0f} %".replace("-", "−")
 
 
 # What tables and pages say of a run, in words: size, money, labels, ranks, outcomes.
@@ -184,14 +185,9 @@ def outcome_bar(run: GradedRun) -> tuple[tuple[int, int], ...]:
     """Return start and length of each outcome of :data:`BAR_OUTCOMES`, whole units that add up to the bar's width."""
     total, ends = 0.0, [0]
     for outcome in BAR_OUTCOMES:
-        total += number_of(run, NUMBER_OF_OUTCOME.get(outcome, outcome)).value or 0.0
+        total += run.number(NUMBER_OF_OUTCOME.get(outcome, outcome)).value or 0.0
         ends.append(round(BAR_WIDTH * min(total, 1.0)))
     return tuple((start, end - start) for start, end in pairwise(ends))
-
-
-def number_of(run: GradedRun, name: str) -> Number:
-    """Return a metric of a run, an undefined one where it has none."""
-    return run.numbers.get(name) or Number(None)
 
 
 def ranks_text(standing: Standing | None) -> str:

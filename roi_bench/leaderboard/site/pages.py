@@ -91,7 +91,7 @@ def _submitted(entry: Entry) -> Event:
 
 
 def _cells_text(runs: Sequence[GradedRun]) -> str:
-    """Return what was sat and how, once a cell: ``tiny hard 128 (direct, metacognitive); tiny hard 256 (direct)``."""
+    """Return exams and prompts, once per cell: ``tiny hard 128 (direct, metacognitive); tiny hard 256 (direct)``."""
     prompts: dict[str, list[str]] = {}
     for run in runs:
         prompts.setdefault(run.cell.title, []).append(run.prompt)
@@ -122,7 +122,7 @@ GRADERS = ("math-verify", "reasoning-gym", "sympy")
 
 @dataclass(frozen=True, slots=True)
 class ExamVersion:
-    """An exam set on the board: its name, version, hash, and how many tasks of submissions sat it."""
+    """An exam set on the board: its name, version, hash, and how many tasks of submissions are of it."""
 
     title: str
     version: int
@@ -180,7 +180,7 @@ def method_page(board: Board) -> PageFile:
 
 
 def exam_versions(board: Board) -> list[ExamVersion]:
-    """Return the exam sets that submissions of the board sat, by name."""
+    """Return the exam sets of the board's submissions, by name."""
     counts: dict[tuple[str, int, str], int] = {}
     for entry in board.entries:
         for task in entry.graded.submission.tasks:

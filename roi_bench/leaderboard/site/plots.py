@@ -52,7 +52,7 @@ class Stroke:
     Attributes:
         kind: Its classes.
         path: Its path data.
-        name: What a pointer that rests on it is told, or an empty text.
+        name: Tooltip, or an empty text.
     """
 
     kind: str

@@ -22,7 +22,6 @@ from roi_bench.leaderboard.site.exam_list import (
     total_usd,
 )
 from roi_bench.leaderboard.site.page import OUTCOME_MEANINGS, TOKEN_SOURCES, PageFile, PageOptions, number, render
-from roi_bench.reading.marks import find_boxes, find_levels, hide_spans
 from roi_bench.reading.responses import Reading
 from roi_bench.scoring.metrics import Sample, ScoredResponse
 from roi_bench.scoring.outcomes import ProblemOutcome, Response
@@ -76,13 +75,13 @@ class Piece:
 
 
 def cut_response(text: str, reading: Reading) -> tuple[Piece, ...]:
-    """Return the pieces of a response, in order: one a problem, and one for each stretch before, between and behind.
+    """Return the pieces of a response, in order: one per problem, and one for each stretch around them.
 
     Args:
         text: The response.
         reading: What it says.
     """
-    marks = _marks(text, reading)
+    marks = _marks(reading)
     pieces, place = [], 0
     for segment in reading.problems:
         reached = segment.end > segment.start
@@ -103,17 +102,15 @@ def _title(place: int, reading: Reading) -> str:
     return BEFORE if place < reading.preamble_end else "Text of no problem"
 
 
-def _marks(text: str, reading: Reading) -> list[Mark]:
+def _marks(reading: Reading) -> list[Mark]:
     """Return every mark, ascending and disjoint; of two that overlap what answers goes first, then reasoning."""
     answers = [segment.span for segment in reading.problems if segment.span is not None]
-    visible = hide_spans(text, reading.reasoning)
-    boxes = find_boxes(visible, [start for start, _ in reading.headers])
     ranked: list[list[Mark]] = [
         [(start, end, "answer") for start, end in answers],
         [(start, end, "reasoning") for start, end in reading.reasoning],
         [(start, end, "head") for start, end in reading.headers],
-        [(box.start, box.end, "box") for box in boxes],
-        [(mark.start, mark.end, "level") for mark in find_levels(visible)],
+        [(start, end, "box") for start, end in reading.boxes],
+        [(start, end, "level") for start, end in reading.levels],
     ]
     found: list[Mark] = []
     for marks in ranked:
@@ -123,6 +120,7 @@ def _marks(text: str, reading: Reading) -> list[Mark]:
 
 def _with(marks: list[Mark], more: list[Mark]) -> list[Mark]:
     """Return ``marks`` and those of ``more`` that overlap none of them, ascending."""
+    # One pass over both sorted lists: a hostile response can hold many thousand marks, and pairs would be quadratic.
     kept: list[Mark] = []
     index = 0
     for mark in sorted(more):
@@ -312,7 +310,7 @@ def _spent(scored: ScoredResponse) -> str:
 
 
 def _ending(response: Response, scored: ScoredResponse) -> str:
-    """Return what ended a response; an empty text where it ended by itself, or nobody knows."""
+    """Return what ended a response; an empty text where it ended by itself, or the reason is unknown."""
     finish = finish_of(scored)
     text = _text(response)
     if finish == "error":
@@ -357,7 +355,7 @@ class RunView:
 
     Attributes:
         slug: Its slug, also the anchor.
-        title: What was sat and how it was asked.
+        title: Exams and prompt.
         decoding: Generation arguments, or an empty text.
         score: Correct answers in the task's order, mean over samples.
         score_easy: The same in easy order.
@@ -402,13 +400,13 @@ def submission_pages(
             {**shared, "run": run, "rows": rows, "tiers": _tier_order(run.cell), "priced": run.usd is not None},
         )
     ids = list(paged)
-    sat = {exam_id: [run for run in graded.runs if exam_id in runs[run.slug].scored] for exam_id in ids}
+    runs_of = {exam_id: [run for run in graded.runs if exam_id in runs[run.slug].scored] for exam_id in ids}
     documents = {slug: {d.id: d.requests for d in run.task.documents if d.id in paged} for slug, run in runs.items()}
     for index, exam_id in enumerate(ids):
         exam = paged[exam_id]
         views = [
             _run_view(run, runs[run.slug], exam, documents[run.slug][exam_id], costs.get(run.task, {}))
-            for run in sat[exam_id]
+            for run in runs_of[exam_id]
         ]
         beside = [ids[i] if 0 <= i < len(ids) else None for i in (index - 1, index + 1)]
         yield render(
@@ -469,7 +467,7 @@ def scores_file(graded: GradedSubmission, whole: Collection[str], paged: Sequenc
 
     Args:
         graded: The submission.
-        whole: Slugs of the runs that sat the whole set; those of others need the ids of their exams.
+        whole: Slugs of the runs of whole sets; those of others need the ids of their exams.
         paged: Ids of the exams that have a page.
     """
     content = {

@@ -20,7 +20,7 @@ from roi_bench.errors import RecordError, UsageError
 from roi_bench.leaderboard.board.board import Board, Refused
 from roi_bench.leaderboard.board.build import Show, make_board, no_progress, read_sources, settle_corrections
 from roi_bench.leaderboard.board.cache import load_pages, pages_key, store_pages
-from roi_bench.leaderboard.board.gather import Gathered, Wish, grade_many, look_up
+from roi_bench.leaderboard.board.gather import GradedFolder, GradingOptions, grade_many, look_up
 from roi_bench.leaderboard.board.graded import GradedSubmission
 from roi_bench.leaderboard.exporters.tables import board_tables
 from roi_bench.leaderboard.site.page import CONTENT_SECURITY_POLICY, PageFile, PageOptions
@@ -28,11 +28,10 @@ from roi_bench.leaderboard.site.pages import board_pages, static_files
 from roi_bench.leaderboard.submission.untrusted_files import shown
 from roi_bench.machine import write_atomically
 
-# The folder of a site: which files are ours, written only where their bytes differ, removed when nobody wants them.
+# The folder of a site: which files are ours, written only where their bytes differ, removed when no longer part of it.
 #
-# The file :data:`MARKER` lists every file that a build has written, one path a line. Only those are ever overwritten
-# or
-# removed; whatever else lies in the folder stays as it is.
+# The file :data:`MARKER` lists every file that a build has written, one path per line. Only these are ever overwritten
+# or removed; whatever else is in the folder stays as it is.
 
 MARKER = ".roi-bench-site"
 """File that says that a folder is a site of ours, and which files in it are."""
@@ -131,7 +130,7 @@ class SiteFolder:
         return len(stale)
 
     def _claim(self, pages: list[PageFile]) -> None:
-        """Note ``pages`` as ours before they are written, so that an interrupted build can be taken up."""
+        """Note ``pages`` as ours before they are written, so that an interrupted build can be continued."""
         new = [page.path for page in pages if page.path not in self._ours]
         for path in new:
             target = self.folder / path
@@ -251,14 +250,14 @@ def build_site(
     _check_places(submissions, out, options.cache)
     sources = read_sources(submissions, options.base_url)
     site = SiteFolder(out)
-    wish = Wish(options.cache, options.drafts, options.recount, options.pages)
+    grading = GradingOptions(options.cache, options.drafts, options.recount, options.pages)
     made = _Made(site, options, tell)
-    _, waiting, refused = look_up(sources.folders, wish, made.keep)
+    _, waiting, refused = look_up(sources.folders, grading, made.keep)
     made.refuse([*sources.refused, *refused])
     # First those of which nothing is known; then it is clear which of the known ones stand and need their pages.
     while todo := _unknown(waiting, made.graded) or _without_pages(waiting, made.graded, made.pages):
         waiting = [folder for folder in waiting if folder not in todo]
-        with closing(grade_many(todo, wish, options.workers)) as arriving:
+        with closing(grade_many(todo, grading, options.workers)) as arriving:
             for done in show(arriving, len(todo)):
                 made.take(done)
     board = make_board(
@@ -304,7 +303,7 @@ class _Made:
             self.site.keep(there)
         return there is not None
 
-    def take(self, done: Gathered) -> None:
+    def take(self, done: GradedFolder) -> None:
         """Take what came of a folder that was graded, and write its pages."""
         self.graded.pop(done.folder.name, None)
         if done.refused is not None:
@@ -390,7 +389,7 @@ def make_server(site: Path, host: str = "127.0.0.1", port: int = 0) -> Threading
         port: Port; 0 for any free one.
 
     Raises:
-        UsageError: The folder is no site, or the address cannot be had.
+        UsageError: The folder is no site, or the address is in use.
     """
     if not (site / MARKER).is_file():
         raise UsageError(f"{site}: not a site; build one first: roi-bench leaderboard build SUBMISSIONS --out {site}")

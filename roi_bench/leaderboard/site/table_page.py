@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from roi_bench.exams.exam import ORDERS
 from roi_bench.leaderboard.board.board import Board, CellTable, Reported, Standing
 from roi_bench.leaderboard.board.build import load_reported
-from roi_bench.leaderboard.board.graded import Allocation, Number
 from roi_bench.leaderboard.site.page import (
     UNDEFINED,
     PageFile,
@@ -17,7 +16,6 @@ from roi_bench.leaderboard.site.page import (
     labels_of,
     money_text,
     number,
-    number_of,
     open_text,
     outcome_bar,
     ranks_text,
@@ -30,7 +28,7 @@ from roi_bench.leaderboard.site.page import (
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class CellContent:
     """What a cell shows.
 
     Attributes:
@@ -68,40 +66,36 @@ class Column:
     kind: str
     extra: bool
     meaning: str
-    show: Callable[[Standing], Shown]
+    show: Callable[[Standing], CellContent]
 
 
-def _with_interval(name: str) -> Callable[[Standing], Shown]:
-    def show(standing: Standing) -> Shown:
-        found = number_of(standing.run, name)
-        return Shown(number(found.value), interval(found))
+def _with_interval(name: str) -> Callable[[Standing], CellContent]:
+    def show(standing: Standing) -> CellContent:
+        found = standing.run.number(name)
+        return CellContent(number(found.value), interval(found))
 
     return show
 
 
-def _score(standing: Standing) -> Shown:
+def _score(standing: Standing) -> CellContent:
     shown = _with_interval("score")(standing)
     return replace(shown, below=spread_lines(standing.run.score_prompts))
 
 
-def _share(name: str) -> Callable[[Standing], Shown]:
-    def show(standing: Standing) -> Shown:
-        value = number_of(standing.run, name).value
-        return Shown(number(None if value is None else 100 * value, 0))
+def _share(name: str) -> Callable[[Standing], CellContent]:
+    def show(standing: Standing) -> CellContent:
+        value = standing.run.number(name).value
+        return CellContent(number(None if value is None else 100 * value, 0))
 
     return show
 
 
-def _allocation(pick: Callable[[Allocation], Number]) -> Callable[[Standing], Shown]:
-    def show(standing: Standing) -> Shown:
-        found = standing.run.allocation
-        return Shown(UNDEFINED if found is None else number(pick(found).value))
-
-    return show
+def _plain(name: str) -> Callable[[Standing], CellContent]:
+    return lambda standing: CellContent(number(standing.run.number(name).value))
 
 
-def _said(name: str) -> Callable[[Standing], Shown]:
-    return lambda standing: Shown(getattr(standing.entry.graded.submission.metadata, name) or UNDEFINED)
+def _said(name: str) -> Callable[[Standing], CellContent]:
+    return lambda standing: CellContent(getattr(standing.entry.graded.submission.metadata, name) or UNDEFINED)
 
 
 COLUMNS: tuple[Column, ...] = (
@@ -111,7 +105,7 @@ COLUMNS: tuple[Column, ...] = (
         "number",
         False,
         "best and worst rank that the comparisons of all pairs leave open, corrected for their number",
-        lambda standing: Shown(ranks_text(standing)),
+        lambda standing: CellContent(ranks_text(standing)),
     ),
     Column(
         "tier",
@@ -119,7 +113,7 @@ COLUMNS: tuple[Column, ...] = (
         "number",
         False,
         "1 holds the best run and those that cannot be told apart from it; 2 begins with the first that can",
-        lambda standing: Shown(UNDEFINED if standing.tier is None else str(standing.tier)),
+        lambda standing: CellContent(UNDEFINED if standing.tier is None else str(standing.tier)),
     ),
     Column(
         "model",
@@ -127,7 +121,7 @@ COLUMNS: tuple[Column, ...] = (
         "text",
         False,
         "name as submitted; leads to its page",
-        lambda standing: Shown(standing.entry.graded.submission.metadata.model, link=standing.entry.id),
+        lambda standing: CellContent(standing.entry.graded.submission.metadata.model, link=standing.entry.id),
     ),
     Column(
         "prompt",
@@ -135,7 +129,7 @@ COLUMNS: tuple[Column, ...] = (
         "text",
         False,
         "how the exam was asked",
-        lambda standing: Shown(standing.run.prompt, breaks=True),
+        lambda standing: CellContent(standing.run.prompt, breaks=True),
     ),
     Column(
         "score",
@@ -160,7 +154,7 @@ COLUMNS: tuple[Column, ...] = (
         "text",
         False,
         "regraded: computed again from raw responses; reproduced, maintainer-run: see the method",
-        lambda s: Shown(s.entry.badge),
+        lambda s: CellContent(s.entry.badge),
     ),
     Column(
         "date",
@@ -168,7 +162,7 @@ COLUMNS: tuple[Column, ...] = (
         "date",
         False,
         "day of the run, as submitted",
-        lambda s: Shown(s.entry.graded.submission.metadata.date),
+        lambda s: CellContent(s.entry.graded.submission.metadata.date),
     ),
     *(
         Column(
@@ -187,7 +181,7 @@ COLUMNS: tuple[Column, ...] = (
         "number",
         False,
         "problems answered right; the bar shows, from the left, correct, wrong, skipped, truncated, unanswered, empty",
-        lambda s: Shown(_share("correct")(s).text, bar=outcome_bar(s.run)),
+        lambda s: CellContent(_share("correct")(s).text, bar=outcome_bar(s.run)),
     ),
     Column("wrong", "% wrong", "number", True, "problems answered wrong", _share("wrong")),
     Column("skip", "% skipped", "number", True, "problems answered NA", _share("skip_rate")),
@@ -237,7 +231,7 @@ COLUMNS: tuple[Column, ...] = (
         "number",
         False,
         "generated tokens per exam",
-        lambda s: Shown(number(number_of(s.run, "tokens").value, 0)),
+        lambda s: CellContent(number(s.run.number("tokens").value, 0)),
     ),
     Column("budget_use", "% budget used", "number", True, "mean of tokens / budget", _share("budget_use")),
     Column(
@@ -246,7 +240,7 @@ COLUMNS: tuple[Column, ...] = (
         "number",
         False,
         "what the responses in this order cost per exam, as submitted; – where unknown",
-        lambda s: Shown(money_text(s.run.usd_per_exam)),
+        lambda s: CellContent(money_text(s.run.usd_per_exam)),
     ),
     Column(
         "usd_all",
@@ -254,7 +248,7 @@ COLUMNS: tuple[Column, ...] = (
         "number",
         True,
         "sum over all responses of the run, in easy order too, as submitted; – where one is unknown",
-        lambda s: Shown(money_text(s.run.usd)),
+        lambda s: CellContent(money_text(s.run.usd)),
     ),
     Column(
         "v_dp",
@@ -262,7 +256,7 @@ COLUMNS: tuple[Column, ...] = (
         "number",
         True,
         "what the best policy could make of the model’s skill, correct per exam; – without a solo profile",
-        _allocation(lambda found: found.optimal),
+        _plain("v_dp"),
     ),
     Column(
         "ae",
@@ -270,7 +264,7 @@ COLUMNS: tuple[Column, ...] = (
         "number",
         True,
         "allocation efficiency: what its own choices are worth / V_DP",
-        _allocation(lambda found: found.allocation_efficiency),
+        _plain("ae"),
     ),
     Column(
         "sr",
@@ -278,7 +272,7 @@ COLUMNS: tuple[Column, ...] = (
         "number",
         True,
         "solve retention: score / what its own choices are worth when problems are solved alone",
-        _allocation(lambda found: found.solve_retention),
+        _plain("sr"),
     ),
     Column(
         "size",
@@ -286,7 +280,7 @@ COLUMNS: tuple[Column, ...] = (
         "number",
         False,
         "number of parameters in millions (M) or billions (B), as submitted",
-        lambda s: Shown(size_text(s.entry.graded.submission.metadata.parameters)),
+        lambda s: CellContent(size_text(s.entry.graded.submission.metadata.parameters)),
     ),
     Column(
         "open",
@@ -294,7 +288,7 @@ COLUMNS: tuple[Column, ...] = (
         "text",
         True,
         "whether anybody can have the weights, as submitted",
-        lambda s: Shown(open_text(s.entry.graded.submission.metadata.open_weights)),
+        lambda s: CellContent(open_text(s.entry.graded.submission.metadata.open_weights)),
     ),
     Column("provider", "provider", "text", True, "who served the model, as submitted", _said("provider")),
     Column("licence", "licence", "text", True, "licence of the weights, as submitted", _said("licence")),
@@ -304,7 +298,7 @@ COLUMNS: tuple[Column, ...] = (
         "text",
         False,
         "decoding (T: temperature), samples, and whatever makes the run other than what its task’s name promises",
-        lambda s: Shown(labels_of(s.run).replace("temperature=", "T=")),
+        lambda s: CellContent(labels_of(s.run).replace("temperature=", "T=")),
     ),
 )
 """All columns, in the order of the table."""
@@ -325,7 +319,7 @@ class RowView:
         first_of_tier: It begins a tier below the first, and a rule stands above it.
     """
 
-    cells: tuple[Shown, ...]
+    cells: tuple[CellContent, ...]
     first_of_tier: bool
 
 
@@ -337,7 +331,7 @@ class TableView:
         slug: Name of its cell for files.
         title: Name of its cell for people.
         chart: Slug of the chart page of its exam set and order.
-        exams: What was sat, in words.
+        exams: The exams, in words.
         tiers: What the tiers hold, in words.
         columns: Its columns.
         rows: Its rows.
@@ -364,7 +358,7 @@ class GridCell:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """All cells of one exam set: orders down, budgets across; None where nobody sat."""
+    """All cells of one exam set: orders down, budgets across; None where there are no runs."""
 
     title: str
     budgets: tuple[int, ...]
@@ -445,7 +439,7 @@ def _exams_text(standings: Sequence[Standing]) -> str:
 
 
 def _tier_texts(standings: Sequence[Standing]) -> tuple[str, ...]:
-    """Return one text a tier: ``tier 1: not told apart from the best (3 runs)``."""
+    """Return one text per tier: ``tier 1: not told apart from the best (3 runs)``."""
     counts = Counter(standing.tier for standing in standings if standing.tier is not None)
     texts = []
     for tier in sorted(counts)[:TIERS_IN_WORDS]:

@@ -80,7 +80,7 @@ def _same_as_shipped(folder: Path) -> str | None:
     return None
 
 
-# What a results file tells of the model and the run, for the metadata of a submission.
+# What a results file says of the model and the run, for the metadata of a submission.
 
 LOCAL_BACKENDS = ("hf", "vllm")
 """Backends that run a model on the submitter's own machine."""
@@ -98,7 +98,7 @@ def load_results(results: Sequence[Path]) -> tuple[ResultsFile, ...]:
 
 
 def metadata_defaults(results: Sequence[ResultsFile]) -> dict[str, Any]:
-    """Return what the results files of one model tell, by name of the field (:class:`Metadata`).
+    """Return what the results files of one model say, by name of the field (:class:`Metadata`).
 
     Raises:
         UsageError: They are of several models.
@@ -146,7 +146,7 @@ def _identity(name: str) -> str:
 
 
 def _short_names(names: Sequence[str]) -> list[str]:
-    """Return names that tell models apart: the last part of a path, more of it where two end alike."""
+    """Return distinct names of models: the last part of a path, more of it where two end alike."""
     short = [public_model(name) for name in names]
     return [
         one if short.count(one) == 1 else "/".join(PureWindowsPath(name).parts[-2:])
@@ -196,7 +196,7 @@ def _versions(document: dict[str, Any]) -> dict[str, str]:
     return {name: str(version) for name, version in found.items() if version}
 
 
-# Metadata of a submission from what its maker gives: options before a file, a file before what the results tell.
+# Metadata of a submission from what its maker gives: options before a file, a file before what the results say.
 
 KNOWN = tuple(field.name for field in fields(Metadata))
 _SCALES = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}

@@ -9,7 +9,6 @@ import tempfile
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,7 @@ from roi_bench.leaderboard.submission.schema import (
 )
 from roi_bench.leaderboard.submission.untrusted_files import METADATA_FILE
 from roi_bench.records.regrade import check_recorded, check_rule
-from roi_bench.records.results import RecordedDocument, RecordedTask, ResultsFile
+from roi_bench.records.results import RecordedDocument, RecordedTask, ResultsFile, identity_of
 from roi_bench.scoring.outcomes import Response
 from roi_bench.scoring.prompts import skipped_problem
 from roi_bench.scoring.tokens import TokenCounter
@@ -63,7 +62,6 @@ def pack_submission(
     options: ScoringOptions | None = None,
     show: Show = iter,
     tell: Callable[[str], None] = silent,
-    today: date | None = None,
 ) -> Path:
     """Write a submission of finished runs and return its folder; it passes all rules, or nothing is written.
 
@@ -76,7 +74,6 @@ def pack_submission(
         options: What to count tokens with; by default the recorded tokenizers.
         show: Goes through tasks and shows progress.
         tell: Takes remarks.
-        today: Day against which the date is held; by default today's.
 
     Raises:
         UsageError: Results of several models, two runs of one task, or another submission of this id is there.
@@ -109,11 +106,11 @@ def pack_submission(
         },
     )
     submission = replace(submission, id=submission_id(submission_document(submission)))
-    return _write(out, submission, {METADATA_FILE: submission_bytes(submission), **files}, today, tell)
+    return _write(out, submission, {METADATA_FILE: submission_bytes(submission), **files}, tell)
 
 
 def _published(submission: Submission) -> str:
-    """Return the names of a submission that may be more than their owner wants to tell."""
+    """Return the names that a submission will publish; its owner may not want to."""
     names = sorted({task.tokenizer for task in submission.tasks if task.tokenizer is not None})
     tokenizers = f"tokenizer {', '.join(map(repr, names))}" if names else "no tokenizer"
     return f"will be published: model {submission.metadata.model!r}, {tokenizers}"
@@ -144,34 +141,22 @@ def _pack_task(task: RecordedTask, options: ScoringOptions, tell: Callable[[str]
     content = write_responses(responses)
     file = f"{name}.jsonl.gz"
     shown_elsewhere = ("budget=", "exam_seed=", "paraphrase=")  # the name under which it is submitted says so
+    identity = {
+        **identity_of(record),
+        "tokenizer": None if tokenizer is None else public_tokenizer(tokenizer),
+        "tokenizer_revision": None if options.tokenizer else record.tokenizer_revision,
+        "deviations": tuple(label for label in record.deviations if not label.startswith(shown_elsewhere)),
+    }
     submitted = SubmittedTask(
+        **identity,
         name=name,
-        form=record.form,
-        exam_set=record.exam_set,
-        exam_seed=record.exam_seed,
         exam_version=EXAM_VERSION,
         exams_sha256=exams_sha256(record.exam_set, record.exam_seed),
-        order=record.order,
-        budget=record.budget,
-        repeats=record.repeats,
-        prompt=record.prompt,
-        prompt_sha256=record.prompt_sha256,
-        tokenizer=None if tokenizer is None else public_tokenizer(tokenizer),
-        tokenizer_revision=None if options.tokenizer else record.tokenizer_revision,
-        text_is_whole=record.text_is_whole,
-        reading_rule=record.reading_rule,
-        starts_in_reasoning=record.starts_in_reasoning,
-        think_tags=record.think_tags,
-        sent_as=record.sent_as,
-        chat_template_sha256=record.chat_template_sha256,
-        system_instruction_sha256=record.system_instruction_sha256,
         decoding={key: _scalar(value) for key, value in task.decoding.items()},
-        deviations=tuple(label for label in record.deviations if not label.startswith(shown_elsewhere)),
         documents=len(documents),
         file=file,
         sha256=hashlib.sha256(content).hexdigest(),
         skip_token_lengths=None if counter is None else tuple(lengths_of(counter.token_starts(skip))),
-        paraphrase=record.paraphrase,
     )
     return submitted, content
 
@@ -222,9 +207,7 @@ def _scalar(value: Any) -> str | int | float | bool | None:
     return value if value is None or isinstance(value, str | int | float | bool) else str(value)
 
 
-def _write(
-    out: Path, submission: Submission, files: dict[str, bytes], today: date | None, tell: Callable[[str], None]
-) -> Path:
+def _write(out: Path, submission: Submission, files: dict[str, bytes], tell: Callable[[str], None]) -> Path:
     """Write the folder of a submission at once, after it has passed all rules under another name."""
     target = out / submission.id
     out.mkdir(parents=True, exist_ok=True)
@@ -235,7 +218,7 @@ def _write(
         for name, content in files.items():
             (folder / name).write_bytes(content)
         try:
-            checked = check_submission(folder, today=today)
+            checked = check_submission(folder)
         except RecordError as error:
             raise RecordError(
                 f"not packed, since it would be refused: {str(error).replace(f'{aside}/', '')}"

@@ -1,4 +1,4 @@
-"""Files of raw responses in a submission: gzipped JSON, one line a document, with tokens and money beside each text."""
+"""Files of raw responses in a submission: gzipped JSON, one line per document, with tokens and cost of each text."""
 
 from __future__ import annotations
 
@@ -204,7 +204,7 @@ def read_responses(
     longest: int = TEXT_CHARACTERS,
     most: int = UNPACKED_BYTES,
 ) -> Responses:
-    """Return the responses in a file that a stranger wrote.
+    """Return the responses in an untrusted file.
 
     Args:
         packed: Content of the file.

@@ -1,4 +1,4 @@
-"""A submission and its ``submission.json``: who ran what on which exams. Believed only when graded again."""
+"""A submission and its ``submission.json``: who ran what on which exams; nothing in it is trusted until regraded"""
 
 from __future__ import annotations
 
@@ -24,10 +24,9 @@ from roi_bench.leaderboard.submission.untrusted_files import (
 )
 from roi_bench.reading.responses import READING_RULE
 from roi_bench.records.journal import canonical_json
-from roi_bench.scoring.outcomes import ThinkTags
+from roi_bench.records.results import RunIdentity
 
-# A submission: who ran what on which exams, and the raw responses; nothing in it is believed until it is graded
-# again.
+# A submission: who ran what on which exams, and the raw responses. Nothing in it is trusted until it is regraded.
 #
 # A submission is a folder: ``submission.json`` (this module, :data:`SCHEMA_FILE`) and one gzipped JSONL file of raw
 # responses a task (:mod:`roi_bench.leaderboard.submission.response_files`).
@@ -72,70 +71,33 @@ class Metadata:
     notes: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class SubmittedTask:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubmittedTask(RunIdentity):
     """One task of a submission: what was asked, and where its raw responses are.
+
+    The tokenizer is named so that others find it (``roi-bench:tiny_rarl`` for a shipped one). A paraphrase is attached
+    to the task of the canonical prompt and is its spread, never a row of its own.
 
     Attributes:
         name: lm_eval's name of the task.
-        form: ``exam``, ``knapsack`` or ``solo``.
-        exam_set: ``v1``, ``fresh`` or ``tiny``.
-        exam_seed: Seed of a generated set, None for the frozen one.
         exam_version: Version of the exams.
         exams_sha256: Hash of all exams of the set (:func:`roi_bench.leaderboard.submission.schema.exams_sha256`).
-        order: The task's order, None for problems asked alone.
-        budget: Budget in tokens.
-        repeats: Samples per request.
-        prompt: Name of the prompt.
-        prompt_sha256: Version of the prompt.
-        tokenizer: Tokenizer that counted tokens (``roi-bench:tiny_rarl`` for a shipped one), or None.
-        tokenizer_revision: Its revision on the hub, or None.
-        text_is_whole: False where the backend stripped hidden reasoning from the text.
         decoding: Generation arguments besides the budget: scalars by name.
-        deviations: Labels of what makes the run other than what its task's name promises.
         documents: Number of lines in the file of responses.
         file: Its name in the folder.
         sha256: Hash of its bytes.
         skip_token_lengths: Tokens of a written skip (:func:`scoring.prompts.skipped_problem`), which a solo profile
             needs, in the form of the response files; None where no tokenizer was known.
-        paraphrase: Number of the paraphrase in which the prompt was asked, 0 for its canonical text. Such a task is
-            attached to the one of the canonical text and is its spread, never a row of its own.
-        reading_rule: Rule by which its responses are read (SPEC section 5).
-        starts_in_reasoning: The prompt as sent ended inside a block of reasoning.
-        think_tags: Tags of reasoning that are the run's own.
-        sent_as: How prompts were sent (:class:`records.sending.Sending`), as the next two; older submissions do not
-            say.
-        chat_template_sha256: What tells their chat template from others.
-        system_instruction_sha256: SHA-256 of the run's own system instruction.
     """
 
     name: str
-    form: str
-    exam_set: str
-    exam_seed: int | None
     exam_version: int
     exams_sha256: str
-    order: str | None
-    budget: int
-    repeats: int
-    prompt: str
-    prompt_sha256: str
-    tokenizer: str | None
-    tokenizer_revision: str | None
-    text_is_whole: bool
     decoding: Mapping[str, str | int | float | bool | None]
-    deviations: tuple[str, ...]
     documents: int
     file: str
     sha256: str
     skip_token_lengths: tuple[int, ...] | None = None
-    paraphrase: int = 0
-    reading_rule: int = READING_RULE
-    starts_in_reasoning: bool = False
-    think_tags: ThinkTags = ()
-    sent_as: str | None = None
-    chat_template_sha256: str | None = None
-    system_instruction_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +112,7 @@ class Submission:
         usd: What all responses cost in USD, or None.
         replaces: Id of the submission that this one corrects, or None.
         reason: Why it was corrected, or None.
-        draft: Not whole (some exams only); can be looked at, never published.
+        draft: Incomplete (some exams only); can be viewed, never published.
         claimed: Numbers that the submitter's own run gave, by task and metric; compared with ours and never shown as
             results.
     """
@@ -197,7 +159,7 @@ FIELDS = {
 }
 """What fields that may be one of several things may hold, in words."""
 
-KINDS = {
+JSON_TYPES = {
     "string": "a text",
     "integer": "a whole number",
     "number": "a number",
@@ -255,8 +217,8 @@ def sentence(error: SchemaError) -> str:
     if error.validator == "uniqueItems":
         return f"{where} has an entry twice; each must be there once"
     if path and path[-1] in FIELDS and error.validator in ("anyOf", "type", "pattern"):
-        return f"{where} is {_told(value)}; it must be {FIELDS[str(path[-1])]}"
-    return f"{where} is {_told(value)}; it must be {_allowed(error)}"
+        return f"{where} is {_described(value)}; it must be {FIELDS[str(path[-1])]}"
+    return f"{where} is {_described(value)}; it must be {_allowed(error)}"
 
 
 def _where(path: Sequence[str | int]) -> str:
@@ -271,7 +233,7 @@ def _allowed(error: SchemaError) -> str:
     if error.validator == "pattern":
         return PATTERNS.get(limit, "a text of another form (see the schema)")
     if error.validator == "type":
-        return _one_of([KINDS[kind] for kind in ([limit] if isinstance(limit, str) else limit)])
+        return _one_of([JSON_TYPES[kind] for kind in ([limit] if isinstance(limit, str) else limit)])
     if error.validator == "enum":
         return _one_of(["null" if one is None else repr(one) for one in limit])
     if error.validator == "const":
@@ -282,7 +244,7 @@ def _allowed(error: SchemaError) -> str:
 
 
 def _keys(error: SchemaError, where: str) -> str:
-    """Return which key is missing, or which one nobody knows."""
+    """Return which key is missing, or which one is unknown."""
     value: Mapping[str, Any] = error.instance
     known = list(error.schema.get("properties", ()))
     if error.validator == "required":
@@ -296,12 +258,12 @@ def _may_be_null(schema: Any) -> bool:
     return "null" in schema.get("type", ())
 
 
-def _told(value: Any) -> str:
+def _described(value: Any) -> str:
     """Return a value in words, short and harmless."""
     if isinstance(value, str):
         return f"the text {_quoted(value)}" if value else "an empty text"
     if isinstance(value, list | dict):
-        return f"{KINDS['array' if isinstance(value, list) else 'object']} of {len(value):,} entries"
+        return f"{JSON_TYPES['array' if isinstance(value, list) else 'object']} of {len(value):,} entries"
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return shown(value, SHOWN_OF_VALUE)
@@ -362,7 +324,7 @@ def submission_bytes(submission: Submission) -> bytes:
 
 
 def parse_submission(content: bytes, where: str, *, today: date | None = None) -> Submission:
-    """Return the submission in a ``submission.json`` that a stranger wrote.
+    """Return the submission in an untrusted ``submission.json``.
 
     Args:
         content: Its bytes.
@@ -468,7 +430,7 @@ def _check_day(text: str, today: date) -> None:
         raise ValueError(f"date {text} lies in the future, today is {today}")
 
 
-# One hash for all exams of a set: whoever sat other exams has another one.
+# One hash for all exams of a set: other exams give another hash.
 
 
 def load_set(exam_set: str, seed: int | None) -> tuple[Exam, ...]:

@@ -1,4 +1,4 @@
-"""Reading a folder that somebody untrusted filled: no links, no devices, bounded size and depth, strict JSON"""
+"""Reading an untrusted folder: no links, no devices, bounded size and depth, strict JSON"""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ METADATA_BYTES = 1 << 20
 """Largest ``submission.json``."""
 
 FILES = 65
-"""Most files in a folder: ``submission.json`` and one a task."""
+"""Most files in a folder: ``submission.json`` and one per task."""
 
 FILE_BYTES = 32 << 20
 """Largest compressed file of responses."""
@@ -66,7 +66,7 @@ MEAN_TOKEN_CHARACTERS = 16
 of one character count as eight, since models have tokens for long runs of spaces or dashes."""
 
 UNUSUAL_MEAN, UNUSUAL_OF_ONE, UNUSUAL_FREE = 8, 10, 64
-"""Mean characters per token above which readers are told: of a whole task, and of a single response beyond its first
+"""Mean characters per token above which a remark is made: of a whole task, and of a single response beyond its first
 64 characters, runs counted as above."""
 
 LIMIT_VERDICTS, ANSWERS_AT_ONCE = 200, 100
@@ -74,10 +74,10 @@ LIMIT_VERDICTS, ANSWERS_AT_ONCE = 200, 100
 many answers are graded before they are counted again. Of real answers hardly any does."""
 
 
-# Reading JSON that a stranger wrote: bounded size and depth, no duplicate key, no NaN, no broken text. Pure.
+# Reading untrusted JSON: bounded size and depth, no duplicate key, no NaN, no broken text. Pure.
 
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]|(?<![0-9.])[0-9]{%d}' % (NUMBER_DIGITS + 1), re.DOTALL)
-"""A string (looked over, so that nothing in it counts), a bracket, or too many digits before a decimal point.
+"""A string (skipped as a whole, so that no bracket in it counts), a bracket, or too many digits before a decimal point.
 
 A string that is never closed is taken as far as it goes, once: were it no string, each quote in it would be tried anew.
 """
@@ -87,7 +87,7 @@ _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _CONTROL = re.compile(r"[^\x20-\x7e\xa1-\xac\xae-\u05ff\u2010-\u2027\u2030-\u205e\u2070-\ud7ff]")
 
 SHOWN, SHOWN_OF_MESSAGE = 80, 300
-"""Characters of a hostile value, and of somebody else's message about one, that our messages show."""
+"""Characters of a hostile value, and of a library's message about one, that our messages show."""
 
 
 def parse_strict(content: bytes, *, largest: int, deepest: int) -> Any:
@@ -179,7 +179,7 @@ def _check_text(value: Any) -> None:
             _check_text(item)
 
 
-# Reading a folder that a stranger filled: no links, no devices, nothing outside it, no more bytes than allowed.
+# Reading an untrusted folder: no links, no devices, nothing outside it, no more bytes than allowed.
 
 METADATA_FILE = "submission.json"
 """Name of the file that says what a submission is."""

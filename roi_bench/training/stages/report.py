@@ -8,18 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from roi_bench.analysis.efficiency import Efficiency
+from roi_bench.analysis.efficiency import Allocation, Efficiency, allocations
 from roi_bench.analysis.load import load_runs
 from roi_bench.analysis.paired import compare_paired
-from roi_bench.analysis.profile import ProfiledRuns, SoloWithin, match_notes, match_profiles
+from roi_bench.analysis.profile import ProfiledRuns, SoloWithin, match_notes, match_profiles, solo_within
 from roi_bench.analysis.reports.figure_style import check_figures
 from roi_bench.analysis.reports.forecasts import level_forecast, skip_skills
 from roi_bench.analysis.reports.report import (
-    Allocation,
-    allocations,
     report_figures,
     report_tables,
-    solo_within,
     write_tables,
 )
 from roi_bench.analysis.reports.score_tables import TARGET_NOTES, cells_of, interval_of

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from roi_bench.analysis.reports.tables import Interval
 from roi_bench.analysis.runs import ScoredRun
 from roi_bench.leaderboard.board.board import Board, CellTable, Entry, Reported, Standing
-from roi_bench.leaderboard.board.graded import Allocation, GradedSubmission, Number
+from roi_bench.leaderboard.board.graded import GradedSubmission
 from roi_bench.leaderboard.submission.schema import Metadata, Submission
 from roi_bench.records.regrade import score_recorded
 from roi_bench.records.results import RecordedDocument, RecordedTask, RunRecord
@@ -38,7 +39,7 @@ def licensed(count=3):
 
 def scored_run(exams, exam_set, prompt="direct", repeats=1, budget=128):
     """Return a run: request r of exam i has i + r + k (modulo 4) right answers in sample k, all others are skipped."""
-    form = PROMPTS[prompt].form
+    form = PROMPTS[prompt].kind
     record = RunRecord(
         *(form, exam_set, None if exam_set == "v1" else 0, "hard", budget, repeats, prompt, prompt_sha256(prompt)),
         *(None, None, True, ()),
@@ -72,7 +73,7 @@ def graded_run(run, number=1):
     numbers = {}
     for name, estimate in run.estimates().items():
         low, high = confidence_interval(estimate) or (None, None)
-        numbers[{"gsm8k_acc": "easy_acc", "math_acc": "middle_acc", "aime_acc": "hard_acc"}.get(name, name)] = Number(
+        numbers[{"gsm8k_acc": "easy_acc", "math_acc": "middle_acc", "aime_acc": "hard_acc"}.get(name, name)] = Interval(
             estimate.value, low, high
         )
     return replace(
@@ -81,7 +82,7 @@ def graded_run(run, number=1):
         form=record.form,
         repeats=record.repeats,
         numbers=numbers,
-        score_fixed=Number(numbers["score"].value, 0.5, 2.5),
+        score_fixed=Interval(numbers["score"].value, 0.5, 2.5),
         exam_ids=tuple(run.scored),
     )
 
@@ -101,7 +102,8 @@ def small_board(**metadata):
     """Return ``(board, runs by slug)`` of one submission."""
     runs, graded = small_runs()
     graded = list(graded)
-    allocation = Allocation(*(Number(value, value - 0.1, value + 0.1) for value in (1.5, 1.2, 0.8, 1.1, 0.3)))
+    values = {"v_dp": 1.5, "v_replay": 1.2, "ae": 0.8, "sr": 1.1, "lift": 0.3}
+    allocation = {name: Interval(value, value - 0.1, value + 0.1) for name, value in values.items()}
     graded[0] = replace(graded[0], allocation=allocation, decoding="temperature=0.7", deviations=("temperature=0.7",))
     tasks = [invented_task(run) for run in graded]
     tasks[0] = replace(tasks[0], decoding={"temperature": 0.7, "do_sample": True, "top_p": "0.9"})

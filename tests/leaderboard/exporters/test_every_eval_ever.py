@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from roi_bench.analysis.reports.tables import Interval
 from roi_bench.errors import RecordError
-from roi_bench.leaderboard.board.graded import Number
 from roi_bench.leaderboard.exporters.every_eval_ever import (
     BOUNDS,
     aggregate,
@@ -20,6 +20,7 @@ from roi_bench.leaderboard.exporters.every_eval_ever import (
     record_path,
     record_uuid,
     sample_rows,
+    write_samples,
 )
 from tests.leaderboard.exporters.small_board import ID, SECRET, changed, small_board, with_entries
 from tests.leaderboard.invented_board import HOSTILE, hostile_board, invented_board
@@ -41,9 +42,17 @@ def strict(text):
     return json.loads(text, object_pairs_hook=strict_object, parse_constant=no_constant)
 
 
+def samples_of(board, runs, out):
+    """Return a folder with the rows of all submissions, drafts too, as grading leaves them."""
+    folder = out.with_name(f"{out.name}-samples")
+    for entry in board.entries:
+        write_samples(entry.graded, runs, folder)
+    return folder
+
+
 def exported(board, runs, out):
     """Return the aggregate records and the sample rows by path, after checking them in every way that there is."""
-    paths = export_every_eval_ever(board, lambda _: runs, out)
+    paths = export_every_eval_ever(board, samples_of(board, runs, out), out)
     found = {}
     for path in paths:
         text = path.read_text(encoding="ascii")
@@ -264,7 +273,7 @@ def test_the_same_submission_gives_the_same_bytes_and_another_one_another_uuid(t
     contents = []
     for name in ("one", "two"):
         board, runs = small_board()
-        paths = export_every_eval_ever(board, lambda _, runs=runs: runs, tmp_path / name)
+        paths = export_every_eval_ever(board, samples_of(board, runs, tmp_path / name), tmp_path / name)
         contents.append({path.relative_to(tmp_path / name): path.read_bytes() for path in paths})
     assert contents[0] == contents[1]
     assert uuid.UUID(record_uuid(ID)).version == 4
@@ -328,8 +337,13 @@ def test_undefined_and_infinite_numbers_are_left_out():
     board, _ = small_board()
     entry = board.entries[0]
     run = entry.graded.runs[0]
-    numbers = {**run.numbers, "regret": Number(None), "p1_acc": Number(math.nan), "p2_acc": Number(0.5, 0.4, math.inf)}
-    entry = replace(entry, graded=replace(entry.graded, runs=(replace(run, numbers=numbers, allocation=None),)))
+    numbers = {
+        **run.numbers,
+        "regret": Interval(None),
+        "p1_acc": Interval(math.nan),
+        "p2_acc": Interval(0.5, 0.4, math.inf),
+    }
+    entry = replace(entry, graded=replace(entry.graded, runs=(replace(run, numbers=numbers, allocation={}),)))
     results = {
         found["evaluation_result_id"].rpartition("/")[2]: found
         for found in aggregate(board, entry)["evaluation_results"]
@@ -353,16 +367,3 @@ def test_a_maintainers_run_is_a_third_partys(tmp_path):
     _, record = exported(board, runs, tmp_path).values()
     assert record["source_metadata"]["evaluator_relationship"] == "third_party"
     assert record["source_metadata"]["additional_details"]["badge"] == "maintainer-run"
-
-
-def test_a_progress_bar_sees_every_submission(tmp_path):
-    board = invented_board(6, exams=30)
-    seen = []
-
-    def show(entries):
-        for entry in entries:
-            seen.append(entry.id)
-            yield entry
-
-    export_every_eval_ever(board, lambda _: {}, tmp_path, show=show)
-    assert seen == [entry.id for entry in board.entries if entry.replaced_by is None]

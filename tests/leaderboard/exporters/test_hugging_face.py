@@ -8,8 +8,8 @@ import pytest
 import yaml
 from huggingface_hub import EvalResultEntry, parse_eval_result_entries
 
+from roi_bench.analysis.reports.tables import Interval
 from roi_bench.errors import RecordError, UsageError
-from roi_bench.leaderboard.board.graded import Number
 from roi_bench.leaderboard.exporters.hugging_face import LONGEST_NOTES, export_hugging_face
 from tests.leaderboard.exporters.small_board import ID, changed, small_board, with_entries
 from tests.leaderboard.invented_board import hostile_board, invented_board
@@ -52,7 +52,7 @@ def test_the_hub_reads_one_score_a_file(tmp_path):
 def test_scores_have_four_decimals(tmp_path):
     board, _ = small_board()
     entry = board.entries[0]
-    runs = [replace(run, numbers={**run.numbers, "score": Number(1.23456789)}) for run in entry.graded.runs]
+    runs = [replace(run, numbers={**run.numbers, "score": Interval(1.23456789)}) for run in entry.graded.runs]
     files = exported(with_entries(board, replace(entry, graded=replace(entry.graded, runs=tuple(runs)))), tmp_path)
     assert [entry["value"] for path, found in files.items() if "eval_results" in path for entry in found] == [
         1.2346
@@ -96,7 +96,7 @@ def test_drafts_replaced_submissions_and_closed_models_are_left_out(change, tmp_
 def test_an_undefined_score_is_no_result(tmp_path):
     board, _ = small_board()
     entry = board.entries[0]
-    runs = [replace(run, numbers={**run.numbers, "score": Number(None)}) for run in entry.graded.runs[:1]]
+    runs = [replace(run, numbers={**run.numbers, "score": Interval(None)}) for run in entry.graded.runs[:1]]
     entry = replace(entry, graded=replace(entry.graded, runs=(*runs, *entry.graded.runs[1:])))
     paths = [path for path in exported(with_entries(board, entry), tmp_path) if "eval_results" in path]
     assert len(paths) == 2

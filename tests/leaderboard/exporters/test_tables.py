@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roi_bench.leaderboard.board.graded import Number
+from roi_bench.analysis.reports.tables import Interval
 from roi_bench.leaderboard.exporters.tables import COLUMNS, NAMES, board_tables, export_tables, harmless, rows_of
 from tests.leaderboard.exporters.small_board import changed, small_board, with_entries
 from tests.leaderboard.invented_board import hostile_board, invented_board
@@ -93,7 +93,7 @@ def test_a_row_says_what_the_table_shows():
 def test_what_is_unknown_or_not_finite_is_empty_in_csv_and_null_elsewhere():
     board, _ = small_board()
     standing = board.cells[0].standings[0]
-    numbers = {**standing.run.numbers, "tokens": Number(math.nan, -math.inf, math.inf), "level_acc": Number(None)}
+    numbers = {**standing.run.numbers, "tokens": Interval(math.nan, -math.inf, math.inf), "level_acc": Interval(None)}
     run = replace(standing.run, numbers=numbers, usd=None)
     table = replace(board.cells[0], standings=(replace(standing, run=run, ranks=None, tier=None),))
     files = files_of(replace(board, cells=(table,)))
