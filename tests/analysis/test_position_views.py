@@ -160,9 +160,9 @@ def test_one_exam_has_no_interval_and_no_exam_no_rows() -> None:
 
 
 def test_unknown_order_or_cluster() -> None:
-    with pytest.raises(UsageError, match="did you mean 'hard'"):
+    with pytest.raises(UsageError, match=r"'hrad'.*'hard'"):
         position_table({}, "hrad")
-    with pytest.raises(UsageError, match="no cluster is given for exam 'b'"):
+    with pytest.raises(UsageError, match=r"cluster.*'b'"):
         position_table(three_exams(), "hard", {"a": "x"})
 
 

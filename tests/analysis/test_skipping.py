@@ -147,7 +147,7 @@ def test_table() -> None:
         *("hard", "all", 9, 5, whole.skip_rate, 0, whole.base, whole.precision, whole.recall),
         *(whole.plain_precision, whole.plain_recall),
     )
-    with pytest.raises(UsageError, match="unknown order"):
+    with pytest.raises(UsageError, match="sideways"):
         skip_table(run(), "sideways")
 
 
