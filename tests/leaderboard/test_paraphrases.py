@@ -143,11 +143,11 @@ def test_exam_pages_and_downloads_know_the_canonical_runs_only(folder: Path, boa
 
 
 def test_without_the_canonical_task_they_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(RecordError, match="a paraphrase of roi_tiny_hard_128, which is not in the submission") as error:
+    with pytest.raises(RecordError, match=r"paraphrase.*roi_tiny_hard_128\b") as error:
         made_submission(tmp_path / "made", WORDED[:1])
     assert "\n" not in str(error.value)
     other_budget = replace(CANONICAL, budget=100)
-    with pytest.raises(RecordError, match="which is not in the submission"):
+    with pytest.raises(RecordError, match=r"paraphrase.*roi_tiny_hard_128\b"):
         made_submission(tmp_path / "made", [other_budget, WORDED[0]])
     assert not list((tmp_path / "made").glob("*"))
 
@@ -161,7 +161,7 @@ def test_without_the_canonical_task_they_are_refused(tmp_path: Path) -> None:
     ],
 )
 def test_what_was_run_otherwise_tells_nothing_about_words(worded: MadeTask, what: str, tmp_path: Path) -> None:
-    with pytest.raises(RecordError, match=f"roi_tiny_hard_128_paraphrase_1 has other {what} than roi_tiny_hard_128"):
+    with pytest.raises(RecordError, match=rf"roi_tiny_hard_128_paraphrase_1.*{what}.*roi_tiny_hard_128\b"):
         made_submission(tmp_path / "made", [CANONICAL, worded])
 
 
@@ -177,7 +177,7 @@ def test_what_was_sent_otherwise_tells_nothing_about_words(
     own: Sending, other: Sending, what: str, tmp_path: Path
 ) -> None:
     canonical, worded = replace(CANONICAL, sending=own), replace(WORDED[0], sending=other)
-    with pytest.raises(RecordError, match=f"roi_tiny_hard_128_paraphrase_1 has other {what} than roi_tiny_hard_128"):
+    with pytest.raises(RecordError, match=rf"roi_tiny_hard_128_paraphrase_1.*{what}.*roi_tiny_hard_128\b"):
         made_submission(tmp_path / "made", [canonical, worded])
     folder = made_submission(tmp_path / "alike", [canonical, replace(worded, sending=own)])
     (run,) = grade_submission(check_submission(folder), workers=1)[0].runs
@@ -185,12 +185,12 @@ def test_what_was_sent_otherwise_tells_nothing_about_words(
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("changes", "facts"),
     [
-        ({"paraphrase": 2}, "what was run is submitted as roi_tiny_hard_128_paraphrase_2"),
-        ({"paraphrase": 7}, "prompt 'direct': paraphrase must be 1 to 3"),
-        ({"paraphrase": 0}, "what was run is submitted as roi_tiny_hard_128, not as roi_tiny_hard_128_paraphrase_1"),
-        ({"prompt_sha256": "0" * 64}, "prompt direct, paraphrase 1, is 000000000000"),
+        ({"paraphrase": 2}, "roi_tiny_hard_128_paraphrase_2.*roi_tiny_hard_128_paraphrase_1"),
+        ({"paraphrase": 7}, "'direct'.*paraphrase.*1 to 3"),
+        ({"paraphrase": 0}, r"roi_tiny_hard_128\b.*roi_tiny_hard_128_paraphrase_1"),
+        ({"prompt_sha256": "0" * 64}, "direct.*paraphrase 1.*000000000000"),
         ({"paraphrase": -1}, r"tasks\[1\].paraphrase"),
         ({"paraphrase": "1"}, r"tasks\[1\].paraphrase"),
         ({"sent_as": "a letter"}, r"tasks\[1\].sent_as"),
@@ -200,10 +200,10 @@ def test_what_was_sent_otherwise_tells_nothing_about_words(
     ],
 )
 def test_a_task_in_other_words_is_what_it_says(
-    folder: Path, changes: dict[str, object], message: str, tmp_path: Path
+    folder: Path, changes: dict[str, object], facts: str, tmp_path: Path
 ) -> None:
     altered = tampered(folder, tmp_path, document=lambda document: document["tasks"][1].update(changes))
-    with pytest.raises(RecordError, match=message):
+    with pytest.raises(RecordError, match=facts):
         check_submission(altered)
 
 

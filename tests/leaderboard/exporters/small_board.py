@@ -38,7 +38,7 @@ def licensed(count=3):
 
 def scored_run(exams, exam_set, prompt="direct", repeats=1, budget=128):
     """Return a run: request r of exam i has i + r + k (modulo 4) right answers in sample k, all others are skipped."""
-    form = PROMPTS[prompt].form
+    form = PROMPTS[prompt].kind
     record = RunRecord(
         *(form, exam_set, None if exam_set == "v1" else 0, "hard", budget, repeats, prompt, prompt_sha256(prompt)),
         *(None, None, True, ()),
