@@ -15,6 +15,7 @@ from roi_bench.analysis.runs import Cell, common_name, in_order, run_names, shor
 from roi_bench.errors import RecordError
 from roi_bench.records.results import RecordedTask, Sending
 from tests.analysis.simulated_model import BUDGET
+from tests.support.messages import missing
 from tests.support.simulated_runs import (
     EXAMS,
     MODEL,
@@ -214,7 +215,7 @@ def test_a_run_that_cannot_be_replayed_is_told_and_left_out():
     told: list[str] = []
     (found,) = allocations(matched, tell=told.append)
     assert {name for name, _ in found.found} == {"direct"}
-    assert told[0].startswith(f"plan_and_solve, v1 hard {BUDGET}: no allocation, since a problem was given up after an")
+    assert missing([f"plan_and_solve, v1 hard {BUDGET}", "no allocation"], told[0]) == []
     with pytest.raises(RecordError, match=r"s\.jsonl.*--tokenizer"):
         allocations(matched)
 

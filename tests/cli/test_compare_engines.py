@@ -171,14 +171,14 @@ def test_what_cannot_be_compared_is_refused_in_one_line(tmp_path, capsys):
     one = written(tmp_path / "one", HF)
     assert missing(["two runs"], refused(capsys, one)) == []
     results = one / "results_2026-01-02.json"
-    assert missing([TASK, results], refused(capsys, one, one)) == []
-    assert missing([TASK, results], refused(capsys, one, results)) == []
+    assert missing([one, results.name], refused(capsys, one, one)) == []
+    assert missing([results, results.name, one], refused(capsys, one, results)) == []
     assert missing([tmp_path / "nowhere", "results_*.json"], refused(capsys, one, tmp_path / "nowhere")) == []
     tight = written(tmp_path / "budget", VLLM, budget=256)
     assert missing([tight / results.name, "budget 256"], refused(capsys, one, tight)) == []
     apart = written(tmp_path / "apart", VLLM, exams=range(2, 4))
     few = written(tmp_path / "few", HF, exams=range(2))
-    assert missing([apart / results.name, few / results.name, "no exam"], refused(capsys, few, apart)) == []
+    assert missing([apart / results.name, "no exam", TASK], refused(capsys, few, apart)) == []
     sampled = written(tmp_path / "sampled", VLLM)
     path = sampled / "results_2026-01-02.json"
     results = json.loads(path.read_text(encoding="utf-8"))

@@ -144,7 +144,7 @@ def test_a_draft_of_a_complete_run_is_told_so(whole: Path, tmp_path: Path, capsy
     assert re.search(r"^.*draft: complete.*--draft", printed, re.MULTILINE)
     part = write_results(tmp_path / "part", [MadeTask(exams=2)])
     _, printed, told = command(capsys, "pack", part, "--out", tmp_path, "--draft", *ABOUT)
-    assert "complete" not in told
+    assert "a draft" not in told
     _, printed, _ = command(capsys, "check", printed.strip())
     assert re.search(r"^.*draft: not whole", printed, re.MULTILINE)
     assert "draft: a draft" not in printed

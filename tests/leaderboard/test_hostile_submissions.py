@@ -288,7 +288,7 @@ def test_all_files_together_unpack_to_no_more_than_a_folder_may(
     monkeypatch.setattr(checks, "FOLDER_UNPACKED_BYTES", sum(sizes))
     check_submission(two)
     monkeypatch.setattr(checks, "FOLDER_UNPACKED_BYTES", max(sizes) + 100)
-    assert "bytes that are left for it" in refusal(two)
+    assert re.search(r"roi_tiny_medium_128\.jsonl\.gz.*\b\d+ bytes", refusal(two))
 
 
 def test_a_response_is_no_longer_than_its_budget_allows(draft: Path, tmp_path: Path) -> None:
@@ -296,15 +296,14 @@ def test_a_response_is_no_longer_than_its_budget_allows(draft: Path, tmp_path: P
         one = rows[0]["requests"][0][0]
         one.update(text=" " * (64 * 128 + 4096 + 1), token_lengths=[0] + [256] * 47)
 
-    message = "a response of 12289 characters; none has more than 12288"
-    assert message in refusal(tampered(draft, tmp_path, rows=blow_up))
+    assert missing(["12289 characters", "12288"], refusal(tampered(draft, tmp_path, rows=blow_up))) == []
 
 
 def test_more_responses_than_can_be_graded_are_refused_before_they_are_read(draft: Path, tmp_path: Path) -> None:
     folder = tampered(
         draft, tmp_path, document=lambda document: document["tasks"][0].update(repeats=256, documents=489)
     )
-    assert "250368 responses; a submission has at most 250000" in refusal(folder)
+    assert missing(["250368 responses", "250000"], refusal(folder)) == []
 
 
 def test_a_revision_that_climbs_out_of_the_hub_is_refused(draft: Path, tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ from roi_bench.records.regrade import estimate_task, flat_values
 from roi_bench.records.results import NO_RESPONSE, RecordedTask, read_results
 from roi_bench.scoring.tokens import TokenCounter
 from tests.leaderboard.made_submissions import SOLO, MadeTask, metadata, write_results
+from tests.support.messages import missing
 
 EXAM = MadeTask(exams=2)
 GIVEN = {"contamination": "none", "contact": "me"}
@@ -221,7 +222,8 @@ def test_the_names_that_will_be_published_are_told(tmp_path: Path) -> None:
     pack_submission(
         load_results([results]), tmp_path / "out", metadata("checkpoints/run7"), draft=True, tell=told.append
     )
-    assert told == ["will be published: model 'checkpoints/run7', tokenizer 'roi-bench:tiny_model'"]
+    (line,) = told
+    assert missing(["model 'checkpoints/run7'", "tokenizer 'roi-bench:tiny_model'"], line) == []
 
 
 def test_a_copy_of_a_shipped_tokenizer_is_that_one(tmp_path: Path) -> None:
@@ -383,7 +385,8 @@ def test_half_characters_are_replaced_and_told(tmp_path: Path) -> None:
     samples.write_text(samples.read_text().replace("### Problem 1", "\\ud83d ### Problem 1", 1))
     told: list[str] = []
     folder = pack_submission(load_results([results]), tmp_path / "out", metadata(), draft=True, tell=told.append)
-    assert told[:-1] == ["roi_tiny_hard_128: half characters (lone surrogates) in responses were replaced by U+FFFD"]
+    (line,) = told[:-1]
+    assert missing(["roi_tiny_hard_128", "U+FFFD"], line) == []
     text = check_submission(folder).tasks[0].documents[0].requests[0][0].text
     assert str(text).startswith("\ufffd ### Problem 1")
 

@@ -28,6 +28,7 @@ from roi_bench.leaderboard.submission.schema import task_name
 from roi_bench.records.results import Sending
 from roi_bench.scoring.prompts import prompt_sha256
 from tests.leaderboard.made_submissions import MadeTask, made_submission, tampered
+from tests.support.messages import missing
 
 EXAMS = 30
 CANONICAL = MadeTask(exams=EXAMS, skill=(0.9, 0.6, 0.0))
@@ -216,7 +217,7 @@ def test_responses_that_no_words_changed_are_told(tmp_path: Path) -> None:
     made = made_submission(tmp_path / "made", [CANONICAL, replace(CANONICAL, paraphrase=1)])
     graded = grade_submission(check_submission(made), workers=1)[0]
     (remark,) = (remark for remark in graded.remarks if remark.rule == "prompts")
-    assert remark.text == "roi_tiny_hard_128_paraphrase_1: all its responses are those of roi_tiny_hard_128"
+    assert missing(["roi_tiny_hard_128_paraphrase_1", "roi_tiny_hard_128"], remark.text) == []
     assert graded.runs[0].score_prompts is not None
     assert graded.runs[0].score_prompts.spread == 0
 

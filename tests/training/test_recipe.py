@@ -73,7 +73,7 @@ def test_an_unknown_key_is_refused_at_every_depth_with_the_nearest(changes, fact
         ({"name": 7}, ("name", "7")),
         ({"mft": {"epochs": True}}, ("mft.epochs", "True")),
         ({"mft": {"learning_rate": "1e-5"}}, ("mft.learning_rate", "'1e-5'", "YAML")),
-        ({"mft": {"learning_rate": "0.1"}}, ("mft.learning_rate", "'0.1'", ": 0.1")),
+        ({"mft": {"learning_rate": "0.1"}}, ("mft.learning_rate", "'0.1'", "quotes")),
         ({"mft": {"learning_rate": "high"}}, ("mft.learning_rate", "'high'")),
         ({"mft": 3}, ("mft", "3", "singles, exams")),
         ({"mft": None}, ("mft", "None", "singles, exams")),
