@@ -28,7 +28,7 @@ def test_help_names_every_stage(capsys):
         (("rarl", "tiny", "--out", "x", "--set", "rarl.prompts=7"), 2, ["rarl.prompts", "rarl.device_batch_size"]),
         (("rarl", "tiny", "--out", "x", "--set", "rarl.generations=1"), 2, ["rarl.generations", "1"]),
         (("rarl", "tiny", "--out", "x"), 2, ["x/mft", "roi-bench train mft"]),
-        (("evaluate", "tiny", "--out", "x"), 2, ["base", "roi-bench train"]),
+        (("evaluate", "tiny", "--out", "x"), 2, ["roi-bench train", "--out x"]),
         (("mft", "tiny", "--dry-run", "--set", "mft.trainer={warmup_stps: 3}"), 2, ["1 problems"]),
         (("rarl", "tiny", "--dry-run", "--set", "rarl.trainer={beta: 0.1}"), 2, ["1 problems"]),
         (("rarl", "tiny", "--dry-run", "--set", "rarl.trainer={lr_scheduler_type: cosin}"), 2, ["1 problems"]),

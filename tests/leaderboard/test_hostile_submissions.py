@@ -288,7 +288,7 @@ def test_all_files_together_unpack_to_no_more_than_a_folder_may(
     monkeypatch.setattr(checks, "FOLDER_UNPACKED_BYTES", sum(sizes))
     check_submission(two)
     monkeypatch.setattr(checks, "FOLDER_UNPACKED_BYTES", max(sizes) + 100)
-    assert re.search(r"roi_tiny_medium_128\.jsonl\.gz.*\b\d+ bytes", refusal(two))
+    assert re.search(r"roi_tiny_hard_128\.jsonl\.gz.*\b\d+ bytes", refusal(two))
 
 
 def test_a_response_is_no_longer_than_its_budget_allows(draft: Path, tmp_path: Path) -> None:

@@ -322,7 +322,7 @@ def test_parameters_in_words(text: str, number: int | None) -> None:
 
 @pytest.mark.parametrize("text", ["", "0", "1.5", "0.0001K", "-3", "1e9", "inf", "9" * 17, "1001T", "٣", "B"])
 def test_what_is_no_number_of_parameters(text: str) -> None:
-    with pytest.raises(UsageError, match="parameters"):
+    with pytest.raises(UsageError, match=re.escape(repr(text))):
         parse_parameters(text)
 
 

@@ -124,8 +124,7 @@ def test_comparisons_are_paired_and_signed():
     assert easy["compared in"] == "score in easy order"
     for row, side in ((score, "main"), (easy, "easy")):
         differences = [
-            getattr(MFT.scored[exam][0], side).correct - getattr(BASE.scored[exam][0], side).correct
-            for exam in BASE.scored
+            getattr(MFT.scored[exam][0], side).score - getattr(BASE.scored[exam][0], side).score for exam in BASE.scored
         ]
         assert row["A − B"]["value"] == pytest.approx(mean(differences))
         assert row["A's"] - row["B's"] == pytest.approx(mean(differences))
