@@ -36,6 +36,7 @@ from roi_bench.leaderboard.submission.metadata import (
 )
 from roi_bench.leaderboard.submission.pack import Correction, pack_submission
 from roi_bench.leaderboard.submission.schema import load_set, task_name
+from roi_bench.leaderboard.submission.untrusted_files import shown
 from roi_bench.records.regrade import estimate_task, flat_values
 from roi_bench.records.results import NO_RESPONSE, RecordedTask, read_results
 from roi_bench.scoring.tokens import TokenCounter
@@ -322,7 +323,7 @@ def test_parameters_in_words(text: str, number: int | None) -> None:
 
 @pytest.mark.parametrize("text", ["", "0", "1.5", "0.0001K", "-3", "1e9", "inf", "9" * 17, "1001T", "٣", "B"])
 def test_what_is_no_number_of_parameters(text: str) -> None:
-    with pytest.raises(UsageError, match=re.escape(repr(text))):
+    with pytest.raises(UsageError, match=re.escape(repr(shown(text)))):
         parse_parameters(text)
 
 
