@@ -1,6 +1,7 @@
 """``roi-bench exams``: what it prints, what it writes, and its exit codes."""
 
 import json
+import os
 import re
 
 import pytest
@@ -38,7 +39,7 @@ def test_build_is_deterministic_and_says_whether_it_is_the_frozen_one(capsys, in
 def test_build_leaves_the_old_file_where_it_cannot_write(capsys, invented_pools, tmp_path):
     out = tmp_path / "exams.json"
     out.write_text("old")
-    (tmp_path / "exams.json.part").symlink_to("/dev/full")
+    (tmp_path / f".exams.json.{os.getpid()}.part").symlink_to("/dev/full")
     code, _, err = run(capsys, "build", "--source", invented_pools, "--out", out)
     assert (code, out.read_text()) == (1, "old")
     assert err.startswith("roi-bench: No space left on device")
