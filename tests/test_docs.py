@@ -300,8 +300,7 @@ def test_the_metrics_page_names_every_number_of_a_solo_task_and_every_heading_of
     from roi_bench.analysis.profile import match_profiles
     from roi_bench.analysis.reports.report import report_tables
     from roi_bench.scoring.kinds import solo_metrics_of
-    from tests.analysis.test_prompt_groups import GROUP
-    from tests.analysis.test_report import EXAMS, PROFILE, RUNS
+    from tests.support.simulated_runs import EXAMS, GROUP, PROFILE, RUNS
 
     page = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
     for metric in solo_metrics_of(("gsm8k", "math", "aime")):

@@ -13,8 +13,8 @@ import roi_bench as roi
 from roi_bench.errors import UsageError
 from roi_bench.exams.tiny import model_path
 from roi_bench.scoring.tokens import Usage
-from tests.benchmarks.test_real_models import sit
 from tests.support.exam_factory import respond
+from tests.support.playback_run import sit
 
 PAGE = Path("docs/python.md")
 

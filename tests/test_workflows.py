@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.leaderboard.test_added_folders import BOARD, NEW, OLD, commit_all, git, write
+from tests.support.git_repository import BOARD, NEW, OLD, commit_all, git, write
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted((ROOT / ".github" / "workflows").glob("*.yml"))

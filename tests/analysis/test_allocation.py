@@ -483,63 +483,63 @@ FUNCTIONS = {
 
 @pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
 @pytest.mark.parametrize(
-    ("costs", "correct", "skip_cost", "message"),
+    ("costs", "correct", "skip_cost", "fact"),
     [
-        (COSTS, CORRECT[:, :, :1], 1, r"costs of shape \(2, 3, 2\) came with verdicts of \(2, 3, 1\)"),
+        (COSTS, CORRECT[:, :, :1], 1, r"costs.*\(2, 3, 2\).*verdicts.*\(2, 3, 1\)"),
         (COSTS[0], CORRECT[0], 1, r"\(3, 2\)"),
         (COSTS[:, :, :0], CORRECT[:, :, :0], 1, r"\(2, 3, 0\)"),
         (COSTS[:, :0], CORRECT[:, :0], 1, r"\(2, 0, 2\)"),
-        (COSTS.astype(float), CORRECT, 1, "costs are float64"),
-        (COSTS, CORRECT.astype(int), 1, "verdicts int64"),
-        (COSTS - 4, CORRECT, 1, "a sample costs -3 tokens"),
-        (COSTS, CORRECT, -1, "a skip cost of -1"),
+        (COSTS.astype(float), CORRECT, 1, "costs.*float64"),
+        (COSTS, CORRECT.astype(int), 1, "verdicts.*int64"),
+        (COSTS - 4, CORRECT, 1, "cost.*-3"),
+        (COSTS, CORRECT, -1, "skip cost.*-1"),
     ],
 )
-def test_samples_that_cannot_be_meant(function: Any, costs: Any, correct: Any, skip_cost: int, message: str) -> None:
-    with pytest.raises(UsageError, match=message):
+def test_samples_that_cannot_be_meant(function: Any, costs: Any, correct: Any, skip_cost: int, fact: str) -> None:
+    with pytest.raises(UsageError, match=fact):
         function(costs, correct, 5, skip_cost)
 
 
 @pytest.mark.parametrize("function", ["policy", "cross-fitted", "hindsight", "play"])
 def test_a_negative_budget(function: str) -> None:
-    with pytest.raises(UsageError, match="a budget of -1"):
+    with pytest.raises(UsageError, match=r"budget.*-1"):
         FUNCTIONS[function](COSTS, CORRECT, -1, 1)
 
 
 def test_one_sample_cannot_be_halved() -> None:
-    with pytest.raises(UsageError, match="at least 2 samples of each problem, there is 1"):
+    with pytest.raises(UsageError, match=r"samples.*1"):
         cross_fitted_value(COSTS[:, :, :1], CORRECT[:, :, :1], 5, 1)
 
 
 @pytest.mark.parametrize(
-    ("attempt", "caps", "message"),
+    ("attempt", "caps", "fact"),
     [
         (np.full((2, 3), 1.25), None, r"1\.25"),
-        (np.array([[0.5, -0.25, 1], [0, 0, 0]]), None, r"-0\.25 to 1\.0"),
+        (np.array([[0.5, -0.25, 1], [0, 0, 0]]), None, r"-0\.25.*1\.0"),
         (np.full((2, 3), np.nan), None, "nan"),
-        (np.ones((2, 2)), None, r"attempts \(2, 2\)"),
-        (np.ones((2, 3)), np.ones((3, 2), dtype=int), r"caps \(3, 2\)"),
-        (np.ones((2, 3)), np.ones((2, 3)), r"float64"),
+        (np.ones((2, 2)), None, r"attempts.*\(2, 2\)"),
+        (np.ones((2, 3)), np.ones((3, 2), dtype=int), r"caps.*\(3, 2\)"),
+        (np.ones((2, 3)), np.ones((2, 3)), "caps.*float64"),
     ],
 )
-def test_plans_that_cannot_be_meant(attempt: Any, caps: Any, message: str) -> None:
-    with pytest.raises(UsageError, match=message):
+def test_plans_that_cannot_be_meant(attempt: Any, caps: Any, fact: str) -> None:
+    with pytest.raises(UsageError, match=fact):
         play_value(COSTS, CORRECT, 5, 1, attempt, caps)
 
 
 def test_a_policy_of_other_exams() -> None:
     policy = optimal_policy(COSTS, CORRECT, 5, 1)
-    with pytest.raises(UsageError, match=r"\(2, 3, 6\) was given samples of \(1, 3\)"):
+    with pytest.raises(UsageError, match=r"\(2, 3, 6\).*\(1, 3\)"):
         policy_value(policy, COSTS[:1], CORRECT[:1], 1)
-    with pytest.raises(UsageError, match=r"\(2, 3, 6\) was given samples of \(2, 2\)"):
+    with pytest.raises(UsageError, match=r"\(2, 3, 6\).*\(2, 2\)"):
         policy_value(policy, COSTS[:, :2], CORRECT[:, :2], 1)
 
 
 def test_more_than_can_be_counted() -> None:
     wide = np.ones((1, 20, 10), dtype=np.int64)
-    with pytest.raises(UsageError, match="beyond 64 bits"):
+    with pytest.raises(UsageError, match=f"{2 * 10**21}.*64"):
         optimal_policy(wide, wide.astype(bool), 5, 1)
     # One sample more than can be: without the limit this would be slow, not endless.
     many = np.ones((1, 3, 129), dtype=np.int64)
-    with pytest.raises(UsageError, match="129 samples of 3 problems make 2146689 combinations"):
+    with pytest.raises(UsageError, match=r"129 samples.*3 problems.*2146689"):
         hindsight_value(many, many.astype(bool), 5, 1)

@@ -19,6 +19,7 @@ from tests.analysis.simulated_model import BUDGET, Decide, follow, invented_exam
 from tests.support.attempts import exam_attempt, score_exams
 from tests.support.exam_factory import WordCounter, make_exam, respond
 from tests.support.graders import EqualityGrader
+from tests.support.simulated_runs import at_random, everything, only_hard, only_solvable
 
 EXAMS = invented_exams(240)
 MODEL = simulated_model(EXAMS, seed=1)
@@ -48,24 +49,6 @@ def best_policy(samples: int) -> Decide:
         policy = optimal_policy(*other.arrays(EXAMS, order), BUDGET, other.skip_cost)
         caps |= {(exam.id, order): policy.caps[index] for index, exam in enumerate(EXAMS)}
     return follow(caps)
-
-
-def everything(_exam: Exam, _order: str, _position: int, left: int) -> int:
-    return left
-
-
-def at_random(seed: int) -> Decide:
-    generator = np.random.default_rng(seed)
-    return lambda _exam, _order, _position, left: left if generator.random() < 0.5 else None
-
-
-def only_hard(exam: Exam, order: str, position: int, left: int) -> int | None:
-    return left if exam.tiers(order)[position] == "hard" else None
-
-
-def only_solvable(exam: Exam, order: str, position: int, left: int) -> int | None:
-    """Skip the hard problem, work on the others."""
-    return left if exam.tiers(order)[position] != "hard" else None
 
 
 def test_score_is_skill_times_allocation_times_retention():
@@ -122,7 +105,7 @@ def test_curves_are_ordered_and_budgets_beyond_the_cap_are_refused():
         assert (curves.plug_in <= curves.hindsight + 1e-9).all()
         assert curves.optimal.mean() <= curves.plug_in.mean()
         assert curves.budget == BUDGET
-    with pytest.raises(UsageError, match=f"cap of {BUDGET} tokens and cannot tell about a budget of {BUDGET + 1}"):
+    with pytest.raises(UsageError, match=f"cap.*{BUDGET}.*budget.*{BUDGET + 1}"):
         value_curves(PROFILE, EXAMS, "hard", BUDGET + 1)
 
 
@@ -202,7 +185,7 @@ def test_failed_responses_and_exams_outside_the_profile_are_left_out():
     one_failed = {**main, exams[0].id: [missing], "v1/999": main[exams[1].id]}
     found = efficiency(PROFILE, one_failed, curves, BUDGET)
     assert (whole.exams, found.exams) == (30, 29)
-    with pytest.raises(UsageError, match="no exam of the run"):
+    with pytest.raises(UsageError, match="profile"):
         efficiency(PROFILE, {"v1/999": main[exams[1].id]}, curves, BUDGET)
 
 

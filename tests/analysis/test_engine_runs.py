@@ -121,16 +121,16 @@ def test_names_say_what_sets_runs_of_one_engine_apart():
 @pytest.mark.parametrize(
     ("changes", "what"),
     [
-        ({"budget": 256}, "has budget 256, .* has 128"),
-        ({"order": "medium"}, "has order medium"),
-        ({"exam_seed": 1}, "has exam_seed 1"),
-        ({"exam_set": "fresh"}, "has exam_set fresh"),
-        ({"prompt_sha256": "0" * 64}, "has prompt_sha256 000"),
-        ({"paraphrase": 2}, "has paraphrase 2"),
-        ({"repeats": 2}, "has repeats 2"),
-        ({"system_instruction_sha256": "1" * 64}, "has system_instruction_sha256 111"),
-        ({"sent_as": "text"}, "has sent_as text, .* has chat template"),
-        ({"sent_as": "chat template", "chat_template_sha256": "b" * 64}, "has chat_template_sha256 bbb"),
+        ({"budget": 256}, "budget.*256.*128"),
+        ({"order": "medium"}, "order.*medium"),
+        ({"exam_seed": 1}, "exam_seed.*1"),
+        ({"exam_set": "fresh"}, "exam_set.*fresh"),
+        ({"prompt_sha256": "0" * 64}, "prompt_sha256.*000"),
+        ({"paraphrase": 2}, "paraphrase.*2"),
+        ({"repeats": 2}, "repeats.*2"),
+        ({"system_instruction_sha256": "1" * 64}, "system_instruction_sha256.*111"),
+        ({"sent_as": "text"}, "sent_as.*text.*chat template"),
+        ({"sent_as": "chat template", "chat_template_sha256": "b" * 64}, "chat_template_sha256.*bbb"),
     ],
 )
 def test_what_asked_something_else_is_refused_by_name(changes: dict[str, Any], what: str):
@@ -146,7 +146,7 @@ def test_messages_and_older_records_are_no_other_prompt():
     reference = task_of(sent_as="chat template", chat_template_sha256="a" * 64)
     check_comparable(reference, task_of(sent_as="messages"))
     check_comparable(reference, task_of())
-    with pytest.raises(UsageError, match="has sent_as messages"):  # a server puts its template around them
+    with pytest.raises(UsageError, match=r"sent_as.*messages"):  # a server puts its template around them
         check_comparable(task_of(sent_as="text"), task_of(sent_as="messages"))
 
 
@@ -162,19 +162,19 @@ def test_messages_and_older_records_are_no_other_prompt():
 )
 def test_sampled_runs_are_refused_unless_they_are_allowed(changes: dict[str, Any]):
     sampled = task_of(**changes)
-    with pytest.raises(UsageError, match=r"task was sampled .*--allow-sampled"):
+    with pytest.raises(UsageError, match="--allow-sampled"):
         check_comparable(task_of(), sampled)
-    with pytest.raises(UsageError, match="was sampled"):
+    with pytest.raises(UsageError, match="--allow-sampled"):
         check_comparable(sampled, sampled)
     check_comparable(sampled, sampled, allow_sampled=True)
 
 
 def test_the_models_own_decoding_is_compared_with_its_own_kind_only():
     own = task_of(decoding={"decoding": "model"}, deviations=("decoding=model",))
-    with pytest.raises(UsageError, match=r"has decoding model, .* has neutral"):
+    with pytest.raises(UsageError, match=r"decoding.*model.*neutral"):
         check_comparable(task_of(), own, allow_sampled=True)
 
 
 def test_a_sampled_run_is_never_compared_with_a_greedy_one():
-    with pytest.raises(UsageError, match=r"has sampling temperature 0\.7, .* has greedy"):
+    with pytest.raises(UsageError, match=r"temperature.*0\.7.*greedy"):
         check_comparable(task_of(), task_of(decoding={"do_sample": True, "temperature": 0.7}), allow_sampled=True)

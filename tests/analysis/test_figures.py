@@ -296,9 +296,9 @@ def test_intervals_that_are_none_draw_no_bars() -> None:
 
 
 def test_only_two_kinds_of_file(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"\.png or \.svg"):
+    with pytest.raises(UsageError, match=r"a\.pdf.*\.png.*\.svg"):
         save_figure(dots(NAMES), tmp_path / "a.pdf")
-    with pytest.raises(UsageError, match="cannot be written"):
+    with pytest.raises(UsageError, match=r"missing/a\.png"):
         save_figure(dots(NAMES), tmp_path / "missing" / "a.png")
 
 
@@ -324,7 +324,7 @@ def test_without_matplotlib_there_is_one_clear_error(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(builtins, "__import__", blocked)
     for make in (check_figures, lambda: dots(NAMES), lambda: heat(NAMES)):
-        with pytest.raises(DependencyError, match=r"pictures need matplotlib; pip install 'roi-bench\[leaderboard\]'"):
+        with pytest.raises(DependencyError, match=r"matplotlib.*'roi-bench\[leaderboard\]'"):
             make()
 
 

@@ -110,7 +110,7 @@ def test_tables() -> None:
     assert level_table(six(), "hard").rows[0][4:] == (0, 0)
     for make in (confusion_table, level_table):
         assert make({}, "easy").rows
-        with pytest.raises(UsageError, match="unknown order"):
+        with pytest.raises(UsageError, match="backwards"):
             make(six(), "backwards")
 
 

@@ -189,9 +189,9 @@ def test_no_runs_no_pairs() -> None:
 
 def test_an_exam_in_two_clusters_is_refused() -> None:
     runs = [invented(0), invented(1) | {"exam-004": ExamTerm(1.0, 1.0, "elsewhere")}]
-    with pytest.raises(UsageError, match=r"'exam-004' belongs to 'c4' in one run and to 'elsewhere' in another"):
+    with pytest.raises(UsageError, match=r"'exam-004'.*'c4'.*'elsewhere'"):
         rank_many(runs)
-    with pytest.raises(UsageError, match="level must lie between 0 and 1"):
+    with pytest.raises(UsageError, match=r"level.*1\.0"):
         rank_many(runs[:1], level=1.0)
 
 

@@ -317,13 +317,13 @@ def test_minimum_detectable_effect_of_many_exams_is_2_8_standard_errors() -> Non
 
 def test_refusals_say_what_was_wrong() -> None:
     a, b = mean_run([1, 2]), mean_run([2, 1])
-    with pytest.raises(UsageError, match="no exam in common"):
+    with pytest.raises(UsageError, match="no exam"):
         compare_paired(a, {"other": ExamTerm(1.0, 1.0, "0")})
-    with pytest.raises(UsageError, match="exam 'exam-001' belongs to '1' in one run and to '0' in the other"):
+    with pytest.raises(UsageError, match=r"'exam-001'.*'1'.*'0'"):
         compare_paired(a, mean_run([2, 1], clusters=1))
-    with pytest.raises(UsageError, match="unknown target 'both'; known: general, fixed"):
+    with pytest.raises(UsageError, match=r"'both'.*general.*fixed"):
         compare_paired(a, b, target="both")
-    with pytest.raises(UsageError, match="at least 1, not 0"):
+    with pytest.raises(UsageError, match=r"permutations.*0"):
         compare_paired(a, b, permutations=0)
 
 

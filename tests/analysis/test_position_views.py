@@ -123,7 +123,7 @@ def test_failed_samples_are_left_out_in_both_orders() -> None:
     scored["e"] = (Sample(lost(), answered("easy", R, R, R)), scored["a"][0])
     table = position_table(scored, "hard")
     assert [row[2:4] for row in table.rows] == [(4, 4)] * 6
-    assert table.note.endswith("Samples without a response are left out.")
+    assert "without a response" in table.note
 
 
 def test_real_responses_go_the_whole_way() -> None:
@@ -160,9 +160,9 @@ def test_one_exam_has_no_interval_and_no_exam_no_rows() -> None:
 
 
 def test_unknown_order_or_cluster() -> None:
-    with pytest.raises(UsageError, match="did you mean 'hard'"):
+    with pytest.raises(UsageError, match=r"'hrad'.*'hard'"):
         position_table({}, "hrad")
-    with pytest.raises(UsageError, match="no cluster is given for exam 'b'"):
+    with pytest.raises(UsageError, match=r"cluster.*'b'"):
         position_table(three_exams(), "hard", {"a": "x"})
 
 

@@ -63,7 +63,7 @@ def test_costs_and_successes_by_problem():
     assert costs.tolist() == [[[50, 50], [1, 5], [4, 5]]]
     assert correct.tolist() == [[[False, True], [False, True], [True, False]]]
     assert profile.covers(EXAM)
-    with pytest.raises(UsageError, match=r"made-up/007 \(1 such exams\)"):
+    with pytest.raises(UsageError, match=r"made-up/007.*1"):
         profile.arrays([EXAM, make_exam(7)], "hard")
 
 
@@ -75,9 +75,9 @@ def test_text_counted_again_above_the_cap_costs_the_cap():
 
 
 def test_missing_responses_and_unknown_tokens_are_refused():
-    with pytest.raises(RecordError, match="run the same command again"):
+    with pytest.raises(RecordError, match=EXAM.problems[0].id):
         make_profile(TASK, scored(RESPONSES | {EXAM.problems[0].id: answers(None, "x")}))
-    with pytest.raises(RecordError, match="tokenizer"):
+    with pytest.raises(RecordError, match="--tokenizer"):
         make_profile(TASK, scored(RESPONSES, counted=False))
 
 
@@ -115,34 +115,34 @@ def damaged(change: dict[str, Any]) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("content", "fact"),
     [
-        (b"", "not a solo profile"),
-        (b"[]", "not a JSON object"),
-        (b"[" * 100_000, "nested too deeply"),
-        (b"\xff\xfe", "not a solo profile"),
-        (damaged({"format": "x"}), "no format 'roi-bench solo profile'"),
-        (damaged({"version": 2}), "version 2 for exam version 1; this package reads 1 for 1"),
-        (damaged({"cap": "512"}), "damaged at 'cap'"),
-        (damaged({"skip_cost": -1}), "damaged at 'skip_cost'"),
-        (damaged({"decoding": None}), "damaged at 'decoding'"),
-        (damaged({"sent_as": "a letter"}), "damaged at 'sent_as'"),
-        (damaged({"chat_template_sha256": 1}), "damaged at 'chat_template_sha256'"),
-        (damaged({"problems": {}}), "no problems"),
-        (damaged({"problems": None}), "not a solo profile"),
-        (damaged({"problems": {"a": [[1], [1, 0]]}}), "1 costs and 2 verdicts"),
-        (damaged({"problems": {"a": [[], []]}}), "0 costs"),
-        (damaged({"problems": {"a": [[51], [1]]}}), "no number of tokens up to the cap"),
-        (damaged({"problems": {"a": [[1.5], [1]]}}), "no number of tokens"),
-        (damaged({"problems": {"a": [[True], [1]]}}), "no number of tokens"),
-        (damaged({"problems": {"a": [[1], [2]]}}), "verdict other than 0 and 1"),
-        (damaged({"problems": {"a": [[1], [1]], "b": [[1, 2], [1, 1]]}}), "not as many samples"),
-        (damaged({"problems": {"a": 7}}), "not a solo profile"),
-        (damaged({"prompt_sha256": "0" * 64}), "asked with solo prompt 000000000000"),
+        (b"", "roi-bench profile"),
+        (b"[]", "JSON"),
+        (b"[" * 100_000, "nested"),
+        (b"\xff\xfe", "roi-bench profile"),
+        (damaged({"format": "x"}), "'roi-bench solo profile'"),
+        (damaged({"version": 2}), "2.*1.*1.*1"),
+        (damaged({"cap": "512"}), "'cap'"),
+        (damaged({"skip_cost": -1}), "'skip_cost'"),
+        (damaged({"decoding": None}), "'decoding'"),
+        (damaged({"sent_as": "a letter"}), "'sent_as'"),
+        (damaged({"chat_template_sha256": 1}), "'chat_template_sha256'"),
+        (damaged({"problems": {}}), "problems"),
+        (damaged({"problems": None}), "roi-bench profile"),
+        (damaged({"problems": {"a": [[1], [1, 0]]}}), "'a'.*1 cost.*2 verdict"),
+        (damaged({"problems": {"a": [[], []]}}), "'a'.*0 cost"),
+        (damaged({"problems": {"a": [[51], [1]]}}), "'a'.*cost.*cap"),
+        (damaged({"problems": {"a": [[1.5], [1]]}}), "'a'.*cost"),
+        (damaged({"problems": {"a": [[True], [1]]}}), "'a'.*cost"),
+        (damaged({"problems": {"a": [[1], [2]]}}), "'a'.*verdict"),
+        (damaged({"problems": {"a": [[1], [1]], "b": [[1, 2], [1, 1]]}}), "samples"),
+        (damaged({"problems": {"a": 7}}), "roi-bench profile"),
+        (damaged({"prompt_sha256": "0" * 64}), "prompt.*000000000000"),
     ],
 )
-def test_damaged_profiles_end_in_one_error(content, message):
-    with pytest.raises(RecordError, match=f"^my file: .*{message}"):
+def test_damaged_profiles_end_in_one_error(content, fact):
+    with pytest.raises(RecordError, match=f"my file.*{fact}"):
         parse_profile(content, "my file")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from typing import Any
 
 import pytest
 
@@ -12,31 +11,17 @@ from roi_bench.analysis.reports.report import report_tables
 from roi_bench.analysis.reports.tables import Interval
 from roi_bench.analysis.runs import ScoredRun, in_order, run_names
 from roi_bench.records.results import Sending
-from roi_bench.scoring.prompts import prompt_sha256
-from tests.analysis.test_efficiency import everything, only_hard, only_solvable
-from tests.analysis.test_report import named, rows_of, run_of
-
-
-def reworded(run: ScoredRun, number: int, *, name: str = "", labels: tuple[str, ...] = (), **changes: Any) -> ScoredRun:
-    """The run as one of a paraphrase."""
-    label = (f"paraphrase={number}",) if number else ()
-    record = replace(
-        run.task.record,
-        paraphrase=number,
-        prompt_sha256=prompt_sha256("direct", number),
-        deviations=(*label, *labels),
-    )
-    return replace(run, name=name or f"direct {number}", task=replace(run.task, record=record, **changes))
-
-
-CANONICAL = run_of(everything, "direct")
-OTHERS = [
-    reworded(run_of(everything, "direct", seed=4), 1),
-    reworded(run_of(only_solvable, "direct"), 2),
-    reworded(run_of(only_hard, "direct"), 3),
-]
-GROUP = PromptGroup(CANONICAL, tuple(OTHERS))
-RIVAL = run_of(only_hard, "plan_and_solve")
+from tests.support.simulated_runs import (
+    CANONICAL,
+    GROUP,
+    OTHERS,
+    RIVAL,
+    everything,
+    named,
+    reworded,
+    rows_of,
+    run_of,
+)
 
 
 def test_paraphrase_runs_are_grouped_with_the_canonical_run_and_kept_out_of_all_else() -> None:
@@ -72,10 +57,7 @@ def test_a_paraphrase_that_was_sent_in_another_way_is_no_paraphrase_of_it(own: S
     canonical = sent(CANONICAL, own)
     assert group_prompts([canonical, sent(OTHERS[0], other)], told.append) == ([canonical], [])
     (line,) = told
-    assert line == (
-        f"direct 1, {CANONICAL.cell.title}: prompts were sent in another way ({other.title}) than those of the "
-        f"canonical run ({own.title}), so it is left out"
-    )
+    assert [fact for fact in ("direct 1", CANONICAL.cell.title, other.title, own.title) if fact not in line] == []
     worded = sent(OTHERS[0], own)
     assert group_prompts([canonical, sent(OTHERS[0], other), worded])[1] == [PromptGroup(canonical, (worded,))]
 
@@ -132,7 +114,8 @@ def test_without_paraphrases_nothing_is_said_about_prompts() -> None:
 def test_what_was_run_otherwise_belongs_to_no_canonical_run(other: ScoredRun) -> None:
     told: list[str] = []
     assert group_prompts([CANONICAL, other], told.append) == ([CANONICAL], [])
-    assert told == [f"direct 1, {other.cell.title}: no run with the canonical prompt is beside it, so it is left out"]
+    (line,) = told
+    assert line.startswith(f"direct 1, {other.cell.title}: ")
 
 
 def test_a_second_run_of_one_paraphrase_is_no_further_prompt() -> None:
@@ -140,7 +123,8 @@ def test_a_second_run_of_one_paraphrase_is_no_further_prompt() -> None:
     second = reworded(OTHERS[1], 1, name="direct 1 #2")
     _, (group,) = group_prompts([CANONICAL, OTHERS[0], second], told.append)
     assert group.paraphrases == (OTHERS[0],)
-    assert told == [f"direct 1 #2, {second.cell.title}: there is another run of this paraphrase, so it is left out"]
+    (line,) = told
+    assert line.startswith(f"direct 1 #2, {second.cell.title}: ")
 
 
 def test_a_deviation_that_all_share_parts_nobody() -> None:

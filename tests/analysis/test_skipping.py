@@ -103,7 +103,7 @@ def test_failed_samples_are_left_out() -> None:
     scored = run()
     scored["d"] = (Sample(lost(), lost("easy")),)
     assert found(scored) == found(run())
-    assert skip_table(scored, "hard").note.endswith("Samples without a response are left out.")
+    assert "without a response" in skip_table(scored, "hard").note
 
 
 @pytest.mark.parametrize("clustered", [True, False])
@@ -147,7 +147,7 @@ def test_table() -> None:
         *("hard", "all", 9, 5, whole.skip_rate, 0, whole.base, whole.precision, whole.recall),
         *(whole.plain_precision, whole.plain_recall),
     )
-    with pytest.raises(UsageError, match="unknown order"):
+    with pytest.raises(UsageError, match="sideways"):
         skip_table(run(), "sideways")
 
 

@@ -200,16 +200,16 @@ def test_empty_tables() -> None:
 
 @pytest.mark.parametrize("name", ["", "A", "a b", "../a", "a.csv", "a__b", "-a", "a\n"])
 def test_a_name_must_be_able_to_name_a_file(name: str) -> None:
-    with pytest.raises(UsageError, match="can name a file"):
+    with pytest.raises(UsageError, match=re.escape(repr(name))):
         Table(name, "", (), (), "")
 
 
 def test_rows_and_columns_must_fit() -> None:
-    with pytest.raises(UsageError, match="4 columns, and a row has 1"):
+    with pytest.raises(UsageError, match=r"'scores'.*4 columns.*1"):
         table(("a",))
-    with pytest.raises(UsageError, match="same name"):
+    with pytest.raises(UsageError, match=r"'scores'.*a, a$"):
         table(columns=(Column("a"), Column("a", 3)))
-    with pytest.raises(UsageError, match="same name"):
+    with pytest.raises(UsageError, match=r"'scores'.*a_low.*a_low"):
         table((Interval(1, 0, 2), 1), columns=(Column("a"), Column("a_low")))
 
 

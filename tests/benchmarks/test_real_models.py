@@ -10,35 +10,8 @@ import pytest
 
 from benchmarks import real_models
 from benchmarks.real_models import SHOWN, keep, read_rows, samples_of, table
-from roi_bench.exams.sets import load_exams
-from roi_bench.harness.run import run
 from roi_bench.scoring.statistics import estimate_ratio
-from tests.support.exam_factory import respond
-
-TASKS = ("roi_tiny_hard_128", "roi_tiny_medium_128")
-
-
-def sit(folder: Path, exams: int, first: int = 0) -> None:
-    """Play responses of which every third leaves out its last answer."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lines = []
-    for number, exam in enumerate(list(load_exams("tiny"))[:exams]):
-        for order in ("easy", "medium", "hard"):
-            answers = [problem.answer for problem in exam.ordered(order)]
-            wrong = number % (2 if order == "hard" else 3) == 0
-            text = respond([*answers[:2], "no such number" if wrong else answers[2]])
-            lines.append({"exam": exam.id, "order": order, "response": text})
-    (folder / "responses.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    arguments = (
-        f"responses={folder / 'responses.jsonl'},tokenizer={Path('roi_bench/data/tiny_model').resolve()},cut=false"
-    )
-    run(
-        [
-            *("--model", "roi-playback", "--model_args", arguments, "--tasks", ",".join(TASKS)),
-            *("--samples", json.dumps({task: list(range(first, exams)) for task in TASKS})),
-            *("--output_path", str(folder / "out" / "a_model")),
-        ]
-    )
+from tests.support.playback_run import TASKS, sit
 
 
 def test_rows_give_every_number_back_and_add_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,6 +17,7 @@ from roi_bench.records.journal import read_journal
 from tests.api.exam_answers import answer_exam
 from tests.api.provider_server import ProviderServer
 from tests.support.exam_factory import respond
+from tests.support.messages import missing
 from tests.support.results import TASK, sample, write
 
 EXAMS = tiny_exams(0, 4)
@@ -104,7 +105,7 @@ def test_what_two_engines_have_in_common_is_told(tmp_path, capsys):
     assert (row["exam"], row["order"]) == (EXAMS[2].id, "hard")
     assert row["parting character"] == str(texts_of(2)[0].rindex("{") + 1)
     assert "Every response" not in printed
-    assert "--per-exam also prints every response" in told
+    assert "--per-exam" in told
 
 
 def test_every_response_is_printed_on_request_and_no_text_ever(tmp_path, capsys):
@@ -144,7 +145,7 @@ def test_exams_that_only_one_has_are_told(tmp_path, capsys):
     ]
     code, printed, told = compare(capsys, *paths)
     assert code == 0
-    assert "not all runs sat the same exams (hf 3, vllm 3); 2 exams are common to all" in told
+    assert missing(["hf 3, vllm 3", "2 exams"], told) == []
     assert " 4        0  1.000" in printed  # n, missing, equal texts
 
 
@@ -168,25 +169,26 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
 
 def test_what_cannot_be_compared_is_refused_in_one_line(tmp_path, capsys):
     one = written(tmp_path / "one", HF)
-    assert "needs two runs, only" in refused(capsys, one)
-    assert "is also in" in refused(capsys, one, one)
-    assert "is also in" in refused(capsys, one, one / "results_2026-01-02.json")
-    assert "no results_*.json there" in refused(capsys, one, tmp_path / "nowhere")
+    assert missing(["two runs"], refused(capsys, one)) == []
+    results = one / "results_2026-01-02.json"
+    assert missing([one, results.name], refused(capsys, one, one)) == []
+    assert missing([results, results.name, one], refused(capsys, one, results)) == []
+    assert missing([tmp_path / "nowhere", "results_*.json"], refused(capsys, one, tmp_path / "nowhere")) == []
     tight = written(tmp_path / "budget", VLLM, budget=256)
-    assert "has budget 256" in refused(capsys, one, tight)
+    assert missing([tight / results.name, "budget 256"], refused(capsys, one, tight)) == []
     apart = written(tmp_path / "apart", VLLM, exams=range(2, 4))
     few = written(tmp_path / "few", HF, exams=range(2))
-    assert "has no exam of" in refused(capsys, few, apart)
+    assert missing([apart / results.name, "no exam", TASK], refused(capsys, few, apart)) == []
     sampled = written(tmp_path / "sampled", VLLM)
     path = sampled / "results_2026-01-02.json"
     results = json.loads(path.read_text(encoding="utf-8"))
     results["configs"][TASK]["generation_kwargs"] = {"do_sample": True, "temperature": 0.7}
     path.write_text(json.dumps(results), encoding="utf-8")
-    assert "was sampled (temperature 0.7)" in refused(capsys, one, sampled)
-    assert "has sampling temperature 0.7" in refused(capsys, one, sampled, "--allow-sampled")
+    assert missing(["temperature 0.7", "--allow-sampled"], refused(capsys, one, sampled)) == []
+    assert missing(["temperature 0.7", "greedy"], refused(capsys, one, sampled, "--allow-sampled")) == []
     both = written(tmp_path / "both" / "a", HF).parent
     written(both / "b", VLLM)
-    assert f"holds {TASK} twice" in refused(capsys, one, both)
+    assert missing([both, TASK, "twice"], refused(capsys, one, both)) == []
 
 
 def test_a_task_that_only_one_has_is_left_out_or_refused(tmp_path, capsys):
@@ -196,11 +198,10 @@ def test_a_task_that_only_one_has_is_left_out_or_refused(tmp_path, capsys):
     path.write_text(text, encoding="utf-8")
     (samples,) = other.glob("samples_*")
     samples.rename(samples.with_name(samples.name.replace(TASK, "roi_tiny_hard_128_x")))
-    assert "the runs have no task in common (hf: roi_tiny_hard_128; vllm: roi_tiny_hard_128_x)" in refused(
-        capsys, one, other
-    )
+    assert missing(["hf: roi_tiny_hard_128", "vllm: roi_tiny_hard_128_x"], refused(capsys, one, other)) == []
     code, _, told = compare(capsys, one, other, written(tmp_path / "third", {"name": "api"}))
-    assert (code, "only vllm has roi_tiny_hard_128_x; it is left out" in told) == (0, True)
+    (line,) = (line for line in told.splitlines() if "roi_tiny_hard_128_x" in line)
+    assert (code, missing(["vllm"], line)) == (0, [])
 
 
 def first_tokens(text: str, count: int) -> str:

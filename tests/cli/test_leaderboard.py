@@ -9,6 +9,7 @@ import pytest
 from roi_bench.cli.main import main
 from roi_bench.leaderboard.board import gather
 from tests.leaderboard.made_submissions import MadeTask, made_submission
+from tests.support.messages import missing
 
 
 @pytest.fixture(scope="module")
@@ -43,11 +44,11 @@ def test_building_says_what_was_refused_and_where_the_board_is(capsys, submissio
     site = tmp_path / "site"
     code, out, err = build(capsys, submissions, site, cache)
     assert code == 5
-    assert out == f"the board is at {site}/index.html; look at it: roi-bench leaderboard serve {site}\n"
+    assert missing([f"{site}/index.html", f"roi-bench leaderboard serve {site}"], out) == []
     first, second, third = [line for line in err.splitlines() if line.startswith("roi-bench")]  # else a progress bar
-    assert first.startswith("roi-bench: refused no-submission: holds no submission.json")
-    assert second.startswith("roi-bench: 1 submission, 1 of them graded now; ")
-    assert third == "roi-bench: this site shows drafts; do not publish it"
+    assert missing(["refused no-submission", "submission.json"], first) == []
+    assert missing(["1 submission", "1 of them"], second) == []
+    assert missing(["drafts"], third) == []
     assert (site / "index.html").exists()
 
 
@@ -72,28 +73,32 @@ def test_exam_pages_are_counted(capsys, submissions, cache, tmp_path, number):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "message"),
+    ("arguments", "code", "facts"),
     [
-        (["build", "{nowhere}", "--out", "{site}"], 2, "no folder of submissions"),
-        (["build", "{submissions}", "--out", "{submissions}/site"], 2, "lies in SUBMISSIONS"),
-        (["build", "{submissions}", "--out", "{foreign}"], 2, "holds something that is no site of roi-bench"),
-        (["build", "{submissions}", "--out", "{site}", "--exam-pages", "-1"], 2, "'-1' is no number of exams"),
-        (["build", "{submissions}", "--out", "{site}", "--no-cache", "--cache", "c"], 2, "contradict each other"),
-        (["build", "{submissions}", "--out", "{site}", "--base-url", "ftp://x"], 2, "'ftp://x': no plain address"),
+        (["build", "{nowhere}", "--out", "{site}"], 2, ["nowhere"]),
+        (["build", "{submissions}", "--out", "{submissions}/site"], 2, ["--out", "SUBMISSIONS"]),
+        (["build", "{submissions}", "--out", "{foreign}"], 2, ["--out", "foreign"]),
+        (["build", "{submissions}", "--out", "{site}", "--exam-pages", "-1"], 2, ["'--exam-pages'", "'-1'"]),
+        (["build", "{submissions}", "--out", "{site}", "--no-cache", "--cache", "c"], 2, ["--no-cache", "--cache"]),
+        (["build", "{submissions}", "--out", "{site}", "--base-url", "ftp://x"], 2, ["'ftp://x'"]),
         (
             ["build", "{one}", "--out", "{site}"],
             2,
-            "is one submission, it holds submission.json; name the folder above",
+            ["submission.json"],
         ),
-        (["export", "tables", "{one}", "--out", "{site}"], 2, "is one submission"),
-        (["build", "{bad}", "--out", "{site}"], 5, "reviews.json: cannot be read"),
-        (["serve", "{nowhere}"], 2, "not a site; build one first"),
-        (["export", "tables", "{nowhere}", "--out", "{site}"], 2, "no folder of submissions"),
-        (["export", "cards", "{submissions}", "--out", "{site}"], 2, "'cards' is not one of"),
-        (["export", "tables", "{submissions}", "--out", "{site}", "--dataset-id", "a/b"], 2, "says nothing to tables"),
+        (["export", "tables", "{one}", "--out", "{site}"], 2, ["submission.json"]),
+        (["build", "{bad}", "--out", "{site}"], 5, ["reviews.json"]),
+        (["serve", "{nowhere}"], 2, ["nowhere", "roi-bench leaderboard build"]),
+        (["export", "tables", "{nowhere}", "--out", "{site}"], 2, ["nowhere"]),
+        (["export", "cards", "{submissions}", "--out", "{site}"], 2, ["'cards'"]),
+        (
+            ["export", "tables", "{submissions}", "--out", "{site}", "--dataset-id", "a/b"],
+            2,
+            ["--dataset-id", "tables"],
+        ),
     ],
 )
-def test_a_failure_is_one_line(capsys, submissions, tmp_path, arguments, code, message):
+def test_a_failure_is_one_line(capsys, submissions, tmp_path, arguments, code, facts):
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad/reviews.json").write_text("[NaN]")
     (tmp_path / "foreign").mkdir()
@@ -102,14 +107,14 @@ def test_a_failure_is_one_line(capsys, submissions, tmp_path, arguments, code, m
     places["one"] = next(path for path in submissions.iterdir() if path.name.startswith("made-up"))
     ended, out, err = run(capsys, *(argument.format(**places) for argument in arguments))
     assert (ended, out, err.count("\n")) == (code, "", 1), err
-    assert message in err
+    assert missing(facts, err) == []
     assert not (tmp_path / "site").exists()
 
 
 def test_tables_are_exported(capsys, submissions, cache, tmp_path):
     common = ("--out", tmp_path / "out", "--drafts", "--cache", cache, "--workers", 1, "--allow-refused")
     code, out, _ = run(capsys, "export", "tables", submissions, *common)
-    assert (code, out) == (0, f"4 files written to {tmp_path / 'out'}\n")
+    assert (code, missing(["4 files", tmp_path / "out"], out)) == (0, [])
     rows = json.loads((tmp_path / "out/data/tiny_hard_128.json").read_text())["rows"]
     assert [row["model"] for row in rows] == ["made-up/one"]
 
@@ -120,7 +125,7 @@ def test_drafts_are_not_exported_elsewhere(capsys, submissions, cache, tmp_path,
     code, out, err = run(capsys, "export", form, submissions, *common)
     assert code == 5
     assert "refused no-submission" in err
-    assert "written to" in out
+    assert missing([tmp_path / "out"], out) == []
     assert not [path for path in (tmp_path / "out").rglob("*") if "made-up" in path.name]
 
 
@@ -149,7 +154,7 @@ def test_a_review_of_a_folder_that_is_not_there_says_so(capsys, tmp_path):
         subprocess.run([*git, *arguments], check=True)
     code, out, err = run(capsys, "review", "nowhere", "--base", "HEAD", "--repository", tmp_path)
     assert (code, out) == (2, "")
-    assert "no folder 'nowhere' there in HEAD or HEAD; name the folder of submissions" in err
+    assert missing(["'nowhere'", "HEAD"], err) == []
 
 
 def test_no_name_of_a_form_is_broken_in_the_help(capsys):

@@ -11,6 +11,7 @@ from roi_bench.cli.train import pack_stages
 from roi_bench.leaderboard.checks.rules import check_submission
 from roi_bench.training.plan.recipe import load_recipe
 from tests.leaderboard.made_submissions import MadeTask, write_results
+from tests.support.messages import missing
 
 
 @pytest.fixture
@@ -39,15 +40,15 @@ def test_each_stage_has_a_submission_that_says_what_it_is(run: Path) -> None:
     assert rarl.metadata.notes == "Evaluated by roi-bench train: recipe tiny, seed 3, stage rarl."
     assert "Trained on the benchmark's training exams" in rarl.metadata.contamination
     assert "Trained on" not in base.metadata.contamination.replace("Trained from", "")
-    where = f"submissions: {run / 'evaluation' / 'submissions'} (drafts: only 30 exams were sat)"
-    assert told == [f"{where}; roi-bench submit check DIR"]
+    (line,) = told
+    assert missing([run / "evaluation" / "submissions", "30 exams", "roi-bench submit check DIR"], line) == []
 
 
 def test_without_a_contact_they_are_drafts(run: Path) -> None:
     told: list[str] = []
     folders = pack_stages(load_recipe("tiny"), run, None, told.append)
     assert all(check_submission(folder).submission.draft for folder in folders)
-    assert "(drafts: give --contact for ones that can be submitted)" in told[-1]
+    assert missing(["drafts", "--contact"], told[-1]) == []
 
 
 def test_what_keeps_a_submission_from_being_made_is_told_and_fails_nothing(run: Path) -> None:
@@ -56,8 +57,7 @@ def test_what_keeps_a_submission_from_being_made_is_told_and_fails_nothing(run: 
     told: list[str] = []
     (only,) = pack_stages(load_recipe("tiny", ["evaluation.limit=30"]), run, "me", told.append)
     assert "rarl" in only.name
-    assert told[0].startswith("no submission of base: ")
-    assert "exam tiny/0/002 occurs twice" in told[0]
+    assert missing(["base", "tiny/0/002"], told[0]) == []
     told.clear()
     (folder,) = pack_stages(load_recipe("tiny", ["evaluation.limit=30"]), run, "me", told.append)
     assert folder == only  # the same again is the same submission
@@ -67,4 +67,4 @@ def test_a_part_that_is_called_whole_is_not_packed(run: Path) -> None:
     told: list[str] = []
     assert pack_stages(load_recipe("tiny"), run, "me", told.append) == []
     assert len(told) == 2
-    assert "450 of 480 exams are missing" in told[0]
+    assert "450 of 480 exams" in told[0]

@@ -12,6 +12,7 @@ import pytest
 
 from roi_bench.cli.main import main
 from tests.leaderboard.made_submissions import MadeTask, made_submission, tampered, tiny_counter, write_results
+from tests.support.messages import missing
 
 ABOUT = ("--contamination", "none", "--contact", "nobody@example.org")
 
@@ -55,31 +56,31 @@ def test_packing_and_checking(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     code, printed, _ = command(capsys, "check", folder)
     assert code == 0
     assert "roi_tiny_hard_128" in printed
-    assert "passed all checks; no badge: a draft is never published" in printed
+    assert missing(["passed", "no badge"], printed) == []
 
 
 @pytest.mark.parametrize(
-    ("options", "code", "message"),
+    ("options", "code", "facts"),
     [
-        ((), 2, "the results do not tell contamination and contact; give --contamination …, --contact …"),
-        ((*ABOUT,), 5, "not packed, since it would be refused: "),
-        ((*ABOUT, "--draft", "--replaces", "made-up-model-0123456789ab"), 2, "--replaces and --reason come together"),
-        ((*ABOUT, "--draft", "--date", "yesterday"), 2, "'--date': 'yesterday' is no day; write it as 2026-11-24"),
-        ((*ABOUT, "--draft", "--date", "2026-02-30"), 2, "'2026-02-30' is no day"),
-        ((*ABOUT, "--draft", "--date", "2999-01-01"), 2, "2999-01-01 lies in the future, today is "),
+        ((), 2, ["--contamination", "--contact"]),
+        ((*ABOUT,), 5, ["478 of 480 exams"]),
+        ((*ABOUT, "--draft", "--replaces", "made-up-model-0123456789ab"), 2, ["--replaces", "--reason"]),
+        ((*ABOUT, "--draft", "--date", "yesterday"), 2, ["'--date'", "'yesterday'", "2026-11-24"]),
+        ((*ABOUT, "--draft", "--date", "2026-02-30"), 2, ["'--date'", "'2026-02-30'"]),
+        ((*ABOUT, "--draft", "--date", "2999-01-01"), 2, ["'--date'", "2999-01-01"]),
         (
             (*ABOUT, "--draft", "--replaces", "mine", "--reason", "r"),
             2,
-            "'--replaces': 'mine' is no id of a submission",
+            ["'--replaces'", "'mine'"],
         ),
-        ((*ABOUT, "--draft", "--parameters", "1.5X"), 2, "'1.5X' is no number of parameters; write 1500000000"),
-        ((*ABOUT, "--draft", "--parameters", "0"), 2, "'0' is no number of parameters"),
-        ((*ABOUT, "--draft", "--tokenizer", "{results}"), 4, "results': that folder holds none; name one that has tok"),
-        ((*ABOUT, "--draft", "--metadata", "nothing.yaml"), 2, "--metadata nothing.yaml: cannot be read"),
+        ((*ABOUT, "--draft", "--parameters", "1.5X"), 2, ["'--parameters'", "'1.5X'", "1500000000"]),
+        ((*ABOUT, "--draft", "--parameters", "0"), 2, ["'--parameters'", "'0'"]),
+        ((*ABOUT, "--draft", "--tokenizer", "{results}"), 4, ["results'"]),
+        ((*ABOUT, "--draft", "--metadata", "nothing.yaml"), 2, ["--metadata nothing.yaml"]),
     ],
 )
 def test_what_is_missing_is_told_in_one_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], code: int, message: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], code: int, facts: list[str]
 ) -> None:
     results = write_results(tmp_path / "results", [MadeTask(exams=2)])
     ended, printed, told = command(
@@ -91,7 +92,7 @@ def test_what_is_missing_is_told_in_one_line(
         *(option.format(results=results.parent) for option in options),
     )
     assert (ended, printed) == (code, "")
-    assert message in told
+    assert missing(facts, told) == []
     assert told.count("\n") == 1
 
 
@@ -99,7 +100,7 @@ def test_a_model_too_long_is_told_by_its_length(tmp_path: Path, capsys: pytest.C
     results = write_results(tmp_path / "results", [MadeTask(exams=2)])
     code, _, told = command(capsys, "pack", results, "--out", tmp_path, "--draft", *ABOUT, "--model", "x" * 150)
     assert code == 5
-    assert "metadata.model has 150 characters, at most 120 are allowed" in told.splitlines()[-1]
+    assert missing(["metadata.model", "150", "120"], told.splitlines()[-1]) == []
     assert "x" * 50 not in told.splitlines()[-1]
 
 
@@ -109,7 +110,7 @@ def test_several_models_are_packed_one_at_a_time(tmp_path: Path, capsys: pytest.
     for options in ((), ("--model", "made-up/both")):
         code, printed, told = command(capsys, "pack", tmp_path / "two", "--out", tmp_path / "out", *ABOUT, *options)
         assert (code, printed) == (2, "")
-        assert "the results are of 2 models: one, made-up/two; pack one model at a time" in told
+        assert missing(["2 models", "one, made-up/two"], told) == []
         assert "/data/mine" not in told
     code, printed, _ = command(
         capsys, "pack", tmp_path / "two" / "b", "--out", tmp_path / "out", "--draft", *ABOUT, "--model", "made-up/new"
@@ -128,24 +129,24 @@ def test_parameters_are_written_as_people_do(tmp_path: Path, capsys: pytest.Capt
 def test_the_folder_of_all_submissions_is_none(whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, printed, told = command(capsys, "check", whole, whole.parent, "--json")
     assert (code, printed) == (2, "")
-    assert f"{whole.parent}: is no submission, it holds some; name the submissions: {whole.parent}/*" in told
+    assert f"{whole.parent}/*" in told
     (tmp_path / "empty").mkdir()
     code, _, told = command(capsys, "check", tmp_path / "empty")
     assert code == 5
-    assert "holds no submission.json" in told
+    assert missing([tmp_path / "empty", "submission.json"], told) == []
 
 
 def test_a_draft_of_a_complete_run_is_told_so(whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     results = whole.parent.with_name(f"{whole.parent.name}-results")
     _, printed, told = command(capsys, "pack", results, "--out", tmp_path, "--draft", *ABOUT)
-    assert "a draft, complete; pack without --draft to publish it" in told
+    assert missing(["draft", "complete", "--draft"], told) == []
     _, printed, _ = command(capsys, "check", printed.strip())
-    assert "draft: complete; pack without --draft to publish it\n" in printed
+    assert re.search(r"^.*draft: complete.*--draft", printed, re.MULTILINE)
     part = write_results(tmp_path / "part", [MadeTask(exams=2)])
     _, printed, told = command(capsys, "pack", part, "--out", tmp_path, "--draft", *ABOUT)
     assert "a draft" not in told
     _, printed, _ = command(capsys, "check", printed.strip())
-    assert "draft: not whole, and never published\n" in printed
+    assert re.search(r"^.*draft: not whole", printed, re.MULTILINE)
     assert "draft: a draft" not in printed
 
 
@@ -164,8 +165,7 @@ def test_one_response_over_budget_is_refused(whole: Path, tmp_path: Path, capsys
     long = tampered(whole, tmp_path, rows=lengthen)
     code, printed, told = command(capsys, "check", long)
     assert (code, printed) == (5, "")
-    assert "a response to tiny/0/007 took" in told
-    assert "tokens, the budget is 128; responses over budget are not accepted" in told
+    assert re.search(r"tiny/0/007.*tokens.*128", told)
 
 
 def test_a_whole_one_earns_its_badge_and_forged_ones_end_with_5(
@@ -180,7 +180,7 @@ def test_a_whole_one_earns_its_badge_and_forged_ones_end_with_5(
     assert code == 5
     refused, found, claimed = json.loads(printed)
     assert set(refused) == {"folder", "refused"}
-    assert "it was altered or cut off" in refused["refused"]
+    assert missing(["roi_tiny_hard_128.jsonl.gz", "SHA-256"], refused["refused"]) == []
     assert (found["id"], found["badge"], found["recounted"], found["remarks"]) == (whole.name, "regraded", True, [])
     (run,) = found["runs"]
     assert (run["task"], run["exams"]) == ("roi_tiny_hard_128", 480)
@@ -191,8 +191,8 @@ def test_a_whole_one_earns_its_badge_and_forged_ones_end_with_5(
     code, printed, told = command(capsys, "check", forged, raised)
     assert code == 5
     assert "roi-bench: refused: " in told
-    assert "claims: roi_tiny_hard_128: claims score 3 (found 1.7" in " ".join(printed.split())
-    assert "passed all checks; badge: regraded" in printed
+    assert re.search(r"claims: roi_tiny_hard_128: .*score 3 .*1\.7", " ".join(printed.split()))
+    assert missing(["passed", "badge: regraded"], printed) == []
 
 
 def test_what_words_do_to_a_score_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,8 +15,8 @@ from roi_bench.harness.run import run
 from roi_bench.records.journal import read_journal
 from tests.api.exam_answers import answer_exam, empty_for
 from tests.api.provider_server import ProviderServer
-from tests.harness.test_api_run import PRICES, answers_in, command, entries_in
-from tests.harness.test_run import HARD, MEDIUM, in_process, journal_in, results_in
+from tests.support.api_runs import PRICES, answers_in, command, entries_in
+from tests.support.roi_runs import HARD, MEDIUM, in_process, journal_in, results_in
 
 QUICK = ("poll_seconds=0.05",)
 BATCH = "--provider-batch"

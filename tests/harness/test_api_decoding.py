@@ -16,8 +16,8 @@ from roi_bench.records.results import find_results, read_results
 from tests.api.exam_answers import answer_exam
 from tests.api.provider_server import ProviderServer
 from tests.harness.harness_runs import simple_evaluate
-from tests.harness.test_api_run import command
-from tests.harness.test_run import HARD, journal_in, results_in
+from tests.support.api_runs import command
+from tests.support.roi_runs import HARD, journal_in, results_in
 
 SOLO = "roi_tiny_solo_128"
 

@@ -16,7 +16,7 @@ from roi_bench.harness.run import run
 from roi_bench.records.journal import read_journal
 from tests.api.exam_answers import answer_exam
 from tests.api.provider_server import Fault, ProviderServer, random_faults
-from tests.harness.test_run import in_process, journal_in, results_in
+from tests.support.roi_runs import in_process, journal_in, results_in
 
 TASKS = "roi_tiny_hard_128,roi_tiny_medium_128,roi_tiny_hard_256,roi_tiny_medium_256"
 LIMIT = 334

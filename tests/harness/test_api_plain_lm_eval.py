@@ -22,7 +22,7 @@ from roi_bench.scoring.prompts import exam_messages
 from tests.api.exam_answers import empty_for
 from tests.api.provider_server import Fault, ProviderServer
 from tests.harness.harness_runs import simple_evaluate
-from tests.harness.test_run import HARD, journal_in
+from tests.support.roi_runs import HARD, journal_in
 
 STOCK_MOVES_ANSWERS = "lm_eval 0.4.13: a None from a concurrent request lets --use_cache shift all later answers"
 

@@ -20,7 +20,7 @@ from roi_bench.exams.tiny import model_path
 from roi_bench.harness.run import run
 from roi_bench.records.journal import read_journal
 from tests.api.provider_server import Fault, ProviderServer, random_faults
-from tests.harness.test_run import HARD, journal_in, results_in, samples_in
+from tests.support.roi_runs import HARD, journal_in, results_in, samples_in
 
 SECONDS = 120
 """Time for the server to load torch and the model."""

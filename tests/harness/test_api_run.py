@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,29 +23,8 @@ from roi_bench.records.journal import read_journal
 from roi_bench.scoring.prompts import exam_messages
 from tests.api.exam_answers import answer_exam, empty_for
 from tests.api.provider_server import Fault, ProviderServer, Reply, random_faults
-from tests.harness.test_run import HARD, MEDIUM, in_process, journal_in, results_in, samples_in
-
-PRICES = ("input_cost_per_token=1e-6", "output_cost_per_token=1e-5")
-
-
-def command(
-    server: ProviderServer | str, output: Path, *more: str, tasks: str = HARD, limit: int = 6, args: Sequence[str] = ()
-) -> list[str]:
-    url = server if isinstance(server, str) else server.url
-    model_args = ",".join(["model=a-model", f"base_url={url}", "retry_wait=0.02", *args])
-    return [
-        *("--model", "roi-api", "--model_args", model_args, "--tasks", tasks, "--limit", str(limit)),
-        *("--output_path", str(output), *more),
-    ]
-
-
-def entries_in(output: Path) -> list[Any]:
-    return list(read_journal(journal_in(output))[1].values())
-
-
-def answers_in(output: Path, task: str = HARD) -> list[Any]:
-    """Return what was answered to what, and what it took: all that has to be the same in two equal runs."""
-    return [(s["doc"], s["resps"], s["usage"], s.get("usd"), s["score"], s["regret"]) for s in samples_in(output, task)]
+from tests.support.api_runs import PRICES, answers_in, command, entries_in
+from tests.support.roi_runs import HARD, MEDIUM, in_process, journal_in, results_in, samples_in
 
 
 def test_every_answer_stands_where_it_belongs_and_every_token_is_counted(tmp_path: Path) -> None:

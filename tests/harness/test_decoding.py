@@ -28,7 +28,7 @@ from roi_bench.scoring.task_settings import GREEDY, SAMPLED, asked_decoding
 from tests.harness.harness_runs import simple_evaluate
 from tests.harness.random_model import random_model
 from tests.harness.scripted_model import ScriptedModel, always
-from tests.harness.test_run import HARD, command, results_in, samples_in
+from tests.support.roi_runs import HARD, command, results_in, samples_in
 
 __all__ = ["random_model"]
 

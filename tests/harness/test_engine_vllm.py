@@ -37,10 +37,11 @@ from roi_bench.harness.model_loading import _said
 from roi_bench.records.journal import HEADER_BEGIN, Header, Journal, read_journal, read_starts
 from roi_bench.scoring.tokens import Usage
 from tests.harness.random_model import random_model
+from tests.support.roi_runs import results_in, samples_in
+from tests.support.vllm_runs import FAKE, command
 
 __all__ = ["random_model"]
 
-FAKE = Path(__file__).parent / "fake_vllm"
 HEADER = Header({"model": "fake"})
 GREEDY = {"until": [], "do_sample": False, "temperature": 0.0, "max_gen_toks": 48}
 SAMPLED = {"until": [], "do_sample": True, "temperature": 1.5, "max_gen_toks": 48}
@@ -305,11 +306,6 @@ def test_a_vllm_model_with_a_loop_of_its_own_is_asked_through_it(vllm: Any, rand
 
 
 # ------------------------------------------------------------------------------------------------ whole processes
-def command(model: Path, output: Path, limit: int = 6) -> list[str]:
-    return [
-        *("run", "--model", "vllm", "--model_args", f"pretrained={model},dtype=float32,max_num_seqs=4"),
-        *("--tasks", TASK, "--limit", str(limit), "--output_path", str(output)),
-    ]
 
 
 def process(arguments: list[str], **environment: str) -> subprocess.Popen[str]:
@@ -325,15 +321,6 @@ def responses_in(output: Path) -> list[bytes]:
     found = list(output.rglob("journal-*.jsonl"))
     lines = found[0].read_bytes().split(b"\n")[:-1] if found else []
     return [line for line in lines if not line.startswith(HEADER_BEGIN)]
-
-
-def samples_in(output: Path) -> list[Any]:
-    return [json.loads(line) for line in max(output.rglob("samples_*")).read_text().splitlines()]
-
-
-def results_in(output: Path) -> dict[str, Any]:
-    loaded: dict[str, Any] = json.loads(max(output.rglob("results_*.json")).read_text())
-    return loaded
 
 
 @pytest.mark.slow

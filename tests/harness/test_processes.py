@@ -28,7 +28,8 @@ from roi_bench.harness.processes import (
 )
 from roi_bench.records.journal import read_journal
 from tests.harness.random_model import random_model
-from tests.harness.test_engine_vllm import FAKE, command, results_in, samples_in
+from tests.support.roi_runs import results_in, samples_in
+from tests.support.vllm_runs import FAKE, command
 
 __all__ = ["random_model"]
 

@@ -13,7 +13,7 @@ from roi_bench.exams.sets import load_exams
 from roi_bench.exams.tiny import model_path
 from roi_bench.scoring.outcomes import OUTCOMES
 from roi_bench.scoring.prompts import exam_prompt
-from tests.harness.test_lm_eval_command import lm_eval
+from tests.support.lm_eval_process import lm_eval
 
 EXAMS = 4
 TASKS = ["roi_exam_medium_512", "roi_exam_hard_512"]  # the loose budget: test_reference_solutions, by playback

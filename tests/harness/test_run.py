@@ -25,50 +25,13 @@ from roi_bench.records.journal import HEADER_BEGIN, read_journal
 from roi_bench.records.results import NO_RESPONSE, find_results, read_results
 from tests.harness.harness_runs import simple_evaluate
 from tests.harness.random_model import CHAT_TEMPLATE, random_model, save_random_model
+from tests.support.roi_runs import HARD, MEDIUM, command, in_process, journal_in, results_in, results_path, samples_in
 
 __all__ = ["random_model"]
 
-HARD, MEDIUM = "roi_tiny_hard_128", "roi_tiny_medium_128"
 
 COUNTED = ("tokens", "budget", "truncated", "unanswered")
 """What depends on token counts: plain lm_eval has to count the text again, and this model's text is noise."""
-
-
-def command(model: Path, output: Path, *more: str, tasks: str = HARD, limit: int = 4) -> list[str]:
-    return [
-        *("--model", "hf", "--model_args", f"pretrained={model},dtype=float32", "--device", "cpu", "--batch_size", "3"),
-        *("--tasks", tasks, "--limit", str(limit), "--output_path", str(output), *more),
-    ]
-
-
-def in_process(arguments: list[str]) -> subprocess.Popen[str]:
-    # Ctrl-C works also where the tests themselves were started in the background by a shell that ignores it.
-    listen = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-    code = f"{listen}; from roi_bench.cli.main import main; main()"
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    pipe = subprocess.PIPE
-    return subprocess.Popen(
-        [sys.executable, "-c", code, "run", *arguments], stdout=pipe, stderr=pipe, text=True, env=environment
-    )
-
-
-def results_path(output: Path) -> Path:
-    return max(output.rglob("results_*.json"))
-
-
-def results_in(output: Path) -> dict[str, Any]:
-    loaded: dict[str, Any] = json.loads(results_path(output).read_text())
-    return loaded
-
-
-def samples_in(output: Path, task: str = HARD) -> list[dict[str, Any]]:
-    path = max(output.rglob(f"samples_{task}_*.jsonl"))
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-def journal_in(output: Path) -> Path:
-    (path,) = output.rglob("journal-*.jsonl")
-    return path
 
 
 @pytest.fixture(scope="module")

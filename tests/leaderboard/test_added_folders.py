@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,28 +11,7 @@ import pytest
 from roi_bench.errors import RecordError, UsageError
 from roi_bench.leaderboard import review as module
 from roi_bench.leaderboard.review import added_folders, check_place, known_submissions, write_folder
-
-BOARD = "leaderboard/submissions"
-OLD, NEW = "old-0123456789ab", "new-ba9876543210"
-
-
-def git(repository: Path, *arguments: str) -> str:
-    author = {f"GIT_{who}_{what}": "t@t.t" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-    environment = {**os.environ, **author, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
-    done = subprocess.run(["git", *arguments], cwd=repository, env=environment, capture_output=True, check=True)
-    return done.stdout.decode().strip()
-
-
-def write(repository: Path, path: str, content: str = "{}\n") -> None:
-    file = repository / path
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(content, encoding="utf-8")
-
-
-def commit_all(repository: Path) -> str:
-    git(repository, "add", "--all", "--force")
-    git(repository, "commit", "--quiet", "--allow-empty", "--message", "change")
-    return git(repository, "rev-parse", "HEAD")
+from tests.support.git_repository import BOARD, NEW, OLD, commit_all, git, write
 
 
 @pytest.fixture
@@ -144,29 +122,29 @@ def beside(board: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("change", "fact"),
     [
-        (alter, rf"alters {BOARD}/{OLD}/submission.json: submissions are only ever added"),
-        (remove, rf"removes {BOARD}/{OLD}/roi_tiny_hard_128"),
-        (add_to_old, rf"adds {BOARD}/{OLD}/roi_tiny_medium_128.jsonl.gz to a submission that is there"),
-        (rename, rf"removes {BOARD}/{OLD}/"),
-        (link, "with mode 120000; a submission holds plain files only"),
-        (link_folder, "a file of the board's maintainers"),
-        (program, "with mode 100755"),
-        (become_link, rf"alters {BOARD}/{OLD}/submission.json"),
-        (below, "which is no file of a submission"),
-        (strange_name, r"adds leaderboard/submissions/new-ba9876543210/\?gz.lnosj\?, which is no file"),
-        (hidden, "which is no file of a submission"),
-        (reviews, rf"changes {BOARD}/reviews.json, a file of the board's maintainers"),
-        (elsewhere, "changes roi_bench/grading/grader.py, which is not in leaderboard/submissions"),
-        (beside, "which is not in leaderboard/submissions"),
+        (alter, rf"{BOARD}/{OLD}/submission\.json"),
+        (remove, f"{BOARD}/{OLD}/roi_tiny_hard_128"),
+        (add_to_old, rf"{BOARD}/{OLD}/roi_tiny_medium_128.jsonl.gz"),
+        (rename, f"{BOARD}/{OLD}/"),
+        (link, "120000"),
+        (link_folder, rf"{BOARD}/{NEW}(?!/)"),
+        (program, "100755"),
+        (become_link, rf"{BOARD}/{OLD}/submission\.json"),
+        (below, rf"{BOARD}/{NEW}/deeper/submission\.json"),
+        (strange_name, rf"{BOARD}/{NEW}/\?gz\.lnosj\?"),
+        (hidden, rf"{BOARD}/{NEW}/\.gitattributes"),
+        (reviews, rf"{BOARD}/reviews\.json"),
+        (elsewhere, rf"roi_bench/grading/grader\.py.*{BOARD}"),
+        (beside, rf"{BOARD}-too/{NEW}/submission\.json.*{BOARD}\b"),
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
-def test_anything_but_a_new_submission_is_refused(board: Path, change: Callable[[Path], None], message: str) -> None:
+def test_anything_but_a_new_submission_is_refused(board: Path, change: Callable[[Path], None], fact: str) -> None:
     change(board)
     head = commit_all(board)
-    with pytest.raises(RecordError, match=message):
+    with pytest.raises(RecordError, match=fact):
         added_folders(board, BOARD, "main", head)
 
 
@@ -174,7 +152,7 @@ def test_a_folder_of_somebody_elses_repository_is_refused(board: Path) -> None:
     inside = git(board, "rev-parse", "HEAD")
     git(board, "update-index", "--add", "--cacheinfo", f"160000,{inside},{BOARD}/{NEW}/submission.json")
     git(board, "commit", "--quiet", "--message", "submodule")
-    with pytest.raises(RecordError, match="with mode 160000"):
+    with pytest.raises(RecordError, match="160000"):
         added_folders(board, BOARD, "main", "HEAD")
 
 
@@ -184,7 +162,7 @@ def test_a_name_that_came_to_the_main_branch_meanwhile_is_taken(board: Path) -> 
     git(board, "checkout", "--quiet", "main")
     write(board, f"{BOARD}/{NEW}/submission.json")
     commit_all(board)
-    with pytest.raises(RecordError, match="to a submission that is there"):
+    with pytest.raises(RecordError, match=rf"{BOARD}/{NEW}/roi_tiny_hard_128\.jsonl\.gz"):
         added_folders(board, BOARD, "main", head)
 
 
@@ -196,29 +174,29 @@ def test_too_many_and_too_large_ones_are_refused_before_anything_is_written(
     head = commit_all(board)
     first, *_ = added_folders(board, BOARD, "main", head)
     monkeypatch.setattr(module, "FOLDER_BYTES", 99)
-    with pytest.raises(RecordError, match="many-000000000000: 100 bytes; a submission has at most 99"):
+    with pytest.raises(RecordError, match=r"many-000000000000.*100 bytes.*99"):
         write_folder(board, first, tmp_path / "out")
     assert not (tmp_path / "out").exists()
     monkeypatch.setattr(module, "MOST_FOLDERS", 2)
-    with pytest.raises(RecordError, match="adds more than 2 submissions"):
+    with pytest.raises(RecordError, match="2 submissions"):
         added_folders(board, BOARD, "main", head)
     monkeypatch.setattr(module, "_LIST_BYTES", 200)
-    with pytest.raises(RecordError, match="git diff-tree says more than 200 bytes"):
+    with pytest.raises(RecordError, match=r"git diff-tree.*200 bytes"):
         added_folders(board, BOARD, "main", head)
 
 
 def test_what_is_no_commit_is_told(board: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="'--output=x' is no branch or commit"):
+    with pytest.raises(UsageError, match="'--output=x'"):
         added_folders(board, BOARD, "main", "--output=x")
-    with pytest.raises(UsageError, match="'nowhere' is no branch or commit there; fetch it first"):
+    with pytest.raises(UsageError, match="'nowhere'"):
         added_folders(board, BOARD, "nowhere", "change")
-    with pytest.raises(UsageError, match="is no branch or commit"):
+    with pytest.raises(UsageError, match=re.escape(str(tmp_path))):
         added_folders(tmp_path, BOARD, "main", "change")
 
 
 def test_a_folder_that_is_on_neither_side_is_told(board: Path) -> None:
     check_place(board, BOARD, "main", "main")
-    with pytest.raises(UsageError, match="no folder 'nowhere' there in main or main; name the folder of submissions"):
+    with pytest.raises(UsageError, match=r"'nowhere'.*main"):
         check_place(board, "nowhere", "main", "main")
     git(board, "checkout", "--quiet", "-b", "first")
     write(board, f"new-board/{NEW}/submission.json")
@@ -229,5 +207,5 @@ def test_a_change_without_a_common_history_is_refused(board: Path) -> None:
     git(board, "checkout", "--quiet", "--orphan", "strange")
     write(board, f"{BOARD}/{NEW}/submission.json")
     head = commit_all(board)
-    with pytest.raises(RecordError, match="git merge-base failed"):
+    with pytest.raises(RecordError, match="git merge-base"):
         added_folders(board, BOARD, "main", head)

@@ -1,19 +1,20 @@
 """A folder of submissions as its maintainers arranged it: folders, reviews, settings, and what does not belong."""
 
 import json
+import re
 
 import pytest
 
 from roi_bench.errors import RecordError, UsageError
 from roi_bench.leaderboard.board.board import (
     BoardSettings,
-    Refused,
     Review,
     check_address,
     read_reviews,
     read_settings,
     submission_folders,
 )
+from tests.support.messages import missing
 
 REVIEW = {
     "submission": "a-1",
@@ -43,14 +44,12 @@ def test_folders_are_sorted_and_what_does_not_belong_is_refused(tmp_path):
     (tmp_path / "c-3").symlink_to(tmp_path / "a-1")
     folders, refused = submission_folders(tmp_path)
     assert [folder.name for folder in folders] == ["a-1", "b-2"]
-    assert refused == [
-        Refused("c-3", "is a link; links are not followed"),
-        Refused("notes.txt", "is no folder of a submission; nothing else belongs here"),
-    ]
+    assert [one.folder for one in refused] == ["c-3", "notes.txt"]
+    assert missing(["link"], refused[0].reason) == missing(["folder"], refused[1].reason) == []
 
 
 def test_a_place_that_is_no_folder_is_told(tmp_path):
-    with pytest.raises(UsageError, match="nowhere: no folder of submissions"):
+    with pytest.raises(UsageError, match="nowhere"):
         submission_folders(tmp_path / "nowhere")
 
 
@@ -68,32 +67,31 @@ def test_reviews_are_read(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("changes", "reason"),
+    ("changes", "facts"),
     [
-        ({"submission": "b-2"}, "names the unknown submission 'b-2'"),
-        ({"badge": "regraded"}, "badge 'regraded' is none that a review gives: reproduced, maintainer-run"),
-        ({"date": "20261120"}, "date '20261120' is no day"),
-        ({"date": "2026-11-31"}, "date '2026-11-31' is no day"),
-        ({"exams": None}, "exams must be how many were run again"),
-        ({"exams": True}, "exams must be how many were run again"),
-        ({"exams": 0}, "exams must be how many were run again"),
-        ({"badge": "maintainer-run"}, "exams must be how many were run again"),
-        ({"stars": 5}, "unknown key 'stars'"),
-        ({"by": 7}, "by must be a text"),
-        ({"by": None}, "by must be a text"),
-        ({"note": "two\nlines"}, "note must be a text"),
-        ({"note": "x" * 2001}, "note must be a text of at most 2000"),
+        ({"submission": "b-2"}, ["'b-2'"]),
+        ({"badge": "regraded"}, ["badge", "'regraded'", "reproduced, maintainer-run"]),
+        ({"date": "20261120"}, ["date", "'20261120'"]),
+        ({"date": "2026-11-31"}, ["date", "'2026-11-31'"]),
+        ({"exams": None}, ["exams"]),
+        ({"exams": True}, ["exams"]),
+        ({"exams": 0}, ["exams"]),
+        ({"badge": "maintainer-run"}, ["exams"]),
+        ({"stars": 5}, ["'stars'"]),
+        ({"by": 7}, ["by"]),
+        ({"by": None}, ["by"]),
+        ({"note": "two\nlines"}, ["note"]),
+        ({"note": "x" * 2001}, ["note", "2000"]),
     ],
 )
-def test_a_wrong_review_is_told_with_its_number(tmp_path, changes, reason):
+def test_a_wrong_review_is_told_with_its_number(tmp_path, changes, facts):
     with pytest.raises(RecordError) as error:
         reviews_of(tmp_path, [REVIEW, REVIEW | changes])
-    assert "review 2" in str(error.value)
-    assert reason in str(error.value)
+    assert missing(["review 2", *facts], str(error.value)) == []
 
 
 def test_a_review_needs_all_its_fields(tmp_path):
-    with pytest.raises(RecordError, match="review 1: 'by' is missing"):
+    with pytest.raises(RecordError, match=r"review 1.*'by'"):
         reviews_of(tmp_path, [{key: value for key, value in REVIEW.items() if key != "by"}])
 
 
@@ -119,7 +117,7 @@ def test_a_damaged_file_of_reviews_is_told(tmp_path, content):
 def test_files_of_the_board_are_read_from_nowhere_else(tmp_path):
     write(tmp_path, "elsewhere.json", {"title": "Elsewhere"})
     (tmp_path / "board.json").symlink_to(tmp_path / "elsewhere.json")
-    with pytest.raises(RecordError, match=r"board\.json: is no plain file"):
+    with pytest.raises(RecordError, match=r"board\.json"):
         read_settings(tmp_path)
 
 
@@ -135,19 +133,19 @@ def test_settings_are_read(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("settings", "reason"),
+    ("settings", "facts"),
     [
-        ([], "is no JSON object"),
-        ({"titel": "Ours"}, "unknown key 'titel'; known: title, description, base_url, main_cell"),
-        ({"base_url": "javascript:alert(1)"}, "base_url 'javascript:alert(1)': no plain address"),
-        ({"main_cell": "../../etc"}, "main_cell '../../etc' is no slug"),
+        ([], ["JSON"]),
+        ({"titel": "Ours"}, ["'titel'", "title, description, base_url, main_cell"]),
+        ({"base_url": "javascript:alert(1)"}, ["base_url", "'javascript:alert(1)'"]),
+        ({"main_cell": "../../etc"}, ["main_cell", "'../../etc'"]),
     ],
 )
-def test_wrong_settings_are_told(tmp_path, settings, reason):
+def test_wrong_settings_are_told(tmp_path, settings, facts):
     write(tmp_path, "board.json", settings)
     with pytest.raises(RecordError) as error:
         read_settings(tmp_path)
-    assert reason in str(error.value)
+    assert missing(["board.json", *facts], str(error.value)) == []
 
 
 @pytest.mark.parametrize(
@@ -167,5 +165,5 @@ def test_an_address_ends_with_a_slash(given, found):
     ["example.org", "https://example.org/?a=b", "https://u@example.org/", 'https://example.org/"', "https://"],
 )
 def test_an_address_that_is_none_is_told(address):
-    with pytest.raises(UsageError, match="no plain address"):
+    with pytest.raises(UsageError, match=re.escape(repr(address))):
         check_address(address)

@@ -22,6 +22,7 @@ from roi_bench.leaderboard.checks.rules import check_submission, content_hash
 from roi_bench.records.results import KEYS, SENT_AS
 from roi_bench.scoring.kinds import KINDS
 from tests.leaderboard.made_submissions import SOLO, MadeTask, made_submission, tampered
+from tests.support.messages import missing
 
 TODAY = date(2026, 11, 24)
 
@@ -76,12 +77,12 @@ def test_a_whole_submission_passes_and_its_claims_are_what_was_found(whole: Path
 
 
 def test_one_altered_response_breaks_the_hash_of_its_file(whole: Path, tmp_path: Path) -> None:
-    with pytest.raises(RecordError, match=r"roi_tiny_hard_128\.jsonl\.gz has SHA-256 .*; it was altered or cut off"):
+    with pytest.raises(RecordError, match=r"roi_tiny_hard_128\.jsonl\.gz.*SHA-256"):
         check_submission(tampered(whole, tmp_path, rows=solve_the_hard_one, consistent=False))
 
 
 def test_one_altered_response_with_hashes_put_right_has_other_tokens(whole: Path, tmp_path: Path) -> None:
-    with pytest.raises(RecordError, match="the response was altered, or its counts were"):
+    with pytest.raises(RecordError, match=r"\d+ characters.*\d+ tokens.*roi-bench:tiny_model.*\d+"):
         check_submission(tampered(whole, tmp_path, rows=solve_it_in_words))
 
 
@@ -96,15 +97,15 @@ def test_one_altered_response_with_all_put_right_is_another_submission_with_its_
 
 
 def test_one_removed_exam(whole: Path, tmp_path: Path) -> None:
-    with pytest.raises(RecordError, match="has SHA-256"):
+    with pytest.raises(RecordError, match="SHA-256"):
         check_submission(tampered(whole, tmp_path / "a", rows=lambda rows: rows.pop(17), consistent=False))
-    with pytest.raises(RecordError, match="1 of 480 exams are missing, the first tiny/0/017; only whole sets"):
+    with pytest.raises(RecordError, match=r"1 of 480 exams.*tiny/0/017"):
         check_submission(tampered(whole, tmp_path / "b", rows=lambda rows: rows.pop(17)))
 
     def twice(rows: list[dict[str, Any]]) -> None:
         rows[17] = {**rows[17], "id": "tiny/0/016"}
 
-    with pytest.raises(RecordError, match="gz:18: tiny/0/016 occurs twice"):
+    with pytest.raises(RecordError, match="gz:18: tiny/0/016"):
         check_submission(tampered(whole, tmp_path / "c", rows=twice))
 
 
@@ -112,13 +113,13 @@ def test_a_claimed_score_raised_is_told_and_not_believed(whole: Path, tmp_path: 
     def claim(document: dict[str, Any]) -> None:
         document["claimed"]["roi_tiny_hard_128"]["score"] = 2.99
 
-    with pytest.raises(RecordError, match=r"its id is .*, its content makes it .*; it was altered"):
+    with pytest.raises(RecordError, match=rf"{whole.name}.*made-up-model-"):
         check_submission(tampered(whole, tmp_path / "a", document=claim, consistent=False))
     graded, _ = grade_submission(check_submission(tampered(whole, tmp_path / "b", document=claim)), workers=1)
     assert graded.runs[0].numbers["score"].value == score_of(whole)
-    assert [(remark.rule, remark.text[:44]) for remark in graded.remarks] == [
-        ("claims", "roi_tiny_hard_128: claims score 2.99 (found ")
-    ]
+    (remark,) = graded.remarks
+    assert remark.rule == "claims"
+    assert missing(["roi_tiny_hard_128", "score 2.99"], remark.text) == []
 
 
 def test_one_overlong_response(whole: Path, tmp_path: Path) -> None:
@@ -136,12 +137,12 @@ def test_one_overlong_response(whole: Path, tmp_path: Path) -> None:
         one["token_lengths"] += [20] * 20
         one["usage"]["tokens"] = 128
 
-    for name, change, message in (
-        ("a", spend, "a response to tiny/0/003 took 129 tokens, the budget is 128"),
-        ("b", write_more, r"a response to tiny/0/003 shows 2\d\d tokens, the budget is 128"),
-        ("c", write_more_and_count_less, r"has \d+ tokens by roi-bench:tiny_model, recorded are \d+"),
+    for name, change, facts in (
+        ("a", spend, "tiny/0/003.*129 tokens.*128"),
+        ("b", write_more, r"tiny/0/003.*2\d\d tokens.*128"),
+        ("c", write_more_and_count_less, r"\d+ characters.*\d+ tokens.*roi-bench:tiny_model.*\d+"),
     ):
-        with pytest.raises(RecordError, match=message):
+        with pytest.raises(RecordError, match=facts):
             check_submission(tampered(whole, tmp_path / name, rows=change))
 
 
@@ -157,7 +158,7 @@ def no_tokenizer(document: dict[str, Any]) -> None:
 
 def test_unknown_tokens_cannot_hide_an_overlong_response(whole: Path, tmp_path: Path) -> None:
     folder = tampered(whole, tmp_path, rows=unknown_tokens, document=no_tokenizer)
-    with pytest.raises(RecordError, match="the tokens of 960 responses are unknown, so nobody can tell whether"):
+    with pytest.raises(RecordError, match=r"tokens.*960 responses"):
         check_submission(folder)
 
 
@@ -165,7 +166,7 @@ def test_a_response_that_could_not_be_had(whole: Path, tmp_path: Path) -> None:
     def lose(rows: list[dict[str, Any]]) -> None:
         text_of(rows[0]).update(text=None, token_lengths=None, usage=None)
 
-    with pytest.raises(RecordError, match="1 responses could not be had; run the same command again"):
+    with pytest.raises(RecordError, match=r"\b1 responses"):
         check_submission(tampered(whole, tmp_path / "a", rows=lose))
 
     def hide(rows: list[dict[str, Any]]) -> None:  # the whole budget went into hidden reasoning: that is an outcome
@@ -183,10 +184,10 @@ def test_tokens_that_only_the_submitter_can_count_are_told(whole: Path, tmp_path
     for name in ("local:mine", "Qwen/Qwen2.5-1.5B-Instruct"):
         checked = check_submission(tampered(whole, tmp_path / name[:5], document=rename(name)))
         assert not checked.recounted
-        assert f"by {name}, and were not counted again" in checked.remarks[0].text
+        assert (checked.remarks[0].rule, missing([name], checked.remarks[0].text)) == ("tokens", [])
     with pytest.raises(RecordError, match=r"submission\.json: tasks\[0\]\.tokenizer"):
         check_submission(tampered(whole, tmp_path / "d", document=rename("../../etc")))
-    with pytest.raises(RecordError, match="names no tokenizer"):
+    with pytest.raises(RecordError, match="no tokenizer"):
         check_submission(tampered(whole, tmp_path / "e", document=no_tokenizer))
 
 
@@ -210,10 +211,8 @@ def test_a_tokenizer_that_cannot_be_had_or_used_refuses_nothing(
         found = grade_one(folder, GradingOptions(recount=True)).graded
         assert found is not None
         assert not found.recounted
-        reason = "and were not counted again, since that tokenizer cannot be loaded or used"
-        assert [remark.text for remark in found.remarks if remark.rule == "tokens"] == [
-            f"roi_tiny_hard_128: tokens are as submitted, by made-up/tokenizer, {reason}"
-        ]
+        (told,) = (remark.text for remark in found.remarks if remark.rule == "tokens")
+        assert missing(["roi_tiny_hard_128", "made-up/tokenizer"], told) == []
 
 
 def test_usage_counted_from_the_text_is_what_the_text_has(whole: Path, tmp_path: Path) -> None:
@@ -231,9 +230,7 @@ def test_usage_counted_from_the_text_is_what_the_text_has(whole: Path, tmp_path:
     for k, more in enumerate((0, 1)):
         check_submission(tampered(whole, tmp_path / f"{k}", rows=count_from_text(more)))
     for k, more in enumerate((-1, 2), start=2):
-        with pytest.raises(
-            RecordError, match=r"tiny/0/003 has \d+ tokens and says that \d+ were counted from its text"
-        ):
+        with pytest.raises(RecordError, match=r"tiny/0/003.*\d+ tokens.*\d+"):
             check_submission(tampered(whole, tmp_path / f"{k}", rows=count_from_text(more)))
 
 
@@ -251,11 +248,11 @@ def test_a_long_response_claims_no_few_tokens(whole: Path, tmp_path: Path) -> No
         return change
 
     words = "".join(f"{k * 7919 % 99991} " for k in range(3000))
-    with pytest.raises(RecordError, match="tiny/0/003 12000 characters cannot be 63 tokens"):
+    with pytest.raises(RecordError, match=r"tiny/0/003.*12000 characters.*63 tokens"):
         check_submission(tampered(whole, tmp_path / "a", rows=write(words[:12000], 63), document=no_tokenizer))
     folder = tampered(whole, tmp_path / "b", rows=write(words[:1200], 63), document=no_tokenizer)
     told = [remark.text for remark in check_submission(folder).remarks]
-    assert "roi_tiny_hard_128: 1 responses of more than 10 characters per token" in told
+    assert any(missing(["roi_tiny_hard_128", "1 responses", "10 characters per token"], one) == [] for one in told)
 
 
 def test_a_repeated_line_that_is_one_token_passes_where_it_is_counted_again(tmp_path: Path) -> None:
@@ -264,7 +261,7 @@ def test_a_repeated_line_that_is_one_token_passes_where_it_is_counted_again(tmp_
     folder = made_submission(tmp_path / "made", [task], draft=True)
     assert [remark.rule for remark in check_submission(folder).remarks] == ["draft"]
     local = tampered(folder, tmp_path / "local", document=set_task(tokenizer="local:mine"))
-    with pytest.raises(RecordError, match=r"tiny/0/00\d \d+ characters cannot be \d+ tokens"):
+    with pytest.raises(RecordError, match=r"tiny/0/00\d.*\d+ characters.*\d+ tokens"):
         check_submission(local)
 
 
@@ -286,9 +283,7 @@ def test_a_cost_that_is_not_the_sum_of_its_responses_is_told(draft: Path, tmp_pa
     assert [remark.rule for remark in same.remarks] == ["draft"]
     other = check_submission(tampered(draft, tmp_path / "b", document=set_top(usd=0.5)))
     assert other.remarks[-1].rule == "cost"
-    assert (
-        f"tells 0.5 USD for all responses; those beside the responses add up to {total:.6g}" in other.remarks[-1].text
-    )
+    assert missing(["0.5 USD", f"{total:.6g}"], other.remarks[-1].text) == []
 
 
 def test_a_tokenizer_named_like_a_folder_here_is_never_loaded(
@@ -298,7 +293,7 @@ def test_a_tokenizer_named_like_a_folder_here_is_never_loaded(
     (tmp_path / "work" / "trap").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "work")
     assert not check_submission(folder).recounted
-    with pytest.raises(RecordError, match="tokenizer 'trap' is also a folder here"):
+    with pytest.raises(RecordError, match="'trap'"):
         check_submission(folder, recount=True)
 
 
@@ -332,61 +327,58 @@ def set_top(**changes: Any) -> Callable[[dict[str, Any]], None]:
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("change", "facts"),
     [
-        (set_task(exam_version=2), "exam version 2; this board has version 1"),
-        (set_task(reading_rule=1), "a submission of reading rule 1; this board reads by rule 2, and the two are never"),
-        (lambda document: document["tasks"][0].pop("reading_rule"), "a submission of reading rule 1; this board reads"),
-        (set_task(reading_rule=3), "a submission of reading rule 3; this board reads by rule 2"),
-        (set_task(reading_rule="<b>"), "a submission of reading rule <b>; this board reads by rule 2"),
-        (set_task(starts_in_reasoning=None), r"tasks\[0\].starts_in_reasoning is null; it must be true or false"),
-        (set_task(think_tags=[["<a>"]]), r"tasks\[0\].think_tags\[0\] has 1 entries; it must have at least 2"),
-        (set_task(think_tags=[["<a>", 1]]), r"tasks\[0\].think_tags\[0\]\[1\] is 1; it must be a text"),
-        (set_task(exams_sha256="0" * 64), r"the exams of set tiny are 000000000000…; this board's are"),
-        (set_task(prompt_sha256="0" * 64), r"prompt direct is 000000000000…; this board's is"),
-        (set_task(prompt="plan_and_solve"), "what was run is submitted as roi_tiny_hard_128_plan_and_solve, not as"),
-        (set_task(prompt="mine"), "there is no prompt mine of form exam"),
-        (set_task(form="knapsack"), "there is no prompt direct of form knapsack"),
-        (set_task(budget=1024), "what was run is submitted as roi_tiny_hard_1024, not as roi_tiny_hard_128"),
-        (set_task(order="medium"), "what was run is submitted as roi_tiny_medium_128"),
-        (set_task(order=None), "order None does not go with form exam"),
-        (set_task(exam_set="v1"), "seed 0 does not go with exam set v1"),
-        (set_task(exam_seed=3), "what was run is submitted as roi_tiny_hard_128_seed_3"),
-        (set_task(exam_seed=None), "seed None does not go with exam set tiny"),
-        (set_task(decoding={"temperature": 0.7}), "decoding has temperature=0.7, and deviations do not say so"),
-        (set_task(skip_token_lengths=None), "skip_token_lengths and tokenizer come together"),
-        (
-            set_task(skip_token_lengths=[0, 1]),
-            r"a response of 25 characters has 5 tokens by roi-bench:tiny_model, recorded are 2",
-        ),
-        (set_task(repeats=2), "has not 2 responses to each of 2 requests"),
-        (set_task(documents=479), "more lines than the 479"),
-        (set_task(documents=481), "has 480 lines, submission.json tells 481"),
-        (set_task(sha256="0" * 64), "submission.json tells 000000000000"),
-        (set_task(file="roi_tiny_hard_128_other.jsonl.gz"), "roi_tiny_hard_128_other.jsonl.gz is missing"),
+        (set_task(exam_version=2), "exam version 2.*1"),
+        (set_task(reading_rule=1), "reading rule 1.*2"),
+        (lambda document: document["tasks"][0].pop("reading_rule"), "reading rule 1.*2"),
+        (set_task(reading_rule=3), "reading rule 3.*2"),
+        (set_task(reading_rule="<b>"), "reading rule <b>.*2"),
+        (set_task(starts_in_reasoning=None), r"tasks\[0\].starts_in_reasoning.*null"),
+        (set_task(think_tags=[["<a>"]]), r"tasks\[0\].think_tags\[0\].*1.*2"),
+        (set_task(think_tags=[["<a>", 1]]), r"tasks\[0\].think_tags\[0\]\[1\].*1"),
+        (set_task(exams_sha256="0" * 64), "tiny.*000000000000"),
+        (set_task(prompt_sha256="0" * 64), "direct.*000000000000"),
+        (set_task(prompt="plan_and_solve"), "roi_tiny_hard_128_plan_and_solve.*roi_tiny_hard_128"),
+        (set_task(prompt="mine"), "prompt mine.*exam"),
+        (set_task(form="knapsack"), "prompt direct.*knapsack"),
+        (set_task(budget=1024), "roi_tiny_hard_1024.*roi_tiny_hard_128"),
+        (set_task(order="medium"), "roi_tiny_medium_128.*roi_tiny_hard_128"),
+        (set_task(order=None), "order None.*exam"),
+        (set_task(exam_set="v1"), "seed 0.*v1"),
+        (set_task(exam_seed=3), "roi_tiny_hard_128_seed_3.*roi_tiny_hard_128"),
+        (set_task(exam_seed=None), "seed None.*tiny"),
+        (set_task(decoding={"temperature": 0.7}), r"decoding.*temperature=0\.7.*deviations"),
+        (set_task(skip_token_lengths=None), "skip_token_lengths.*tokenizer"),
+        (set_task(skip_token_lengths=[0, 1]), "25 characters.*5 tokens.*roi-bench:tiny_model.*2"),
+        (set_task(repeats=2), "2 responses.*2 requests"),
+        (set_task(documents=479), r"\b479\b"),
+        (set_task(documents=481), "480.*481"),
+        (set_task(sha256="0" * 64), "000000000000"),
+        (set_task(file="roi_tiny_hard_128_other.jsonl.gz"), r"roi_tiny_hard_128_other\.jsonl\.gz"),
         (set_task(file="../roi_x.jsonl.gz"), r"submission\.json: tasks\[0\]\.file"),
         (set_task(file="/etc/passwd"), r"submission\.json: tasks\[0\]\.file"),
         (set_task(name="../x"), r"submission\.json: tasks\[0\]\.name"),
-        (set_task(repeats=1.0), r"submission\.json: tasks\[0\]\.repeats is 1\.0; it must be a whole number"),
-        (set_task(repeats=True), "repeats is true; it must be a whole number"),
+        (set_task(repeats=1.0), r"tasks\[0\]\.repeats.*1\.0"),
+        (set_task(repeats=True), r"tasks\[0\]\.repeats.*true"),
         (set_task(documents=10**9), r"submission\.json: tasks\[0\]\.documents"),
-        (set_task(extra=1), "unknown field"),
+        (set_task(extra=1), r"tasks\[0\].*'extra'"),
         (set_task(decoding={"a": {"b": 1}}), r"submission\.json: tasks\[0\]\.decoding"),
-        (set_metadata(date="2026-02-30"), "date 2026-02-30 is no day"),
-        (set_metadata(date="2026-11-26"), "date 2026-11-26 lies in the future, today is 2026-11-24"),
+        (set_metadata(date="2026-02-30"), "date 2026-02-30"),
+        (set_metadata(date="2026-11-26"), "date 2026-11-26.*2026-11-24"),
         (set_metadata(date="24.11.2026"), r"submission\.json: metadata\.date"),
-        (set_metadata(date="2026-11-24\n"), "date.* holds a control character|is no day"),
-        (set_metadata(parameters=0), r"submission\.json: metadata\.parameters is 0; it must be at least 1"),
+        (set_metadata(date="2026-11-24\n"), r"\bdate\b"),
+        (set_metadata(parameters=0), r"metadata\.parameters.*0"),
         (set_metadata(parameters="7B"), r"submission\.json: metadata\.parameters"),
         (set_metadata(model=" "), r"submission\.json: metadata\.model"),
-        (set_metadata(model="m" * 121), r"submission\.json: metadata\.model has 121 characters, at most 120"),
-        (set_metadata(model="a\x1b[31mb"), "model holds a control character"),
-        (set_metadata(model="a\u202eb"), "model holds a control character"),
-        (set_metadata(licence="a\nb"), "licence holds a control character"),
+        (set_metadata(model="m" * 121), r"metadata\.model.*121.*120"),
+        (set_metadata(model="a\x1b[31mb"), "model.*control"),
+        (set_metadata(model="a\u202eb"), "model.*control"),
+        (set_metadata(licence="a\nb"), "licence.*control"),
         (set_metadata(notes="x" * 4001), r"submission\.json: metadata\.notes"),
         (set_metadata(contact=None), r"submission\.json: metadata\.contact"),
         (set_metadata(open_weights="yes"), r"submission\.json: metadata\.open_weights"),
-        (set_metadata(score=3), "unknown field"),
+        (set_metadata(score=3), "metadata.*'score'"),
         (set_top(software={"a b": "1"}), r"submission\.json: software"),
         (set_top(software={f"p{k}": "1" for k in range(31)}), r"submission\.json: software"),
         (set_top(usd=-1), r"submission\.json: usd"),
@@ -394,18 +386,18 @@ def set_top(**changes: Any) -> Callable[[dict[str, Any]], None]:
         (set_top(tasks=[]), r"submission\.json: tasks"),
         (set_top(draft="no"), r"submission\.json: draft"),
         (set_top(format_version=2), r"submission\.json: format_version"),
-        (set_top(replaces="made-up-model-000000000000"), "names what it replaces and its reason"),
-        (set_top(reason="why"), "names what it replaces and its reason"),
+        (set_top(replaces="made-up-model-000000000000"), "replaces.*reason"),
+        (set_top(reason="why"), "replaces.*reason"),
         (set_top(replaces="../x", reason="why"), r"submission\.json: replaces"),
-        (set_top(claimed={"roi_other": {"score": 3}}), "claims numbers of roi_other, which is no exam task"),
+        (set_top(claimed={"roi_other": {"score": 3}}), "roi_other"),
         (set_top(claimed={"roi_tiny_hard_128": {"score": "3"}}), r"submission\.json: claimed"),
-        (set_top(badge="maintainer-run"), "unknown field"),
-        (lambda document: document["tasks"].append(document["tasks"][0]), "task roi_tiny_hard_128 occurs twice"),
-        (lambda document: document.pop("claimed"), "lacks 'claimed'"),
+        (set_top(badge="maintainer-run"), "'badge'"),
+        (lambda document: document["tasks"].append(document["tasks"][0]), "roi_tiny_hard_128.*twice"),
+        (lambda document: document.pop("claimed"), "'claimed'"),
     ],
 )
-def test_altered_metadata(whole: Path, tmp_path: Path, change: Callable[[dict[str, Any]], None], message: str) -> None:
-    with pytest.raises(RecordError, match=message) as refused:
+def test_altered_metadata(whole: Path, tmp_path: Path, change: Callable[[dict[str, Any]], None], facts: str) -> None:
+    with pytest.raises(RecordError, match=facts) as refused:
         check_submission(tampered(whole, tmp_path, document=change), today=TODAY)
     assert len(str(refused.value).replace(str(tmp_path), "")) < 500
     assert "\x1b" not in str(refused.value)
@@ -417,19 +409,19 @@ def test_a_day_ahead_passes_since_the_earth_turns(whole: Path, tmp_path: Path) -
 
 def test_a_folder_is_called_by_the_id_and_holds_nothing_else(whole: Path, tmp_path: Path) -> None:
     shutil.copytree(whole, tmp_path / "mine")
-    with pytest.raises(RecordError, match=f"the submission in it is called {whole.name}; the folder must"):
+    with pytest.raises(RecordError, match=f"mine.*{whole.name}"):
         check_submission(tmp_path / "mine")
     copy = tmp_path / whole.name
     shutil.copytree(whole, copy)
     (copy / "README.md").write_text("<script>")
-    with pytest.raises(RecordError, match=r"README\.md does not belong to a submission"):
+    with pytest.raises(RecordError, match=r"README\.md"):
         check_submission(copy)
     (copy / "README.md").unlink()
     (copy / "roi_tiny_hard_128.jsonl.gz").unlink()
-    with pytest.raises(RecordError, match=r"roi_tiny_hard_128\.jsonl\.gz is missing"):
+    with pytest.raises(RecordError, match=r"roi_tiny_hard_128\.jsonl\.gz"):
         check_submission(copy)
     (copy / "submission.json").unlink()
-    with pytest.raises(RecordError, match=r"holds no submission\.json; make a submission with roi-bench submit pack"):
+    with pytest.raises(RecordError, match=r"submission\.json.*roi-bench submit pack"):
         check_submission(copy)
 
 
@@ -444,13 +436,13 @@ def test_a_draft_may_be_a_part_and_keeps_all_forms_costs_and_samples(draft: Path
     usage = exam.documents[0].requests[0][0].usage
     assert usage is not None
     assert (len(costs), len(costs[0]), costs[0][0]) == (2, 2, 1e-5 * usage.tokens)
-    with pytest.raises(RecordError, match="476 of 480 exams are missing"):
+    with pytest.raises(RecordError, match="476 of 480 exams"):
         check_submission(tampered(draft, tmp_path / "a", document=set_top(draft=False)))
 
     def rename(rows: list[dict[str, Any]]) -> None:
         rows[0]["id"] = "tiny/1/000"
 
-    with pytest.raises(RecordError, match="unknown exam 'tiny/1/000'; it is not of set 'tiny'"):
+    with pytest.raises(RecordError, match=r"'tiny/1/000'.*'tiny'"):
         check_submission(tampered(draft, tmp_path / "b", rows=rename))
 
 
@@ -461,7 +453,7 @@ def test_an_incomplete_solo_profile(draft: Path, tmp_path: Path) -> None:
     folder = tampered(draft, tmp_path, document=only_solo)
     for name in ("roi_tiny_hard_128", "roi_tiny_medium_128_greedy_knapsack"):
         (folder / f"{name}.jsonl.gz").unlink()
-    with pytest.raises(RecordError, match="1428 of 1440 problems are missing, the first tiny/0/easy/004"):
+    with pytest.raises(RecordError, match=r"1428 of 1440 problems.*tiny/0/easy/004"):
         check_submission(folder)
 
 

@@ -330,9 +330,7 @@ def test_answers_made_to_take_long_end_the_grading() -> None:
     long = [Check("math", f"{k}" * (MAX_ANSWER_CHARACTERS + 1), ("3",)) for k in range(9)]
     assert len(grader.grade_many(long)) == 9, "too long to be looked at, so they cost nothing"
     asked = slow.asked
-    with pytest.raises(
-        TooManyLimitsError, match="more than 200 answers of this submission hit the time or memory limit"
-    ):
+    with pytest.raises(TooManyLimitsError, match="200 answers"):
         grader.grade_many([Check("math", f"a{k}", ("3",)) for k in range(100_000)])
     assert slow.asked == asked + ANSWERS_AT_ONCE, "given up at once"
 
@@ -345,13 +343,13 @@ def test_a_submission_of_such_answers_is_refused(
     monkeypatch.setattr(Grader, "grade_many", lambda _, answers: Slow().grade_many(answers))
     monkeypatch.setattr(bounded_grader, "LIMIT_VERDICTS", 5)
     tasks = tuple(task for task in checked.tasks if task.record.form == form)
-    with pytest.raises(TooManyLimitsError, match="hit the time or memory limit"):
+    with pytest.raises(TooManyLimitsError, match="5 answers"):
         grade_submission(replace(checked, tasks=tasks), workers=1)
 
 
 def test_the_same_exams_twice_with_one_prompt_are_refused(checked: CheckedSubmission) -> None:
     twice = (*checked.tasks, replace(checked.tasks[0], name="another"))
-    with pytest.raises(RecordError, match="two of its tasks sat the same exams with the same prompt"):
+    with pytest.raises(RecordError, match="same exams"):
         grade_submission(replace(checked, tasks=twice, counters={**checked.counters, "another": None}), workers=1)
 
 

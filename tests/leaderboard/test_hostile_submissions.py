@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from roi_bench.leaderboard.submission import untrusted_files as limits
 from roi_bench.leaderboard.submission.schema import submission_id
 from roi_bench.leaderboard.submission.untrusted_files import read_folder, unpacked_lines
 from tests.leaderboard.made_submissions import MadeTask, made_submission, tampered, write_folder
+from tests.support.messages import missing
 
 FILE = "roi_tiny_hard_128.jsonl.gz"
 
@@ -80,42 +82,42 @@ def zeros(size: int) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("content", "fact"),
     [
-        (zeros(256 << 20), "a line of more than"),
-        (gzip.compress(b'{"id":"' + b"ab" * (30 << 20), 1, mtime=0), "a line of more than|an archive bomb"),
+        (zeros(256 << 20), f"line.*{limits.LINE_BYTES}"),
+        (gzip.compress(b'{"id":"' + b"ab" * (30 << 20), 1, mtime=0), f"line.*{limits.LINE_BYTES}|bomb"),
     ],
     ids=["zeros", "a long text"],
 )
-def test_archive_bombs_cost_no_memory(draft: Path, tmp_path: Path, content: bytes, message: str) -> None:
+def test_archive_bombs_cost_no_memory(draft: Path, tmp_path: Path, content: bytes, fact: str) -> None:
     folder = with_file(draft, tmp_path, content)
     done = subprocess.run([sys.executable, "-c", CHECK, folder], capture_output=True, text=True, check=True, timeout=90)
     why, grown = done.stdout.splitlines()
-    assert any(part in why for part in message.split("|")), why
+    assert re.search(fact, why)
     assert int(grown) < 120_000  # KiB: jsonschema, the packed file, and a line
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("content", "facts"),
     [
-        (gzip.compress(b"\n" * (50 << 20), 1, mtime=0), "no JSON"),
-        (gzip.compress(gzip.compress(b"[" * (16 << 20), mtime=0), mtime=0), "no UTF-8"),
-        (gzip.compress(b"[" * (1 << 20), mtime=0), "nested more than"),
+        (gzip.compress(b"\n" * (50 << 20), 1, mtime=0), [FILE, "JSON"]),
+        (gzip.compress(gzip.compress(b"[" * (16 << 20), mtime=0), mtime=0), [FILE, "UTF-8"]),
+        (gzip.compress(b"[" * (1 << 20), mtime=0), [FILE, "nested"]),
         (
             gzip.compress((b'{"id": "a", "requests": []}' + b" " * 1000 + b"\n") * 50_000, mtime=0),
-            "has not 1 responses",
+            ["a", "1 responses"],
         ),
     ],
     ids=["line ends", "packed twice", "brackets", "empty rows"],
 )
-def test_files_that_unpack_to_nonsense(draft: Path, tmp_path: Path, content: bytes, message: str) -> None:
-    assert message in refusal(with_file(draft, tmp_path, content))
+def test_files_that_unpack_to_nonsense(draft: Path, tmp_path: Path, content: bytes, facts: list[str]) -> None:
+    assert missing(facts, refusal(with_file(draft, tmp_path, content))) == []
 
 
 def test_what_unpacks_to_more_than_its_size_allows_stops_there() -> None:
     lines = unpacked_lines(gzip.compress((b"x" * 1023 + b"\n") * (64 << 10), 9, mtime=0))
     read = 0
-    with pytest.raises(ValueError, match="an archive bomb"):  # noqa: PT012
+    with pytest.raises(ValueError, match="bomb"):  # noqa: PT012
         for line in lines:
             read += len(line)
     assert 1 << 20 < read < 64 << 20
@@ -182,36 +184,36 @@ def strange_name(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("change", "facts"),
     [
-        (link_inside, f"{FILE} cannot be read as a plain file"),
-        (link_to_secret, "submission.json cannot be read as a plain file"),
-        (pipe, f"{FILE} is no plain file"),
-        (sock, f"{FILE} cannot be read as a plain file"),
-        (inner_folder, "inner is no plain file"),
-        (folder_as_file, f"{FILE} is no plain file"),
-        (many_files, f"holds more than {limits.FILES} files"),
-        (large_file, f"larger than the {limits.FILE_BYTES} bytes"),
-        (large_metadata, f"larger than the {limits.METADATA_BYTES} bytes"),
-        (large_folder, "bytes that are left for it"),
-        (strange_name, "does not belong to a submission"),
+        (link_inside, [FILE, "plain file"]),
+        (link_to_secret, ["submission.json", "plain file"]),
+        (pipe, [FILE, "plain file"]),
+        (sock, [FILE, "plain file"]),
+        (inner_folder, ["inner", "plain file"]),
+        (folder_as_file, [FILE, "plain file"]),
+        (many_files, [f"{limits.FILES} files"]),
+        (large_file, [FILE, f"{limits.FILE_BYTES} bytes"]),
+        (large_metadata, ["submission.json", f"{limits.METADATA_BYTES} bytes"]),
+        (large_folder, ["bytes"]),
+        (strange_name, ["?[31m<script>"]),
     ],
 )
-def test_folders_of_other_things(draft: Path, tmp_path: Path, change: Callable[[Path], None], message: str) -> None:
+def test_folders_of_other_things(draft: Path, tmp_path: Path, change: Callable[[Path], None], facts: list[str]) -> None:
     folder = tampered(draft, tmp_path, consistent=False)
     change(folder)
-    assert message in refusal(folder)
+    assert missing(facts, refusal(folder)) == []
     with contextlib.suppress(RecordError):
         content_hash(folder)
 
 
 def test_a_folder_that_is_a_link_or_none_at_all(draft: Path, tmp_path: Path) -> None:
     (tmp_path / draft.name).symlink_to(draft)
-    assert "is a link, and links are not followed" in refusal(tmp_path / draft.name)
+    assert missing([draft.name, "link"], refusal(tmp_path / draft.name)) == []
     (tmp_path / "file").touch()
     for name in ("file", "nothing"):
-        assert "no folder of a submission" in refusal(tmp_path / name)
-    with pytest.raises(RecordError, match="no folder of a submission"):
+        assert missing([name, "folder"], refusal(tmp_path / name)) == []
+    with pytest.raises(RecordError, match="nothing"):
         content_hash(tmp_path / "nothing")
 
 
@@ -226,26 +228,25 @@ def test_the_hash_of_a_folder_follows_from_names_and_bytes(draft: Path, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("content", "fact"),
     [
-        (b"", "no JSON"),
-        (b"null", "the file is null; it must be an object"),
-        (b"[]", "the file is a list of 0 entries; it must be an object"),
-        (b"[" * 500_000, "nested more than"),
-        (b'{"a":' * 150_000, "nested more than"),
-        (b'{"usd": NaN}', "holds NaN"),
-        (b'{"usd": 1e400}', "too large to be meant"),
-        (b'{"usd": ' + b"9" * 900_000 + b"}", "more than 18 digits"),
-        (b'{"id": 1, "id": 2}', "key 'id' occurs twice"),
-        (b'{"id": "\xff\xfe"}', "no UTF-8"),
-        (b'{"id": "\\ud834"}', "half a character"),
-        (b'{"' + b"k" * 900_000 + b'": 1}', "unknown field|lacks"),
-        (b'{"tasks": [' + b"0," * 300_000 + b"0]}", "the file lacks 'format'"),
+        (b"", "JSON"),
+        (b"null", "null.*object"),
+        (b"[]", "list of 0 entries.*object"),
+        (b"[" * 500_000, "nested"),
+        (b'{"a":' * 150_000, "nested"),
+        (b'{"usd": NaN}', "NaN"),
+        (b'{"usd": 1e400}', "too large"),
+        (b'{"usd": ' + b"9" * 900_000 + b"}", "18 digits"),
+        (b'{"id": 1, "id": 2}', "'id'"),
+        (b'{"id": "\xff\xfe"}', "UTF-8"),
+        (b'{"id": "\\ud834"}', "character"),
+        (b'{"' + b"k" * 900_000 + b'": 1}', "kkkk|'format'"),
+        (b'{"tasks": [' + b"0," * 300_000 + b"0]}", "'format'"),
     ],
 )
-def test_hostile_metadata(tmp_path: Path, content: bytes, message: str) -> None:
-    why = refusal(with_document(tmp_path, content))
-    assert any(part in why for part in message.split("|")), why
+def test_hostile_metadata(tmp_path: Path, content: bytes, fact: str) -> None:
+    assert re.search(rf"submission\.json.*({fact})", refusal(with_document(tmp_path, content)))
 
 
 @pytest.mark.parametrize("field", ["model", "contact", "notes", "contamination", "licence", "hardware"])
@@ -253,7 +254,7 @@ def test_a_field_of_a_million_characters(draft: Path, tmp_path: Path, field: str
     def fill(document: dict[str, Any]) -> None:
         document["metadata"][field] = "x" * 1_000_000
 
-    assert f"metadata.{field} has 1,000,000 characters" in refusal(tampered(draft, tmp_path, document=fill))
+    assert missing([f"metadata.{field}", "1,000,000"], refusal(tampered(draft, tmp_path, document=fill))) == []
 
 
 def test_lists_made_to_be_slow_to_compare(draft: Path, tmp_path: Path) -> None:
@@ -287,7 +288,7 @@ def test_all_files_together_unpack_to_no_more_than_a_folder_may(
     monkeypatch.setattr(checks, "FOLDER_UNPACKED_BYTES", sum(sizes))
     check_submission(two)
     monkeypatch.setattr(checks, "FOLDER_UNPACKED_BYTES", max(sizes) + 100)
-    assert "bytes that are left for it" in refusal(two)
+    assert re.search(r"roi_tiny_hard_128\.jsonl\.gz.*\b\d+ bytes", refusal(two))
 
 
 def test_a_response_is_no_longer_than_its_budget_allows(draft: Path, tmp_path: Path) -> None:
@@ -295,15 +296,14 @@ def test_a_response_is_no_longer_than_its_budget_allows(draft: Path, tmp_path: P
         one = rows[0]["requests"][0][0]
         one.update(text=" " * (64 * 128 + 4096 + 1), token_lengths=[0] + [256] * 47)
 
-    message = "a response of 12289 characters; none has more than 12288"
-    assert message in refusal(tampered(draft, tmp_path, rows=blow_up))
+    assert missing(["12289 characters", "12288"], refusal(tampered(draft, tmp_path, rows=blow_up))) == []
 
 
 def test_more_responses_than_can_be_graded_are_refused_before_they_are_read(draft: Path, tmp_path: Path) -> None:
     folder = tampered(
         draft, tmp_path, document=lambda document: document["tasks"][0].update(repeats=256, documents=489)
     )
-    assert "250368 responses; a submission has at most 250000" in refusal(folder)
+    assert missing(["250368 responses", "250000"], refusal(folder)) == []
 
 
 def test_a_revision_that_climbs_out_of_the_hub_is_refused(draft: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import shutil
 from collections import Counter
 from datetime import date
@@ -35,10 +36,12 @@ from roi_bench.leaderboard.submission.metadata import (
 )
 from roi_bench.leaderboard.submission.pack import Correction, pack_submission
 from roi_bench.leaderboard.submission.schema import load_set, task_name
+from roi_bench.leaderboard.submission.untrusted_files import shown
 from roi_bench.records.regrade import estimate_task, flat_values
 from roi_bench.records.results import NO_RESPONSE, RecordedTask, read_results
 from roi_bench.scoring.tokens import TokenCounter
 from tests.leaderboard.made_submissions import SOLO, MadeTask, metadata, write_results
+from tests.support.messages import missing
 
 EXAM = MadeTask(exams=2)
 GIVEN = {"contamination": "none", "contact": "me"}
@@ -151,17 +154,17 @@ def test_the_same_results_give_the_same_bytes_and_are_packed_once(tmp_path: Path
     assert pack_submission(load_results([results]), tmp_path / "a", metadata(), draft=True) == first
     assert [path.name for path in (tmp_path / "a").iterdir()] == [first.name]
     (first / "submission.json").write_text("{}")
-    with pytest.raises(UsageError, match="differs from what was packed; submissions are never written over"):
+    with pytest.raises(UsageError, match=re.escape(str(first))):
         pack_submission(load_results([results]), tmp_path / "a", metadata(), draft=True)
 
 
 def test_what_would_be_refused_is_not_written(tmp_path: Path) -> None:
     results = write_results(tmp_path / "results", [EXAM])
-    with pytest.raises(RecordError, match=r"not packed, since .*478 of 480 exams are missing") as no:
+    with pytest.raises(RecordError, match="478 of 480 exams") as no:
         pack_submission(load_results([results]), tmp_path / "out", metadata())
     assert ".packing" not in str(no.value)
     assert list((tmp_path / "out").iterdir()) == []
-    with pytest.raises(RecordError, match=r"not packed, .*metadata\.licence has 300 characters, at most 200"):
+    with pytest.raises(RecordError, match=r"metadata\.licence.*300.*200"):
         pack_submission(load_results([results]), tmp_path / "out", metadata(licence="x" * 300), draft=True)
     assert list((tmp_path / "out").iterdir()) == []
 
@@ -220,7 +223,8 @@ def test_the_names_that_will_be_published_are_told(tmp_path: Path) -> None:
     pack_submission(
         load_results([results]), tmp_path / "out", metadata("checkpoints/run7"), draft=True, tell=told.append
     )
-    assert told == ["will be published: model 'checkpoints/run7', tokenizer 'roi-bench:tiny_model'"]
+    (line,) = told
+    assert missing(["model 'checkpoints/run7'", "tokenizer 'roi-bench:tiny_model'"], line) == []
 
 
 def test_a_copy_of_a_shipped_tokenizer_is_that_one(tmp_path: Path) -> None:
@@ -244,9 +248,9 @@ def test_what_the_results_tell_need_not_be_given(tmp_path: Path) -> None:
         "transformers": "5.23.0",
     }
     assert total_usd(load_results([results])) is None
-    with pytest.raises(UsageError, match="do not tell contamination and contact; give --contamination …, --contact …"):
+    with pytest.raises(UsageError, match=r"--contamination.*--contact"):
         make_metadata(load_results([results]), None, {})
-    with pytest.raises(UsageError, match="do not tell contact; give --contact …"):
+    with pytest.raises(UsageError, match=r"^(?!.*--contamination).*--contact"):
         make_metadata(load_results([results]), None, {**GIVEN, "contact": "  "})
 
 
@@ -262,15 +266,15 @@ def test_metadata_from_a_file_and_options_before_it(tmp_path: Path) -> None:
     for written, number in ((7, 7), ("7B", 7 * 10**9)):
         (tmp_path / "about.json").write_text(json.dumps({**GIVEN, "parameters": written}))
         assert make_metadata(load_results([results]), tmp_path / "about.json", {}).parameters == number
-    for content, message in (
-        ("contct: me", "unknown field 'contct'; did you mean 'contact'"),
-        ("[1, 2]", "holds no fields"),
-        ("a: [", "cannot be read"),
+    for content, fact in (
+        ("contct: me", "'contct'.*'contact'"),
+        ("[1, 2]", r"about\.yaml.*fields"),
+        ("a: [", r"about\.yaml"),
     ):
         file.write_text(content)
-        with pytest.raises(UsageError, match=message):
+        with pytest.raises(UsageError, match=fact):
             make_metadata(load_results([results]), file, GIVEN)
-    with pytest.raises(UsageError, match="cannot be read"):
+    with pytest.raises(UsageError, match=r"nothing\.yaml"):
         make_metadata(load_results([results]), tmp_path / "nothing.yaml", GIVEN)
 
 
@@ -281,14 +285,14 @@ def test_several_results_files_make_one_submission(tmp_path: Path) -> None:
     names = [task["name"] for task in texts(folder)["tasks"]]
     assert names == ["roi_tiny_medium_128", "roi_tiny_hard_128"]
     write_results(tmp_path / "results" / "c", [EXAM])
-    with pytest.raises(UsageError, match=r"roi_tiny_hard_128 was run twice, in .*a/results_.* and .*c/results_"):
+    with pytest.raises(UsageError, match=r"roi_tiny_hard_128.*a/results_.*c/results_"):
         pack_submission(load_results([tmp_path / "results"]), tmp_path / "out", metadata(), draft=True)
     write_results(tmp_path / "two" / "a", [EXAM])
     write_results(tmp_path / "two" / "b", [MadeTask(exams=2, order="medium")], model="made-up/other")
     for fields in (GIVEN, {**GIVEN, "model": "made-up/both"}):
-        with pytest.raises(UsageError, match="the results are of 2 models: made-up/model, made-up/other; pack one"):
+        with pytest.raises(UsageError, match=r"2 models.*made-up/model, made-up/other"):
             make_metadata(load_results([tmp_path / "two"]), None, fields)
-    with pytest.raises(UsageError, match="of 2 models"):
+    with pytest.raises(UsageError, match="2 models"):
         pack_submission(load_results([tmp_path / "two"]), tmp_path / "out", metadata(), draft=True)
 
 
@@ -297,7 +301,7 @@ def test_models_that_end_alike_are_told_apart_and_one_written_twice_is_one(
 ) -> None:
     write_results(tmp_path / "a", [EXAM], model="/data/one/last")
     write_results(tmp_path / "b", [MadeTask(exams=2, order="medium")], model="/data/two/last")
-    with pytest.raises(UsageError, match="of 2 models: one/last, two/last; "):
+    with pytest.raises(UsageError, match=r"2 models.*one/last, two/last"):
         make_metadata(load_results([tmp_path]), None, GIVEN)
     (tmp_path / "same" / "last").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "same")
@@ -311,7 +315,7 @@ def test_models_that_end_alike_are_told_apart_and_one_written_twice_is_one(
 )
 def test_parameters_in_words(text: str, number: int | None) -> None:
     if number is None:
-        with pytest.raises(UsageError, match="is no number of parameters; write 1500000000"):
+        with pytest.raises(UsageError, match=r"parameters.*1500000000"):
             parse_parameters(text)
     else:
         assert parse_parameters(text) == number
@@ -319,17 +323,17 @@ def test_parameters_in_words(text: str, number: int | None) -> None:
 
 @pytest.mark.parametrize("text", ["", "0", "1.5", "0.0001K", "-3", "1e9", "inf", "9" * 17, "1001T", "٣", "B"])
 def test_what_is_no_number_of_parameters(text: str) -> None:
-    with pytest.raises(UsageError, match="is no number of parameters"):
+    with pytest.raises(UsageError, match=re.escape(repr(shown(text)))):
         parse_parameters(text)
 
 
 def test_the_day_of_a_run_may_be_tomorrow_somewhere() -> None:
     today = date(2026, 11, 24)
     assert parse_day("2026-11-25", today) == "2026-11-25"
-    with pytest.raises(UsageError, match="2026-11-26 lies in the future, today is 2026-11-24"):
+    with pytest.raises(UsageError, match=r"2026-11-26.*2026-11-24"):
         parse_day("2026-11-26", today)
     for text in ("20261124", "2026-W48-2", "1999-12-31", "", "2026-13-01"):
-        with pytest.raises(UsageError, match="is no day; write it as 2026-11-24"):
+        with pytest.raises(UsageError, match=f"{text}.*2026-11-24"):
             parse_day(text, today)
 
 
@@ -337,7 +341,7 @@ def test_versions_that_differ_are_not_mixed(tmp_path: Path) -> None:
     write_results(tmp_path / "a", [EXAM])
     other = write_results(tmp_path / "b", [MadeTask(exams=2, order="medium")])
     other.write_text(other.read_text().replace('"0.4.13"', '"0.4.14"'))
-    with pytest.raises(UsageError, match=r"produced with lm_eval 0\.4\.14, another one with 0\.4\.13"):
+    with pytest.raises(UsageError, match=r"lm_eval.*0\.4\.14.*0\.4\.13"):
         pack_submission(load_results([tmp_path]), tmp_path / "out", metadata(), draft=True)
 
 
@@ -382,7 +386,8 @@ def test_half_characters_are_replaced_and_told(tmp_path: Path) -> None:
     samples.write_text(samples.read_text().replace("### Problem 1", "\\ud83d ### Problem 1", 1))
     told: list[str] = []
     folder = pack_submission(load_results([results]), tmp_path / "out", metadata(), draft=True, tell=told.append)
-    assert told[:-1] == ["roi_tiny_hard_128: half characters (lone surrogates) in responses were replaced by U+FFFD"]
+    (line,) = told[:-1]
+    assert missing(["roi_tiny_hard_128", "U+FFFD"], line) == []
     text = check_submission(folder).tasks[0].documents[0].requests[0][0].text
     assert str(text).startswith("\ufffd ### Problem 1")
 
@@ -400,7 +405,7 @@ def test_missing_responses_are_kept_in_drafts_only(tmp_path: Path) -> None:
 
 def test_an_unknown_tokenizer_and_another_one(tmp_path: Path) -> None:
     results = write_results(tmp_path / "a", [EXAM], tokenizer=str(tmp_path / "gone"))
-    with pytest.raises(ModelError, match="or name one with --tokenizer"):
+    with pytest.raises(ModelError, match="--tokenizer"):
         pack_submission(load_results([results]), tmp_path / "out", metadata(), draft=True)
     folder = pack_submission(
         load_results([results]),
@@ -413,7 +418,8 @@ def test_an_unknown_tokenizer_and_another_one(tmp_path: Path) -> None:
     none = write_results(tmp_path / "b", [EXAM], tokenizer=None)
     checked = check_submission(pack_submission(load_results([none]), tmp_path / "out", metadata(), draft=True))
     assert checked.counters["roi_tiny_hard_128"] is None
-    assert checked.remarks[1].text.endswith("tokens are as reported; no tokenizer was named to count again with")
+    assert checked.remarks[1].rule == "tokens"
+    assert "no tokenizer" in checked.remarks[1].text
     same_numbers(none, checked)
 
 

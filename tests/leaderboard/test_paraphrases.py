@@ -29,6 +29,7 @@ from roi_bench.leaderboard.submission.schema import task_name
 from roi_bench.records.results import Sending
 from roi_bench.scoring.prompts import prompt_sha256
 from tests.leaderboard.made_submissions import MadeTask, made_submission, tampered
+from tests.support.messages import missing
 
 EXAMS = 30
 CANONICAL = MadeTask(exams=EXAMS, skill=(0.9, 0.6, 0.0))
@@ -144,11 +145,11 @@ def test_exam_pages_and_downloads_know_the_canonical_runs_only(folder: Path, boa
 
 
 def test_without_the_canonical_task_they_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(RecordError, match="a paraphrase of roi_tiny_hard_128, which is not in the submission") as error:
+    with pytest.raises(RecordError, match=r"paraphrase.*roi_tiny_hard_128\b") as error:
         made_submission(tmp_path / "made", WORDED[:1])
     assert "\n" not in str(error.value)
     other_budget = replace(CANONICAL, budget=100)
-    with pytest.raises(RecordError, match="which is not in the submission"):
+    with pytest.raises(RecordError, match=r"paraphrase.*roi_tiny_hard_128\b"):
         made_submission(tmp_path / "made", [other_budget, WORDED[0]])
     assert not list((tmp_path / "made").glob("*"))
 
@@ -162,7 +163,7 @@ def test_without_the_canonical_task_they_are_refused(tmp_path: Path) -> None:
     ],
 )
 def test_what_was_run_otherwise_tells_nothing_about_words(worded: MadeTask, what: str, tmp_path: Path) -> None:
-    with pytest.raises(RecordError, match=f"roi_tiny_hard_128_paraphrase_1 has other {what} than roi_tiny_hard_128"):
+    with pytest.raises(RecordError, match=rf"roi_tiny_hard_128_paraphrase_1.*{what}.*roi_tiny_hard_128\b"):
         made_submission(tmp_path / "made", [CANONICAL, worded])
 
 
@@ -178,7 +179,7 @@ def test_what_was_sent_otherwise_tells_nothing_about_words(
     own: Sending, other: Sending, what: str, tmp_path: Path
 ) -> None:
     canonical, worded = replace(CANONICAL, sending=own), replace(WORDED[0], sending=other)
-    with pytest.raises(RecordError, match=f"roi_tiny_hard_128_paraphrase_1 has other {what} than roi_tiny_hard_128"):
+    with pytest.raises(RecordError, match=rf"roi_tiny_hard_128_paraphrase_1.*{what}.*roi_tiny_hard_128\b"):
         made_submission(tmp_path / "made", [canonical, worded])
     folder = made_submission(tmp_path / "alike", [canonical, replace(worded, sending=own)])
     (run,) = grade_submission(check_submission(folder), workers=1)[0].runs
@@ -186,12 +187,12 @@ def test_what_was_sent_otherwise_tells_nothing_about_words(
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("changes", "facts"),
     [
-        ({"paraphrase": 2}, "what was run is submitted as roi_tiny_hard_128_paraphrase_2"),
-        ({"paraphrase": 7}, "prompt 'direct': paraphrase must be 1 to 3"),
-        ({"paraphrase": 0}, "what was run is submitted as roi_tiny_hard_128, not as roi_tiny_hard_128_paraphrase_1"),
-        ({"prompt_sha256": "0" * 64}, "prompt direct, paraphrase 1, is 000000000000"),
+        ({"paraphrase": 2}, "roi_tiny_hard_128_paraphrase_2.*roi_tiny_hard_128_paraphrase_1"),
+        ({"paraphrase": 7}, "'direct'.*paraphrase.*1 to 3"),
+        ({"paraphrase": 0}, r"roi_tiny_hard_128\b.*roi_tiny_hard_128_paraphrase_1"),
+        ({"prompt_sha256": "0" * 64}, "direct.*paraphrase 1.*000000000000"),
         ({"paraphrase": -1}, r"tasks\[1\].paraphrase"),
         ({"paraphrase": "1"}, r"tasks\[1\].paraphrase"),
         ({"sent_as": "a letter"}, r"tasks\[1\].sent_as"),
@@ -201,10 +202,10 @@ def test_what_was_sent_otherwise_tells_nothing_about_words(
     ],
 )
 def test_a_task_in_other_words_is_what_it_says(
-    folder: Path, changes: dict[str, object], message: str, tmp_path: Path
+    folder: Path, changes: dict[str, object], facts: str, tmp_path: Path
 ) -> None:
     altered = tampered(folder, tmp_path, document=lambda document: document["tasks"][1].update(changes))
-    with pytest.raises(RecordError, match=message):
+    with pytest.raises(RecordError, match=facts):
         check_submission(altered)
 
 
@@ -217,7 +218,7 @@ def test_responses_that_no_words_changed_are_told(tmp_path: Path) -> None:
     made = made_submission(tmp_path / "made", [CANONICAL, replace(CANONICAL, paraphrase=1)])
     graded = grade_submission(check_submission(made), workers=1)[0]
     (remark,) = (remark for remark in graded.remarks if remark.rule == "prompts")
-    assert remark.text == "roi_tiny_hard_128_paraphrase_1: all its responses are those of roi_tiny_hard_128"
+    assert missing(["roi_tiny_hard_128_paraphrase_1", "roi_tiny_hard_128"], remark.text) == []
     assert graded.runs[0].score_prompts is not None
     assert graded.runs[0].score_prompts.spread == 0
 

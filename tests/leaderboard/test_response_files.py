@@ -65,75 +65,75 @@ def usage(**changes: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("rows", "message"),
+    ("rows", "facts"),
     [
-        ([row(), row()], "x:2: tiny/0/000 occurs twice"),
-        ([row(), row("b"), row("c")], "more lines than the 2"),
-        ([row()], "has 1 lines, submission.json tells 2; a document is missing"),
-        ([row(), []], "x:2: not an object of id and requests"),
-        ([row(), {**row("b"), "score": 3}], "not an object of id and requests"),
-        ([row(), {**row("b"), "id": 7}], "not an object of id"),
-        ([row(), {"id": "b", "requests": row()["requests"][:1]}], "b has not 1 responses to each of 2 requests"),
-        ([row(), {"id": "b", "requests": [[], []]}], "has not 1 responses"),
-        ([row(), {"id": "b", "requests": {"a": 1}}], "has not 1 responses"),
-        ([row(), {"id": "b", "requests": ["x", "y"]}], "has not 1 responses"),
-        ([row(), {"id": "b", "requests": [["x"], ["y"]]}], "a response is not an object"),
-        ([row(), row("b", correct=True)], "a response is not an object"),
-        ([row(), row("b", text=5)], "neither text nor null"),
-        ([row(), row("b", text=None)], "token_lengths without a text"),
-        ([row(), row("b", usage=[1])], "usage must be null or an object"),
-        ([row(), row("b", usage=usage(tokens=-1))], "usage.tokens must be a count"),
-        ([row(), row("b", usage=usage(tokens=2.0))], "usage.tokens must be a count"),
-        ([row(), row("b", usage=usage(tokens=True))], "usage.tokens must be a count"),
-        ([row(), row("b", usage=usage(source="x" * 5000))], "usage.source must be"),
-        ([row(), row("b", usage=usage(finish_reason=["stop"]))], "usage.finish_reason must be"),
-        ([row(), row("b", usd=-1)], "usd must be null or an amount"),
-        ([row(), row("b", usd=True)], "usd must be null or an amount"),
-        ([row(), row("b", usd="1")], "usd must be null or an amount"),
-        ([row(), row("b", usd=1e7)], "usd must be null or an amount"),
-        ([row(), row("b", token_lengths={})], "neither a list nor null"),
-        ([row(), row("b", token_lengths=[0, -1])], "whole numbers from 0 to 256"),
-        ([row(), row("b", token_lengths=[0, 1.0])], "whole numbers from 0 to 256"),
-        ([row(), row("b", token_lengths=[0, True])], "whole numbers from 0 to 256"),
-        ([row(), row("b", token_lengths=[0, 257])], "a token of 257 characters"),
-        ([row(), row("b", token_lengths=[0])], "the same text has other token_lengths than before"),
-        ([row(), row("b", text="c", token_lengths=None)], "beside some texts of the file and not beside others"),
+        ([row(), row()], "x:2.*tiny/0/000"),
+        ([row(), row("b"), row("c")], "lines.* 2"),
+        ([row()], "1 lines.*2"),
+        ([row(), []], "x:2.*id and requests"),
+        ([row(), {**row("b"), "score": 3}], "x:2.*id and requests"),
+        ([row(), {**row("b"), "id": 7}], "x:2.*id and requests"),
+        ([row(), {"id": "b", "requests": row()["requests"][:1]}], r"\bb\b.*1 responses.*2 requests"),
+        ([row(), {"id": "b", "requests": [[], []]}], "1 responses"),
+        ([row(), {"id": "b", "requests": {"a": 1}}], "1 responses"),
+        ([row(), {"id": "b", "requests": ["x", "y"]}], "1 responses"),
+        ([row(), {"id": "b", "requests": [["x"], ["y"]]}], "x:2.*response"),
+        ([row(), row("b", correct=True)], "x:2.*response"),
+        ([row(), row("b", text=5)], "text.*null"),
+        ([row(), row("b", text=None)], "token_lengths.*text"),
+        ([row(), row("b", usage=[1])], "usage.*object"),
+        ([row(), row("b", usage=usage(tokens=-1))], r"usage\.tokens"),
+        ([row(), row("b", usage=usage(tokens=2.0))], r"usage\.tokens"),
+        ([row(), row("b", usage=usage(tokens=True))], r"usage\.tokens"),
+        ([row(), row("b", usage=usage(source="x" * 5000))], r"usage\.source"),
+        ([row(), row("b", usage=usage(finish_reason=["stop"]))], r"usage\.finish_reason"),
+        ([row(), row("b", usd=-1)], r"\busd\b"),
+        ([row(), row("b", usd=True)], r"\busd\b"),
+        ([row(), row("b", usd="1")], r"\busd\b"),
+        ([row(), row("b", usd=1e7)], r"\busd\b"),
+        ([row(), row("b", token_lengths={})], "token_lengths.*list"),
+        ([row(), row("b", token_lengths=[0, -1])], "token_lengths.*256"),
+        ([row(), row("b", token_lengths=[0, 1.0])], "token_lengths.*256"),
+        ([row(), row("b", token_lengths=[0, True])], "token_lengths.*256"),
+        ([row(), row("b", token_lengths=[0, 257])], "257"),
+        ([row(), row("b", token_lengths=[0])], "same text.*token_lengths"),
+        ([row(), row("b", text="c", token_lengths=None)], "token_lengths.*some"),
     ],
 )
-def test_altered_rows(rows: list[Any], message: str) -> None:
-    with pytest.raises(RecordError, match=message) as refused:
+def test_altered_rows(rows: list[Any], facts: str) -> None:
+    with pytest.raises(RecordError, match=facts) as refused:
         read_responses(packed(*rows), "exam", 1, 2, "x")
     assert len(str(refused.value)) < 400
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("content", "fact"),
     [
         (b"", "cut off"),
-        (b"{}", "no gzip file"),
+        (b"{}", "gzip"),
         (packed(row())[:-9], "cut off"),
-        (packed(row())[:-8] + b"\0" * 8, "no gzip file, or a damaged one"),
-        (packed(row()) + packed(row("b")), "behind the end of the gzip file"),
-        (packed(row()) + b"x", "behind the end of the gzip file"),
-        (gzip.compress(b"{", mtime=0), "x:1: no JSON"),
-        (gzip.compress(b"\n", mtime=0), "x:1: no JSON"),
-        (gzip.compress(b'{"id": "a", "id": "b"}', mtime=0), "key 'id' occurs twice"),
-        (gzip.compress(b"[" * 20, mtime=0), "nested more than"),
-        (gzip.compress(b'{"id": "\xff"}', mtime=0), "no UTF-8"),
+        (packed(row())[:-8] + b"\0" * 8, "gzip"),
+        (packed(row()) + packed(row("b")), "behind.*gzip"),
+        (packed(row()) + b"x", "behind.*gzip"),
+        (gzip.compress(b"{", mtime=0), "x:1.*JSON"),
+        (gzip.compress(b"\n", mtime=0), "x:1.*JSON"),
+        (gzip.compress(b'{"id": "a", "id": "b"}', mtime=0), "x:1.*'id'"),
+        (gzip.compress(b"[" * 20, mtime=0), "x:1.*nested"),
+        (gzip.compress(b'{"id": "\xff"}', mtime=0), "x:1.*UTF-8"),
     ],
 )
-def test_damaged_files(content: bytes, message: str) -> None:
-    with pytest.raises(RecordError, match=message):
+def test_damaged_files(content: bytes, fact: str) -> None:
+    with pytest.raises(RecordError, match=fact):
         read_responses(content, "exam", 1, 1, "x")
 
 
 def test_an_overlong_text_or_line_is_refused() -> None:
     words = "".join(f"{k * 7919 % 99991} " for k in range(180_000))
-    with pytest.raises(RecordError, match=r"a response of 10\d{5} characters"):
+    with pytest.raises(RecordError, match=r"response.*10\d{5} characters"):
         read_responses(packed(row(text=words)), "exam", 1, 1, "x")
-    with pytest.raises(RecordError, match=f"a line of more than {limits.LINE_BYTES}"):
+    with pytest.raises(RecordError, match=f"line.*{limits.LINE_BYTES}"):
         read_responses(packed(row(text=words * 9)), "exam", 1, 1, "x")
-    with pytest.raises(RecordError, match="a response of 11 characters; none has more than 10"):
+    with pytest.raises(RecordError, match=r"11 characters.*10"):
         read_responses(packed(row(text="x" * 11, token_lengths=None)), "exam", 1, 1, "x", longest=10)
 
 
@@ -141,7 +141,7 @@ def test_a_file_unpacks_to_no_more_than_is_left_for_it() -> None:
     content = packed(row())
     size = len(gzip.decompress(content))
     assert read_responses(content, "exam", 1, 1, "x", most=size).unpacked == size - 1  # the line end is none of it
-    with pytest.raises(RecordError, match=f"unpacks to more than the {size - 1} bytes that are left for it"):
+    with pytest.raises(RecordError, match=f"{size - 1} bytes"):
         read_responses(content, "exam", 1, 1, "x", most=size - 1)
 
 
@@ -168,7 +168,7 @@ def test_the_recorded_counter_knows_what_was_recorded_and_nothing_else() -> None
     starts = [0, 3, 3, 9]
     counter = RecordedTokenCounter({"some text.": lengths_of(starts)})
     assert counter.token_starts("some text.") == starts
-    with pytest.raises(RecordError, match="tokens of a text of 5 characters were not recorded"):
+    with pytest.raises(RecordError, match=r"tokens.*5 characters"):
         counter.token_starts("other")
 
 

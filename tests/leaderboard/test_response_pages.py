@@ -215,8 +215,8 @@ def test_a_page_says_what_was_read_from_a_line_and_what_is_no_problems_text():
     text = f"### Problem 1\nAnswer: {gold}\n{skips}\nFinal Answer\nthe end"
     run = scored_run({FIRST: [[Response(text)], [right(exam, "easy")]]})
     said = words(Shape(pages([run])[f"models/{ID}/exams/tiny-0-000.html"]))
-    assert "written as the right answer is read from an answer line, without a box" in said
-    assert "Closing section 4 tokens of planning (text of no problem" in said
+    assert re.search(rf"{GRADED['string', True]} .*answer line", said)
+    assert re.search(r"Closing section 4 tokens\b", said)
     assert (run.estimates()["unboxed"].value, run.scored[FIRST][0].main.planning) == (1.0, 4)
 
 
@@ -227,38 +227,39 @@ def test_an_exam_page_shows_the_text_in_pieces_with_what_became_of_each():
     shape = exam_page(text, counter=None)
     assert "".join(shape.pre[3:7]).replace("\n", "") == text.replace("\n", "")
     said = words(shape)
-    assert "1 of 3 correct, 22 of 128 tokens, counted again from the text" in said
-    assert "2 tokens of planning (text of no problem, and tokens that the text does not show)" in said
+    assert "1 of 3 correct, 22 of 128 tokens" in said
+    assert "2 tokens of planning" in said
     assert re.search(r"Problem 1 correct hard problem tiny/0/hard/000 forecast Level-0, actual Level-0 7 tokens", said)
     assert re.search(r"Problem 2 skipped middle problem tiny/0/middle/000 forecast Level-3 7 tokens", said)
     assert re.search(r"Problem 3 unanswered easy problem tiny/0/easy/000 forecast Level-1, actual Level-0", said)
     assert f"Answer: {middle}" in said
-    assert "written as the right answer is" in said
+    assert GRADED["string", True] in said
     assert exam.problems[0].question in said
 
 
 @pytest.mark.parametrize(
-    ("pool", "answer", "note"),
+    ("pool", "answer", "decided"),
     [
-        ("tiny-hard", "29", "written as the right answer is"),
-        ("tiny-hard", "29.0", "equal to the right answer in value"),
-        ("tiny-hard", "twenty-eight", "other than the right answer in value or in form"),
-        ("tiny-hard", "9" * 5000, "counted as wrong: too long, or comparing it took too much time or memory"),
-        ("math", "58/2", "equal to the right answer in value"),
-        ("math", r"28+\sin^2(x)+\cos^2(x)", "shown by algebra to equal the right answer"),
+        ("tiny-hard", "29", ("string", True)),
+        ("tiny-hard", "29.0", ("number", True)),
+        ("tiny-hard", "twenty-eight", ("number", False)),
+        ("tiny-hard", "9" * 5000, ("limit", False)),
+        ("math", "58/2", ("number", True)),
+        ("math", r"28+\sin^2(x)+\cos^2(x)", ("symbolic", True)),
     ],
 )
-def test_what_decided_on_an_answer_has_plain_words(pool, answer, note):
+def test_what_decided_on_an_answer_has_words_of_its_own(pool, answer, decided):
     with Grader(workers=1) as grader:
         verdict = grader.grade(pool, answer, ("29",))
-    assert GRADED[verdict.method, verdict.correct] == note
+    assert (verdict.method, verdict.correct) == decided
+    assert list(GRADED.values()).count(GRADED[decided]) == 1
 
 
 def test_what_decided_on_an_answer_stands_beside_it():
     gold = EXAMS[FIRST].ordered("hard")[0].answer
     said = words(exam_page(respond([f"{gold}1", gold, "NA"]))).partition("Easy order")[0]
-    assert re.search(r"Problem 1 wrong [^#]* not written as the right answer is", said)
-    assert said.count("as the right answer is") == 2  # of problem 3, which was skipped, nothing
+    assert re.search(rf"Problem 1 wrong [^#]* {GRADED['string', False]}", said)
+    assert said.count(GRADED["string", False]) == 2  # of problem 3, which was skipped, nothing
     assert {method for method, _ in GRADED} == set(get_args(Method))
 
 
@@ -301,7 +302,7 @@ def test_hidden_reasoning_counts_as_planning():
             ]
         )
     )
-    assert "82 tokens of planning (tokens that the text does not show)" in said  # 18 words are visible
+    assert "82 tokens of planning" in said  # 18 words are visible
 
 
 def test_hostile_responses_are_text():

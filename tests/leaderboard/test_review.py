@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from roi_bench.leaderboard import review as added_folders
 from roi_bench.leaderboard.review import is_accepted, review_change
 from roi_bench.leaderboard.review_comment import LONGEST_COMMENT, comment_text, read_review
 from tests.leaderboard.made_submissions import MadeTask, made_submission, tampered
-from tests.leaderboard.test_added_folders import commit_all, git
+from tests.support.git_repository import commit_all, git
+from tests.support.messages import missing
 
 BOARD = "board/submissions"
 
@@ -62,7 +64,7 @@ def test_what_passes_is_graded_and_told(repository: Path, submission: Path, tmp_
     assert (run["task"], run["exams"]) == ("roi_tiny_hard_128", 480)
     assert 0 < run["score"][1] < run["score"][0] < run["score"][2] < 3
     assert f"| `roi_tiny_hard_128` | 480 | {run['score'][0]:.2f} (" in done.output
-    assert "`made-up/ʼmodelʼ @everyone ¦ #1` passes all checks and earns the badge *regraded*." in done.output
+    assert re.search(r"`made-up/ʼmodelʼ @everyone ¦ #1` .*\*regraded\*", done.output)
     printed = CliRunner().invoke(leaderboard, ["comment", str(out)], standalone_mode=False)
     assert printed.output == done.output
 
@@ -86,9 +88,9 @@ def test_an_altered_response_a_draft_and_a_dangling_correction_are_refused(
     review = review_change(repository, BOARD, "main", "change", workers=1)
     assert not is_accepted(review)
     reasons = {one["folder"]: one["refused"] for one in review["submissions"]}
-    assert "the folder must be called so too" in reasons["altered-000000000000"]
-    assert reasons[draft.name] == "a draft; pack the whole run without --draft to submit it"
-    assert reasons[correction.name].startswith("corrects gone-000000000000, which is not among the submissions")
+    assert missing([altered.name], reasons["altered-000000000000"]) == []
+    assert missing(["--draft"], reasons[draft.name]) == []
+    assert missing(["corrects gone-000000000000"], reasons[correction.name]) == []
     assert comment_text(review).count("**Refused**") == 3
 
 
@@ -131,10 +133,9 @@ def test_responses_that_are_on_the_board_are_refused_whatever_their_date_and_fil
     for folder in (copy, shuffled, corrected(submission, tmp_path / "correction")):
         add(repository, folder)
     found = reviewed(repository)
-    reason = f"roi_tiny_hard_128: its responses are those of {submission.name}, which is on this board"
     assert copy.name != shuffled.name
     for folder in (copy, shuffled):
-        assert str(found.pop(folder.name)).startswith(reason)
+        assert missing(["roi_tiny_hard_128", submission.name], str(found.pop(folder.name))) == []
     assert list(found.values()) == [None], "a correction may keep the responses"
 
 
@@ -153,17 +154,15 @@ def test_a_correction_that_the_board_would_refuse_is_refused(
     for folder in (second, chain, on_refused):
         add(repository, folder)
     found = reviewed(repository)
-    assert found[second.name] == (
-        f"corrects {submission.name}, which {first.name} corrects already; correct that one, the last of the chain"
-    )
+    assert missing([f"corrects {submission.name}", first.name], str(found[second.name])) == []
     assert found[chain.name] is None
-    assert str(found[on_refused.name]).startswith(f"corrects {second.name}, which is not among the submissions")
+    assert missing([f"corrects {second.name}"], str(found[on_refused.name])) == []
     git(repository, "checkout", "--quiet", "-B", "change", "main")
     for folder in (other, younger):
         add(repository, folder)
     found = reviewed(repository)
-    assert f"corrects {first.name}, which is of another model" in str(found[other.name])
-    assert f"corrects {first.name}, which is younger" in str(found[younger.name])
+    assert missing([f"corrects {first.name}", "other/model"], str(found[other.name])) == []
+    assert missing([f"corrects {first.name}", "2026-11-23"], str(found[younger.name])) == []
 
 
 def test_what_is_damaged_on_the_board_hinders_nobody(repository: Path, submission: Path) -> None:
@@ -183,7 +182,7 @@ def test_a_change_of_anything_else_is_refused_as_a_whole(repository: Path, submi
         leaderboard, ["review", BOARD, "--base", "main", "--repository", str(repository)], standalone_mode=False
     )
     assert done.return_value == RecordError.exit_code
-    assert f"**Refused**: `changes {BOARD}/board.json, a file of the board's maintainers" in done.output
+    assert re.search(rf"\*\*Refused\*\*: `.*{BOARD}/board\.json", done.output)
 
 
 def test_one_that_is_too_large_leaves_the_others_alone(
@@ -196,8 +195,8 @@ def test_one_that_is_too_large_leaves_the_others_alone(
     reasons = {
         one["folder"]: one["refused"] for one in review_change(repository, BOARD, "main", "change")["submissions"]
     }
-    assert f"a submission has at most {size}" in reasons[submission.name]
-    assert "a draft" in reasons[draft.name]
+    assert missing([size], reasons[submission.name]) == []
+    assert missing(["draft"], reasons[draft.name]) == []
 
 
 def review(**changes: Any) -> dict[str, Any]:
@@ -244,7 +243,7 @@ def test_a_review_of_another_shape_is_refused(content: object) -> None:
 
 
 def test_a_review_that_is_too_large_is_refused() -> None:
-    with pytest.raises(RecordError, match="larger than"):
+    with pytest.raises(RecordError, match=r"review\.json.*1048576"):
         read_review(json.dumps(review(whole__problem="x" * (1 << 20))).encode(), "review.json")
 
 
@@ -269,4 +268,4 @@ def test_a_comment_is_no_longer_than_what_is_taken() -> None:
     whole["submissions"] *= 2000
     text = comment_text(whole)
     assert len(text) <= LONGEST_COMMENT
-    assert text.endswith("Cut off here; the rest is in the log of the check.\n")
+    assert "cut off" in text.splitlines()[-1].lower()

@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -97,12 +98,12 @@ def test_pages_cannot_be_changed(server):
 
 
 def test_a_folder_without_a_site_is_told(tmp_path):
-    with pytest.raises(UsageError, match="not a site; build one first"):
+    with pytest.raises(UsageError, match=re.escape(str(tmp_path))):
         make_server(tmp_path)
 
 
 def test_a_taken_port_is_told(site, server):
-    with pytest.raises(UsageError, match=rf"cannot listen at 127\.0\.0\.1:{server.server_port}"):
+    with pytest.raises(UsageError, match=rf"127\.0\.0\.1:{server.server_port}"):
         make_server(site, port=server.server_port)
 
 
@@ -115,7 +116,7 @@ def test_it_ends_quietly(site):
         line = process.stdout.readline()
         os.kill(process.pid, signal.SIGINT)
         out, err = process.communicate(timeout=30)
-    assert "is at http://127.0.0.1:" in line
+    assert "http://127.0.0.1:" in line
     assert (process.returncode, out, err) == (0, "", "")
 
 

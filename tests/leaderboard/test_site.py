@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from roi_bench.leaderboard.board import gather
 from roi_bench.leaderboard.site.page import PageOptions
 from roi_bench.leaderboard.site.site import MARKER, BuildOptions, build_site
 from tests.leaderboard.made_submissions import MadeTask, made_submission, tampered
+from tests.support.messages import missing
 
 SMALL = (MadeTask(exams=5, usd=1e-6), MadeTask(exams=5, order="medium", skill=(0.7, 0.4, 0.2), attempts=(True,) * 3))
 
@@ -54,7 +56,7 @@ def whole(submissions, tmp_path_factory):
     assert (len(built.board.entries), built.graded, built.removed) == (3, 3, 0)
     assert built.written == built.files
     assert len(told) == 1
-    assert told[0].startswith("refused broken-0123456789ab: submission.json: nested more than")
+    assert missing(["refused broken-0123456789ab", "submission.json", "nested"], told[0]) == []
     return folder / "site", folder / "cache", content(folder / "site")
 
 
@@ -174,7 +176,7 @@ def test_a_submission_refused_beside_others_loses_its_pages(copied, submissions,
     site, cache = copied
     built, told = build(folder, site, cache)
     assert [entry.id for entry in built.board.entries] == [n for n in names(folder) if n != correction.name]
-    assert f"refused {correction.name}: corrects {corrected.name}, which is not among the submissions" in told[-1]
+    assert missing([f"refused {correction.name}", corrected.name], told[-1]) == []
     assert not (site / "models" / correction.name).exists()
 
 
@@ -192,10 +194,8 @@ def test_a_submission_of_another_reading_rule_is_named_and_left_out(copied, subm
     site, cache = copied
     built, told = build(folder, site, cache)
     assert old.name not in [entry.id for entry in built.board.entries]
-    assert (
-        f"refused {old.name}: submission.json: a submission of reading rule 1; this board reads by rule 2" in told[-1]
-    )
-    assert "a submission of reading rule 1" in (site / "changelog.html").read_text(encoding="utf-8")
+    assert missing([f"refused {old.name}", "submission.json", "reading rule 1", "2"], told[-1]) == []
+    assert "reading rule 1" in (site / "changelog.html").read_text(encoding="utf-8")
 
 
 def test_a_refused_submission_is_not_graded_at_every_build(copied, submissions, tmp_path):
@@ -206,7 +206,7 @@ def test_a_refused_submission_is_not_graded_at_every_build(copied, submissions, 
     site, cache = copied
     first, told = build(folder, site, cache)
     assert first.graded == 1
-    assert any(line.startswith(f"refused {bad.name}: corrects {corrected}") for line in told)
+    assert any(missing([f"refused {bad.name}", corrected], line) == [] for line in told)
     built, told_again = build(folder, site, cache)
     assert (built.graded, built.written, built.removed) == (0, 0, 0)
     assert (built.board, told_again) == (first.board, told)
@@ -289,33 +289,31 @@ def test_an_interrupted_build_keeps_what_was_graded(whole, submissions, tmp_path
 def test_a_foreign_folder_is_left_alone(submissions, tmp_path):
     (tmp_path / "site").mkdir()
     (tmp_path / "site/thesis.tex").write_text("years of work")
-    with pytest.raises(UsageError, match="holds something that is no site of roi-bench"):
+    with pytest.raises(UsageError, match=re.escape(str(tmp_path / "site"))):
         build(submissions, tmp_path / "site")
     assert content(tmp_path / "site") == {"thesis.tex": b"years of work"}
 
 
 @pytest.mark.parametrize(
-    ("out", "cache", "reason"),
+    ("out", "cache", "facts"),
     [
-        ("submissions/site", None, "--out .* lies in SUBMISSIONS"),
-        (".", None, "SUBMISSIONS .* lies in --out"),
-        ("site", "site/cache", "--cache .* lies in --out"),
-        ("site", "submissions/cache", "--cache .* lies in SUBMISSIONS"),
-        ("cache/site", "cache", "--out .* lies in --cache"),
+        ("submissions/site", None, "--out .*SUBMISSIONS"),
+        (".", None, "SUBMISSIONS .*--out"),
+        ("site", "site/cache", "--cache .*--out"),
+        ("site", "submissions/cache", "--cache .*SUBMISSIONS"),
+        ("cache/site", "cache", "--out .*--cache"),
     ],
 )
-def test_folders_lie_beside_each_other(tmp_path, out, cache, reason):
+def test_folders_lie_beside_each_other(tmp_path, out, cache, facts):
     (tmp_path / "submissions").mkdir()
-    with pytest.raises(UsageError, match=reason):
+    with pytest.raises(UsageError, match=facts):
         build(tmp_path / "submissions", tmp_path / out, cache and tmp_path / cache)
     assert [path.name for path in tmp_path.rglob("*")] == ["submissions"]
 
 
 def test_one_submission_is_no_folder_of_submissions(submissions, tmp_path):
     one = submissions / names(submissions)[0]
-    with pytest.raises(
-        UsageError, match=f"is one submission, it holds submission.json; name the folder above, {one.parent}$"
-    ):
+    with pytest.raises(UsageError, match=f"submission.json.*{one.parent}$"):
         build(one, tmp_path / "site")
     assert not (tmp_path / "site").exists()
 

@@ -1,6 +1,7 @@
 """The folder of a site: only what a build wrote is written over or removed."""
 
 import hashlib
+import re
 
 import pytest
 from hypothesis import given
@@ -41,14 +42,14 @@ def test_a_page_that_was_altered_is_written_again(tmp_path):
 
 def test_a_folder_of_somebody_else_is_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(UsageError, match="holds something that is no site of roi-bench"):
+    with pytest.raises(UsageError, match=re.escape(str(tmp_path))):
         SiteFolder(tmp_path)
     assert files_of(tmp_path) == {"thesis.tex": b"years of work"}
 
 
 def test_a_file_is_no_folder(tmp_path):
     (tmp_path / "site").touch()
-    with pytest.raises(UsageError, match="cannot be written"):
+    with pytest.raises(UsageError, match=re.escape(str(tmp_path / "site"))):
         SiteFolder(tmp_path / "site")
 
 
@@ -58,7 +59,7 @@ def test_files_of_others_in_a_site_stay(tmp_path):
     (tmp_path / "models/a/mine.txt").write_bytes(b"mine")
     assert build(tmp_path, {"index.html": b"1"}) == (0, 1)
     assert files_of(tmp_path).keys() == {"index.html", "CNAME", "models/a/mine.txt", MARKER}
-    with pytest.raises(UsageError, match="CNAME: was not written by a build"):
+    with pytest.raises(UsageError, match="CNAME"):
         build(tmp_path, {"CNAME": b"evil"})
     assert (tmp_path / "CNAME").read_bytes() == b"board.example.org"
 
@@ -71,7 +72,7 @@ def test_links_are_not_followed(tmp_path):
     (site / "models/kept.html").unlink()
     (site / "models").rmdir()
     (site / "models").symlink_to(outside)
-    with pytest.raises(UsageError, match=r"new\.html: lies behind a link"):
+    with pytest.raises(UsageError, match=r"new\.html.*link"):
         build(site, {"models/new.html": b"lost"})
     build(site, {"index.html": b"1", "a.html": b"a"})
     (site / "models").unlink()
@@ -86,13 +87,13 @@ def test_links_are_not_followed(tmp_path):
     "path", ["../x", "/x", "a/../../x", "a//b", "", ".hidden", MARKER, "a/.b", "a\nb", "é.html", "a/"]
 )
 def test_pages_cannot_lead_out_of_the_site(tmp_path, path):
-    with pytest.raises(UsageError, match="not a path that a site may hold"):
+    with pytest.raises(UsageError, match=re.escape(repr(path))):
         build(tmp_path / "site", {path: b""})
     assert files_of(tmp_path).keys() == {f"site/{MARKER}"}
 
 
 def test_one_build_makes_a_page_once(tmp_path):
-    with pytest.raises(UsageError, match="made twice"):
+    with pytest.raises(UsageError, match=r"a\.html"):
         SiteFolder(tmp_path).write([PageFile("a.html", b"1"), PageFile("a.html", b"2")])
 
 
@@ -123,7 +124,7 @@ def test_what_a_site_holds_is_told_by_its_bytes(tmp_path):
 
 def test_a_damaged_marker_is_told(tmp_path):
     (tmp_path / MARKER).write_bytes(b"\xff\xfe")
-    with pytest.raises(RecordError, match="not a list of files that a build wrote"):
+    with pytest.raises(RecordError, match=MARKER):
         SiteFolder(tmp_path)
 
 

@@ -18,8 +18,7 @@ from roi_bench.scoring.metrics import Sample, ScoredResponse, exam_term
 from roi_bench.scoring.outcomes import OUTCOMES, ProblemOutcome, Response, TextFacts
 from roi_bench.scoring.statistics import estimate_ratio
 from roi_bench.scoring.tokens import FinishReason, Usage
-from tests.scoring.test_metrics import METRICS
-from tests.support.attempts import knapsack_attempt, score_knapsack
+from tests.support.attempts import METRICS, knapsack_attempt, score_knapsack
 from tests.support.exam_factory import WordCounter, make_exam, respond
 from tests.support.graders import EqualityGrader
 

@@ -9,15 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roi_bench.scoring.kinds import Attempt
-from roi_bench.scoring.metrics import ERROR, Sample, exam_term, metrics_of
+from roi_bench.scoring.metrics import ERROR, Sample, exam_term
 from roi_bench.scoring.outcomes import OUTCOMES, Response, TextFacts
 from roi_bench.scoring.statistics import Estimate, estimate_ratio
 from roi_bench.scoring.tokens import Usage
-from tests.support.attempts import exam_attempt, score_exams
+from tests.support.attempts import METRICS, exam_attempt, score_exams
 from tests.support.exam_factory import WordCounter, make_exam, respond
 from tests.support.graders import EqualityGrader
-
-METRICS = {metric.name: metric for metric in metrics_of(("gsm8k", "math", "aime"))}
 
 
 def estimates(attempts: list[Attempt], counted: bool = True) -> dict[str, Estimate]:

@@ -6,11 +6,14 @@ from collections.abc import Sequence
 
 from roi_bench.exams.exam import Exam, Problem
 from roi_bench.scoring.kinds import KINDS, Attempt, GraderLike, SoloProblem, score_attempts
-from roi_bench.scoring.metrics import Sample, ScoredResponse
+from roi_bench.scoring.metrics import Sample, ScoredResponse, metrics_of
 from roi_bench.scoring.outcomes import PLAIN, Response, TextFacts
 from roi_bench.scoring.tokens import TokenCounter
 
 Responses = tuple[Response, ...]
+
+METRICS = {metric.name: metric for metric in metrics_of(("gsm8k", "math", "aime"))}
+"""The metrics of exams of the three pools, by name."""
 
 
 def exam_attempt(

@@ -240,7 +240,7 @@ def test_the_best_checkpoint_is_the_one_of_the_held_out_score():
     for found in (patient, wanted):
         best = (found.load_best_model_at_end, found.metric_for_best_model, found.greater_is_better, found.save_steps)
         assert best == (True, "eval_held_out", True, 2)
-    with pytest.raises(UsageError, match=r"rarl\.trainer\.save_steps is not the recipe's to set: with rarl\.patience"):
+    with pytest.raises(UsageError, match=r"rarl\.trainer\.save_steps.*rarl\.patience"):
         grpo_arguments(load_recipe("test", ["rarl.patience=1", "rarl.trainer.save_steps=4"]), "unused")
 
 

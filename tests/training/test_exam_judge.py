@@ -17,7 +17,7 @@ from roi_bench.training.rarl.reward import (
     held_out_numbers,
     training_numbers,
 )
-from tests.training.test_reward import outcome
+from tests.support.outcomes import outcome
 from tests.training.tiny_labels import token_count, tokenizer
 
 EXAMS = tiny_training_exams(seed=11, count=3)

@@ -296,10 +296,10 @@ def test_labels_of_both_classes_pass():
 
 
 def test_nothing_solved_is_refused():
-    with pytest.raises(DataError, match=r"none of 5 training problems was solved in 5 samples"):
+    with pytest.raises(DataError, match=r"none of 5 .*5 samples"):
         check_labels(mixed([0, 0, 0, 5]))
 
 
 def test_everything_solved_is_refused():
-    with pytest.raises(DataError, match=r"all 6 training problems were solved.*labels\.minimum_correct"):
+    with pytest.raises(DataError, match=r"all 6 .*labels\.minimum_correct"):
         check_labels(mixed([2, 2, 2, 0]))

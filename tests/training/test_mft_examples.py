@@ -298,27 +298,27 @@ def test_more_exams_begin_with_the_same_draws():
 
 @pytest.mark.parametrize("tier", ["easy", "middle", "hard"])
 def test_a_tier_without_labels_is_refused(tier):
-    with pytest.raises(DataError, match=f"no labelled problem of tier '{tier}'; raise sampling.problems.{tier}"):
+    with pytest.raises(DataError, match=f"'{tier}'.*sampling.problems.{tier}"):
         examples([item for item in labels() if item.tier != tier])
 
 
 def test_a_budget_that_hardly_any_exam_fits_is_refused_when_dropping():
     solved = [item for item in labels() if item.level < 3] + [item for item in labels() if item.level == 3][:1]
-    with pytest.raises(DataError, match=r"of \d+ drawn exams only \d+ fit their budget \(30 tokens\); raise budgets"):
+    with pytest.raises(DataError, match=r"\d+ .*exams.*\d+ .*budget.*30 tokens.*budgets"):
         examples(solved, budgets=(30, 256), over_budget_kept=0.0)
     assert len(of_kind("exam", examples(solved, budgets=(30, 256)))) == 180
 
 
 @pytest.mark.parametrize("rule", [0.0, 0.5, 1.0])
 def test_a_budget_that_cannot_even_hold_three_skips_is_refused(rule):
-    with pytest.raises(DataError, match=r"not even three skipped problems \(18 tokens\) fit the budget of 17 tokens"):
+    with pytest.raises(DataError, match=r"18 tokens.*budget.*17 tokens"):
         examples(budgets=(17, 256), over_budget_kept=rule)
     assert examples(budgets=(18, 256), solo=0)
 
 
 def test_solo_examples_need_a_solved_problem():
     unsolved = [item for item in labels() if item.level == 3]
-    with pytest.raises(DataError, match=r"no solved problem fits the budget of 256 tokens"):
+    with pytest.raises(DataError, match=r"solved.*budget.*256 tokens"):
         examples(unsolved)
     assert len(examples(unsolved, solo=0)) == 240
 

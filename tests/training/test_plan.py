@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import shutil
 import sys
 from dataclasses import replace
@@ -27,6 +28,7 @@ from roi_bench.training.plan.memory_estimate import Shape, Workload, estimate, s
 from roi_bench.training.plan.recipe import Lora, TierCounts, load_recipe, recipe_names
 from roi_bench.training.plan.trainer_arguments import FIXED_GRPO, FIXED_SFT, check_trainer_arguments
 from roi_bench.training.stages.evaluation import STAGES, stage_calls
+from tests.support.messages import missing
 
 ALL = frozenset({"mft", "rarl", "evaluate"})
 SIZES = ["mft.batch_size=32", "mft.device_batch_size=32", "rarl.steps=150", "rarl.evaluate_every=50"]
@@ -91,8 +93,8 @@ def test_the_tiny_recipe_can_be_run_here():
     assert plan.problems == ()
     assert {finding.kind for finding in plan.findings} == {"ok"}
     text = plan_text(plan)
-    assert text.startswith("Plan of recipe 'tiny', run, 1 process\n")
-    assert text.endswith("Nothing was trained: nothing stands in the way.")
+    assert missing(["'tiny'", "run", "1 process"], text.splitlines()[0]) == []
+    assert "problem" not in text.splitlines()[-1]
     assert all(finding.detail in text for finding in plan.findings)
 
 
@@ -105,7 +107,7 @@ def test_problems_are_counted_in_the_verdict():
     broken = tiny(["mft.trainer.beta=1", "rarl.trainer.beta=1"])
     plan = make_plan(broken, "run", processes=3, installed=VERSIONS.get)
     assert {finding.what for finding in plan.problems} == {"mft.trainer", "rarl.trainer", "mft batches", "rarl batches"}
-    assert plan_text(plan).endswith("Nothing was trained: 4 problems to settle first.")
+    assert missing(["4 problems"], plan_text(plan).splitlines()[-1]) == []
 
 
 def test_a_stage_is_planned_without_the_others():
@@ -117,13 +119,13 @@ def test_a_stage_is_planned_without_the_others():
 
 
 def test_an_unknown_stage_gets_the_nearest():
-    with pytest.raises(UsageError, match="unknown stage 'rurl'; did you mean 'rarl'"):
+    with pytest.raises(UsageError, match=r"'rurl'.*'rarl'"):
         make_plan(TINY, "rurl")
 
 
 @pytest.mark.parametrize("processes", [0, -1])
 def test_there_is_at_least_one_process(processes):
-    with pytest.raises(UsageError, match=f"{processes} processes; give a number of at least 1"):
+    with pytest.raises(UsageError, match=f"{processes} processes"):
         make_plan(TINY, "mft", processes=processes)
 
 
@@ -131,7 +133,7 @@ def test_the_number_of_processes_is_that_of_the_launcher(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert make_plan(TINY, "mft", installed=VERSIONS.get).processes == 2
     monkeypatch.setenv("WORLD_SIZE", "two")
-    with pytest.raises(UsageError, match="WORLD_SIZE is 'two'"):
+    with pytest.raises(UsageError, match=r"WORLD_SIZE.*'two'"):
         make_plan(TINY, "mft")
 
 
@@ -149,10 +151,10 @@ def test_a_missing_package_and_an_old_one_are_problems_with_the_command():
     findings = list(check_versions(TINY, ALL, {**VERSIONS, "trl": None, "accelerate": "0.1"}.get))
     kind, text = detail(findings, "package trl")
     assert kind == "problem"
-    assert "not installed, for training; pip install 'trl" in text
+    assert "pip install 'trl" in text
     kind, text = detail(findings, "package accelerate")
     assert kind == "problem"
-    assert text.startswith("0.1, needed is ")
+    assert re.search(r"0\.1.*>=", text)
 
 
 @pytest.mark.parametrize(
@@ -170,7 +172,7 @@ def test_a_package_is_asked_for_by_the_setting_that_needs_it(changes, package, r
     without = {**VERSIONS, package: None}.get
     assert f"package {package}" not in kinds(check_versions(TINY, ALL, without))
     kind, text = detail(check_versions(tiny(changes), ALL, without), f"package {package}")
-    assert (kind, f"not installed, for {reason}; pip install" in text) == ("problem", True)
+    assert (kind, missing([reason, "pip install"], text)) == ("problem", [])
 
 
 def test_deepspeed_is_needed_where_accelerate_launched_with_it(monkeypatch):
@@ -191,66 +193,62 @@ def test_sampling_a_real_model_by_transformers_is_a_warning():
 
 
 @pytest.mark.parametrize(
-    ("change", "where", "message"),
+    ("change", "where", "facts"),
     [
-        ("mft.trainer.warmup_step=1", "mft.trainer", "is no argument of TRL's configuration class; did you mean"),
-        ("rarl.trainer.scale_rewards=group", "rarl.trainer", "not the recipe's to set: Dr. GRPO fixes it; take it out"),
-        ("rarl.trainer.learning_rate=1", "rarl.trainer", "not the recipe's to set: set rarl.learning_rate"),
-        ("mft.trainer.seed=1", "mft.trainer", "not the recipe's to set: set seed"),
-        ("mft.trainer.zzzzqqqq=1", "mft.trainer", "the documentation of this class in TRL lists them"),
+        ("mft.trainer.warmup_step=1", "mft.trainer", ("warmup_step", "'warmup_steps'")),
+        ("rarl.trainer.scale_rewards=group", "rarl.trainer", ("scale_rewards", "Dr. GRPO")),
+        ("rarl.trainer.learning_rate=1", "rarl.trainer", ("rarl.trainer.learning_rate", "set rarl.learning_rate")),
+        ("mft.trainer.seed=1", "mft.trainer", ("mft.trainer.seed", "set seed")),
+        ("mft.trainer.zzzzqqqq=1", "mft.trainer", ("zzzzqqqq", "TRL")),
     ],
 )
-def test_an_argument_that_cannot_be_set_is_a_problem(change, where, message):
+def test_an_argument_that_cannot_be_set_is_a_problem(change, where, facts):
     kind, text = detail(check_arguments(tiny([change]), ALL), where)
-    assert (kind, message in text) == ("problem", True)
+    assert (kind, missing(facts, text)) == ("problem", [])
 
 
 def test_the_nearest_argument_is_named():
-    with pytest.raises(UsageError, match=r"^here\.warmup_step .* did you mean 'warmup_steps'\?$"):
+    with pytest.raises(UsageError, match=r"here\.warmup_step .*'warmup_steps'"):
         check_trainer_arguments(["warmup_steps", "beta"], {"warmup_step": 1}, {"beta": "fixed"}, "here")
 
 
 REFUSED = [
-    ("rarl", "{lr_scheduler_type: cosin}", "lr_scheduler_type is 'cosin': TRL refuses it (cosin is not a valid"),
-    ("mft", "{optim: adamwx}", "optim is 'adamwx': TRL refuses it (adamwx is not a valid"),
-    ("rarl", "{logging_steps: 5, optim: adamwx}", "optim is 'adamwx': TRL refuses it (adamwx is not a valid"),
-    ("mft", "{warmup_steps: abc}", "warmup_steps is 'abc'; expected a number"),
-    ("mft", "{warmup_steps: -1}", "warmup_steps is -1: TRL refuses it (Got warmup_steps = -1"),
-    ("rarl", "{report_to: [tensorbord]}", "report_to is 'tensorbord': tensorbord is not supported, only"),
-    ("mft", "{report_to: tensorbord}", "report_to is 'tensorbord': tensorbord is not supported, only"),
-    ("mft", "{bf16: true, fp16: true}", "mft.trainer: TRL refuses it (At most one of fp16 and bf16"),
+    ("rarl", "{lr_scheduler_type: cosin}", ("lr_scheduler_type", "'cosin'")),
+    ("mft", "{optim: adamwx}", ("optim", "'adamwx'")),
+    ("rarl", "{logging_steps: 5, optim: adamwx}", ("optim", "'adamwx'")),
+    ("mft", "{warmup_steps: abc}", ("warmup_steps", "'abc'")),
+    ("mft", "{warmup_steps: -1}", ("warmup_steps", "-1")),
+    ("rarl", "{report_to: [tensorbord]}", ("report_to", "'tensorbord'")),
+    ("mft", "{report_to: tensorbord}", ("report_to", "'tensorbord'")),
+    ("mft", "{bf16: true, fp16: true}", ("fp16", "bf16")),
     # TRL takes these and fails while it trains.
-    (
-        "rarl",
-        "{adam_epsilon: 1e-8}",
-        "adam_epsilon is '1e-8'; expected a number (YAML takes this for text; write 1.0e-8)",
-    ),
-    ("rarl", "{weight_decay: true}", "weight_decay is True; expected a number"),
-    ("rarl", "{save_total_limit: 1.5}", "save_total_limit is 1.5; expected a whole number"),
-    ("mft", "{gradient_checkpointing: 1}", "gradient_checkpointing is 1; expected true or false"),
-    ("mft", "{loss_type: nnl}", "loss_type is 'nnl'; expected one of nll, dft"),
+    ("rarl", "{adam_epsilon: 1e-8}", ("adam_epsilon", "'1e-8'", "1.0e-8")),
+    ("rarl", "{weight_decay: true}", ("weight_decay", "True")),
+    ("rarl", "{save_total_limit: 1.5}", ("save_total_limit", "1.5")),
+    ("mft", "{gradient_checkpointing: 1}", ("gradient_checkpointing", "1")),
+    ("mft", "{loss_type: nnl}", ("loss_type", "'nnl'", "nll, dft")),
     (
         "rarl",
         "{gradient_checkpointing: true, activation_checkpointing: true}",
-        "its newer name activation_checkpointing",
+        ("gradient_checkpointing", "activation_checkpointing"),
     ),
 ]
 
 
-@pytest.mark.parametrize(("stage", "given", "message"), REFUSED)
+@pytest.mark.parametrize(("stage", "given", "facts"), REFUSED)
 def test_a_value_that_a_trainer_would_refuse_is_a_problem_and_stops_before_the_stage(
-    stage, given, message, tmp_path, monkeypatch
+    stage, given, facts, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
     recipe = tiny([f"{stage}.trainer={given}"])
     kind, text = detail(check_arguments(recipe, ALL), f"{stage}.trainer")
-    assert (kind, message in text) == ("problem", True)
+    assert (kind, missing(facts, text)) == ("problem", [])
     other = {"mft": "rarl", "rarl": "mft"}[stage]
     assert detail(check_arguments(recipe, ALL), f"{other}.trainer")[0] == "ok"
     with pytest.raises(UsageError) as caught:
         require_arguments(recipe, ["mft", "rarl"])
-    assert str(caught.value).startswith(f"recipe tiny: {stage}.trainer")
-    assert message in str(caught.value)
+    assert f"{stage}.trainer" in str(caught.value)
+    assert missing(facts, str(caught.value)) == []
     require_arguments(recipe, [other])
     assert list(tmp_path.iterdir()) == []
 
@@ -278,36 +276,34 @@ def test_the_trainers_take_the_arguments_of_the_shipped_recipes(name):
 
 
 @pytest.mark.parametrize(
-    ("given", "package", "message"),
+    ("given", "package", "facts"),
     [
-        ("{report_to: [swanlab]}", "swanlab", "report_to is 'swanlab': .*pip install swanlab"),
-        ("{optim: paged_adamw_8bit}", "bitsandbytes", "optim is 'paged_adamw_8bit': .*pip install -U bitsandbytes"),
+        ("{report_to: [swanlab]}", "swanlab", "report_to.*'swanlab'.*pip install swanlab"),
+        ("{optim: paged_adamw_8bit}", "bitsandbytes", "optim.*'paged_adamw_8bit'.*pip install -U bitsandbytes"),
     ],
 )
-def test_a_package_that_a_value_needs_is_asked_for(given, package, message, monkeypatch):
+def test_a_package_that_a_value_needs_is_asked_for(given, package, facts, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)  # as if it were not installed
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *more: None if name == package else find(name, *more))
     recipe = tiny([f"rarl.trainer={given}"])
-    with pytest.raises(DependencyError, match=f"^recipe tiny: rarl.trainer.{message}"):
+    with pytest.raises(DependencyError, match=f"tiny.*rarl.trainer.{facts}"):
         require_arguments(recipe, ["rarl"])
     assert detail(check_arguments(recipe, ALL), "rarl.trainer")[0] == "problem"
 
 
 def test_a_step_that_the_launched_processes_cannot_divide_is_refused_before_the_stage(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "3")
-    with pytest.raises(UsageError, match="a step of 32 cannot be divided among 3 processes"):
+    with pytest.raises(UsageError, match=r"32.*3 processes"):
         require_arguments(TINY, ["mft"])
     plan = make_plan(TINY, "mft", installed=VERSIONS.get)
     assert [finding.what for finding in plan.problems] == ["mft batches"]
 
 
-@pytest.mark.parametrize(
-    ("dtype", "message"), [("bfloat16", "contradicts dtype: bfloat16"), ("float32", "needs a GPU")]
-)
-def test_half_precision_that_cannot_be_is_refused(dtype, message):
+@pytest.mark.parametrize(("dtype", "fact"), [("bfloat16", "dtype: bfloat16"), ("float32", "GPU")])
+def test_half_precision_that_cannot_be_is_refused(dtype, fact):
     recipe = tiny([f"dtype={dtype}", "mft.trainer={fp16: true, bf16: false, use_cpu: true}"])
-    with pytest.raises(UsageError, match=f"mft.trainer.fp16 {message}"):
+    with pytest.raises(UsageError, match=f"mft.trainer.fp16.*{fact}"):
         require_arguments(recipe, ["mft"])
 
 
@@ -323,8 +319,7 @@ def eight_gpus(monkeypatch):
 
 @pytest.mark.parametrize("stage", ["mft", "rarl"])
 def test_several_gpus_without_a_launcher_are_refused(stage, eight_gpus):
-    message = "8 GPUs are visible to a single process, .* accelerate launch, or .* CUDA_VISIBLE_DEVICES=0"
-    with pytest.raises(UsageError, match=message):
+    with pytest.raises(UsageError, match=r"8 GPUs.*accelerate launch.*CUDA_VISIBLE_DEVICES=0"):
         require_arguments(TINY, [stage])
     (problem,) = make_plan(TINY, stage, installed=VERSIONS.get, device_bytes=10**12).problems
     assert problem.what == "GPUs"
@@ -338,7 +333,7 @@ def test_several_gpus_are_well_with_a_launcher_and_where_nothing_is_trained(eigh
     monkeypatch.setenv("WORLD_SIZE", "8")
     require_arguments(divided, ["mft"])
     monkeypatch.setenv("WORLD_SIZE", "1")
-    with pytest.raises(UsageError, match="8 GPUs are visible"):
+    with pytest.raises(UsageError, match="8 GPUs"):
         require_arguments(TINY, ["mft"])
 
 
@@ -353,7 +348,7 @@ FIXED = [
 
 @pytest.mark.parametrize("name", FIXED)
 def test_what_makes_dr_grpo_is_fixed(name):
-    with pytest.raises(UsageError, match=f"rarl.trainer.{name} is not the recipe's to set"):
+    with pytest.raises(UsageError, match=f"rarl.trainer.{name} "):
         check_trainer_arguments([name], {name: 1}, FIXED_GRPO, "rarl.trainer")
 
 
@@ -367,7 +362,7 @@ def test_patience_decides_when_a_checkpoint_is_written(name):
     change = f"rarl.trainer.{name}={50 if name == 'save_steps' else 'true'}"
     patient = tiny(["rarl.patience=2", change])
     kind, text = detail(check_arguments(patient, ALL), "rarl.trainer")
-    assert (kind, f"{name} is not the recipe's to set: with rarl.patience" in text) == ("problem", True)
+    assert (kind, missing([name, "rarl.patience"], text)) == ("problem", [])
     assert detail(check_arguments(tiny(["rarl.patience=0", change]), ALL), "rarl.trainer")[0] == "ok"
 
 
@@ -392,9 +387,10 @@ def test_pools_that_are_there_are_counted_and_too_few_are_said(invented_pools, m
     monkeypatch.setenv("ROI_BENCH_DATA_DIR", str(invented_pools))
     recipe = replace(REAL, sampling=replace(REAL.sampling, problems=TierCounts(1, 1, 10_000)))
     findings = list(check_data(recipe, ALL))
-    assert detail(findings, "pool aime") == ("ok", f"90 training problems, from {invented_pools}")
+    kind, text = detail(findings, "pool aime")
+    assert (kind, missing([90, invented_pools], text)) == ("ok", [])
     kind, text = detail(findings, "sampling.problems.hard")
-    assert (kind, "10000 asked for" in text) == ("warning", True)
+    assert (kind, missing([10000], text)) == ("warning", [])
     assert "sampling.problems.easy" not in kinds(findings)
     assert "sampling.problems.hard" not in kinds(check_data(recipe, frozenset({"rarl"})))
 
@@ -404,16 +400,18 @@ def test_pools_that_are_there_are_counted_and_too_few_are_said(invented_pools, m
 
 def test_a_step_that_divides_says_how():
     findings = list(check_batches(tiny(["mft.device_batch_size=8"]), ALL, 2))
-    assert detail(findings, "mft batches") == ("ok", "32 a step = 2 × 8 on a device × 2 passes")
+    kind, text = detail(findings, "mft batches")
+    assert (kind, missing(["32", "2 × 8", "2 passes"], text)) == ("ok", [])
 
 
 def test_a_step_that_does_not_divide_says_what_would():
     findings = list(check_batches(TINY, ALL, 2))
     kind, text = detail(findings, "mft batches")
-    assert (kind, text.partition("set ")[2]) == ("problem", "mft.device_batch_size: 8 or 16, or mft.batch_size: 64")
-    assert detail(findings, "rarl batches")[1].endswith("set rarl.device_batch_size: 16 or 32, or rarl.prompts: 16")
+    assert (kind, missing(["mft.device_batch_size: 8 or 16", "mft.batch_size: 64"], text)) == ("problem", [])
+    text = detail(findings, "rarl batches")[1]
+    assert missing(["rarl.device_batch_size: 16 or 32", "rarl.prompts: 16"], text) == []
     text = detail(check_batches(tiny(["rarl.device_batch_size=8"]), ALL, 3), "rarl batches")[1]
-    assert text.endswith("set rarl.prompts: 6 or 9")  # 3 × 8 divides 48 and 72, and 64 is not a multiple of 3
+    assert text.endswith("rarl.prompts: 6 or 9")  # 3 × 8 divides 48 and 72, and 64 is not a multiple of 3
 
 
 @given(st.integers(1, 400), st.integers(1, 16), st.integers(1, 64))
@@ -455,16 +453,17 @@ def test_a_model_that_cannot_be_had_is_a_problem_in_one_line(name):
 
 
 def test_a_configuration_of_no_language_model_is_a_problem(weightless):
-    kind, text = detail(look_at_model(replace(TINY, model=weightless(model_type="vit")))[0], "model")
-    assert (kind, "cannot read the configuration" in text) == ("problem", True)
+    folder = weightless(model_type="vit")
+    kind, text = detail(look_at_model(replace(TINY, model=folder))[0], "model")
+    assert (kind, missing([folder], text)) == ("problem", [])
 
 
 def test_a_context_that_cannot_hold_prompt_and_budget_is_a_problem(weightless):
     recipe = replace(TINY, model=weightless(max_position_embeddings=260), budgets=(128, 256))
     findings, facts = look_at_model(recipe)
     kind, text = detail(findings, "context")
-    assert kind == "problem"
-    assert f"{facts.prompt_tokens} tokens + budget 256 = {facts.prompt_tokens + 256}, the model holds 260" in text
+    assert facts.prompt_tokens is not None
+    assert (kind, missing([facts.prompt_tokens, 256, facts.prompt_tokens + 256, 260], text)) == ("problem", [])
 
 
 def test_a_context_that_holds_just_that_is_well(weightless):
@@ -607,38 +606,35 @@ FACTS = ModelFacts(SHAPE, 50)
 
 def test_memory_that_is_there_is_well_and_printed_against_the_device():
     kind, text = detail(memory_findings(TINY, ALL, FACTS, 1, 10**12), "mft memory")
-    assert (kind, "usable are 900.0 of 1000.0 GB" in text) == ("ok", True)
+    assert (kind, missing(["900.0", "1000.0 GB"], text)) == ("ok", [])
 
 
 @pytest.mark.parametrize(
     ("changes", "advice"),
     [
-        ([], "GB: lower rarl.device_batch_size"),
-        (
-            ["rarl.trainer.activation_checkpointing=false"],
-            "GB: switch gradient checkpointing on under rarl.trainer, or",
-        ),
-        (["rarl.device_batch_size=1", "rarl.prompts=4000"], "lower rarl.prompts or rarl.generations, or set rarl.roll"),
+        ([], ["rarl.device_batch_size"]),
+        (["rarl.trainer.activation_checkpointing=false"], ["gradient checkpointing", "rarl.trainer"]),
+        (["rarl.device_batch_size=1", "rarl.prompts=4000"], ["rarl.prompts", "rarl.generations", "rarl.rollouts"]),
     ],
 )
 def test_too_little_memory_is_a_warning_about_the_largest_part(changes, advice):
     recipe = tiny(changes)
     kind, text = detail(memory_findings(recipe, frozenset({"rarl"}), FACTS, 1, 1000), "rarl memory")
-    assert (kind, advice in text) == ("warning", True)
+    assert (kind, missing(["GB", *advice], text)) == ("warning", [])
 
 
 def test_too_little_memory_for_the_states_is_a_warning_about_them():
     facts = ModelFacts(replace(SHAPE, parameters=10**12), 50)
     kind, text = detail(memory_findings(TINY, frozenset({"mft"}), facts, 1, 80 * 10**9), "mft memory")
-    assert (kind, "train adapters (lora: {rank: 32}, quantised: true)" in text) == ("warning", True)
+    assert (kind, missing(["lora: {rank: 32}, quantised: true"], text)) == ("warning", [])
 
 
 def test_vllm_beside_the_trainer_takes_its_share_unless_it_sleeps():
     recipe = tiny(["rarl.rollouts=vllm", "rarl.trainer.vllm_gpu_memory_utilization=0.4"])
     text = detail(memory_findings(recipe, ALL, FACTS, 1, 10**12), "rarl memory")[1]
-    assert "beside 40% of the device for vLLM; usable are 600.0 of 1000.0 GB" in text
+    assert missing(["40%", "vLLM", "600.0", "1000.0 GB"], text) == []
     asleep = replace(recipe, rarl=replace(recipe.rarl, trainer={"vllm_enable_sleep_mode": True}))
-    assert "usable are 900.0" in detail(memory_findings(asleep, ALL, FACTS, 1, 10**12), "rarl memory")[1]
+    assert missing(["900.0"], detail(memory_findings(asleep, ALL, FACTS, 1, 10**12), "rarl memory")[1]) == []
 
 
 def test_several_processes_are_estimated_both_ways_unless_the_launcher_says_which(monkeypatch):
@@ -650,16 +646,13 @@ def test_several_processes_are_estimated_both_ways_unless_the_launcher_says_whic
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        (["lora.quantised=true"], "lora.quantised needs a CUDA GPU"),
-        (["rarl.rollouts=vllm"], "rarl.rollouts: vllm needs a CUDA GPU"),
-    ],
+    ("changes", "setting"),
+    [(["lora.quantised=true"], "lora.quantised"), (["rarl.rollouts=vllm"], "rarl.rollouts: vllm")],
 )
-def test_what_needs_a_gpu_is_a_problem_without_one(changes, message):
+def test_what_needs_a_gpu_is_a_problem_without_one(changes, setting):
     recipe = tiny(changes)
     kind, text = detail(memory_findings(recipe, ALL, FACTS, 1, None), "device")
-    assert (kind, message in text) == ("problem", True)
+    assert (kind, missing([setting, "GPU"], text)) == ("problem", [])
     assert "device" not in kinds(memory_findings(recipe, ALL, FACTS, 1, 10**12))
 
 
@@ -694,14 +687,14 @@ def test_the_work_of_the_tiny_recipe_by_hand():
     changes += ["mft.singles=10", "mft.exams=60", "mft.solo=5", "rarl.evaluate_every=40", "evaluation.limit=30"]
     changes += ["evaluation.samples=2"]
     work = dict(make_plan(tiny(changes), "run", processes=1, installed=VERSIONS.get).work)
-    assert work["samples"] == "60 problems × 3 = 180 solutions of at most 128 tokens"
-    assert work["MFT steps"].startswith("at most 5 of 32 examples")  # 75 examples: 3 steps, times 1.5
-    assert work["RARL steps"] == "150 of 8 exams × 8 = 64 responses"
-    assert work["RARL responses"] == "9,600 of at most 256 tokens"
-    assert work["RARL evaluations"] == "3 of 60 exams × 2 orders × 2 budgets = 240 responses"
-    assert "at most 1,800 responses and 540 solo samples" in work["evaluation"]
+    assert missing(["60 problems", "3", "180 solutions", "128 tokens"], work["samples"]) == []
+    assert missing(["5", "32 examples"], work["MFT steps"]) == []  # 75 examples: 3 steps, times 1.5
+    assert missing(["150", "8 exams", "64 responses"], work["RARL steps"]) == []
+    assert missing(["9,600", "256 tokens"], work["RARL responses"]) == []
+    assert missing(["3", "60 exams", "2 orders", "2 budgets", "240 responses"], work["RARL evaluations"]) == []
+    assert missing(["1,800 responses", "540 solo samples"], work["evaluation"]) == []
     tokens = 180 * 128 + 9600 * 256 + 3 * 60 * 2 * (128 + 256) + 900 * (128 + 256) + 540 * 256
-    assert work["tokens to generate"] == f"{tokens:,} at most"
+    assert missing([f"{tokens:,}"], work["tokens to generate"]) == []
 
 
 @pytest.mark.parametrize("baselines", ["true", "false"])

@@ -28,6 +28,7 @@ from roi_bench.training.plan.recipe import (
     recipe_text,
 )
 from roi_bench.training.plan.trainer_arguments import FIXED_GRPO, FIXED_SFT, check_trainer_arguments
+from tests.support.messages import missing
 
 SMALL = {"name": "a", "model": "tiny", "family": "tiny", "budgets": [128, 256]}
 
@@ -47,49 +48,49 @@ def test_a_recipe_with_four_settings_has_the_documented_defaults():
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("changes", "facts"),
     [
-        ({"budget": [1]}, "unknown key 'budget'; did you mean 'budgets'"),
-        ({"rarl": {"step": 3}}, "unknown key 'rarl.step'; did you mean 'steps'"),
-        ({"rarl": {"reward": {"lvel": True}}}, "unknown key 'rarl.reward.lvel'; did you mean 'level'"),
-        ({"sampling": {"problems": {"eazy": 1}}}, "unknown key 'sampling.problems.eazy'; did you mean 'easy'"),
-        ({"lora": {"rnk": 1}}, "unknown key 'lora.rnk'; did you mean 'rank'"),
-        ({"labels": {3: 4}}, "unknown key 'labels.3'; known: keep, largest_share, minimum_correct"),
+        ({"budget": [1]}, ("'budget'", "'budgets'")),
+        ({"rarl": {"step": 3}}, ("'rarl.step'", "'steps'")),
+        ({"rarl": {"reward": {"lvel": True}}}, ("'rarl.reward.lvel'", "'level'")),
+        ({"sampling": {"problems": {"eazy": 1}}}, ("'sampling.problems.eazy'", "'easy'")),
+        ({"lora": {"rnk": 1}}, ("'lora.rnk'", "'rank'")),
+        ({"labels": {3: 4}}, ("'labels.3'", "minimum_correct")),
     ],
 )
-def test_an_unknown_key_is_refused_at_every_depth_with_the_nearest(changes, message):
-    assert refusal(changes).startswith(f"recipe here.yaml: {message}")
+def test_an_unknown_key_is_refused_at_every_depth_with_the_nearest(changes, facts):
+    assert missing(("here.yaml", *facts), refusal(changes)) == []
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("changes", "facts"),
     [
-        ({"budgets": 128}, "budgets is 128; expected a list, such as [128]"),
-        ({"budgets": ["128"]}, "budgets[0] is '128'; expected a whole number"),
-        ({"seed": True}, "seed is True; expected a whole number"),
-        ({"seed": 1.0}, "seed is 1.0; expected a whole number"),
-        ({"chat": 1}, "chat is 1; expected true or false"),
-        ({"name": 7}, "name is 7; expected text"),
-        ({"mft": {"epochs": True}}, "mft.epochs is True; expected a number"),
-        ({"mft": {"learning_rate": "1e-5"}}, "mft.learning_rate is '1e-5'; expected a number (YAML takes this for"),
-        ({"mft": {"learning_rate": "0.1"}}, "mft.learning_rate is '0.1'; expected a number, without quotes: 0.1"),
-        ({"mft": {"learning_rate": "high"}}, "mft.learning_rate is 'high'; expected a number"),
-        ({"mft": 3}, "mft is 3; expected settings: singles, exams"),
-        ({"mft": None}, "mft is None; expected settings: singles, exams"),
-        ({"lora": 8}, "lora is 8; expected settings: rank, alpha, dropout, quantised"),
-        ({"mft": {"trainer": ["a"]}}, "mft.trainer is ['a']; expected keys with values"),
-        ({"mft": {"trainer": {1: 2}}}, "a key of mft.trainer is 1; expected text"),
-        ({"rarl": {"curriculum": {"x": 0.5}}}, "a key of rarl.curriculum is 'x'; expected a whole number"),
-        ({"rarl": {"orders": {"easy": "much"}}}, "rarl.orders.easy is 'much'; expected a number"),
-        ({"family": "v2"}, "family is 'v2'; expected one of tiny, v1; did you mean 'v1'?"),
-        ({"labels": {"keep": "meidan"}}, "labels.keep is 'meidan'; expected one of shortest, median, first; did you"),
-        ({"rarl": {"rollouts": ["vllm"]}}, "rarl.rollouts is ['vllm']; expected one of transformers, vllm, vllm"),
-        ({"sampling": {"cap": "big"}}, "sampling.cap is 'big'; expected a whole number"),
-        ({"sampling": {"problems": {"easy": 1}}}, "sampling.problems.middle is missing; it has no default"),
+        ({"budgets": 128}, ("budgets", "128", "[128]")),
+        ({"budgets": ["128"]}, ("budgets[0]", "'128'")),
+        ({"seed": True}, ("seed", "True")),
+        ({"seed": 1.0}, ("seed", "1.0")),
+        ({"chat": 1}, ("chat", "1")),
+        ({"name": 7}, ("name", "7")),
+        ({"mft": {"epochs": True}}, ("mft.epochs", "True")),
+        ({"mft": {"learning_rate": "1e-5"}}, ("mft.learning_rate", "'1e-5'", "YAML")),
+        ({"mft": {"learning_rate": "0.1"}}, ("mft.learning_rate", "'0.1'", "quotes")),
+        ({"mft": {"learning_rate": "high"}}, ("mft.learning_rate", "'high'")),
+        ({"mft": 3}, ("mft", "3", "singles, exams")),
+        ({"mft": None}, ("mft", "None", "singles, exams")),
+        ({"lora": 8}, ("lora", "8", "rank, alpha, dropout, quantised")),
+        ({"mft": {"trainer": ["a"]}}, ("mft.trainer", "['a']")),
+        ({"mft": {"trainer": {1: 2}}}, ("mft.trainer", "1")),
+        ({"rarl": {"curriculum": {"x": 0.5}}}, ("rarl.curriculum", "'x'")),
+        ({"rarl": {"orders": {"easy": "much"}}}, ("rarl.orders.easy", "'much'")),
+        ({"family": "v2"}, ("family", "'v2'", "'v1'")),
+        ({"labels": {"keep": "meidan"}}, ("labels.keep", "'meidan'", "shortest, median, first")),
+        ({"rarl": {"rollouts": ["vllm"]}}, ("rarl.rollouts", "['vllm']", "transformers, vllm")),
+        ({"sampling": {"cap": "big"}}, ("sampling.cap", "'big'")),
+        ({"sampling": {"problems": {"easy": 1}}}, ("sampling.problems.middle",)),
     ],
 )  # fmt: skip
-def test_a_value_of_a_wrong_type_is_refused_with_what_was_expected(changes, message):
-    assert refusal(changes).startswith(f"recipe here.yaml: {message}")
+def test_a_value_of_a_wrong_type_is_refused_with_its_key(changes, facts):
+    assert missing(("here.yaml", *facts), refusal(changes)) == []
 
 
 def test_the_advice_about_exponents_is_right():
@@ -101,53 +102,53 @@ def test_the_advice_about_exponents_is_right():
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("changes", "facts"),
     [
-        ({"budgets": []}, "budgets is ()"),
-        ({"budgets": [0, 5]}, "budgets is (0, 5)"),
-        ({"budgets": [256, 128]}, "budgets is (256, 128); expected different ones, the tightest first"),
-        ({"budgets": [128, 128]}, "budgets is (128, 128)"),
-        ({"seed": -1}, "seed is -1"),
-        ({"seed": 2**32}, "seed is 4294967296; expected 0 to 2147483647"),
-        ({"seed": 2**31}, "seed is 2147483648; expected"),
-        ({"lora": {"rank": 0}}, "lora.rank is 0"),
-        ({"lora": {"dropout": 1.0}}, "lora.dropout is 1.0"),
-        ({"sampling": {"samples": 0}}, "sampling.samples is 0"),
-        ({"sampling": {"temperature": 0}}, "sampling.temperature is 0"),
-        ({"sampling": {"temperature": float("nan")}}, "sampling.temperature is nan"),
-        ({"sampling": {"cap": 0}}, "sampling.cap is 0"),
-        ({"sampling": {"problems": {"easy": 0, "middle": 0, "hard": 0}}}, "sampling.problems is (0, 0, 0)"),
-        ({"sampling": {"problems": {"easy": 5, "middle": 5, "hard": 0}}}, "sampling.problems is (5, 5, 0); expected"),
-        ({"sampling": {"problems": {"easy": -1, "middle": 5, "hard": 5}}}, "sampling.problems is (-1, 5, 5)"),
-        ({"labels": {"minimum_correct": 5}}, "labels.minimum_correct is 5; expected 1 to sampling.samples (4)"),
-        ({"labels": {"largest_share": 0.2}}, "labels.largest_share is 0.2"),
-        ({"mft": {"singles": 0, "exams": 0}}, "mft.exams is 0; expected some examples"),
-        ({"mft": {"solo": -1}}, "mft.solo is -1"),
-        ({"mft": {"learning_rate": 0}}, "mft.learning_rate is 0"),
-        ({"mft": {"batch_size": 30}}, "mft.batch_size is 30, which mft.device_batch_size (32) does not divide"),
-        ({"mft": {"device_batch_size": 0}}, "mft.batch_size is 32, which mft.device_batch_size (0) does not divide"),
-        ({"rarl": {"steps": 0}}, "rarl.steps is 0"),
-        ({"rarl": {"generations": 1}}, "rarl.generations is 1; expected at least 2"),
-        ({"rarl": {"prompts": 3}}, "rarl.prompts × rarl.generations is 24, which rarl.device_batch_size (64)"),
-        ({"mft": {"orders": {"hard": 0.5}}}, "mft.orders.hard is 0.5; expected a whole number"),
-        ({"mft": {"orders": {"hard": 0}}}, "mft.orders is {'hard': 0}"),
-        ({"rarl": {"orders": {}}}, "rarl.orders is {}"),
-        ({"rarl": {"orders": {"easy": 0}}}, "rarl.orders is {'easy': 0}"),
-        ({"rarl": {"orders": {"mixed": 1}}}, "rarl.orders is {'mixed': 1}"),
-        ({"rarl": {"orders": {"easy": 2, "hard": -1}}}, "rarl.orders is"),
-        ({"rarl": {"curriculum": {512: 0.5}}}, "rarl.curriculum is {512: 0.5}; expected shares of the steps"),
-        ({"rarl": {"curriculum": {128: 0.6, 256: 0.6}}}, "rarl.curriculum is"),
-        ({"rarl": {"curriculum": {128: -0.5}}}, "rarl.curriculum is"),
-        ({"rarl": {"reward": {"format_fault": -1}}}, "rarl.reward.format_fault is -1"),
-        ({"rarl": {"evaluation_exams": 0}}, "rarl.evaluation_exams is 0; expected at least 1"),
-        ({"rarl": {"evaluation_exams": -3, "evaluate_every": 0}}, "rarl.evaluation_exams is -3; expected at least 0"),
-        ({"rarl": {"patience": -1}}, "rarl.patience is -1"),
-        ({"rarl": {"patience": 2, "evaluate_every": 0}}, "rarl.patience is 2; expected at least 0, and 0 where"),
-        ({"evaluation": {"limit": 0}}, "evaluation.limit is 0"),
+        ({"budgets": []}, ("budgets", "()")),
+        ({"budgets": [0, 5]}, ("budgets", "(0, 5)")),
+        ({"budgets": [256, 128]}, ("budgets", "(256, 128)")),
+        ({"budgets": [128, 128]}, ("budgets", "(128, 128)")),
+        ({"seed": -1}, ("seed", "-1")),
+        ({"seed": 2**32}, ("seed", "4294967296", "2147483647")),
+        ({"seed": 2**31}, ("seed", "2147483648")),
+        ({"lora": {"rank": 0}}, ("lora.rank", "0")),
+        ({"lora": {"dropout": 1.0}}, ("lora.dropout", "1.0")),
+        ({"sampling": {"samples": 0}}, ("sampling.samples", "0")),
+        ({"sampling": {"temperature": 0}}, ("sampling.temperature", "0")),
+        ({"sampling": {"temperature": float("nan")}}, ("sampling.temperature", "nan")),
+        ({"sampling": {"cap": 0}}, ("sampling.cap", "0")),
+        ({"sampling": {"problems": {"easy": 0, "middle": 0, "hard": 0}}}, ("sampling.problems", "(0, 0, 0)")),
+        ({"sampling": {"problems": {"easy": 5, "middle": 5, "hard": 0}}}, ("sampling.problems", "(5, 5, 0)")),
+        ({"sampling": {"problems": {"easy": -1, "middle": 5, "hard": 5}}}, ("sampling.problems", "(-1, 5, 5)")),
+        ({"labels": {"minimum_correct": 5}}, ("labels.minimum_correct", "5", "sampling.samples (4)")),
+        ({"labels": {"largest_share": 0.2}}, ("labels.largest_share", "0.2")),
+        ({"mft": {"singles": 0, "exams": 0}}, ("mft.exams", "0")),
+        ({"mft": {"solo": -1}}, ("mft.solo", "-1")),
+        ({"mft": {"learning_rate": 0}}, ("mft.learning_rate", "0")),
+        ({"mft": {"batch_size": 30}}, ("mft.batch_size", "30", "mft.device_batch_size", "(32)")),
+        ({"mft": {"device_batch_size": 0}}, ("mft.batch_size", "32", "mft.device_batch_size", "(0)")),
+        ({"rarl": {"steps": 0}}, ("rarl.steps", "0")),
+        ({"rarl": {"generations": 1}}, ("rarl.generations", "1")),
+        ({"rarl": {"prompts": 3}}, ("rarl.prompts × rarl.generations", "24", "rarl.device_batch_size", "(64)")),
+        ({"mft": {"orders": {"hard": 0.5}}}, ("mft.orders.hard", "0.5")),
+        ({"mft": {"orders": {"hard": 0}}}, ("mft.orders", "{'hard': 0}")),
+        ({"rarl": {"orders": {}}}, ("rarl.orders", "{}")),
+        ({"rarl": {"orders": {"easy": 0}}}, ("rarl.orders", "{'easy': 0}")),
+        ({"rarl": {"orders": {"mixed": 1}}}, ("rarl.orders", "{'mixed': 1}")),
+        ({"rarl": {"orders": {"easy": 2, "hard": -1}}}, ("rarl.orders", "-1")),
+        ({"rarl": {"curriculum": {512: 0.5}}}, ("rarl.curriculum", "{512: 0.5}")),
+        ({"rarl": {"curriculum": {128: 0.6, 256: 0.6}}}, ("rarl.curriculum", "0.6")),
+        ({"rarl": {"curriculum": {128: -0.5}}}, ("rarl.curriculum", "-0.5")),
+        ({"rarl": {"reward": {"format_fault": -1}}}, ("rarl.reward.format_fault", "-1")),
+        ({"rarl": {"evaluation_exams": 0}}, ("rarl.evaluation_exams", "0")),
+        ({"rarl": {"evaluation_exams": -3, "evaluate_every": 0}}, ("rarl.evaluation_exams", "-3")),
+        ({"rarl": {"patience": -1}}, ("rarl.patience", "-1")),
+        ({"rarl": {"patience": 2, "evaluate_every": 0}}, ("rarl.patience", "2")),
+        ({"evaluation": {"limit": 0}}, ("evaluation.limit", "0")),
     ],
 )  # fmt: skip
-def test_a_value_that_cannot_be_meant_is_refused(changes, message):
-    assert refusal(changes).startswith(f"recipe here.yaml: {message}")
+def test_a_value_that_cannot_be_meant_is_refused(changes, facts):
+    assert missing(("here.yaml", *facts), refusal(changes)) == []
 
 
 def test_no_evaluation_while_training_needs_no_exams_for_it():
@@ -155,10 +156,10 @@ def test_no_evaluation_while_training_needs_no_exams_for_it():
     assert recipe.rarl.evaluation_exams == 0
 
 
-@pytest.mark.parametrize("missing", list(SMALL))
-def test_what_has_no_default_must_be_there(missing):
-    rest = {key: value for key, value in SMALL.items() if key != missing}
-    with pytest.raises(UsageError, match=f"{missing} is missing; it has no default"):
+@pytest.mark.parametrize("missing_key", list(SMALL))
+def test_what_has_no_default_must_be_there(missing_key):
+    rest = {key: value for key, value in SMALL.items() if key != missing_key}
+    with pytest.raises(UsageError, match=f"here.yaml.*{missing_key}"):
         parse_recipe(rest, "here.yaml")
 
 
@@ -186,41 +187,41 @@ def test_a_change_can_switch_adapters_on_and_off(file):
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("change", "facts"),
     [
-        ("seed", "cannot read the change 'seed'; write key=value"),
-        ("=3", "cannot read the change '=3'; write key=value"),
-        ("name.first=3", "cannot set 'name.first': 'name' is a single value"),
-        ("seed=[1", "cannot read the value of 'seed': '[1' is not YAML"),
-        ("rarl.stps=1", "unknown key 'rarl.stps'; did you mean 'steps'"),
-        ("seed=", "seed is None; expected a whole number"),
+        ("seed", ("'seed'", "key=value")),
+        ("=3", ("'=3'", "key=value")),
+        ("name.first=3", ("'name.first'", "'name'")),
+        ("seed=[1", ("'seed'", "'[1'", "YAML")),
+        ("rarl.stps=1", ("'rarl.stps'", "'steps'")),
+        ("seed=", ("seed", "None")),
     ],
 )
-def test_a_change_that_cannot_be_meant_is_refused(file, change, message):
+def test_a_change_that_cannot_be_meant_is_refused(file, change, facts):
     with pytest.raises(UsageError) as caught:
         load_recipe(str(file), [change])
-    assert message in str(caught.value)
+    assert missing(facts, str(caught.value)) == []
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("content", "fact"),
     [
-        (b"a: [", "is not YAML"),
-        (b"\xff\xfe\xfa", "is not YAML"),
-        (b"", "holds no settings"),
-        (b"- 1", "holds no settings"),
+        (b"a: [", "YAML"),
+        (b"\xff\xfe\xfa", "YAML"),
+        (b"", "settings"),
+        (b"- 1", "settings"),
     ],
 )
-def test_a_file_that_is_no_recipe_is_refused_in_one_line(tmp_path, content, message):
+def test_a_file_that_is_no_recipe_is_refused_in_one_line(tmp_path, content, fact):
     path = tmp_path / "bad.yaml"
     path.write_bytes(content)
-    with pytest.raises(UsageError, match=message) as caught:
+    with pytest.raises(UsageError, match=rf"bad\.yaml.*{fact}") as caught:
         load_recipe(str(path))
     assert "\n" not in str(caught.value)
 
 
 def test_an_unknown_name_gets_the_nearest():
-    with pytest.raises(UsageError, match=r"unknown recipe 'tyni'; did you mean 'tiny'\? \(or give the path"):
+    with pytest.raises(UsageError, match=r"'tyni'.*'tiny'"):
         load_recipe("tyni")
 
 

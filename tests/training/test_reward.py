@@ -9,10 +9,11 @@ import pytest
 from roi_bench.exams.exam import ORDERS, TIERS
 from roi_bench.exams.tiny import tiny_training_exams
 from roi_bench.grading.grader import shared_grader
-from roi_bench.scoring.outcomes import ProblemOutcome, Response
+from roi_bench.scoring.outcomes import Response
 from roi_bench.scoring.tokens import Usage
 from roi_bench.training.plan.recipe import Reward
 from roi_bench.training.rarl.reward import Rollout, exam_reward, problem_reward, score_rollouts
+from tests.support.outcomes import outcome
 from tests.training.tiny_labels import HEAD, counter, token_count
 
 EXAM = tiny_training_exams(seed=11, count=1)[0]
@@ -150,10 +151,6 @@ def test_an_answer_without_headers_is_no_skip():
 
 
 # ----------------------------------------------------------------- the rule on single outcomes
-
-
-def outcome(what, level, actual):
-    return ProblemOutcome(1, "p", "easy", "tiny-easy", what, level, actual, 20, None)
 
 
 @pytest.mark.parametrize("level", [None, 0, 1, 2, 3])

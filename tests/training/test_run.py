@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from types import SimpleNamespace
 
@@ -22,6 +23,7 @@ from roi_bench.training.stages.model import (
     train_to_the_end,
 )
 from roi_bench.training.stages.run import open_run, require_packages, run_mft, run_rarl
+from tests.support.messages import missing
 from tests.training.tiny_labels import problems
 
 TEST = load_recipe("test")
@@ -51,19 +53,19 @@ def test_what_is_lowered_when_memory_runs_out_may_differ(tmp_path, change):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "there", "asked"),
     [
-        ("seed=1", "seed: 0 there, seed: 1 asked"),
-        ("sampling.samples=3", "samples: 2 there, samples: 3 asked"),
-        ("mft.batch_size=40", "batch_size: 20 there, batch_size: 40 asked"),
-        ("rarl.learning_rate=1.0e-5", "learning_rate: 0.0003 there, learning_rate: 1.0e-05 asked"),
+        ("seed=1", "seed: 0", "seed: 1"),
+        ("sampling.samples=3", "samples: 2", "samples: 3"),
+        ("mft.batch_size=40", "batch_size: 20", "batch_size: 40"),
+        ("rarl.learning_rate=1.0e-5", "learning_rate: 0.0003", "learning_rate: 1.0e-05"),
     ],
 )
-def test_what_changes_the_outcome_may_not(tmp_path, change, told):
+def test_what_changes_the_outcome_may_not(tmp_path, change, there, asked):
     open_run(TEST, tmp_path)
-    with pytest.raises(UsageError, match="holds a run of another recipe") as refused:
+    with pytest.raises(UsageError, match=re.escape(str(tmp_path))) as refused:
         open_run(load_recipe("test", [change]), tmp_path)
-    assert told in str(refused.value)
+    assert missing([there, asked], str(refused.value)) == []
 
 
 # ----------------------------------------------------------------- what is missing
@@ -74,13 +76,13 @@ def test_a_missing_package_is_named_before_anything_is_computed(stage, package):
     def installed(name):
         return None if name == package else version(name)
 
-    with pytest.raises(DependencyError, match=rf"package {package}: not installed.*pip install"):
+    with pytest.raises(DependencyError, match=f"{package}.*pip install"):
         require_packages(TEST, stage, installed)
     require_packages(TEST, stage)
 
 
 def test_a_version_that_will_not_do_is_named():
-    with pytest.raises(DependencyError, match=r"package trl: .*0\.19"):
+    with pytest.raises(DependencyError, match=r"trl.*0\.19"):
         require_packages(TEST, "rarl", lambda name: "0.19.0" if name == "trl" else version(name))
 
 
@@ -113,13 +115,13 @@ def test_damaged_data_are_said_to_be(tmp_path):
     save_data(TEST, [LABEL], [EXAMPLE], tmp_path)
     for file in (tmp_path / "data" / "examples").glob("*.arrow"):
         file.write_bytes(b"not arrow")
-    with pytest.raises(RecordError, match="remove the folder and build it again"):
+    with pytest.raises(RecordError, match=re.escape(str(tmp_path / "data" / "examples"))):
         load_examples(tmp_path)
 
 
 def test_an_example_whose_problems_cannot_be_told_is_refused(tmp_path):
     save_data(TEST, [LABEL], [EXAMPLE], tmp_path)
-    with pytest.raises(RecordError, match=r"example 0 in .* has a prompt that is none of this release"):
+    with pytest.raises(RecordError, match=r"example 0 in .*examples"):
         run_mft(TEST, tmp_path, silent)
 
 
@@ -144,9 +146,7 @@ class FailingTrainer:
     "message", ["CUDA out of memory. Tried to allocate", "DefaultCPUAllocator: can't allocate memory"]
 )
 def test_out_of_memory_says_what_to_lower_and_that_nothing_is_lost(tmp_path, message):
-    with pytest.raises(
-        ModelError, match=r"out of memory; lower x\.device_batch_size and .* goes on from the checkpoints in"
-    ):
+    with pytest.raises(ModelError, match=rf"x\.device_batch_size.*{re.escape(str(tmp_path))}"):
         train_to_the_end(FailingTrainer(message), tmp_path, "x.device_batch_size", INPUTS)
 
 
@@ -180,7 +180,7 @@ def test_training_goes_on_from_the_newest_complete_checkpoint(tmp_path):
 @pytest.mark.parametrize("name", INPUTS)
 def test_training_does_not_go_on_from_what_another_one_left(tmp_path, name):
     begin(tmp_path)
-    with pytest.raises(UsageError, match=f"checkpoints of a training with another {name}; remove the folder"):
+    with pytest.raises(UsageError, match=f"{re.escape(str(tmp_path))}.*{name}"):
         train_to_the_end(FailingTrainer(""), tmp_path, "x", {**INPUTS, name: "c"})
 
 
@@ -189,7 +189,7 @@ def test_checkpoints_of_which_nothing_is_known_are_refused(tmp_path, text):
     checkpoint(tmp_path, 5, {})
     if text is not None:
         (tmp_path / IDENTITY).write_text(text, "utf-8")
-    with pytest.raises(RecordError, match="to train from the beginning"):
+    with pytest.raises(RecordError, match=re.escape(str(tmp_path))):
         train_to_the_end(FailingTrainer(""), tmp_path, "x", INPUTS)
 
 
@@ -233,21 +233,21 @@ def test_a_finished_rarl_model_is_of_the_mft_model_there(tmp_path):
     mft, told = finished(tmp_path / "mft", {}), []
     finished(tmp_path / "rarl", {"model to start from": start_of(str(mft))})
     assert run_rarl(TEST, tmp_path, told.append) == tmp_path / "rarl"
-    again = f"remove {tmp_path / 'rarl'} and rarl-checkpoints beside it to train it again"
-    assert told == [f"{tmp_path / 'rarl'} is finished; {again}"]
+    (line,) = told
+    assert missing([tmp_path / "rarl", "rarl-checkpoints"], line) == []
     shutil.copytree(mft, tmp_path / "kept")
     shutil.rmtree(mft)
     assert run_rarl(TEST, tmp_path, told.append) == tmp_path / "rarl", "removed to save space"
     shutil.move(tmp_path / "kept", mft)
     (mft / "config.json").write_text("trained again", "utf-8")
-    with pytest.raises(UsageError, match=r"rarl is finished, and started from another model than .*mft is now; remove"):
+    with pytest.raises(UsageError, match=r"rarl .*mft .*"):
         run_rarl(TEST, tmp_path, silent)
 
 
 @pytest.mark.parametrize("text", ["{", "[]"])
 def test_a_damaged_record_of_a_finished_stage_is_said_to_be(tmp_path, text):
     (finished(tmp_path / "rarl", {}) / "training.json").write_text(text, "utf-8")
-    with pytest.raises(RecordError, match=r"training\.json is damaged; remove .*rarl and rarl-checkpoints"):
+    with pytest.raises(RecordError, match=r"training\.json.*rarl-checkpoints"):
         run_rarl(TEST, tmp_path, silent)
 
 
@@ -289,9 +289,9 @@ def test_an_argument_of_a_later_stage_is_refused_before_the_first(tmp_path):
 
 def test_what_is_the_work_of_one_process_refuses_several(tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(UsageError, match="give train mft, then train rarl"):
+    with pytest.raises(UsageError, match=r"train mft.*train rarl"):
         run.run_stages(TEST, ["test"], tmp_path, silent, lambda command: pytest.fail("nothing may run"))
-    with pytest.raises(UsageError, match="evaluation is the work of one process"):
+    with pytest.raises(UsageError, match=r"evaluation.*one process"):
         run.run_evaluation(TEST, tmp_path, silent)
 
 

@@ -182,7 +182,7 @@ def test_the_journal_of_another_run_is_refused(tmp_path):
     path = tmp_path / "s.jsonl"
     sample(requests_of(), path, FakeModel())
     other = Header({"model": "another", "seed": 0})
-    with pytest.raises(RecordError, match=r"belongs to another run \(model: 'fake', not 'another'\)"):
+    with pytest.raises(RecordError, match=r"model.*'fake'.*'another'"):
         sample(requests_of(), path, FakeModel(), header=other)
 
 
@@ -200,7 +200,7 @@ def test_a_damaged_journal_is_refused(tmp_path):
     sample(requests_of(), path, FakeModel())
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join([*lines[:3], b"{damaged\n", *lines[4:]]))
-    with pytest.raises(RecordError, match=r"line 4 is damaged"):
+    with pytest.raises(RecordError, match=r"s\.jsonl.*4"):
         sample(requests_of(), path, FakeModel())
 
 
@@ -211,7 +211,7 @@ def test_a_damaged_journal_is_refused(tmp_path):
 def test_a_model_that_never_writes_a_readable_answer_stops_the_sampling(tmp_path, batch_size):
     requests = requests_of(per_tier=200, samples=2)
     model = FakeModel(text="I cannot do that {}.")
-    with pytest.raises(ModelError, match=r"none of the first \d+ sampled responses holds a boxed answer"):
+    with pytest.raises(ModelError, match=r"none of the first \d+ .*boxed"):
         sample(requests, tmp_path / "s.jsonl", model, batch_size=batch_size)
     assert sum(size for size, _ in model.asked) == min(1000, -(-EARLY_LOOK // batch_size) * batch_size)
     again = FakeModel(text="I cannot do that {}.")
@@ -242,7 +242,7 @@ def test_out_of_memory_says_what_to_lower_and_keeps_what_is_there(tmp_path):
             return super().__call__(prompts, seeds)
 
     path = tmp_path / "s.jsonl"
-    with pytest.raises(ModelError, match=r"sampling 4 prompts at once.*s\.jsonl.*lower sampling\.batch_size"):
+    with pytest.raises(ModelError, match=r" 4 prompts.*s\.jsonl.*sampling\.batch_size"):
         sample(requests_of(), path, Full())
     assert len(read_journal(path)[1]) == 8
 

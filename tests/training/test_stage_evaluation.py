@@ -22,6 +22,7 @@ from roi_bench.training.stages.evaluation import (
     stage_calls,
     stage_command,
 )
+from tests.support.messages import missing
 
 REAL = ("family=v1", "budgets=[512, 1024]")
 
@@ -102,7 +103,7 @@ def test_models_of_the_stages(tmp_path, monkeypatch):
     assert model_of_stage(recipe("model=mft"), Path(), "base") == str(tmp_path / "mft")
     for stage in STAGES:
         assert model_of_stage(recipe(), Path(), stage, shipped=True) == str(model_path(stage))
-    with pytest.raises(UsageError, match=r"rarl: no model there; make it first: roi-bench train rarl RECIPE --out out"):
+    with pytest.raises(UsageError, match=r"rarl.*roi-bench train rarl RECIPE --out out"):
         model_of_stage(recipe(), Path("out"), "rarl")
 
 
@@ -138,20 +139,20 @@ def never(_):
 
 
 @pytest.mark.parametrize(
-    ("stages", "message"),
+    ("stages", "fact"),
     [
-        (("mft", "rarl"), "rarl: no model there"),
-        (("mfd",), "unknown stage 'mfd'; did you mean 'mft'"),
+        (("mft", "rarl"), "roi-bench train rarl"),
+        (("mfd",), "'mfd'.*'mft'"),
         ((), "no stage"),
     ],
 )
-def test_bad_stages_are_refused_before_anything_is_run(tmp_path, stages, message):
-    with pytest.raises(UsageError, match=message):
+def test_bad_stages_are_refused_before_anything_is_run(tmp_path, stages, fact):
+    with pytest.raises(UsageError, match=fact):
         evaluate_stages(recipe(), trained(tmp_path, "mft"), stages, run=never)
 
 
 def test_the_shipped_models_are_those_of_a_tiny_recipe_only(tmp_path):
-    with pytest.raises(UsageError, match=r"--shipped evaluates the tiny models of the package; .* is of 'a/b'"):
+    with pytest.raises(UsageError, match=r"--shipped.*'a/b'"):
         evaluate_stages(recipe("model=a/b"), tmp_path, ["base"], run=never, shipped=True)
 
 
@@ -170,7 +171,7 @@ def test_a_failed_call_is_an_error_of_its_own_kind_that_names_the_stage(tmp_path
         commands.append(command)
         return code
 
-    with pytest.raises(kind, match=rf"evaluation of mft failed \(exit code {code}\)") as raised:
+    with pytest.raises(kind, match=f"mft.*exit code {code}") as raised:
         evaluate_stages(recipe(), trained(tmp_path, "mft"), ["mft"], run=fail)
     assert type(raised.value) is kind
     assert len(commands) == 1
@@ -180,7 +181,7 @@ def test_a_call_that_leaves_no_results_is_an_error_though_old_ones_are_there(tmp
     old = trained(tmp_path, "mft") / "evaluation" / "results" / "mft" / "results_2001-01-01.json"
     old.parent.mkdir(parents=True)
     old.touch()
-    with pytest.raises(RecordError, match="left 0 new results files"):
+    with pytest.raises(RecordError, match=r"mft.* 0 "):
         evaluate_stages(recipe(), tmp_path, ["mft"], run=lambda _: 0)
 
 
@@ -193,10 +194,9 @@ def test_other_budgets_are_said(tmp_path):
     told = []
     with pytest.raises(ModelError):
         evaluate_stages(recipe("budgets=[128, 300]"), tmp_path, ["base"], tell=told.append, run=lambda _: 1)
-    assert told == [
-        "no task is named after the budget of 300 tokens; its results are labelled budget=300",
-        "evaluation 1 of 3, base: 8 tasks",
-    ]
+    other, progress = told
+    assert "budget=300" in other
+    assert missing(["1 of 3", "base", "8 tasks"], progress) == []
 
 
 # ---------------------------------------------------------------- a whole evaluation
@@ -220,7 +220,7 @@ def test_a_whole_evaluation_of_base_and_mft(tmp_path):
     told: list[str] = []
     folder = evaluate_stages(settings, tmp_path, ("base", "mft"), tell=told.append)
     assert folder == tmp_path / "evaluation"
-    assert sum(line.startswith("the profile was decoded with") for line in told) == 1
+    assert sum("decoded" in line for line in told) == 1
     content = json.loads((folder / "stages.json").read_text("utf-8"))
     rows = {(row["stage"], row["mode"], row["prompt"]): row for row in content["stages"]}
     assert len(rows) == len(content["stages"]) == 2 * (4 + 2)

@@ -24,8 +24,7 @@ from roi_bench.training.stages.report import (
     table_records,
 )
 from tests.analysis.simulated_model import BUDGET
-from tests.analysis.test_efficiency import everything, only_solvable
-from tests.analysis.test_report import EXAMS, PROFILE, run_of
+from tests.support.simulated_runs import EXAMS, PROFILE, everything, only_solvable, run_of
 
 
 def not_hard_first(exam, order, position, left):
@@ -216,7 +215,7 @@ def test_a_card_of_a_hub_model_names_it_and_claims_no_licence():
     assert front["base_model"] == "Qwen/Qwen2.5-1.5B-Instruct"
     assert "license" not in front
     assert parts(stage_card("rarl", recipe, replace(MAKING, license="mit")))[0]["license"] == "mit"
-    assert "counting a correct answer only where its level was right" in body
+    assert "only where its level" in body
     assert "roi-bench train evaluate" in body
     unpaid = load_recipe("tiny", ["rarl.reward.level=false"])
     assert "only where its level" not in stage_card("rarl", unpaid, MAKING)
@@ -231,7 +230,7 @@ def test_a_card_holds_no_path_of_this_machine(tmp_path):
 
 
 def test_the_base_gets_no_card():
-    with pytest.raises(UsageError, match="no model card for stage 'base'"):
+    with pytest.raises(UsageError, match="'base'"):
         stage_card("base", load_recipe("tiny"), MAKING)
 
 
@@ -239,12 +238,12 @@ def test_the_base_gets_no_card():
 def test_a_damaged_summary_is_refused(tmp_path, content):
     path = tmp_path / "stages.json"
     path.write_text(content, encoding="utf-8")
-    with pytest.raises(RecordError, match=r"stages\.json: not the summary of an evaluation"):
+    with pytest.raises(RecordError, match=r"stages\.json"):
         measured_tables(path, "mft")
 
 
 def test_a_stage_that_was_not_evaluated_has_no_table(tmp_path):
-    with pytest.raises(RecordError, match="holds nothing of stage 'rarl'"):
+    with pytest.raises(RecordError, match=r"stages\.json.*'rarl'"):
         measured_tables(write_summary(tmp_path / "stages.json"), "rarl")
-    with pytest.raises(RecordError, match="FileNotFoundError"):
+    with pytest.raises(RecordError, match=r"nowhere\.json.*FileNotFoundError"):
         measured_tables(tmp_path / "nowhere.json", "rarl")

@@ -222,7 +222,7 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path):
     run = tiny_base.start(SMALL)
     tiny_base.save_checkpoint(run, tmp_path / "checkpoint.pt")
     other = tiny_base.start(tiny_base.Settings(seed=4, steps=80, shape=SMALL.shape))
-    with pytest.raises(UsageError, match=r"checkpoint\.pt was written with"):
+    with pytest.raises(UsageError, match=r"checkpoint\.pt"):
         tiny_base.resume(other, tmp_path / "checkpoint.pt")
 
 

@@ -177,7 +177,7 @@ def test_an_evaluation_question_of_the_frozen_exams_is_refused(data_dir, monkeyp
     monkeypatch.setenv("ROI_BENCH_DATA_DIR", str(data_dir))
     pool = load_pool("aime", "evaluation", resolve_source())
     question = next(iter(pool.values())).question
-    with pytest.raises(DataError, match=f"evaluation problem.*{sha256_text(question)[:16]}"):
+    with pytest.raises(DataError, match=sha256_text(question)[:16]):
         refuse_evaluation_questions([question], "v1")
     refuse_evaluation_questions([], "v1")
     refuse_evaluation_questions(["What is 1 + 1?"], "v1")
@@ -192,7 +192,7 @@ def test_a_training_pool_that_holds_a_frozen_problem_gives_it_to_nobody(tmp_path
     monkeypatch.setattr(training_problems, "_frozen_hashes", lambda: frozenset({victim.sha256}))
     assert sampled_problems("v1", TierCounts(200, 0, 0), 1)["easy"] == before[1:]
     assert victim.question not in questions(exams("v1", 2, 200))
-    with pytest.raises(DataError, match="evaluation problem"):
+    with pytest.raises(DataError, match=sha256_text(victim.question)[:16]):
         refuse_evaluation_questions([victim.question], "v1")
 
 

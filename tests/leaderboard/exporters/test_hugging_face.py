@@ -122,19 +122,19 @@ def test_long_notes_are_cut(tmp_path):
 def test_an_id_that_leads_elsewhere_is_refused(identity, tmp_path):
     board, _ = small_board()
     board = with_entries(board, changed(board.entries[0], submission={"id": identity}))
-    with pytest.raises(RecordError, match="cannot be the name"):
+    with pytest.raises(RecordError, match=re.escape(repr(identity)[:79])):
         export_hugging_face(board, tmp_path / "out")
 
 
 @pytest.mark.parametrize("name", ["a/b/c", "no spaces", "--", ""])
 def test_the_dataset_must_have_a_name_of_the_hub(name, tmp_path):
-    with pytest.raises(UsageError, match="not the name of a dataset"):
+    with pytest.raises(UsageError, match=re.escape(repr(name))):
         export_hugging_face(small_board()[0], tmp_path, dataset_id=name)
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "out").write_text("a file")
-    with pytest.raises(UsageError, match="cannot be written"):
+    with pytest.raises(UsageError, match=re.escape(str(tmp_path / "out"))):
         export_hugging_face(small_board()[0], tmp_path / "out")
 
 
