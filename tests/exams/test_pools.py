@@ -54,7 +54,7 @@ def test_a_folder_gives_canonical_problems_by_id_in_file_order(tmp_path):
 
 
 BAD_LINES = {
-    "cut off": ('{"id": "x", "question', ("JSON", "char 16")),
+    "cut off": ('{"id": "x", "question', ("JSON", "char 21")),
     "too deep": ("[" * 100_000, ("JSON", "recursion")),
     "no object": ("[1]", ("JSON object", "list")),
     "no answer": ('{"id": "x", "question": "Q"}', ("'answer'",)),
