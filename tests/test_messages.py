@@ -5,6 +5,7 @@ import re
 import pytest
 
 from scripts import message_list
+from tests.support.messages import shown_in, shows
 
 FORBIDDEN = (
     "shall",
@@ -99,3 +100,13 @@ def test_no_message_has(word):
     ]
     assert len(texts) > 500
     assert [said for said in texts if re.search(rf"\b{word}\b", message_list.own_words(said[1]), re.IGNORECASE)] == []
+
+
+def test_a_fact_is_shown_whole_or_not_at_all():
+    assert shown_in("--limit must be above 0, not -1.5;\nsee /a/b.json", -1.5, "/a/b.json", "--limit", 0)
+    for text in ("10 left", "0.5 left", "1,0 left", "0x left", "none left"):
+        assert not shown_in(text, 0), text
+    assert not shown_in("one of the two", "one", "three")
+    for nothing in ((), ("",), ("a", " ")):
+        with pytest.raises(ValueError, match="nothing"):
+            shows(*nothing)
