@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.messages import shown_in
+
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = [ROOT / ".ci" / "run", *sorted((ROOT / "scripts").glob("*.sh"))]
 
@@ -39,8 +41,7 @@ def test_without_a_python_that_will_do_nothing_is_made(checkout, version):
         python.chmod(0o755)
     done = make_environment(checkout, python)
     assert done.returncode == 1
-    assert "needs Python 3.11 or newer" in done.stderr
-    assert str(python) in done.stderr
+    assert shown_in(done.stderr, "3.11", python)
     assert "ready" not in done.stdout
     assert not (checkout / ".venv").exists()
 
@@ -59,7 +60,7 @@ def test_an_environment_that_is_up_to_date_is_used_as_it_is(checkout):
     assert (done.returncode, done.stdout, done.stderr) == (0, "ready\n", "")
     (checkout / "pyproject.toml").write_text("changed")
     done = make_environment(checkout, sys.executable)
-    assert "Installing roi-bench" in done.stderr
+    assert "roi-bench" in done.stderr
 
 
 def command(folder, name, text):
@@ -109,7 +110,8 @@ fi"""
     command(machine / "bin", "apt-get", install)
     found, told, calls = ensure_browser(machine)
     assert found == f"found {machine}/bin/chromium"
-    assert told == ["Installing Chromium for the browser tests (once) …"]
+    assert len(told) == 1
+    assert "Chromium" in told[0]
     assert "apt-get -qq update\napt-get -qq install --yes --no-install-recommends chromium\n" in calls
     assert "playwright install" not in calls
 
@@ -136,7 +138,7 @@ if [ "$2" = playwright ]; then bash -c 'printf "#!/bin/bash\\necho 1.0\\n" >{its
 def test_where_none_can_be_had_the_tests_are_run_all_the_same(machine):
     found, told, _ = ensure_browser(machine, USER_ID="1000")
     assert found == "found none"
-    assert told[-1].startswith("There is no Chromium and none could be installed")
+    assert "ROI_BENCH_CHROMIUM" in told[-1]
 
 
 def check_vllm(checkout, *arguments):
@@ -149,23 +151,23 @@ def test_the_check_of_vllm_uses_an_environment_that_is_there_and_hands_on_what_i
     done = check_vllm(checkout, "--venv", "there", "--out", "runs", "--steps", "doctor,kills", "--kills", "3")
     assert done.returncode == 7, done.stderr
     first, second = done.stdout.splitlines()
-    assert first == "== install: there is there and used as it is"
+    assert shown_in(first, "install", "there")
     assert second.startswith(f"{checkout}")
     assert second.endswith(": -m scripts.check_vllm --out runs --steps doctor,kills --kills 3")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "facts"),
     [
-        (["--speed"], "unknown argument --speed; see the head of scripts/check_vllm.sh"),
-        (["--venv"], "--venv needs a folder"),
-        (["--venv", "nowhere", "--steps", "kills"], "no environment in nowhere, and install is not among the steps"),
+        (["--speed"], ("--speed", "scripts/check_vllm.sh")),
+        (["--venv"], ("--venv",)),
+        (["--venv", "nowhere", "--steps", "kills"], ("nowhere", "install")),
     ],
 )
-def test_the_check_of_vllm_refuses_what_it_cannot_mean(checkout, arguments, said):
+def test_the_check_of_vllm_refuses_what_it_cannot_mean(checkout, arguments, facts):
     done = check_vllm(checkout, *arguments)
     assert done.returncode != 0
-    assert said in done.stderr
+    assert shown_in(done.stderr, *facts)
     assert done.stdout == ""
 
 

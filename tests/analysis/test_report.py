@@ -14,6 +14,7 @@ from roi_bench.analysis.reports.score_tables import comparison_table, outcome_ta
 from roi_bench.analysis.reports.tables import Interval
 from roi_bench.analysis.runs import Cell, common_name, in_order, run_names, short_name
 from roi_bench.errors import RecordError
+from roi_bench.records.regrade import estimate_metrics
 from roi_bench.records.results import RecordedTask, Sending
 from tests.analysis.simulated_model import BUDGET
 from tests.support.messages import missing

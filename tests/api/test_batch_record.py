@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from roi_bench.api.batches import BatchLine, BatchRecord, record_path
 from roi_bench.errors import RecordError
+from tests.support.messages import shown_in
 
 FIRST = BatchLine("c1", ("a", "b"))
 NAMES = st.lists(st.text(), unique=True, max_size=5)
@@ -137,7 +138,7 @@ def test_damage_elsewhere_is_an_error_that_names_the_line_and_changes_nothing(pa
     for place in (2, len(lines)):
         content = b"".join([*lines[:place], damage + b"\n", *lines[place:]])
         path.write_bytes(content)
-        with pytest.raises(RecordError, match=rf"journal\.batches\.jsonl, line {place + 1} is damaged") as caught:
+        with pytest.raises(RecordError, match=rf"journal\.batches\.jsonl\D+{place + 1}\b") as caught:
             BatchRecord(path)
         assert "\n" not in str(caught.value)
         assert path.read_bytes() == content
@@ -152,13 +153,12 @@ def test_an_empty_line_is_nothing(path: Path) -> None:
 def test_a_record_that_cannot_be_read_or_written_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(RecordError) as caught:
         BatchRecord(tmp_path)
-    assert str(caught.value) == f"cannot read {tmp_path}: Is a directory"
+    assert shown_in(str(caught.value), tmp_path, "Is a directory")
     (tmp_path / "file").write_text("")
     record = BatchRecord(tmp_path / "file" / "batches.jsonl")
     with pytest.raises(RecordError) as caught:
         record.intend("c1", ["a"])
-    assert str(caught.value).startswith(f"cannot write {record.path}: ")
-    assert "; make room" in str(caught.value)
+    assert shown_in(str(caught.value), record.path, "File exists")
     assert record.open == []  # what is not on disk was not intended
 
 

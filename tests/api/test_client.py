@@ -17,6 +17,7 @@ from roi_bench.api.gateway import ApiRequest, Completion, Ending, Missing, Outco
 from roi_bench.api.limits import Price, Purse
 from roi_bench.api.replies import ApiReply
 from roi_bench.api.settings import api_settings
+from tests.support.messages import shown_in
 
 PRICE = Price(0.0, 0.01)
 """A response of 100 tokens costs 1 USD."""
@@ -159,14 +160,14 @@ def test_a_short_retry_after_is_waited_for_by_all() -> None:
 def test_a_retry_after_of_a_day_stops_the_run_and_says_so() -> None:
     run = Run(FakeGateway(fail=lambda n, _: SlowDownError("86400") if n > 5 else None))
     assert run.ask(50) is Ending.STOPPED
-    assert run.client.reason == "the provider asks to wait 86,400 s (slow down)"
+    assert shown_in(run.client.reason, "86,400", "slow down")
     assert len(run.answered) == 6
 
 
 def test_requests_that_fail_one_after_another_stop_the_run() -> None:
     run = Run(FakeGateway(fail=lambda n, _: ValueError("down") if n > 10 else None), max_retries=0)
     assert run.ask(200) is Ending.STOPPED
-    assert "20 requests in a row failed, the last with: down" in run.client.reason
+    assert shown_in(run.client.reason, 20, "down")
     assert len(run.gateway.attempts) < 11 + 20 + 4
 
 
@@ -229,7 +230,8 @@ def test_ctrl_c_ends_every_kind_of_waiting_soon(arguments: dict[str, Any], gatew
     begin = time.monotonic()
     assert run.ask(1000) is Ending.INTERRUPTED
     assert time.monotonic() - begin < 4
-    assert run.events == ["finishing what is in flight, as it is paid for; Ctrl-C again gives it up"]
+    (event,) = run.events
+    assert "Ctrl-C" in event
     assert gateway.in_flight == 0
     assert len(run.outcomes) in (len(gateway.attempts), len(run.answered))
 

@@ -82,9 +82,7 @@ def test_the_status_says_what_to_do_and_whether_it_may_be_billed(
     assert failure.message.startswith("something went wrong")
 
 
-@pytest.mark.parametrize(
-    ("status", "advice"), [(401, "key in the environment"), (402, "credit"), (404, "model's name and base_url")]
-)
+@pytest.mark.parametrize(("status", "advice"), [(401, "key"), (402, "credit"), (404, "base_url")])
 def test_where_no_request_can_succeed_the_message_says_what_to_check(status: int, advice: str) -> None:
     assert advice in failure_of(ProviderError("No.", status)).message
 
@@ -126,7 +124,8 @@ def test_a_key_that_is_missing_stops_the_run(message: str, status: int | None) -
 def test_a_response_that_did_not_come_in_time_may_be_billed(error: Exception) -> None:
     failure = failure_of(error)
     assert (failure.kind, failure.maybe_paid) == (Kind.AGAIN, True)
-    assert failure.message.startswith("no response in time: ")
+    assert failure.message.endswith(one_line(error))
+    assert failure.message != one_line(error)  # ours says what that is
 
 
 def test_a_reply_that_is_no_response_may_be_billed() -> None:
@@ -231,7 +230,7 @@ def test_a_secret_of_the_environment_is_in_no_message(before: str, secret: str, 
 def test_whatever_is_named_like_a_secret_is_one(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, "0123456789")
     error = ProviderError("Incorrect API key provided: 0123456789.", 401)
-    assert failure_of(error).message.startswith("Incorrect API key provided: *** (")
+    assert failure_of(error).message.startswith("Incorrect API key provided: ***")
 
 
 @pytest.mark.parametrize(("value", "shown"), [("8 chars!", "***"), ("7 chars", "7 chars")])

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from roi_bench.api.gateway import chat_prompt, messages_of, request_parameters
 from roi_bench.api.settings import ApiSettings
 from roi_bench.errors import UsageError
+from tests.support.messages import shows
 
 GREEDY: dict[str, Any] = {"until": [], "do_sample": False, "temperature": 0.0, "max_gen_toks": 512}
 SAMPLED: dict[str, Any] = {"until": [], "do_sample": True, "temperature": 0.7, "max_gen_toks": 512, "seed": 11}
@@ -88,9 +89,8 @@ def test_the_other_switches_of_a_run_go_with_every_request() -> None:
 
 @pytest.mark.parametrize("name", ["repetition_penalty", "num_beams", "max_tokens", "stop"])
 def test_an_argument_that_apis_do_not_take_is_refused_with_advice(name: str) -> None:
-    with pytest.raises(UsageError, match="extra_body") as caught:
+    with pytest.raises(UsageError, match=shows(repr(name), "extra_body")):
         parameters({**GREEDY, name: 1})
-    assert f"no generation argument {name!r}" in str(caught.value)
 
 
 def test_the_arguments_of_the_task_are_left_alone() -> None:

@@ -13,6 +13,7 @@ from roi_bench.api.gateway import Gateway, ModelFacts, request_parameters
 from roi_bench.api.preflight import check_parameters, thinking_budget, why_not_applicable
 from roi_bench.api.settings import ApiSettings, api_settings
 from roi_bench.errors import ModelError
+from tests.support.messages import shown_in, shows
 
 GREEDY: dict[str, Any] = {"until": [], "do_sample": False, "temperature": 0.0, "max_gen_toks": 512}
 CLAUDE = ModelFacts("anthropic", "claude-sonnet", "chat", 200_000, 64_000)
@@ -91,14 +92,14 @@ def test_parameters_come_back_as_the_provider_takes_them() -> None:
 def test_a_budget_above_the_longest_response_is_not_applicable(budget: int, fits: bool) -> None:
     found = reason(FakeGateway(OPENAI), ApiSettings("m"), budget)
     assert (found is None) is fits
-    assert fits or str(found) == "the model writes at most 16384 tokens, fewer than the budget of 16385"
+    assert fits or shown_in(str(found), 16384, 16385)
 
 
 @pytest.mark.parametrize(("longest", "fits"), [(None, True), (128_000, True), (128_001, False)])
 def test_a_prompt_longer_than_the_context_is_not_applicable(longest: int | None, fits: bool) -> None:
     found = why_not_applicable(OPENAI, {"max_tokens": 512}, 512, longest)
     assert (found is None) is fits
-    assert fits or str(found) == "the longest prompt has about 128001 tokens, the model takes 128000"
+    assert fits or shown_in(str(found), 128001, 128000)
 
 
 def test_of_a_model_that_nobody_knows_nothing_is_held_against_it() -> None:
@@ -108,13 +109,13 @@ def test_of_a_model_that_nobody_knows_nothing_is_held_against_it() -> None:
 @pytest.mark.parametrize("mode", ["chat", "responses"])
 def test_a_chat_model_takes_no_raw_text(mode: str) -> None:
     gateway = FakeGateway(ModelFacts("openai", "gpt", mode))
-    assert "leave endpoint=completions out" in refusal(gateway, ApiSettings("m", endpoint="completions"))
+    assert "endpoint=completions" in refusal(gateway, ApiSettings("m", endpoint="completions"))
     assert checked(gateway, ApiSettings("m"))
 
 
 def test_a_text_model_takes_no_conversation() -> None:
     gateway = FakeGateway(ModelFacts("openai", "instruct", "completion"))
-    assert "add endpoint=completions" in refusal(gateway, ApiSettings("m"))
+    assert "endpoint=completions" in refusal(gateway, ApiSettings("m"))
     assert checked(gateway, ApiSettings("m", endpoint="completions"))
 
 
@@ -127,8 +128,7 @@ def test_a_server_of_unknown_kind_may_take_either(endpoint: str) -> None:
 def test_more_stop_strings_than_openai_takes_are_refused_with_advice(provider: str) -> None:
     gateway = FakeGateway(ModelFacts(provider, "gpt", "chat"))
     message = refusal(gateway, ApiSettings("m"), until=list("abcde"))
-    assert "at most 4 stop sequences, the task has 5" in message
-    assert "omit=stop" in message
+    assert shown_in(message, 4, 5, "omit=stop")
     assert checked(gateway, ApiSettings("m"), until=list("abcd"))["stop"] == list("abcd")
     assert "stop" not in checked(gateway, ApiSettings("m", omit="stop"), until=list("abcde"))
 
@@ -144,7 +144,7 @@ def test_a_parameter_that_would_be_dropped_is_named_in_the_advice_and_the_advice
     gateway = FakeGateway(SERVER, refuses=refused)
     message = refusal(gateway, ApiSettings("my-model"), until=["END"])
     omit = "+".join(refused)
-    assert f"add omit={omit} to --model_args" in message
+    assert f"omit={omit} " in message
     assert "UnsupportedParamsError" not in message
     assert not {*refused} & {*checked(gateway, ApiSettings("my-model", omit=omit), until=["END"])}
 
@@ -155,16 +155,16 @@ def test_a_refusal_that_names_no_parameter_is_passed_on_in_one_line() -> None:
 
     message = refusal(FakeGateway(SERVER, refuse), ApiSettings("m"))
     assert "this model is retired" in message
-    assert "omit=NAME to" in message
+    assert "omit=NAME" in message
 
 
 def test_nobody_is_advised_to_leave_the_budget_out() -> None:
     message = refusal(FakeGateway(SERVER, refuses=("temperature", "max_tokens")), ApiSettings("m"))
-    assert "add omit=temperature to --model_args" in message
+    assert "omit=temperature " in message
 
 
 def test_the_budget_itself_cannot_be_left_out() -> None:
-    with pytest.raises(ModelError, match="budget is sent as max_tokens and cannot be left out"):
+    with pytest.raises(ModelError, match=shows("max_tokens", "omit")):
         checked(FakeGateway(OPENAI), ApiSettings("m", omit="max_tokens"))
 
 
@@ -193,12 +193,12 @@ def test_the_thinking_budget_is_found_where_each_provider_has_it(mapped: dict[st
 def test_thinking_has_to_leave_room_for_the_answers(gateway: FakeGateway, budget: int, fits: bool) -> None:
     found = reason(gateway, ApiSettings("m", thinking=1024, omit="temperature"), budget)
     assert (found is None) is fits
-    assert fits or f"thinking budget of 1024 tokens is not below the budget of {budget}" in str(found)
+    assert fits or shown_in(str(found), 1024, budget)
 
 
 def test_claude_thinks_with_1024_tokens_or_more() -> None:
     found = reason(FakeGateway(CLAUDE), ApiSettings("m", thinking=1023, omit="temperature"), 8192)
-    assert found == "a thinking budget of 1023 tokens is below the provider's minimum of 1024"
+    assert shown_in(str(found), 1023, 1024)
     assert reason(FakeGateway(GEMINI, as_gemini), ApiSettings("m", thinking=128), 512) is None
 
 
@@ -250,25 +250,26 @@ def test_known_models_sit_a_plain_exam(model: str, cap: str) -> None:
     mapped = checked(known(model), settings)
     assert (mapped[cap], mapped["temperature"]) == (512, 0.0)
     assert reason(known(model), settings, 512) is None
-    assert "tokens, fewer than the budget of 10000000" in str(reason(known(model), settings, 10_000_000))
+    assert shown_in(str(reason(known(model), settings, 10_000_000)), 10_000_000)
 
 
 def test_o3_takes_no_temperature_and_its_cap_holds_the_reasoning_too() -> None:
-    assert "add omit=temperature to --model_args" in refusal(known("o3"), ApiSettings("o3"))
+    assert "omit=temperature " in refusal(known("o3"), ApiSettings("o3"))
     mapped = checked(known("o3"), ApiSettings("o3", omit="temperature", reasoning_effort="low"))
     assert (mapped["max_completion_tokens"], mapped["reasoning_effort"]) == (512, "low")
 
 
 def test_a_model_that_does_not_reason_takes_no_effort() -> None:
     message = refusal(known("gpt-4o-mini"), ApiSettings("gpt-4o-mini", reasoning_effort="low"))
-    assert "Take reasoning_effort out of --model_args" in message
+    assert shown_in(message, "reasoning_effort", "--model_args")
+    assert "omit=reasoning_effort" not in message
 
 
 @pytest.mark.parametrize("how", [{"thinking": 1024}, {"reasoning_effort": "low"}])
 @pytest.mark.parametrize("model", ["anthropic/claude-sonnet-4-5", "gemini/gemini-2.5-flash"])
 def test_thinking_of_known_models_does_not_fit_a_small_budget(model: str, how: dict[str, Any]) -> None:
     settings = ApiSettings(model, omit="temperature", **how)
-    assert "1024 tokens is not below the budget of 512" in str(reason(known(model), settings, 512))
+    assert shown_in(str(reason(known(model), settings, 512)), 1024, 512)
     assert reason(known(model), settings, 2048) is None
 
 
@@ -288,9 +289,9 @@ def test_known_gemini_sits_a_small_budget_with_thinking_off(how: dict[str, Any])
 
 
 def test_the_endpoint_of_known_models_is_checked() -> None:
-    assert "is chat only" in refusal(known("gpt-4o-mini"), ApiSettings("gpt-4o-mini", endpoint="completions"))
+    assert "endpoint=completions" in refusal(known("gpt-4o-mini"), ApiSettings("gpt-4o-mini", endpoint="completions"))
     model = "gpt-3.5-turbo-instruct"
-    assert "takes raw text only" in refusal(known(model), ApiSettings(model))
+    assert "endpoint=completions" in refusal(known(model), ApiSettings(model))
     assert checked(known(model), ApiSettings(model, endpoint="completions"))["max_tokens"] == 512
 
 

@@ -123,9 +123,9 @@ def test_faults_break_what_they_say() -> None:
             "insufficient_quota",
             "no money",
         )
-        with pytest.raises(httpx.RemoteProtocolError, match="without sending a response"):
+        with pytest.raises(httpx.RemoteProtocolError, match="disconnected"):
             client.post("/chat/completions", json=chat("2"))
-        with pytest.raises(httpx.RemoteProtocolError, match=r"received \d+ bytes, expected"):
+        with pytest.raises(httpx.RemoteProtocolError, match=r"\d+ bytes"):
             client.post("/chat/completions", json=chat("3"))
         truncated = client.post("/chat/completions", json=chat("4"))
         assert truncated.status_code == 200

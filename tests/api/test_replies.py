@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from roi_bench.api.replies import ApiReply, UnusableReplyError, read_reply
 from roi_bench.scoring.tokens import Usage
+from tests.support.messages import shows
 
 USAGE = {"prompt_tokens": 10, "completion_tokens": 7, "total_tokens": 17}
 NO_TOKENS = [None, {}, {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}, {"completion_tokens": None}]
@@ -52,11 +53,11 @@ def test_a_text_completion_is_read_too() -> None:
 
 @pytest.mark.parametrize("reason", ["error", "ERROR", "network_error"])
 def test_a_reply_in_whose_middle_the_provider_failed_is_none(reason: str) -> None:
-    with pytest.raises(UnusableReplyError, match=f"failed in the middle of the reply .finish reason {reason}"):
+    with pytest.raises(UnusableReplyError, match=shows(reason)):
         read(chat("### Problem 1 and", reason=reason))
     mapped = chat("### Problem 1 and")  # as litellm shows a reason that it does not know
     mapped["choices"][0]["provider_specific_fields"] = {"native_finish_reason": reason}
-    with pytest.raises(UnusableReplyError, match=f"finish reason {reason}"):
+    with pytest.raises(UnusableReplyError, match=shows(reason)):
         read(mapped)
     mapped["choices"][0]["provider_specific_fields"] = {"native_finish_reason": "eos_token"}
     assert read(mapped).usage == Usage(7, "stop", "provider")
@@ -80,7 +81,7 @@ def test_a_message_without_content_is_an_empty_text_that_cost_tokens() -> None:
 @pytest.mark.parametrize("content", [None, ""])
 @pytest.mark.parametrize("usage", [*NO_TOKENS, {"prompt_tokens": 10, "completion_tokens": 0, "total_tokens": 10}])
 def test_neither_text_nor_tokens_is_no_response(content: str | None, usage: object) -> None:
-    with pytest.raises(UnusableReplyError, match="neither text nor reasoning, spent tokens or a reason"):
+    with pytest.raises(UnusableReplyError, match=shows("text", "reasoning", "tokens")):
         read(chat(content, usage, reason=None))
     empty = read(chat(content, usage, reason="stop"))  # the provider says that this is all: an answer, and no fault
     assert (empty.text, empty.usage) == ("", None)
@@ -88,9 +89,9 @@ def test_neither_text_nor_tokens_is_no_response(content: str | None, usage: obje
 
 @pytest.mark.parametrize("choices", [None, [], ["text"], [None]])
 def test_a_reply_without_choices_is_no_response(choices: object) -> None:
-    with pytest.raises(UnusableReplyError, match="no choices"):
+    with pytest.raises(UnusableReplyError, match="choices"):
         read({"choices": choices, "usage": USAGE})
-    with pytest.raises(UnusableReplyError, match="no choices"):
+    with pytest.raises(UnusableReplyError, match="choices"):
         read({"error": {"message": "overloaded"}})
 
 

@@ -9,6 +9,7 @@ from benchmarks import response_styles
 from benchmarks.style_list import all_styles
 from benchmarks.style_writing import NONE, WRONG, Style, each
 from roi_bench.grading.grader import Grader
+from tests.support.messages import shown_in, shows
 
 OUTPUTS = [
     ("gsm8k", "12", "Seven cows and five cows are $\\boxed{12}$ cows.", None, True),
@@ -69,7 +70,7 @@ def test_losses_and_gains_are_counted(folder, grader):
     assert response_styles.measure(Style("right", each(plain)), papers, grader).loss == 0
     lost = response_styles.measure(Style("wrong", each(wrong)), papers, grader)
     assert (lost.earned, len(lost.lost), lost.withheld) == (18, 18, 0)
-    assert lost.lost[0].endswith("problem 1 (read otherwise)")
+    assert shown_in(lost.lost[0], "problem 1")
     assert response_styles.measure(Style("withheld", each(wrong), due=NONE), papers, grader).gain == 0
     gained = response_styles.measure(Style("gained", each(plain), due=(True, None, False)), papers, grader)
     assert (gained.earned, gained.withheld, gained.gain) == (6, 6, 1)
@@ -97,7 +98,7 @@ def test_the_exit_code_tells_of_a_style_beyond_the_limit(folder, monkeypatch, ca
 
 
 def test_a_folder_without_right_outputs_is_an_error(tmp_path):
-    with pytest.raises(SystemExit, match="no labelled right output"):
+    with pytest.raises(SystemExit, match=shows(tmp_path)):
         response_styles.main([str(tmp_path)])
 
 

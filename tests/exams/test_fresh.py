@@ -17,6 +17,7 @@ from roi_bench.errors import DataError
 from roi_bench.exams import fresh
 from roi_bench.exams.exam import MEDIUM_PERMUTATIONS, TIERS, canonical_text
 from roi_bench.exams.fresh import FAMILIES
+from tests.support.messages import shows
 
 SEED = 11
 MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October"]
@@ -177,28 +178,27 @@ def test_the_installed_generator_is_the_frozen_one():
 
 def test_a_changed_generator_is_found_out():
     frozen = {"reasoning_gym": "0.1.1", "seed_0_sha256": "f" * 64}
-    with pytest.raises(DataError, match=r"pip install reasoning-gym==0\.1\.1") as error:
+    installed = f"reasoning-gym {metadata.version('reasoning-gym')}"
+    with pytest.raises(DataError, match=shows(installed, "f" * 64, "pip install reasoning-gym==0.1.1")):
         fresh.check_generator(frozen)
-    assert "f" * 64 in str(error.value)
-    assert f"reasoning-gym {metadata.version('reasoning-gym')} generates other fresh exams" in str(error.value)
 
 
 def test_a_wrong_generator_answer_is_an_error():
     entry = {"answer": "7", "metadata": {"numbers": [12, 18]}}
-    with pytest.raises(DataError, match=r"fresh/0/easy/0: gcd of reasoning-gym .* says 7, the worked solution 6"):
+    with pytest.raises(DataError, match=shows("fresh/0/easy/0", "gcd", 7, 6, "pip install")):
         fresh.checked_problem("fresh/0/easy/0", "easy", FAMILIES["easy"][1], entry)
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("changes", "facts"),
     [
-        ({"dataset": "no such data set"}, r"does not work as it did \(ValueError: .*pip install reasoning-gym=="),
-        ({"config": {"no_such_option": 1}}, r"does not work as it did \(TypeError: .*pip install reasoning-gym=="),
-        ({"accept": lambda metadata: metadata["renamed"]}, r"does not work as it did \(KeyError: 'renamed'\)"),
-        ({"accept": lambda metadata: False}, "none of 1000 items of gcd of reasoning-gym .* has the wanted size"),
+        ({"dataset": "no such data set"}, ("ValueError", "pip install")),
+        ({"config": {"no_such_option": 1}}, ("TypeError", "pip install")),
+        ({"accept": lambda metadata: metadata["renamed"]}, ("KeyError: 'renamed'", "pip install")),
+        ({"accept": lambda metadata: False}, ("gcd", 1000)),
     ],
 )
-def test_a_generator_of_another_shape_is_an_error(changes, message):
+def test_a_generator_of_another_shape_is_an_error(changes, facts):
     family = dataclasses.replace(FAMILIES["easy"][1], **changes)
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(DataError, match=shows("fresh/0/easy/0", *facts)):
         fresh.generate(family, "fresh/0/easy/0")

@@ -24,6 +24,7 @@ from roi_bench.exams.manifest import (
     usable,
 )
 from roi_bench.exams.pools import load_pool
+from tests.support.messages import shows
 from tests.support.pool_factory import write_pools
 
 
@@ -103,15 +104,15 @@ def test_squeezed_hashes_ignore_white_space_only():
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("changes", "facts"),
     [
-        ({"aime/evaluation/4": None}, "the aime pool offers 29 problems, exam version 1 needs 30"),
-        ({f"gsm8k/evaluation/{index}": None for index in range(130)}, "the gsm8k pool offers 470 problems"),
-        ({f"math/evaluation/{5 * index}": {"level": 2} for index in range(30)}, "offers 90 problems of level 1, 96"),
+        ({"aime/evaluation/4": None}, ("aime", 29, 30)),
+        ({f"gsm8k/evaluation/{index}": None for index in range(130)}, ("gsm8k", 470, 480)),
+        ({f"math/evaluation/{5 * index}": {"level": 2} for index in range(30)}, ("math", 90, "level 1", 96)),
     ],
 )
-def test_pools_too_small_are_refused(tmp_path, changes, message):
-    with pytest.raises(DataError, match=message):
+def test_pools_too_small_are_refused(tmp_path, changes, facts):
+    with pytest.raises(DataError, match=shows(*facts)):
         build(write_pools(tmp_path, changes))
 
 
@@ -155,7 +156,7 @@ def test_a_pool_that_is_not_there_is_not_compared(manifest):
 
 def test_an_altered_manifest_is_refused(document):
     text = manifest_text(document).replace('"EHM"', '"MEH"', 1)
-    with pytest.raises(DataError, match=r"here: content hash is .* was altered"):
+    with pytest.raises(DataError, match=shows("here", document["sha256"])):
         parse_manifest(text, "here")
 
 
@@ -165,13 +166,13 @@ def resealed(document, **changes):
 
 
 def test_another_version_is_refused(document):
-    with pytest.raises(DataError, match="exam version 2, this roi-bench has version 1"):
+    with pytest.raises(DataError, match=shows("version 2", "version 1")):
         parse_manifest(resealed(document, version=2), "here")
 
 
 def test_an_unknown_permutation_is_refused(document):
     first, *rest = document["exams"]
-    with pytest.raises(DataError, match="medium permutation 'HME' is none of EHM, MEH, MHE"):
+    with pytest.raises(DataError, match=shows("'HME'", "EHM", "MEH", "MHE")):
         parse_manifest(resealed(document, exams=[[*first[:4], "HME"], *rest]), "here")
 
 

@@ -7,6 +7,7 @@ import pytest
 from roi_bench.errors import DataError, UsageError
 from roi_bench.exams.manifest import load_manifest
 from roi_bench.exams.sets import find_exam, load_exams, training_exams
+from tests.support.messages import shows
 
 
 @pytest.mark.parametrize("exam_set", ["fresh", "tiny"])
@@ -21,9 +22,9 @@ def test_generated_sets_have_480_exams_with_balanced_prefixes(exam_set):
 
 
 def test_unknown_sets_and_seeds():
-    with pytest.raises(UsageError, match="unknown exam set 'fersh'; did you mean 'fresh'"):
+    with pytest.raises(UsageError, match=shows("'fersh'", "'fresh'")):
         load_exams("fersh")
-    with pytest.raises(UsageError, match="'v1' is frozen and takes no seed, given 3"):
+    with pytest.raises(UsageError, match=shows("'v1'", "seed", 3)):
         load_exams("v1", seed=3)
 
 
@@ -37,14 +38,15 @@ def test_an_exam_is_found_by_its_id(exam_id):
     ["", "v1/7", "v1/0007", "v2/000", "v1/0/000", "fresh/000", "fresh/x/000", "tiny/0/٠٠٠", "v1/000\n", "x" * 10_000],
 )
 def test_what_is_no_exam_id(exam_id):
-    with pytest.raises(UsageError, match=r"unknown exam .* ids are v1/000, fresh/SEED/000") as error:
+    with pytest.raises(UsageError, match=shows(repr(exam_id)[:80], "v1/000", "fresh/SEED/000")) as error:
         find_exam(exam_id)
     assert len(str(error.value)) < 250
 
 
 @pytest.mark.parametrize("exam_id", ["tiny/0/480", "fresh/0/0001", "fresh/00/001"])
 def test_an_id_that_no_exam_has(exam_id):
-    with pytest.raises(UsageError, match=r"unknown exam .* goes from \w+/0/000 to \w+/0/479"):
+    exam_set = exam_id.partition("/")[0]
+    with pytest.raises(UsageError, match=shows(repr(exam_id), f"{exam_set}/0/000", f"{exam_set}/0/479")):
         find_exam(exam_id)
 
 
@@ -58,7 +60,7 @@ def test_training_exams_of_invented_pools(invented_pools):
 
 
 def test_the_frozen_exams_refuse_other_pools(invented_pools):
-    with pytest.raises(DataError, match="is missing from the gsm8k pool"):
+    with pytest.raises(DataError, match=r"\bgsm8k/test/\d+\b.*\bgsm8k pool\b"):
         load_exams("v1", source=invented_pools)
 
 
@@ -67,7 +69,7 @@ def test_the_frozen_exams_of_the_real_pools(data_dir):
     assert len(exams) == 480
     assert set(Counter(exam.cluster for exam in exams).values()) == {16}
     assert find_exam("v1/017", source=data_dir) is exams[17]
-    with pytest.raises(UsageError, match="goes from v1/000 to v1/479"):
+    with pytest.raises(UsageError, match=shows("'v1/480'", "v1/000", "v1/479")):
         find_exam("v1/480", source=data_dir)
 
 

@@ -19,6 +19,7 @@ from roi_bench.exams.tiny import (
 )
 from roi_bench.reading.responses import read_response
 from roi_bench.scoring.prompts import worked_response
+from tests.support.messages import shows
 
 QUESTION = re.compile(r"Start at (\d+)\. Apply ([+*]\d+) and (-\d+) in turn, (\d+) times, modulo 100\.")
 GOLDEN_QUESTIONS = [
@@ -103,7 +104,7 @@ def test_the_question_names_neither_tier_nor_cost_in_words():
 
 
 def test_bad_arguments_are_refused():
-    with pytest.raises(UsageError, match="unknown tier 'medium'"):
+    with pytest.raises(UsageError, match=shows("tier", "'medium'")):
         tiny_problem(0, "medium", 0, "training")
-    with pytest.raises(UsageError, match="-1 tiny exams"):
+    with pytest.raises(UsageError, match=shows("-1")):
         tiny_exams(0, -1)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from roi_bench.errors import DataError
 from roi_bench.exams.exam import MEDIUM_PERMUTATIONS
 from roi_bench.exams.manifest import compose, shuffled
+from tests.support.messages import shows
 
 EASY = [f"e{index}" for index in range(500)]
 MIDDLE = {level: [f"m{level}/{index}" for index in range(100)] for level in range(1, 6)}
@@ -57,14 +58,14 @@ def test_an_order_depends_on_names_and_key_only():
 
 
 @pytest.mark.parametrize(
-    ("easy", "middle", "hard", "message"),
+    ("easy", "middle", "hard", "facts"),
     [
-        ([], MIDDLE, HARD, "no easy problem"),
-        (EASY, {1: ["m"], 2: []}, HARD, "no middle, level 2 problem"),
-        (EASY, {}, HARD, "no middle problem"),
-        (EASY, MIDDLE, [], "no hard problem"),
+        ([], MIDDLE, HARD, ["easy"]),
+        (EASY, {1: ["m"], 2: []}, HARD, ["middle", "level 2"]),
+        (EASY, {}, HARD, ["middle"]),
+        (EASY, MIDDLE, [], ["hard"]),
     ],
 )
-def test_an_empty_pool_is_an_error(easy, middle, hard, message):
-    with pytest.raises(DataError, match=message):
+def test_an_empty_pool_is_an_error(easy, middle, hard, facts):
+    with pytest.raises(DataError, match=shows(*facts)):
         compose(easy, middle, hard, seed=0, count=1)

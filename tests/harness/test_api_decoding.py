@@ -17,6 +17,7 @@ from tests.api.exam_answers import answer_exam
 from tests.api.provider_server import ProviderServer
 from tests.harness.harness_runs import simple_evaluate
 from tests.support.api_runs import command
+from tests.support.messages import shown_in
 from tests.support.roi_runs import HARD, journal_in, results_in
 
 SOLO = "roi_tiny_solo_128"
@@ -98,9 +99,7 @@ def test_a_server_that_refuses_unknown_names_and_says_nothing_of_itself_gets_non
     with ProviderServer(answer_exam, rejected_parameters=EVERY_NAME) as server:
         ask(server, tmp_path)
         assert [parameters(body) for body in server.bodies] == [{"max_tokens": 128, "temperature": 0.0}] * 2
-        assert (
-            f"the server at {server.url} does not say that it is vLLM, SGLang or llama.cpp" in capsys.readouterr().err
-        )
+        assert shown_in(capsys.readouterr().err, server.url, "llama.cpp")
     assert "neutral" not in header(tmp_path)
 
 
@@ -111,7 +110,7 @@ def test_a_make_that_is_named_is_believed(tmp_path: Path, capsys: pytest.Capture
     with ProviderServer(answer_exam, owned_by="vllm") as server:
         run(command(server, tmp_path / "other", limit=1, args=["server=other"]))
         assert parameters(server.bodies[0]) == {"max_tokens": 128, "temperature": 0.0}
-    assert "does not say" not in capsys.readouterr().err
+    assert "llama.cpp" not in capsys.readouterr().err
 
 
 def test_the_models_own_decoding_is_left_to_the_server_and_labelled(tmp_path: Path) -> None:
@@ -145,7 +144,7 @@ def test_a_dry_run_shows_what_this_server_would_be_sent(tmp_path: Path, capsys: 
         ask(server, tmp_path / "out")
         assert [parameters(body) for body in shown] == [parameters(body) for body in server.bodies]
         ask(server, tmp_path / "out", "--dry-run")
-        assert "nothing was sent: 0 requests" in capsys.readouterr().err
+        assert "0 requests" in capsys.readouterr().err
 
 
 def test_plain_lm_eval_is_neutral_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,6 +28,7 @@ from roi_bench.scoring.task_settings import GREEDY, SAMPLED, asked_decoding
 from tests.harness.harness_runs import simple_evaluate
 from tests.harness.random_model import random_model
 from tests.harness.scripted_model import ScriptedModel, always
+from tests.support.messages import shows
 from tests.support.roi_runs import HARD, command, results_in, samples_in
 
 __all__ = ["random_model"]
@@ -326,24 +327,24 @@ def test_without_a_temperature_of_its_own_a_model_samples_at_one() -> None:
 # ------------------------------------------------------------------------------------------------ what is refused
 def test_another_decoding_is_refused() -> None:
     assert (asked_decoding({}), asked_decoding({"decoding": "model"})) == ("neutral", "model")
-    with pytest.raises(UsageError, match="unknown decoding 'modell' in --metadata; did you mean 'model'"):
+    with pytest.raises(UsageError, match=shows("decoding", "'modell'", "--metadata", "'model'")):
         asked_decoding({"decoding": "modell"})
 
 
 @pytest.mark.usefixtures("known_vllm")
 def test_the_own_decoding_of_what_nobody_knows_is_refused() -> None:
-    with pytest.raises(UsageError, match="of ScriptedModel nobody knows the own decoding"):
+    with pytest.raises(UsageError, match=shows("ScriptedModel", "decoding")):
         simple_evaluate(
             [HARD], model=ScriptedModel(always("x")), model_args={}, metadata={"decoding": "model"}, limit=1
         )
     lm = vllm_like({})
     lm.model = None
-    with pytest.raises(UsageError, match="vllm with data_parallel_size above 1"):
+    with pytest.raises(UsageError, match=shows("vllm", "data_parallel_size", "decoding")):
         arguments_for(lm, "model", {})
 
 
 def test_decoding_is_no_generation_argument(random_model: Path) -> None:
-    with pytest.raises(UsageError, match="decoding is no generation argument; use --metadata"):
+    with pytest.raises(UsageError, match=shows("decoding", "--metadata")):
         plain(random_model, gen_kwargs="decoding=model")
 
 
@@ -355,5 +356,5 @@ def test_results_of_the_models_own_decoding_are_read_as_such(tmp_path: Path, pen
     found = results_in(tmp_path)
     found["configs"][HARD]["metadata"]["roi_bench"]["decoding"] = "other"
     path.write_text(json.dumps(found))
-    with pytest.raises(RecordError, match="damaged at 'decoding'"):
+    with pytest.raises(RecordError, match=shows(HARD, "'decoding'")):
         read_results(path)

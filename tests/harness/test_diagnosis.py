@@ -12,6 +12,7 @@ from roi_bench.harness.installation import (
     judge_version,
     split_requirements,
 )
+from tests.support.messages import shown_in
 
 
 @pytest.mark.parametrize(
@@ -31,12 +32,12 @@ def test_a_version_is_judged_by_need(installed, extra, status):
     finding = judge_version(Requirement("litellm>=1.84.3,<1.85.1"), installed, extra)
     assert finding.status == status
     assert bool(finding.advice) is (status != "ok")
-    assert (installed or "not installed") in finding.detail
+    assert (installed or "installed") in finding.detail
 
 
 def test_the_advice_can_be_typed_in():
     assert judge_version(Requirement("numpy>=2"), "1.0").advice == "pip install 'numpy>=2'"
-    assert judge_version(Requirement("trl"), None, "train").advice.endswith("pip install 'roi-bench[train]'")
+    assert "pip install 'roi-bench[train]'" in judge_version(Requirement("trl"), None, "train").advice
 
 
 def test_requirements_are_split_by_extra_and_those_of_other_machines_left_out():
@@ -60,7 +61,8 @@ def test_missing_tasks_are_named_and_the_off_switch_is_the_first_suspect():
     assert judge_tasks(names, [*names, "arc"], bridge_off=False).status == "ok"
     finding = judge_tasks(names, ["arc"], bridge_off=True)
     assert finding.status == "problem"
-    assert "4 of 4 names: roi_a, roi_b, roi_c, …" in finding.detail
+    assert shown_in(finding.detail, 4, "roi_a", "roi_b", "roi_c")
+    assert "roi_d" not in finding.detail
     assert "ROI_BENCH_NO_BRIDGE" in finding.advice
     assert "ROI_BENCH_NO_BRIDGE" not in judge_tasks(names, names[1:], bridge_off=False).advice
     assert judge_tasks([], ["arc"], bridge_off=False).status == "broken"
@@ -69,7 +71,8 @@ def test_missing_tasks_are_named_and_the_off_switch_is_the_first_suspect():
 def test_disk_space():
     assert judge_disk("here", 2_000_000_000, 1_000_000_000).status == "ok"
     finding = judge_disk("here", 400_000_000, 1_000_000_000)
-    assert (finding.status, finding.detail) == ("problem", "0.4 GB free")
+    assert finding.status == "problem"
+    assert "0.4 GB" in finding.detail
 
 
 @pytest.mark.parametrize(("statuses", "code"), [("ok note problem", 0), ("ok broken", 1), ("", 0)])

@@ -37,6 +37,7 @@ from roi_bench.harness.model_loading import _said
 from roi_bench.records.journal import HEADER_BEGIN, Header, Journal, read_journal, read_starts
 from roi_bench.scoring.tokens import Usage
 from tests.harness.random_model import random_model
+from tests.support.messages import shows
 from tests.support.roi_runs import results_in, samples_in
 from tests.support.vllm_runs import FAKE, command
 
@@ -213,7 +214,7 @@ def test_a_dead_engine_loses_only_what_was_in_flight(
     path, asked = tmp_path / "journal.jsonl", [request(prompt) for prompt in PROMPTS]
     expected = ask(vllm(pretrained=str(random_model), max_num_seqs=4), tmp_path / "whole.jsonl", asked)
     monkeypatch.setenv(how, "80")
-    with pytest.raises(ModelError, match=r"^vllm failed: EngineDeadError: .*; \d responses are in .*run the same"):
+    with pytest.raises(ModelError, match=rf"\bvllm\b.*\bEngineDeadError\b.*\b\d\b.*{re.escape(str(path))}"):
         ask(vllm(pretrained=str(random_model), max_num_seqs=4), path, asked)
     kept = read_journal(path)[1]
     assert 0 < len(kept) < 10
@@ -227,10 +228,10 @@ def test_a_dead_engine_loses_only_what_was_in_flight(
 
 def test_what_vllm_refuses_is_said_in_one_line(vllm: Any, random_model: Path, tmp_path: Path) -> None:
     lm = vllm(pretrained=str(random_model), max_model_len=64)
-    with pytest.raises(UsageError, match=r"vLLM does not take the generation arguments .*best_of"):
+    with pytest.raises(UsageError, match=shows("vLLM", "best_of")):
         ask(lm, tmp_path / "a.jsonl", [request("a", best_of=3)])
     lm.truncation_side, lm._max_length = "left", 4096  # a length that the engine does not have
-    with pytest.raises(ModelError, match=r"vLLM refused a prompt of \d+ tokens: .*longer than"):
+    with pytest.raises(ModelError, match=r"\bvLLM\b.*\b\d+ tokens\b.*\blonger than\b"):
         ask(lm, tmp_path / "b.jsonl", [request("x" * 90)])
 
 
@@ -341,14 +342,14 @@ def test_a_run_killed_at_random_moments_asks_nothing_twice_and_equals_a_whole_on
         _, stderr = child.communicate()
         if number % 2:
             assert child.returncode == 143
-            assert stderr.strip().splitlines()[-1].startswith("roi-bench: terminated; ")
+            assert stderr.strip().splitlines()[-1].startswith("roi-bench: ")
             assert "Traceback" not in stderr
         said += stderr
     last = process(command(random_model, tmp_path / "broken"))
     _, stderr = last.communicate()
     assert last.returncode == 0, stderr
     said += stderr
-    assert said.count("an earlier start was killed; ") == 2
+    assert len(re.findall(r"roi-bench: .*\bkilled\b.*journal-", said)) == 2
     assert len(responses_in(tmp_path / "broken")) == len(set(responses_in(tmp_path / "broken"))) == 12
     assert samples_in(tmp_path / "broken") == samples_in(tmp_path / "whole")
     assert results_in(tmp_path / "broken")["results"] == results_in(tmp_path / "whole")["results"]
@@ -362,36 +363,36 @@ def test_an_engine_that_dies_ends_the_run_in_one_line(random_model: Path, tmp_pa
     _, stderr = child.communicate()
     assert child.returncode == ModelError.exit_code
     assert "Traceback" not in stderr
-    assert stderr.strip().splitlines()[-1].startswith("roi-bench: vllm failed: EngineDeadError: ")
+    assert re.match(r"roi-bench: .*\bvllm\b.*\bEngineDeadError\b", stderr.strip().splitlines()[-1])
     assert stderr.count("fake vllm: ended") == 1  # before the last line
     assert len(responses_in(tmp_path)) > 0
 
 
 REFUSED: dict[str, tuple[type[RoiBenchError], str, list[str], dict[str, str]]] = {
-    "no folder": (ModelError, "there is no folder /no/such/folder .pretrained.", ["pretrained=/no/such/folder"], {}),
-    "no adapter": (ModelError, "no folder ./no/such .lora_local_path.", ["lora_local_path=./no/such"], {}),
+    "no folder": (ModelError, "/no/such/folder.*\\bpretrained\\b", ["pretrained=/no/such/folder"], {}),
+    "no adapter": (ModelError, " ./no/such.*\\blora_local_path\\b", ["lora_local_path=./no/such"], {}),
     "engine does not start": (
         ModelError,
-        "cannot load model 'vllm' pretrained=.*: ValueError: No available memory for the cache blocks$",
+        "'vllm' pretrained=.*ValueError: No available memory for the cache blocks",
         [],
         {"FAKE_VLLM_FAILS": "ValueError: No available memory for the cache blocks"},
     ),
     "context": (
         ModelError,
-        "takes .* tokens and the budget is 128, but the model's context holds 96",
+        "\\b128\\b.*\\b96\\b",
         ["max_model_len=96"],
         {},
     ),
-    "no tokenizer": (ModelError, "bare has no tokenizer; put its files there, or", ["pretrained={folder}/bare"], {}),
+    "no tokenizer": (ModelError, "/bare .*tokenizer", ["pretrained={folder}/bare"], {}),
     "empty package": (
         DependencyError,
-        "model 'vllm': vllm.* is installed but cannot be imported: cannot import name 'LLM'",
+        "'vllm'.*cannot import name 'LLM'",
         [],
         {"PYTHONPATH": "{folder}/empty"},
     ),
     "raising package": (
         DependencyError,
-        "is installed but cannot be imported: libcudart.so: no such file; it may be there by halves",
+        "'vllm'.*libcudart.so: no such file",
         [],
         {"PYTHONPATH": "{folder}/raising"},
     ),

@@ -21,6 +21,7 @@ from roi_bench.harness.journaled_model import JournaledModel
 from roi_bench.records.journal import HEADER_BEGIN, Header, Journal, read_journal, request_key
 from roi_bench.scoring.tokens import Usage
 from tests.harness.random_model import random_model
+from tests.support.messages import shows
 
 __all__ = ["random_model"]
 
@@ -238,7 +239,7 @@ def test_gaps_shift_nothing_and_are_refused_where_the_cache_would_shift(journal:
         dbdict: dict[str, str] = {}  # noqa: RUF012
 
     model.set_cache_hook(Hook())
-    with pytest.raises(ModelError, match="3 of 5 responses could not be had"):
+    with pytest.raises(ModelError, match=shows(3, 5, "--use_cache")):
         model.generate_until(asked)
 
 

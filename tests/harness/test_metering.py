@@ -17,6 +17,7 @@ from roi_bench.errors import ModelError
 from roi_bench.harness.engines.metering import Meter, MeteredText, usage_of
 from roi_bench.scoring.tokens import Usage
 from tests.harness.random_model import random_model
+from tests.support.messages import shows
 
 __all__ = ["random_model"]
 
@@ -205,5 +206,5 @@ def test_an_unknown_backend_has_no_usage_and_its_gaps_stay_where_they_are() -> N
     responses = meter.generate([request(prompt) for prompt in PROMPTS[:4]])
     assert responses == ["a", None, "b", "d"]
     assert [usage_of(response) for response in responses] == [None, None, Usage(7, "stop", "provider"), None]
-    with pytest.raises(ModelError, match="4 responses to 5 requests"):
+    with pytest.raises(ModelError, match=shows("Unknown", 4, 5)):
         meter.generate([request(prompt) for prompt in PROMPTS[:5]])

@@ -17,6 +17,7 @@ from roi_bench.harness.engines.playback import PlaybackLM
 from roi_bench.records.journal import Entry, Header, Journal, read_starts, request_key
 from roi_bench.scoring.tokens import Usage
 from tests.harness.random_model import CHAT_TEMPLATE, byte_tokenizer
+from tests.support.messages import shows
 
 GENERATION: dict[str, Any] = {"until": [], "max_gen_toks": 512}
 
@@ -102,9 +103,9 @@ def test_a_problem_that_is_missing_is_named_and_no_exam_stands_in_for_it(tmp_pat
         {"problem": "aime/test/3", "budget": 1024, "response": "b"},
     )
     for asked in (alone("aime/test/3"), alone("aime/test/3", exam_id="v1/000", order="hard")):
-        with pytest.raises(RecordError, match="no response to problem aime/test/3, sample 0;"):
+        with pytest.raises(RecordError, match=shows(path, "aime/test/3", 0)):
             PlaybackLM(responses=path).generate_until([asked])
-    with pytest.raises(RecordError, match="no response to exam v1/001, order hard, sample 0;"):
+    with pytest.raises(RecordError, match=shows(path, "v1/001", "hard", 0)):
         PlaybackLM(responses=path).generate_until([request("v1/001")])
 
 
@@ -169,26 +170,26 @@ def test_a_journal_of_several_starts_is_played_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (["{"], "line 1 is damaged"),
-        (["[]"], "not a JSON object"),
-        ([{"exam": "v1/000", "order": "hard"}], "response must be there"),
-        ([{"exam": "v1/000", "order": "hard", "response": 7}], "a string or null"),
-        ([{"exam": "v1/000", "response": ""}], "neither prompt_sha256 nor exam and order nor problem say"),
-        ([{"problem": 3, "response": ""}], "neither prompt_sha256 nor exam and order nor problem say"),
-        ([{"problem": "p/1", "budget": 1.5, "response": ""}], "budget must be"),
-        ([{"problem": "p/1", "sample": True, "response": ""}], "sample must be"),
-        ([{"problem": "p/1"}], "response must be there"),
+        (["{"], "line 1"),
+        (["[]"], "JSON"),
+        ([{"exam": "v1/000", "order": "hard"}], r"\(response\b"),
+        ([{"exam": "v1/000", "order": "hard", "response": 7}], r"\(response\b"),
+        ([{"exam": "v1/000", "response": ""}], "prompt_sha256.*exam.*order.*problem"),
+        ([{"problem": 3, "response": ""}], "prompt_sha256.*exam.*order.*problem"),
+        ([{"problem": "p/1", "budget": 1.5, "response": ""}], r"\(budget\b"),
+        ([{"problem": "p/1", "sample": True, "response": ""}], r"\(sample\b"),
+        ([{"problem": "p/1"}], r"\(response\b"),
         (
             [{"problem": "p/1", "budget": 512, "response": text} for text in "ab"],
-            r"line 2 answers problem p/1, budget 512, sample 0 again \(first in line 1\)",
+            r"line 2\b.*\bp/1\b.*\b512\b.*\b0\b.*\bline 1\b",
         ),
-        ([{"exam": "v1/000", "order": "hard", "budget": "512", "response": ""}], "budget must be"),
-        ([{"exam": "v1/000", "order": "hard", "sample": -1, "response": ""}], "sample must be"),
+        ([{"exam": "v1/000", "order": "hard", "budget": "512", "response": ""}], r"\(budget\b"),
+        ([{"exam": "v1/000", "order": "hard", "sample": -1, "response": ""}], r"\(sample\b"),
         (
             [{"exam": "v1/000", "order": "hard", "response": text} for text in "ab"],
-            r"line 2 answers exam v1/000, order hard, sample 0 again \(first in line 1\)",
+            r"line 2\b.*\bv1/000\b.*\bhard\b.*\b0\b.*\bline 1\b",
         ),
-        ([{"prompt_sha256": "ab", "response": None}] * 2, "line 2 answers ab 0 again"),
+        ([{"prompt_sha256": "ab", "response": None}] * 2, r"line 2\b.*\bab 0\b.*\bline 1\b"),
     ],
 )
 def test_a_damaged_recording_is_named(tmp_path: Path, lines: list[Any], message: str) -> None:
@@ -199,13 +200,13 @@ def test_a_damaged_recording_is_named(tmp_path: Path, lines: list[Any], message:
 def test_what_is_missing_is_named(tmp_path: Path, tokenizer: str) -> None:
     path = recording(tmp_path, {"exam": "v1/000", "order": "hard", "response": "a"})
     model = PlaybackLM(responses=path)
-    with pytest.raises(RecordError, match="no response to exam v1/017, order easy, sample 0;"):
+    with pytest.raises(RecordError, match=shows(path, "v1/017", "easy", 0)):
         model.generate_until([request(), request("v1/017", "easy")])
     cases: list[tuple[type[RoiBenchError], str, dict[str, Any]]] = [
-        (RecordError, "cannot read responses .*none.jsonl", {"responses": str(tmp_path / "none.jsonl")}),
-        (UsageError, "needs a file of responses", {}),
-        (UsageError, "no argument 'response'; did you mean 'responses'", {"responses": path, "response": path}),
-        (ModelError, "cannot load tokenizer", {"responses": path, "tokenizer": str(tmp_path)}),
+        (RecordError, r"none\.jsonl", {"responses": str(tmp_path / "none.jsonl")}),
+        (UsageError, "responses=", {}),
+        (UsageError, "'response'.*'responses'", {"responses": path, "response": path}),
+        (ModelError, repr(str(tmp_path)), {"responses": path, "tokenizer": str(tmp_path)}),
     ]
     for kind, message, arguments in cases:
         with pytest.raises(kind, match=message):
@@ -236,10 +237,10 @@ def test_the_chat_template_is_the_tokenizers(tmp_path: Path, tokenizer: str) -> 
     assert model.apply_chat_template([{"role": "user", "content": "hi"}]) == "<|user|>hi<|assistant|>"
     assert model.chat_template(True) == CHAT_TEMPLATE
     assert model.tokenizer_name
-    with pytest.raises(ModelError, match="needs a tokenizer"):
+    with pytest.raises(ModelError, match="tokenizer="):
         PlaybackLM(responses=path).apply_chat_template([])
     byte_tokenizer().save_pretrained(tmp_path)
-    with pytest.raises(ModelError, match="has no chat template"):
+    with pytest.raises(ModelError, match="--apply_chat_template"):
         PlaybackLM(responses=path, tokenizer=str(tmp_path)).apply_chat_template([])
 
 

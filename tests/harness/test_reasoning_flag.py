@@ -24,6 +24,7 @@ from roi_bench.scoring.tokens import Usage
 from tests.harness.harness_runs import simple_evaluate
 from tests.harness.scripted_model import Responder, ScriptedModel, oracle
 from tests.support.exam_factory import WordCounter
+from tests.support.messages import shown_in
 
 HARD, MEDIUM = "roi_tiny_hard_128", "roi_tiny_medium_128"
 KNAPSACK, SOLO = f"{HARD}_greedy_knapsack", "roi_tiny_solo_128"
@@ -82,7 +83,7 @@ def test_a_template_that_opens_reasoning_is_seen_in_the_prompt(caplog: pytest.Lo
         "think_tags": [],
         "reading_rule": 2,
     }
-    assert "closing think tag" not in caplog.text
+    assert "think_end_token=" not in caplog.text
 
 
 @pytest.mark.parametrize("model", [Unthinking, ScriptedModel])
@@ -94,16 +95,16 @@ def test_without_it_a_closing_tag_is_plain_text_and_the_run_is_warned_once(
             results = sit(drafted, model, tasks=(HARD, MEDIUM))
         assert value(results, "score") == 0  # the draft's answers came first
         assert record(results)["starts_in_reasoning"] is False
-        warned = [one.message for one in caplog.records if "closing think tag" in one.message]
+        warned = [one.message for one in caplog.records if "think_end_token=" in one.message]
         assert len(warned) == times
-    assert all("6 responses hold a closing think tag" in message for message in warned)
+    assert all(shown_in(message, 6) for message in warned)
 
 
 def test_no_response_that_closes_what_it_opened_is_warned_about(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "roi_bench"):
         results = sit(lambda instance, sample: f"<think>{drafted(instance, sample)}", ScriptedModel)
     assert value(results, "score") == 3
-    assert "closing think tag" not in caplog.text
+    assert "think_end_token=" not in caplog.text
 
 
 def test_reasoning_that_never_ends_is_empty_where_the_run_knows_of_it() -> None:

@@ -26,6 +26,7 @@ from roi_bench.scoring.kinds import solo_metrics_of
 from roi_bench.scoring.metrics import metrics_of
 from tests.harness.harness_runs import simple_evaluate
 from tests.support.exam_factory import respond
+from tests.support.messages import shows
 
 EXAM, KNAPSACK, SOLO = "roi_tiny_hard_128_metacognitive", "roi_tiny_medium_128_greedy_knapsack", "roi_tiny_solo_128"
 TASKS = [EXAM, KNAPSACK, SOLO]
@@ -128,7 +129,7 @@ def test_the_tables_show_all_three_forms(finished: Path) -> None:
     assert done.exit_code == 0
     for task in TASKS:
         assert f"{task}: 6 " in done.output
-        assert f"{NUMBERS[task]} numbers, 0 differ" in done.output
+        assert f"{NUMBERS[task]} numbers, 0 " in done.output
 
 
 @pytest.mark.parametrize(("task", "name"), [(KNAPSACK, "score"), (SOLO, "acc")])
@@ -169,7 +170,7 @@ def test_plain_lm_eval_keeps_every_number_too(finished: Path, tmp_path: Path) ->
 
 
 def test_missing_responses_come_back_as_errors(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="1 responses could not be had, so this run is incomplete"):
+    with pytest.raises(ModelError, match=shows(1)):
         run(command(tmp_path / "out", recording(tmp_path, gaps=True)))
     found = check_equal(tmp_path / "out")
     assert found[KNAPSACK]["error"]["recorded"] == pytest.approx(1 / 12)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from roi_bench.records.journal import HEADER_BEGIN, read_journal
 from roi_bench.records.results import NO_RESPONSE, find_results, read_results
 from tests.harness.harness_runs import simple_evaluate
 from tests.harness.random_model import CHAT_TEMPLATE, random_model, save_random_model
+from tests.support.messages import shown_in, shows
 from tests.support.roi_runs import HARD, MEDIUM, command, in_process, journal_in, results_in, results_path, samples_in
 
 __all__ = ["random_model"]
@@ -207,8 +209,8 @@ def test_ctrl_c_says_how_to_go_on(random_model: Path, tmp_path: Path) -> None:
     _, stderr = child.communicate()
     assert child.returncode == 130
     last = stderr.strip().splitlines()[-1]
-    assert last.startswith("roi-bench: interrupted; ")
-    assert f"{len(read_journal(found[0])[1])} responses are in {found[0]}; run the same command again" in last
+    assert last.startswith("roi-bench: ")
+    assert shown_in(last, len(read_journal(found[0])[1]), found[0])
     assert "Traceback" not in stderr
 
 
@@ -218,7 +220,7 @@ def test_a_second_run_on_the_same_folder_is_refused(random_model: Path, tmp_path
         while not (found := list(tmp_path.rglob("journal-*.jsonl"))) or not found[0].stat().st_size:
             assert child.poll() is None, child.communicate()
             time.sleep(0.02)
-        with pytest.raises(RecordError, match=f"in use by process {child.pid};"):
+        with pytest.raises(RecordError, match=shows(found[0], child.pid)):
             run(command(random_model, tmp_path, limit=480))
     finally:
         child.kill()
@@ -233,7 +235,7 @@ def test_a_full_disk_loses_nothing_and_resumes(random_model: Path, tmp_path: Pat
     arguments = command(random_model, tmp_path, limit=20)
     child = subprocess.run([sys.executable, "-c", code, "run", *arguments], capture_output=True, text=True, check=False)
     assert child.returncode == RecordError.exit_code
-    assert "cannot write journal" in child.stderr.splitlines()[-1]
+    assert shown_in(child.stderr.splitlines()[-1], journal_in(tmp_path), "File too large")
     before = journal_in(tmp_path).read_bytes()
     assert 3 < len(read_journal(journal_in(tmp_path))[1]) < 40
     run(arguments)
@@ -248,7 +250,7 @@ def test_results_that_cannot_be_written_are_an_error(random_model: Path, tmp_pat
     arguments = command(random_model, tmp_path, limit=3)
     child = subprocess.run([sys.executable, "-c", code, "run", *arguments], capture_output=True, text=True, check=False)
     assert child.returncode == RecordError.exit_code, child.stderr[-2000:]
-    assert "results were not completely written" in child.stderr.splitlines()[-1]
+    assert re.search(r"results_\S+\.json\b.*\bjournal\b", child.stderr.splitlines()[-1])
     run(arguments)
     assert len(samples_in(tmp_path)) == 3
 
@@ -262,9 +264,7 @@ def test_out_of_memory_says_how_to_go_on(random_model: Path, tmp_path: Path, mon
         return generate(*args, **kwargs)
 
     monkeypatch.setattr(huggingface, "generate", exhausted)
-    with pytest.raises(
-        ModelError, match=r"out of memory with batches of 3 .*3 responses are in .*--batch_size, e.g. 1"
-    ):
+    with pytest.raises(ModelError, match=r"\b3\b.*out of memory.*\b3\b.*journal-.*--batch_size\D* 1\b"):
         run(command(random_model, tmp_path))
     monkeypatch.undo()
     run([*command(random_model, tmp_path), "--batch_size", "2"])
@@ -284,7 +284,7 @@ def test_missing_responses_make_the_run_incomplete_and_are_asked_again(tmp_path:
         *("--output_path", str(tmp_path / "out")),
     ]
     for asked in (1, 2):
-        with pytest.raises(ModelError, match="1 responses could not be had, so this run is incomplete"):
+        with pytest.raises(ModelError, match=shows(1)):
             run(arguments)
         texts = [text for sample in samples_in(tmp_path / "out") for request in sample["resps"] for text in request]
         assert texts == ["nothing"] * 3 + [NO_RESPONSE] + ["nothing"] * 2
@@ -295,30 +295,26 @@ def test_missing_responses_make_the_run_incomplete_and_are_asked_again(tmp_path:
 
 
 BAD_INPUT: list[tuple[type[RoiBenchError], str, list[str]]] = [
+    (UsageError, "'roi_tiny_hrad_128'.*'roi_tiny_hard_128'", ["--tasks", "roi_tiny_hrad_128"]),
     (
         UsageError,
-        "unknown task 'roi_tiny_hrad_128'; did you mean 'roi_tiny_hard_128'",
-        ["--tasks", "roi_tiny_hrad_128"],
-    ),
-    (
-        UsageError,
-        "unknown task 'roi_tiny_hard_99'; for another budget use --tasks roi_tiny_hard_128 --metadata .*99",
+        "'roi_tiny_hard_99'.*--tasks roi_tiny_hard_128 --metadata .*99",
         ["--tasks", "roi_tiny_hard_99"],
     ),
-    (UsageError, "unknown model 'vlm'; did you mean .*'vllm'", ["--model", "vlm"]),
-    (UsageError, "unknown option '--temperature'; ", ["--temperature", "1"]),
-    (UsageError, "--limit must be above 0, not 0", ["--limit", "0"]),
-    (UsageError, "--limit.*invalid float value: 'x'", ["--limit", "x"]),
-    (UsageError, "not an integer or None|invalid", ["--seed", "a"]),
-    (UsageError, "few-shot|fewshot", ["--num_fewshot", "2"]),
-    (UsageError, "expected `key=value`", ["--model_args", "pretrained"]),
-    (UsageError, "budget must be a whole number", ["--metadata", "budget=many"]),
-    (UsageError, "do not fit model 'hf'|cannot load", ["--model_args", "pretrained={model},no_such_argument=1"]),
-    (ModelError, "cannot load model 'hf' pretrained=/no/such/folder: ", ["--model_args", "pretrained=/no/such/folder"]),
-    (ModelError, "no chat template", ["--apply_chat_template"]),
-    (ModelError, "context holds 2048|holds 2048", ["--metadata", "budget=2000"]),
-    (RecordError, "cannot read|Config file not found", ["--config", "/no/such.yaml"]),
-    (DependencyError, "needs a package that is missing", ["--model", "vllm"]),
+    (UsageError, "'vlm'.*'vllm'", ["--model", "vlm"]),
+    (UsageError, "'--temperature'", ["--temperature", "1"]),
+    (UsageError, r"--limit\b.*\b0\b", ["--limit", "0"]),
+    (UsageError, "--limit.*'x'", ["--limit", "x"]),
+    (UsageError, r"--seed\b.*\ba\b", ["--seed", "a"]),
+    (UsageError, r"--num_fewshot\b.*\b2\b", ["--num_fewshot", "2"]),
+    (UsageError, r"--model_args\b.*\bpretrained\b", ["--model_args", "pretrained"]),
+    (UsageError, r"budget\b.*'many'", ["--metadata", "budget=many"]),
+    (UsageError, "'hf'.*no_such_argument", ["--model_args", "pretrained={model},no_such_argument=1"]),
+    (ModelError, "'hf' pretrained=/no/such/folder", ["--model_args", "pretrained=/no/such/folder"]),
+    (ModelError, "--apply_chat_template", ["--apply_chat_template"]),
+    (ModelError, r"\b2000\b.*\b2048\b", ["--metadata", "budget=2000"]),
+    (RecordError, r"/no/such\.yaml", ["--config", "/no/such.yaml"]),
+    (DependencyError, "'vllm'", ["--model", "vllm"]),
 ]
 
 
@@ -354,7 +350,7 @@ def test_help_and_defaults() -> None:
     parsed = parse_arguments(["--tasks", HARD])
     assert (parsed.resume, parsed.config.output_path, parsed.config.log_samples) == (True, DEFAULT_OUTPUT, True)
     assert not parse_arguments(["--tasks", HARD, "--no-resume"]).resume
-    with pytest.raises(UsageError, match="no tasks are named"):
+    with pytest.raises(UsageError, match="--tasks"):
         parse_arguments([])
 
 
@@ -379,7 +375,7 @@ def test_our_tasks_are_found_without_the_built_in_index(tmp_path: Path) -> None:
     assert len(select_tasks([str(tmp_path / "mine.yaml")], None, {})[1]) == 1
     assert len(select_tasks([str(tmp_path)], None, {})[1]) == 1
     manager, selected = select_tasks(["roi_tiny", HARD], None, {})
-    with pytest.raises(UsageError, match="Duplicate task"):
+    with pytest.raises(UsageError, match=HARD):
         load_tasks(manager, selected)
 
 
@@ -387,7 +383,7 @@ def test_our_tasks_are_found_without_the_built_in_index(tmp_path: Path) -> None:
 def test_a_built_in_task_is_found_in_the_full_index() -> None:
     _, selected = select_tasks([HARD, "arc_easy"], None, {})
     assert selected == [HARD, "arc_easy"]
-    with pytest.raises(UsageError, match="unknown task 'arc_eazy'; did you mean 'arc_easy'"):
+    with pytest.raises(UsageError, match=shows("'arc_eazy'", "'arc_easy'")):
         select_tasks(["arc_eazy"], None, {})
 
 

@@ -21,6 +21,7 @@ from roi_bench.scoring.statistics import ExamTerm
 from tests.harness.harness_runs import simple_evaluate
 from tests.harness.scripted_model import Responder, ScriptedModel, always, oracle
 from tests.support.exam_factory import respond
+from tests.support.messages import shows
 
 HARD, MEDIUM = "roi_tiny_hard_128", "roi_tiny_medium_128"
 NAMES = [metric.name for metric in metrics_of(("tiny-easy", "tiny-middle", "tiny-hard"))]
@@ -125,7 +126,7 @@ def test_a_temperature_alone_means_sampling() -> None:
     assert all(generation["do_sample"] is True for generation in generations)
     results, _ = sit(responder, gen_kwargs="temperature=0.7,do_sample=False")
     assert record(results)["deviations"] == ["temperature=0.7"]
-    with pytest.raises(UsageError, match="temperature must be a number, not 'hot'"):
+    with pytest.raises(UsageError, match=shows("temperature", "'hot'")):
         sit(responder, gen_kwargs="temperature=hot")
 
 
@@ -202,7 +203,7 @@ def test_predict_only_and_write_out_work() -> None:
 
 
 def test_fewshot_is_refused_with_a_reason() -> None:
-    with pytest.raises(UsageError, match="worked examples would give the costs away"):
+    with pytest.raises(UsageError, match="--num_fewshot 3"):
         sit(oracle, num_fewshot=3)
 
 
@@ -210,17 +211,18 @@ def test_fewshot_is_refused_with_a_reason() -> None:
     "metadata", [{"budget": 0}, {"budget": "many"}, {"budget": 1.5}, {"repeats": -1}, {"exam_seed": "x"}]
 )
 def test_settings_that_cannot_be_meant(metadata: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match=f"{next(iter(metadata))} must be a whole number"):
+    ((name, value),) = metadata.items()
+    with pytest.raises(UsageError, match=shows(name, repr(value))):
         sit(oracle, metadata=metadata)
 
 
 def test_two_budgets_at_once_are_refused() -> None:
-    with pytest.raises(UsageError, match="several budgets"):
+    with pytest.raises(UsageError, match=shows("max_new_tokens", 64, "max_tokens", 32)):
         sit(oracle, gen_kwargs={"max_new_tokens": 64, "max_tokens": 32})
 
 
 def test_a_context_that_cannot_hold_prompt_and_budget_is_refused() -> None:
-    with pytest.raises(ModelError, match=r"context holds 150; use a model with a longer context"):
+    with pytest.raises(ModelError, match=shows(HARD, 150)):
         sit(oracle, metadata={"tokenizer": str(model_path()), "max_length": 150})
 
 
@@ -239,7 +241,7 @@ def test_a_missing_chat_template_is_one_clear_error(tmp_path: Path) -> None:
             )
             return text
 
-    with pytest.raises(ModelError, match="no chat template"):
+    with pytest.raises(ModelError, match="--apply_chat_template"):
         simple_evaluate([HARD], model=Chatless(oracle), model_args={}, metadata=None, limit=3, apply_chat_template=True)
 
 

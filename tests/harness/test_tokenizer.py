@@ -13,6 +13,7 @@ from roi_bench.exams.tiny import SHIPPED_MODELS, model_path
 from roi_bench.records.tokenizer import FileTokenCounter, HFTokenCounter, load_token_counter, load_tokenizer
 from roi_bench.scoring.prompts import PROMPTS, skipped_problem
 from tests.harness.random_model import byte_tokenizer, random_model
+from tests.support.messages import shows
 
 __all__ = ["random_model"]
 
@@ -88,14 +89,14 @@ def test_a_saved_tokenizer_is_loaded_once(random_model: Path) -> None:
 @pytest.mark.parametrize("name", ["no/such-model", "/no/such/folder"])
 def test_a_missing_tokenizer_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(ModelError, match=f"cannot load tokenizer '{name}': [^\n]*$"):
+    with pytest.raises(ModelError, match=f"'{name}': [^\n]*$"):
         load_token_counter(name)
 
 
 def test_a_broken_tokenizer_is_named(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text("{")
     (tmp_path / "tokenizer_config.json").write_text("{")
-    with pytest.raises(ModelError, match="cannot load tokenizer"):
+    with pytest.raises(ModelError, match=shows(repr(str(tmp_path)))):
         load_token_counter(str(tmp_path))
 
 
@@ -109,5 +110,5 @@ def test_the_file_of_a_shipped_tokenizer_counts_what_transformers_counts(stage: 
 
 
 def test_a_folder_without_a_tokenizer_is_told_in_a_whole_sentence(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r": that folder holds none; name one that has tokenizer\.json$"):
+    with pytest.raises(ModelError, match=shows(repr(str(tmp_path)), "tokenizer.json")):
         load_token_counter(str(tmp_path))

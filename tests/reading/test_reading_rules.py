@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from roi_bench.records.journal import Header
 from roi_bench.records.results import KEYS, Sending, read_results
 from roi_bench.scoring.prompts import PROMPT_VERSION, prompt_sha256
 from tests.leaderboard.made_submissions import MadeTask, write_results
+from tests.support.messages import shown_in
 
 EXAM = MadeTask(exams=3)
 ALONE = MadeTask(order=None, prompt="solo", skill=(1.0, 0.9, 0.3), attempts=(True, True, True), budget=256, exams=3)
@@ -77,13 +79,13 @@ def test_no_report_profile_or_allocation_is_made_of_it(
         arguments = [command, profile, "--results", old]
     line = failed(capsys, *arguments)
     assert f"{old}: roi_tiny_" in line
-    assert "is a run of reading rule 1, this package reads by rule 2" in line
+    assert re.search(r"\brule 1\b.*\brule 2\b", line)
 
 
 def test_submit_pack_refuses_it(old: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given = ("--contact", "me", "--contamination", "none", "--draft", "--out", tmp_path / "out")
     line = failed(capsys, "submit", "pack", old, *given)
-    assert "is a run of reading rule 1" in line
+    assert shown_in(line, "rule 1")
     assert not (tmp_path / "out").exists()
 
 
@@ -98,36 +100,34 @@ def test_regrade_reads_it_by_todays_rule_and_says_so(old: Path, tmp_path: Path) 
     assert not numbers["score"]["equal"]
     assert [task["reading_rule"] for task in json.loads(done.output)] == [{"recorded": 1, "applied": 2}] * 2
     said = CliRunner().invoke(regrade, [str(old)]).output
-    assert said.count("read by rule 2, recorded under rule 1: where numbers differ, the rule changed") == 2
+    assert len([line for line in said.splitlines() if shown_in(line, "rule 2", "rule 1")]) == 2
     said = CliRunner().invoke(regrade, [str(write_results(tmp_path / "new", [EXAM]))]).output
-    assert "numbers, " in said
-    assert "; read by rule 2\n" in said
-    assert "recorded under" not in said
+    assert shown_in(said, "rule 2")
+    assert "rule 1" not in said
 
 
 def test_another_prompt_version_is_named_even_by_regrade(old: Path, capsys: pytest.CaptureFixture[str]) -> None:
     altered(old, prompt_sha256="ef9661eee9ef02c2fdf0aba2f43bb25fa551f6aa46aa36f5c8ff4125a2fd3d80")
     line = failed(capsys, "regrade", old)
-    assert "was asked with prompt ef9661eee9ef… (version 1), not with 'direct' of this package, " in line
-    assert f"{prompt_sha256()[:12]}… (version 2)" in line
+    assert shown_in(line, "ef9661eee9ef… (version 1)", "'direct'", f"{prompt_sha256()[:12]}… (version 2)")
     altered(old, prompt_sha256="73ebd895a181abecbb8b5888b1140243c0e6e6fb745cd87faf64f174ed6ccaa0")
-    assert "was asked with prompt 73ebd895a181… (version 1), not with" in failed(capsys, "regrade", old)  # paraphrase 2
+    assert shown_in(failed(capsys, "regrade", old), "73ebd895a181… (version 1)")  # paraphrase 2
     altered(old, reading_rule=READING_RULE, prompt_sha256="0" * 64)
-    assert "was asked with prompt 000000000000…, not with 'direct'" in failed(capsys, "report", old)
+    assert shown_in(failed(capsys, "report", old), "000000000000…", "'direct'")
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"reading_rule": 3}, "was read by rule 3, this package knows rule 2 and older ones"),
-        ({"reading_rule": 0}, "damaged at 'reading_rule'"),
-        ({"reading_rule": "2"}, "damaged at 'reading_rule'"),
-        ({"reading_rule": 1.5}, "damaged at 'reading_rule'"),
-        ({"starts_in_reasoning": "yes"}, "damaged at 'starts_in_reasoning'"),
-        ({"think_tags": "x"}, "damaged at 'think_tags'"),
-        ({"think_tags": [["<a>"]]}, "damaged at 'think_tags'"),
-        ({"sent_as": "a letter"}, "damaged at 'sent_as'"),
-        ({"system_instruction_sha256": 7}, "damaged at 'system_instruction_sha256'"),
+        ({"reading_rule": 3}, r"\brule 3\b.*\brule 2\b"),
+        ({"reading_rule": 0}, "roi_tiny_hard_128.*'reading_rule'"),
+        ({"reading_rule": "2"}, "roi_tiny_hard_128.*'reading_rule'"),
+        ({"reading_rule": 1.5}, "roi_tiny_hard_128.*'reading_rule'"),
+        ({"starts_in_reasoning": "yes"}, "roi_tiny_hard_128.*'starts_in_reasoning'"),
+        ({"think_tags": "x"}, "roi_tiny_hard_128.*'think_tags'"),
+        ({"think_tags": [["<a>"]]}, "roi_tiny_hard_128.*'think_tags'"),
+        ({"sent_as": "a letter"}, "roi_tiny_hard_128.*'sent_as'"),
+        ({"system_instruction_sha256": 7}, "roi_tiny_hard_128.*'system_instruction_sha256'"),
     ],
 )
 def test_records_that_cannot_be(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
@@ -145,7 +145,7 @@ def test_a_profile_of_another_rule_is_named(tmp_path: Path) -> None:
     assert value["reading_rule"] == READING_RULE
     parse_profile(text.encode(), "file")
     del value["reading_rule"]
-    with pytest.raises(RecordError, match=r"^file: a profile of reading rule 1, this package reads by rule 2"):
+    with pytest.raises(RecordError, match=r"^file: .*\brule 1\b.*\brule 2\b"):
         parse_profile(json.dumps(value).encode(), "file")
 
 
@@ -192,6 +192,7 @@ def test_a_journal_of_another_version_is_named_and_left_alone(
     before = older.read_bytes()
     capsys.readouterr()
     run(command)
-    (line,) = [line for line in capsys.readouterr().err.splitlines() if "never mixed" in line]
-    assert line.startswith(f"roi-bench: {older} is a journal of {theirs}, this package has {ours}, and")
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if str(older) in line]
+    assert line.startswith("roi-bench: ")
+    assert re.search(rf"\b{theirs}\b.*\b{ours}\b", line)
     assert older.read_bytes() == before

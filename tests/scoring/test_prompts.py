@@ -24,6 +24,7 @@ from roi_bench.scoring.prompts import (
     prompt_sha256,
     skipped_problem,
 )
+from tests.support.messages import shows
 
 QUESTIONS = ["What is 1 + 1?", "What is $\\frac{1}{2}$ of {4, 6}?", "What is {budget}{{0}} %s {?"]
 ALONE = [name for name, prompt in PROMPTS.items() if prompt.kind != "exam"]
@@ -167,7 +168,7 @@ def test_every_question_of_the_generated_sets_survives() -> None:
 
 def test_an_unknown_prompt_is_named_with_the_nearest() -> None:
     assert find_prompt("solo") is PROMPTS["solo"]
-    with pytest.raises(UsageError, match="unknown prompt 'greedy_knapsak'; did you mean 'greedy_knapsack'"):
+    with pytest.raises(UsageError, match=shows("prompt", "'greedy_knapsak'", "'greedy_knapsack'")):
         find_prompt("greedy_knapsak")
 
 
@@ -202,13 +203,13 @@ def test_there_are_three_paraphrases_of_the_direct_prompt_each_with_a_version_of
 
 
 @pytest.mark.parametrize(
-    ("name", "paraphrase", "message"),
+    ("name", "paraphrase", "numbers"),
     [
-        ("direct", 4, "prompt 'direct': paraphrase must be 1 to 3, or 0 for the prompt itself, not 4"),
-        ("direct", -1, "not -1"),
-        ("metacognitive", 1, "prompt 'metacognitive': paraphrase must be 0, as this prompt has no paraphrases, not 1"),
+        ("direct", 4, (1, 3, 0, 4)),
+        ("direct", -1, (1, 3, 0, -1)),
+        ("metacognitive", 1, (0, 1)),
     ],
 )
-def test_an_unknown_paraphrase_is_named(name: str, paraphrase: int, message: str) -> None:
-    with pytest.raises(UsageError, match=message):
+def test_an_unknown_paraphrase_is_named(name: str, paraphrase: int, numbers: tuple[int, ...]) -> None:
+    with pytest.raises(UsageError, match=shows(repr(name), "paraphrase", *numbers)):
         find_prompt(name, paraphrase)
