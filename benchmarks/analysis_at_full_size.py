@@ -44,7 +44,7 @@ class Timing:
     memory_mb: float
 
 
-def retold(problem: Problem, tier: str, chance: random.Random, level: int | None = None) -> str:
+def solution_text(problem: Problem, tier: str, chance: random.Random, level: int | None = None) -> str:
     """Return a solution of random length with a right or wrong answer, behind a level tag if ``level`` is given."""
     solution = re.sub(r"<<.*?>>", "", problem.solution or "Let us see.").split("####")[0].replace("\\boxed", "")
     right = chance.random() < CHANCES[tier]
@@ -60,7 +60,7 @@ def answer(exam: Exam, order: str, chance: random.Random, levels: bool) -> str:
         if levels and tier == "hard" and chance.random() < 0.5:
             work = "<predicted_level>Level-3</predicted_level>\n\\boxed{NA}\n"
         else:
-            work = retold(problem, tier, chance, TIERS.index(tier) if levels else None)
+            work = solution_text(problem, tier, chance, TIERS.index(tier) if levels else None)
         parts.append(f"{problem_header(position)}\n{work}")
     return "".join(parts)
 
@@ -78,7 +78,7 @@ def solo_lines(exams: tuple[Exam, ...], samples: int, levels: bool) -> Iterator[
     for name, (tier, problem) in solo_problems(exams).items():
         for sample in range(samples):
             chance = random.Random(f"{name} {sample} {levels}")
-            text = retold(problem, tier, chance, TIERS.index(tier) if levels else None)
+            text = solution_text(problem, tier, chance, TIERS.index(tier) if levels else None)
             yield {"problem": name, "sample": sample, "response": f"{problem_header(1)}\n{text}"}
 
 

@@ -269,7 +269,7 @@ def efficiencies(
     profile: Profile,
     runs: Sequence[ScoredRun],
     curves: Mapping[str, ValueCurves],
-    tell: Callable[[str], None] | None = None,
+    notify: Callable[[str], None] | None = None,
 ) -> list[tuple[str, Efficiency]]:
     """Return how each run used the skill that ``profile`` shows, in its own order and in easy order, with its name.
 
@@ -279,7 +279,7 @@ def efficiencies(
         profile: Solo profile of the model of ``runs``.
         runs: Runs of exams of the profile's set.
         curves: Values of the profile by order: those of the runs, and ``easy``.
-        tell: Is told of a run that cannot be replayed, which is then left out; without it that is an error.
+        notify: Is told of a run that cannot be replayed, which is then left out; without it that is an error.
 
     Raises:
         UsageError: A run is of another exam set, or its budget is beyond the profile's cap.
@@ -303,9 +303,9 @@ def efficiencies(
                 name = f"{run.name} (beside {run.cell.order})" if shown else run.name
                 rows.append((name, efficiency(profile, easy, curves["easy"], record.budget)))
         except RoiBenchError as error:
-            if tell is None:
+            if notify is None:
                 raise type(error)(f"{run.task.samples_path}: {error}") from error
-            tell(f"{run.name}, {run.cell.title}: no allocation, since {error}")
+            notify(f"{run.name}, {run.cell.title}: no allocation, since {error}")
             continue
         found += rows
         shown.append(easy)

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from roi_bench.analysis.engines.agreement import (
-    Asked,
     Encoder,
     Engine,
     EngineRun,
+    SentPrompts,
     check_comparable,
     engine_names,
     engine_of,
@@ -122,7 +122,7 @@ def load_runs(
     options: ScoringOptions = AS_RECORDED,
     *,
     show: Show = iter,
-    tell: Callable[[str], None] = silent,
+    notify: Callable[[str], None] = silent,
 ) -> Runs:
     """Return the exam tasks of ``paths``, scored, and the profiles that their solo tasks make.
 
@@ -139,8 +139,8 @@ def load_runs(
             try:
                 profiles.append(profile_of(task, options))
             except RoiBenchError as error:
-                tell(f"{task.name} makes no profile and is left out: {error}")
-    return Runs(tuple(_score_exam_tasks(tasks, paths, options, show, tell)), tuple(profiles))
+                notify(f"{task.name} makes no profile and is left out: {error}")
+    return Runs(tuple(_score_exam_tasks(tasks, paths, options, show, notify)), tuple(profiles))
 
 
 def score_runs(
@@ -148,7 +148,7 @@ def score_runs(
     options: ScoringOptions = AS_RECORDED,
     *,
     show: Show = iter,
-    tell: Callable[[str], None] = silent,
+    notify: Callable[[str], None] = silent,
 ) -> list[ScoredRun]:
     """Return the exam tasks of ``paths``, scored from raw responses; solo tasks among them are left out.
 
@@ -156,7 +156,7 @@ def score_runs(
         UsageError: There is no exam task.
         RecordError: A file is damaged.
     """
-    return _score_exam_tasks(read_all(paths), paths, options, show, tell)
+    return _score_exam_tasks(read_all(paths), paths, options, show, notify)
 
 
 def _score_exam_tasks(
@@ -164,14 +164,14 @@ def _score_exam_tasks(
     paths: Sequence[Path],
     options: ScoringOptions,
     show: Show,
-    tell: Callable[[str], None],
+    notify: Callable[[str], None],
 ) -> list[ScoredRun]:
     asked = in_order([task for task in tasks if task.record.kind.has_order])
     if not asked:
         where = ", ".join(str(path) for path in paths)
         raise UsageError(f"{where}: holds no exam task, only problems asked alone; see roi-bench profile")
     _check_tokenizers(asked, options)
-    return score_tasks(asked, run_names(asked), options, show=show, tell=tell)
+    return score_tasks(asked, run_names(asked), options, show=show, notify=notify)
 
 
 def score_tasks(
@@ -180,7 +180,7 @@ def score_tasks(
     options: ScoringOptions = AS_RECORDED,
     *,
     show: Show = iter,
-    tell: Callable[[str], None] = silent,
+    notify: Callable[[str], None] = silent,
 ) -> list[ScoredRun]:
     """Return exam tasks, each called by its name, scored from raw responses.
 
@@ -197,7 +197,7 @@ def score_tasks(
             runs.append(ScoredRun(name, task, exams, scored))
             if options.name_for(task) is None and _is_uncounted(task):
                 follows = f"{task.record.kind.if_uncounted}; name the model's tokenizer (--tokenizer …)"
-                tell(f"{name}, {runs[-1].cell.title}: tokens are unknown, so {follows}")
+                notify(f"{name}, {runs[-1].cell.title}: tokens are unknown, so {follows}")
     return runs
 
 
@@ -298,7 +298,7 @@ class RecordedEngine:
     path: Path
     engine: Engine
     tasks: Mapping[str, RecordedTask]
-    asked: Mapping[str, Mapping[str, Asked]]
+    asked: Mapping[str, Mapping[str, SentPrompts]]
     seconds: Mapping[Path, float]
     generated: Mapping[Path, int]
 
@@ -309,7 +309,7 @@ def engine_groups(
     *,
     allow_sampled: bool = False,
     show: Show = iter,
-    tell: Callable[[str], None] = silent,
+    notify: Callable[[str], None] = silent,
 ) -> list[list[EngineRun]]:
     """Return the runs in ``paths``, one each, grouped by the tasks that at least two of them have.
 
@@ -320,7 +320,7 @@ def engine_groups(
         options: What to count and grade with.
         allow_sampled: Take runs that were sampled.
         show: Shows progress of grading.
-        tell: Is told of what is left out.
+        notify: Is told of what is left out.
 
     Raises:
         UsageError: There are fewer than two, or they cannot be compared.
@@ -330,15 +330,15 @@ def engine_groups(
         named = f"only {paths[0]} is named" if paths else "none is named"
         raise UsageError(f"a comparison of engines needs two runs, {named}; name the results folder of each run")
     _refuse_files_named_twice(paths)
-    engines = [_read_engine(path, tell) for path in paths]
+    engines = [_read_engine(path, notify) for path in paths]
     names = engine_names([engine.engine for engine in engines])
-    found = _groups(list(zip(names, engines, strict=True)), tell)
+    found = _groups(list(zip(names, engines, strict=True)), notify)
     for members in found:
         for _, _, task in members[1:]:
             check_comparable(members[0][2], task, allow_sampled=allow_sampled)
-        _tell_of_exams([(name, task) for name, _, task in members], tell)
+        _note_exams_not_shared([(name, task) for name, _, task in members], notify)
     flat = [member for members in found for member in members]
-    scored = iter(score_tasks([task for *_, task in flat], [n for n, *_ in flat], options, show=show, tell=tell))
+    scored = iter(score_tasks([task for *_, task in flat], [n for n, *_ in flat], options, show=show, notify=notify))
     encoders = [_encoder(task, options) for *_, task in flat]
     known = next(filter(None, encoders), None)  # all runs are of one model, so one tokenizer serves them all
     encode = iter([encoder or known for encoder in encoders])
@@ -371,19 +371,19 @@ def _refuse_files_named_twice(paths: Sequence[Path]) -> None:
                 raise UsageError(f"{path}: {file.name} is also in {other}; name each run once, by its own results file")
 
 
-def _read_engine(path: Path, tell: Callable[[str], None]) -> RecordedEngine:
+def _read_engine(path: Path, notify: Callable[[str], None]) -> RecordedEngine:
     tasks: dict[str, RecordedTask] = {}
-    asked: dict[str, dict[str, Asked]] = {}
+    asked: dict[str, dict[str, SentPrompts]] = {}
     seconds: dict[Path, float] = {}
     generated: dict[Path, int] = {}
     engines = []
     for file in [found.resolve() for found in find_results(path)]:
         document, read = parse_object(file.read_bytes()), read_results(file)
-        sent = {task.name: _read_asked(task) for task in read}
+        sent = {task.name: _sent_prompts(task) for task in read}
         for task in read:
             check_rule(task)
             if not task.record.kind.together:
-                tell(f"{path}: {task.name} asks problems alone, and is left out")
+                notify(f"{path}: {task.name} asks problems alone, and is left out")
                 continue
             if task.name in tasks:
                 raise UsageError(f"{path}: holds {task.name} twice; name the results_*.json of one run")
@@ -408,7 +408,7 @@ def _seconds(document: Mapping[str, Any]) -> float | None:
 
 
 def _generated(
-    document: Mapping[str, Any], tasks: Sequence[RecordedTask], asked: Mapping[str, Mapping[str, Asked]]
+    document: Mapping[str, Any], tasks: Sequence[RecordedTask], asked: Mapping[str, Mapping[str, SentPrompts]]
 ) -> int | None:
     """Return how many tokens were generated in the time of the evaluation; what tasks share was generated once."""
     run = document.get("roi_bench")
@@ -418,7 +418,7 @@ def _generated(
     counts: dict[object, int] = {}
     for task in tasks:
         for number, given in enumerate(task.documents):
-            sent = asked[task.name].get(given.id, Asked(()))
+            sent = asked[task.name].get(given.id, SentPrompts(()))
             for request, responses in enumerate(given.requests):
                 prompt = sent.prompts[request] if request < len(sent.prompts) else None
                 for sample, response in enumerate(responses):
@@ -429,7 +429,7 @@ def _generated(
     return sum(counts.values())
 
 
-def _read_asked(task: RecordedTask) -> dict[str, Asked]:
+def _sent_prompts(task: RecordedTask) -> dict[str, SentPrompts]:
     """Return what was sent for each document of a task; nothing of those whose sample does not say it."""
     found, identifier = {}, task.record.kind.identifier
     for number, line in enumerate(task.samples_path.read_bytes().split(b"\n"), start=1):
@@ -438,7 +438,7 @@ def _read_asked(task: RecordedTask) -> dict[str, Asked]:
         try:
             sample = parse_object(line)
             prompts = tuple(map(_prompt, _requests(sample.get("arguments"))))
-            found[str(sample["doc"][identifier])] = Asked(prompts, _counts(sample.get("prompt_tokens")))
+            found[str(sample["doc"][identifier])] = SentPrompts(prompts, _counts(sample.get("prompt_tokens")))
         except (ValueError, KeyError, TypeError) as error:
             raise RecordError(
                 f"{task.samples_path}:{number}: not a whole sample ({error}); run the task again"
@@ -463,7 +463,7 @@ def _counts(found: Any) -> tuple[tuple[int | None, ...], ...]:
     return tuple(tuple(c if type(c) is int else None for c in row) for row in rows if isinstance(row, list))
 
 
-def _groups(engines: Sequence[tuple[str, RecordedEngine]], tell: Callable[[str], None]) -> list[list[Member]]:
+def _groups(engines: Sequence[tuple[str, RecordedEngine]], notify: Callable[[str], None]) -> list[list[Member]]:
     """Return who has which task, in the order of the runs; tasks that only one has are told and left out."""
     found = []
     for task in dict.fromkeys(name for _, engine in engines for name in engine.tasks):
@@ -471,14 +471,14 @@ def _groups(engines: Sequence[tuple[str, RecordedEngine]], tell: Callable[[str],
         if len(members) > 1:
             found.append(members)
         else:
-            tell(f"only {members[0][0]} has {task}; it is left out")
+            notify(f"only {members[0][0]} has {task}; it is left out")
     if not found:
         sat = "; ".join(f"{name}: {', '.join(engine.tasks)}" for name, engine in engines)
         raise UsageError(f"the runs have no task in common ({sat}); run the same task on each engine")
     return found
 
 
-def _tell_of_exams(members: Sequence[tuple[str, RecordedTask]], tell: Callable[[str], None]) -> None:
+def _note_exams_not_shared(members: Sequence[tuple[str, RecordedTask]], notify: Callable[[str], None]) -> None:
     """Tell of exams that not all members have.
 
     Raises:
@@ -491,7 +491,7 @@ def _tell_of_exams(members: Sequence[tuple[str, RecordedTask]], tell: Callable[[
     if any(exams != sat[0] for exams in sat):
         counts = ", ".join(f"{name} {len(exams)}" for (name, _), exams in zip(members, sat, strict=True))
         common = len(set.intersection(*sat))
-        tell(f"{members[0][1].name}: not all runs sat the same exams ({counts}); {common} exams are common to all")
+        notify(f"{members[0][1].name}: not all runs sat the same exams ({counts}); {common} exams are common to all")
 
 
 def _encoder(task: RecordedTask, options: ScoringOptions) -> Encoder | None:

@@ -236,13 +236,13 @@ class PromptGroup:
 
 
 def group_prompts(
-    runs: Sequence[ScoredRun], tell: Callable[[str], None] | None = None
+    runs: Sequence[ScoredRun], notify: Callable[[str], None] | None = None
 ) -> tuple[list[ScoredRun], list[PromptGroup]]:
     """Return the runs with canonical prompts, and the groups that paraphrase runs make with them.
 
     A paraphrase run belongs to the canonical run of the same model, exams, decoding, samples and other deviations whose
     prompts were sent in the same way. One without such a run is left out, and so is a second one of the same number;
-    ``tell`` is told.
+    ``notify`` is told.
     """
     canonical: dict[str, ScoredRun] = {}
     found: dict[str, dict[int, ScoredRun]] = {}
@@ -260,8 +260,8 @@ def group_prompts(
             why = "there is another run of this paraphrase"
         else:
             found.setdefault(_asked(run), {})[number] = run
-        if why and tell is not None:
-            tell(f"{run.name}, {run.cell.title}: {why}, so it is left out")
+        if why and notify is not None:
+            notify(f"{run.name}, {run.cell.title}: {why}, so it is left out")
     groups = [
         PromptGroup(run, tuple(found[key][number] for number in sorted(found[key])))
         for key, run in canonical.items()

@@ -1,4 +1,4 @@
-"""Batch mode of providers: requests handed in as a file and fetched later, at half the price"""
+"""Batch mode of providers: requests handed in as a file and fetched later, at half the price."""
 
 from __future__ import annotations
 

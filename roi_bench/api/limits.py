@@ -1,4 +1,4 @@
-"""What holds requests back: the pace a provider allows, and the money a user allows"""
+"""What holds requests back: the pace a provider allows, and the money a user allows."""
 
 from __future__ import annotations
 

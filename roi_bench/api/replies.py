@@ -1,4 +1,4 @@
-"""Replies of API models and failures of requests: what a reply holds, and which failures are worth a retry"""
+"""Replies of API models and failures of requests: what a reply holds, and which failures are worth a retry."""
 
 from __future__ import annotations
 

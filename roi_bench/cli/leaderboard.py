@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from roi_bench.cli.table_output import tell
+from roi_bench.cli.table_output import notify
 from roi_bench.errors import RecordError, UsageError
 
 if TYPE_CHECKING:
@@ -153,15 +153,15 @@ def build(
         workers=workers,
         pages=PageOptions(with_problems, exam_pages),
     )
-    built = build_site(submissions, out, options, show=_progress, tell=tell)
-    tell(
+    built = build_site(submissions, out, options, show=_progress, tell=notify)
+    notify(
         f"{_count(len(built.board.entries), 'submission')}, {built.graded} of them graded now; "
         f"{_count(built.files, 'file')}, {built.written} written, {built.removed} removed"
     )
     if with_problems:
-        tell("this site shows licensed problem texts; do not publish it")
+        notify("this site shows licensed problem texts; do not publish it")
     if built.board.drafts:
-        tell("this site shows drafts; do not publish it")
+        notify("this site shows drafts; do not publish it")
     click.echo(f"the board is at {out / 'index.html'}; look at it: roi-bench leaderboard serve {out}")
     return _end(built.board, allow_refused)
 
@@ -221,7 +221,7 @@ def export(
     wish = Wish(_cache(out, cache, no_cache), drafts, recount)
     board = load_board(submissions, wish, workers=workers, base_url=base_url, show=_progress)
     for one in board.refused:
-        tell(f"refused {one.folder}: {one.reason}")
+        notify(f"refused {one.folder}: {one.reason}")
     files = _export(form, board, submissions, out, dataset_id, recount)
     click.echo(f"{_count(len(files), 'file')} written to {out}")
     return _end(board, allow_refused)

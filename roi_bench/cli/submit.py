@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from roi_bench.cli.table_output import LOG_WIDTH, NARROWEST, tell, with_progress
+from roi_bench.cli.table_output import LOG_WIDTH, NARROWEST, notify, with_progress
 
 if TYPE_CHECKING:
     from roi_bench.leaderboard.board.graded import GradedRun, GradedSubmission, Number
@@ -129,10 +129,10 @@ def pack(
         draft=draft,
         options=ScoringOptions(tokenizer, trust_remote_code),
         show=with_progress("packing"),
-        tell=tell,
+        tell=notify,
     )
     click.echo(str(folder))
-    tell(f"look at its numbers with: roi-bench submit check {folder}")
+    notify(f"look at its numbers with: roi-bench submit check {folder}")
 
 
 @submit.command()
@@ -156,7 +156,7 @@ def check(folders: tuple[Path, ...], recount: bool, workers: int | None, as_json
         except RecordError as error:
             found.append({"folder": str(folder), "refused": str(error)})
             if not as_json:
-                tell(f"refused: {error}")
+                notify(f"refused: {error}")
             continue
         found.append(_as_dict(folder, graded))
         if not as_json:

@@ -60,7 +60,7 @@ def table_options(command: Command) -> Command:
     return command
 
 
-def tell(line: str) -> None:
+def notify(line: str) -> None:
     """Print a remark to stderr."""
     click.echo(f"roi-bench: {line}", err=True)
 

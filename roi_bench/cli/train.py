@@ -27,7 +27,7 @@ GENERATED = "Trained from scratch on generated problems; no evaluation problem i
 UNKNOWN = "Of the base model: see its card."
 
 
-def pack_stages(recipe: Recipe, out: Path, contact: str | None, tell: Callable[[str], None]) -> list[Path]:
+def pack_stages(recipe: Recipe, out: Path, contact: str | None, notify: Callable[[str], None]) -> list[Path]:
     """Pack a submission of every evaluated stage into ``out / "evaluation" / "submissions"`` and return their folders.
 
     They are drafts where only some exams were sat, or nobody is named who answers questions. The evaluation is done by
@@ -37,7 +37,7 @@ def pack_stages(recipe: Recipe, out: Path, contact: str | None, tell: Callable[[
         recipe: The recipe of the training run.
         out: Its folder.
         contact: Who answers questions about the submissions, or None.
-        tell: Is told what was made, and what was not.
+        notify: Is told what was made, and what was not.
     """
     evaluation = out / "evaluation"
     found = json.loads((evaluation / "stages.json").read_text(encoding="utf-8"))["results"]
@@ -46,9 +46,9 @@ def pack_stages(recipe: Recipe, out: Path, contact: str | None, tell: Callable[[
         try:
             folders.append(_pack(recipe, stage, [evaluation / file for file in files], evaluation, contact))
         except RoiBenchError as error:
-            tell(f"no submission of {stage}: {error}")
+            notify(f"no submission of {stage}: {error}")
     if folders:
-        tell(f"submissions: {evaluation / 'submissions'}{_why_drafts(recipe, contact)}; roi-bench submit check DIR")
+        notify(f"submissions: {evaluation / 'submissions'}{_why_drafts(recipe, contact)}; roi-bench submit check DIR")
     return folders
 
 
@@ -75,7 +75,7 @@ def _why_drafts(recipe: Recipe, contact: str | None) -> str:
     return "" if contact else " (drafts: give --contact for ones that can be submitted)"
 
 
-def _tell(line: str) -> None:
+def _notify(line: str) -> None:
     click.echo(line, err=True)
 
 
@@ -86,7 +86,7 @@ def _resumable(out: Path | None) -> Iterator[Path]:
     try:
         yield folder
     except KeyboardInterrupt as error:
-        _tell(f"roi-bench: interrupted; give the same command again to go on from what is in {folder}")
+        _notify(f"roi-bench: interrupted; give the same command again to go on from what is in {folder}")
         raise click.exceptions.Exit(INTERRUPTED) from error
 
 
@@ -128,7 +128,7 @@ def data(recipe: str, out: Path | None, changes: tuple[str, ...], dry_run: bool)
         from roi_bench.training.stages.run import run_data
 
         with _resumable(out) as folder:
-            click.echo(run_data(loaded, folder, _tell))
+            click.echo(run_data(loaded, folder, _notify))
 
 
 @train.command(short_help="Meta-Cognitive Fine-Tuning (data first, if need be).")
@@ -139,7 +139,7 @@ def mft(recipe: str, out: Path | None, changes: tuple[str, ...], dry_run: bool) 
         from roi_bench.training.stages.run import run_mft
 
         with _resumable(out) as folder:
-            click.echo(run_mft(loaded, folder, _tell))
+            click.echo(run_mft(loaded, folder, _notify))
 
 
 @train.command(short_help="Rationality-Aware RL: Dr. GRPO on training exams.")
@@ -151,7 +151,7 @@ def rarl(recipe: str, out: Path | None, changes: tuple[str, ...], dry_run: bool,
         from roi_bench.training.stages.run import run_rarl
 
         with _resumable(out) as folder:
-            click.echo(run_rarl(loaded, folder, _tell, model))
+            click.echo(run_rarl(loaded, folder, _notify, model))
 
 
 @train.command(short_help="Sit the benchmark with every stage and the baselines, report, pack submissions.")
@@ -166,8 +166,8 @@ def evaluate(
         from roi_bench.training.stages.run import run_evaluation
 
         with _resumable(out) as folder:
-            click.echo(run_evaluation(loaded, folder, _tell, shipped))
-            pack_stages(loaded, folder, contact, _tell)
+            click.echo(run_evaluation(loaded, folder, _notify, shipped))
+            pack_stages(loaded, folder, contact, _notify)
 
 
 @train.command("run", short_help="All of it: mft, rarl, evaluate.")
@@ -180,8 +180,8 @@ def run_all(recipe: str, out: Path | None, changes: tuple[str, ...], dry_run: bo
 
         asked = [recipe, *(part for change in changes for part in ("--set", change))]
         with _resumable(out) as folder:
-            click.echo(run_stages(loaded, asked, folder, _tell))
-            pack_stages(loaded, folder, contact, _tell)
+            click.echo(run_stages(loaded, asked, folder, _notify))
+            pack_stages(loaded, folder, contact, _notify)
 
 
 @train.command(short_help="Show labels and examples of a run.")

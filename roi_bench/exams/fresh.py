@@ -1,4 +1,4 @@
-"""Fresh exams: generated from problem families, hence uncontaminated; a new seed is a new set (SPEC section 3)"""
+"""Fresh exams: generated from problem families, hence uncontaminated; a new seed is a new set (SPEC section 3)."""
 
 from __future__ import annotations
 

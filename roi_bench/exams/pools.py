@@ -37,7 +37,7 @@ REPOSITORIES = {
 ALSO_ACCEPTED = {"aime/2022/II/8": ("81",)}
 """Second official answers, which the hub does not carry."""
 
-_AIME_SITTINGS = {
+_AIME_CONTESTS = {
     "evaluation": [(2025, exam, number) for exam in ("I", "II") for number in range(1, 16)],
     "training": [
         (year, exam, number)
@@ -124,9 +124,9 @@ def _math_rows(split: str, load: LoadDataset) -> Iterator[Row]:
 def _aime_rows(split: str, load: LoadDataset) -> Iterator[Row]:
     repository, hub_split = REPOSITORIES["aime", split]
     rows = load(repository, None, hub_split)
-    sittings = _AIME_SITTINGS[split]
-    _check_count(rows, len(sittings), f"{repository} {hub_split}")
-    for index, (row, (year, exam, number)) in enumerate(zip(rows, sittings, strict=True)):
+    contests = _AIME_CONTESTS[split]
+    _check_count(rows, len(contests), f"{repository} {hub_split}")
+    for index, (row, (year, exam, number)) in enumerate(zip(rows, contests, strict=True)):
         where = f"{repository} {hub_split} row {index}"
         identifier = f"aime/{year}/{exam}/{number}"
         answer = str(row.get("answer", "")).strip()

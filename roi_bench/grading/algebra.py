@@ -1,4 +1,4 @@
-"""Exact algebra on formulas: a normal form that is the same for equal things, and whether two formulas are equal"""
+"""Exact algebra on formulas: a normal form that is the same for equal things, and whether two formulas are equal."""
 
 from __future__ import annotations
 

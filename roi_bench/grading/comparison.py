@@ -93,7 +93,7 @@ _CHOICE = re.compile(r"\(?([A-Z])\)?")
 
 
 @dataclass(frozen=True, slots=True)
-class _Means:
+class _Options:
     """What a comparison has at hand besides the two answers.
 
     Attributes:
@@ -124,8 +124,8 @@ def compare(gold: str, answer: str, symbolic: Symbolic | None = None, question: 
         return True
     if is_vector(gold_text):
         answer_text = as_vector(answer_text)
-    means = _Means(symbolic, asked_percent(question), states_alternatives(answer))
-    return _same(gold_text, answer_text, means, 0)
+    options = _Options(symbolic, asked_percent(question), states_alternatives(answer))
+    return _same(gold_text, answer_text, options, 0)
 
 
 def _without_approximation(text: str) -> str:
@@ -180,7 +180,7 @@ def _folded(text: str) -> str:
     return choice[1] if choice is not None else text.replace(" ", "").replace(".", "").strip("()").casefold()
 
 
-def _same(gold: str, answer: str, means: _Means, depth: int) -> bool | None:
+def _same(gold: str, answer: str, options: _Options, depth: int) -> bool | None:
     """Compare two answers in normal form; never None where there is a symbolic check."""
     gold, answer = ungrouped(gold), ungrouped(answer)
     if not gold or not answer:
@@ -193,32 +193,32 @@ def _same(gold: str, answer: str, means: _Means, depth: int) -> bool | None:
         return False
     left, right = parse_number(gold), parse_number(answer)
     if left is not None and right is not None:
-        return numbers_equal(left, right, means.percent)
-    assigned = _same_assignment(gold, answer, means, depth)
+        return numbers_equal(left, right, options.percent)
+    assigned = _same_assignment(gold, answer, options, depth)
     if assigned is not None:
         return assigned
     gold, answer, unwrapped = _strip_assignment(gold, answer)
     if unwrapped:
-        return _same(gold, answer, means, depth + 1)
-    for verdict in (_same_notation(gold, answer), _same_relation(gold, answer, means, depth)):
+        return _same(gold, answer, options, depth + 1)
+    for verdict in (_same_notation(gold, answer), _same_relation(gold, answer, options, depth)):
         if verdict is not None:
             return verdict
-    return _same_whole(*_relations_to_intervals(as_interval(gold), as_interval(answer)), means, depth)
+    return _same_whole(*_relations_to_intervals(as_interval(gold), as_interval(answer)), options, depth)
 
 
-def _same_whole(gold: str, answer: str, means: _Means, depth: int) -> bool | None:
+def _same_whole(gold: str, answer: str, options: _Options, depth: int) -> bool | None:
     """Compare what is neither number nor equation: structures part by part, ratios, formulas."""
     left, right = structure(gold), structure(answer)
     if left is None and right is not None and right.kind == "list":
         spellings = right.items
-        if (means.alternatives or len(set(spellings)) == len(spellings)) and _all_equal(spellings):
-            return _same(gold, spellings[0], means, depth + 1)  # 1/2 or 0.5; but 1,1 are two values
+        if (options.alternatives or len(set(spellings)) == len(spellings)) and _all_equal(spellings):
+            return _same(gold, spellings[0], options, depth + 1)  # 1/2 or 0.5; but 1,1 are two values
     if left is not None and right is not None and _decided_by_structure(left, right):
-        return _same_structure(left, right, means, depth)
+        return _same_structure(left, right, options, depth)
     if surely_other_sets(gold, answer) or _of_other_kinds(gold, answer, left, right):
         return False
     if left is None and right is None and gold and answer and "%" in (gold[-1], answer[-1]):
-        return _same_percentage(gold, answer, means, depth)
+        return _same_percentage(gold, answer, options, depth)
     if (
         left is None
         and right is None
@@ -227,12 +227,12 @@ def _same_whole(gold: str, answer: str, means: _Means, depth: int) -> bool | Non
         return verdict
     if not (_is_readable(gold) and _is_readable(answer)) or _primes(gold) != _primes(answer):
         return False
-    return means.symbolic(gold, answer) if means.symbolic is not None else None
+    return options.symbolic(gold, answer) if options.symbolic is not None else None
 
 
 def _all_equal(items: Sequence[str]) -> bool:
     """Return whether all values of a list are shown to be the same, so that it states one."""
-    return len(items) <= MAX_ITEMS and all(_same(items[0], item, _Means(), MAX_DEPTH) for item in items[1:])
+    return len(items) <= MAX_ITEMS and all(_same(items[0], item, _Options(), MAX_DEPTH) for item in items[1:])
 
 
 def _one_is_infinite(gold: str, answer: str) -> bool:
@@ -267,23 +267,23 @@ def _ratio_as_quotient(text: str) -> str:
     return text if match is None else f"({match[1]})/({match[2]})"
 
 
-def _same_percentage(gold: str, answer: str, means: _Means, depth: int) -> bool | None:
+def _same_percentage(gold: str, answer: str, options: _Options, depth: int) -> bool | None:
     """Compare two values at least one of which bears a percent sign (see :func:`numerals.numbers_equal`)."""
     plain, stated = gold.removesuffix("%"), answer.removesuffix("%")
     if gold[-1] == answer[-1]:
-        return _same(plain, stated, means, depth + 1)
+        return _same(plain, stated, options, depth + 1)
     if gold[-1] == "%":
-        verdicts = [_same(side, stated, means, depth + 1) for side in (plain, rf"\frac{{{plain}}}{{100}}")]
+        verdicts = [_same(side, stated, options, depth + 1) for side in (plain, rf"\frac{{{plain}}}{{100}}")]
         return True if True in verdicts else None if None in verdicts else False
     formula = parse_formula(plain)
     value = None if formula is None or letters_of(formula) else evaluate(formula, 1.0)
     is_decimal = (number := parse_number(plain)) is not None and number.places is not None
-    if value is None or not leaves_out_percent(abs(value[0]), is_decimal, means.percent):
+    if value is None or not leaves_out_percent(abs(value[0]), is_decimal, options.percent):
         stated = rf"\frac{{{stated}}}{{100}}"
-    return _same(plain, stated, means, depth + 1)
+    return _same(plain, stated, options, depth + 1)
 
 
-def _same_relation(gold: str, answer: str, means: _Means, depth: int) -> bool | None:
+def _same_relation(gold: str, answer: str, options: _Options, depth: int) -> bool | None:
     """Compare equations, and chains of equal parts with a value; None if there is none, or only algebra can tell."""
     left, right = _split_equations(gold), _split_equations(answer)
     if len(left) > 1 and len(right) > 1:
@@ -295,7 +295,7 @@ def _same_relation(gold: str, answer: str, means: _Means, depth: int) -> bool | 
         return False
     values = _chain_values(chain, of_gold=len(left) > 1)
     verdicts = [
-        _same(value, answer, means, depth + 1) if len(left) > 1 else _same(gold, value, means, depth + 1)
+        _same(value, answer, options, depth + 1) if len(left) > 1 else _same(gold, value, options, depth + 1)
         for value in values
     ]
     if True in verdicts:
@@ -382,13 +382,13 @@ def _same_notation(gold: str, answer: str) -> bool | None:
     return left[1] == right[1] and (right[2] is None or right[2] == (left[2] or "10"))
 
 
-def _same_assignment(gold: str, answer: str, means: _Means, depth: int) -> bool | None:
+def _same_assignment(gold: str, answer: str, options: _Options, depth: int) -> bool | None:
     """Compare ``x=…`` with ``y=…``; None if not both are assignments or only algebra can tell."""
     left, right = _ASSIGNED.match(gold), _ASSIGNED.match(answer)
     if left is None or right is None:
         return None
     if left[1] == right[1]:
-        return _same(gold[left.end() :], answer[right.end() :], means, depth + 1)
+        return _same(gold[left.end() :], answer[right.end() :], options, depth + 1)
     values = parse_number(gold[left.end() :]), parse_number(answer[right.end() :])
     return None if None in values else False
 
@@ -423,7 +423,7 @@ def _relations_to_intervals(gold: str, answer: str) -> tuple[str, str]:
     return gold, answer
 
 
-def _same_structure(gold: Structure, answer: Structure, means: _Means, depth: int) -> bool | None:
+def _same_structure(gold: Structure, answer: Structure, options: _Options, depth: int) -> bool | None:
     if not _comparable(gold.kind, answer.kind) and not (
         len(gold.items) > 2 and {gold.kind, answer.kind} in ({"list", "[]"}, {"()", "[]"})  # no interval
     ):
@@ -431,10 +431,10 @@ def _same_structure(gold: Structure, answer: Structure, means: _Means, depth: in
     if len(gold.items) != len(answer.items) or len(gold.items) > MAX_ITEMS:
         return False
     if (gold.ordered or answer.ordered) and {gold.kind, answer.kind} != {"list", "[]"}:
-        return _same_in_order(gold.items, answer.items, means, depth)
+        return _same_in_order(gold.items, answer.items, options, depth)
     if _names_its_items(gold) and not any(map(_NAMED_VALUE.match, answer.items)):
-        return _same_in_order(gold.items, answer.items, means, depth)  # x=1,y=2 is not 2,1
-    return _same_in_any_order(gold.items, answer.items, means, depth)
+        return _same_in_order(gold.items, answer.items, options, depth)  # x=1,y=2 is not 2,1
+    return _same_in_any_order(gold.items, answer.items, options, depth)
 
 
 def _names_its_items(found: Structure) -> bool:
@@ -443,23 +443,23 @@ def _names_its_items(found: Structure) -> bool:
     return len(set(names)) == len(found.items)
 
 
-def _same_in_order(gold: Sequence[str], answer: Sequence[str], means: _Means, depth: int) -> bool | None:
+def _same_in_order(gold: Sequence[str], answer: Sequence[str], options: _Options, depth: int) -> bool | None:
     verdicts = []
     for left, right in zip(gold, answer, strict=True):
-        verdicts.append(_same(left, right, means, depth + 1))
+        verdicts.append(_same(left, right, options, depth + 1))
         if verdicts[-1] is False:
             return False
     return None if None in verdicts else True
 
 
-def _same_in_any_order(gold: Sequence[str], answer: Sequence[str], means: _Means, depth: int) -> bool | None:
+def _same_in_any_order(gold: Sequence[str], answer: Sequence[str], options: _Options, depth: int) -> bool | None:
     """Pair each gold item with an equal item of the answer; equality is transitive, so the first match will do."""
     rest = list(answer)
     undecided = False
     for left in gold:
         maybe = False
         for index, right in enumerate(rest):
-            verdict = _same(left, right, means, depth + 1)
+            verdict = _same(left, right, options, depth + 1)
             if verdict:
                 del rest[index]
                 break

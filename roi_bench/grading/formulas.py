@@ -1,4 +1,4 @@
-"""A formula as a tree, for exact and numeric comparison, and its value in floating point with an error bound"""
+"""A formula as a tree, for exact and numeric comparison, and its value in floating point with an error bound."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Findings about an installation and what follows from them: behind `roi-bench doctor`"""
+"""Findings about an installation and what follows from them: behind `roi-bench doctor`."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from lm_eval.api.model import LM
 
 from roi_bench.errors import ModelError, RoiBenchError
 from roi_bench.harness.engines.metering import MeteredText
-from roi_bench.harness.engines.protocol import Asking, Engine, Question, distinct_questions
+from roi_bench.harness.engines.protocol import Engine, Job, Request, distinct_requests
 from roi_bench.harness.processes import EndedEarlyError, Processes
 from roi_bench.records.journal import Entry, Journal, RequestKey
 
@@ -110,28 +110,28 @@ class JournaledModel(LM):
         Raises:
             ModelError: The engine failed; the message says what is kept and how to go on.
         """
-        questions, keys = distinct_questions(requests)
-        missing = [question for question in questions if not self._has(question.key)]
+        distinct, keys = distinct_requests(requests)
+        missing = [request for request in distinct if not self._has(request.key)]
         if self._preview:
             raise EndedEarlyError(f"nothing was sent: {self._engine.preview(missing)}")
         if missing:
-            self._ask(questions, missing, self._show_progress and not disable_tqdm)
+            self._ask(distinct, missing, self._show_progress and not disable_tqdm)
         responses = [_response(self._known(key)) for key in keys]
         self._refuse_gaps_under_cache(responses)
         return responses
 
-    def _ask(self, questions: Sequence[Question], missing: Sequence[Question], visible: bool) -> None:
+    def _ask(self, requests: Sequence[Request], missing: Sequence[Request], visible: bool) -> None:
         if visible and (advice := self._engine.advice(len(missing))):
             sys.stderr.write(f"roi-bench: {advice}\n")
-        with Progress(len(questions), len(missing), visible=visible) as progress:
+        with Progress(len(requests), len(missing), visible=visible) as progress:
 
             def record(entries: Sequence[Entry]) -> None:
                 self.journal.append(entries)
                 progress.add(entries)
 
-            asking = Asking(questions, missing, record, self.journal, progress.add)
+            job = Job(requests, missing, record, self.journal, progress.add)
             try:
-                self._engine.ask(asking)
+                self._engine.ask(job)
             except (RoiBenchError, EndedEarlyError):
                 raise
             except Exception as error:

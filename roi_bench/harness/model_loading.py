@@ -17,7 +17,7 @@ from roi_bench.harness.engines.vllm_start import installed as vllm_installed
 from roi_bench.harness.engines.vllm_start import let_lm_eval_find_it, stand_guard
 from roi_bench.harness.processes import launch_hidden_from_vllm
 
-TOLD = (OSError, ValueError, AssertionError, RuntimeError)
+EXPECTED_ERRORS = (OSError, ValueError, AssertionError, RuntimeError)
 """Errors of backends whose message says by itself what is wrong; of others the type is shown, too."""
 
 FOLDERS = ("pretrained", "tokenizer", "peft", "delta", "lora_local_path")
@@ -62,7 +62,7 @@ def load_model(config: Any) -> Any:
     except TypeError as error:
         raise UsageError(f"--model_args do not fit model {config.model!r}: {first_line(error)}") from error
     except Exception as error:  # whatever a backend raises over weights, a configuration or a device
-        said = _said(error) if isinstance(error, TOLD) else f"{type(error).__name__}: {first_line(error)}"
+        said = _said(error) if isinstance(error, EXPECTED_ERRORS) else f"{type(error).__name__}: {first_line(error)}"
         raise ModelError(
             f"cannot load model {config.model!r} {shown_arguments(config.model_args)}: {vllm_log.cause(errors) or said}"
         ) from error

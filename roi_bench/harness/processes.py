@@ -76,7 +76,7 @@ MEETING = timedelta(minutes=30)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ProcessRank:
     """Which process of how many this is, in the whole launch and on this machine."""
 
     rank: int
@@ -85,10 +85,10 @@ class Place:
     local_size: int
 
 
-def place() -> Place:
+def place() -> ProcessRank:
     """Return this process's place by the environment that torchrun sets (accelerate launches through it)."""
     local = _number("LOCAL_RANK", 0)
-    return Place(_number("RANK", local), _number("WORLD_SIZE", 1), local, _number("LOCAL_WORLD_SIZE", 1))
+    return ProcessRank(_number("RANK", local), _number("WORLD_SIZE", 1), local, _number("LOCAL_WORLD_SIZE", 1))
 
 
 def _number(name: str, default: int) -> int:
@@ -124,7 +124,7 @@ class Processes:
         """Return the tensors of all processes, one after the other; numbers become a vector."""
         import torch
 
-        return torch.cat([torch.atleast_1d(item) for item in self._gathered(tensor.cpu())])
+        return torch.cat([torch.atleast_1d(item) for item in self._gather_all(tensor.cpu())])
 
     def gather_object(self, obj: Any, dst: int = 0) -> list[Any] | None:
         """Return the objects of all processes on process ``dst``, None elsewhere."""
@@ -142,7 +142,7 @@ class Processes:
         with self._lost():
             dist.barrier(group=self._group)
 
-    def _gathered(self, obj: Any) -> list[Any]:
+    def _gather_all(self, obj: Any) -> list[Any]:
         import torch.distributed as dist
 
         found = [None] * self.world_size
@@ -221,7 +221,7 @@ DEVICES = "CUDA_VISIBLE_DEVICES"
 """What tells vLLM its GPUs, NVIDIA's and AMD's."""
 
 
-def own_devices(here: Place, model_args: Mapping[str, Any], visible: str | None) -> str | None:
+def own_devices(here: ProcessRank, model_args: Mapping[str, Any], visible: str | None) -> str | None:
     """Return the GPUs of a process of vLLM, as ``CUDA_VISIBLE_DEVICES`` takes them; None: what it sees is its own.
 
     Args:

@@ -175,13 +175,15 @@ def _run(arguments: Sequence[str]) -> None:
     processes = processes_of(lm, config.model, config.model_args)
     engine = engine_of(lm, seed=_sampling_seed(config), batch_size=parsed.batch_size, longest=_longest(tasks))
     try:
-        _sit(parsed, tasks, manager, engine, processes)
+        _evaluate_with_journal(parsed, tasks, manager, engine, processes)
     finally:
         engine.close()
     _leave_process_group()
 
 
-def _sit(parsed: RunArguments, tasks: list[Any], manager: Any, engine: Engine, processes: Any) -> None:
+def _evaluate_with_journal(
+    parsed: RunArguments, tasks: list[Any], manager: Any, engine: Engine, processes: Any
+) -> None:
     """Evaluate under an open journal, and say what is kept where the run ends before it is done."""
     from roi_bench.harness.journaled_model import JournaledModel
     from roi_bench.harness.model_loading import check_tokenizer
@@ -194,7 +196,7 @@ def _sit(parsed: RunArguments, tasks: list[Any], manager: Any, engine: Engine, p
     if not config.check_integrity:
         tasks, not_applicable = applicable_tasks(tasks, engine, config.gen_kwargs)
     for name, reason in not_applicable.items():
-        _tell(f"{name} is not applicable and left out: {reason}")
+        _notify(f"{name} is not applicable and left out: {reason}")
     journal, recorded = open_journal(parsed, engine, processes)
     with journal:
         try:
@@ -245,7 +247,7 @@ def open_journal(
     path = folder / f"{stem}.rank{rank}.jsonl"
     if rank == 0:
         for line in journals_of_other_versions(folder):
-            _tell(line)
+            _notify(line)
         if not parsed.resume:
             for other in sorted(folder.glob(f"{stem}.rank*.jsonl")):
                 _supersede(other)
@@ -264,21 +266,21 @@ def open_journal(
         processes.barrier()  # nobody writes before all have read
     journal = Journal(path, header, marks_starts=True)
     if rank == 0:
-        _tell_what_is_kept(journal, recorded, processes)
+        _announce_resumed(journal, recorded, processes)
     return journal, recorded
 
 
-def _tell_what_is_kept(journal: Journal, recorded: Mapping[RequestKey, Entry], processes: Processes | None) -> None:
+def _announce_resumed(journal: Journal, recorded: Mapping[RequestKey, Entry], processes: Processes | None) -> None:
     if processes is not None:
         size = processes.world_size
-        _tell(f"{size} processes share the requests; each keeps its responses in a journal in {journal.path.parent}")
+        _notify(f"{size} processes share the requests; each keeps its responses in a journal in {journal.path.parent}")
     own = {key for key, entry in journal.entries.items() if entry.response is not None}
     others = {key for key, entry in recorded.items() if entry.response is not None} - own
     if not own and not others:
         return
     killed = "an earlier start was killed; " if journal.was_abandoned else ""
     beside = f", {len(others)} in journals of other processes beside it," if others else ""
-    _tell(f"{killed}{len(own)} responses are in {journal.path}{beside} and not asked again")
+    _notify(f"{killed}{len(own)} responses are in {journal.path}{beside} and not asked again")
 
 
 def _keep_batch_size(engine: Engine, journals: Sequence[Path]) -> None:
@@ -295,7 +297,7 @@ def _longest(tasks: Sequence[Any]) -> int:
     return 1024 + max((task.settings.budget for task in budget_tasks(tasks)), default=1024)
 
 
-def _tell(line: str) -> None:
+def _notify(line: str) -> None:
     sys.stderr.write(f"roi-bench: {line}\n")
 
 

@@ -1,4 +1,4 @@
-"""What a run leaves: what identifies it, its files, and the table it prints"""
+"""What a run leaves: what identifies it, its files, and the table it prints."""
 
 from __future__ import annotations
 

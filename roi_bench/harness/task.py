@@ -38,7 +38,7 @@ from roi_bench.reading.responses import READING_RULE
 from roi_bench.records.regrade import FIXED_STDERR, UNDEFINED
 from roi_bench.records.results import NO_RESPONSE, TEXT, UNSAID, Sending
 from roi_bench.records.tokenizer import lasting_name, load_token_counter
-from roi_bench.scoring.kinds import Asked, Attempt, Kind, score_attempts
+from roi_bench.scoring.kinds import Attempt, Kind, RequestContent, score_attempts
 from roi_bench.scoring.metrics import Metric, exam_term
 from roi_bench.scoring.outcomes import (
     ParsedResponse,
@@ -121,7 +121,7 @@ class RoiTask(ConfigurableTask):
 
     def __init__(self, config: dict[str, Any] | None = None) -> None:
         one_line_errors.install()
-        RoiTask.bare_text_is_told = False
+        RoiTask.warned_about_bare_text = False
         config = {key: value for key, value in (config or {}).items() if key != "class"}
         self.named: dict[str, Any] = dict(config.get("dataset_kwargs") or {})
         self.settings = task_settings(self.named, config.get("metadata") or {})
@@ -138,7 +138,7 @@ class RoiTask(ConfigurableTask):
         super().__init__(config=config)
         self.metrics: tuple[Metric[Any], ...] = self.kind.metrics_of(pools_of(self.exams))
 
-    stray_tag_is_told = bare_text_is_told = False  # of the run that this process is at
+    warned_about_stray_tags = warned_about_bare_text = False  # of the run that this process is at
 
     # ------------------------------------------------------------------------------------------------ documents
     def download(self, *_: Any, **__: Any) -> None:
@@ -158,7 +158,7 @@ class RoiTask(ConfigurableTask):
         """What it asks."""
         return self.settings.kind
 
-    def asked(self, doc: Mapping[str, Any]) -> tuple[Asked, ...]:
+    def asked(self, doc: Mapping[str, Any]) -> tuple[RequestContent, ...]:
         """Return the requests of a document."""
         return self.kind.asked(self.known[doc[self.kind.identifier]], self.settings.order)
 
@@ -233,9 +233,9 @@ class RoiTask(ConfigurableTask):
         super().build_all_requests(**kwargs)
         sent = [str(instance.args[0]) for instance in self.instances]
         self.texts = text_facts(self.config.metadata or {}, sent)
-        RoiTask.stray_tag_is_told = False
+        RoiTask.warned_about_stray_tags = False
         counter = self.counter()
-        self._tell_of_bare_text(counter)
+        self._warn_about_bare_text(counter)
         if counter is None or not self.texts.whole:
             logger.warning(
                 "%s: %s, so tokens by position are N/A; unless the backend is metered (roi-bench run, roi-api) all "
@@ -315,28 +315,28 @@ class RoiTask(ConfigurableTask):
             parsed += [self._parse(asked, response_of(raw)) for raw in instance.resps]
         if self.has_symbolic_answers:
             shared_grader().grade_many([answer for response in parsed for answer in answers_to_grade(response)])
-        self._tell_of_stray_tags(sum(response.reading.stray_closing_tag for response in parsed))
+        self._warn_about_stray_tags(sum(response.reading.stray_closing_tag for response in parsed))
 
-    def _parse(self, asked: Asked, response: Response) -> ParsedResponse:
+    def _parse(self, asked: RequestContent, response: Response) -> ParsedResponse:
         """Return a response as read, for grading ahead: without its tokens."""
         return parse_response(asked.problems, asked.tiers, self.settings.budget, response, texts=self.texts)
 
-    def _tell_of_bare_text(self, counter: TokenCounter | None) -> None:
+    def _warn_about_bare_text(self, counter: TokenCounter | None) -> None:
         """Warn, once a run, that a model with a chat template is sent bare text, unless that is what is meant."""
         template = getattr(getattr(counter, "tokenizer", None), "chat_template", None)
         meant = template == TINY_CHAT_TEMPLATE or (self.config.metadata or {}).get("endpoint") == "completions"
-        if template and not meant and self.sending.sent_as == TEXT and not RoiTask.bare_text_is_told:
-            RoiTask.bare_text_is_told = True
+        if template and not meant and self.sending.sent_as == TEXT and not RoiTask.warned_about_bare_text:
+            RoiTask.warned_about_bare_text = True
             logger.warning(
                 "%s has a chat template and none is applied: the prompt goes as bare text; for a chat model add "
                 "--apply_chat_template",
                 self.tokenizer_name(),
             )
 
-    def _tell_of_stray_tags(self, count: int) -> None:
+    def _warn_about_stray_tags(self, count: int) -> None:
         """Warn, once a run, of responses that close reasoning which nothing opened: it is read as their work."""
-        if count and not RoiTask.stray_tag_is_told:
-            RoiTask.stray_tag_is_told = True
+        if count and not RoiTask.warned_about_stray_tags:
+            RoiTask.warned_about_stray_tags = True
             logger.warning(
                 "%s: %d responses hold a closing think tag and nothing that opens it, so what stands before it is read "
                 "as part of the answer; if the model reasons there, run again with think_end_token=… in --model_args",

@@ -1,4 +1,4 @@
-"""What a task is asked with: its settings, the chat template, and whether an exam fits the context"""
+"""What a task is asked with: its settings, the chat template, and whether an exam fits the context."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers of closing sections and of concluding sentences (SPEC section 5, reading rule 2)"""
+"""Answers of closing sections and of concluding sentences (SPEC section 5, reading rule 2)."""
 
 from __future__ import annotations
 

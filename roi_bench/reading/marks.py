@@ -1,4 +1,4 @@
-"""Marks in the text of a response, each found in one linear pass: boxes, code, reasoning, headers, level tags"""
+"""Marks in the text of a response, each found in one linear pass: boxes, code, reasoning, headers, level tags."""
 
 from __future__ import annotations
 

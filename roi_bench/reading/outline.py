@@ -1,4 +1,4 @@
-"""Outline of a response: its marks, its problems, and where a closing section begins"""
+"""Outline of a response: its marks, its problems, and where a closing section begins."""
 
 from __future__ import annotations
 

@@ -175,7 +175,7 @@ def _placed(one: ScoredResponse, position: int, outcome: str, tokens: int | None
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RequestContent:
     """What one request asks.
 
     Attributes:
@@ -225,7 +225,7 @@ class Kind(ABC):
         """Return what lm_eval's document says of ``document``, plain data."""
 
     @abstractmethod
-    def asked(self, document: Any, order: str | None) -> tuple[Asked, ...]:
+    def asked(self, document: Any, order: str | None) -> tuple[RequestContent, ...]:
         """Return the requests of ``document``, :attr:`requests` of them."""
 
     @abstractmethod
@@ -272,10 +272,11 @@ class ExamKind(_OfExams):
     name, requests, together = "exam", 2, True
     if_uncounted = "answers that the budget cut off count as unanswered"
 
-    def asked(self, document: Exam, order: str | None) -> tuple[Asked, ...]:
+    def asked(self, document: Exam, order: str | None) -> tuple[RequestContent, ...]:
         """Return the exam in the task's order and in easy order."""
         return tuple(
-            Asked(document.ordered(each), document.tiers(each), {"order": each}) for each in (str(order), "easy")
+            RequestContent(document.ordered(each), document.tiers(each), {"order": each})
+            for each in (str(order), "easy")
         )
 
     def sample(self, document: Exam, order: str | None, scored: Sequence[ScoredResponse]) -> Sample:
@@ -290,10 +291,10 @@ class KnapsackKind(_OfExams):
     name, requests = "knapsack", 3
     if_uncounted = "no answer can be paid for, and every exam is an error"
 
-    def asked(self, document: Exam, order: str | None) -> tuple[Asked, ...]:
+    def asked(self, document: Exam, order: str | None) -> tuple[RequestContent, ...]:
         """Return each problem alone."""
         return tuple(
-            Asked((problem,), (tier,), {"problem": problem.id, "tier": tier})
+            RequestContent((problem,), (tier,), {"problem": problem.id, "tier": tier})
             for problem, tier in zip(document.problems, TIERS, strict=True)
         )
 
@@ -321,9 +322,9 @@ class SoloKind(Kind):
         """Return the problem's id and tier, and the cap."""
         return {"problem": document.problem.id, "tier": document.tier, "budget": budget}
 
-    def asked(self, document: SoloProblem, order: str | None) -> tuple[Asked, ...]:
+    def asked(self, document: SoloProblem, order: str | None) -> tuple[RequestContent, ...]:
         """Return the problem."""
-        return (Asked((document.problem,), (document.tier,)),)
+        return (RequestContent((document.problem,), (document.tier,)),)
 
     def sample(self, document: SoloProblem, order: str | None, scored: Sequence[ScoredResponse]) -> ScoredResponse:
         """Return the response."""

@@ -80,7 +80,7 @@ def estimate_ratio(terms: Sequence[ExamTerm]) -> Estimate:
 
 
 def confidence_interval(
-    estimate: Estimate, *, level: float = 0.95, target: str = "general"
+    estimate: Estimate, *, confidence: float = 0.95, target: str = "general"
 ) -> tuple[float, float] | None:
     """Return the two-sided t interval of ``estimate`` for the ``general`` or ``fixed`` target, or None if undefined.
 
@@ -92,7 +92,7 @@ def confidence_interval(
     stderr = estimate.stderr_general if general else estimate.stderr_fixed
     if estimate.value is None or stderr is None:
         return None
-    half = float(t.ppf(0.5 + level / 2, (estimate.clusters if general else estimate.exams) - 1)) * stderr
+    half = float(t.ppf(0.5 + confidence / 2, (estimate.clusters if general else estimate.exams) - 1)) * stderr
     return estimate.value - half, estimate.value + half
 
 

@@ -1,4 +1,4 @@
-"""Training data: which problems may be trained on, prompts as training sends them, labels and examples on disk"""
+"""Training data: which problems may be trained on, prompts as training sends them, labels and examples on disk."""
 
 from __future__ import annotations
 

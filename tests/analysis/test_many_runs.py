@@ -192,7 +192,7 @@ def test_an_exam_in_two_clusters_is_refused() -> None:
     with pytest.raises(UsageError, match=r"'exam-004' belongs to 'c4' in one run and to 'elsewhere' in another"):
         rank_many(runs)
     with pytest.raises(UsageError, match="level must lie between 0 and 1"):
-        rank_many(runs[:1], level=1.0)
+        rank_many(runs[:1], alpha=1.0)
 
 
 def simulated(generator: np.random.Generator, skills: FloatArray) -> list[list[float]]:

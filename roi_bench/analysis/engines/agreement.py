@@ -1,4 +1,4 @@
-"""Whether two engines gave the same: texts, where they part, token counts, finish reasons, outcomes, scores. Pure"""
+"""Whether two engines gave the same: texts, where they part, token counts, finish reasons, outcomes, scores. Pure."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def engine_names(engines: Sequence[Engine]) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class SentPrompts:
     """What was sent to get the responses of one exam.
 
     Attributes:
@@ -147,7 +147,7 @@ class EngineRun:
     name: str
     engine: Engine
     run: ScoredRun
-    asked: Mapping[str, Asked]
+    asked: Mapping[str, SentPrompts]
     encode: Encoder | None = None
     seconds: float | None = None
     generated: int | None = None
@@ -416,7 +416,7 @@ def _same_prompt_tokens(a: EngineRun, b: EngineRun, key: Key) -> bool | None:
     return None if None in counts else counts[0] == counts[1]
 
 
-def _prompt_tokens(asked: Mapping[str, Asked], key: Key) -> int | None:
+def _prompt_tokens(asked: Mapping[str, SentPrompts], key: Key) -> int | None:
     exam, request, sample = key
     try:
         return asked[exam].tokens[request][sample]

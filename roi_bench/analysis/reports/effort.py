@@ -11,11 +11,11 @@ from roi_bench.analysis.reports.tables import Column, Interval, Table
 from roi_bench.analysis.reports.views import (
     Clusters,
     Scored,
+    asked_orders,
     cluster_of,
     interval_note,
     is_attempt,
     left_out_note,
-    sides,
     usable,
 )
 from roi_bench.errors import UsageError
@@ -149,9 +149,9 @@ def _attempts(scored: Scored, order: str, clusters: Clusters | None) -> _Attempt
     index = {name: number for number, name in enumerate(names)}
     rows: list[tuple[int, int, int, int]] = []
     truncated = uncounted = 0
-    for side in sides(order):
+    for asked in asked_orders(order):
         for exam, sample in usable(scored):
-            for problem in side.response(sample).problems:
+            for problem in asked.response(sample).problems:
                 uncounted += problem.tokens is None
                 if not is_attempt(problem):
                     continue

@@ -1,4 +1,4 @@
-"""How well a model forecasts and skips: levels, false and missed skips"""
+"""How well a model forecasts and skips: levels, false and missed skips."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from roi_bench.analysis.profile import SoloWithin
 from roi_bench.analysis.reports.tables import Cell, Column, Interval, Table
 from roi_bench.analysis.reports.views import (
+    AskedOrder,
     Clusters,
     Scored,
-    Side,
+    asked_orders,
     interval_note,
     left_out_note,
     ratio,
-    sides,
     usable,
 )
 from roi_bench.exams.exam import TIERS
@@ -106,7 +106,7 @@ def confusion_table(scored: Scored, order: str, solo: SoloWithin | None = None) 
     Raises:
         UsageError: An unknown order.
     """
-    sides(order)
+    asked_orders(order)
     forecast = level_forecast(scored, solo=solo)
     rows: list[tuple[Cell, ...]] = [
         (f"Level-{level}", *row, sum(row)) for level, row in zip(LEVELS, forecast.counts, strict=True)
@@ -128,7 +128,7 @@ def level_table(scored: Scored, order: str, clusters: Clusters | None = None, so
     Raises:
         UsageError: An unknown order, or an exam without cluster.
     """
-    sides(order)
+    asked_orders(order)
     found = {"attempted problems": level_forecast(scored, clusters)}
     if solo is not None:
         found["attempted and skipped problems"] = level_forecast(scored, clusters, solo)
@@ -199,7 +199,7 @@ def skip_skills(
     Raises:
         UsageError: An unknown order, or an exam without cluster.
     """
-    return [_skill(scored, side, tier, clusters, solo) for side in sides(order) for tier in (*TIERS, None)]
+    return [_skill(scored, asked, tier, clusters, solo) for asked in asked_orders(order) for tier in (*TIERS, None)]
 
 
 def skip_table(scored: Scored, order: str, clusters: Clusters | None = None, solo: SoloWithin | None = None) -> Table:
@@ -233,10 +233,10 @@ def skip_table(scored: Scored, order: str, clusters: Clusters | None = None, sol
 
 
 def _skill(
-    scored: Scored, side: Side, tier: str | None, clusters: Clusters | None, solo: SoloWithin | None
+    scored: Scored, asked: AskedOrder, tier: str | None, clusters: Clusters | None, solo: SoloWithin | None
 ) -> SkipSkill:
     def meant(sample: Sample) -> list[ProblemOutcome]:
-        return [p for p in side.response(sample).problems if tier in (None, p.tier)]
+        return [p for p in asked.response(sample).problems if tier in (None, p.tier)]
 
     def share(sample: Sample) -> Part | None:
         found = meant(sample)
@@ -253,7 +253,7 @@ def _skill(
         unsolvable = {name: float(rate < SOLVABLE) for name, rate in known.items()}
         plain = _judged(scored, meant, unsolvable, clusters)
     return SkipSkill(
-        order=side.order,
+        order=asked.order,
         tier=tier,
         problems=len(problems),
         skipped=sum(map(_skipped, problems)),

@@ -103,11 +103,11 @@ class Allocation:
 
 
 def allocations(
-    matched: Sequence[ProfiledRuns], show: Show = iter, tell: Callable[[str], None] | None = None
+    matched: Sequence[ProfiledRuns], show: Show = iter, notify: Callable[[str], None] | None = None
 ) -> list[Allocation]:
     """Return how runs used their model's skill; values are those of the exams that some run sat.
 
-    ``tell`` is told of runs that cannot be replayed, which are then left out; without it they are an error.
+    ``notify`` is told of runs that cannot be replayed, which are then left out; without it they are an error.
     """
     found = []
     for item in show(matched):
@@ -116,7 +116,7 @@ def allocations(
         budget = max(run.cell.budget for run in item.runs)
         orders = dict.fromkeys([*(run.cell.order for run in item.runs), "easy"])
         curves = {order: value_curves(item.profile, exams, order, budget) for order in orders}
-        found.append(Allocation(item.profile, curves, tuple(efficiencies(item.profile, item.runs, curves, tell))))
+        found.append(Allocation(item.profile, curves, tuple(efficiencies(item.profile, item.runs, curves, notify))))
     return found
 
 
@@ -210,7 +210,7 @@ def make_report(
     *,
     target: str = "general",
     show: Show = iter,
-    tell: Callable[[str], None] | None = None,
+    notify: Callable[[str], None] | None = None,
 ) -> Report:
     """Return the report of ``runs``.
 
@@ -219,19 +219,19 @@ def make_report(
         profiles: Solo profiles of their models, where there are any.
         target: What intervals and tests are about.
         show: Goes through the profiled runs and shows progress.
-        tell: Is told what a reader has to know, and what is left out.
+        notify: Is told what a reader has to know, and what is left out.
 
     Raises:
         UsageError: There are only runs with paraphrased prompts.
     """
-    canonical, groups = group_prompts(runs, tell)
+    canonical, groups = group_prompts(runs, notify)
     if not canonical:
         raise UsageError("there are only runs with paraphrases of a prompt; add the run with the canonical one")
     matched = match_profiles(canonical, profiles)
-    if tell is not None:
+    if notify is not None:
         for note in match_notes(canonical, profiles, matched):
-            tell(note)
-    allocated = allocations(matched, show, tell)
+            notify(note)
+    allocated = allocations(matched, show, notify)
     tables = report_tables(canonical, matched, allocated, target, groups)
     return Report(tuple(tables), tuple(canonical), tuple(matched), tuple(allocated), target)
 

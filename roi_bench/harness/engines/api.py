@@ -11,7 +11,7 @@ from typing import Any
 from roi_bench.api.gateway import Missing, Outcome
 from roi_bench.errors import RecordError
 from roi_bench.exams.exam import sha256_text
-from roi_bench.harness.engines.protocol import Asking, Question, exam_fields
+from roi_bench.harness.engines.protocol import Job, Request, exam_fields
 from roi_bench.harness.task_settings import BUDGET_ALIASES, budget_of
 from roi_bench.records.journal import Entry, Journal, RequestKey, canonical_json, entry_line
 
@@ -142,17 +142,17 @@ class ApiEngine:
         reason: str | None = self.lm.why_not(generation)
         return reason
 
-    def preview(self, questions: Sequence[Question]) -> str:
+    def preview(self, requests: Sequence[Request]) -> str:
         """Write what would be sent to stdout, a JSON object a line, and return the estimate.
 
         Raises:
             ModelError: The model cannot sit these exams.
         """
-        return str(self.lm.preview([question.instance(self._seed) for question in questions]))
+        return str(self.lm.preview([request.instance(self._seed) for request in requests]))
 
-    def advice(self, questions: int) -> str | None:
+    def advice(self, requests: int) -> str | None:
         """Return None: how many requests fly at once is paced by the provider's own limits."""
-        del questions
+        del requests
         return None
 
     def keep_batch_size(self, size: int) -> None:
@@ -161,19 +161,19 @@ class ApiEngine:
     def close(self) -> None:
         """Nothing to end: nothing was started."""
 
-    def ask(self, asking: Asking) -> None:
+    def ask(self, job: Job) -> None:
         """Ask concurrently; each finished response is recorded before anything else.
 
         Raises:
             ModelError: The model cannot sit these exams, the limit of money is reached, or no request can succeed.
             EndedEarlyError: A batch was submitted, and is not to be waited for.
         """
-        missing = asking.missing
-        with ApiEntries(asking.journal) as entries:
+        missing = job.missing
+        with ApiEntries(job.journal) as entries:
 
             def record(outcomes: Any) -> None:
                 found = [(missing[request.index], outcome) for request, outcome in outcomes]
-                asking.tell(entries.add([(item.key, exam_fields(item), outcome) for item, outcome in found]))
+                job.on_recorded(entries.add([(item.key, exam_fields(item), outcome) for item, outcome in found]))
 
-            requests = [question.instance(self._seed) for question in missing]
-            self.lm.ask_each(requests, [question.key for question in missing], record, asking.journal)
+            instances = [request.instance(self._seed) for request in missing]
+            self.lm.ask_each(instances, [request.key for request in missing], record, job.journal)

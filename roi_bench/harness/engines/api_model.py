@@ -167,13 +167,13 @@ class ApiLM(LM):
         prepared = self.prepared(requests)
         if not prepared:
             return
-        self._tell_of_unknown_server()
+        self._note_unknown_server()
         names = [request_name(key) for key in keys]
         self._refuse_open_batches(names, journal)
         purse = Purse(self.settings.max_usd, paid(journal) + maybe_paid(journal))
         spent = f"; {usd_text(purse.spent)} spent before" if purse.spent else ""
         limit = f"; limit {usd_text(self.settings.max_usd)}" if self.settings.max_usd is not None else ""
-        _tell(f"{self.estimate(prepared).line()}{spent}{limit}")
+        _notify(f"{self.estimate(prepared).line()}{spent}{limit}")
         if self.settings.provider_batch:
             ending, reason = self._ask_in_batches(prepared, names, on_outcomes, journal, purse)
         else:
@@ -187,14 +187,14 @@ class ApiLM(LM):
                     for entry in journal.entries.values()
                     if entry.response is not None and entry.extra.get("provider_id")
                 },
-                on_event=_tell,
+                on_event=_notify,
             )
             ending, reason = client.ask(prepared, on_outcomes), client.reason
         self._raise_unless_done(ending, reason, journal)
 
-    def _tell_of_unknown_server(self) -> None:
+    def _note_unknown_server(self) -> None:
         if self.gateway.own_server and not self.settings.server and not neutral_parameters(self.gateway.make()):
-            _tell(
+            _notify(
                 f"the server at {self.gateway.own_server} does not say that it is vLLM, SGLang or llama.cpp: if it has "
                 "sampling parameters of its own, they hold; server=transformers in --model_args says that it is "
                 "transformers serve (docs/engines.md, Decoding)"
@@ -220,7 +220,7 @@ class ApiLM(LM):
             price=self.price,
             purse=purse,
             run=run_digest(journal.header),
-            on_event=_tell,
+            on_event=_notify,
         )
         recorded = {request_name(key) for key, entry in journal.entries.items() if entry.response is not None}
         return batches.ask(prepared, names, on_outcomes, recorded), batches.reason
@@ -289,7 +289,7 @@ class ApiLM(LM):
         header = run_header("roi-api", {}, ApiEngine(self), self.settings.seed, {})
         folder = output_folder(self.settings.journal or DEFAULT_OUTPUT, self.settings.model)
         for line in journals_of_other_versions(folder):
-            _tell(line)
+            _notify(line)
         return folder / f"journal-{run_digest(header)}.rank0.jsonl", header
 
     # ------------------------------------------------------------------------------------------------ chat
@@ -336,7 +336,7 @@ class ApiLM(LM):
         raise ModelError("roi-api has texts only; tasks that need likelihoods cannot be run on it")
 
 
-def _tell(line: str) -> None:
+def _notify(line: str) -> None:
     from tqdm import tqdm
 
     tqdm.write(f"roi-api: {line}", file=sys.stderr)

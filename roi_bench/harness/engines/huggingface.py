@@ -9,7 +9,7 @@ from typing import Any
 
 from roi_bench.harness.engines.local import LocalEngine, ask_whole_batches, version_of
 from roi_bench.harness.engines.metering import Meter, MeteredText, end_tokens
-from roi_bench.harness.engines.protocol import Asking, fixed_batches
+from roi_bench.harness.engines.protocol import Job, fixed_batches
 from roi_bench.harness.processes import place
 
 # How many rows of a batch the free memory carries: the keys and values of a transformer, and room to compute.
@@ -249,11 +249,11 @@ class HuggingFaceEngine(LocalEngine):
             "batch_size_is_automatic": self._is_automatic,
         }
 
-    def advice(self, questions: int) -> str | None:
+    def advice(self, requests: int) -> str | None:
         """Return that batches of one are slow, and on a GPU that there is vLLM."""
-        if not self._is_automatic and self._batch_size == 1 and questions > 1:
+        if not self._is_automatic and self._batch_size == 1 and requests > 1:
             return "--batch_size 1 asks one request at a time; without it, the size is taken from the free memory"
-        if self.lm.device.type == "cuda" and questions >= 100:
+        if self.lm.device.type == "cuda" and requests >= 100:
             return "--model vllm (pip install 'roi-bench[vllm]') schedules all requests at once, which hf cannot"
         return None
 
@@ -261,14 +261,14 @@ class HuggingFaceEngine(LocalEngine):
         """Plan batches of ``size`` rows."""
         self._batch_size = self.lm.batch_size_per_gpu = size
 
-    def ask(self, asking: Asking) -> None:
+    def ask(self, job: Job) -> None:
         """Ask in fixed whole batches; each is recorded when it is finished.
 
         Raises:
             ModelError: The model answered with another number of responses than it was asked for.
         """
-        batches = fixed_batches(asking.questions, self._batch_size, self._length)
-        ask_whole_batches(asking, batches, self._generate, self._seed, self._length)
+        batches = fixed_batches(job.requests, self._batch_size, self._length)
+        ask_whole_batches(job, batches, self._generate, self._seed, self._length)
 
     def _generate(self, requests: Sequence[Any]) -> Sequence[MeteredText | None]:
         return self._meter.generate(requests)

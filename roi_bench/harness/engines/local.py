@@ -1,4 +1,4 @@
-"""Engines in this process: those that answer a batch at a time, and those that only lm_eval knows"""
+"""Engines in this process: those that answer a batch at a time, and those that only lm_eval knows."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from roi_bench.errors import UsageError
 from roi_bench.harness.engines.metering import Meter, MeteredText, generate_until, usage_of
 from roi_bench.harness.engines.protocol import (
     REQUESTS_PER_CONNECTION,
-    Asking,
-    Question,
+    Job,
+    Request,
     derived_seed,
     exam_fields,
     fixed_batches,
@@ -33,17 +33,17 @@ class LocalEngine:
         del generation
         return None
 
-    def preview(self, questions: Sequence[Question]) -> str:
+    def preview(self, requests: Sequence[Request]) -> str:
         """Show nothing: nothing is sent anywhere.
 
         Raises:
             UsageError: Always.
         """
-        raise UsageError(f"--dry-run is for API models; {len(questions)} requests would be asked of this one")
+        raise UsageError(f"--dry-run is for API models; {len(requests)} requests would be asked of this one")
 
-    def advice(self, questions: int) -> str | None:
+    def advice(self, requests: int) -> str | None:
         """Return None: nothing would make it faster."""
-        del questions
+        del requests
         return None
 
     def keep_batch_size(self, size: int) -> None:
@@ -80,23 +80,23 @@ class BatchedEngine(LocalEngine):
         package = type(self.lm).__module__.split(".")[0]
         return {"name": type(self.lm).__name__, "version": version_of(package), "batch_size": self._batch_size}
 
-    def advice(self, questions: int) -> str | None:
+    def advice(self, requests: int) -> str | None:
         """Return that one request at a time is slow, where that is so."""
-        if self._batch_size > 1 or questions <= 1:
+        if self._batch_size > 1 or requests <= 1:
             return None
         return "requests are asked one by one; if this backend takes several at once, --batch_size N is faster"
 
-    def ask(self, asking: Asking) -> None:
+    def ask(self, job: Job) -> None:
         """Ask in fixed batches; each is recorded when it is finished.
 
         Raises:
             ModelError: The model answered with another number of responses than it was asked for.
         """
-        is_missing = asking.is_missing()
-        for batch in fixed_batches(asking.questions, self._batch_size, len):
-            if missing := [question for question in batch if is_missing(question.key)]:
+        is_missing = job.is_missing()
+        for batch in fixed_batches(job.requests, self._batch_size, len):
+            if missing := [request for request in batch if is_missing(request.key)]:
                 seed_batch(self._seed, missing)
-                asking.record(entries_of(missing, self._generate([question.instance(None) for question in missing])))
+                job.record(entries_of(missing, self._generate([request.instance(None) for request in missing])))
 
     def _generate(self, requests: Sequence[Any]) -> Sequence[str | None]:
         texts = generate_until(self.lm, list(requests))
@@ -104,8 +104,8 @@ class BatchedEngine(LocalEngine):
 
 
 def ask_whole_batches(
-    asking: Asking,
-    batches: Sequence[Sequence[Question]],
+    job: Job,
+    batches: Sequence[Sequence[Request]],
     generate: Generate,
     seed: int | None,
     length: Callable[[str], int] | None = None,
@@ -113,41 +113,41 @@ def ask_whole_batches(
     """Ask whole batches of which anything is missing, and record what was: a response may depend on its batch.
 
     Args:
-        asking: The questions, and where responses go.
+        job: The questions, and where responses go.
         batches: The plan, the same at every start of the run.
         generate: Generates a batch.
         seed: Seed of the run; each batch is sampled with one derived from it and from what it asks.
         length: Tokens of a prompt, where they are known.
     """
-    is_missing = asking.is_missing()
+    is_missing = job.is_missing()
     for batch in batches:
-        if not any(is_missing(question.key) for question in batch):
+        if not any(is_missing(request.key) for request in batch):
             continue
         seed_batch(seed, batch)
-        responses = generate([question.instance(None) for question in batch])
-        counts = [length(question.prompt) for question in batch] if length is not None else None
-        asking.record([entry for entry in entries_of(batch, responses, counts) if is_missing(entry.key)])
+        responses = generate([request.instance(None) for request in batch])
+        counts = [length(request.prompt) for request in batch] if length is not None else None
+        job.record([entry for entry in entries_of(batch, responses, counts) if is_missing(entry.key)])
 
 
-def seed_batch(seed: int | None, batch: Sequence[Question]) -> None:
+def seed_batch(seed: int | None, batch: Sequence[Request]) -> None:
     """Seed what a local model draws from by the run's ``seed`` and by what ``batch`` asks, if it is sampled at all."""
-    if seed is not None and any(question.is_sampled for question in batch):
-        seed_everything(derived_seed(seed, [question.key for question in batch]))
+    if seed is not None and any(request.is_sampled for request in batch):
+        seed_everything(derived_seed(seed, [request.key for request in batch]))
 
 
 def entries_of(
-    questions: Sequence[Question], responses: Sequence[str | None], prompt_tokens: Iterable[int] | None = None
+    requests: Sequence[Request], responses: Sequence[str | None], prompt_tokens: Iterable[int] | None = None
 ) -> list[Entry]:
     """Return the journal's entries of ``responses``, with the token counts of their prompts where these are known."""
-    counts = [{"prompt_tokens": count} for count in prompt_tokens] if prompt_tokens else [{} for _ in questions]
+    counts = [{"prompt_tokens": count} for count in prompt_tokens] if prompt_tokens else [{} for _ in requests]
     return [
         Entry(
-            question.key,
+            request.key,
             response,  # itself: a run of many responses holds each text once
             usage_of(response),
-            {**exam_fields(question), **count},
+            {**exam_fields(request), **count},
         )
-        for question, response, count in zip(questions, responses, counts, strict=True)
+        for request, response, count in zip(requests, responses, counts, strict=True)
     ]
 
 
@@ -201,13 +201,13 @@ class MeteredEngine(LocalEngine):
         package = "vllm" if self._schedules else "transformers"
         return {"name": type(self.lm).__name__, "version": version_of(package), "batch_size": self._batch_size}
 
-    def advice(self, questions: int) -> str | None:
+    def advice(self, requests: int) -> str | None:
         """Return that one request at a time is slow, where that is so."""
-        if self._batch_size > 1 or questions <= 1:
+        if self._batch_size > 1 or requests <= 1:
             return None
         return "requests are asked one by one; --batch_size N asks N at once, which is faster"
 
-    def ask(self, asking: Asking) -> None:
+    def ask(self, job: Job) -> None:
         """Ask in fixed whole batches; each is recorded when it is finished.
 
         Raises:
@@ -217,5 +217,5 @@ class MeteredEngine(LocalEngine):
             self.lm.batch_size = self._batch_size
         else:
             self.lm.batch_size_per_gpu = self._batch_size
-        batches = fixed_batches(asking.questions, self._batch_size, lambda prompt: len(self.lm.tok_encode(prompt)))
-        ask_whole_batches(asking, batches, self._meter.generate, self._seed)
+        batches = fixed_batches(job.requests, self._batch_size, lambda prompt: len(self.lm.tok_encode(prompt)))
+        ask_whole_batches(job, batches, self._meter.generate, self._seed)

@@ -30,7 +30,7 @@ from roi_bench.exams.exam import sha256_text
 from roi_bench.harness import processes as one_line_errors
 from roi_bench.harness.engines.local import LocalEngine, entries_of
 from roi_bench.harness.engines.metering import MeteredText, generate_until
-from roi_bench.harness.engines.protocol import Asking, sample_indices
+from roi_bench.harness.engines.protocol import Job, sample_indices
 from roi_bench.records.journal import is_header, parse_object
 from roi_bench.records.tokenizer import HFTokenCounter, load_token_counter
 from roi_bench.scoring.tokens import Usage
@@ -51,13 +51,13 @@ class PlaybackEngine(LocalEngine):
         """The program that plays them."""
         return {"name": "playback", "version": __version__}
 
-    def ask(self, asking: Asking) -> None:
+    def ask(self, job: Job) -> None:
         """Record all of them at once.
 
         Raises:
             RecordError: The file has no response to a request.
         """
-        asking.record(entries_of(asking.missing, generate_until(self.lm, [q.instance(None) for q in asking.missing])))
+        job.record(entries_of(job.missing, generate_until(self.lm, [q.instance(None) for q in job.missing])))
 
 
 #

@@ -14,7 +14,7 @@ from typing import Any
 from roi_bench.errors import ModelError, UsageError
 from roi_bench.harness.engines.local import LocalEngine, version_of
 from roi_bench.harness.engines.metering import MeteredText
-from roi_bench.harness.engines.protocol import Asking, Question, exam_fields, fixed_batches
+from roi_bench.harness.engines.protocol import Job, Request, exam_fields, fixed_batches
 from roi_bench.machine import usable_cores
 from roi_bench.records.journal import Entry
 from roi_bench.scoring.tokens import FinishReason, Usage
@@ -71,10 +71,10 @@ REASONS: dict[str, FinishReason] = {"stop": "stop", "length": "length"}
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class Scheduled:
     """What vLLM is asked: a question, its prompt as token ids, how to sample, and where the text ends."""
 
-    question: Question
+    request: Request
     prompt: list[int]
     sampling: Any
     stops: list[str]
@@ -115,42 +115,38 @@ class VllmEngine(LocalEngine):
             "batch_size_is_automatic": self._at_once is None,
         }
 
-    def advice(self, questions: int) -> str | None:
+    def advice(self, requests: int) -> str | None:
         """Return that a small batch size keeps vLLM from scheduling, or that a core of few is left out."""
         config = self.lm.model.llm_engine.vllm_config
         running = config.scheduler_config.max_num_seqs
-        if self._at_once is None or self._at_once >= min(questions, running):
+        if self._at_once is None or self._at_once >= min(requests, running):
             return _core_left_out(config)
         return (
             f"--batch_size {self._at_once} lets vLLM work on {self._at_once} requests at once; without it, it "
             f"schedules up to {running} by itself, which is faster"
         )
 
-    def ask(self, asking: Asking) -> None:
+    def ask(self, job: Job) -> None:
         """Ask what is missing.
 
         Raises:
             ModelError: vLLM refused a request, or its engine died.
         """
         core = self.lm.model.llm_engine
-        ordered = [
-            question for batch in fixed_batches(asking.missing, len(asking.missing) or 1, len) for question in batch
-        ]
-        requests, waiting = dict(enumerate(self._requests(ordered))), list(range(len(ordered)))[::-1]
+        ordered = [request for batch in fixed_batches(job.missing, len(job.missing) or 1, len) for request in batch]
+        pending, waiting = dict(enumerate(self._schedule(ordered))), list(range(len(ordered)))[::-1]
         try:
             with woken_if_killed(core):
                 while waiting or core.has_unfinished_requests():
                     while waiting and core.get_num_unfinished_requests() < (self._at_once or WAITING):
-                        self._add(core, waiting[-1], requests[waiting[-1]])
+                        self._add(core, waiting[-1], pending[waiting[-1]])
                         waiting.pop()
                     if finished := [output for output in core.step() if output.finished]:
-                        asking.record(
-                            [self._entry(requests.pop(int(output.request_id)), output) for output in finished]
-                        )
+                        job.record([self._entry(pending.pop(int(output.request_id)), output) for output in finished])
         except BaseException as error:
             if isinstance(error, _dead()):
                 error.add_note("where the system killed it for memory, give it less: docs/engines.md tells how")
-            self._abort(core, list(requests))
+            self._abort(core, list(pending))
             raise
 
     def close(self) -> None:
@@ -160,16 +156,16 @@ class VllmEngine(LocalEngine):
             takes_time = "timeout" in inspect.signature(shutdown).parameters
             shutdown(**({"timeout": SECONDS_TO_END} if takes_time else {}))
 
-    def _requests(self, questions: Sequence[Question]) -> Iterator[Request]:
+    def _schedule(self, requests: Sequence[Request]) -> Iterator[Scheduled]:
         """Yield what lm_eval would hand to vLLM: the same token ids, sampling parameters and stop strings."""
         from lm_eval.models.utils import maybe_truncate
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
-        lm, prompts = self.lm, [question.prompt for question in questions]
+        lm, prompts = self.lm, [request.prompt for request in requests]
         end = lm.tokenizer.decode(lm.eot_token_id) or getattr(lm.tokenizer, "eos_token", None)
-        for question, ids in zip(questions, lm.tok_encode(prompts), strict=True):
-            generation = question.instance(self._seed).args[1]
+        for request, ids in zip(requests, lm.tok_encode(prompts), strict=True):
+            generation = request.instance(self._seed).args[1]
             arguments, stops, budget = lm.modify_gen_kwargs(generation, eos=end, default_max_gen_toks=lm.max_gen_toks)
             ids, budget = maybe_truncate(ids, max_gen_toks=budget, max_model_len=lm.max_length, side=lm.truncation_side)
             sent = [stop for stop in stops if stop == end] if lm.think_end_token else stops
@@ -179,30 +175,30 @@ class VllmEngine(LocalEngine):
                 )
             except (TypeError, ValueError) as error:
                 raise UsageError(f"vLLM does not take the generation arguments {arguments}: {error}") from error
-            yield Request(question, ids, sampling, stops)
+            yield Scheduled(request, ids, sampling, stops)
 
-    def _add(self, core: Any, number: int, request: Request) -> None:
+    def _add(self, core: Any, number: int, scheduled: Scheduled) -> None:
         try:
             core.add_request(
                 str(number),
-                _rendered(core, request.prompt),
-                request.sampling,
+                _rendered(core, scheduled.prompt),
+                scheduled.sampling,
                 lora_request=self.lm.lora_request,
             )
         except ValueError as error:
-            raise ModelError(f"vLLM refused a prompt of {len(request.prompt)} tokens: {error}") from error
+            raise ModelError(f"vLLM refused a prompt of {len(scheduled.prompt)} tokens: {error}") from error
 
-    def _entry(self, request: Request, output: Any) -> Entry:
+    def _entry(self, scheduled: Scheduled, output: Any) -> Entry:
         """Return a finished output as the journal's entry; one in whose middle the engine failed has no response."""
         from lm_eval.models.utils import postprocess_generated_text
 
-        completion, question = output.outputs[0], request.question
-        extra = {**exam_fields(question), "prompt_tokens": len(request.prompt)}
+        completion, request = output.outputs[0], scheduled.request
+        extra = {**exam_fields(request), "prompt_tokens": len(scheduled.prompt)}
         if completion.finish_reason not in REASONS:
-            return Entry(question.key, None, None, {**extra, "error": f"vLLM: {completion.finish_reason}"})
-        text = postprocess_generated_text(completion.text, request.stops, self.lm.think_end_token)
+            return Entry(request.key, None, None, {**extra, "error": f"vLLM: {completion.finish_reason}"})
+        text = postprocess_generated_text(completion.text, scheduled.stops, self.lm.think_end_token)
         usage = Usage(len(completion.token_ids), REASONS[completion.finish_reason], "generated")
-        return Entry(question.key, MeteredText(text, usage), usage, extra)
+        return Entry(request.key, MeteredText(text, usage), usage, extra)
 
     def _abort(self, core: Any, numbers: Sequence[int]) -> None:
         """Take back what is in flight, as far as the engine still listens."""

@@ -1,4 +1,4 @@
-"""Starting vLLM: its distribution, processes that end with the run, and what its log names as the cause of a failure"""
+"""Starting vLLM: its distribution, processes that end with the run, and the cause of a failure found in its log."""
 
 from __future__ import annotations
 

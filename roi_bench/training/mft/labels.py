@@ -1,4 +1,4 @@
-"""Sampled solutions → labels → training examples of MFT (SPEC section 12). Pure"""
+"""Sampled solutions → labels → training examples of MFT (SPEC section 12). Pure."""
 
 from __future__ import annotations
 

@@ -419,7 +419,7 @@ def _evaluation_work(recipe: Recipe) -> tuple[int, str]:
     from roi_bench.exams.manifest import load_manifest
     from roi_bench.scoring.kinds import KINDS
     from roi_bench.scoring.prompts import PROMPTS
-    from roi_bench.training.stages.evaluation import MODES, STAGES, prompts_of_stage
+    from roi_bench.training.stages.evaluation import EVALUATED_ORDERS, STAGES, prompts_of_stage
 
     exams = min(recipe.evaluation.limit or EXAMS, EXAMS)
     problems = 3 * exams
@@ -427,7 +427,7 @@ def _evaluation_work(recipe: Recipe) -> tuple[int, str]:
         problems = min(problems, len(load_manifest().problems))
     requests = sum(KINDS[PROMPTS[name].kind].requests for stage in STAGES for name in prompts_of_stage(recipe, stage))
     budgets, repeats, stages = recipe.budgets, recipe.evaluation.samples, len(STAGES)
-    asked = requests * len(MODES) * exams
+    asked = requests * len(EVALUATED_ORDERS) * exams
     alone = stages * problems * repeats
     responses = f"{asked * len(budgets):,} responses and {alone:,} solo samples"
     text = f"{stages} models, {exams} exams a task: at most {responses}"

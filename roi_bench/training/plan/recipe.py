@@ -1,4 +1,4 @@
-"""Recipes: every setting of a training run in one YAML file, checked before anything is loaded"""
+"""Recipes: every setting of a training run in one YAML file, checked before anything is loaded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a response to a training exam earns, by the benchmark's own code, and what of it is logged (SPEC section 12)"""
+"""What a response to a training exam earns, by the benchmark's own code, and what of it is logged (SPEC section 12)."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def exam_reward(scored: ScoredResponse, settings: Reward) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
+class RolloutRecord:
     """What is kept of a scored response: small, so that processes can exchange it.
 
     Attributes:
@@ -99,7 +99,7 @@ class ExamJudge:
 
         self._exams, self._settings, self._tokenizer = exams, settings, tokenizer
         self._counter, self._grader = HFTokenCounter(tokenizer), shared_grader()
-        self._counted: list[Counted] = []
+        self._records: list[RolloutRecord] = []
 
     def reward(
         self,
@@ -116,10 +116,10 @@ class ExamJudge:
             for ids, number, name, limit in zip(completion_ids, exam, order, budget, strict=True)
         ]
         scored = score_rollouts(rollouts, self._grader, self._counter)
-        counted = [count(rollout, response) for rollout, response in zip(rollouts, scored, strict=True)]
-        self._counted += counted
+        records = [count(rollout, response) for rollout, response in zip(rollouts, scored, strict=True)]
+        self._records += records
         if log_metric is not None:
-            for name, value in training_numbers(counted).items():
+            for name, value in training_numbers(records).items():
                 log_metric(name, value)
         return [exam_reward(response, self._settings) for response in scored]
 
@@ -130,15 +130,15 @@ class ExamJudge:
         text = self._tokenizer.decode(kept, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return Response(text, Usage(len(kept), "stop" if stopped else "length", "generated"))
 
-    def take_counted(self) -> list[Counted]:
+    def take_records(self) -> list[RolloutRecord]:
         """Return what was counted since the last call, and forget it."""
-        counted, self._counted = self._counted, []
-        return counted
+        records, self._records = self._records, []
+        return records
 
 
-def count(rollout: Rollout, scored: ScoredResponse) -> Counted:
+def count(rollout: Rollout, scored: ScoredResponse) -> RolloutRecord:
     """Return what is kept of a scored response."""
-    return Counted(
+    return RolloutRecord(
         order=rollout.order,
         budget=rollout.budget,
         correct=scored.score,
@@ -152,30 +152,30 @@ def count(rollout: Rollout, scored: ScoredResponse) -> Counted:
     )
 
 
-def training_numbers(counted: Sequence[Counted]) -> dict[str, float]:
+def training_numbers(records: Sequence[RolloutRecord]) -> dict[str, float]:
     """Return the numbers of a batch of responses: score, skip rate by tier, level accuracy, share truncated."""
-    if not counted:
+    if not records:
         return {}
     numbers = {
-        "score": sum(item.correct for item in counted) / len(counted),
-        "truncated": sum(item.truncated for item in counted) / len(counted),
+        "score": sum(item.correct for item in records) / len(records),
+        "truncated": sum(item.truncated for item in records) / len(records),
     }
     for tier in TIERS:
-        numbers[f"skip_rate_{tier}"] = sum(tier in item.skipped for item in counted) / len(counted)
-    levels = [pair for item in counted for pair in item.levels]
+        numbers[f"skip_rate_{tier}"] = sum(tier in item.skipped for item in records) / len(records)
+    levels = [pair for item in records for pair in item.levels]
     if levels:
         numbers["level_accuracy"] = sum(predicted == actual for predicted, actual in levels) / len(levels)
     return numbers
 
 
-def held_out_numbers(counted: Sequence[Counted]) -> Mapping[str, float]:
+def held_out_numbers(records: Sequence[RolloutRecord]) -> Mapping[str, float]:
     """Return the numbers of an evaluation by budget: score in hard and easy order, regret, and all that training logs.
 
     ``held_out`` is the mean score over budgets and orders: what checkpoints are compared by. Regret is left out where
     nothing was right in easy order (SPEC section 8).
     """
-    groups: dict[tuple[int, str], list[Counted]] = defaultdict(list)
-    for item in counted:
+    groups: dict[tuple[int, str], list[RolloutRecord]] = defaultdict(list)
+    for item in records:
         groups[item.budget, item.order].append(item)
     scores = {key: sum(item.correct for item in items) / len(items) for key, items in groups.items()}
     numbers: dict[str, float] = {"held_out": sum(scores.values()) / len(scores)} if scores else {}

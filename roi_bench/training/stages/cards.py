@@ -1,4 +1,4 @@
-"""Model cards: how a trained model was made, what it is for, its measured table, its limits"""
+"""Model cards: how a trained model was made, what it is for, its measured table, its limits."""
 
 from __future__ import annotations
 

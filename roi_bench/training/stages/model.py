@@ -1,4 +1,4 @@
-"""Models of a stage: loading one, going on from a checkpoint, and the folder that a stage leaves"""
+"""Models of a stage: loading one, going on from a checkpoint, and the folder that a stage leaves."""
 
 from __future__ import annotations
 

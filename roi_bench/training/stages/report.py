@@ -227,7 +227,7 @@ def write_stage_report(
     recipe: Recipe,
     files: Mapping[str, Sequence[Path]],
     evaluation: Path,
-    tell: Callable[[str], None],
+    notify: Callable[[str], None],
 ) -> None:
     """Write ``report/`` and the summary of an evaluation into its folder.
 
@@ -235,19 +235,19 @@ def write_stage_report(
         recipe: The recipe of the training run.
         files: Results files by stage.
         evaluation: The folder.
-        tell: Is told what a reader has to know.
+        notify: Is told what a reader has to know.
 
     Raises:
         UsageError: There is no exam task among the results.
         RecordError: A results file is damaged.
     """
     paths = [path for of_stage in files.values() for path in of_stage]
-    loaded = load_runs(paths, tell=tell)
+    loaded = load_runs(paths, notify=notify)
     runs, profiles = loaded.scored, loaded.profiles
     matched = match_profiles(runs, profiles)
     for note in dict.fromkeys(match_notes(runs, profiles, matched)):
-        tell(note)
-    allocated = allocations(matched, tell=tell)
+        notify(note)
+    allocated = allocations(matched, notify=notify)
     items = stage_runs(files, runs, matched, allocated)
     summary, aims = summary_table(items), aims_table(items)
     scores, *views = summary_views(summary)
@@ -267,7 +267,7 @@ def write_stage_report(
     }
     text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
     (evaluation / SUMMARY).write_text(text, encoding="utf-8")
-    figures = _figures(runs, matched, allocated, tell) if recipe.evaluation.pictures else {}
+    figures = _figures(runs, matched, allocated, notify) if recipe.evaluation.pictures else {}
     write_tables(report_tables(runs, matched, allocated), evaluation / "report", "report", figures)
 
 
@@ -299,11 +299,11 @@ def _figures(
     runs: Sequence[ScoredRun],
     matched: Sequence[ProfiledRuns],
     allocated: Sequence[Allocation],
-    tell: Callable[[str], None],
+    notify: Callable[[str], None],
 ) -> dict[str, Figure]:
     try:
         check_figures()
     except DependencyError as error:
-        tell(f"the report has no pictures: {error}")
+        notify(f"the report has no pictures: {error}")
         return {}
     return report_figures(runs, matched, allocated)

@@ -41,10 +41,10 @@ if TYPE_CHECKING:
 
 # Greedy evaluation of a tiny model through plain ``generate``: accuracy by tier, score by order and budget.
 
-Sitting = tuple[str, int]
+Condition = tuple[str, int]
 """Order and budget."""
 
-SITTINGS: tuple[Sitting, ...] = tuple(
+CONDITIONS: tuple[Condition, ...] = tuple(
     (order, budget) for budget in reversed(TINY_BUDGETS) for order in ("easy", "medium", "hard")
 )
 
@@ -94,7 +94,7 @@ def evaluate(
     model: Qwen3ForCausalLM,
     tokenizer: PreTrainedTokenizerFast,
     exams: Sequence[Exam],
-    sittings: Sequence[Sitting] = SITTINGS,
+    conditions: Sequence[Condition] = CONDITIONS,
     done: Callable[[], None] = lambda: None,
 ) -> list[Row]:
     """Return one row for the problems alone (loose budget) and one for each sitting; ``done`` is called after each."""
@@ -108,7 +108,7 @@ def evaluate(
         alone.append(sum(map(is_right, problems, answers)))
         done()
     rows = [Row("alone", loose, len(exams), (alone[0], alone[1], alone[2]))]
-    for order, budget in sittings:
+    for order, budget in conditions:
         prompts = [exam_prompt([problem.question for problem in exam.ordered(order)], budget) for exam in exams]
         texts = generate_texts(model, tokenizer, prompts, budget)
         correct = [0, 0, 0]
@@ -352,7 +352,7 @@ def main(out: Path, seed: int, steps: int, form_steps: int, exams: int, checkpoi
         run = second_part(solved)
         train(run, out / "forms.pt", checkpoint_every)
         run.losses, run.optimizer_names = solved.losses + run.losses, solved.optimizer_names
-        with tqdm(total=1 + len(SITTINGS) + 2, unit="sitting", desc="evaluating") as bar:
+        with tqdm(total=1 + len(CONDITIONS) + 2, unit="sitting", desc="evaluating") as bar:
             rows = evaluate(run.model, run.tokenizer, tiny_exams(EVALUATION_SEED, exams), done=bar.update)
     except RoiBenchError as error:
         print(f"error: {error}", file=sys.stderr)

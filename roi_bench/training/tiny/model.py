@@ -1,4 +1,4 @@
-"""The tiny model: a small Qwen3-style causal LM made from scratch, its tokenizer and its optimizers"""
+"""The tiny model: a small Qwen3-style causal LM made from scratch, its tokenizer and its optimizers."""
 
 from __future__ import annotations
 
