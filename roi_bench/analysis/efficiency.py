@@ -38,18 +38,14 @@ from roi_bench.scoring.statistics import Estimate, ExamTerm, estimate_ratio
 # What a model decided in an exam: which problems it attempted, which it skipped, which it gave up and when (SPEC 11).
 #
 # Replaying these decisions on the model's own solo samples tells what they were worth, apart from how well it solved
-# the
-# problems in that very response. Choices that the specification leaves open (ours):
+# the problems in that very response. Choices that the specification leaves open (ours):
 #
 # - ``skipped``: skip. ``correct``, ``wrong``: an attempt without a cap; how long it would have gone on is not known,
-# and
-#   capping at the tokens of one response would fail every second replay of a sound decision.
-# - ``unanswered``: the model left the problem by itself; an attempt capped at the tokens it spent there (none: a
-# skip).
+#   and capping at the tokens of one response would fail every second replay of a sound decision.
+# - ``unanswered``: the model left the problem by itself; an attempt capped at the tokens it spent there (none: a skip).
 # - ``truncated``, ``empty``: an attempt without a cap.
 # - Never reached, because the budget ended before: nobody knows. It is taken to be attempted as often as the run
-# attempts
-#   problems that it reaches; else choosing at random would look worse than chance.
+#   attempts problems that it reaches; else choosing at random would look worse than chance.
 
 NO_CAP = -1
 """Stands for an attempt without a cap."""

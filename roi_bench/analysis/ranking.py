@@ -364,8 +364,7 @@ def _tiers(order: Sequence[str], comparisons: Sequence[Comparison]) -> dict[str,
 # Hundreds of runs at once: rank intervals, tiers and chosen pairs by the paired clustered t test, on whole arrays.
 #
 # Ranks and tiers are those of :mod:`roi_bench.analysis.ranking`; only the test is another one. A permutation test of
-# each
-# of 125,000 pairs needs millions of swaps a pair to survive the adjustment for so many; the t test does not.
+# each of 125,000 pairs needs millions of swaps a pair to survive the adjustment for so many; the t test does not.
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -21,8 +21,7 @@ from roi_bench.errors import ModelError, RecordError
 # Which batches were submitted, on disk before anything else: a batch whose number is lost would be paid twice.
 #
 # An open batch may hold requests of several commands (tasks, limits): each fetches its own responses, and it is done
-# when
-# all of them are in the journal.
+# when all of them are in the journal.
 
 
 def open_batches(journal: Path) -> list[BatchLine]:

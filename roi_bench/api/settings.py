@@ -15,10 +15,8 @@ from roi_bench.errors import UsageError, nearest
 
 # Servers of one's own: which make answers behind a ``base_url``, and what keeps it from adding to the decoding.
 #
-# Such servers fill what a request leaves out from the model's ``generation_config.json`` or from defaults of their
-# own.
-# What is said here was read in their sources: vLLM 0.32 and SGLang (``protocol.py`` under ``entrypoints/openai``,
-# both
+# Such servers fill what a request leaves out from the model's ``generation_config.json`` or from defaults of their own.
+# What is said here was read in their sources: vLLM 0.32 and SGLang (``protocol.py`` under ``entrypoints/openai``, both
 # ``_DEFAULT_SAMPLING_PARAMS``), llama.cpp (``tools/server/server-task.cpp``, ``common/common.h``), transformers 5.19
 # (``cli/serving/utils.py``). ``transformers serve`` answers 422 to names that it does not know; it takes a generation
 # configuration as a text, whose fields win over the model's. It does not say what it is, so it has to be named.

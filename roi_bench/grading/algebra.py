@@ -13,16 +13,12 @@ from roi_bench.grading.numerals import rounding_tolerance
 
 # Exact algebra on formulas: quotients of sums of products, in a normal form that is the same for equal things.
 #
-# Rational arithmetic; letters, ``\pi`` and ``e`` as independent symbols; roots of rational numbers as products of
-# prime
-# numbers to fractional powers; ``i`` with ``i^2=-1``; powers with letters in the exponent; other functions by name
-# and
-# argument. Two formulas whose cross product is zero here have equal values wherever both are defined. Two numbers
-# made of
-# rational numbers, their roots and ``i`` that differ here are different, for products of primes to powers between 0
-# and 1
-# are linearly independent (A. S. Besicovitch 1940, *On the linear independence of fractional powers of integers*).
-# Nothing else is claimed: that the forms of two other formulas differ proves nothing.
+# Rational arithmetic; letters, ``\pi`` and ``e`` as independent symbols; roots of rational numbers as products of prime
+# numbers to fractional powers; ``i`` with ``i^2=-1``; powers with letters in the exponent; other functions by name and
+# argument. Two formulas whose cross product is zero here have equal values wherever both are defined. Two numbers made
+# of rational numbers, their roots and ``i`` that differ here are different, for products of primes to powers between 0
+# and 1 are linearly independent (A. S. Besicovitch 1940, *On the linear independence of fractional powers of
+# integers*). Nothing else is claimed: that the forms of two other formulas differ proves nothing.
 
 MAX_TERMS = 150
 MAX_BITS = 40_000

@@ -94,7 +94,7 @@ _CHOICE = re.compile(r"\(?([A-Z])\)?")
 
 @dataclass(frozen=True, slots=True)
 class _Options:
-    """What a comparison has at hand besides the two answers.
+    """Options of a comparison, the same for all parts of the two answers.
 
     Attributes:
         symbolic: The symbolic check, if there is one.
@@ -109,14 +109,17 @@ class _Options:
 
 def compare(gold: str, answer: str, symbolic: Symbolic | None = None, question: str = "") -> bool | None:
     """Return whether ``answer`` equals ``gold``; None if only a symbolic check can tell and none was given."""
+    # Step 1 (docs/benchmark.md, "How an answer is graded"): the same string after normalisation.
     if same_string(gold, answer, question):
         return True
     gold_text, answer_text = normalize_answer(gold, question=question), normalize_answer(answer, question=question)
+    # A gold answer in words equals only the same words; algebra would take its letters for variables.
     if _WORDS_IN_TEXT.fullmatch(gold.strip().strip("$")) is not None:
         return bool(gold_text) and _folded(gold_text) == _folded(answer_text)
     as_text = is_set_as_text(gold) or is_set_as_text(answer)
     if (letters := same_letters(gold_text, answer_text, question, as_text)) is not None:
         return letters
+    # Only the answer loses these parts, and only where they restate the question or round the value before them.
     answer_text = _without_approximation(_without_asked(answer_text, question))
     if contradicts_itself(answer_text):
         return False
@@ -191,15 +194,18 @@ def _same(gold: str, answer: str, options: _Options, depth: int) -> bool | None:
         return letters
     if depth > MAX_DEPTH or _one_is_infinite(gold, answer):
         return False
+    # Step 2: two numbers are decided exactly, with no tolerance.
     left, right = parse_number(gold), parse_number(answer)
     if left is not None and right is not None:
         return numbers_equal(left, right, options.percent)
+    # ``x=5`` against ``x=5`` compares values and ``x=5`` against ``y=5`` differs, before the names are dropped.
     assigned = _same_assignment(gold, answer, options, depth)
     if assigned is not None:
         return assigned
     gold, answer, unwrapped = _strip_assignment(gold, answer)
     if unwrapped:
         return _same(gold, answer, options, depth + 1)
+    # Step 3: bases, times and chains first, since the general structure would split or misread them.
     for verdict in (_same_notation(gold, answer), _same_relation(gold, answer, options, depth)):
         if verdict is not None:
             return verdict
@@ -209,12 +215,14 @@ def _same(gold: str, answer: str, options: _Options, depth: int) -> bool | None:
 def _same_whole(gold: str, answer: str, options: _Options, depth: int) -> bool | None:
     """Compare what is neither number nor equation: structures part by part, ratios, formulas."""
     left, right = structure(gold), structure(answer)
+    # One value may be spelled several ways in one answer (``1/2 or 0.5``); a list of different values is not one.
     if left is None and right is not None and right.kind == "list":
         spellings = right.items
         if (options.alternatives or len(set(spellings)) == len(spellings)) and _all_equal(spellings):
             return _same(gold, spellings[0], options, depth + 1)  # 1/2 or 0.5; but 1,1 are two values
     if left is not None and right is not None and _decided_by_structure(left, right):
         return _same_structure(left, right, options, depth)
+    # math-verify is lenient where kinds differ (an interval beside a point, a set beside a value): decide here.
     if surely_other_sets(gold, answer) or _of_other_kinds(gold, answer, left, right):
         return False
     if left is None and right is None and gold and answer and "%" in (gold[-1], answer[-1]):
@@ -225,6 +233,7 @@ def _same_whole(gold: str, answer: str, options: _Options, depth: int) -> bool |
         and (verdict := same_formula(*map(_ratio_as_quotient, (gold, answer)))) is not None
     ):
         return verdict
+    # Step 5: only what is still open goes to the symbolic check, and only text that its parser can survive.
     if not (_is_readable(gold) and _is_readable(answer)) or _primes(gold) != _primes(answer):
         return False
     return options.symbolic(gold, answer) if options.symbolic is not None else None
@@ -269,6 +278,8 @@ def _ratio_as_quotient(text: str) -> str:
 
 def _same_percentage(gold: str, answer: str, options: _Options, depth: int) -> bool | None:
     """Compare two values at least one of which bears a percent sign (see :func:`numerals.numbers_equal`)."""
+    # A sign on both cancels. A sign on the gold answer alone may be left out or be meant as hundredths; on the answer
+    # alone, either it was left out of the gold answer or it means hundredths, never both.
     plain, stated = gold.removesuffix("%"), answer.removesuffix("%")
     if gold[-1] == answer[-1]:
         return _same(plain, stated, options, depth + 1)
@@ -290,6 +301,7 @@ def _same_relation(gold: str, answer: str, options: _Options, depth: int) -> boo
         return _same_equation(left, right)
     if len(left) == len(right):
         return None
+    # One side is a chain ``a=b=c``, the other one is not: the chain stands for its value.
     chain, other = (left, gold if len(right) > 1 else answer) if len(left) > 1 else (right, gold)
     if _RELATIONAL.search(other) is not None:
         return False
@@ -339,6 +351,7 @@ def _parts_agree(part: str, last: str) -> bool | None:
     formulas = parse_formula(part), parse_formula(last)
     if formulas[0] is None or formulas[1] is None or letters_of(formulas[0]) - letters_of(formulas[1]):
         return None
+    # A chain may round on the way (``\frac{1}{3}=0.333``): such parts agree within CHAIN_ROUNDING.
     exactly = same_exactly(formulas[0], formulas[1])
     rounded = any(_DECIMAL.fullmatch(side) for side in (part, last))
     if (exactly is None or (rounded and not exactly)) and not letters_of(formulas[0]):
@@ -410,6 +423,7 @@ def _relations_to_intervals(gold: str, answer: str) -> tuple[str, str]:
 
     Beside a gold union, intervals listed with commas, "and" or "or" are a union too.
     """
+    # Two inequalities describe comparable sets only in the same variable: ``x<1`` is not ``y<1``.
     described = relation_interval(gold)
     if described is not None and (other := relation_interval(answer)) is not None:
         return (described, other) if relation_variable(gold) == relation_variable(answer) else (gold, answer)
@@ -424,8 +438,9 @@ def _relations_to_intervals(gold: str, answer: str) -> tuple[str, str]:
 
 
 def _same_structure(gold: Structure, answer: Structure, options: _Options, depth: int) -> bool | None:
+    # ``[1,2,3]`` and ``1,2,3`` may be the same list; with two items ``[1,2]`` may be an interval.
     if not _comparable(gold.kind, answer.kind) and not (
-        len(gold.items) > 2 and {gold.kind, answer.kind} in ({"list", "[]"}, {"()", "[]"})  # no interval
+        len(gold.items) > 2 and {gold.kind, answer.kind} in ({"list", "[]"}, {"()", "[]"})
     ):
         return False
     if len(gold.items) != len(answer.items) or len(gold.items) > MAX_ITEMS:

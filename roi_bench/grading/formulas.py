@@ -13,9 +13,8 @@ from functools import lru_cache
 #
 # Understood are numbers, letters (with subscripts), ``\pi``, ``e``, ``i``, ``+ - \cdot /``, powers, fractions, mixed
 # numbers, roots, absolute values, factorials, binomials, ``\lfloor\rfloor``, degrees, and elementary functions. A
-# formula
-# that can be read in two ways, or that has anything else in it, is no formula here: whoever asks has to leave it to
-# computer algebra.
+# formula that can be read in two ways, or that has anything else in it, is no formula here: whoever asks has to leave
+# it to computer algebra.
 
 MAX_TOKENS = 300
 MAX_DEPTH = 25

@@ -1,4 +1,4 @@
-"""What a task is asked with: its settings, the chat template, and whether an exam fits the context."""
+"""The settings of a task: budget, prompt, chat template, and whether an exam fits the context."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from roi_bench.scoring.kinds import KINDS, Kind
 from roi_bench.scoring.prompts import PROMPTS, Message, find_prompt, folded
 from roi_bench.scoring.tokens import TokenCounter
 
-# Does prompt + budget fit the model? lm_eval would cut the prompt's beginning off without a word.
+# Do prompt and budget fit the model? If not, lm_eval would silently cut off the beginning of the prompt.
 
 _CONFIG_NAMES = ("n_positions", "max_position_embeddings", "n_ctx")
 
@@ -41,21 +41,21 @@ def context_length(model_args: Mapping[str, Any]) -> int | None:
             trust_remote_code=bool(model_args.get("trust_remote_code", False)),
         )
     except (OSError, ValueError, ImportError):
-        return None  # the backend itself will say what is wrong with this model
+        return None  # the backend itself will report what is wrong with this model
     config = getattr(config, "text_config", config)
     return next((int(getattr(config, name)) for name in _CONFIG_NAMES if getattr(config, name, None)), None)
 
 
 def check_context(prompts: Iterable[str], budget: int, length: int, counter: TokenCounter, task: str) -> None:
-    """Check that the longest of ``prompts`` and ``budget`` fit into ``length`` tokens.
+    """Check that the longest of ``prompts`` plus ``budget`` fits into ``length`` tokens.
 
     Raises:
-        ModelError: They do not.
+        ModelError: It does not.
     """
     worst = 0
     for prompt in prompts:
         if len(prompt.encode("utf-8", "replace")) + 1 > max(worst, length - budget):  # a token holds at least one byte
-            worst = max(worst, len(counter.token_starts(prompt)) + 1)  # 1: a start token that some models want
+            worst = max(worst, len(counter.token_starts(prompt)) + 1)  # 1: a start token that some models need
     if worst + budget > length:
         raise ModelError(
             f"{task}: the longest prompt takes {worst} tokens and the budget is {budget}, but the model's context "
@@ -63,13 +63,13 @@ def check_context(prompts: Iterable[str], budget: int, length: int, counter: Tok
         )
 
 
-# Chat templates and the system turn: some refuse it, some leave it out, and the instructions must not be lost.
+# Chat templates and the system turn: some reject it, some drop it, and the instructions must not be lost.
 
 _PROBE = "roi-bench asks whether a system turn is shown"
 
 
 def shows_system_turn(render: Callable[[list[Message]], str]) -> bool:
-    """Return whether a chat template shows what a system turn says; some refuse it, some leave it out.
+    """Return whether a chat template renders the system turn; some reject it, some drop it.
 
     Args:
         render: Applies the chat template to messages.
@@ -83,22 +83,22 @@ def shows_system_turn(render: Callable[[list[Message]], str]) -> bool:
 
 
 def rendered(messages: Sequence[Message], render: Callable[[list[Message]], str]) -> str:
-    """Return what a chat template makes of messages; a system turn that it does not show goes into the user's turn."""
+    """Apply a chat template to messages; a system turn that it does not render goes into the user's turn."""
     return render(templated(messages, render))
 
 
 def templated(messages: Sequence[Message], render: Callable[[list[Message]], str]) -> list[Message]:
-    """Return the messages to hand to a chat template: with their system turn, or without where it would be lost."""
+    """Return the messages for a chat template: with their system turn, or folded where it would be lost."""
     has_system = bool(messages) and messages[0]["role"] == "system"
     return folded(messages) if has_system and not shows_system_turn(render) else list(messages)
 
 
 def sending_through(render: Callable[[list[Message]], str], *, with_system_turn: bool) -> Sending:
-    """Return how prompts are sent that ``render`` makes of messages: as messages, or as what a template makes of them.
+    """Return how prompts are sent if ``render`` makes them: as messages, or as the text of a template.
 
     Args:
         render: Applies the chat template to messages.
-        with_system_turn: Whether it shows a system turn.
+        with_system_turn: Whether it renders a system turn.
     """
     probe = [{"role": "system", "content": _PROBE}, {"role": "user", "content": "?"}]
     sent = _text_of(render(probe if with_system_turn else folded(probe)))
@@ -106,10 +106,10 @@ def sending_through(render: Callable[[list[Message]], str], *, with_system_turn:
 
 
 def template_sha256(sent: str) -> str:
-    """Return what tells chat templates apart: the SHA-256 of what one makes of two fixed messages, dates left out.
+    """Return the identity of a chat template: the SHA-256 of its text for two fixed messages, without dates.
 
-    Unlike the text of a template it says which of several templates was applied, and with which options (thinking
-    switched off). Some write today's date, which makes no other template.
+    Unlike a hash of its source it shows which of several templates was applied, and with which options (thinking
+    switched off). Some templates write today's date, which does not make another template.
     """
     return sha256_text(_DATE.sub("DATE", sent))
 
@@ -120,13 +120,13 @@ _DATE = re.compile(
 
 
 def _text_of(rendered: object) -> str:
-    """Return what lm_eval's models make of messages as text; some keep them as messages, or wrap their JSON."""
+    """Return as text what lm_eval's models make of messages; some keep them as messages, or wrap their JSON."""
     if isinstance(rendered, list):
         return json.dumps(rendered, ensure_ascii=False)
     return str(getattr(rendered, "prompt", rendered))
 
 
-# What a task was asked to do, and where that differs from what its name promises.
+# The settings of a task, and where they differ from what its name promises.
 
 BUDGET_ALIASES = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
 """Generation arguments that set the budget, most binding first, as lm_eval orders them."""
@@ -149,11 +149,11 @@ FIXED_KEYS = ("exam_set", "order", "prompt")
 
 @dataclass(frozen=True, slots=True)
 class TaskSettings:
-    """The meaning of one task.
+    """The settings of one task.
 
     Attributes:
         exam_set: ``v1``, ``fresh`` or ``tiny``.
-        order: ``medium`` or ``hard`` (the easy order is always asked beside it); None for problems asked alone.
+        order: ``medium`` or ``hard`` (the easy order is always asked too); None for problems asked alone.
         prompt: Name of the prompt.
         budget: Budget in generated tokens.
         exam_seed: Seed of generated exam sets; None for the frozen one.
@@ -178,12 +178,12 @@ class TaskSettings:
 
     @property
     def named_generation(self) -> dict[str, Any]:
-        """Generation arguments that the task's name stands for, besides its budget."""
+        """Generation arguments that the task's name implies, besides its budget."""
         return SAMPLED if self.kind.is_sampled else GREEDY
 
     @property
     def generation(self) -> dict[str, Any]:
-        """Generation arguments that are asked for, besides the budget and what the user adds."""
+        """Generation arguments of the settings, besides the budget and the user's additions."""
         return dict(self.named_generation if self.decoding == "neutral" else {"until": [], MARK: self.decoding})
 
 
@@ -191,7 +191,7 @@ def task_settings(named: Mapping[str, Any], metadata: Mapping[str, Any]) -> Task
     """Return the settings of a task from its YAML (``named``) and what ``--metadata`` overrides.
 
     Raises:
-        UsageError: A value cannot be meant, or a key is missing.
+        UsageError: A value is invalid, or a key is missing.
     """
     _refuse_misspelt(metadata)
     exam_set = _choice("exam_set", named.get("exam_set"), EXAM_SETS)
@@ -239,7 +239,7 @@ def temperature_of(generation: Mapping[str, Any]) -> float:
     """Return the sampling temperature of ``generation`` arguments, 0 where none is set.
 
     Raises:
-        UsageError: It is no number.
+        UsageError: It is not a number.
     """
     try:
         return float(generation.get("temperature") or 0)
@@ -254,14 +254,14 @@ def deviations(
     system_instruction: str | None,
     omitted: str | None = None,
 ) -> tuple[str, ...]:
-    """Return a label for everything that makes a run other than what its name promises; none for the task itself.
+    """Return a label for everything in which a run differs from what its task's name promises.
 
     Args:
-        named: What the task's name promises.
-        settings: What it was asked to do.
+        named: The settings that the task's name promises.
+        settings: The actual settings.
         generation: Generation arguments.
         system_instruction: The run's system instruction, if any.
-        omitted: Generation arguments that the model does not take and that were not sent (``omit`` of roi-api).
+        omitted: Generation arguments that were not sent because the model does not take them (``omit`` of roi-api).
     """
     labels = []
     if settings.budget != named["budget"]:
@@ -280,7 +280,7 @@ def deviations(
 
 
 def _refuse_misspelt(metadata: Mapping[str, Any]) -> None:
-    """Refuse keys that look like ours but are not; model arguments stand among the metadata, so others are theirs."""
+    """Refuse misspelt keys of ours; the metadata also contain model arguments, so other keys are allowed."""
     for key in metadata:
         if key in FIXED_KEYS:
             raise UsageError(

@@ -88,16 +88,13 @@ def _in_tier(tier: str, part: _Of) -> _Of:
 # The greedy-knapsack baseline: which answers to problems asked alone count, and what they cost (SPEC section 10).
 #
 # Every problem of an exam is answered alone in the metacognitive format. Its level forecasts its cost; problems are
-# taken
-# in ascending forecast cost while their sum fits the budget. The answers so kept are then paid with their actual
-# tokens
-# in exam order. The selection is the paper's (ROI-Reasoning, arXiv 2601.03822); the payment is ours:
+# taken in ascending forecast cost while their sum fits the budget. The answers so kept are then paid with their actual
+# tokens in exam order. The selection is the paper's (ROI-Reasoning, arXiv 2601.03822); the payment is ours:
 #
 # - No level tag is Level-2, Level-3 is left out. Of equal forecasts the earlier problem comes first.
 # - What is not kept is ``skipped`` and costs nothing, though the model did write an answer.
 # - Tokens of text that was counted again have the usual slack (:func:`roi_bench.scoring.tokens.is_over_budget`).
-# - An answer that no longer fits is ``truncated``, and what it takes of the budget is gone: as in one generation,
-# what
+# - An answer that no longer fits is ``truncated``, and what it takes of the budget is gone: as in one generation, what
 #   stands behind it is truncated too.
 
 LEVEL_WITHOUT_TAG = 2

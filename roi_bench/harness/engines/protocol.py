@@ -1,4 +1,4 @@
-"""What the runner needs of an engine: requests, batches, and the protocol behind which every engine stands."""
+"""What the runner needs of an engine: requests, batches, and the protocol that every engine implements."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from roi_bench.records.journal import Entry, Journal, RequestKey, request_key
 
-# Which sample a request asks for, when the same request is made several times.
+# The sample index of a request that is made several times.
 
 
 def sample_indices(instances: Sequence[Any]) -> list[int]:
@@ -61,7 +61,7 @@ class Request:
         return bool(generation.get("do_sample", float(generation.get("temperature") or 0) > 0))
 
     def instance(self, seed: int | None) -> Any:
-        """Return the request to hand to a model: its own copy, which a backend may change.
+        """Return a copy of the lm_eval ``Instance`` for the model; backends may change it.
 
         Args:
             seed: Seed of the run, for an engine that seeds each request by itself; None sends no seed.

@@ -19,7 +19,7 @@ from roi_bench.machine import usable_cores
 from roi_bench.records.journal import Entry
 from roi_bench.scoring.tokens import FinishReason, Usage
 
-# Waking a run whose vLLM engine was killed: vLLM notes it, and does not tell whoever waits for the next output.
+# Waking a run whose vLLM engine was killed: vLLM notices, but does not wake the caller that waits for the next output.
 
 SECONDS = 1.0
 """Time between two looks at the engine."""
@@ -27,11 +27,11 @@ SECONDS = 1.0
 
 @contextlib.contextmanager
 def woken_if_killed(core: Any) -> Iterator[None]:
-    """Within the block, end a wait for the engine's next output once its process is gone.
+    """Within the block, end the wait for the engine's next output once its process is gone.
 
-    Where the system kills the engine's process for memory, vLLM's client (seen with 0.32) marks the engine as dead and
-    ends the thread that reads its outputs, while ``LLMEngine.step`` waits on in the queue that this thread filled. An
-    exception put into that queue is raised there, as vLLM's own ``EngineDeadError``.
+    If the system kills the engine's process for memory, vLLM's client (seen with 0.32) marks the engine as dead and
+    ends the thread that reads its outputs, while ``LLMEngine.step`` still waits on the queue that this thread filled.
+    An exception put into that queue is raised there, as vLLM's own ``EngineDeadError``.
 
     Args:
         core: vLLM's ``LLMEngine``. One without such a client (the engine in this process) is left alone.
@@ -59,7 +59,7 @@ def woken_if_killed(core: Any) -> Iterator[None]:
 
 
 WAITING = 4096
-"""Requests handed to the scheduler before some of them are finished; more would only lie in its memory."""
+"""Requests given to the scheduler before some of them are finished; more would only take memory."""
 
 FEW_CORES = 4
 """On so many cores or fewer, one left out costs a quarter of the speed or more."""
@@ -72,7 +72,7 @@ REASONS: dict[str, FinishReason] = {"stop": "stop", "length": "length"}
 
 @dataclass(frozen=True, slots=True)
 class Scheduled:
-    """What vLLM is asked: a question, its prompt as token ids, how to sample, and where the text ends."""
+    """A request as given to vLLM: its prompt as token ids, sampling parameters and stop strings."""
 
     request: Request
     prompt: list[int]
@@ -81,7 +81,7 @@ class Scheduled:
 
 
 class VllmEngine(LocalEngine):
-    """lm_eval's ``vllm``, its engine driven step by step.
+    """Engine for lm_eval's ``vllm``: drives vLLM's own engine step by step.
 
     lm_eval hands a batch to vLLM and waits for all of it. Here the scheduler has all requests from the beginning, and a
     response is on the disk as soon as it is finished, while others go on.
@@ -116,7 +116,7 @@ class VllmEngine(LocalEngine):
         }
 
     def advice(self, requests: int) -> str | None:
-        """Return that a small batch size keeps vLLM from scheduling, or that a core of few is left out."""
+        """Advise against a batch size that limits vLLM's scheduling, or to use all cores of a small machine."""
         config = self.lm.model.llm_engine.vllm_config
         running = config.scheduler_config.max_num_seqs
         if self._at_once is None or self._at_once >= min(requests, running):
@@ -127,17 +127,19 @@ class VllmEngine(LocalEngine):
         )
 
     def ask(self, job: Job) -> None:
-        """Ask what is missing.
+        """Send the missing requests.
 
         Raises:
             ModelError: vLLM refused a request, or its engine died.
         """
+        # Ids are positions in ``ordered``, the longest prompts first, as in lm_eval.
         core = self.lm.model.llm_engine
         ordered = [request for batch in fixed_batches(job.missing, len(job.missing) or 1, len) for request in batch]
         pending, waiting = dict(enumerate(self._schedule(ordered))), list(range(len(ordered)))[::-1]
         try:
             with woken_if_killed(core):
                 while waiting or core.has_unfinished_requests():
+                    # Keep the scheduler supplied before each step; it decides by itself how many run at once.
                     while waiting and core.get_num_unfinished_requests() < (self._at_once or WAITING):
                         self._add(core, waiting[-1], pending[waiting[-1]])
                         waiting.pop()
@@ -150,7 +152,7 @@ class VllmEngine(LocalEngine):
             raise
 
     def close(self) -> None:
-        """End vLLM's processes and wait for them: what they say at their end comes before what the run says."""
+        """End vLLM's processes and wait for them, so that their last output comes before that of the run."""
         core = getattr(self.lm.model.llm_engine, "engine_core", None)
         if (shutdown := getattr(core, "shutdown", None)) is not None:
             takes_time = "timeout" in inspect.signature(shutdown).parameters
@@ -189,7 +191,7 @@ class VllmEngine(LocalEngine):
             raise ModelError(f"vLLM refused a prompt of {len(scheduled.prompt)} tokens: {error}") from error
 
     def _entry(self, scheduled: Scheduled, output: Any) -> Entry:
-        """Return a finished output as the journal's entry; one in whose middle the engine failed has no response."""
+        """Return a finished output as a journal entry, without a response if the engine failed in the middle of it."""
         from lm_eval.models.utils import postprocess_generated_text
 
         completion, request = output.outputs[0], scheduled.request
@@ -201,15 +203,15 @@ class VllmEngine(LocalEngine):
         return Entry(request.key, MeteredText(text, usage), usage, extra)
 
     def _abort(self, core: Any, numbers: Sequence[int]) -> None:
-        """Take back what is in flight, as far as the engine still listens."""
+        """Abort the requests in flight, if the engine still responds."""
         try:
             core.abort_request([str(number) for number in numbers])
         except (_dead(), RuntimeError, OSError):
-            return  # nobody listens any more; what ended the run is told already
+            return  # the engine is gone; the cause has been reported
 
 
 def _core_left_out(config: Any) -> str | None:
-    """Return how vLLM computes on all cores of a small machine: by itself, on a CPU, it leaves one to its scheduler."""
+    """Return how to make vLLM use all cores of a small machine; on a CPU it leaves one to its scheduler."""
     cores = usable_cores()
     binding = os.environ.get("VLLM_CPU_OMP_THREADS_BIND", "auto")
     processes = config.parallel_config.tensor_parallel_size * config.parallel_config.pipeline_parallel_size
@@ -222,12 +224,12 @@ def _core_left_out(config: Any) -> str | None:
 
 
 def _dead() -> type[Exception]:
-    """Return the error by which vLLM says that its engine is dead."""
+    """Return the error class that vLLM raises when its engine is dead."""
     return getattr(sys.modules.get("vllm.v1.engine.exceptions"), "EngineDeadError", RuntimeError)
 
 
 def _rendered(core: Any, prompt: list[int]) -> Any:
-    """Return a prompt as vLLM's renderer hands it to the engine; bare prompts are on their way out."""
+    """Return a prompt as vLLM's renderer passes it to the engine; vLLM is about to drop bare prompts."""
     bare = {"prompt_token_ids": prompt}
     renderer = getattr(core, "renderer", None)
     return bare if renderer is None else renderer.render_cmpl([bare])[0]

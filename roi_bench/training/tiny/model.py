@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
 # The tokenizer of the tiny model: an explicit vocabulary in which one arithmetic step is four tokens.
 #
-# A byte-level BPE without merges: the pre-tokenizer cuts the text by one regular expression, a piece that stands in
-# the
+# A byte-level BPE without merges: the pre-tokenizer cuts the text by one regular expression, a piece that stands in the
 # vocabulary is one token, and any other piece falls back to its bytes. So every text is encoded without loss, and
 # encoding decoded text gives the same tokens again.
 
