@@ -1,14 +1,15 @@
-"""What a solo profile is worth under a budget: best policy, hindsight and fixed plans (SPEC section 11).
+"""The value of a solo profile under a budget: best policy, hindsight and fixed plans (SPEC section 11).
 
 The ordered stochastic multiple-choice knapsack of ROI-Reasoning (arXiv 2601.03822): N problems in a given order share b
 tokens; of each, K equally likely samples (cost c, correct y) of the model solving it alone are known. Each is skipped
-for s tokens, or attempted under a cap k. A capped generation is a prefix of the longer one: it is right iff y = 1 and
-c ≤ k. What does not fit into b ends the response. With b tokens left before problem i the best policy is worth
+for s tokens, or attempted under a cap k. A capped generation is a prefix of the full one: it is right iff y = 1 and
+c ≤ k. An attempt or skip that does not fit into b ends the response. With b tokens left before problem i the value of
+the best policy is
 
     V_i(b) = max{ V_{i+1}(b − s), max_{k ≤ b} E[ y·1{c ≤ k} + V_{i+1}(b − paid(c, k)) ] },  V_{N+1} = 0, V(b < 0) = 0.
 
-``paid(c, k)`` is c where c ≤ k, else max(k, s). The floor s is ours: to leave a problem unanswered costs at least what
-saying so costs. With min(c, k) alone a cap of 0 would be a free skip, s would never matter, and the policy would
+``paid(c, k)`` is c where c ≤ k, else max(k, s). The floor s is ours: leaving a problem unanswered costs at least as
+much as a skip. With min(c, k) alone a cap of 0 would be a free skip, s would never matter, and the policy would
 beat hindsight. With it, any plan ≤ policy in sample ≤ hindsight at every budget.
 
 Only a skip, caps at observed costs, and no cap (k = b) need to be tried: between two observed costs a larger cap solves

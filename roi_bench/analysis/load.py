@@ -1,4 +1,4 @@
-"""Recorded runs of one model on several engines, read and scored again, with what was sent to each engine."""
+"""Loading recorded runs and rescoring them: for reports and boards, for solo profiles, and for comparing engines."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from roi_bench.records.tokenizer import HFTokenCounter, recorded_token_counter
 from roi_bench.scoring.prompts import skipped_problem
 from roi_bench.scoring.tokens import TokenCounter
 
-# Recorded runs, read and scored again from their raw responses, for reports and boards.
+# Recorded runs, rescored from their raw responses, for reports and boards.
 
 Show = Callable[[Iterable[RecordedTask]], Iterable[RecordedTask]]
 """Goes through tasks and shows progress."""
 
 
 def silent(_: str) -> None:
-    """Say nothing."""
+    """Ignore the line: the default of ``notify``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ AS_RECORDED = ScoringOptions()
 
 
 def read_all(paths: Sequence[Path]) -> list[RecordedTask]:
-    """Return every task of ours in results files and folders, each file once.
+    """Return every task of this benchmark in results files and folders, each file once.
 
     Raises:
         UsageError: A folder holds no results.
@@ -100,11 +100,11 @@ def exams_of(task: RecordedTask) -> dict[str, Exam]:
 
 @dataclass(frozen=True, slots=True)
 class Runs(Sequence[ScoredRun]):
-    """The exam tasks of some results, scored from raw responses: a sequence of runs, each file read once.
+    """The exam tasks of results, scored from raw responses: a sequence of runs; each file is read once.
 
     Attributes:
         scored: The runs.
-        profiles: The solo profiles that solo tasks among the results make.
+        profiles: The solo profiles of solo tasks among the results.
     """
 
     scored: tuple[ScoredRun, ...]
@@ -124,9 +124,9 @@ def load_runs(
     show: Show = iter,
     notify: Callable[[str], None] = silent,
 ) -> Runs:
-    """Return the exam tasks of ``paths``, scored, and the profiles that their solo tasks make.
+    """Return the exam tasks of ``paths``, scored, and the profiles of their solo tasks.
 
-    A solo task that makes no profile is told and left out.
+    A solo task that gives no profile is left out and reported through ``notify``.
 
     Raises:
         UsageError: There is no exam task.
@@ -211,7 +211,7 @@ def _is_uncounted(task: RecordedTask) -> bool:
 
 
 def _check_tokenizers(tasks: Sequence[RecordedTask], options: ScoringOptions) -> None:
-    """Refuse one tokenizer in place of several.
+    """Refuse to replace several recorded tokenizers by one.
 
     Raises:
         UsageError: The tasks recorded different ones.
@@ -225,12 +225,12 @@ def _check_tokenizers(tasks: Sequence[RecordedTask], options: ScoringOptions) ->
 
 
 def profile_of(task: RecordedTask, options: ScoringOptions = AS_RECORDED, *, skip_cost: int | None = None) -> Profile:
-    """Return the solo profile that a recorded solo task makes.
+    """Return the solo profile of a recorded solo task.
 
     Args:
         task: The task.
-        options: What to count and grade with.
-        skip_cost: Tokens of a skip; by default what the tokenizer makes of it.
+        options: How to count and grade.
+        skip_cost: Tokens of a skip; by default counted with the tokenizer.
 
     Raises:
         RecordError: Responses are missing, or their tokens unknown.
@@ -244,7 +244,7 @@ def profile_of(task: RecordedTask, options: ScoringOptions = AS_RECORDED, *, ski
 
 
 def skip_cost_of(counter: TokenCounter | None) -> int:
-    """Return what writing a skip costs in tokens: a header line and a box with NA."""
+    """Return the tokens of writing a skip: a header line and a box with NA."""
     return UNCOUNTED_SKIP_COST if counter is None else len(counter.token_starts(skipped_problem(1)))
 
 
@@ -284,15 +284,15 @@ def choose_solo_task(tasks: Sequence[RecordedTask], name: str | None = None) -> 
 
 @dataclass(frozen=True, slots=True)
 class RecordedEngine:
-    """What one name on the command line stands for: one run on one engine.
+    """One run on one engine: what one path on the command line stands for.
 
     Attributes:
         path: As named.
-        engine: What generated it.
+        engine: Its engine.
         tasks: Its exam tasks by name.
-        asked: What was sent, by task name and exam id.
+        asked: The prompts sent, by task name and exam id.
         seconds: Seconds of the evaluation by results file, where it says them.
-        generated: Tokens generated in these, by results file, where they are known and nothing else took the time.
+        generated: Tokens generated in that time, by results file, where known and the run was not resumed.
     """
 
     path: Path
@@ -317,10 +317,10 @@ def engine_groups(
 
     Args:
         paths: Results files or folders; the first is the reference.
-        options: What to count and grade with.
-        allow_sampled: Take runs that were sampled.
+        options: How to count and grade.
+        allow_sampled: Allow sampled runs.
         show: Shows progress of grading.
-        notify: Is told of what is left out.
+        notify: Called with a line on anything left out.
 
     Raises:
         UsageError: There are fewer than two, or they cannot be compared.
@@ -410,7 +410,7 @@ def _seconds(document: Mapping[str, Any]) -> float | None:
 def _generated(
     document: Mapping[str, Any], tasks: Sequence[RecordedTask], asked: Mapping[str, Mapping[str, SentPrompts]]
 ) -> int | None:
-    """Return how many tokens were generated in the time of the evaluation; what tasks share was generated once."""
+    """Return the tokens generated during the evaluation, counting responses shared by tasks once."""
     run = document.get("roi_bench")
     resumed = isinstance(run, dict) and run.get("resumed")
     if resumed or set(document["configs"]) != {task.name for task in tasks}:
@@ -430,7 +430,7 @@ def _generated(
 
 
 def _sent_prompts(task: RecordedTask) -> dict[str, SentPrompts]:
-    """Return what was sent for each document of a task; nothing of those whose sample does not say it."""
+    """Return the prompts sent for each document of a task, without documents whose sample does not record them."""
     found, identifier = {}, task.record.kind.identifier
     for number, line in enumerate(task.samples_path.read_bytes().split(b"\n"), start=1):
         if not line:
@@ -464,7 +464,7 @@ def _counts(found: Any) -> tuple[tuple[int | None, ...], ...]:
 
 
 def _groups(engines: Sequence[tuple[str, RecordedEngine]], notify: Callable[[str], None]) -> list[list[Member]]:
-    """Return who has which task, in the order of the runs; tasks that only one has are told and left out."""
+    """Return which runs have which task, in the order of the runs; tasks of a single run are reported and left out."""
     found = []
     for task in dict.fromkeys(name for _, engine in engines for name in engine.tasks):
         members = [(name, engine, engine.tasks[task]) for name, engine in engines if task in engine.tasks]
@@ -479,7 +479,7 @@ def _groups(engines: Sequence[tuple[str, RecordedEngine]], notify: Callable[[str
 
 
 def _note_exams_not_shared(members: Sequence[tuple[str, RecordedTask]], notify: Callable[[str], None]) -> None:
-    """Tell of exams that not all members have.
+    """Report exams that not all members have.
 
     Raises:
         UsageError: A member has none in common with the first.

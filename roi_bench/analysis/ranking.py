@@ -24,7 +24,7 @@ from roi_bench.analysis.reports.tables import Interval, interval_around
 from roi_bench.errors import UsageError
 from roi_bench.scoring.statistics import Estimate, ExamTerm, confidence_interval, estimate_ratio
 
-# Many pairs of runs tested at once: the paired clustered t test of :mod:`roi_bench.analysis.ranking`, on arrays.
+# Testing many pairs of runs at once: the paired clustered t test on arrays.
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
@@ -112,7 +112,7 @@ def paired_tests(
     found = PairTests(
         *(np.full(len(first), np.nan) for _ in range(3)), *(np.zeros(len(first), dtype=np.intp) for _ in range(3))
     )
-    # Pairs of runs that sat the same two sets of exams have the same exams in common: they are tested together.
+    # Pairs with the same two sets of exams have the same exams in common: they are tested together.
     kinds = np.sort(np.stack([group_of[first], group_of[second]], axis=1), axis=1) @ np.array([len(groups), 1])
     by_kind = np.argsort(kinds, kind="stable")
     for rows in np.split(by_kind, np.flatnonzero(np.diff(kinds[by_kind])) + 1) if len(first) else []:
@@ -199,7 +199,7 @@ Key = TypeVar("Key", bound=Hashable)
 
 @dataclass(frozen=True, slots=True)
 class Rank:
-    """Where one run stands among all.
+    """The rank of one run among all.
 
     Attributes:
         name: Name of the run.
@@ -363,13 +363,13 @@ def _tiers(order: Sequence[str], comparisons: Sequence[Comparison]) -> dict[str,
 
 # Hundreds of runs at once: rank intervals, tiers and chosen pairs by the paired clustered t test, on whole arrays.
 #
-# Ranks and tiers are those of :mod:`roi_bench.analysis.ranking`; only the test is another one. A permutation test of
+# Ranks and tiers are those of :func:`rank_runs`; only the test is another one. A permutation test of
 # each of 125,000 pairs needs millions of swaps a pair to survive the adjustment for so many; the t test does not.
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ManyRanks:
-    """Where each of many runs stands; runs are named by their index.
+    """The ranks of many runs, which are named by their index.
 
     Attributes:
         order: Indices of the runs, best value first, undefined values last; equal values in the order given.
@@ -387,7 +387,7 @@ class ManyRanks:
 
 @dataclass(frozen=True, slots=True)
 class TestedPair:
-    """Run A minus run B on the exams that both sat, for such problems in general (clustered).
+    """Run A minus run B on the exams that both have, for the general target (clustered).
 
     Attributes:
         a: Index of run A.
@@ -420,7 +420,7 @@ def rank_many(
     of each cluster, 2^(1−G). The p-values are adjusted for all pairs (Holm's method). A pair without two clusters
     in common tests nothing.
 
-    Time and memory grow with the number of pairs; runs that sat different exams cost more than others.
+    Time and memory grow with the number of pairs; runs with different exams cost more than others.
 
     Raises:
         UsageError: An exam in two different clusters, or ``alpha`` outside (0, 1).

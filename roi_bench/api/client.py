@@ -1,4 +1,4 @@
-"""Asking many requests of an API model at once: retries, pacing, limits on money, and everything recorded first."""
+"""Sending many requests to an API model at once: retries, pacing, limits on money, every outcome recorded first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``roi-bench allocate``: what perfect allocation would make of a model's own skill, and what the model made of it."""
+"""``roi-bench allocate``: the value of perfect allocation for a model's skill, and the share that it achieved."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def _budgets(given: str | None, cap: int) -> list[int]:
     """Return the budgets of the table.
 
     Raises:
-        click.UsageError: One is no number of tokens up to ``cap``.
+        click.UsageError: One is not a number of tokens up to ``cap``.
     """
     if given is None:
         return sorted({max(1, cap * part // 8) for part in (1, 2, 4, 6, 8)})
@@ -109,7 +109,7 @@ def _budgets(given: str | None, cap: int) -> list[int]:
 
 
 def _served(profile: Profile, runs: list[ScoredRun], any_model: bool) -> list[ScoredRun]:
-    """Return the runs that ``profile`` can tell about, and say which are left out, and if prompts or decoding differ.
+    """Return the runs that ``profile`` applies to; print which are left out, and if prompts or decoding differ.
 
     Raises:
         UsageError: A run is of another model than the profile, or none is left.
@@ -136,7 +136,7 @@ def _served(profile: Profile, runs: list[ScoredRun], any_model: bool) -> list[Sc
 
 
 def _covered(profile: Profile, exams: Sequence[Exam], runs: Sequence[ScoredRun]) -> list[Exam]:
-    """Return the exams whose problems are all in the profile; where there are runs, those that some run sat.
+    """Return the exams whose problems are all in the profile; where there are runs, only exams of some run.
 
     Raises:
         UsageError: There are none.

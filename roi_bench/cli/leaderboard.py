@@ -139,8 +139,8 @@ def build(
 ) -> int:
     """Build the site of the submissions in the folder SUBMISSIONS.
 
-    Each is checked and graded; refused ones are told and leave the rest alone (exit code 5). What did not change since
-    the last build is neither graded nor rendered again.
+    Each is checked and graded; rejected ones are listed and do not affect the rest (exit code 5). Anything unchanged
+    since the last build is neither graded nor rendered again.
     """
     from roi_bench.leaderboard.site.page import PageOptions
     from roi_bench.leaderboard.site.site import BuildOptions, build_site

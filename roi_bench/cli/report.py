@@ -1,4 +1,4 @@
-"""``roi-bench report``: one or several runs, looked at from every side."""
+"""``roi-bench report``: tables and pictures of one or several runs."""
 
 from __future__ import annotations
 

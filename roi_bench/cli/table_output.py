@@ -1,4 +1,4 @@
-"""What commands that end in tables have in common: their options, a folder for files, printing, progress."""
+"""Shared by commands that print tables: their options, a folder for files, printing, progress."""
 
 from __future__ import annotations
 

@@ -30,14 +30,14 @@ UNKNOWN = "Of the base model: see its card."
 def pack_stages(recipe: Recipe, out: Path, contact: str | None, notify: Callable[[str], None]) -> list[Path]:
     """Pack a submission of every evaluated stage into ``out / "evaluation" / "submissions"`` and return their folders.
 
-    They are drafts where only some exams were sat, or nobody is named who answers questions. The evaluation is done by
-    then, so what keeps a submission from being made is told and fails nothing.
+    They are drafts where only some exams were run, or no contact is given. The evaluation is done by
+    then, so a submission that cannot be made is only reported.
 
     Args:
         recipe: The recipe of the training run.
         out: Its folder.
         contact: Who answers questions about the submissions, or None.
-        notify: Is told what was made, and what was not.
+        notify: Called with a line on each submission made, or not made.
     """
     evaluation = out / "evaluation"
     found = json.loads((evaluation / "stages.json").read_text(encoding="utf-8"))["results"]
@@ -81,7 +81,7 @@ def _notify(line: str) -> None:
 
 @contextmanager
 def _resumable(out: Path | None) -> Iterator[Path]:
-    """Give the folder of the run; where Ctrl-C ends its work, say that the same command goes on from there."""
+    """Yield the folder of the run; on Ctrl-C, say that the same command resumes from there."""
     folder = _folder(out)
     try:
         yield folder
@@ -91,7 +91,7 @@ def _resumable(out: Path | None) -> Iterator[Path]:
 
 
 def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add what every stage takes: RECIPE, --out, --set and --dry-run."""
+    """Add the options of every stage: RECIPE, --out, --set and --dry-run."""
     for option in (
         click.option(
             "--dry-run", is_flag=True, help="Check recipe, versions, data, memory, tokenizer; print the plan."
@@ -205,10 +205,10 @@ def _folder(out: Path | None) -> Path:
 def _prepared(
     name: str, changes: tuple[str, ...], out: Path | None, dry_run: bool, stages: tuple[str, ...]
 ) -> Recipe | None:
-    """Return the recipe, or None where a dry run said all there was to say.
+    """Return the recipe, or None after a dry run.
 
     Raises:
-        UsageError: The recipe cannot be meant, or a dry run found a problem.
+        UsageError: The recipe is invalid, or a dry run found a problem.
     """
     from roi_bench.training.plan.recipe import load_recipe
 

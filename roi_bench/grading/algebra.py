@@ -34,7 +34,7 @@ _ONE = Fraction(1)
 
 
 class DoubtError(Exception):
-    """The formula is outside what this module can judge, or too large."""
+    """The formula is too large, or of a kind that this module cannot judge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ def exact(formula: Formula) -> Ratio:
     """Return the normal form of ``formula``.
 
     Raises:
-        DoubtError: It is outside what this module knows, too large, or divides by zero.
+        DoubtError: It is of an unknown kind, too large, or divides by zero.
     """
     kind = formula.kind
     if kind == "number":
@@ -425,9 +425,10 @@ _DECIMAL = re.compile(r"-?[0-9]*\.([0-9]+)")
 
 
 def same_formula(gold: str, answer: str) -> bool | None:
-    """Compare two formulas by exact algebra and by their values; None where neither can tell.
+    """Compare two formulas by exact algebra and by their values; None if neither can decide.
 
-    A decimal may stand for the irrational number that it rounds (:func:`grading.numerals.rounding_tolerance`).
+    A decimal may stand for the irrational number that it rounds
+    (:func:`roi_bench.grading.numerals.rounding_tolerance`).
     """
     if _INVERSE.search(gold + answer) is not None:
         verdicts = {same_formula(_INVERSE.sub(r"\\arc\1", gold), _INVERSE.sub(r"\\arc\1", answer))}

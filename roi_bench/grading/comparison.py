@@ -1,4 +1,4 @@
-r"""Whether two mathematical answers are the same: by string, number, structure, value; or algebra has to say.
+r"""Whether two mathematical answers are the same: by string, number, structure or value, else by computer algebra.
 
 :func:`compare` is three-valued: True, False, or None where only computer algebra can tell. Structure is compared by us
 because general checkers are weak there (SPEC section 6 and what we measured on math-verify):
@@ -98,7 +98,7 @@ class _Options:
 
     Attributes:
         symbolic: The symbolic check, if there is one.
-        percent: What the question says of percent.
+        percent: Whether the question asks for or mentions percent.
         alternatives: Whether the answer joins values by *or*.
     """
 

@@ -1,4 +1,4 @@
-"""How well a model forecasts and skips: levels, false and missed skips."""
+"""How well a model forecasts levels and skips: accuracy of forecasts, false and missed skips."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from roi_bench.scoring.metrics import Part, Sample
 from roi_bench.scoring.outcomes import ProblemOutcome
 from roi_bench.scoring.tokens import NOT_WORTH_ATTEMPTING
 
-# Forecast against fact: which level a model predicted for a problem, and which level it turned out to have.
+# Forecasts: the level that a model predicted for a problem against its actual level.
 
 LEVELS = tuple(range(NOT_WORTH_ATTEMPTING + 1))
 """Level-0 to Level-3."""
@@ -55,7 +55,7 @@ class LevelForecast:
 
 
 def actual_level(problem: ProblemOutcome, solo: SoloWithin | None = None) -> int | None:
-    """Return the level of the tokens spent on an attempt; of a skipped problem what ``solo`` says, or None."""
+    """Return the level of the tokens spent on an attempt; for a skipped problem the level by ``solo``, or None."""
     if problem.outcome == "skipped":
         return None if solo is None else solo.level(problem.problem_id, problem.pool)
     return problem.actual_level
@@ -148,7 +148,7 @@ def level_table(scored: Scored, order: str, clusters: Clusters | None = None, so
     )
 
 
-# Does a model skip what it could not have solved anyway? Precision and recall of skips against a solo profile.
+# Does a model skip problems that it could not have solved? Precision and recall of skips against a solo profile.
 
 SOLVABLE = 0.5
 """Share of solo samples within the budget from which on a problem "could have been solved", in the plain version."""
@@ -203,7 +203,7 @@ def skip_skills(
 
 
 def skip_table(scored: Scored, order: str, clusters: Clusters | None = None, solo: SoloWithin | None = None) -> Table:
-    """Return :func:`skip_skills` as a table; without a profile only how often was skipped."""
+    """Return :func:`skip_skills` as a table; without a profile only the skip rates."""
     found = skip_skills(scored, order, clusters, solo)
     columns = [Column("order"), Column("tier"), Column("problems"), Column("skipped"), Column("skip rate")]
     note = "Skip rate: share of problems answered NA, 0–1."
@@ -277,7 +277,7 @@ def _judged(
     beyond: Mapping[str, float],
     clusters: Clusters | None,
 ) -> tuple[Interval, Interval, Interval]:
-    """Return base rate, precision and recall, where ``beyond`` tells how far each problem is beyond the model, 0–1."""
+    """Return base rate, precision and recall; ``beyond`` gives how far each problem is beyond the model, 0–1."""
 
     def sums(sample: Sample) -> tuple[float, float, float, float]:
         known = [problem for problem in meant(sample) if problem.problem_id in beyond]

@@ -1,4 +1,4 @@
-"""Views of a run by position and by tokens, with what all views share."""
+"""Views of a run by position and by tokens, and the helpers of all views."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from roi_bench.scoring.metrics import Metric, Part, Sample, ScoredResponse, exam
 from roi_bench.scoring.outcomes import ProblemOutcome
 from roi_bench.scoring.statistics import confidence_interval, estimate_ratio
 
-# What the views of one run have in common: its samples in two orders, ratios with intervals, what is left out.
+# Helpers of all views of one run: its samples in two orders, ratios with intervals, notes on omitted samples.
 
 Scored = Mapping[str, Sequence[Sample]]
 """The scored samples of a run by exam id."""
@@ -25,7 +25,7 @@ Clusters = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class AskedOrder:
-    """One of the orders in which a run sat its exams, and the response of a sample in it."""
+    """One of the orders in which a run asked its exams, and how to get a sample's response in it."""
 
     order: str
     response: Callable[[Sample], ScoredResponse]
@@ -44,7 +44,7 @@ def asked_orders(order: str) -> tuple[AskedOrder, ...]:
 
 
 def usable(scored: Scored) -> Iterator[tuple[str, Sample]]:
-    """Yield exam id and sample of all samples with both responses, by exam id; failed ones say nothing."""
+    """Yield exam id and sample of all samples with both responses, by exam id; failed samples are left out."""
     for exam in sorted(scored):
         for sample in scored[exam]:
             if not sample.failed:
@@ -95,7 +95,7 @@ def ratio(
 
 
 def interval_note(clusters: Clusters | None) -> str:
-    """Return the sentence that says what the intervals are about."""
+    """Return the sentence that names the target of the intervals."""
     if clusters is None:
         return "Intervals: 95 %, on these very exams (exams independent)."
     return "Intervals: 95 %, for such problems in general (clustered by re-used problem)."
@@ -109,8 +109,7 @@ def left_out_note(scored: Scored) -> str:
 
 # Accuracy by position in the exam, and by tier and position together.
 #
-# In a sorted order tier and position are the same thing; the two orders of the same exams side by side tell them
-# apart.
+# In a sorted order tier and position are the same; the two orders of the same exams together separate them.
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,15 +43,15 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 
-# Which exam is sat in which order under which budget, step by step. Pure.
+# The schedule of a training run: exam, order and budget, step by step. Pure.
 
 HELD_OUT_ORDERS = ("hard", "easy")
-"""Orders in which held-out exams are sat: their scores give the regret."""
+"""Orders in which held-out exams are asked: their scores give the regret."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScheduledExam:
-    """One exam, to be sat.
+    """One exam of the schedule, with its order and budget.
 
     Attributes:
         exam: Number of the exam.
@@ -65,7 +65,7 @@ class ScheduledExam:
 
 
 def exam_schedule(settings: Rarl, budgets: Sequence[int], seed: int) -> list[ScheduledExam]:
-    """Return one turn for each exam of each step.
+    """Return the schedule of a training run: every exam of every step.
 
     All exams of a step have one budget, so that generation is really cut at it; orders are drawn by their shares within
     a step. Budgets of the curriculum come first, in its order; after it all budgets take turns, step by step.
@@ -90,7 +90,7 @@ def exam_schedule(settings: Rarl, budgets: Sequence[int], seed: int) -> list[Sch
 
 
 def held_out_schedule(exams: int, budgets: Sequence[int]) -> list[ScheduledExam]:
-    """Return the turns of an evaluation: each exam in both orders under each budget."""
+    """Return the schedule of an evaluation: each exam in both orders under each budget."""
     return [
         ScheduledExam(exam, order, budget) for budget in budgets for order in HELD_OUT_ORDERS for exam in range(exams)
     ]
@@ -156,7 +156,7 @@ def train_rarl(recipe: Recipe, out: Path, model: str | None = None) -> Path:
 
 
 def training_schedule(recipe: Recipe) -> tuple[list[Exam], list[ScheduledExam]]:
-    """Return the exams of a run and the turns in which they are sat: step by step, one budget a step.
+    """Return the exams of a run and their schedule, step by step, one budget a step.
 
     Raises:
         DataError: A training pool is missing, or holds an evaluation problem.
@@ -170,11 +170,11 @@ def training_schedule(recipe: Recipe) -> tuple[list[Exam], list[ScheduledExam]]:
 def exam_rows(
     exams: Sequence[Exam], schedule: Sequence[ScheduledExam], chat: bool, tokenizer: Any, first: int = 0
 ) -> Dataset:
-    """Return TRL's data set of turns: ``prompt``, ``exam`` (its number in the judge's list), ``order``, ``budget``.
+    """Return the schedule in TRL's form: ``prompt``, ``exam`` (its number in the judge's list), ``order``, ``budget``.
 
     Args:
-        exams: The exams that ``schedule`` speak of.
-        schedule: Who sits what.
+        exams: The exams to which ``schedule`` refers.
+        schedule: Exam number, order and budget of each row.
         chat: Prompts as chat messages.
         tokenizer: Its chat template decides whether a prompt keeps its system turn.
         first: Number of ``exams[0]`` in the judge's list.

@@ -50,7 +50,7 @@ class Call:
     Attributes:
         stage: Stage whose model is asked.
         tasks: Task names.
-        metadata: What differs from what the names say: ``budget``, ``repeats``.
+        metadata: Settings that differ from the task names: ``budget``, ``repeats``.
         limit: Documents of each task; None for all.
     """
 
@@ -78,7 +78,7 @@ def evaluate_stages(
         recipe: The recipe of the training run.
         out: Its folder.
         stages: Which of :data:`STAGES`.
-        notify: Is told in a line each what is done.
+        notify: Called with a line on each step.
         run: Runs a command; by default what :func:`~roi_bench.training.stages.process.stage_runner` chooses.
         shipped: Evaluate the tiny models that come with the package in place of those in ``out``.
 
@@ -171,7 +171,7 @@ def stage_calls(recipe: Recipe, stage: str) -> list[Call]:
 
 
 def prompts_of_stage(recipe: Recipe, stage: str) -> tuple[str, ...]:
-    """Return the prompts of a stage's exams; without baselines only the one that the stage is meant for."""
+    """Return the prompts of a stage's exams; without baselines only the stage's own."""
     return STAGE_PROMPTS[stage] if recipe.evaluation.baselines else STAGE_PROMPTS[stage][:1]
 
 
@@ -185,7 +185,7 @@ def _exam_tasks(recipe: Recipe, stage: str, budgets: Sequence[int]) -> tuple[str
 
 
 def _solo_limit(recipe: Recipe) -> int | None:
-    """Return how many problems the exams that are sat hold; solo tasks take them in the order of the exams."""
+    """Return the number of problems in the evaluated exams; solo tasks take them in the order of the exams."""
     limit = recipe.evaluation.limit
     return None if limit is None else len(solo_problems(load_exams(recipe.family)[:limit]))
 

@@ -1,4 +1,4 @@
-"""From the results of all stages to the report and the summary of a training run's evaluation, written as files."""
+"""The report and the summary of a training run's evaluation, from the results of all stages, written as files."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class StageRun:
     Attributes:
         stage: ``base``, ``mft`` or ``rarl``.
         run: Its scored samples.
-        solo: What the stage's model can do alone within the budget; None without solo samples.
+        solo: The model's skill on single problems within the budget; None without solo samples.
         efficiency: How the run used that skill; None without solo samples, or where it cannot be replayed.
     """
 
@@ -169,7 +169,7 @@ def summary_views(summary: Table, target: str = "general") -> list[Table]:
 
 
 def aims_table(items: Sequence[StageRun], target: str = "general") -> Table:
-    """Return the comparisons of :data:`AIMS` for everything that was sat; those that lack a stage are left out."""
+    """Return the comparisons of :data:`AIMS` for every cell; those that lack a stage are left out."""
     cells: dict[Cell, dict[Asked, StageRun]] = {}
     for item in items:
         cells.setdefault(item.run.cell, {})[item.stage, item.prompt] = item
@@ -235,7 +235,7 @@ def write_stage_report(
         recipe: The recipe of the training run.
         files: Results files by stage.
         evaluation: The folder.
-        notify: Is told what a reader has to know.
+        notify: Called with a line on anything that a reader has to know.
 
     Raises:
         UsageError: There is no exam task among the results.
@@ -277,7 +277,7 @@ def stage_runs(
     matched: Sequence[ProfiledRuns],
     allocated: Sequence[Allocation],
 ) -> list[StageRun]:
-    """Return each run with its stage and what the profile of its model says; stages in the order of ``files``."""
+    """Return each run with its stage and its model's skill; stages in the order of ``files``."""
     stage_of = {path.resolve(): stage for stage, paths in files.items() for path in paths}
     solo = solo_within(matched)
     # Names are unique among runs of one order and budget; the easy order is beside each and not of this table.

@@ -1,4 +1,4 @@
-"""The stages of a run in its folder: what each makes, and that a run is only ever continued by its own recipe."""
+"""The stages of a training run in its folder; a run can be continued only by its own recipe."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Notify = Callable[[str], None]
 def open_run(recipe: Recipe, out: Path) -> None:
     """Write the recipe to ``out / "recipe.yaml"``, or make sure that it is the one there.
 
-    What may differ: the evaluation, and how many sequences a device takes at once (lowered when memory runs out).
+    Only the evaluation and the device batch sizes (lowered when memory runs out) may differ.
 
     Raises:
         UsageError: The folder belongs to a run of another recipe.
@@ -148,13 +148,13 @@ def run_stages(recipe: Recipe, asked: Sequence[str], out: Path, notify: Notify, 
 
     Args:
         recipe: The recipe.
-        asked: What a command line of a stage says of it: its name or file, and changed settings.
+        asked: The recipe's arguments for the command line of a stage: its name or file, and changed settings.
         out: Folder of the run.
-        notify: Is told what is done.
+        notify: Called with a line on each step.
         run: Runs a stage; by default what :func:`~roi_bench.training.stages.process.stage_runner` chooses.
 
     Raises:
-        UsageError: Several processes were started, or an argument of a later stage cannot be meant.
+        UsageError: Several processes were started, or an argument of a later stage is invalid.
         RoiBenchError: A stage failed; of the type that its exit code says.
         KeyboardInterrupt: Ctrl-C; the same command goes on from there.
     """
@@ -243,7 +243,7 @@ def _folder_there(folder: Path) -> str | None:
 
 
 def _is_done(folder: Path, notify: Notify, start: str | None = None) -> bool:
-    """Return whether a stage is finished; ``start`` is None where there is no model any more to compare with.
+    """Return whether a stage is finished; ``start`` is None if the model it started from no longer exists.
 
     Raises:
         UsageError: It is, and started from another model than ``start`` is now.

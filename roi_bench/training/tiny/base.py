@@ -51,7 +51,7 @@ CONDITIONS: tuple[Condition, ...] = tuple(
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Correct answers of ``exams`` sittings; ``correct`` by tier easy, middle, hard."""
+    """Correct answers in ``exams`` exams under one condition; ``correct`` by tier easy, middle, hard."""
 
     name: str
     budget: int
@@ -86,7 +86,7 @@ def generate_texts(
 
 
 def is_right(problem: Problem, answer: str | None) -> bool:
-    """Tell whether ``answer`` is the problem's own numeral (the tiny model writes no other form)."""
+    """Return whether ``answer`` is the problem's own numeral (the tiny model writes no other form)."""
     return answer is not None and answer.strip() == problem.answer
 
 
@@ -97,7 +97,7 @@ def evaluate(
     conditions: Sequence[Condition] = CONDITIONS,
     done: Callable[[], None] = lambda: None,
 ) -> list[Row]:
-    """Return one row for the problems alone (loose budget) and one for each sitting; ``done`` is called after each."""
+    """Return a row for the problems alone (loose budget) and one for each condition; ``done`` is called after each."""
     model.eval()
     loose = max(TINY_BUDGETS)
     alone = []
@@ -158,12 +158,12 @@ EVALUATION_SEED = 11
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All that decides a run's outcome.
+    """All settings that affect a run's outcome.
 
     Attributes:
         seed: Seed of weights and data.
         steps: Optimizer steps of the first part: solving.
-        form_steps: Steps of the second part: the forms that the other prompts ask for, levels at random.
+        form_steps: Steps of the second part: the response formats of the other prompts, levels at random.
         batch_tokens: Padded tokens of a batch.
         curriculum_texts: Texts at the start that are short: the curriculum.
         shape: Size of the model.

@@ -69,7 +69,7 @@ def template_pieces(template: str) -> list[str]:
 
 
 def instruction_pieces() -> list[str]:
-    """Return the pieces of all prompts but the direct one: what the base model was never taught.
+    """Return the pieces of all prompts except the direct one, which the first part of the training does not have.
 
     A paragraph of the direct prompt that another prompt goes on with is cut off, so that both share its token. They
     stand behind the trained vocabulary (:func:`roi_bench.training.tiny.model.extend_vocabulary`), so that a
