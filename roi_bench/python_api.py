@@ -75,8 +75,8 @@ def score(
         order: The order in which the exam was asked.
         budget: Its budget in generated tokens.
         tokenizer: Counts the tokens: a name or folder, a transformers tokenizer, or a
-            :class:`~roi_bench.scoring.tokens.TokenCounter`. None: tokens stay unknown, and an answer that the budget cut
-            off cannot be distinguished from one that was never given.
+            :class:`~roi_bench.scoring.tokens.TokenCounter`. None: tokens stay unknown, and an answer that the budget
+            cut off cannot be distinguished from one that was never given.
         usage: Tokens and finish reason as the engine or API reported them, where known.
         starts_in_reasoning: The prompt ended inside an open block of reasoning.
 

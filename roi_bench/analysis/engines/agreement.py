@@ -105,7 +105,7 @@ def kind_of(a: Engine, b: Engine) -> str:
 
 
 def engine_names(engines: Sequence[Engine]) -> list[str]:
-    """Return a name for each run: its engine, with facts that distinguish it from others of that engine, or a number."""
+    """Return a name for each run: its engine, with facts that set it apart from others of that engine, or a number."""
     found, seen = [], Counter[str]()
     for engine in engines:
         alike = [other for other in engines if other.name == engine.name]

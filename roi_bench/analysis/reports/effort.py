@@ -73,11 +73,11 @@ def effort(
     """Return the partial Spearman correlations of effort, pooled over the task's ``order`` and the easy order.
 
     One sorted order cannot separate difficulty from position; the same exams in two orders can. Tokens, tier and
-    position are replaced by their ranks (ties share the mean rank) and the ranks of two are correlated after a linear regression
-    of both on the third: (r_xy − r_xz·r_yz) / √((1 − r_xz²)(1 − r_yz²)) (Conover 1999, Practical Nonparametric
-    Statistics, 3rd ed., section 5.4). 95 % percentile interval over resamples of whole clusters (Field & Welsh 2007,
-    "Bootstrapping clustered data", JRSS B 69(3)), ranks taken anew in each; resamples where it is undefined are left
-    out, and there is no interval where that is more than one in twenty, or below two clusters.
+    position are replaced by their ranks (ties share the mean rank) and the ranks of two are correlated after a linear
+    regression of both on the third: (r_xy − r_xz·r_yz) / √((1 − r_xz²)(1 − r_yz²)) (Conover 1999, Practical
+    Nonparametric Statistics, 3rd ed., section 5.4). 95 % percentile interval over resamples of whole clusters (Field &
+    Welsh 2007, "Bootstrapping clustered data", JRSS B 69(3)), ranks taken anew in each; resamples where it is undefined
+    are left out, and there is no interval where that is more than one in twenty, or below two clusters.
 
     Raises:
         UsageError: An unknown order, an exam without cluster, or fewer than one resample.

@@ -20,8 +20,8 @@ SHARED = (
 def import_shared() -> None:
     """Import :data:`SHARED`, and exclude the new objects from later garbage collections.
 
-    Modules that cannot be imported are left out: the stage that needs one reports the error. Ctrl-C meanwhile is left to
-    the process that started this one.
+    Modules that cannot be imported are left out: the stage that needs one reports the error. Ctrl-C meanwhile is left
+    to the process that started this one.
     """
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.disable()
