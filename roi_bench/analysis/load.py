@@ -473,8 +473,8 @@ def _groups(engines: Sequence[tuple[str, RecordedEngine]], notify: Callable[[str
         else:
             notify(f"only {members[0][0]} has {task}; it is left out")
     if not found:
-        sat = "; ".join(f"{name}: {', '.join(engine.tasks)}" for name, engine in engines)
-        raise UsageError(f"the runs have no task in common ({sat}); run the same task on each engine")
+        listing = "; ".join(f"{name}: {', '.join(engine.tasks)}" for name, engine in engines)
+        raise UsageError(f"the runs have no task in common ({listing}); run the same task on each engine")
     return found
 
 
@@ -484,13 +484,13 @@ def _note_exams_not_shared(members: Sequence[tuple[str, RecordedTask]], notify: 
     Raises:
         UsageError: A member has none in common with the first.
     """
-    sat = [{document.id for document in task.documents} for _, task in members]
-    for (name, task), exams in zip(members[1:], sat[1:], strict=True):
-        if not exams & sat[0]:
+    ids = [{document.id for document in task.documents} for _, task in members]
+    for (name, task), exams in zip(members[1:], ids[1:], strict=True):
+        if not exams & ids[0]:
             raise UsageError(f"{task.results_path}: has no exam of {task.name} in common with {members[0][0]} ({name})")
-    if any(exams != sat[0] for exams in sat):
-        counts = ", ".join(f"{name} {len(exams)}" for (name, _), exams in zip(members, sat, strict=True))
-        common = len(set.intersection(*sat))
+    if any(exams != ids[0] for exams in ids):
+        counts = ", ".join(f"{name} {len(exams)}" for (name, _), exams in zip(members, ids, strict=True))
+        common = len(set.intersection(*ids))
         notify(f"{members[0][1].name}: not all runs sat the same exams ({counts}); {common} exams are common to all")
 
 

@@ -122,7 +122,7 @@ def run_names(tasks: Sequence[RecordedTask]) -> list[str]:
     for task, key in zip(tasks, asked, strict=True):
         record, (model, prompt, *labels) = task.record, key
         sent = record.sending.labels_beside(alike[key])
-        labels = [*(label for label in labels if not any(told.startswith(f"{label} ") for told in sent)), *sent]
+        labels = [*(label for label in labels if not any(longer.startswith(f"{label} ") for longer in sent)), *sent]
         name = prompt + (f" [{', '.join(labels)}]" if labels else "")
         name = f"{models[model]} · {name}" if len(models) > 1 else name
         place = (name, record.exam_set, record.exam_seed, record.order, record.budget)

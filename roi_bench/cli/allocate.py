@@ -143,8 +143,8 @@ def _covered(profile: Profile, exams: Sequence[Exam], runs: Sequence[ScoredRun])
     """
     from roi_bench.errors import UsageError
 
-    sat = {name for run in runs for name in run.scored}
-    wanted = [exam for exam in exams if not runs or exam.id in sat]
+    attempted = {name for run in runs for name in run.scored}
+    wanted = [exam for exam in exams if not runs or exam.id in attempted]
     covered = [exam for exam in wanted if profile.covers(exam)]
     if not covered:
         raise UsageError("the profile has all problems of no exam; run the solo task with a higher --limit, or without")

@@ -53,8 +53,8 @@ class Sending:
         way = ""
         if ways - {(self.sent_as, self.chat_template_sha256)}:
             way = self._way(any(as_ == self.sent_as and sha != self.chat_template_sha256 for as_, sha in ways))
-        told = self._instruction() if instructions - {self.system_instruction_sha256} else []
-        return [*([way] if way else []), *told]
+        instruction = self._instruction() if instructions - {self.system_instruction_sha256} else []
+        return [*([way] if way else []), *instruction]
 
     def _way(self, exactly: bool) -> str:
         template = f" {self.chat_template_sha256[:8]}" if exactly and self.chat_template_sha256 else ""
@@ -265,12 +265,12 @@ def _read_task(path: Path, results: dict[str, Any], name: str, found: Any) -> Re
             for key, value in results["results"][name].items()
             if key.endswith(",none") and isinstance(value, int | float | str)
         }
-        sat = int(results["n-samples"][name]["effective"])
+        expected = int(results["n-samples"][name]["effective"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RecordError(f"{path}: the numbers of {name} are damaged ({type(error).__name__}: {error})") from error
-    if len(documents) != sat:
+    if len(documents) != expected:
         raise RecordError(
-            f"{samples_path}: holds {len(documents)} documents, the run had {sat}; the file is cut off or altered"
+            f"{samples_path}: holds {len(documents)} documents, the run had {expected}; the file is cut off or altered"
         )
     return RecordedTask(
         name, path, samples_path, record, _model_name(results), _decoding(results, name), values, documents

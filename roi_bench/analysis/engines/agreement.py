@@ -181,15 +181,15 @@ def check_comparable(reference: RecordedTask, other: RecordedTask, *, allow_samp
                 "nothing of the engine; run it greedily, or add --allow-sampled"
             )
     if _own_decoding(reference) != _own_decoding(other):
-        told = ["model" if _own_decoding(task) else "neutral" for task in (reference, other)]
-        raise UsageError(_other(reference, other, "decoding", *told))
+        decodings = ["model" if _own_decoding(task) else "neutral" for task in (reference, other)]
+        raise UsageError(_other(reference, other, "decoding", *decodings))
     for name in _SAME:
         mine, theirs = getattr(reference.record, name), getattr(other.record, name)
         if mine != theirs:
             raise UsageError(_other(reference, other, name, mine, theirs))
     if _decoded(reference) != _decoded(other):
-        told = [_sampling(task) or "greedy" for task in (reference, other)]
-        raise UsageError(_other(reference, other, "sampling", *told))
+        samplings = [_sampling(task) or "greedy" for task in (reference, other)]
+        raise UsageError(_other(reference, other, "sampling", *samplings))
     ways = {task.record.sent_as for task in (reference, other)}
     if TEXT in ways and ways & {CHAT_TEMPLATE, MESSAGES}:
         raise UsageError(_other(reference, other, "sent_as", reference.record.sent_as, other.record.sent_as))
@@ -331,11 +331,11 @@ def responses_of(run: EngineRun) -> dict[Key, GivenResponse | None]:
     found: dict[Key, GivenResponse | None] = {}
     for document in run.run.task.documents:
         for sample, scored in enumerate(run.run.scored[document.id]):
-            for request, told in enumerate((scored.main, scored.easy)):
+            for request, response in enumerate((scored.main, scored.easy)):
                 raw = document.requests[request][sample]
-                outcomes = tuple(problem.outcome for problem in told.problems)
+                outcomes = tuple(problem.outcome for problem in response.problems)
                 text = raw.text if isinstance(raw.text, str) else ""
-                given = None if told.failed else GivenResponse(text, told.usage, outcomes, raw.usage)
+                given = None if response.failed else GivenResponse(text, response.usage, outcomes, raw.usage)
                 found[document.id, request, sample] = given
     return found
 

@@ -63,9 +63,9 @@ def runs_table(runs: Sequence[EngineRun]) -> Table:
     rows: Rows = []
     for run in named:
         task = run.run.task
-        told = [run.engine.facts.get(fact, "not recorded") for fact in facts]
+        values = [run.engine.facts.get(fact, "not recorded") for fact in facts]
         where = f"{task.results_path.parent.name}/{task.results_path.name}"
-        rows.append((run.name, run.engine.name, *told, short_name(task.model), task.record.sending.title, where))
+        rows.append((run.name, run.engine.name, *values, short_name(task.model), task.record.sending.title, where))
     heads = ("run", "engine", *(fact.replace("_", " ") for fact in facts), "model", "prompts sent as", "results file")
     return Table(
         "engine_runs",

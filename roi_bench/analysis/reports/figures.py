@@ -393,5 +393,5 @@ def _draw_dots(axes: Axes, intervals: Sequence[Interval], colour: str, marker: s
                 capsize=3,
                 clip_on=False,
             )
-        told = format_cell(interval.value, 2).replace("-", "−")  # as on the axis
-        axes.text(1.01, row, told, transform=axes.get_yaxis_transform(), va="center", fontsize=9.5)
+        text = format_cell(interval.value, 2).replace("-", "−")  # as on the axis
+        axes.text(1.01, row, text, transform=axes.get_yaxis_transform(), va="center", fontsize=9.5)

@@ -111,8 +111,8 @@ def allocations(
     """
     found = []
     for item in show(matched):
-        sat = {name for run in item.runs for name in run.scored}
-        exams = [e for e in item.runs[0].exams.values() if e.id in sat and item.profile.covers(e)]
+        attempted = {name for run in item.runs for name in run.scored}
+        exams = [e for e in item.runs[0].exams.values() if e.id in attempted and item.profile.covers(e)]
         budget = max(run.cell.budget for run in item.runs)
         orders = dict.fromkeys([*(run.cell.order for run in item.runs), "easy"])
         curves = {order: value_curves(item.profile, exams, order, budget) for order in orders}

@@ -64,7 +64,7 @@ def let_lm_eval_find_it() -> None:
 GUARD = """
 import os, select, signal, sys
 
-def told(pid):
+def parent_and_start(pid):
     with open(f"/proc/{pid}/stat") as file:
         fields = file.read().rpartition(")")[2].split()
     return int(fields[1]), fields[19]  # parent, start
@@ -77,7 +77,7 @@ def look(root, known):
     parents = {}
     for name in filter(str.isdigit, os.listdir("/proc")):
         try:
-            parents[int(name)] = told(name)
+            parents[int(name)] = parent_and_start(name)
         except OSError:
             pass
     family = {root} | set(known)
@@ -99,7 +99,7 @@ while True:
         break
 for pid, start in known.items():
     try:
-        if told(pid)[1] == start and is_of_the_engine(pid, own):
+        if parent_and_start(pid)[1] == start and is_of_the_engine(pid, own):
             os.kill(pid, signal.SIGKILL)
     except OSError:
         pass
@@ -191,13 +191,13 @@ def _known(verbosity: str | None) -> str:
 
 
 def _configuration(level: str, stream: str, errors: Path) -> dict[str, Any]:
-    told = "(%(processName)s pid=%(process)d) %(levelname)s %(asctime)s [%(filename)s:%(lineno)d] %(message)s"
-    shown = {"class": "logging.StreamHandler", "formatter": "told", "level": level, "stream": stream}
-    kept = {"class": "logging.FileHandler", "formatter": "told", "level": "ERROR", "filename": str(errors)}
+    line = "(%(processName)s pid=%(process)d) %(levelname)s %(asctime)s [%(filename)s:%(lineno)d] %(message)s"
+    console = {"class": "logging.StreamHandler", "formatter": "line", "level": level, "stream": stream}
+    error_file = {"class": "logging.FileHandler", "formatter": "line", "level": "ERROR", "filename": str(errors)}
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "formatters": {"told": {"format": told, "datefmt": "%m-%d %H:%M:%S"}},
-        "handlers": {"shown": shown, "kept": {**kept, "delay": True, "encoding": "utf-8"}},
-        "loggers": {"vllm": {"handlers": ["shown", "kept"], "level": level, "propagate": False}},
+        "formatters": {"line": {"format": line, "datefmt": "%m-%d %H:%M:%S"}},
+        "handlers": {"console": console, "errors": {**error_file, "delay": True, "encoding": "utf-8"}},
+        "loggers": {"vllm": {"handlers": ["console", "errors"], "level": level, "propagate": False}},
     }

@@ -352,7 +352,7 @@ def main(out: Path, seed: int, steps: int, form_steps: int, exams: int, checkpoi
         run = second_part(solved)
         train(run, out / "forms.pt", checkpoint_every)
         run.losses, run.optimizer_names = solved.losses + run.losses, solved.optimizer_names
-        with tqdm(total=1 + len(CONDITIONS) + 2, unit="sitting", desc="evaluating") as bar:
+        with tqdm(total=1 + len(CONDITIONS) + 2, unit="condition", desc="evaluating") as bar:
             rows = evaluate(run.model, run.tokenizer, tiny_exams(EVALUATION_SEED, exams), done=bar.update)
     except RoiBenchError as error:
         print(f"error: {error}", file=sys.stderr)
