@@ -44,7 +44,7 @@ class Timing:
     memory_mb: float
 
 
-def retold(problem: Problem, tier: str, chance: random.Random, level: int | None = None) -> str:
+def solution_text(problem: Problem, tier: str, chance: random.Random, level: int | None = None) -> str:
     """Return a solution of random length with a right or wrong answer, behind a level tag if ``level`` is given."""
     solution = re.sub(r"<<.*?>>", "", problem.solution or "Let us see.").split("####")[0].replace("\\boxed", "")
     right = chance.random() < CHANCES[tier]
@@ -60,7 +60,7 @@ def answer(exam: Exam, order: str, chance: random.Random, levels: bool) -> str:
         if levels and tier == "hard" and chance.random() < 0.5:
             work = "<predicted_level>Level-3</predicted_level>\n\\boxed{NA}\n"
         else:
-            work = retold(problem, tier, chance, TIERS.index(tier) if levels else None)
+            work = solution_text(problem, tier, chance, TIERS.index(tier) if levels else None)
         parts.append(f"{problem_header(position)}\n{work}")
     return "".join(parts)
 
@@ -78,7 +78,7 @@ def solo_lines(exams: tuple[Exam, ...], samples: int, levels: bool) -> Iterator[
     for name, (tier, problem) in solo_problems(exams).items():
         for sample in range(samples):
             chance = random.Random(f"{name} {sample} {levels}")
-            text = retold(problem, tier, chance, TIERS.index(tier) if levels else None)
+            text = solution_text(problem, tier, chance, TIERS.index(tier) if levels else None)
             yield {"problem": name, "sample": sample, "response": f"{problem_header(1)}\n{text}"}
 
 
@@ -122,14 +122,14 @@ def timed(name: str, *arguments: object) -> Timing:
 
 def measure(folder: Path, exams: int, samples: int) -> list[Timing]:
     """Return the time of every command on ``exams`` exams with ``samples`` solo samples a problem."""
-    sat = load_exams("v1")[:exams]
+    exams_used = load_exams("v1")[:exams]
     tokenizer = make_tokenizer(folder / "tokenizer")
     files = {
-        "direct": write(folder / "direct.jsonl", exam_lines(sat, levels=False)),
-        "metacognitive": write(folder / "metacognitive.jsonl", exam_lines(sat, levels=True)),
-        "greedy_knapsack": write(folder / "greedy_knapsack.jsonl", solo_lines(sat, 1, levels=True)),
+        "direct": write(folder / "direct.jsonl", exam_lines(exams_used, levels=False)),
+        "metacognitive": write(folder / "metacognitive.jsonl", exam_lines(exams_used, levels=True)),
+        "greedy_knapsack": write(folder / "greedy_knapsack.jsonl", solo_lines(exams_used, 1, levels=True)),
     }
-    solo = write(folder / "solo.jsonl", solo_lines(sat, samples, levels=False))
+    solo = write(folder / "solo.jsonl", solo_lines(exams_used, samples, levels=False))
     results = folder / "results"
     found = []
     for prompt, file in files.items():
@@ -139,7 +139,7 @@ def measure(folder: Path, exams: int, samples: int) -> list[Timing]:
         place = ("--output_path", results / prompt)
         found.append(timed(f"run, {prompt}, 4 tasks", "run", *model, "--tasks", tasks, *limit, *place))
     model = ("--model", "roi-playback", "--model_args", f"responses={solo},tokenizer={tokenizer},model=retold")
-    limit = () if exams == len(load_exams("v1")) else ("--limit", len(solo_problems(sat)))
+    limit = () if exams == len(load_exams("v1")) else ("--limit", len(solo_problems(exams_used)))
     asked = ("--tasks", f"roi_solo_{CAP}", "--metadata", json.dumps({"repeats": samples}), *limit)
     found.append(timed(f"run, solo, {samples} samples", "run", *model, *asked, "--output_path", results / "solo"))
     profile, out = folder / "profile.json", folder / "out"

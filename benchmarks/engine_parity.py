@@ -117,7 +117,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def sit(contender: Contender, options: argparse.Namespace, port: int) -> None:
+def run_exams(contender: Contender, options: argparse.Namespace, port: int) -> None:
     """Ask everything of one engine, unless its results are there."""
     out = options.out / contender.name
     if list(out.rglob("results_*.json")):
@@ -146,7 +146,7 @@ def main() -> None:
     port = free_port()
     asked = contenders(options, port)
     for contender in asked:
-        sit(contender, options, port)
+        run_exams(contender, options, port)
     folders = [str(options.out / contender.name) for contender in asked]
     compare = [sys.executable, "-m", "roi_bench", "compare-engines", *folders, "--logits", str(options.model)]
     subprocess.run([*compare, "--out", str(options.out / "compared")], check=True)

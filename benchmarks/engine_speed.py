@@ -103,7 +103,7 @@ def timed(command: Sequence[str]) -> float:
     return time.perf_counter() - begin
 
 
-def sit(
+def run_exams(
     program: str, model: str, args: str, exams: int, out: Path, *more: str, known: Mapping[str, int] | None = None
 ) -> Timed:
     """Let ``program`` (``roi_bench run`` or ``lm_eval``) ask the exams, and return what it took.
@@ -145,14 +145,14 @@ def compare_vllm(options: argparse.Namespace, folder: Path) -> None:
     ours, theirs = [], []
     for number in range(2):
         out = folder / f"run{number}"
-        ours.append(sit("roi_bench run", "vllm", args, options.exams, out))
+        ours.append(run_exams("roi_bench run", "vllm", args, options.exams, out))
         print(ours[-1].line(), flush=True)
         theirs.append(bare(list(counted(out)), arguments, folder))
         print(theirs[-1].line(), flush=True)
     print(f"run / LLM.generate, seconds per token: {_ratio(ours, theirs):.3f} (target at most 1.05)", flush=True)
     if options.plain:
         # which cannot count what it generated: the run's counts for the same prompts
-        seconds = sit("lm_eval", "vllm", args, options.plain, folder / "plain", known=counted(folder / "run0"))
+        seconds = run_exams("lm_eval", "vllm", args, options.plain, folder / "plain", known=counted(folder / "run0"))
         print(seconds.line())
         print(f"plain lm_eval / run, seconds per token: {seconds.per_token / _mean(ours):.1f} (target at least 5)")
 
@@ -162,10 +162,10 @@ def compare_hf(options: argparse.Namespace, folder: Path) -> None:
     args, size = f"pretrained={options.model},dtype=float32", ("--batch_size", str(options.batch_size))
     ours, theirs = [], []
     for number in range(options.pairs):
-        ours.append(sit("roi_bench run", "hf", args, options.exams, folder / f"run{number}", *size))
+        ours.append(run_exams("roi_bench run", "hf", args, options.exams, folder / f"run{number}", *size))
         print(ours[-1].line(), flush=True)
         known = counted(folder / f"run{number}")
-        theirs.append(sit("lm_eval", "hf", args, options.exams, folder / f"plain{number}", *size, known=known))
+        theirs.append(run_exams("lm_eval", "hf", args, options.exams, folder / f"plain{number}", *size, known=known))
         print(theirs[-1].line(), flush=True)
     print(f"plain lm_eval / run, seconds: {_mean(theirs) / _mean(ours):.2f} (target at least 1.5)")
     tokens = list(counted(folder / "run0").values())

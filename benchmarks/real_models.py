@@ -91,7 +91,7 @@ Rows = dict[tuple[str, str, str, int, str], Row]
 """Rows by what was asked."""
 
 
-def sit(options: argparse.Namespace) -> None:
+def run_exams(options: argparse.Namespace) -> None:
     """Ask a model, in steps that are each finished with results."""
     for exams in (*range(options.first + options.step, options.exams, options.step), options.exams):
         for prompt in options.prompts:
@@ -226,16 +226,16 @@ def main() -> None:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
-    sitting, keeping, counting = (commands.add_parser(name) for name in ("sit", "keep", "table"))
-    sitting.add_argument("model")
-    sitting.add_argument("--name", required=True)
-    sitting.add_argument("--out", type=Path, required=True)
-    sitting.add_argument("--first", type=int, default=0, help="exams left out, from the first on")
-    sitting.add_argument("--exams", type=int, default=60)
-    sitting.add_argument("--step", type=int, default=30)
-    sitting.add_argument("--prompts", nargs="+", default=["direct"])
-    sitting.add_argument("--text", action="store_true", help="a base model: no chat template")
-    sitting.set_defaults(run=sit)
+    running, keeping, counting = (commands.add_parser(name) for name in ("sit", "keep", "table"))
+    running.add_argument("model")
+    running.add_argument("--name", required=True)
+    running.add_argument("--out", type=Path, required=True)
+    running.add_argument("--first", type=int, default=0, help="exams left out, from the first on")
+    running.add_argument("--exams", type=int, default=60)
+    running.add_argument("--step", type=int, default=30)
+    running.add_argument("--prompts", nargs="+", default=["direct"])
+    running.add_argument("--text", action="store_true", help="a base model: no chat template")
+    running.set_defaults(run=run_exams)
     keeping.add_argument("out", type=Path)
     keeping.set_defaults(run=keep)
     counting.set_defaults(run=table)

@@ -6,7 +6,7 @@ with its ``exit_code``. A message says what was wrong (with the value), where, a
     RoiBenchError
     ├── UsageError        an argument, name or option that cannot be meant          exit code 2
     ├── DataError         a pool, manifest or generated problem is missing/altered  exit code 3
-    ├── ModelError        a model or tokenizer cannot sit this exam                 exit code 4
+    ├── ModelError        a model or tokenizer cannot take this exam                exit code 4
     ├── RecordError       a journal, samples or results file is damaged or mixed    exit code 5
     └── DependencyError   an optional package is missing or of a wrong version      exit code 6
 """
@@ -31,7 +31,7 @@ class DataError(RoiBenchError):
 
 
 class ModelError(RoiBenchError):
-    """A model or tokenizer cannot sit this exam (context too short, no chat template, …)."""
+    """A model or tokenizer cannot take this exam (context too short, no chat template, …)."""
 
     exit_code = 4
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def usable_cores() -> tuple[int, ...]:
-    """Return the ids of the cores that this process may use; where the system does not tell, 0 to their number − 1."""
+    """Return the ids of the cores that this process may use; where the system does not say, 0 to their number − 1."""
     if hasattr(os, "sched_getaffinity"):
         return tuple(sorted(os.sched_getaffinity(0)))
     return tuple(range(os.cpu_count() or 1))

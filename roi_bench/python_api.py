@@ -1,6 +1,6 @@
 """The functions behind ``import roi_bench`` that bring several rooms together; docs/python.md shows them at work.
 
-They take what a notebook has at hand (an exam, a text, a folder) and hand back the same values that the commands print.
+They take what a notebook has (an exam, a text, a folder) and return the same values that the commands print.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ COMPARED = ("score", "score_easy", "regret")
 def exam_prompt(
     exam: Exam, *, order: str = "hard", budget: int, prompt: str = "direct", paraphrase: int = 0, messages: bool = False
 ) -> Any:
-    """Return what a task sends for an exam: bare text, or chat messages for a chat template.
+    """Return the prompt that a task sends for an exam: bare text, or chat messages for a chat template.
 
     Args:
         exam: The exam.
@@ -71,13 +71,13 @@ def score(
 
     Args:
         exam: The exam.
-        text: The response; None where none could be had.
+        text: The response; None if there is none.
         order: The order in which the exam was asked.
         budget: Its budget in generated tokens.
-        tokenizer: What counts tokens: a name or folder, a transformers tokenizer, or a
-            :class:`~scoring.tokens.TokenCounter`. None: tokens stay unknown, and an answer that the budget cut off
-            cannot be told from one that was never given.
-        usage: Tokens and finish reason as the engine or API reported them, where they are known.
+        tokenizer: Counts the tokens: a name or folder, a transformers tokenizer, or a
+            :class:`~roi_bench.scoring.tokens.TokenCounter`. None: tokens stay unknown, and an answer that the budget
+            cut off cannot be distinguished from one that was never given.
+        usage: Tokens and finish reason as the engine or API reported them, where known.
         starts_in_reasoning: The prompt ended inside an open block of reasoning.
 
     Returns:
@@ -103,10 +103,10 @@ def grade(gold: str | Sequence[str], answer: str, *, pool: str = "math", questio
         gold: The accepted answer, or several.
         answer: The answer as the model wrote it.
         pool: ``math`` compares expressions; every other pool (``gsm8k``, ``aime``, …) compares numbers.
-        question: The problem's text; it tells, for example, whether percent is asked for.
+        question: The problem's text; it shows, for example, whether percent is asked for.
 
     Returns:
-        Whether it is correct, and what decided.
+        Whether it is correct, and how that was decided.
 
     Raises:
         DependencyError: A symbolic check is needed and math-verify is not installed.
@@ -123,7 +123,7 @@ def load_runs(
     trust_remote_code: bool = False,
     workers: int | None = None,
 ) -> Runs:
-    """Read results files or folders and score every response in them again.
+    """Load results files or folders and rescore every response in them.
 
     Args:
         paths: ``results_*.json`` files, or folders that hold some.
@@ -132,7 +132,7 @@ def load_runs(
         workers: Processes for symbolic checks; by default one per core.
 
     Returns:
-        The exam tasks as a sequence of runs; ``profiles`` holds what solo tasks among them make.
+        The exam tasks as a sequence of runs; ``profiles`` holds the profiles of solo tasks among them.
 
     Raises:
         UsageError: There is no exam task.
@@ -150,7 +150,7 @@ def report(runs: Runs | Iterable[ScoredRun], profiles: Iterable[Profile] = (), *
     Args:
         runs: What :func:`load_runs` returned, or some of its runs.
         profiles: Solo profiles besides those that came with the runs.
-        target: What intervals are about: problems of this kind in ``general``, or these ``fixed`` exams.
+        target: What intervals generalise to: problems of this kind (``general``), or these exams alone (``fixed``).
 
     Raises:
         UsageError: There are only runs with paraphrased prompts.
@@ -217,7 +217,7 @@ def solo_profile(*paths: str | PathLike[str], task: str | None = None, tokenizer
 
 
 def _counter(tokenizer: Any) -> TokenCounter | None:
-    """Return what counts tokens, from whatever the user has."""
+    """Return a token counter from any of the allowed values."""
     if tokenizer is None or hasattr(tokenizer, "token_starts"):
         return tokenizer  # type: ignore[no-any-return]
     from roi_bench.records.tokenizer import HFTokenCounter, load_token_counter

@@ -1,14 +1,15 @@
-"""What a solo profile is worth under a budget: best policy, hindsight and fixed plans (SPEC section 11).
+"""The value of a solo profile under a budget: best policy, hindsight and fixed plans (SPEC section 11).
 
 The ordered stochastic multiple-choice knapsack of ROI-Reasoning (arXiv 2601.03822): N problems in a given order share b
 tokens; of each, K equally likely samples (cost c, correct y) of the model solving it alone are known. Each is skipped
-for s tokens, or attempted under a cap k. A capped generation is a prefix of the longer one: it is right iff y = 1 and
-c ≤ k. What does not fit into b ends the response. With b tokens left before problem i the best policy is worth
+for s tokens, or attempted under a cap k. A capped generation is a prefix of the full one: it is right iff y = 1 and
+c ≤ k. An attempt or skip that does not fit into b ends the response. With b tokens left before problem i the value of
+the best policy is
 
     V_i(b) = max{ V_{i+1}(b − s), max_{k ≤ b} E[ y·1{c ≤ k} + V_{i+1}(b − paid(c, k)) ] },  V_{N+1} = 0, V(b < 0) = 0.
 
-``paid(c, k)`` is c where c ≤ k, else max(k, s). The floor s is ours: to leave a problem unanswered costs at least what
-saying so costs. With min(c, k) alone a cap of 0 would be a free skip, s would never matter, and the policy would
+``paid(c, k)`` is c where c ≤ k, else max(k, s). The floor s is ours: leaving a problem unanswered costs at least as
+much as a skip. With min(c, k) alone a cap of 0 would be a free skip, s would never matter, and the policy would
 beat hindsight. With it, any plan ≤ policy in sample ≤ hindsight at every budget.
 
 Only a skip, caps at observed costs, and no cap (k = b) need to be tried: between two observed costs a larger cap solves
@@ -44,9 +45,9 @@ CHUNK_NUMBERS = 2**16
 class Policy:
     """The best non-anticipating policy on samples of n exams.
 
-    Of actions equally good in sample it takes the one that tries hardest: the largest cap, and a skip only where every
-    attempt is worse. A tie says that these samples had no other use for the tokens (as behind the last problem always);
-    on other samples a larger cap can only solve more of this problem. Later ones pay where it then runs longer.
+    Among actions that are equally good in sample it takes the largest cap, and a skip only where every attempt is
+    worse. A tie means that these samples had no other use for the tokens (always so after the last problem); on other
+    samples a larger cap can only solve more of this problem, at the expense of later ones where it then runs longer.
 
     Attributes:
         values: V_1(b), expected correct answers on the very samples; float (n, budget + 1).
@@ -71,6 +72,7 @@ def optimal_policy(costs: IntArray, correct: BoolArray, budget: int, skip_cost: 
     """
     costs, correct, skip_cost = _checked(costs, correct, budget, skip_cost)
     exams, positions, samples = costs.shape
+    # In order of cost, the cap at sample j finishes exactly samples 0 … j: one pass over j tries all caps.
     ascending = np.argsort(costs, axis=2)
     costs, correct = np.take_along_axis(costs, ascending, axis=2), np.take_along_axis(correct, ascending, axis=2)
     whole = _integer_type(positions * samples**positions)
@@ -78,6 +80,7 @@ def optimal_policy(costs: IntArray, correct: BoolArray, budget: int, skip_cost: 
     caps = np.empty((exams, positions, budget + 1), dtype=np.int32)
     for part in _chunks(exams, budget + 1):
         value: IntArray = np.zeros(values[part].shape, dtype=whole)
+        # Backwards induction. Each step keeps K · value, so values stay whole: V_i in multiples of 1 / K^(N − i + 1).
         for i in reversed(range(positions)):
             unit = samples ** (positions - 1 - i)
             value, caps[part, i] = _best_actions(value, unit, costs[part, i], correct[part, i], skip_cost)
@@ -93,18 +96,20 @@ def _best_actions(
     ``costs`` and ``correct`` are (exams, samples) and ascend in cost; all others are (exams, budget + 1).
     """
     samples, tokens, rows = costs.shape[1], np.arange(value.shape[1]), np.arange(len(costs))
+    # after[exam, right, c, b]: value of paying c out of b tokens, plus one answer if right; 0 where c does not fit.
     after = _after_paying(np.stack([value, value + unit], axis=1))
     best = samples * after[:, 0, skip_cost]
     caps = np.full(value.shape, SKIP, dtype=np.int32)
     finished = np.zeros_like(value)
-    # The cost of sample j as cap: it and those before it finish, the others are left. Where this cap does not fit into
-    # b tokens, the total is at most that of no cap, which comes last and wins the tie.
+    # Cap at the cost of sample j: it and the cheaper ones finish, the others are cut off and pay the cap. Where this
+    # cap does not fit into b tokens, the total is at most that of no cap, which comes last and wins the tie.
     for j in range(samples):
         cost = costs[:, j]
         finished += after[rows, correct[:, j].astype(np.intp), cost]
         total = finished + (samples - 1 - j) * after[rows, 0, np.maximum(cost, skip_cost)]
         np.copyto(caps, cost[:, None], where=total >= best, casting="same_kind")
         np.maximum(best, total, out=best)
+    # Without a cap, a sample that costs more than b uses up all tokens; later problems get the value of 0 tokens.
     unfinished = (costs[:, :, None] > tokens).sum(axis=1, dtype=value.dtype)
     no_cap = finished + unfinished * value[:, :1] * (tokens >= skip_cost)
     np.copyto(caps, tokens, where=no_cap >= best, casting="same_kind")
@@ -185,7 +190,8 @@ def _followed(
 def cross_fitted_value(costs: IntArray, correct: BoolArray, budget: int, skip_cost: int) -> FloatArray:
     """Return V_DP without its optimism: policy from one half of the samples, value on the other; (n, budget + 1).
 
-    The halves are the samples of even and of odd number, both ways round, weighted by the samples that tell the value.
+    The halves are the samples of even and odd number, used both ways round and weighted by the samples that give the
+    value.
     No policy is worth more than the best one, so this is a lower bound in expectation.
 
     Raises:
@@ -204,7 +210,7 @@ def cross_fitted_value(costs: IntArray, correct: BoolArray, budget: int, skip_co
 
 
 def hindsight_value(costs: IntArray, correct: BoolArray, budget: int, skip_cost: int) -> FloatArray:
-    """Return the expected correct answers of who knows all outcomes beforehand; (n, budget + 1).
+    """Return the expected correct answers of a chooser that knows all outcomes in advance; (n, budget + 1).
 
     Exact, over all K^N combinations of one sample of each problem: the most right answers whose costs fit into the
     budget, together with a skip of each other problem before the last of them (or its wrong answer, where that costs
@@ -235,11 +241,13 @@ def hindsight_value(costs: IntArray, correct: BoolArray, budget: int, skip_cost:
 def _needed_budgets(costs: IntArray, correct: BoolArray, budget: int, skip_cost: int) -> IntArray:
     """Return the least budget for 1 … N right answers, ``budget`` + 1 where beyond; (N, exams, combinations)."""
     exams, positions, samples = costs.shape
+    # ``over`` stands for every number of tokens beyond the budget, so sums are cut to it and stay small integers.
     over = budget + 1
     whole = _integer_type(2 * over)
     solving = np.where(correct, costs, over).astype(whole)
     leaving = np.minimum(costs, skip_cost).astype(whole)
-    # paid[v]: least tokens for v right answers and going on to the next problem.
+    # A knapsack by number of right answers. paid[v]: least tokens for v right answers so far, with every other problem
+    # left; needed[v]: the same without leaving the problems after the last right answer, which costs nothing.
     paid = np.zeros((1, exams, 1), dtype=whole)
     needed = np.full((positions, exams, 1), over, dtype=whole)
     for i in range(positions):

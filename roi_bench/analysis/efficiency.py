@@ -1,7 +1,7 @@
-"""Skill, allocation and interference told apart: score = V_DP · AE · SR (SPEC section 11).
+"""Separating skill, allocation and interference: score = V_DP · AE · SR (SPEC section 11).
 
-- V_DP: what the best policy reaches with the model's own skill, its samples of each problem alone.
-- V_replay: what the model's own decisions in the exam (:mod:`roi_bench.analysis.efficiency`) reach with that skill.
+- V_DP: the value of the best policy with the model's own skill, its samples of each problem alone.
+- V_replay: the value of the model's own decisions in the exam (:func:`read_decisions`) with that skill.
 - AE = V_replay / V_DP, allocation efficiency. SR = score / V_replay, solve retention: what answering three problems at
   once costs. Lift = V_replay − value of attempting problems at random, as often as the model did.
 
@@ -35,17 +35,17 @@ from roi_bench.scoring.metrics import ScoredResponse, tier_names
 from roi_bench.scoring.outcomes import ProblemOutcome
 from roi_bench.scoring.statistics import Estimate, ExamTerm, estimate_ratio
 
-# What a model decided in an exam: which problems it attempted, which it skipped, which it gave up and when (SPEC 11).
+# A model's decisions in an exam: which problems it attempted, skipped, or gave up and when (SPEC section 11).
 #
-# Replaying these decisions on the model's own solo samples shows what they were worth, whatever became of the problems
-# in that very response. Choices that the specification leaves open (ours):
+# Replaying these decisions on the model's own solo samples gives their value, independent of how well it solved
+# the problems in that very response. Choices that the specification leaves open (ours):
 #
-# - ``skipped``: skip. ``correct``, ``wrong``: an attempt without a cap; how long it would have gone on is unknown, and
-#   capping at the tokens of one response would fail every second replay of a sound decision.
+# - ``skipped``: skip. ``correct``, ``wrong``: an attempt without a cap; how long it would have gone on is not known,
+#   and capping at the tokens of one response would fail every second replay of a sound decision.
 # - ``unanswered``: the model left the problem by itself; an attempt capped at the tokens it spent there (none: a skip).
 # - ``truncated``, ``empty``: an attempt without a cap.
-# - Never reached, because the budget ended before: unknown. It is taken to be attempted as often as the run attempts
-#   problems that it reaches; else choosing at random would look worse than chance.
+# - Never reached, because the budget ended before: nobody knows. It is taken to be attempted as often as the run
+#   attempts problems that it reaches; else choosing at random would look worse than chance.
 
 NO_CAP = -1
 """Stands for an attempt without a cap."""
@@ -108,7 +108,7 @@ RANDOM_ATTEMPTS = 0.5
 
 @dataclass(frozen=True, slots=True)
 class ValueCurves:
-    """What a profile is worth in one order, at every budget from 0 to ``budget``.
+    """The value of a profile in one order, at every budget from 0 to ``budget``.
 
     Attributes:
         exams: The exams, rows of the arrays.
@@ -156,7 +156,7 @@ def value_curves(profile: Profile, exams: Sequence[Exam], order: str, budget: in
 
 
 def check_budget(profile: Profile, budget: int) -> None:
-    """Check that ``profile`` can tell about ``budget``.
+    """Check that ``profile`` covers ``budget``.
 
     Raises:
         UsageError: It was made under a smaller cap.
@@ -173,7 +173,7 @@ class Efficiency:
     """How a run used its model's skill, in one order.
 
     Attributes:
-        exam_set: What was sat: ``v1``, ``fresh/7``.
+        exam_set: The exam set: ``v1``, ``fresh/7``.
         order: Order of the exams.
         budget: Budget in tokens.
         exams: Number of exams.
@@ -206,7 +206,7 @@ class Efficiency:
 def efficiency(
     profile: Profile, responses: Mapping[str, Sequence[ScoredResponse]], curves: ValueCurves, budget: int
 ) -> Efficiency:
-    """Return how the run that gave ``responses`` used the skill that ``profile`` shows.
+    """Return how a run with these ``responses`` used the skill of ``profile``.
 
     Args:
         profile: The model's solo profile.
@@ -262,9 +262,9 @@ def efficiencies(
     profile: Profile,
     runs: Sequence[ScoredRun],
     curves: Mapping[str, ValueCurves],
-    tell: Callable[[str], None] | None = None,
+    notify: Callable[[str], None] | None = None,
 ) -> list[tuple[str, Efficiency]]:
-    """Return how each run used the skill that ``profile`` shows, in its own order and in easy order, with its name.
+    """Return, with its name, how each run used the skill of ``profile``, in its own order and in easy order.
 
     Runs of one name and budget that share the responses in easy order (medium and hard) get it once.
 
@@ -272,7 +272,7 @@ def efficiencies(
         profile: Solo profile of the model of ``runs``.
         runs: Runs of exams of the profile's set.
         curves: Values of the profile by order: those of the runs, and ``easy``.
-        tell: Is told of a run that cannot be replayed, which is then left out; without it that is an error.
+        notify: Called for each run that cannot be replayed, which is then left out; without it that is an error.
 
     Raises:
         UsageError: A run is of another exam set, or its budget is beyond the profile's cap.
@@ -296,9 +296,9 @@ def efficiencies(
                 name = f"{run.name} (beside {run.cell.order})" if shown else run.name
                 rows.append((name, efficiency(profile, easy, curves["easy"], record.budget)))
         except RoiBenchError as error:
-            if tell is None:
+            if notify is None:
                 raise type(error)(f"{run.task.samples_path}: {error}") from error
-            tell(f"{run.name}, {run.cell.title}: no allocation, since {error}")
+            notify(f"{run.name}, {run.cell.title}: no allocation, since {error}")
             continue
         found += rows
         shown.append(easy)
@@ -319,7 +319,7 @@ def _replayed(
     return np.bincount(owners, weights=values, minlength=len(exams)) / counts, decided.attempt_rate
 
 
-# Tables of the allocation theory: what a profile is worth at each budget, and how runs used it.
+# Tables of the allocation theory: the value of a profile at each budget, and how runs used it.
 
 CURVE_NAMES = {
     "hindsight": "best in hindsight",
@@ -349,11 +349,11 @@ class Allocation:
 
 
 def allocations(
-    matched: Sequence[ProfiledRuns], show: Show = iter, tell: Callable[[str], None] | None = None
+    matched: Sequence[ProfiledRuns], show: Show = iter, notify: Callable[[str], None] | None = None
 ) -> list[Allocation]:
-    """Return how runs used their model's skill; values are those of the exams that some run sat.
+    """Return how runs used their model's skill; on the exams that at least one run has.
 
-    ``tell`` is told of runs that cannot be replayed, which are then left out; without it they are an error.
+    ``notify`` is called for runs that cannot be replayed, which are then left out; without it they are an error.
     """
     found = []
     for item in show(matched):
@@ -362,12 +362,12 @@ def allocations(
         budget = max(run.cell.budget for run in item.runs)
         orders = dict.fromkeys([*(run.cell.order for run in item.runs), "easy"])
         curves = {order: value_curves(item.profile, exams, order, budget) for order in orders}
-        found.append(Allocation(item.profile, curves, tuple(efficiencies(item.profile, item.runs, curves, tell))))
+        found.append(Allocation(item.profile, curves, tuple(efficiencies(item.profile, item.runs, curves, notify))))
     return found
 
 
 def profile_table(profile: Profile, exams: Sequence[Exam]) -> Table:
-    """Return what the profile says of each tier: how often solved under half the cap and the cap, and at what cost."""
+    """Return the profile by tier: how often problems are solved under half the cap and the cap, and at what cost."""
     problems = {name: tier for name, (tier, _) in solo_problems(exams).items() if name in profile.skills}
     named = tier_names([problem.pool for problem in exams[0].problems])
     rows: list[tuple[TableCell, ...]] = []
@@ -402,14 +402,14 @@ def profile_table(profile: Profile, exams: Sequence[Exam]) -> Table:
 
 
 def profile_title(profile: Profile, exams: int) -> str:
-    """Return what values of ``profile`` on so many exams are about, for titles."""
+    """Return the title for values of ``profile`` on so many exams."""
     return f"{short_name(profile.model)}, {profile.set_title}, {exams} exams, {profile.samples} samples a problem"
 
 
 def value_table(
     profile: Profile, curves: Sequence[ValueCurves], budgets: Sequence[int], target: str = "general"
 ) -> Table:
-    """Return what the profile is worth in each order at each of ``budgets``."""
+    """Return the value of the profile in each order at each of ``budgets``."""
     rows: list[tuple[TableCell, ...]] = []
     for of_order in curves:
         for budget in budgets:

@@ -1,4 +1,4 @@
-"""Recorded runs of one model on several engines, read and scored again, with what was sent to each engine."""
+"""Loading recorded runs and rescoring them: for reports and boards, for solo profiles, and for comparing engines."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from roi_bench.analysis.engines.agreement import (
-    Asked,
     Encoder,
     Engine,
     EngineRun,
+    SentPrompts,
     check_comparable,
     engine_names,
     engine_of,
@@ -29,14 +29,14 @@ from roi_bench.records.tokenizer import HFTokenCounter, recorded_token_counter
 from roi_bench.scoring.prompts import skipped_problem
 from roi_bench.scoring.tokens import TokenCounter
 
-# Recorded runs, read and scored again from their raw responses, for reports and boards.
+# Recorded runs, rescored from their raw responses, for reports and boards.
 
 Show = Callable[[Iterable[RecordedTask]], Iterable[RecordedTask]]
 """Goes through tasks and shows progress."""
 
 
 def silent(_: str) -> None:
-    """Say nothing."""
+    """Ignore the line: the default of ``notify``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ AS_RECORDED = ScoringOptions()
 
 
 def read_all(paths: Sequence[Path]) -> list[RecordedTask]:
-    """Return every task of ours in results files and folders, each file once.
+    """Return every task of this benchmark in results files and folders, each file once.
 
     Raises:
         UsageError: A folder holds no results.
@@ -100,11 +100,11 @@ def exams_of(task: RecordedTask) -> dict[str, Exam]:
 
 @dataclass(frozen=True, slots=True)
 class Runs(Sequence[ScoredRun]):
-    """The exam tasks of some results, scored from raw responses: a sequence of runs, each file read once.
+    """The exam tasks of results, scored from raw responses: a sequence of runs; each file is read once.
 
     Attributes:
         scored: The runs.
-        profiles: The solo profiles that solo tasks among the results make.
+        profiles: The solo profiles of solo tasks among the results.
     """
 
     scored: tuple[ScoredRun, ...]
@@ -122,11 +122,11 @@ def load_runs(
     options: ScoringOptions = AS_RECORDED,
     *,
     show: Show = iter,
-    tell: Callable[[str], None] = silent,
+    notify: Callable[[str], None] = silent,
 ) -> Runs:
-    """Return the exam tasks of ``paths``, scored, and the profiles that their solo tasks make.
+    """Return the exam tasks of ``paths``, scored, and the profiles of their solo tasks.
 
-    A solo task that makes no profile is told and left out.
+    A solo task that gives no profile is left out and reported through ``notify``.
 
     Raises:
         UsageError: There is no exam task.
@@ -139,8 +139,8 @@ def load_runs(
             try:
                 profiles.append(profile_of(task, options))
             except RoiBenchError as error:
-                tell(f"{task.name} makes no profile and is left out: {error}")
-    return Runs(tuple(_score_exam_tasks(tasks, paths, options, show, tell)), tuple(profiles))
+                notify(f"{task.name} makes no profile and is left out: {error}")
+    return Runs(tuple(_score_exam_tasks(tasks, paths, options, show, notify)), tuple(profiles))
 
 
 def score_runs(
@@ -148,7 +148,7 @@ def score_runs(
     options: ScoringOptions = AS_RECORDED,
     *,
     show: Show = iter,
-    tell: Callable[[str], None] = silent,
+    notify: Callable[[str], None] = silent,
 ) -> list[ScoredRun]:
     """Return the exam tasks of ``paths``, scored from raw responses; solo tasks among them are left out.
 
@@ -156,7 +156,7 @@ def score_runs(
         UsageError: There is no exam task.
         RecordError: A file is damaged.
     """
-    return _score_exam_tasks(read_all(paths), paths, options, show, tell)
+    return _score_exam_tasks(read_all(paths), paths, options, show, notify)
 
 
 def _score_exam_tasks(
@@ -164,14 +164,14 @@ def _score_exam_tasks(
     paths: Sequence[Path],
     options: ScoringOptions,
     show: Show,
-    tell: Callable[[str], None],
+    notify: Callable[[str], None],
 ) -> list[ScoredRun]:
     asked = in_order([task for task in tasks if task.record.kind.has_order])
     if not asked:
         where = ", ".join(str(path) for path in paths)
         raise UsageError(f"{where}: holds no exam task, only problems asked alone; see roi-bench profile")
     _check_tokenizers(asked, options)
-    return score_tasks(asked, run_names(asked), options, show=show, tell=tell)
+    return score_tasks(asked, run_names(asked), options, show=show, notify=notify)
 
 
 def score_tasks(
@@ -180,7 +180,7 @@ def score_tasks(
     options: ScoringOptions = AS_RECORDED,
     *,
     show: Show = iter,
-    tell: Callable[[str], None] = silent,
+    notify: Callable[[str], None] = silent,
 ) -> list[ScoredRun]:
     """Return exam tasks, each called by its name, scored from raw responses.
 
@@ -197,7 +197,7 @@ def score_tasks(
             runs.append(ScoredRun(name, task, exams, scored))
             if options.name_for(task) is None and _is_uncounted(task):
                 follows = f"{task.record.kind.if_uncounted}; name the model's tokenizer (--tokenizer …)"
-                tell(f"{name}, {runs[-1].cell.title}: tokens are unknown, so {follows}")
+                notify(f"{name}, {runs[-1].cell.title}: tokens are unknown, so {follows}")
     return runs
 
 
@@ -211,7 +211,7 @@ def _is_uncounted(task: RecordedTask) -> bool:
 
 
 def _check_tokenizers(tasks: Sequence[RecordedTask], options: ScoringOptions) -> None:
-    """Refuse one tokenizer in place of several.
+    """Refuse to replace several recorded tokenizers by one.
 
     Raises:
         UsageError: The tasks recorded different ones.
@@ -225,12 +225,12 @@ def _check_tokenizers(tasks: Sequence[RecordedTask], options: ScoringOptions) ->
 
 
 def profile_of(task: RecordedTask, options: ScoringOptions = AS_RECORDED, *, skip_cost: int | None = None) -> Profile:
-    """Return the solo profile that a recorded solo task makes.
+    """Return the solo profile of a recorded solo task.
 
     Args:
         task: The task.
-        options: What to count and grade with.
-        skip_cost: Tokens of a skip; by default what the tokenizer makes of it.
+        options: How to count and grade.
+        skip_cost: Tokens of a skip; by default counted with the tokenizer.
 
     Raises:
         RecordError: Responses are missing, or their tokens unknown.
@@ -244,7 +244,7 @@ def profile_of(task: RecordedTask, options: ScoringOptions = AS_RECORDED, *, ski
 
 
 def skip_cost_of(counter: TokenCounter | None) -> int:
-    """Return what writing a skip costs in tokens: a header line and a box with NA."""
+    """Return the tokens of writing a skip: a header line and a box with NA."""
     return UNCOUNTED_SKIP_COST if counter is None else len(counter.token_starts(skipped_problem(1)))
 
 
@@ -284,21 +284,21 @@ def choose_solo_task(tasks: Sequence[RecordedTask], name: str | None = None) -> 
 
 @dataclass(frozen=True, slots=True)
 class RecordedEngine:
-    """What one name on the command line stands for: one run on one engine.
+    """One run on one engine: what one path on the command line stands for.
 
     Attributes:
         path: As named.
-        engine: What generated it.
+        engine: Its engine.
         tasks: Its exam tasks by name.
-        asked: What was sent, by task name and exam id.
+        asked: The prompts sent, by task name and exam id.
         seconds: Seconds of the evaluation by results file, where it says them.
-        generated: Tokens generated in these, by results file, where they are known and nothing else took the time.
+        generated: Tokens generated in that time, by results file, where known and the run was not resumed.
     """
 
     path: Path
     engine: Engine
     tasks: Mapping[str, RecordedTask]
-    asked: Mapping[str, Mapping[str, Asked]]
+    asked: Mapping[str, Mapping[str, SentPrompts]]
     seconds: Mapping[Path, float]
     generated: Mapping[Path, int]
 
@@ -309,7 +309,7 @@ def engine_groups(
     *,
     allow_sampled: bool = False,
     show: Show = iter,
-    tell: Callable[[str], None] = silent,
+    notify: Callable[[str], None] = silent,
 ) -> list[list[EngineRun]]:
     """Return the runs in ``paths``, one each, grouped by the tasks that at least two of them have.
 
@@ -317,10 +317,10 @@ def engine_groups(
 
     Args:
         paths: Results files or folders; the first is the reference.
-        options: What to count and grade with.
-        allow_sampled: Take runs that were sampled.
+        options: How to count and grade.
+        allow_sampled: Allow sampled runs.
         show: Shows progress of grading.
-        tell: Is told of what is left out.
+        notify: Called with a line on anything left out.
 
     Raises:
         UsageError: There are fewer than two, or they cannot be compared.
@@ -330,15 +330,15 @@ def engine_groups(
         named = f"only {paths[0]} is named" if paths else "none is named"
         raise UsageError(f"a comparison of engines needs two runs, {named}; name the results folder of each run")
     _refuse_files_named_twice(paths)
-    engines = [_read_engine(path, tell) for path in paths]
+    engines = [_read_engine(path, notify) for path in paths]
     names = engine_names([engine.engine for engine in engines])
-    found = _groups(list(zip(names, engines, strict=True)), tell)
+    found = _groups(list(zip(names, engines, strict=True)), notify)
     for members in found:
         for _, _, task in members[1:]:
             check_comparable(members[0][2], task, allow_sampled=allow_sampled)
-        _tell_of_exams([(name, task) for name, _, task in members], tell)
+        _note_exams_not_shared([(name, task) for name, _, task in members], notify)
     flat = [member for members in found for member in members]
-    scored = iter(score_tasks([task for *_, task in flat], [n for n, *_ in flat], options, show=show, tell=tell))
+    scored = iter(score_tasks([task for *_, task in flat], [n for n, *_ in flat], options, show=show, notify=notify))
     encoders = [_encoder(task, options) for *_, task in flat]
     known = next(filter(None, encoders), None)  # all runs are of one model, so one tokenizer serves them all
     encode = iter([encoder or known for encoder in encoders])
@@ -371,19 +371,19 @@ def _refuse_files_named_twice(paths: Sequence[Path]) -> None:
                 raise UsageError(f"{path}: {file.name} is also in {other}; name each run once, by its own results file")
 
 
-def _read_engine(path: Path, tell: Callable[[str], None]) -> RecordedEngine:
+def _read_engine(path: Path, notify: Callable[[str], None]) -> RecordedEngine:
     tasks: dict[str, RecordedTask] = {}
-    asked: dict[str, dict[str, Asked]] = {}
+    asked: dict[str, dict[str, SentPrompts]] = {}
     seconds: dict[Path, float] = {}
     generated: dict[Path, int] = {}
     engines = []
     for file in [found.resolve() for found in find_results(path)]:
         document, read = parse_object(file.read_bytes()), read_results(file)
-        sent = {task.name: _read_asked(task) for task in read}
+        sent = {task.name: _sent_prompts(task) for task in read}
         for task in read:
             check_rule(task)
             if not task.record.kind.together:
-                tell(f"{path}: {task.name} asks problems alone, and is left out")
+                notify(f"{path}: {task.name} asks problems alone, and is left out")
                 continue
             if task.name in tasks:
                 raise UsageError(f"{path}: holds {task.name} twice; name the results_*.json of one run")
@@ -408,9 +408,9 @@ def _seconds(document: Mapping[str, Any]) -> float | None:
 
 
 def _generated(
-    document: Mapping[str, Any], tasks: Sequence[RecordedTask], asked: Mapping[str, Mapping[str, Asked]]
+    document: Mapping[str, Any], tasks: Sequence[RecordedTask], asked: Mapping[str, Mapping[str, SentPrompts]]
 ) -> int | None:
-    """Return how many tokens were generated in the time of the evaluation; what tasks share was generated once."""
+    """Return the tokens generated during the evaluation, counting responses shared by tasks once."""
     run = document.get("roi_bench")
     resumed = isinstance(run, dict) and run.get("resumed")
     if resumed or set(document["configs"]) != {task.name for task in tasks}:
@@ -418,7 +418,7 @@ def _generated(
     counts: dict[object, int] = {}
     for task in tasks:
         for number, given in enumerate(task.documents):
-            sent = asked[task.name].get(given.id, Asked(()))
+            sent = asked[task.name].get(given.id, SentPrompts(()))
             for request, responses in enumerate(given.requests):
                 prompt = sent.prompts[request] if request < len(sent.prompts) else None
                 for sample, response in enumerate(responses):
@@ -429,8 +429,8 @@ def _generated(
     return sum(counts.values())
 
 
-def _read_asked(task: RecordedTask) -> dict[str, Asked]:
-    """Return what was sent for each document of a task; nothing of those whose sample does not say it."""
+def _sent_prompts(task: RecordedTask) -> dict[str, SentPrompts]:
+    """Return the prompts sent for each document of a task, without documents whose sample does not record them."""
     found, identifier = {}, task.record.kind.identifier
     for number, line in enumerate(task.samples_path.read_bytes().split(b"\n"), start=1):
         if not line:
@@ -438,7 +438,7 @@ def _read_asked(task: RecordedTask) -> dict[str, Asked]:
         try:
             sample = parse_object(line)
             prompts = tuple(map(_prompt, _requests(sample.get("arguments"))))
-            found[str(sample["doc"][identifier])] = Asked(prompts, _counts(sample.get("prompt_tokens")))
+            found[str(sample["doc"][identifier])] = SentPrompts(prompts, _counts(sample.get("prompt_tokens")))
         except (ValueError, KeyError, TypeError) as error:
             raise RecordError(
                 f"{task.samples_path}:{number}: not a whole sample ({error}); run the task again"
@@ -463,35 +463,35 @@ def _counts(found: Any) -> tuple[tuple[int | None, ...], ...]:
     return tuple(tuple(c if type(c) is int else None for c in row) for row in rows if isinstance(row, list))
 
 
-def _groups(engines: Sequence[tuple[str, RecordedEngine]], tell: Callable[[str], None]) -> list[list[Member]]:
-    """Return who has which task, in the order of the runs; tasks that only one has are told and left out."""
+def _groups(engines: Sequence[tuple[str, RecordedEngine]], notify: Callable[[str], None]) -> list[list[Member]]:
+    """Return which runs have which task, in the order of the runs; tasks of a single run are reported and left out."""
     found = []
     for task in dict.fromkeys(name for _, engine in engines for name in engine.tasks):
         members = [(name, engine, engine.tasks[task]) for name, engine in engines if task in engine.tasks]
         if len(members) > 1:
             found.append(members)
         else:
-            tell(f"only {members[0][0]} has {task}; it is left out")
+            notify(f"only {members[0][0]} has {task}; it is left out")
     if not found:
-        sat = "; ".join(f"{name}: {', '.join(engine.tasks)}" for name, engine in engines)
-        raise UsageError(f"the runs have no task in common ({sat}); run the same task on each engine")
+        listing = "; ".join(f"{name}: {', '.join(engine.tasks)}" for name, engine in engines)
+        raise UsageError(f"the runs have no task in common ({listing}); run the same task on each engine")
     return found
 
 
-def _tell_of_exams(members: Sequence[tuple[str, RecordedTask]], tell: Callable[[str], None]) -> None:
-    """Tell of exams that not all members have.
+def _note_exams_not_shared(members: Sequence[tuple[str, RecordedTask]], notify: Callable[[str], None]) -> None:
+    """Report exams that not all members have.
 
     Raises:
         UsageError: A member has none in common with the first.
     """
-    sat = [{document.id for document in task.documents} for _, task in members]
-    for (name, task), exams in zip(members[1:], sat[1:], strict=True):
-        if not exams & sat[0]:
+    ids = [{document.id for document in task.documents} for _, task in members]
+    for (name, task), exams in zip(members[1:], ids[1:], strict=True):
+        if not exams & ids[0]:
             raise UsageError(f"{task.results_path}: has no exam of {task.name} in common with {members[0][0]} ({name})")
-    if any(exams != sat[0] for exams in sat):
-        counts = ", ".join(f"{name} {len(exams)}" for (name, _), exams in zip(members, sat, strict=True))
-        common = len(set.intersection(*sat))
-        tell(f"{members[0][1].name}: not all runs sat the same exams ({counts}); {common} exams are common to all")
+    if any(exams != ids[0] for exams in ids):
+        counts = ", ".join(f"{name} {len(exams)}" for (name, _), exams in zip(members, ids, strict=True))
+        common = len(set.intersection(*ids))
+        notify(f"{members[0][1].name}: not all runs sat the same exams ({counts}); {common} exams are common to all")
 
 
 def _encoder(task: RecordedTask, options: ScoringOptions) -> Encoder | None:

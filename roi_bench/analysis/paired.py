@@ -1,8 +1,8 @@
-"""Two runs that sat the same exams, compared exam by exam: difference, interval, permutation test, detectable effect.
+"""Comparing two runs on the same exams, exam by exam: difference, interval, permutation test, detectable effect.
 
 A metric is a ratio of sums R = Σ numerator / Σ denominator (:mod:`scoring.statistics`), so the difference R_A − R_B
-has on exam i the influence ψ_A,i − ψ_B,i, and what both runs find hard cancels. Two targets, always named: ``fixed``
-("on these exams": exams independent) and ``general`` ("on such problems": clusters independent, SPEC section 9).
+has on exam i the influence ψ_A,i − ψ_B,i, and difficulty common to both runs cancels. There are two targets: ``fixed``
+(these very exams; exams independent) and ``general`` (new problems; clusters independent, SPEC section 9).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _CHUNK = 2_000_000  # entries of a block of swaps, 16 MB
 
 @dataclass(frozen=True, slots=True)
 class PairedDifference:
-    """Run A minus run B on the exams that both sat, in the unit of the metric.
+    """Run A minus run B on the exams that both have, in the unit of the metric.
 
     Attributes:
         target: ``general`` or ``fixed``: whose p-value and minimum detectable effect these are.
@@ -87,7 +87,7 @@ def compare_paired(
     permutations: int = PERMUTATIONS,
     seed: int = 0,
 ) -> PairedDifference:
-    """Compare two runs on the exams (ids are the keys) that both sat, for one metric.
+    """Compare two runs on the exams (ids are the keys) that both have, for one metric.
 
     Standard errors are those of :func:`scoring.statistics.estimate_ratio` with ψ_A,i − ψ_B,i for ψ_i; for plain means
     and exams independent that is the paired t-test (Miller 2024, arXiv 2411.00640). The result depends on

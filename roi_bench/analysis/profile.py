@@ -1,7 +1,7 @@
-"""Solo profile: what each problem costs a model alone, and whether it gets it right (SPEC section 11).
+"""Solo profile: for each problem asked alone, what it costs a model and whether it is solved (SPEC section 11).
 
 K samples of a problem under a cap C give the model's joint distribution of (cost, correct). A generation capped at
-k ≤ C is a prefix of the longer one, so one profile tells the success at every cap up to C.
+k ≤ C is a prefix of the longer one, so one profile gives the success at every cap up to C.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from roi_bench.scoring.outcomes import level_bounds
 from roi_bench.scoring.prompts import prompt_sha256, version_text
 from roi_bench.scoring.tokens import NOT_WORTH_ATTEMPTING, level_of
 
-# What a model can do with one problem alone: samples of (cost, correct) and what they say (SPEC section 11).
+# A model's skill on one problem alone: samples of (cost, correct), and estimates from them (SPEC section 11).
 
 
 @dataclass(frozen=True, slots=True)
 class SoloSkill:
     """Samples of one problem asked alone.
 
-    A capped generation is the beginning of a longer one, so a sample is right within a budget exactly if it is right
-    and its cost is no more than that.
+    A capped generation is the beginning of a longer one, so a sample is right within a budget iff it is right and its
+    cost is at most the budget.
 
     Attributes:
         costs: Generated tokens of each sample.
@@ -70,7 +70,7 @@ class SoloSkill:
 
 @dataclass(frozen=True, slots=True)
 class SoloWithin:
-    """What a model can do alone within one budget.
+    """A model's skill on single problems within one budget.
 
     Attributes:
         skills: Its samples of each problem, by problem id.
@@ -86,7 +86,7 @@ class SoloWithin:
         return None if skill is None else skill.solve_rate(self.budget)
 
     def level(self, problem_id: str, pool: str) -> int | None:
-        """Return the level of a problem that nobody attempted (SPEC section 7), or None if there is no sample of it.
+        """Return the actual level of a problem that was not attempted (SPEC section 7); None if there is no sample.
 
         Level-3 if no sample is right within the budget, else the level of the mean cost of those that are.
         """
@@ -106,10 +106,10 @@ UNCOUNTED_SKIP_COST = 12
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A solo profile.
+    """The solo profile of a model.
 
     Attributes:
-        model: What was asked.
+        model: The model's name or folder.
         exam_set: Exam set whose problems these are.
         exam_seed: Seed of a generated set, None for the frozen one.
         cap: Most tokens of a sample.
@@ -288,7 +288,7 @@ def _skill(name: str, row: Any, cap: int) -> SoloSkill:
     return SoloSkill(tuple(costs), tuple(bool(verdict) for verdict in correct))
 
 
-# Which solo profile serves which runs, and what a reader of the outcome has to know about that.
+# Matching solo profiles to runs, and notes for the reader of the result.
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,7 +297,7 @@ class ProfiledRuns:
 
     Attributes:
         profile: The profile.
-        runs: Runs whose budgets its cap reaches.
+        runs: Runs whose budgets are within its cap.
     """
 
     profile: Profile
@@ -305,7 +305,7 @@ class ProfiledRuns:
 
 
 def match_profiles(runs: Sequence[ScoredRun], profiles: Sequence[Profile]) -> list[ProfiledRuns]:
-    """Return the runs with the profile of their model that serves them best.
+    """Return the runs with the best matching profile of their model.
 
     That is the one which covers most of the run's exams, then one whose prompts were sent like the run's, then one
     decoded like it, then the smallest cap that reaches the budget. Runs and profiles that match none are left out.
@@ -338,7 +338,7 @@ def _fits(run: ScoredRun, profile: Profile) -> bool:
 
 
 def why_not_served(run: ScoredRun, profile: Profile) -> str | None:
-    """Return why ``profile`` cannot tell about ``run``, or None; whether both are of one model is not looked at."""
+    """Return why ``profile`` does not apply to ``run``, or None if it does; models are not compared."""
     record = run.task.record
     if (record.exam_set, record.exam_seed) != (profile.exam_set, profile.exam_seed):
         return f"it sat {run.cell.set_title}, the profile is of {profile.set_title}"
@@ -350,7 +350,7 @@ def why_not_served(run: ScoredRun, profile: Profile) -> str | None:
 
 
 def match_notes(runs: Sequence[ScoredRun], profiles: Sequence[Profile], matched: Sequence[ProfiledRuns]) -> list[str]:
-    """Return what readers of an allocation have to know: profiles left out, partial cover, differences."""
+    """Return notes on an allocation: profiles left out, partial cover, differences."""
     notes = []
     for profile in profiles:
         if any(item.profile is profile for item in matched):
@@ -372,7 +372,7 @@ def match_notes(runs: Sequence[ScoredRun], profiles: Sequence[Profile], matched:
 
 
 def difference_notes(profile: Profile, runs: Sequence[ScoredRun]) -> list[str]:
-    """Return a note if prompts of runs were sent in another way than the profile's, and one on other decoding."""
+    """Return notes if prompts of runs were sent in another way than the profile's, or decoded differently."""
     notes = []
     ways = {run.task.record.sending for run in runs} - {profile.sending}
     if ways:

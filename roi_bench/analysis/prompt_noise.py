@@ -1,7 +1,7 @@
 """Prompt noise: how far a score moves when the same exams are asked in other words, and an interval that includes it.
 
-One run with the canonical prompt and m runs with paraphrases of it sat the same exams: a two-way layout of exams and
-P = m + 1 prompts, both random. The canonical run's number stays the estimate; the paraphrases say how uncertain it is
+One run with the canonical prompt and m runs with paraphrases of it have the same exams: a two-way layout of exams and
+P = m + 1 prompts, both random. The canonical run's number stays the estimate; the paraphrases show how uncertain it is
 as the number of a model *for a prompt of this kind*. docs/metrics.md gives the formulas, sources and coverage.
 """
 
@@ -37,14 +37,14 @@ _ANGLES = 400  # points of the quadrature over the angle of a residual
 
 @dataclass(frozen=True, slots=True)
 class PromptNoise:
-    """What paraphrases of a prompt say about a number.
+    """The effect of paraphrasing a prompt on a number.
 
     Attributes:
-        values: The number by prompt on the exams in common: the canonical one, then the paraphrases as given.
+        values: The number under each prompt on the exams in common: the canonical one, then the paraphrases as given.
         exams: Number of exams that all prompts have in common; only these are used here.
         spread: Standard deviation of ``values`` (divisor m), as seen.
         prompt_sd: Estimated standard deviation between prompts, beyond what exams and sampling make of it; ≥ 0.
-        interval: 95 % interval around the canonical run's number that includes prompt noise, cut to what is possible;
+        interval: 95 % interval around the canonical run's number that includes prompt noise, cut to possible values;
             None below two paraphrases (see :data:`LEAST_PARAPHRASES`), or where the usual interval is undefined.
     """
 
@@ -56,24 +56,24 @@ class PromptNoise:
 
     @property
     def low(self) -> float:
-        """The least number of any prompt."""
+        """The smallest number of any prompt."""
         return min(self.values)
 
     @property
     def high(self) -> float:
-        """The greatest number of any prompt."""
+        """The largest number of any prompt."""
         return max(self.values)
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Two-way layouts of exams and prompts, reduced to what intervals are made of.
+    """Two-way layouts of exams and prompts, reduced to the statistics that intervals need.
 
     Attributes:
         values: Ratio of each prompt, shape (…, prompts).
         stderr: Its standard error over clusters of exams, same shape.
         between: Variance of the ratios over prompts (divisor prompts − 1), shape (…).
-        chance: How much of it the interaction of exams and prompts, and sampling, make up, shape (…).
+        chance: The part of it due to the interaction of exams and prompts and to sampling, shape (…).
     """
 
     values: FloatArray
@@ -94,13 +94,13 @@ def prompt_noise(
     metric: str = "score",
     target: str = "general",
 ) -> PromptNoise | None:
-    """Return what ``paraphrases`` say about the number of the ``canonical`` run.
+    """Return the prompt noise in the number of the ``canonical`` run.
 
     Args:
         canonical: Terms of the run with the canonical prompt, by exam id.
         paraphrases: Terms of each paraphrase run.
-        metric: ``score`` or ``regret``: what values are possible.
-        target: ``general`` or ``fixed``: what exams stand for.
+        metric: ``score`` or ``regret``, which sets the possible values.
+        target: ``general`` or ``fixed``.
 
     Returns:
         None without paraphrases, below two clusters in common, or where the ratio of a prompt is undefined.
@@ -132,7 +132,7 @@ def prompt_noise(
 
 
 def layout(numerators: FloatArray, denominators: FloatArray, clusters: Sequence[str]) -> Layout:
-    """Return two-way layouts reduced; with many of them at once on the leading axes.
+    """Reduce two-way layouts; the leading axes may hold many of them at once.
 
     With ψ_ip the influence of exam i on the ratio of prompt p and ψ̄_i its mean over prompts, ψ_ip − ψ̄_i is what exam
     and prompt make of each other, sampling included. Its variance in the ratio of one prompt is estimated over the m
@@ -212,17 +212,17 @@ def deviate_quantile(paraphrases: int) -> float:
     return float(brentq(excess, 0.1, 100.0))
 
 
-# Runs in other words: paraphrase runs beside the canonical run that they belong to, and what they say of its numbers.
+# Paraphrase runs beside the canonical run that they belong to, and the prompt noise in its numbers.
 #
 # A paraphrase run is no rival of the canonical one: it is ranked nowhere and shown as a spread only.
 
 
 @dataclass(frozen=True, slots=True)
 class PromptGroup:
-    """A run with the canonical prompt, and the same in other words.
+    """A run with the canonical prompt, and its paraphrase runs.
 
     Attributes:
-        canonical: The run that stands in every table.
+        canonical: The run shown in every table.
         paraphrases: Its paraphrase runs, by number.
     """
 
@@ -230,19 +230,19 @@ class PromptGroup:
     paraphrases: tuple[ScoredRun, ...]
 
     def noise(self, metric: str, target: str = "general") -> PromptNoise | None:
-        """Return what the paraphrases say about ``metric`` (``score`` or ``regret``); None where they say nothing."""
+        """Return the prompt noise in ``metric`` (``score`` or ``regret``); None if it cannot be estimated."""
         others = [run.terms(metric) for run in self.paraphrases]
         return prompt_noise(self.canonical.terms(metric), others, metric=metric, target=target)
 
 
 def group_prompts(
-    runs: Sequence[ScoredRun], tell: Callable[[str], None] | None = None
+    runs: Sequence[ScoredRun], notify: Callable[[str], None] | None = None
 ) -> tuple[list[ScoredRun], list[PromptGroup]]:
     """Return the runs with canonical prompts, and the groups that paraphrase runs make with them.
 
     A paraphrase run belongs to the canonical run of the same model, exams, decoding, samples and other deviations whose
     prompts were sent in the same way. One without such a run is left out, and so is a second one of the same number;
-    ``tell`` is told.
+    ``notify`` is called for each.
     """
     canonical: dict[str, ScoredRun] = {}
     found: dict[str, dict[int, ScoredRun]] = {}
@@ -260,8 +260,8 @@ def group_prompts(
             why = "there is another run of this paraphrase"
         else:
             found.setdefault(_asked(run), {})[number] = run
-        if why and tell is not None:
-            tell(f"{run.name}, {run.cell.title}: {why}, so it is left out")
+        if why and notify is not None:
+            notify(f"{run.name}, {run.cell.title}: {why}, so it is left out")
     groups = [
         PromptGroup(run, tuple(found[key][number] for number in sorted(found[key])))
         for key, run in canonical.items()
@@ -271,7 +271,7 @@ def group_prompts(
 
 
 def _why_alone(run: ScoredRun, runs: Sequence[ScoredRun]) -> str:
-    """Return why no run with the canonical prompt goes with a paraphrase run."""
+    """Return why a paraphrase run has no matching run with the canonical prompt."""
     near = [
         other
         for other in runs
@@ -295,7 +295,7 @@ def _asked(run: ScoredRun, *, sending: bool = True) -> str:
 
 
 def prompt_noise_table(groups: Sequence[PromptGroup], target: str = "general") -> Table | None:
-    """Return how far numbers move with the words of the prompt; None where nothing is known about it."""
+    """Return how much numbers change with the words of the prompt; None if unknown for all groups."""
     rows: list[tuple[TableCell, ...]] = []
     for group in groups:
         run, estimates = group.canonical, group.canonical.estimates()

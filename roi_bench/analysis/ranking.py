@@ -24,7 +24,7 @@ from roi_bench.analysis.reports.tables import Interval, interval_around
 from roi_bench.errors import UsageError
 from roi_bench.scoring.statistics import Estimate, ExamTerm, confidence_interval, estimate_ratio
 
-# Many pairs of runs tested at once: the paired clustered t test (see :func:`rank_many`), on arrays.
+# Testing many pairs of runs at once: the paired clustered t test on arrays.
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
@@ -112,7 +112,7 @@ def paired_tests(
     found = PairTests(
         *(np.full(len(first), np.nan) for _ in range(3)), *(np.zeros(len(first), dtype=np.intp) for _ in range(3))
     )
-    # Pairs of runs that sat the same two sets of exams have the same exams in common: they are tested together.
+    # Pairs with the same two sets of exams have the same exams in common: they are tested together.
     kinds = np.sort(np.stack([group_of[first], group_of[second]], axis=1), axis=1) @ np.array([len(groups), 1])
     by_kind = np.argsort(kinds, kind="stable")
     for rows in np.split(by_kind, np.flatnonzero(np.diff(kinds[by_kind])) + 1) if len(first) else []:
@@ -199,12 +199,12 @@ Key = TypeVar("Key", bound=Hashable)
 
 @dataclass(frozen=True, slots=True)
 class Rank:
-    """Where one run stands among all.
+    """The rank of one run among all.
 
     Attributes:
         name: Name of the run.
         estimate: The metric on all its own exams, with both standard errors.
-        interval: t interval of the value at 1 − level for the target; None if undefined.
+        interval: t interval of the value at 1 − alpha for the target; None if undefined.
         ranks: Best and worst rank that the comparisons leave open, from 1; None where the value is undefined.
         tier: Tier from 1, the best; None where the value is undefined.
     """
@@ -247,7 +247,7 @@ def rank_runs(
     runs: Mapping[str, Mapping[str, ExamTerm]],
     *,
     higher_is_better: bool,
-    level: float = 0.05,
+    alpha: float = 0.05,
     target: str = "general",
     permutations: int | None = None,
     seed: int = 0,
@@ -256,27 +256,27 @@ def rank_runs(
 
     Of n runs with a defined value, each has the rank interval [1 + number of runs significantly better, n − number of
     runs significantly worse]; as the p-values are adjusted for all pairs, all intervals are right together with
-    probability about 1 − level (Mogstad et al. 2024, "Inference for ranks", Review of Economic Studies 91(1)). A tier
+    probability about 1 − alpha (Mogstad et al. 2024, "Inference for ranks", Review of Economic Studies 91(1)). A tier
     starts at the first run in order of value that is significantly worse than the top run of the tier above; equal
     values are ordered by name. Values are those of all exams of a run, differences those of the exams in common.
 
     ``permutations`` are :func:`permutations_for` the number of comparisons unless given.
 
     Raises:
-        UsageError: Two runs that :func:`roi_bench.analysis.paired.compare_paired` refuses, or a level outside (0, 1).
+        UsageError: Two runs that :func:`roi_bench.analysis.paired.compare_paired` refuses, or ``alpha`` outside (0, 1).
     """
     check_target(target)
-    check_level(level)
+    check_alpha(alpha)
     estimates = {name: estimate_ratio(list(terms.values())) for name, terms in runs.items()}
     values = {name: estimate.value for name, estimate in estimates.items() if estimate.value is not None}
     order = sorted(values, key=lambda name: (-values[name] if higher_is_better else values[name], name))
     pairs = list(combinations(order, 2))
-    swaps = permutations_for(len(pairs), level) if permutations is None else permutations
+    swaps = permutations_for(len(pairs), alpha) if permutations is None else permutations
     paired = [_compare(a, b, runs, target, swaps, seed) for a, b in pairs]
     p_values = [nan if difference.p_value is None else difference.p_value for difference in paired]
     adjusted = [None if isnan(p) else p for p in holm(np.array(p_values, dtype=np.float64)).tolist()]
     comparisons = tuple(
-        Comparison(a, b, difference, p, _better(a, b, difference, p is not None and p <= level, higher_is_better))
+        Comparison(a, b, difference, p, _better(a, b, difference, p is not None and p <= alpha, higher_is_better))
         for (a, b), difference, p in zip(pairs, paired, adjusted, strict=True)
     )
     intervals, tiers = _rank_intervals(order, comparisons), _tiers(order, comparisons)
@@ -285,7 +285,7 @@ def rank_runs(
         Rank(
             name=name,
             estimate=estimates[name],
-            interval=confidence_interval(estimates[name], level=1 - level, target=target),
+            interval=confidence_interval(estimates[name], confidence=1 - alpha, target=target),
             ranks=intervals.get(name),
             tier=tiers.get(name),
         )
@@ -294,19 +294,19 @@ def rank_runs(
     return Ranking(ranks, comparisons)
 
 
-def check_level(level: float) -> None:
-    """Raise UsageError unless ``level`` lies between 0 and 1."""
-    if not 0 < level < 1:
-        raise UsageError(f"level must lie between 0 and 1, not {level}")
+def check_alpha(alpha: float) -> None:
+    """Raise UsageError unless ``alpha`` lies between 0 and 1."""
+    if not 0 < alpha < 1:
+        raise UsageError(f"level must lie between 0 and 1, not {alpha}")
 
 
-def permutations_for(comparisons: int, level: float) -> int:
-    """Return how many random swaps let the smallest adjusted p-value of ``comparisons`` reach a quarter of ``level``.
+def permutations_for(comparisons: int, alpha: float) -> int:
+    """Return how many random swaps let the smallest adjusted p-value of ``comparisons`` reach a quarter of ``alpha``.
 
     The smallest p-value of P swaps is 1/(1 + P), and the adjustment multiplies it by the number of comparisons: with
     too few swaps nothing could be significant among many runs. At least :data:`roi_bench.analysis.paired.PERMUTATIONS`.
     """
-    return max(PERMUTATIONS, ceil(4 * comparisons / level))
+    return max(PERMUTATIONS, ceil(4 * comparisons / alpha))
 
 
 def _compare(
@@ -363,13 +363,13 @@ def _tiers(order: Sequence[str], comparisons: Sequence[Comparison]) -> dict[str,
 
 # Hundreds of runs at once: rank intervals, tiers and chosen pairs by the paired clustered t test, on whole arrays.
 #
-# Ranks and tiers are defined as in :func:`rank_runs`; only the test differs. A permutation test would need millions of
-# swaps for each of 125,000 pairs to survive the adjustment for so many; the t test does not.
+# Ranks and tiers are those of :func:`rank_runs`; only the test is another one. A permutation test of
+# each of 125,000 pairs needs millions of swaps a pair to survive the adjustment for so many; the t test does not.
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ManyRanks:
-    """Where each of many runs stands; runs are named by their index.
+    """The ranks of many runs, which are named by their index.
 
     Attributes:
         order: Indices of the runs, best value first, undefined values last; equal values in the order given.
@@ -387,7 +387,7 @@ class ManyRanks:
 
 @dataclass(frozen=True, slots=True)
 class ComparedPair:
-    """Run A minus run B on the exams that both sat, for such problems in general (clustered).
+    """Run A minus run B on the exams that both have, for the general target (clustered).
 
     Attributes:
         a: Index of run A.
@@ -409,7 +409,7 @@ class ComparedPair:
 
 
 def rank_many(
-    runs: Sequence[RunTerms | Mapping[str, ExamTerm]], *, higher_is_better: bool = True, level: float = 0.05
+    runs: Sequence[RunTerms | Mapping[str, ExamTerm]], *, higher_is_better: bool = True, alpha: float = 0.05
 ) -> ManyRanks:
     """Rank runs (terms by exam id) by one metric, as :func:`roi_bench.analysis.ranking.rank_runs` does.
 
@@ -420,12 +420,12 @@ def rank_many(
     of each cluster, 2^(1−G). The p-values are adjusted for all pairs (Holm's method). A pair without two clusters
     in common tests nothing.
 
-    Time and memory grow with the number of pairs; runs that sat different exams cost more than others.
+    Time and memory grow with the number of pairs; runs with different exams cost more than others.
 
     Raises:
-        UsageError: An exam in two different clusters, or a level outside (0, 1).
+        UsageError: An exam in two different clusters, or ``alpha`` outside (0, 1).
     """
-    check_level(level)
+    check_alpha(alpha)
     columns = columns_of(runs)
     values = [float(ratios_of(column.numerators[None], column.denominators[None])[0]) for column in columns]
     defined = [index for index, value in enumerate(values) if not np.isnan(value)]
@@ -434,7 +434,7 @@ def rank_many(
     placed = np.array(order, dtype=np.intp)
     found = paired_tests(columns, placed[first], placed[second])
     adjusted = holm(found.p_values)
-    significant = (adjusted <= level) & (found.differences != 0)
+    significant = (adjusted <= alpha) & (found.differences != 0)
     first_is_better = (found.differences > 0) == higher_is_better
     beats = np.zeros((len(order), len(order)), dtype=np.bool_)
     beats[first, second] = significant & first_is_better

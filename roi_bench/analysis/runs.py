@@ -1,4 +1,4 @@
-"""Scored runs side by side: what to call them, and which of them can be compared."""
+"""Scored runs: their names in tables, and which of them can be compared."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Cell:
 
 
 RunKey = tuple[str, Cell]
-"""What tells the runs of one report apart."""
+"""Key of a run within one report: its name and its cell."""
 
 
 @dataclass(frozen=True)  # no slots: its estimates are kept beside its fields
@@ -53,7 +53,7 @@ class ScoredRun:
     """One task of one run with its scored samples.
 
     Attributes:
-        name: What tables call it; distinct among the runs of one report.
+        name: Its name in tables; distinct among the runs of one report.
         task: As recorded.
         exams: The exams of its set, by id.
         scored: Its scored samples by exam id.
@@ -66,13 +66,13 @@ class ScoredRun:
 
     @property
     def cell(self) -> Cell:
-        """What it sat."""
+        """Its cell: exams, order and budget."""
         record = self.task.record
         return Cell(record.exam_set, record.exam_seed, str(record.order), record.budget)
 
     @property
     def key(self) -> RunKey:
-        """What tells it from the other runs of its report: its name and what it sat."""
+        """Its key within a report: name and cell."""
         return self.name, self.cell
 
     @property
@@ -89,7 +89,7 @@ class ScoredRun:
         return estimate_metrics(self.scored, self.exams)
 
     def terms(self, metric: str) -> dict[str, ExamTerm]:
-        """Return what each exam contributes to ``metric``, by exam id; exams that say nothing are left out."""
+        """Return the term of each exam in ``metric``, by exam id; exams without one are left out."""
         (wanted,) = (found for found in metrics_of(pools_of(self.exams)) if found.name == metric)
         terms = {name: exam_term(wanted, samples, self.exams[name].cluster) for name, samples in self.scored.items()}
         return {name: term for name, term in terms.items() if term is not None}
@@ -109,10 +109,10 @@ def in_order(tasks: Sequence[RecordedTask]) -> list[RecordedTask]:
 
 
 def run_names(tasks: Sequence[RecordedTask]) -> list[str]:
-    """Return a name for each run: prompt, and where runs differ in them model and deviations; numbered if need be.
+    """Return a name for each run: prompt, and model and deviations where runs differ in them; numbered if need be.
 
-    Where the same name would stand for prompts sent in different ways, it says how they were sent. Names need to be
-    unique among runs that sat the same. What all runs have in common says :func:`common_name`.
+    If two runs differ only in how prompts were sent, their names say how. Names are unique among runs of one cell.
+    :func:`common_name` gives what all runs have in common.
     """
     models = _model_names(tasks)
     shared = set(_shared_labels(tasks))
@@ -127,7 +127,7 @@ def run_names(tasks: Sequence[RecordedTask]) -> list[str]:
     for task, key in zip(tasks, asked, strict=True):
         record, (model, prompt, *labels) = task.record, key
         sent = record.sending.labels_beside(alike[key])
-        labels = [*(label for label in labels if not any(told.startswith(f"{label} ") for told in sent)), *sent]
+        labels = [*(label for label in labels if not any(longer.startswith(f"{label} ") for longer in sent)), *sent]
         name = prompt + (f" [{', '.join(labels)}]" if labels else "")
         name = f"{models[model]} · {name}" if len(models) > 1 else name
         place = (name, record.exam_set, record.exam_seed, record.order, record.budget)
@@ -137,14 +137,14 @@ def run_names(tasks: Sequence[RecordedTask]) -> list[str]:
 
 
 def _model_names(tasks: Sequence[RecordedTask]) -> dict[str, str]:
-    """Return what to call each model: its short name, the whole where two would be called alike."""
+    """Return a name for each model: its short name, or the full one where two short names are equal."""
     models = dict.fromkeys(task.model for task in tasks)
     short = Counter(short_name(model) for model in models)
     return {model: short_name(model) if short[short_name(model)] == 1 else model for model in models}
 
 
 def common_name(tasks: Sequence[RecordedTask]) -> str | None:
-    """Return what all ``tasks`` have in common, ``my-model [temperature=0.7]``; None if they differ in all."""
+    """Return what all ``tasks`` have in common, such as ``my-model [temperature=0.7]``; None if nothing."""
     models, labels = sorted({task.model for task in tasks}), _shared_labels(tasks)
     parts = [short_name(models[0])] if len(models) == 1 else []
     return " ".join([*parts, *([f"[{', '.join(labels)}]"] if labels else [])]) or None

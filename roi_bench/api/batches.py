@@ -1,4 +1,4 @@
-"""Batch mode of providers: requests handed in as a file and fetched later, at half the price"""
+"""Batch mode of providers: requests submitted as a file and fetched later, at half the price."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ from roi_bench.errors import ModelError, RecordError
 # Which batches were submitted, on disk before anything else: a batch whose number is lost would be paid twice.
 #
 # An open batch may hold requests of several commands (tasks, limits): each fetches its own responses, and it is done
-# when
-# all of them are in the journal.
+# when all of them are in the journal.
 
 
 def open_batches(journal: Path) -> list[BatchLine]:
@@ -42,12 +41,12 @@ def record_path(journal: Path) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class BatchLine:
-    """What is known of one batch.
+    """The record of one batch.
 
     Attributes:
         chunk: Our own name of it, also kept with the provider.
         requests: ``custom_id`` of each request.
-        batch_id: The provider's number; None between the intention and the provider's answer.
+        batch_id: The provider's id; None until the provider has answered.
         done: Whether its results are in the journal.
     """
 
@@ -135,7 +134,7 @@ class BatchRecord:
 
 
 def _mended(data: bytes) -> bytes:
-    """Return ``data`` without a last line torn by a kill or a power loss, which is found out anew."""
+    """Return ``data`` without a last line torn by a kill or a power loss; its content is found again later."""
     intact = data[: data.rstrip(b"\0").rfind(b"\n") + 1]
     tail = data[len(intact) :].rstrip(b"\0")
     try:
@@ -185,7 +184,7 @@ class BatchServiceLike(Protocol):
 
 
 class ProviderBatches:
-    """Asks requests through a provider's batch mode.
+    """Sends requests through a provider's batch mode.
 
     Args:
         service: The provider's service.
@@ -194,9 +193,9 @@ class ProviderBatches:
         body: Model name and parameters of a request's parameters, as the provider takes them.
         prompt_tokens: Counts the tokens of a prompt.
         price: Price in batch mode, or None.
-        purse: Money of the run.
+        purse: The run's money.
         run: Digest of the run, kept with every batch.
-        on_event: Told in one line of what a user should know while the run goes on.
+        on_event: Called with one line on anything that a user should know while the run goes on.
     """
 
     def __init__(
@@ -226,7 +225,7 @@ class ProviderBatches:
         on_outcomes: OnOutcomes,
         recorded: Collection[str] = (),
     ) -> Ending:
-        """Submit what no open batch holds, wait, and hand every result to ``on_outcomes``.
+        """Submit requests that no open batch has, wait, and pass every result to ``on_outcomes``.
 
         Args:
             requests: Requests without a response in the journal.
@@ -266,11 +265,11 @@ class ProviderBatches:
 
     # ------------------------------------------------------------------------------------------------ submitting
     def _most(self, request: ApiRequest) -> float:
-        """Return what a request may cost."""
+        """Return the most that a request may cost."""
         return 0.0 if self._price is None else self._price.of(self._prompt_tokens(request.prompt), request.budget)
 
     def _chunks(self, requests: Mapping[str, ApiRequest]) -> Iterator[dict[str, bytes]]:
-        """Yield lines by name, in portions that the provider takes."""
+        """Yield lines by name, in portions of the size that the provider accepts."""
         chunk: dict[str, bytes] = {}
         size = 0
         for name, request in requests.items():
@@ -309,7 +308,7 @@ class ProviderBatches:
         )
 
     def _adopt_lost(self) -> None:
-        """Look at the provider for batches that we were about to submit when we died."""
+        """Look for batches at the provider that were about to be submitted when an earlier start died."""
         for batch in self._record.open:
             if batch.batch_id is None:
                 found = self._find(batch.chunk)
@@ -341,7 +340,7 @@ class ProviderBatches:
         by_name: Mapping[str, ApiRequest],
         on_outcomes: OnOutcomes,
     ) -> None:
-        """Record the results of an ended batch, and a lack for each request that has none."""
+        """Record the results of an ended batch, and a missing response for each request that has none."""
         if found["status"] == "failed":
             self._record.done(batch.chunk)
             raise ModelError(f"the provider refused batch {batch.batch_id}: {_reasons(found)}")
@@ -381,7 +380,7 @@ def _parsed(line: bytes) -> tuple[str, dict[str, Any]]:
     """Return the name of the request that a line of results answers, and the line.
 
     Raises:
-        ModelError: It is none.
+        ModelError: It is not a result.
     """
     try:
         result = json.loads(line)
@@ -410,13 +409,13 @@ Answer = TypeVar("Answer")
 
 
 class BatchService:
-    """Files and batches of one provider. Passing faults are tried again; what is final is a :class:`ModelError`.
+    """Files and batches of one provider. Temporary failures are retried; final ones are a :class:`ModelError`.
 
     Args:
         gateway: Gives model, provider and access.
 
     Raises:
-        ModelError: The provider has no batch mode that we speak.
+        ModelError: The provider has no batch mode that this package supports.
     """
 
     def __init__(self, gateway: Gateway) -> None:
@@ -450,7 +449,7 @@ class BatchService:
         Args:
             file_id: The uploaded requests.
             metadata: Kept with the batch.
-            find: Looks for the batch after an attempt of which nobody knows whether it succeeded.
+            find: Looks for the batch after an attempt that may have succeeded.
         """
 
         def call() -> Any:
@@ -488,7 +487,7 @@ class BatchService:
         return [_plain(batch) for batch in getattr(answer, "data", answer)]
 
     def _tried(self, what: str, call: Callable[[], Answer], again: Callable[[], Answer] | None = None) -> Answer:
-        """Return what ``call`` gives, tried again (with ``again``) after passing faults.
+        """Return the result of ``call``, retried (with ``again``) after temporary failures.
 
         Raises:
             ModelError: It failed for good.

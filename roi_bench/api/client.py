@@ -1,4 +1,4 @@
-"""Asking many requests of an API model at once: retries, pacing, limits on money, and everything recorded first."""
+"""Sending many requests to an API model at once: retries, pacing, limits on money, every outcome recorded first."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from roi_bench.api.limits import AdaptiveLimit, Pace, Price, Purse, usd_text
 from roi_bench.api.replies import ApiReply, Failure, Kind, ReplyIds, failure_of, read_reply
 from roi_bench.api.settings import ApiSettings
 
-# Group commit: outcomes that finish while the disk is busy are written together, and nobody goes on before his is.
+# Group commit: outcomes that finish while the disk is busy are written together; no worker goes on before its own is.
 
 Item = TypeVar("Item")
 
 
 class Recorder(Generic[Item]):
-    """Hands items to ``write`` in a thread, one call at a time, so that the event loop never waits for the disk.
+    """Passes items to ``write`` in a thread, one call at a time, so that the event loop never waits for the disk.
 
     Args:
         write: Records items; when it returns they are safe.
-        on_failure: Told of the first error of ``write``.
+        on_failure: Called with the first error of ``write``.
     """
 
     def __init__(self, write: Callable[[Sequence[Item]], None], on_failure: Callable[[Exception], None]) -> None:
@@ -39,7 +39,7 @@ class Recorder(Generic[Item]):
         self._failure: Exception | None = None
 
     async def put(self, item: Item) -> None:
-        """Return when ``item`` is safe, or could not be made so (see :meth:`raise_failure`)."""
+        """Return when ``item`` is written, or writing it failed (see :meth:`raise_failure`)."""
         self._waiting.append(item)
         self._put += 1
         number = self._put
@@ -47,7 +47,7 @@ class Recorder(Generic[Item]):
             await self._flush()
 
     async def close(self) -> None:
-        """Return when everything is written, also what was put by somebody who did not wait for it."""
+        """Return when everything is written, including items whose worker did not wait for them."""
         while self._written < self._put:
             await self._flush()
 
@@ -57,11 +57,11 @@ class Recorder(Generic[Item]):
             raise self._failure
 
     async def _flush(self) -> None:
-        """Begin to write what is waiting unless a write is under way, and wait for its end."""
+        """Start writing the waiting items unless a write is under way, and wait for that write."""
         if self._writing is None:
             batch, self._waiting = self._waiting, []
             self._writing = asyncio.create_task(self._write_batch(batch))
-        await asyncio.shield(self._writing)  # who is cancelled here does not take the write along
+        await asyncio.shield(self._writing)  # cancelling the waiting worker must not cancel the write
 
     async def _write_batch(self, batch: Sequence[Item]) -> None:
         try:
@@ -75,11 +75,11 @@ class Recorder(Generic[Item]):
             self._writing = None
 
 
-# Running a coroutine to its end: from anywhere, a notebook included, and with a Ctrl-C that lets it finish.
+# Running a coroutine to its end, also from within a notebook, with a Ctrl-C that lets it finish.
 
 
 class CtrlC:
-    """What Ctrl-C does to workers: the first press is announced, the second one cancels them.
+    """Handles Ctrl-C for a group of workers: the first press calls ``on_first``, the second cancels them.
 
     Args:
         on_first: Called in the event loop at the first press.
@@ -101,9 +101,9 @@ class CtrlC:
 
     @contextlib.contextmanager
     def over(self, workers: Sequence[asyncio.Task[None]]) -> Iterator[None]:
-        """Watch over ``workers``; SIGTERM is a press as well.
+        """Handle Ctrl-C for ``workers`` within the block; SIGTERM counts as a press too.
 
-        Where signals cannot be had (Windows, a thread), presses come from outside.
+        Where signal handlers are not available (Windows, a thread), the caller has to call :meth:`press`.
 
         Raises:
             KeyboardInterrupt: The workers were cancelled.
@@ -126,11 +126,11 @@ class CtrlC:
 
 
 def run_to_end(begin: Callable[[], Coroutine[Any, Any, None]], ctrl_c: CtrlC | None = None) -> None:
-    """Run the coroutine that ``begin`` makes; inside a running event loop (a notebook), in a thread of its own.
+    """Run the coroutine that ``begin`` makes; within a running event loop (a notebook), in a thread of its own.
 
     Args:
         begin: Makes the coroutine.
-        ctrl_c: What Ctrl-C does to a coroutine in a thread; by default it is cancelled.
+        ctrl_c: Handles Ctrl-C for a coroutine in a thread; by default it is cancelled.
 
     Raises:
         KeyboardInterrupt: It was cancelled.
@@ -170,7 +170,7 @@ def _run_in_thread(begin: Callable[[], Coroutine[Any, Any, None]], ctrl_c: CtrlC
     thread.start()
     while not ended.is_set():
         try:
-            ended.wait()  # and not join(): interrupted, Python 3.11 takes the thread for finished
+            ended.wait()  # not join(): if it is interrupted, Python 3.11 takes the thread for finished
         except KeyboardInterrupt:
             for press in presses:
                 with contextlib.suppress(RuntimeError):  # it has just ended
@@ -199,19 +199,19 @@ FAILED_IN_A_ROW = 20
 
 
 class _StoppedError(Exception):
-    """The run stops: this request is not asked (again)."""
+    """Raised where the run stops, so that a request is not sent (again)."""
 
 
 class ApiClient:
-    """Asks requests concurrently. One instance serves one call of :meth:`ask`.
+    """Sends requests concurrently. One instance serves one call of :meth:`ask`.
 
     Args:
         gateway: Makes the attempts.
-        settings: How to ask.
+        settings: The model and how to ask it.
         price: List price, needed where the purse has a limit.
-        purse: Money of the run.
-        known: Text by the provider's id, of the replies that earlier starts of the run have recorded.
-        on_event: Told in one line of what a user should know while the run goes on.
+        purse: The run's money.
+        known: Text by the provider's id, for the replies that earlier starts of the run recorded.
+        on_event: Called with one line on anything that a user should know while the run goes on.
     """
 
     def __init__(
@@ -242,18 +242,19 @@ class ApiClient:
         """Why the run stopped, in one line; empty if it is done."""
 
     def ask(self, requests: Sequence[ApiRequest], on_outcomes: OnOutcomes) -> Ending:
-        """Ask all ``requests`` and return how that ended; every outcome goes to ``on_outcomes`` before anything else.
+        """Send all ``requests`` and return how the run ended; every outcome goes to ``on_outcomes`` first of all.
 
-        Ctrl-C lets what is in flight finish, as it is paid for; a second one gives it up.
+        After one Ctrl-C, requests in flight finish, because they are paid for; a second one abandons them.
 
         Raises:
-            Exception: What ``on_outcomes`` raised, after everything in flight was offered to it.
+            Exception: The error of ``on_outcomes``, after everything in flight was passed to it.
             KeyboardInterrupt: Ctrl-C was pressed twice.
         """
         run_to_end(lambda: self._ask_all(requests, on_outcomes), self._ctrl_c)
         return self.ending
 
     async def _ask_all(self, requests: Sequence[ApiRequest], on_outcomes: OnOutcomes) -> None:
+        # All workers draw from one iterator, so each request is taken once and in order.
         waiting = iter(requests)
         recorder = Recorder(on_outcomes, on_failure=lambda error: self._stop(Ending.STOPPED, str(error)))
         workers = [
@@ -264,6 +265,7 @@ class ApiClient:
             with self._ctrl_c.over(workers):
                 await asyncio.gather(*workers)
         finally:
+            # Whatever ended the workers, outcomes already paid for are written before the error goes on.
             for worker in workers:
                 worker.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
@@ -288,11 +290,12 @@ class ApiClient:
             await recorder.put((request, outcome))
 
     async def _outcome(self, request: ApiRequest) -> Outcome:
-        """Return the response to ``request`` or its lack.
+        """Return the response to ``request``, or a record that there is none.
 
         Raises:
             _StoppedError: The run stops before either is known, and nothing can have been paid.
         """
+        # ``lost`` sums what attempts without a reply may have cost: the purse counts it, the journal keeps it.
         prompt_tokens = self._gateway.prompt_tokens(request.prompt) if self._counts_prompts else 0
         most = 0.0 if self._price is None else self._price.of(prompt_tokens, request.budget)
         lost = 0.0
@@ -306,9 +309,10 @@ class ApiClient:
                 failure = result
                 lost += most if failure.maybe_paid else 0.0
                 self._stop_if_hopeless(failure, attempt)
-                self._heard_from |= failure.kind is not Kind.UNREACHABLE
+                self._heard_from |= failure.kind is not Kind.UNREACHABLE  # a refusal is an answer too
                 if failure.kind is Kind.GIVE_UP or attempt > self._settings.max_retries:
                     break
+                # Exponential backoff with full jitter, so that workers do not come back all at once.
                 wait = random.uniform(0.0, min(MOST_WAIT, self._settings.retry_wait * 2 ** (attempt - 1)))
                 await self._pause(wait + (failure.retry_after or 0.0))
             except _StoppedError:
@@ -319,10 +323,10 @@ class ApiClient:
         return Missing(failure.message, {"attempts": attempt, **_lost(lost)})
 
     def _stop_if_hopeless(self, failure: Failure, attempt: int) -> None:
-        """Stop the run after a failure that no request, or none for a long time, can get past.
+        """Stop the run after a failure that every request would meet, now or for a long time.
 
         Raises:
-            _StoppedError: It was one.
+            _StoppedError: It was such a failure.
         """
         unreachable = failure.kind is Kind.UNREACHABLE and not self._heard_from and attempt >= FIRST_ATTEMPTS
         wait = failure.retry_after or 0.0
@@ -340,6 +344,8 @@ class ApiClient:
         Raises:
             _StoppedError: The run stops before it is sent.
         """
+        # The order of waiting: a place in flight, the pace, the money. Whatever follows, the place and the money set
+        # aside are given back.
         started = await self._limit.acquire()
         try:
             await self._requests.wait()
@@ -365,11 +371,12 @@ class ApiClient:
             await self._limit.release()
 
     async def _reserve(self, most: float) -> None:
-        """Set money aside for an attempt, waiting for what is in flight to cost less than it might have.
+        """Set money aside for an attempt, if need be after requests in flight turned out cheaper than reserved.
 
         Raises:
             _StoppedError: The run stops, because the limit does not allow it even then or for another reason.
         """
+        # Attempts reserve their largest possible cost. At the limit, wait until one in flight has settled for less.
         while self.ending is Ending.DONE:
             if self._purse.reserve(most):
                 return
@@ -412,7 +419,7 @@ class ApiClient:
         return self._settings.tokens_per_minute is not None or self._price is not None
 
     def _note_failed(self, failure: Failure) -> None:
-        """Count a request that failed for good; stop the run where it seems that all will."""
+        """Count a request that failed for good; stop the run if all requests seem to fail."""
         if failure.kind is Kind.GIVE_UP and self._succeeded:
             return  # the provider's word on this request (its content), not on the others
         self._in_a_row += 1
@@ -442,5 +449,5 @@ class ApiClient:
 
 
 def _lost(usd: float) -> dict[str, float]:
-    """Return what the journal keeps of attempts whose response never came: what they may have cost at most."""
+    """Return the journal's field for attempts whose response never came: the most that they may have cost."""
     return {"maybe_paid_usd": usd} if usd else {}

@@ -26,12 +26,12 @@ OWN = ("until", "do_sample", "temperature", "max_gen_toks", "seed", "decoding")
 
 
 def request_parameters(generation: Mapping[str, Any], settings: ApiSettings) -> dict[str, Any]:
-    """Return the parameters of the call that ``generation`` arguments ask for, as OpenAI names them.
+    """Return ``generation`` arguments as parameters of an API call, under OpenAI's names.
 
     ``max_tokens`` is the budget: litellm turns it into the provider's own cap, hidden reasoning included.
 
     Raises:
-        UsageError: A generation argument is none that API models take.
+        UsageError: API models do not take one of the generation arguments.
     """
     if unknown := [name for name in generation if name not in (*OWN, *PASSED_ON)]:
         raise UsageError(
@@ -61,7 +61,7 @@ def leaves_decoding(generation: Mapping[str, Any]) -> bool:
 
 
 def _reasoning(settings: ApiSettings) -> dict[str, Any]:
-    """Return the switches of hidden reasoning, and what else a run sends with every request."""
+    """Return the reasoning settings and the further fields that a run sends with every request."""
     found: dict[str, Any] = {}
     if settings.reasoning_effort is not None:
         found["reasoning_effort"] = settings.reasoning_effort
@@ -80,7 +80,7 @@ def _reasoning(settings: ApiSettings) -> dict[str, Any]:
 
 
 def messages_of(prompt: str) -> list[dict[str, str]]:
-    """Return the conversation that ``prompt`` is: one written by :func:`chat_prompt`, else one message of the user."""
+    """Return ``prompt`` as a conversation: one written by :func:`chat_prompt`, else a single user message."""
     return _conversation(prompt) or [{"role": "user", "content": prompt}]
 
 
@@ -108,7 +108,7 @@ def _is_message(value: object) -> bool:
 
 
 def chat_prompt(messages: list[dict[str, str]]) -> str:
-    """Return a conversation as the text that stands for it in the harness; :func:`messages_of` reads it back."""
+    """Return a conversation encoded as text for the harness; :func:`messages_of` decodes it."""
     plain = [{"role": message["role"], "content": message["content"]} for message in messages]
     return json.dumps(plain, ensure_ascii=False)
 
@@ -128,7 +128,7 @@ _NOT_PARAMETERS = ("messages", "prompt", "contents", "system", "system_instructi
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """What litellm's model list knows of a model; None for what it does not.
+    """Facts about a model from litellm's model list; None where it has none.
 
     Attributes:
         provider: litellm's name of the provider.
@@ -140,7 +140,7 @@ class ModelFacts:
         usd_out: USD per generated token.
         batch_usd_in: USD per prompt token in batch mode.
         batch_usd_out: USD per generated token in batch mode.
-        context: Most tokens of prompt and response together, where the user says so.
+        context: Most tokens of prompt and response together, where the user gives it.
     """
 
     provider: str
@@ -156,7 +156,7 @@ class ModelFacts:
 
 
 def import_litellm() -> Any:
-    """Return litellm, set up for us: bundled price list unless the user says otherwise, nothing dropped silently.
+    """Return litellm, configured: bundled price list unless the user says otherwise, nothing dropped silently.
 
     Raises:
         DependencyError: It is not installed.
@@ -209,7 +209,7 @@ class Completion:
     Attributes:
         body: The completion object in OpenAI's form.
         usd: Its cost by litellm's price list or the user's prices, or None if unknown.
-        sent: The parameters that really went out.
+        sent: The parameters that were really sent.
     """
 
     body: dict[str, Any]
@@ -237,7 +237,9 @@ class Gateway:
         self.model, provider, name = self._resolve()
         found = next(filter(None, (os.environ.get(f"{provider.upper()}_{part}") for part in BASE_VARIABLES)), None)
         if settings.base_url is None and found is not None:
-            self.settings = replace(settings, base_url=checked_url(found))  # where one asks identifies the run
+            self.settings = replace(
+                settings, base_url=checked_url(found)
+            )  # the server's address is part of the run's identity
         self.facts = self._facts(provider, name)
         key = settings.api_key()
         if key is None and settings.base_url is not None and self._is_elsewhere(provider):
@@ -277,7 +279,7 @@ class Gateway:
         if None not in own:
             prices = [*own, None, None]
         elif not any(prices[:2]):
-            prices = [None] * 4  # the list has zeros for models that it has no price of
+            prices = [None] * 4  # the list has zeros for models without a price
         usd_in, usd_out, batch_usd_in, batch_usd_out = prices
         return ModelFacts(
             provider,
@@ -299,11 +301,11 @@ class Gateway:
 
     @property
     def own_server(self) -> str | None:
-        """The address of a server that may be anybody's, None where a provider's own API answers."""
+        """The address of a server that need not be a provider's own API; None for a provider's API."""
         return self.settings.base_url if self._is_elsewhere(self.facts.provider) else None
 
     def make(self) -> str:
-        """Return the make of the server that answers; it is asked once, and only where it may be anybody's."""
+        """Return which software the server runs; asked once, and only if it is not a provider's own API."""
         if self._make is None:
             url = self.own_server
             self._make = OTHER if url is None else make_of_server(url, self.facts.name, self.access.get("api_key"))
@@ -314,7 +316,7 @@ class Gateway:
         return self.settings.endpoint == "completions"
 
     def _allowed(self) -> dict[str, Any]:
-        """Return which parameters to pass to a server of unknown make though litellm's list does not name them."""
+        """Return the parameters to pass to an unknown server although litellm's list does not name them."""
         return {"allowed_openai_params": ["reasoning_effort"]} if self._is_elsewhere(self.facts.provider) else {}
 
     def mapped(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -373,7 +375,7 @@ class Gateway:
         return Completion(body, None if usd is None else float(usd), noted)
 
     def _share_connections(self) -> None:
-        """Give litellm one pool of connections: for raw text it would open, and leave open, one for each request."""
+        """Give litellm one connection pool; for raw text it would open a connection per request and leave it open."""
         if self._litellm.aclient_session is None:
             import httpx
 
@@ -398,7 +400,7 @@ class Gateway:
             self._pool = self._litellm.aclient_session = None
 
 
-# One request to an API model, what makes its attempts, what can become of it, and how a run over many can end.
+# A request to an API model, its possible outcomes, and the ways in which a run over many requests can end.
 
 
 @dataclass(frozen=True, slots=True)
@@ -420,11 +422,11 @@ class ApiRequest:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """A request to which no response could be had.
+    """The outcome of a request without a response.
 
     Attributes:
-        message: Why, in one line.
-        record: What else the journal keeps: attempts, and what they may have cost.
+        message: The reason, in one line.
+        record: Further fields for the journal: attempts, and the cost that they may have had.
     """
 
     message: str

@@ -1,4 +1,4 @@
-"""What holds requests back: the pace a provider allows, and the money a user allows"""
+"""Limits on requests: the pace that a provider allows, and the money that a user allows."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class AdaptiveLimit:
     """A limit on attempts in flight: additive increase, multiplicative decrease (Chiu and Jain, 1989).
 
     Every success adds ``1 / limit``, so that one full round of successes adds one. Being asked to slow down halves the
-    limit, once for all attempts that were under way at that moment, and holds new ones back for as long as the provider
-    says.
+    limit, once for all attempts that were under way at that moment, and delays new ones for as long as the provider
+    asks.
 
     Args:
         most: The limit at the start and at most.
@@ -43,7 +43,7 @@ class AdaptiveLimit:
         self._free = asyncio.Condition()
 
     async def acquire(self) -> float:
-        """Wait for a place and return the time at which it was had, to be given back with the outcome."""
+        """Wait for a place in flight; return the time at which it was acquired, for :meth:`slow_down`."""
         async with self._free:
             while self._in_flight >= int(self.limit):
                 await self._free.wait()
@@ -57,7 +57,7 @@ class AdaptiveLimit:
         return self._clock()
 
     async def release(self) -> None:
-        """Give the place back."""
+        """Release the place."""
         async with self._free:
             self._in_flight -= 1
             self._free.notify_all()
@@ -67,7 +67,7 @@ class AdaptiveLimit:
         self.limit = min(float(self._most), self.limit + 1 / self.limit)
 
     def slow_down(self, started: float, seconds: float | None) -> None:
-        """Note that an attempt begun at ``started`` was told to slow down, and to wait for ``seconds`` if it was."""
+        """Note that the provider asked an attempt begun at ``started`` to slow down, or to wait ``seconds``."""
         if started > self._halved:
             self.limit, self._halved = max(1.0, self.limit * BACK_OFF), self._clock()
         if seconds is not None:
@@ -78,7 +78,7 @@ class Pace:
     """At most ``per_minute`` units in any 60 seconds, evenly spaced.
 
     Args:
-        per_minute: The cap; None for none. What is larger than the cap by itself has a minute of its own.
+        per_minute: The cap; None for none. A request larger than the cap gets a minute of its own.
         clock: Monotonic time in seconds.
         sleep: Waits for seconds.
     """
@@ -111,7 +111,7 @@ class Pace:
         return begin
 
 
-# Money: what a run may cost at most, what it did cost, and stopping before it costs more than allowed.
+# Money: the largest possible cost of a run, its actual cost, and stopping before the limit is exceeded.
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a run may cost.
+    """The estimated cost of a run.
 
     Attributes:
         requests: Requests still to be asked.
@@ -157,14 +157,14 @@ class Estimate:
 
 
 def estimate(requests: Iterable[tuple[int, int]], price: Price | None) -> Estimate:
-    """Return what requests of ``(prompt tokens, budget)`` may cost."""
+    """Estimate the cost of requests given as ``(prompt tokens, budget)``."""
     counted = list(requests)
     prompts, budgets = (sum(pair[side] for pair in counted) for side in (0, 1))
     return Estimate(len(counted), prompts, budgets, None if price is None else price.of(prompts, budgets))
 
 
 def usd_text(usd: float) -> str:
-    """Return an amount with enough digits to mean something: ``$12.34``, ``$0.0420``, ``$0.00025``."""
+    """Return an amount with enough digits to be meaningful: ``$12.34``, ``$0.0420``, ``$0.00025``."""
     if usd >= 1:
         return f"${usd:,.2f}"
     decimals = 4 if usd == 0 else max(4, 1 - floor(log10(abs(usd))))
@@ -172,15 +172,15 @@ def usd_text(usd: float) -> str:
 
 
 class Purse:
-    """Keeps a run below ``max_usd``: what is in flight counts with its whole budget until its cost is known.
+    """Keeps a run below ``max_usd``: requests in flight count with their whole budget until their cost is known.
 
     Args:
         max_usd: The limit, or None.
-        spent: What earlier starts of the run cost.
+        spent: Cost of earlier starts of the run in USD.
 
     Attributes:
-        spent: What was paid so far, in USD.
-        in_flight: Attempts for which something is set aside.
+        spent: Cost so far in USD.
+        in_flight: Attempts for which money is reserved.
     """
 
     def __init__(self, max_usd: float | None, spent: float = 0.0) -> None:
@@ -190,7 +190,7 @@ class Purse:
         self._reserved = 0.0
 
     def reserve(self, most: float) -> bool:
-        """Set ``most`` USD aside for an attempt; False if the limit does not allow it."""
+        """Reserve ``most`` USD for an attempt; False if the limit does not allow it."""
         if self.max_usd is not None and self.spent + self._reserved + most > self.max_usd:
             return False
         self._reserved += most
@@ -198,7 +198,7 @@ class Purse:
         return True
 
     def settle(self, most: float, actual: float) -> None:
-        """Turn what was set aside into what it cost."""
+        """Replace a reservation of ``most`` USD by the actual cost."""
         self.in_flight -= 1
         self._reserved = self._reserved - most if self.in_flight else 0.0  # no rounding error stays behind
         self.spent += actual

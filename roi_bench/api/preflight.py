@@ -1,4 +1,4 @@
-"""Can this model sit this exam at this budget at all? Asked before the first paid call."""
+"""Checks before the first paid call: can this model take this exam at this budget?"""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ MOST_STOPS = 4
 
 
 class GatewayLike(Protocol):
-    """What the checks ask of a gateway (:class:`roi_bench.api.gateway.Gateway`)."""
+    """The part of a gateway that the checks use (:class:`roi_bench.api.gateway.Gateway`)."""
 
     @property
     def facts(self) -> ModelFacts:
-        """What is known of the model."""
+        """Facts about the model."""
         ...
 
     def mapped(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
@@ -87,10 +87,10 @@ def check_parameters(gateway: GatewayLike, settings: ApiSettings, parameters: Ma
 def why_not_applicable(
     facts: ModelFacts, mapped: Mapping[str, Any], budget: int, longest_prompt: int | None = None
 ) -> str | None:
-    """Return why no exam can be sat at ``budget``, or None.
+    """Return why the model cannot take exams at ``budget``, or None if it can.
 
     Args:
-        facts: What is known of the model.
+        facts: Facts about the model.
         mapped: Parameters as the provider will get them.
         budget: Budget in generated tokens, hidden reasoning included.
         longest_prompt: Tokens of the longest prompt, if counted.

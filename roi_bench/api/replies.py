@@ -1,4 +1,4 @@
-"""Replies of API models and failures of requests: what a reply holds, and which failures are worth a retry"""
+"""Reading replies of API models, and deciding which failed requests are worth a retry."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 from roi_bench.exams.exam import sha256_text
 from roi_bench.scoring.tokens import FinishReason, Usage, is_over_budget
 
-# What came back: text, hidden reasoning, usage and cost of one response, read from the provider's JSON.
+# Replies: text, hidden reasoning, usage and cost of one response, read from the provider's JSON.
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +25,8 @@ class ApiReply:
     Attributes:
         text: The visible answer; empty where the budget went into hidden reasoning.
         usage: Generated tokens as the provider counts them, hidden reasoning included; None where it does not say.
-        usd: What it cost, or None if unknown.
-        record: What else the journal keeps: hidden reasoning, prompt tokens, latency, parameters sent, …
+        usd: Its cost in USD, or None if unknown.
+        record: Further fields for the journal: hidden reasoning, prompt tokens, latency, parameters sent, …
     """
 
     text: str
@@ -36,7 +36,7 @@ class ApiReply:
 
 
 class UnusableReplyError(Exception):
-    """The provider answered 200 with something that is no response; asking again may help."""
+    """The provider answered 200 with something that is not a response; a retry may help."""
 
 
 def read_reply(
@@ -99,7 +99,7 @@ _FAILED = ("error", "network_error")
 
 
 def _native_reason(choice: Mapping[str, Any]) -> str:
-    """Return the provider's own reason to have finished; litellm turns those that it does not know into ``stop``."""
+    """Return the provider's own finish reason; litellm replaces those that it does not know by ``stop``."""
     fields = choice.get("provider_specific_fields")
     native = fields.get("native_finish_reason") if isinstance(fields, Mapping) else None
     return str(native or choice.get("finish_reason") or "")
@@ -127,14 +127,14 @@ def _tokens(usage: Mapping[str, Any]) -> tuple[int | None, dict[str, int]]:
     return generated, counts
 
 
-# Telling a reply that was another request's from one's own, by the ids that providers give to replies.
+# Detecting replies that belong to another request, by the ids that providers give to replies.
 
 
 class ReplyIds:
-    """Remembers the ids of replies with what they said.
+    """Remembers the ids and texts of replies, to detect a reply that belongs to another request.
 
     A proxy or connection that is out of step can give one request the reply to another: same id, same text. Servers
-    whose ids say nothing (one id for all, or drawn from a small range) betray themselves by giving one id to two texts;
+    whose ids are not unique (one id for all, or drawn from a small range) show it by giving one id to two texts;
     from then on nothing is refused.
 
     Args:
@@ -150,7 +150,7 @@ class ReplyIds:
 
         Args:
             reply: A reply just come.
-            refused_before: This request was given somebody else's reply before; then a server that has given only one
+            refused_before: This request got another one's reply before; then a server that has given only one
                 id so far is taken to have no others.
 
         Raises:
@@ -169,11 +169,11 @@ class ReplyIds:
             raise UnusableReplyError(f"the reply {identifier} had answered another request already")
 
 
-# What a failed attempt means: ask again, slow down, give this request up, or stop the run.
+# The consequence of a failed attempt: retry, slow down, give the request up, or stop the run.
 
 
 class Kind(Enum):
-    """What to do about a failed attempt."""
+    """What to do after a failed attempt."""
 
     AGAIN = "again"
     """A passing fault: ask again after a while."""
@@ -228,7 +228,7 @@ _PREFIX = re.compile(r"^(litellm\.)?\w*(Error|Exception|Timeout): ?(\w+(Error|Ex
 
 
 def failure_of(error: BaseException) -> Failure:
-    """Return what the ``error`` of an attempt (litellm's, the openai client's, or ours) means."""
+    """Classify the ``error`` of an attempt (litellm's, the openai client's, or ours)."""
     message = one_line(error)
     if isinstance(error, UnusableReplyError):
         return Failure(Kind.AGAIN, message, maybe_paid=True)

@@ -1,4 +1,4 @@
-"""Which API model is asked, and how: the arguments of ``--model roi-api``."""
+"""The arguments of ``--model roi-api``: which API model is asked, and how."""
 
 from __future__ import annotations
 
@@ -13,12 +13,10 @@ from urllib.parse import urlsplit
 from roi_bench.api.replies import never_show
 from roi_bench.errors import UsageError, nearest
 
-# Servers of one's own: which make answers behind a ``base_url``, and what keeps it from adding to the decoding.
+# Self-hosted servers: which software answers at a ``base_url``, and what keeps it from changing the decoding.
 #
-# Such servers fill what a request leaves out from the model's ``generation_config.json`` or from defaults of their
-# own.
-# What is said here was read in their sources: vLLM 0.32 and SGLang (``protocol.py`` under ``entrypoints/openai``,
-# both
+# Such servers fill what a request leaves out from the model's ``generation_config.json`` or from defaults of their own.
+# What is said here was read in their sources: vLLM 0.32 and SGLang (``protocol.py`` under ``entrypoints/openai``, both
 # ``_DEFAULT_SAMPLING_PARAMS``), llama.cpp (``tools/server/server-task.cpp``, ``common/common.h``), transformers 5.19
 # (``cli/serving/utils.py``). ``transformers serve`` answers 422 to names that it does not know; it takes a generation
 # configuration as a text, whose fields win over the model's. It does not say what it is, so it has to be named.
@@ -66,7 +64,7 @@ LOOK_SECONDS = 5.0
 
 
 def make_of_server(base_url: str, model: str, key: str | None) -> str:
-    """Ask the server at ``base_url`` for its models and return its make, ``other`` where that is unknown.
+    """Ask the server at ``base_url`` for its models and return which software it is, ``other`` if unknown.
 
     Args:
         base_url: The address, with its version.
@@ -79,7 +77,7 @@ def make_of_server(base_url: str, model: str, key: str | None) -> str:
     try:
         answer = httpx.get(f"{base_url.rstrip('/')}/models", headers=headers, timeout=LOOK_SECONDS)  # no redirects
         body = answer.json() if answer.status_code == httpx.codes.OK else None
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError):  # whatever is wrong, the requests themselves will say it
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError):  # whatever is wrong, the requests themselves will show it
         return OTHER
     listed = body.get("data") if isinstance(body, dict) else None
     lines = [line for line in listed if isinstance(line, dict)] if isinstance(listed, list) else []
@@ -88,12 +86,12 @@ def make_of_server(base_url: str, model: str, key: str | None) -> str:
 
 
 def neutral_parameters(make: str) -> dict[str, Any]:
-    """Return all that a make of server may be sent so that it adds nothing to any decoding."""
+    """Return all parameters with which this server software adds nothing to any decoding."""
     return {**ALWAYS.get(make, {}), **SAMPLING.get(make, {})}
 
 
 def with_neutral(parameters: Mapping[str, Any], make: str, omitted: Sequence[str] = ()) -> dict[str, Any]:
-    """Return ``parameters`` of a call with what keeps the server from adding to them; what they say stands.
+    """Return ``parameters`` with those that keep the server from adding its own; given values are kept.
 
     Args:
         parameters: Parameters of the call.
@@ -129,8 +127,7 @@ RESERVED = (
 class ApiSettings:
     """An API model and how it is asked.
 
-    What shapes a response (see :meth:`identity`) identifies the run; everything else may change from one start of a run
-    to the next.
+    The settings that shape a response (see :meth:`identity`) identify the run; all others may change between starts.
 
     Attributes:
         model: litellm's name, ``provider/model``; behind a ``base_url`` the server's own name will do.
@@ -194,13 +191,13 @@ class ApiSettings:
         return tuple(sorted(filter(None, self.omit.split("+"))))
 
     def identity(self) -> dict[str, Any]:
-        """Return what shapes responses: a journal is continued only where all of it is equal."""
+        """Return the settings that shape responses: a journal is continued only if all of them are equal."""
         shaping = ("model", "base_url", "endpoint", "reasoning_effort", "thinking", "extra_body", "service_tier")
         given = {name: getattr(self, name) for name in (*shaping, "think_end_token")}
         return {**{name: value for name, value in given.items() if value is not None}, "omit": list(self.omitted)}
 
     def api_key(self) -> str | None:
-        """Return the key that ``api_key_env`` names, None where litellm is to find the provider's usual one.
+        """Return the key that ``api_key_env`` names; None to let litellm find the provider's usual one.
 
         A server on this machine gets no key unless one is named: the key in OPENAI_API_KEY is not meant for it.
 
@@ -216,10 +213,10 @@ class ApiSettings:
 
 
 def api_settings(arguments: Mapping[str, Any]) -> ApiSettings:
-    """Return the settings that model ``arguments`` give.
+    """Return the settings from the model ``arguments``.
 
     Raises:
-        UsageError: An argument is unknown, missing, a secret, or cannot be meant.
+        UsageError: An argument is unknown, missing, a secret, or invalid.
     """
     known = {field.name: field for field in fields(ApiSettings)}
     given = {name: value for name, value in arguments.items() if name not in HARNESS_ARGUMENTS and value is not None}
@@ -256,10 +253,10 @@ def _value(name: str, value: Any, kind: Any) -> Any:
 
 
 def _check(settings: ApiSettings) -> None:
-    """Check values that no type rules out.
+    """Check what types cannot check.
 
     Raises:
-        UsageError: One cannot be meant.
+        UsageError: A value is invalid.
     """
     _check_name("endpoint", settings.endpoint, ENDPOINTS)
     _check_name("server", settings.server, (*MAKES, OTHER))
@@ -290,10 +287,10 @@ def _check_name(name: str, value: str | None, known: tuple[str, ...]) -> None:
 
 
 def checked_url(url: str) -> str:
-    """Return ``url``, which may be the address of a server.
+    """Return ``url`` if it may be the address of a server.
 
     Raises:
-        UsageError: It may not; the message shows it only where it cannot hold a secret.
+        UsageError: It may not; the message shows it only if it cannot contain a secret.
     """
     if set("@?#") & set(url):  # never shown: one of these may come with a secret
         raise UsageError(

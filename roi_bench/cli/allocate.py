@@ -1,4 +1,4 @@
-"""``roi-bench allocate``: what perfect allocation would make of a model's own skill, and what the model made of it."""
+"""``roi-bench allocate``: the value of perfect allocation for a model's skill, and the share that it achieved."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from roi_bench.cli.table_output import output_options, tell
+from roi_bench.cli.table_output import notify, output_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,7 +71,7 @@ def allocate(
     runs: list[ScoredRun] = []
     if results:
         options = ScoringOptions(tokenizer, trust_remote_code, workers)
-        runs = score_runs(results, options, show=with_progress("grading"), tell=tell)
+        runs = score_runs(results, options, show=with_progress("grading"), notify=notify)
         runs = _served(loaded, runs, any_model)
     exams = _covered(loaded, load_exams(loaded.exam_set, seed=loaded.exam_seed or 0), runs)
     needed = dict.fromkeys([*(orders or ("easy", "medium", "hard")), *(run.cell.order for run in runs)])
@@ -87,14 +87,14 @@ def allocate(
     if out is not None:
         figures = {} if no_figures else _figures(loaded, [curves[order] for order in orders or needed], found, target)
         write_tables(tables, out, "allocation", figures)
-        tell(f"written to {out}")
+        notify(f"written to {out}")
 
 
 def _budgets(given: str | None, cap: int) -> list[int]:
     """Return the budgets of the table.
 
     Raises:
-        click.UsageError: One is no number of tokens up to ``cap``.
+        click.UsageError: One is not a number of tokens up to ``cap``.
     """
     if given is None:
         return sorted({max(1, cap * part // 8) for part in (1, 2, 4, 6, 8)})
@@ -109,7 +109,7 @@ def _budgets(given: str | None, cap: int) -> list[int]:
 
 
 def _served(profile: Profile, runs: list[ScoredRun], any_model: bool) -> list[ScoredRun]:
-    """Return the runs that ``profile`` can tell about, and say which are left out, and if prompts or decoding differ.
+    """Return the runs that ``profile`` applies to; print which are left out, and if prompts or decoding differ.
 
     Raises:
         UsageError: A run is of another model than the profile, or none is left.
@@ -125,32 +125,32 @@ def _served(profile: Profile, runs: list[ScoredRun], any_model: bool) -> list[Sc
                 "model's own. If both are the same model by another name, add --any-model"
             )
         if reason := why_not_served(run, profile):
-            tell(f"{run.name}, {run.cell.title}, is left out: {reason}")
+            notify(f"{run.name}, {run.cell.title}, is left out: {reason}")
         else:
             served.append(run)
     if not served:
         raise UsageError(f"the profile can tell about none of the {len(runs)} runs; the lines above say why")
     for note in difference_notes(profile, served):
-        tell(note)
+        notify(note)
     return served
 
 
 def _covered(profile: Profile, exams: Sequence[Exam], runs: Sequence[ScoredRun]) -> list[Exam]:
-    """Return the exams whose problems are all in the profile; where there are runs, those that some run sat.
+    """Return the exams whose problems are all in the profile; where there are runs, only exams of some run.
 
     Raises:
         UsageError: There are none.
     """
     from roi_bench.errors import UsageError
 
-    sat = {name for run in runs for name in run.scored}
-    wanted = [exam for exam in exams if not runs or exam.id in sat]
+    attempted = {name for run in runs for name in run.scored}
+    wanted = [exam for exam in exams if not runs or exam.id in attempted]
     covered = [exam for exam in wanted if profile.covers(exam)]
     if not covered:
         raise UsageError("the profile has all problems of no exam; run the solo task with a higher --limit, or without")
     if len(covered) < len(exams):
         left = "that runs sat " if runs else ""
-        tell(f"values are of the {len(covered)} of {len(exams)} exams {left}whose problems the profile has")
+        notify(f"values are of the {len(covered)} of {len(exams)} exams {left}whose problems the profile has")
     return covered
 
 

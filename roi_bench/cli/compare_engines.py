@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from roi_bench.cli.table_output import table_options, tell
+from roi_bench.cli.table_output import notify, table_options
 
 
 @click.command("compare-engines")
@@ -49,7 +49,7 @@ def compare_engines(
     if out is not None:
         make_folder(out)
     options = ScoringOptions(tokenizer, trust_remote_code, workers)
-    groups = engine_groups(runs, options, allow_sampled=allow_sampled, show=with_progress("grading"), tell=tell)
+    groups = engine_groups(runs, options, allow_sampled=allow_sampled, show=with_progress("grading"), notify=notify)
     wanted = [pair for group in groups for pair in agreement.pairs_to_compare(group, all_pairs=all_pairs)]
     pairs = [agreement.compare_engines(a, b) for a, b in with_progress("comparing", "pair")(wanted)]
     gaps = None
@@ -62,7 +62,7 @@ def compare_engines(
     tables = engine_tables(groups, pairs, gaps, target)
     print_tables([table for table in tables if per_exam or table.name != PER_EXAM], style)
     if not per_exam:
-        tell("--per-exam also prints every response")
+        notify("--per-exam also prints every response")
     if out is not None:
         write_tables(tables, out, "engines")
-        tell(f"written to {out}")
+        notify(f"written to {out}")

@@ -1,4 +1,4 @@
-"""``roi-bench doctor``: look at this installation and say what to do about each problem."""
+"""``roi-bench doctor``: check this installation and say what to do about each problem."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from roi_bench.cli.table_output import tell
+from roi_bench.cli.table_output import notify
 from roi_bench.errors import RecordError, UsageError
 
 if TYPE_CHECKING:
@@ -141,8 +141,8 @@ def build(
 ) -> int:
     """Build the site of the submissions in the folder SUBMISSIONS.
 
-    Each is checked and graded; refused ones are told and leave the rest alone (exit code 5). What did not change since
-    the last build is neither graded nor rendered again.
+    Each is checked and graded; rejected ones are listed and do not affect the rest (exit code 5). Anything unchanged
+    since the last build is neither graded nor rendered again.
     """
     from roi_bench.leaderboard.site.page import PageOptions
     from roi_bench.leaderboard.site.site import BuildOptions, build_site
@@ -155,15 +155,15 @@ def build(
         workers=workers,
         pages=PageOptions(with_problems, exam_pages),
     )
-    built = build_site(submissions, out, options, show=_progress, tell=tell)
-    tell(
+    built = build_site(submissions, out, options, show=_progress, tell=notify)
+    notify(
         f"{_count(len(built.board.entries), 'submission')}, {built.graded} of them graded now; "
         f"{_count(built.files, 'file')}, {built.written} written, {built.removed} removed"
     )
     if with_problems:
-        tell("this site shows licensed problem texts; do not publish it")
+        notify("this site shows licensed problem texts; do not publish it")
     if built.board.drafts:
-        tell("this site shows drafts; do not publish it")
+        notify("this site shows drafts; do not publish it")
     click.echo(f"the board is at {out / 'index.html'}; look at it: roi-bench leaderboard serve {out}")
     return _end(built.board, allow_refused)
 
@@ -225,7 +225,7 @@ def export(
     try:
         board = load_board(submissions, options, workers=workers, base_url=base_url, show=_progress)
         for one in board.refused:
-            tell(f"refused {one.folder}: {one.reason}")
+            notify(f"refused {one.folder}: {one.reason}")
         files = _export(form, board, samples, out, dataset_id)
     finally:
         if samples is not None:

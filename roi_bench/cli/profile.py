@@ -33,7 +33,7 @@ def profile(
     from roi_bench.analysis.efficiency import profile_table
     from roi_bench.analysis.load import ScoringOptions, choose_solo_task, exams_of, profile_of, read_all
     from roi_bench.analysis.profile import profile_text
-    from roi_bench.cli.table_output import make_folder, print_tables, tell
+    from roi_bench.cli.table_output import make_folder, notify, print_tables
     from roi_bench.machine import write_atomically
 
     if out is not None:
@@ -42,12 +42,12 @@ def profile(
     made = profile_of(task, ScoringOptions(tokenizer, trust_remote_code, workers), skip_cost=skip_cost)
     print_tables([profile_table(made, list(exams_of(task).values()))], "text")
     if all(len({*zip(skill.costs, skill.correct, strict=True)}) == 1 for skill in made.skills.values()):
-        tell(
+        notify(
             "all samples of every problem are equal (were they decoded greedily?); a distribution needs a sampling "
             "temperature"
         )
     if skip_cost is None and ScoringOptions(tokenizer).name_for(task) is None:
-        tell(
+        notify(
             f"no tokenizer is known, so a skip is taken to cost {made.skip_cost} tokens; --tokenizer counts it, "
             "--skip-cost says it"
         )

@@ -1,4 +1,4 @@
-"""``roi-bench report``: one or several runs, looked at from every side."""
+"""``roi-bench report``: tables and pictures of one or several runs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from roi_bench.cli.table_output import output_options, tell
+from roi_bench.cli.table_output import notify, output_options
 
 MAIN_TABLES = ("scores", "prompt_noise", "allocation", "comparisons", "ranking")
 """What is printed of a report without ``--all``."""
@@ -53,14 +53,14 @@ def report(
         make_folder(out)
     options = ScoringOptions(tokenizer, trust_remote_code, workers)
     given = [load_profile(path) for path in profile_files]
-    loaded = load_runs(results, options, show=with_progress("grading"), tell=tell)
+    loaded = load_runs(results, options, show=with_progress("grading"), notify=notify)
     profiles = [*given, *loaded.profiles]
-    made = make_report(loaded, profiles, target=target, show=with_progress("allocating"), tell=tell)
+    made = make_report(loaded, profiles, target=target, show=with_progress("allocating"), notify=notify)
     tables = made.tables
     shown = [table for table in tables if print_all or table.name in MAIN_TABLES]
     print_tables(shown, style)
     if left := [table.name for table in tables if table not in shown]:
-        tell(f"--all also prints {', '.join(left)}")
+        notify(f"--all also prints {', '.join(left)}")
     if out is not None:
         made.write(out, figures=not no_figures)
-        tell(f"written to {out}")
+        notify(f"written to {out}")

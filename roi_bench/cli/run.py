@@ -1,4 +1,4 @@
-"""``roi-bench run``: sit exams with a model."""
+"""``roi-bench run``: run exams with a model."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def run(arguments: tuple[str, ...]) -> None:
 
 
 def _hear_no_more() -> None:
-    """Let stderr end with what the run said; triton's bindings write a page about leaks when the process is gone.
+    """Silence stderr after the run's last line: triton's bindings write a page about leaks at exit.
 
-    Registered before anything heavy is imported, hence called after whatever that registers for the end.
+    Registered before anything heavy is imported, hence called after all other exit handlers.
     """
     if "triton" in sys.modules:
         sys.stderr.flush()

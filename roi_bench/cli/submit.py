@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from roi_bench.cli.table_output import LOG_WIDTH, NARROWEST, tell, with_progress
+from roi_bench.cli.table_output import LOG_WIDTH, NARROWEST, notify, with_progress
 
 if TYPE_CHECKING:
     from roi_bench.analysis.reports.tables import Interval
@@ -27,15 +27,15 @@ REFUSED = 5
 
 
 class Checked(click.ParamType[Any]):
-    """A text that a function makes a value of, or refuses with a UsageError."""
+    """Click parameter type: a text parsed by a function, which may raise UsageError."""
 
     def __init__(self, name: str, parse: Callable[[str], object]) -> None:
-        """Make it of what help calls the text, and the function."""
+        """Take the type's name in the help text, and the function."""
         self.name = name
         self.parse = parse
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> object:
-        """Return what the function makes of the text."""
+        """Return the parsed value."""
         from roi_bench.errors import UsageError
 
         try:
@@ -108,7 +108,7 @@ def pack(
 ) -> None:
     """Make a submission of RESULTS (results_*.json files or folders), and check it.
 
-    RESULTS are those of one model; several models are packed one at a time. Fields that the results tell (model, date,
+    RESULTS are those of one model; several models are packed one at a time. Fields that the results have (model, date,
     parameters, version) need not be given. No path of this machine gets in.
     """
     from roi_bench.analysis.load import ScoringOptions
@@ -130,10 +130,10 @@ def pack(
         draft=draft,
         options=ScoringOptions(tokenizer, trust_remote_code),
         show=with_progress("packing"),
-        tell=tell,
+        tell=notify,
     )
     click.echo(str(folder))
-    tell(f"look at its numbers with: roi-bench submit check {folder}")
+    notify(f"look at its numbers with: roi-bench submit check {folder}")
 
 
 @submit.command()
@@ -157,7 +157,7 @@ def check(folders: tuple[Path, ...], recount: bool, workers: int | None, as_json
         except RecordError as error:
             found.append({"folder": str(folder), "refused": str(error)})
             if not as_json:
-                tell(f"refused: {error}")
+                notify(f"refused: {error}")
             continue
         found.append(_as_dict(folder, graded))
         if not as_json:
@@ -169,10 +169,10 @@ def check(folders: tuple[Path, ...], recount: bool, workers: int | None, as_json
 
 
 def _refuse_parent(folder: Path) -> None:
-    """Refuse a folder of submissions where one submission is meant.
+    """Refuse a folder of submissions where a single submission is expected.
 
     Raises:
-        UsageError: ``folder`` is none itself, and others lie in it.
+        UsageError: ``folder`` is not a submission itself, but contains some.
     """
     from roi_bench.errors import UsageError
     from roi_bench.leaderboard.board.board import holds_submissions

@@ -1,4 +1,4 @@
-"""What commands that end in tables have in common: their options, a folder for files, printing, progress."""
+"""Shared by commands that print tables: their options, a folder for files, printing, progress."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def table_options(command: Command) -> Command:
     return command
 
 
-def tell(line: str) -> None:
+def notify(line: str) -> None:
     """Print a remark to stderr."""
     click.echo(f"roi-bench: {line}", err=True)
 

@@ -27,17 +27,17 @@ GENERATED = "Trained from scratch on generated problems; no evaluation problem i
 UNKNOWN = "Of the base model: see its card."
 
 
-def pack_stages(recipe: Recipe, out: Path, contact: str | None, tell: Callable[[str], None]) -> list[Path]:
+def pack_stages(recipe: Recipe, out: Path, contact: str | None, notify: Callable[[str], None]) -> list[Path]:
     """Pack a submission of every evaluated stage into ``out / "evaluation" / "submissions"`` and return their folders.
 
-    They are drafts where only some exams were sat, or nobody is named who answers questions. The evaluation is done by
-    then, so what keeps a submission from being made is told and fails nothing.
+    They are drafts where only some exams were run, or no contact is given. The evaluation is done by
+    then, so a submission that cannot be made is only reported.
 
     Args:
         recipe: The recipe of the training run.
         out: Its folder.
         contact: Who answers questions about the submissions, or None.
-        tell: Is told what was made, and what was not.
+        notify: Called with a line on each submission made, or not made.
     """
     evaluation = out / "evaluation"
     found = json.loads((evaluation / "stages.json").read_text(encoding="utf-8"))["results"]
@@ -46,9 +46,9 @@ def pack_stages(recipe: Recipe, out: Path, contact: str | None, tell: Callable[[
         try:
             folders.append(_pack(recipe, stage, [evaluation / file for file in files], evaluation, contact))
         except RoiBenchError as error:
-            tell(f"no submission of {stage}: {error}")
+            notify(f"no submission of {stage}: {error}")
     if folders:
-        tell(f"submissions: {evaluation / 'submissions'}{_why_drafts(recipe, contact)}; roi-bench submit check DIR")
+        notify(f"submissions: {evaluation / 'submissions'}{_why_drafts(recipe, contact)}; roi-bench submit check DIR")
     return folders
 
 
@@ -75,23 +75,23 @@ def _why_drafts(recipe: Recipe, contact: str | None) -> str:
     return "" if contact else " (drafts: give --contact for ones that can be submitted)"
 
 
-def _tell(line: str) -> None:
+def _notify(line: str) -> None:
     click.echo(line, err=True)
 
 
 @contextmanager
 def _resumable(out: Path | None) -> Iterator[Path]:
-    """Give the folder of the run; where Ctrl-C ends its work, say that the same command goes on from there."""
+    """Yield the folder of the run; on Ctrl-C, say that the same command resumes from there."""
     folder = _folder(out)
     try:
         yield folder
     except KeyboardInterrupt as error:
-        _tell(f"roi-bench: interrupted; give the same command again to go on from what is in {folder}")
+        _notify(f"roi-bench: interrupted; give the same command again to go on from what is in {folder}")
         raise click.exceptions.Exit(INTERRUPTED) from error
 
 
 def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add what every stage takes: RECIPE, --out, --set and --dry-run."""
+    """Add the options of every stage: RECIPE, --out, --set and --dry-run."""
     for option in (
         click.option(
             "--dry-run", is_flag=True, help="Check recipe, versions, data, memory, tokenizer; print the plan."
@@ -128,7 +128,7 @@ def data(recipe: str, out: Path | None, changes: tuple[str, ...], dry_run: bool)
         from roi_bench.training.stages.run import run_data
 
         with _resumable(out) as folder:
-            click.echo(run_data(loaded, folder, _tell))
+            click.echo(run_data(loaded, folder, _notify))
 
 
 @train.command(short_help="Meta-Cognitive Fine-Tuning (data first, if need be).")
@@ -139,7 +139,7 @@ def mft(recipe: str, out: Path | None, changes: tuple[str, ...], dry_run: bool) 
         from roi_bench.training.stages.run import run_mft
 
         with _resumable(out) as folder:
-            click.echo(run_mft(loaded, folder, _tell))
+            click.echo(run_mft(loaded, folder, _notify))
 
 
 @train.command(short_help="Rationality-Aware RL: Dr. GRPO on training exams.")
@@ -151,7 +151,7 @@ def rarl(recipe: str, out: Path | None, changes: tuple[str, ...], dry_run: bool,
         from roi_bench.training.stages.run import run_rarl
 
         with _resumable(out) as folder:
-            click.echo(run_rarl(loaded, folder, _tell, model))
+            click.echo(run_rarl(loaded, folder, _notify, model))
 
 
 @train.command(short_help="Sit the benchmark with every stage and the baselines, report, pack submissions.")
@@ -166,8 +166,8 @@ def evaluate(
         from roi_bench.training.stages.run import run_evaluation
 
         with _resumable(out) as folder:
-            click.echo(run_evaluation(loaded, folder, _tell, shipped))
-            pack_stages(loaded, folder, contact, _tell)
+            click.echo(run_evaluation(loaded, folder, _notify, shipped))
+            pack_stages(loaded, folder, contact, _notify)
 
 
 @train.command("run", short_help="All of it: mft, rarl, evaluate.")
@@ -180,8 +180,8 @@ def run_all(recipe: str, out: Path | None, changes: tuple[str, ...], dry_run: bo
 
         asked = [recipe, *(part for change in changes for part in ("--set", change))]
         with _resumable(out) as folder:
-            click.echo(run_stages(loaded, asked, folder, _tell))
-            pack_stages(loaded, folder, contact, _tell)
+            click.echo(run_stages(loaded, asked, folder, _notify))
+            pack_stages(loaded, folder, contact, _notify)
 
 
 @train.command(short_help="Show labels and examples of a run.")
@@ -205,10 +205,10 @@ def _folder(out: Path | None) -> Path:
 def _prepared(
     name: str, changes: tuple[str, ...], out: Path | None, dry_run: bool, stages: tuple[str, ...]
 ) -> Recipe | None:
-    """Return the recipe, or None where a dry run said all there was to say.
+    """Return the recipe, or None after a dry run.
 
     Raises:
-        UsageError: The recipe cannot be meant, or a dry run found a problem.
+        UsageError: The recipe is invalid, or a dry run found a problem.
     """
     from roi_bench.training.plan.recipe import load_recipe
 

@@ -28,7 +28,7 @@ def sha256_text(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A question with one checkable final answer.
+    """A problem with one checkable final answer.
 
     Attributes:
         id: Stable name, e.g. ``gsm8k/test/17``, ``fresh/0/hard/3`` or ``tiny/0/easy/12``.
@@ -36,7 +36,7 @@ class Problem:
         question: Canonical question text (see :func:`canonical_text`).
         answer: Gold final answer as a string.
         also_accepted: Further accepted final answers (AIME 2022-II-8 has two).
-        level: MATH level 1–5, or None.
+        level: MATH's own difficulty level 1–5, or None.
         solution: Reference worked solution, or None.
     """
 
@@ -79,8 +79,8 @@ class Exam:
         id: Stable name, e.g. ``v1/017``, ``fresh/0/003`` or ``tiny/0/012``.
         problems: The problems in tier order easy, middle, hard.
         medium: Permutation of the medium order, one of :data:`MEDIUM_PERMUTATIONS`.
-        cluster: Name of the re-used unit for clustered statistics (the AIME problem's id; the exam's own id where
-            no problem is re-used).
+        cluster: Name of the reused unit for clustered statistics (the AIME problem's id; the exam's own id where
+            no problem is reused).
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""Fresh exams: generated from problem families, hence uncontaminated; a new seed is a new set (SPEC section 3)"""
+"""Fresh exams: generated from problem families, hence uncontaminated; a new seed is a new set (SPEC section 3)."""
 
 from __future__ import annotations
 
@@ -21,9 +21,8 @@ from roi_bench.exams.manifest import EXAM_COUNT, shuffled
 # The problem families of fresh exams: five reasoning-gym data sets a tier, their configurations and questions.
 #
 # A question is written here from the generator's metadata, so that it stands alone and says nothing about the form of
-# the
-# answer, which is the prompt's business. Every answer is one integer. ``docs/fresh-exams.md`` says how the tiers were
-# judged.
+# the answer, which is the prompt's business. Every answer is one integer. ``docs/fresh-exams.md`` says how the tiers
+# were judged.
 
 Metadata = Mapping[str, Any]
 
@@ -34,11 +33,11 @@ class Family:
 
     Attributes:
         dataset: Name of the reasoning-gym data set.
-        config: The part of its configuration that all items share.
+        config: Generator settings common to all items.
         question: Question text from an item's metadata.
         solve: Worked solution from an item's metadata.
-        draw: The part of the configuration that is drawn for each item.
-        accept: Whether an item is of the wanted size; the next one is tried if not.
+        draw: Generator settings drawn anew for each item.
+        accept: Whether an item has the wanted size; if not, the next one is tried.
         gold: The generator's answer as an integer; by default the entry's ``answer``.
     """
 
@@ -246,8 +245,8 @@ FAMILIES = {"easy": _EASY, "middle": _MIDDLE, "hard": _HARD}
 # Fresh exams: generated, hence uncontaminated; a new seed is a new set (SPEC section 3).
 #
 # An item is a function of (seed, tier, index) alone. Its answer is computed twice: by reasoning-gym and by
-# :mod:`exams.fresh_solutions`; an item on which they differ is an error. What seed 0 gives is frozen as a hash, so
-# that another generator version that gives other exams under the same names is found out.
+# :mod:`roi_bench.exams.fresh_solutions`; an item on which they differ is an error. The exams of seed 0 are frozen as a
+# hash, so that a generator version that makes other exams under the same names is detected.
 
 BLOCK = 30
 """Exams in which every family stands in equal shares and every medium permutation as often."""
@@ -262,7 +261,7 @@ def fresh_exams(seed: int, count: int = EXAM_COUNT) -> tuple[Exam, ...]:
 
     Raises:
         DependencyError: reasoning-gym is not installed.
-        DataError: it generates other problems than the version the exams were frozen with, or a wrong answer.
+        DataError: It generates other problems than the version with which the exams were frozen, or a wrong answer.
     """
     _check_frozen()
     return _compose(seed, count)
@@ -320,7 +319,7 @@ def check_generator(frozen: Mapping[str, str]) -> None:
 
     Raises:
         DependencyError: reasoning-gym is not installed.
-        DataError: it generates something else.
+        DataError: It generates something else.
     """
     actual = exams_sha256(_compose(0, EXAM_COUNT))
     if actual != frozen["seed_0_sha256"]:
@@ -339,9 +338,9 @@ def freeze() -> str:
 
 @lru_cache(maxsize=2)
 def _compose(seed: int, count: int) -> tuple[Exam, ...]:
-    """Place the families: in block b, cell j = 5q + r takes hard r, middle r+q+b, easy r+2q+3b and permutation q+b.
+    """Arrange the families: in block b, cell j = 5q + r takes hard r, middle r+q+b, easy r+2q+3b and permutation q+b.
 
-    With five families a tier, every family stands six times in a block and every permutation ten times, and within a
+    With five families a tier, every family occurs six times in a block and every permutation ten times, and within a
     block a hard family meets every middle family.
     """
     exams: list[Exam] = []
@@ -363,7 +362,7 @@ def generate(family: Family, name: str) -> dict[str, Any]:
 
     Raises:
         DependencyError: reasoning-gym is not installed.
-        DataError: it does not work as the version the exams were frozen with.
+        DataError: It behaves differently from the version with which the exams were frozen.
     """
     try:
         from reasoning_gym import create_dataset

@@ -1,8 +1,8 @@
 """Worked solutions of the fresh families: an independent computation of every answer, written out step by step. Pure.
 
 Each function takes the metadata of one reasoning-gym item and returns the steps as a careful writer would put them
-down, one a line, and the answer they lead to. :mod:`exams.fresh` refuses an item whose generator disagrees, and
-``benchmarks/fresh_difficulty.py`` measures what the steps cost in tokens.
+down, one a line, and the answer they lead to. :mod:`roi_bench.exams.fresh` rejects an item whose generator disagrees,
+and ``benchmarks/fresh_difficulty.py`` measures how many tokens the steps take.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LEGS = {
     **dict.fromkeys(("crab", "lobster", "shrimp"), 10),
     **dict.fromkeys(("woodlouse",), 14),
 }
-"""Legs of an animal; the questions state them, so that nobody has to know a woodlouse."""
+"""Legs of each animal; the problems state them, so that no one needs to know a woodlouse."""
 
 
 def legs(metadata: Mapping[str, Any]) -> Worked:
@@ -140,7 +140,7 @@ def least_common_multiple(metadata: Mapping[str, Any]) -> Worked:
 
 
 def count_primes(metadata: Mapping[str, Any]) -> Worked:
-    """Test every number from ``start`` to ``end`` that no first glance (even, ending in 5, digit sum) rules out."""
+    """Test every number from ``start`` to ``end`` that no quick check (even, ending in 5, digit sum) rules out."""
     steps, found = [], 0
     for number in range(metadata["start"], metadata["end"] + 1):
         divisors = [d for d in range(2, isqrt(number) + 1) if number % d == 0]

@@ -15,7 +15,7 @@ from roi_bench.errors import DataError
 from roi_bench.exams.exam import EXAM_VERSION, MEDIUM_PERMUTATIONS, POOL_TIERS, Exam, Problem, sha256_text
 from roi_bench.exams.pools import pool_fingerprint
 
-# Which problems meet in an exam: seeded, balanced triples (SPEC section 3). Pure.
+# Which problems are put together in an exam: seeded, balanced triples (SPEC section 3). Pure.
 #
 # The same code composes the frozen exams, training exams and fresh exams. Choices are made by sorting on SHA-256 of
 # seed and name, so that they do not depend on the Python version.
@@ -98,7 +98,7 @@ def _endless(names: Sequence[str], *key: Hashable) -> Iterator[str]:
 
 # The frozen manifest: which problems make exam version 1, by id and hash, never by text (SPEC section 3).
 #
-# ``data/exams_v1.json`` is built by :mod:`exams.manifest_build` and read, checked and joined with the pools here.
+# ``data/exams_v1.json`` is built, read, checked and joined with the pools here.
 
 EXAM_COUNT = 480
 """Exams of a full set."""
@@ -111,7 +111,7 @@ Pools = Mapping[str, Mapping[str, Problem]]
 
 @dataclass(frozen=True, slots=True)
 class Frozen:
-    """What is frozen of one problem: pool, SHA-256 of its canonical question, SHA-256 of its accepted answers."""
+    """The frozen record of one problem: pool, SHA-256 of its canonical question, SHA-256 of its accepted answers."""
 
     pool: str
     question_sha256: str
@@ -168,7 +168,7 @@ def parse_manifest(text: str, where: str) -> Manifest:
     """Return the manifest written in ``text``; ``where`` names it in messages.
 
     Raises:
-        DataError: it is no manifest of this version, or its content hash is not its own.
+        DataError: It is not a manifest of this version, or its content does not match its hash.
     """
     try:
         document = json.loads(text)
@@ -198,10 +198,10 @@ def parse_manifest(text: str, where: str) -> Manifest:
 
 
 def check_problem(identifier: str, frozen: Frozen, problem: Problem | None) -> None:
-    """Check one problem of a pool against what is frozen of it.
+    """Check one problem of a pool against its frozen record.
 
     Raises:
-        DataError: it is missing, or its question or answers changed; names problem, pool and both hashes.
+        DataError: It is missing, or its question or answers changed; the message names problem, pool and both hashes.
     """
     if problem is None:
         raise DataError(
@@ -222,7 +222,7 @@ def check_problem(identifier: str, frozen: Frozen, problem: Problem | None) -> N
 def differences(manifest: Manifest, pools: Pools) -> list[str]:
     """Return the message of every problem of ``manifest`` that is missing from its pool in ``pools`` or changed there.
 
-    Problems of a pool that does not stand in ``pools`` at all are not looked at.
+    Pools that ``pools`` lacks altogether are not checked.
     """
     found: list[str] = []
     for identifier, frozen in manifest.problems.items():
@@ -271,7 +271,7 @@ def build_manifest(evaluation: Pools, training: Pools, seed: int = MANIFEST_SEED
 
     Args:
         evaluation: Evaluation split of each pool.
-        training: Training split of each pool; what stands there is left out.
+        training: Training split of each pool; problems in it are left out.
         seed: Any integer.
 
     Raises:
@@ -307,7 +307,7 @@ def build_manifest(evaluation: Pools, training: Pools, seed: int = MANIFEST_SEED
 
 
 def manifest_text(document: Mapping[str, Any]) -> str:
-    """Return ``document`` as the text of the frozen file: one problem and one exam a line, to be readable as a diff."""
+    """Return ``document`` as the text of the frozen file: one problem or exam a line, so that diffs are readable."""
     lines = []
     for key, value in document.items():
         if key == "problems":
@@ -322,18 +322,18 @@ def manifest_text(document: Mapping[str, Any]) -> str:
 
 
 def usable(problem: Problem) -> bool:
-    """Return whether a MATH problem is one text with one answer: no ``[asy]`` figure, one box in its solution."""
+    """Return whether a MATH problem is plain text with one answer: no ``[asy]`` figure, one box in its solution."""
     boxes = re.findall(r"\\boxed|\\fbox", problem.solution or "")
     return "[asy]" not in problem.question and len(boxes) == 1
 
 
 def squeezed_sha256(problem: Problem) -> str:
-    """Return the SHA-256 of the question without white space: two MATH test problems stand in train so."""
+    """Return the SHA-256 of the question without white space; two MATH test problems are in train except for that."""
     return sha256_text("".join(problem.question.split()))
 
 
 def training_triples(training: Pools, frozen: Iterable[str], *, seed: int, count: int) -> list[Triple]:
-    """Return triples of training problems, composed as the manifest's.
+    """Return triples of training problems, composed like those of the manifest.
 
     Args:
         training: Training split of each pool.
@@ -342,7 +342,7 @@ def training_triples(training: Pools, frozen: Iterable[str], *, seed: int, count
         count: Number of triples; a smaller one gives a prefix.
 
     Raises:
-        DataError: a pool or MATH level is empty.
+        DataError: A pool or MATH level is empty.
     """
     forbidden = frozenset(frozen)
     kept = {name: [item for item in training[name].values() if item.sha256 not in forbidden] for name in POOL_TIERS}

@@ -37,7 +37,7 @@ REPOSITORIES = {
 ALSO_ACCEPTED = {"aime/2022/II/8": ("81",)}
 """Second official answers, which the hub does not carry."""
 
-_AIME_SITTINGS = {
+_AIME_CONTESTS = {
     "evaluation": [(2025, exam, number) for exam in ("I", "II") for number in range(1, 16)],
     "training": [
         (year, exam, number)
@@ -57,7 +57,7 @@ def hub_rows(pool: str, split: str, load: LoadDataset | None = None) -> Iterator
         load: loads one dataset split; by default :func:`load_from_hub`.
 
     Raises:
-        DataError: the hub cannot be read, or a dataset is not what it was.
+        DataError: The hub cannot be read, or a dataset has changed.
         DependencyError: the package ``datasets`` is missing.
     """
     readers = {"gsm8k": _gsm8k_rows, "math": _math_rows, "aime": _aime_rows}
@@ -72,7 +72,7 @@ def load_from_hub(repository: str, config: str | None, split: str) -> Sequence[M
         raise DependencyError(f"reading the hub needs the package 'datasets' ({error}); pip install datasets") from None
     try:
         rows: Sequence[Mapping[str, Any]] = load_dataset(repository, config, split=split)
-    except Exception as error:  # whatever happens in there, the pool could not be had from the hub
+    except Exception as error:  # whatever went wrong in there, the pool cannot be read from the hub
         reason = " ".join(str(error).split())
         raise DataError(
             f"cannot read {repository} from the Hugging Face hub ({type(error).__name__}: {reason:.200}); "
@@ -124,9 +124,9 @@ def _math_rows(split: str, load: LoadDataset) -> Iterator[Row]:
 def _aime_rows(split: str, load: LoadDataset) -> Iterator[Row]:
     repository, hub_split = REPOSITORIES["aime", split]
     rows = load(repository, None, hub_split)
-    sittings = _AIME_SITTINGS[split]
-    _check_count(rows, len(sittings), f"{repository} {hub_split}")
-    for index, (row, (year, exam, number)) in enumerate(zip(rows, sittings, strict=True)):
+    contests = _AIME_CONTESTS[split]
+    _check_count(rows, len(contests), f"{repository} {hub_split}")
+    for index, (row, (year, exam, number)) in enumerate(zip(rows, contests, strict=True)):
         where = f"{repository} {hub_split} row {index}"
         identifier = f"aime/{year}/{exam}/{number}"
         answer = str(row.get("answer", "")).strip()
@@ -149,7 +149,7 @@ def repair(text: str) -> str:
     """Return the canonical form of a hub question, repaired if its hash is one of the defective ones.
 
     Raises:
-        DataError: the repaired text has not the recorded hash.
+        DataError: The repaired text does not have the recorded hash.
     """
     text = canonical_text(text)
     entry = _repairs().get(sha256_text(text))
@@ -282,10 +282,10 @@ def _load_cached(pool: str, split: str, source: str) -> dict[str, Problem]:
 
 
 def problems_from_rows(pool: str, rows: Iterable[Row]) -> dict[str, Problem]:
-    """Return the problems of ``rows`` by id, without those known to have no answer.
+    """Return the problems of ``rows`` by id, except those known to have no answer.
 
     Raises:
-        DataError: a missing or ill-typed field, an id that stands twice, or no rows at all.
+        DataError: A field is missing or of the wrong type, an id occurs twice, or there are no rows.
     """
     problems: dict[str, Problem] = {}
     for where, row in rows:
@@ -300,7 +300,7 @@ def problems_from_rows(pool: str, rows: Iterable[Row]) -> dict[str, Problem]:
 
 
 def pool_fingerprint(problems: Mapping[str, Problem]) -> str:
-    """Return one SHA-256 over the ids, questions and accepted answers of a pool, whatever its order."""
+    """Return one SHA-256 over the ids, questions and accepted answers of a pool, independent of its order."""
     lines = (json.dumps([key, item.sha256, *item.answers], ensure_ascii=True) for key, item in sorted(problems.items()))
     return sha256_text("\n".join(lines))
 
@@ -309,7 +309,7 @@ def folder_rows(pool: str, split: str, folder: Path) -> Iterator[Row]:
     """Yield the rows of one pool file of ``folder``.
 
     Raises:
-        DataError: the file is missing, unreadable, or holds a line that is no JSON object.
+        DataError: The file is missing, unreadable, or holds a line that is not a JSON object.
     """
     path = folder / POOL_FILES[pool, split]
     try:

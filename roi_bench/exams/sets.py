@@ -25,7 +25,7 @@ def load_exams(exam_set: str, *, seed: int = 0, source: str | Path | None = None
 
     Raises:
         UsageError: unknown set, or a seed for ``v1``.
-        DataError: a problem is missing, altered, or generated otherwise than it was frozen.
+        DataError: A problem is missing, altered, or differs from the one that was frozen.
     """
     if exam_set not in EXAM_SETS:
         raise UsageError(f"unknown exam set {exam_set!r}; {nearest(exam_set, EXAM_SETS)}")
@@ -37,7 +37,7 @@ def load_exams(exam_set: str, *, seed: int = 0, source: str | Path | None = None
 
 
 def training_exams(seed: int, count: int = EXAM_COUNT, *, source: str | Path | None = None) -> tuple[Exam, ...]:
-    """Return ``count`` exams ``train/<seed>/000`` … of the training pools; none holds a question of the manifest.
+    """Return ``count`` exams ``train/<seed>/000`` … of the training pools, none with a problem of the manifest.
 
     A smaller ``count`` gives a prefix. Problems are distinct until their pool is used up.
 

@@ -9,10 +9,10 @@ writes one line a step (value, steps left, operation) and boxes the last value::
     \boxed{49}
 
 The tiers differ in the number of steps, hence in tokens (about 1 : 3 : 8), and in how often one of the two operations
-is a multiplication by a two-digit number, which is a table of facts to know and not a rule to follow. Everything here
+is a multiplication by a two-digit number, for which a model has to know facts, not a rule. Everything here
 is a pure function of (seed, split, tier, index); it needs no torch, no download and no random state.
 
-Evaluation and training are disjoint at the level of problems: the hash of a question decides on which side it stands.
+Evaluation and training share no problem: the hash of a question decides to which of the two it belongs.
 """
 
 from __future__ import annotations
@@ -106,12 +106,12 @@ def _draw_walk(key: str, tier: str) -> Walk:
 
 
 def is_evaluation_question(question: str) -> bool:
-    """Tell whether a question is for evaluation only; any other may be trained on."""
+    """Return whether a question is for evaluation only; all others may be trained on."""
     return int(sha256_text(question)[:8], 16) % EVALUATION_SHARE == 0
 
 
 def tiny_problem(seed: int, tier: str, index: int, split: Split, taken: Collection[str] = ()) -> Problem:
-    """Return problem ``index`` of a tier: the first draw that stands on the side of ``split`` and is not ``taken``.
+    """Return problem ``index`` of a tier: the first draw that belongs to ``split`` and is not ``taken``.
 
     Args:
         seed: Any integer; another seed is another set of problems.
@@ -121,7 +121,7 @@ def tiny_problem(seed: int, tier: str, index: int, split: Split, taken: Collecti
         taken: Questions that must not be drawn again.
 
     Raises:
-        UsageError: ``tier`` is none of the three.
+        UsageError: There is no such tier.
     """
     if tier not in STEPS:
         raise UsageError(f"unknown tier {tier!r} of the tiny family; known: {', '.join(TIERS)}")
@@ -143,7 +143,7 @@ def tiny_problem(seed: int, tier: str, index: int, split: Split, taken: Collecti
 
 
 def _exams(seed: int, split: Split, start: int = 0) -> Iterator[Exam]:
-    """Yield exams from number ``start`` on, without end; no question occurs twice in one evaluation set."""
+    """Yield exams from number ``start`` on, endlessly; no problem occurs twice in one evaluation set."""
     prefix = "tiny" if split == "evaluation" else "train/tiny"
     taken: set[str] = set()
     index = start
@@ -167,7 +167,7 @@ def tiny_exams(seed: int = 0, count: int = 480) -> tuple[Exam, ...]:
 
 
 def tiny_training_exams(seed: int = 0, count: int = 480, start: int = 0) -> tuple[Exam, ...]:
-    """Return training exams ``start`` … ``start + count - 1`` of ``seed``; none of their questions is ever evaluated.
+    """Return training exams ``start`` … ``start + count - 1`` of ``seed``; none of their problems is ever evaluated.
 
     Raises:
         UsageError: ``count`` or ``start`` is negative.

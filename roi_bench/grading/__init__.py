@@ -1,1 +1,1 @@
-"""Whether an answer is right. Pure, but for the processes of symbolic checks."""
+"""Grading: whether an answer is right. Pure, except for the processes of symbolic checks."""

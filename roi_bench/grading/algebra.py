@@ -1,4 +1,4 @@
-"""Exact algebra on formulas: a normal form that is the same for equal things, and whether two formulas are equal"""
+"""Exact algebra on formulas: a normal form that is the same for equal things, and whether two formulas are equal."""
 
 from __future__ import annotations
 
@@ -13,16 +13,12 @@ from roi_bench.grading.numerals import rounding_tolerance
 
 # Exact algebra on formulas: quotients of sums of products, in a normal form that is the same for equal things.
 #
-# Rational arithmetic; letters, ``\pi`` and ``e`` as independent symbols; roots of rational numbers as products of
-# prime
-# numbers to fractional powers; ``i`` with ``i^2=-1``; powers with letters in the exponent; other functions by name
-# and
-# argument. Two formulas whose cross product is zero here have equal values wherever both are defined. Two numbers
-# made of
-# rational numbers, their roots and ``i`` that differ here are different, for products of primes to powers between 0
-# and 1
-# are linearly independent (A. S. Besicovitch 1940, *On the linear independence of fractional powers of integers*).
-# Nothing else is claimed: that the forms of two other formulas differ proves nothing.
+# Rational arithmetic; letters, ``\pi`` and ``e`` as independent symbols; roots of rational numbers as products of prime
+# numbers to fractional powers; ``i`` with ``i^2=-1``; powers with letters in the exponent; other functions by name and
+# argument. Two formulas whose cross product is zero here have equal values wherever both are defined. Two numbers made
+# of rational numbers, their roots and ``i`` that differ here are different, for products of primes to powers between 0
+# and 1 are linearly independent (A. S. Besicovitch 1940, *On the linear independence of fractional powers of
+# integers*). Nothing else is claimed: that the forms of two other formulas differ proves nothing.
 
 MAX_TERMS = 150
 MAX_BITS = 40_000
@@ -38,7 +34,7 @@ _ONE = Fraction(1)
 
 
 class DoubtError(Exception):
-    """The formula is outside what this module can judge, or too large."""
+    """The formula is too large, or of a kind that this module cannot judge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +104,7 @@ def exact(formula: Formula) -> Ratio:
     """Return the normal form of ``formula``.
 
     Raises:
-        DoubtError: It is outside what this module knows, too large, or divides by zero.
+        DoubtError: It is of an unknown kind, too large, or divides by zero.
     """
     kind = formula.kind
     if kind == "number":
@@ -429,9 +425,10 @@ _DECIMAL = re.compile(r"-?[0-9]*\.([0-9]+)")
 
 
 def same_formula(gold: str, answer: str) -> bool | None:
-    """Compare two formulas by exact algebra and by their values; None where neither can tell.
+    """Compare two formulas by exact algebra and by their values; None if neither can decide.
 
-    A decimal may stand for the irrational number that it rounds (:func:`grading.numerals.rounding_tolerance`).
+    A decimal may stand for the irrational number that it rounds
+    (:func:`roi_bench.grading.numerals.rounding_tolerance`).
     """
     if _INVERSE.search(gold + answer) is not None:
         verdicts = {same_formula(_INVERSE.sub(r"\\arc\1", gold), _INVERSE.sub(r"\\arc\1", answer))}

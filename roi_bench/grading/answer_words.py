@@ -98,7 +98,7 @@ def _drop_glosses(text: str) -> str:
 
 
 def names_number(words: str, behind: bool = False) -> bool:
-    """Return whether ``words`` name a number that does not only tell of whom or when: ``the two``, ``in two days``.
+    """Return whether ``words`` name a number, other than in phrases of whom or when: ``the two``, ``in two days``.
 
     Args:
         words: Words before or behind a number.
@@ -151,7 +151,7 @@ rooms houses shelves bottles cans jars slices cakes cookies candies pencils pens
 meals intersections zeros roots functions sequences
 """
 _UNIT_WORDS = frozenset((_MEASURES + _COUNTED).split())
-"""Units and things counted: behind a number they mean nothing, and neither do the words of the question."""
+"""Units and things counted: after a number they are ignored, as are the words of the question."""
 
 _NUMBER_WORD = (
     "zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|twenty|thirty|hundred|half|power|third|fourth"
@@ -251,7 +251,7 @@ _ORDINAL = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class AskedWords:
-    """What a question says of the units of its answer.
+    """The units that a question asks for in its answer.
 
     Attributes:
         scales: Scale words that are its units: ``dozen`` where it asks how many dozens.
@@ -269,7 +269,7 @@ class AskedWords:
 
 
 NOT_ASKED = AskedWords(frozenset(), frozenset(), frozenset("b"))
-"""Nothing is known of the question."""
+"""For an unknown question."""
 
 
 @lru_cache(maxsize=2048)

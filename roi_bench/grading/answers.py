@@ -55,7 +55,7 @@ from roi_bench.grading.sentences import stated
 # ``+/-``, ``infinity``, ``theta``, ``sin``, ``log`` and their like as words. Markdown marks around an answer
 # (``**18**``, `` `18` ``) go.
 #
-# In LaTeX ``2^10`` is set as 2¹0 and ``\sqrt12`` as √1 2; nobody means that, so both take the whole number.
+# LaTeX sets ``2^10`` as 2¹0 and ``\sqrt12`` as √1 2, which no one means, so both take the whole number.
 
 _SPACES = "\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
 _INVISIBLE = "\u200b\u200c\u200d\u200e\u200f\u2060\u2061\u2062\u2063\u2064\ufeff\ufe0e\ufe0f\u00ad"
@@ -280,7 +280,7 @@ MAX_ANSWER_CHARACTERS = 2000
 
 
 class Check(NamedTuple):
-    """An answer to be graded.
+    """An answer to grade.
 
     Attributes:
         pool: The problem's pool.

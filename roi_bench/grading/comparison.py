@@ -1,4 +1,4 @@
-r"""Whether two mathematical answers are the same: by string, number, structure, value; or algebra has to say.
+r"""Whether two mathematical answers are the same: by string, number, structure or value, else by computer algebra.
 
 :func:`compare` is three-valued: True, False, or None where only computer algebra can tell. Structure is compared by us
 because general checkers are weak there (SPEC section 6 and what we measured on math-verify):
@@ -93,12 +93,12 @@ _CHOICE = re.compile(r"\(?([A-Z])\)?")
 
 
 @dataclass(frozen=True, slots=True)
-class _Means:
-    """What a comparison has at hand besides the two answers.
+class _Options:
+    """Options of a comparison, the same for all parts of the two answers.
 
     Attributes:
         symbolic: The symbolic check, if there is one.
-        percent: What the question says of percent.
+        percent: Whether the question asks for or mentions percent.
         alternatives: Whether the answer joins values by *or*.
     """
 
@@ -109,14 +109,17 @@ class _Means:
 
 def compare(gold: str, answer: str, symbolic: Symbolic | None = None, question: str = "") -> bool | None:
     """Return whether ``answer`` equals ``gold``; None if only a symbolic check can tell and none was given."""
+    # Step 1 (docs/benchmark.md, "How an answer is graded"): the same string after normalisation.
     if same_string(gold, answer, question):
         return True
     gold_text, answer_text = normalize_answer(gold, question=question), normalize_answer(answer, question=question)
+    # A gold answer in words equals only the same words; algebra would take its letters for variables.
     if _WORDS_IN_TEXT.fullmatch(gold.strip().strip("$")) is not None:
         return bool(gold_text) and _folded(gold_text) == _folded(answer_text)
     as_text = is_set_as_text(gold) or is_set_as_text(answer)
     if (letters := same_letters(gold_text, answer_text, question, as_text)) is not None:
         return letters
+    # Only the answer loses these parts, and only where they restate the question or round the value before them.
     answer_text = _without_approximation(_without_asked(answer_text, question))
     if contradicts_itself(answer_text):
         return False
@@ -124,8 +127,8 @@ def compare(gold: str, answer: str, symbolic: Symbolic | None = None, question: 
         return True
     if is_vector(gold_text):
         answer_text = as_vector(answer_text)
-    means = _Means(symbolic, asked_percent(question), states_alternatives(answer))
-    return _same(gold_text, answer_text, means, 0)
+    options = _Options(symbolic, asked_percent(question), states_alternatives(answer))
+    return _same(gold_text, answer_text, options, 0)
 
 
 def _without_approximation(text: str) -> str:
@@ -180,7 +183,7 @@ def _folded(text: str) -> str:
     return choice[1] if choice is not None else text.replace(" ", "").replace(".", "").strip("()").casefold()
 
 
-def _same(gold: str, answer: str, means: _Means, depth: int) -> bool | None:
+def _same(gold: str, answer: str, options: _Options, depth: int) -> bool | None:
     """Compare two answers in normal form; never None where there is a symbolic check."""
     gold, answer = ungrouped(gold), ungrouped(answer)
     if not gold or not answer:
@@ -191,48 +194,54 @@ def _same(gold: str, answer: str, means: _Means, depth: int) -> bool | None:
         return letters
     if depth > MAX_DEPTH or _one_is_infinite(gold, answer):
         return False
+    # Step 2: two numbers are decided exactly, with no tolerance.
     left, right = parse_number(gold), parse_number(answer)
     if left is not None and right is not None:
-        return numbers_equal(left, right, means.percent)
-    assigned = _same_assignment(gold, answer, means, depth)
+        return numbers_equal(left, right, options.percent)
+    # ``x=5`` against ``x=5`` compares values and ``x=5`` against ``y=5`` differs, before the names are dropped.
+    assigned = _same_assignment(gold, answer, options, depth)
     if assigned is not None:
         return assigned
     gold, answer, unwrapped = _strip_assignment(gold, answer)
     if unwrapped:
-        return _same(gold, answer, means, depth + 1)
-    for verdict in (_same_notation(gold, answer), _same_relation(gold, answer, means, depth)):
+        return _same(gold, answer, options, depth + 1)
+    # Step 3: bases, times and chains first, since the general structure would split or misread them.
+    for verdict in (_same_notation(gold, answer), _same_relation(gold, answer, options, depth)):
         if verdict is not None:
             return verdict
-    return _same_whole(*_relations_to_intervals(as_interval(gold), as_interval(answer)), means, depth)
+    return _same_whole(*_relations_to_intervals(as_interval(gold), as_interval(answer)), options, depth)
 
 
-def _same_whole(gold: str, answer: str, means: _Means, depth: int) -> bool | None:
+def _same_whole(gold: str, answer: str, options: _Options, depth: int) -> bool | None:
     """Compare what is neither number nor equation: structures part by part, ratios, formulas."""
     left, right = structure(gold), structure(answer)
+    # One value may be spelled several ways in one answer (``1/2 or 0.5``); a list of different values is not one.
     if left is None and right is not None and right.kind == "list":
         spellings = right.items
-        if (means.alternatives or len(set(spellings)) == len(spellings)) and _all_equal(spellings):
-            return _same(gold, spellings[0], means, depth + 1)  # 1/2 or 0.5; but 1,1 are two values
+        if (options.alternatives or len(set(spellings)) == len(spellings)) and _all_equal(spellings):
+            return _same(gold, spellings[0], options, depth + 1)  # 1/2 or 0.5; but 1,1 are two values
     if left is not None and right is not None and _decided_by_structure(left, right):
-        return _same_structure(left, right, means, depth)
+        return _same_structure(left, right, options, depth)
+    # math-verify is lenient where kinds differ (an interval beside a point, a set beside a value): decide here.
     if surely_other_sets(gold, answer) or _of_other_kinds(gold, answer, left, right):
         return False
     if left is None and right is None and gold and answer and "%" in (gold[-1], answer[-1]):
-        return _same_percentage(gold, answer, means, depth)
+        return _same_percentage(gold, answer, options, depth)
     if (
         left is None
         and right is None
         and (verdict := same_formula(*map(_ratio_as_quotient, (gold, answer)))) is not None
     ):
         return verdict
+    # Step 5: only what is still open goes to the symbolic check, and only text that its parser can survive.
     if not (_is_readable(gold) and _is_readable(answer)) or _primes(gold) != _primes(answer):
         return False
-    return means.symbolic(gold, answer) if means.symbolic is not None else None
+    return options.symbolic(gold, answer) if options.symbolic is not None else None
 
 
 def _all_equal(items: Sequence[str]) -> bool:
     """Return whether all values of a list are shown to be the same, so that it states one."""
-    return len(items) <= MAX_ITEMS and all(_same(items[0], item, _Means(), MAX_DEPTH) for item in items[1:])
+    return len(items) <= MAX_ITEMS and all(_same(items[0], item, _Options(), MAX_DEPTH) for item in items[1:])
 
 
 def _one_is_infinite(gold: str, answer: str) -> bool:
@@ -267,35 +276,38 @@ def _ratio_as_quotient(text: str) -> str:
     return text if match is None else f"({match[1]})/({match[2]})"
 
 
-def _same_percentage(gold: str, answer: str, means: _Means, depth: int) -> bool | None:
+def _same_percentage(gold: str, answer: str, options: _Options, depth: int) -> bool | None:
     """Compare two values at least one of which bears a percent sign (see :func:`numerals.numbers_equal`)."""
+    # A sign on both cancels. A sign on the gold answer alone may be left out or be meant as hundredths; on the answer
+    # alone, either it was left out of the gold answer or it means hundredths, never both.
     plain, stated = gold.removesuffix("%"), answer.removesuffix("%")
     if gold[-1] == answer[-1]:
-        return _same(plain, stated, means, depth + 1)
+        return _same(plain, stated, options, depth + 1)
     if gold[-1] == "%":
-        verdicts = [_same(side, stated, means, depth + 1) for side in (plain, rf"\frac{{{plain}}}{{100}}")]
+        verdicts = [_same(side, stated, options, depth + 1) for side in (plain, rf"\frac{{{plain}}}{{100}}")]
         return True if True in verdicts else None if None in verdicts else False
     formula = parse_formula(plain)
     value = None if formula is None or letters_of(formula) else evaluate(formula, 1.0)
     is_decimal = (number := parse_number(plain)) is not None and number.places is not None
-    if value is None or not leaves_out_percent(abs(value[0]), is_decimal, means.percent):
+    if value is None or not leaves_out_percent(abs(value[0]), is_decimal, options.percent):
         stated = rf"\frac{{{stated}}}{{100}}"
-    return _same(plain, stated, means, depth + 1)
+    return _same(plain, stated, options, depth + 1)
 
 
-def _same_relation(gold: str, answer: str, means: _Means, depth: int) -> bool | None:
+def _same_relation(gold: str, answer: str, options: _Options, depth: int) -> bool | None:
     """Compare equations, and chains of equal parts with a value; None if there is none, or only algebra can tell."""
     left, right = _split_equations(gold), _split_equations(answer)
     if len(left) > 1 and len(right) > 1:
         return _same_equation(left, right)
     if len(left) == len(right):
         return None
+    # One side is a chain ``a=b=c``, the other one is not: the chain stands for its value.
     chain, other = (left, gold if len(right) > 1 else answer) if len(left) > 1 else (right, gold)
     if _RELATIONAL.search(other) is not None:
         return False
     values = _chain_values(chain, of_gold=len(left) > 1)
     verdicts = [
-        _same(value, answer, means, depth + 1) if len(left) > 1 else _same(gold, value, means, depth + 1)
+        _same(value, answer, options, depth + 1) if len(left) > 1 else _same(gold, value, options, depth + 1)
         for value in values
     ]
     if True in verdicts:
@@ -339,6 +351,7 @@ def _parts_agree(part: str, last: str) -> bool | None:
     formulas = parse_formula(part), parse_formula(last)
     if formulas[0] is None or formulas[1] is None or letters_of(formulas[0]) - letters_of(formulas[1]):
         return None
+    # A chain may round on the way (``\frac{1}{3}=0.333``): such parts agree within CHAIN_ROUNDING.
     exactly = same_exactly(formulas[0], formulas[1])
     rounded = any(_DECIMAL.fullmatch(side) for side in (part, last))
     if (exactly is None or (rounded and not exactly)) and not letters_of(formulas[0]):
@@ -382,13 +395,13 @@ def _same_notation(gold: str, answer: str) -> bool | None:
     return left[1] == right[1] and (right[2] is None or right[2] == (left[2] or "10"))
 
 
-def _same_assignment(gold: str, answer: str, means: _Means, depth: int) -> bool | None:
+def _same_assignment(gold: str, answer: str, options: _Options, depth: int) -> bool | None:
     """Compare ``x=…`` with ``y=…``; None if not both are assignments or only algebra can tell."""
     left, right = _ASSIGNED.match(gold), _ASSIGNED.match(answer)
     if left is None or right is None:
         return None
     if left[1] == right[1]:
-        return _same(gold[left.end() :], answer[right.end() :], means, depth + 1)
+        return _same(gold[left.end() :], answer[right.end() :], options, depth + 1)
     values = parse_number(gold[left.end() :]), parse_number(answer[right.end() :])
     return None if None in values else False
 
@@ -410,6 +423,7 @@ def _relations_to_intervals(gold: str, answer: str) -> tuple[str, str]:
 
     Beside a gold union, intervals listed with commas, "and" or "or" are a union too.
     """
+    # Two inequalities describe comparable sets only in the same variable: ``x<1`` is not ``y<1``.
     described = relation_interval(gold)
     if described is not None and (other := relation_interval(answer)) is not None:
         return (described, other) if relation_variable(gold) == relation_variable(answer) else (gold, answer)
@@ -423,18 +437,19 @@ def _relations_to_intervals(gold: str, answer: str) -> tuple[str, str]:
     return gold, answer
 
 
-def _same_structure(gold: Structure, answer: Structure, means: _Means, depth: int) -> bool | None:
+def _same_structure(gold: Structure, answer: Structure, options: _Options, depth: int) -> bool | None:
+    # ``[1,2,3]`` and ``1,2,3`` may be the same list; with two items ``[1,2]`` may be an interval.
     if not _comparable(gold.kind, answer.kind) and not (
-        len(gold.items) > 2 and {gold.kind, answer.kind} in ({"list", "[]"}, {"()", "[]"})  # no interval
+        len(gold.items) > 2 and {gold.kind, answer.kind} in ({"list", "[]"}, {"()", "[]"})
     ):
         return False
     if len(gold.items) != len(answer.items) or len(gold.items) > MAX_ITEMS:
         return False
     if (gold.ordered or answer.ordered) and {gold.kind, answer.kind} != {"list", "[]"}:
-        return _same_in_order(gold.items, answer.items, means, depth)
+        return _same_in_order(gold.items, answer.items, options, depth)
     if _names_its_items(gold) and not any(map(_NAMED_VALUE.match, answer.items)):
-        return _same_in_order(gold.items, answer.items, means, depth)  # x=1,y=2 is not 2,1
-    return _same_in_any_order(gold.items, answer.items, means, depth)
+        return _same_in_order(gold.items, answer.items, options, depth)  # x=1,y=2 is not 2,1
+    return _same_in_any_order(gold.items, answer.items, options, depth)
 
 
 def _names_its_items(found: Structure) -> bool:
@@ -443,23 +458,23 @@ def _names_its_items(found: Structure) -> bool:
     return len(set(names)) == len(found.items)
 
 
-def _same_in_order(gold: Sequence[str], answer: Sequence[str], means: _Means, depth: int) -> bool | None:
+def _same_in_order(gold: Sequence[str], answer: Sequence[str], options: _Options, depth: int) -> bool | None:
     verdicts = []
     for left, right in zip(gold, answer, strict=True):
-        verdicts.append(_same(left, right, means, depth + 1))
+        verdicts.append(_same(left, right, options, depth + 1))
         if verdicts[-1] is False:
             return False
     return None if None in verdicts else True
 
 
-def _same_in_any_order(gold: Sequence[str], answer: Sequence[str], means: _Means, depth: int) -> bool | None:
+def _same_in_any_order(gold: Sequence[str], answer: Sequence[str], options: _Options, depth: int) -> bool | None:
     """Pair each gold item with an equal item of the answer; equality is transitive, so the first match will do."""
     rest = list(answer)
     undecided = False
     for left in gold:
         maybe = False
         for index, right in enumerate(rest):
-            verdict = _same(left, right, means, depth + 1)
+            verdict = _same(left, right, options, depth + 1)
             if verdict:
                 del rest[index]
                 break

@@ -1,4 +1,4 @@
-"""A formula as a tree, for exact and numeric comparison, and its value in floating point with an error bound"""
+"""A formula as a tree, for exact and numeric comparison, and its value in floating point with an error bound."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from functools import lru_cache
 #
 # Understood are numbers, letters (with subscripts), ``\pi``, ``e``, ``i``, ``+ - \cdot /``, powers, fractions, mixed
 # numbers, roots, absolute values, factorials, binomials, ``\lfloor\rfloor``, degrees, and elementary functions. A
-# formula
-# that can be read in two ways, or that has anything else in it, is no formula here: whoever asks has to leave it to
-# computer algebra.
+# formula that can be read in two ways, or that has anything else in it, is no formula here: whoever asks has to leave
+# it to computer algebra.
 
 MAX_TOKENS = 300
 MAX_DEPTH = 25
@@ -74,7 +73,7 @@ class Formula:
 
 
 class _NoFormulaError(Exception):
-    """The text is not a formula of this module."""
+    """The text is not a formula that this module can parse."""
 
 
 _PI, _E, _I = Formula("pi"), Formula("e"), Formula("i")
@@ -135,7 +134,7 @@ class _Parser:
                 return value
             else:
                 if piece[0] in "0123456789.":
-                    raise _NoFormulaError  # x3 or 2 3: nobody knows what is meant
+                    raise _NoFormulaError  # x3 or 2 3 is ambiguous
                 value = self._joined(value, depth)
 
     def _joined(self, value: Formula, depth: int) -> Formula:
@@ -330,7 +329,7 @@ _MAX_FACTORIAL = 100
 
 
 class _DoubtError(Exception):
-    """The value cannot be told, or not surely enough."""
+    """The value cannot be determined, or not with certainty."""
 
 
 Value = tuple[complex, float]
@@ -361,7 +360,7 @@ def evaluate(formula: Formula, point: float) -> Value | None:
 
 
 def _bare_logarithms(formula: Formula) -> bool:
-    r"""Return whether ``\log`` without a base occurs; its base is anybody's guess."""
+    r"""Return whether ``\log`` occurs without a base, so that its base is unknown."""
     if formula.kind == "function" and formula.name == "log" and len(formula.parts) == 1:
         return True
     return any(map(_bare_logarithms, formula.parts))

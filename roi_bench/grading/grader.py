@@ -1,4 +1,4 @@
-"""Is this answer that answer? Verdicts on final answers (SPEC section 6).
+"""Grading final answers: whether an answer equals an accepted one (SPEC section 6).
 
 Numeric pools (``gsm8k``, ``aime``, ``fresh-*``, ``tiny-*``): the one number stated, compared exactly; where the gold
 answer is no number, normalised strings. ``math``: normalised string, then number and structure, then a symbolic check
@@ -32,9 +32,9 @@ from roi_bench.grading.comparison import compare, same_string
 from roi_bench.grading.numerals import asked_percent, parse_number, read_quantity, same_quantity
 from roi_bench.machine import usable_cores
 
-# Whether an answer names something else than what is asked for: a time of day, or another unit. Pure.
+# Whether an answer names something other than what was asked for: a time of day, or another unit. Pure.
 #
-# Units mean nothing to the grader, so ``5 cents`` would be right where five dollars are asked for, or where the gold
+# The grader ignores units, so ``5 cents`` would be right where five dollars are asked for, or where the gold
 # answer says dollars; and ``6:00`` is six only where a time is asked for.
 
 _KINDS = (
@@ -102,7 +102,7 @@ def is_other_thing(gold: str, answer: str, question: str) -> bool:
 def _names_other_unit(gold: str, answer: str, question: str) -> bool:
     r"""Return whether gold answer and answer name different units of one kind: ``90^\circ`` is not 90 radians.
 
-    Degrees and multiples of ``\pi`` in radians are compared by value, and not told apart here.
+    Degrees and multiples of ``\pi`` in radians are compared by value elsewhere, not distinguished here.
     """
     expected, gold_has_pi = _stated_by(gold)
     if not expected and not gold_has_pi:
@@ -121,7 +121,7 @@ def _stated_by(gold: str) -> tuple[frozenset[str], bool]:
 
 
 def _is_idle_time(answer: str, question: str) -> bool:
-    """Return whether a time of day is stated that nobody asked for.
+    """Return whether a time of day is stated that was not asked for.
 
     Where no question is known, ``6:00`` is one, and ``6 p.m.`` is taken for what was asked for.
     """
@@ -179,7 +179,7 @@ Pair = tuple[str, str, str]
 
 
 class _DiedError(Exception):
-    """The worker ended without a reply; ``limit`` tells whether by one of its own limits."""
+    """The worker ended without a reply; ``limit`` says whether one of its own limits was the cause."""
 
     def __init__(self, limit: bool) -> None:
         super().__init__(limit)
@@ -377,7 +377,7 @@ _CACHE_LIMIT = 200_000
 _ONLY_DIGITS = re.compile(r"-?[0-9]{1,300}")
 
 MAX_QUESTION_CHARACTERS = 4000
-"""What a question says behind these is not looked at."""
+"""Only so many characters of a question are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -386,7 +386,7 @@ class Verdict:
 
     Attributes:
         correct: Whether the answer equals an accepted one.
-        method: What decided: ``string``, ``number`` (values and structures of values), ``symbolic``, or ``limit``: a
+        method: How decided: ``string``, ``number`` (values and structures of values), ``symbolic``, or ``limit``: a
             limit was hit (answer too long, time, memory); never correct.
     """
 
@@ -463,7 +463,7 @@ class Grader:
     def _remember(self, verdicts: dict[Check, Verdict]) -> None:
         if len(self._cache) > _CACHE_LIMIT:
             self._cache.clear()
-        # Limits are remembered too: asked twice, a check must not get two verdicts. Overlong answers cost nothing.
+        # Limits are remembered too: a repeated check must not get another verdict. Overlong answers cost nothing.
         self._cache.update(
             (check, verdict) for check, verdict in verdicts.items() if len(check.answer) <= MAX_ANSWER_CHARACTERS
         )
@@ -480,7 +480,7 @@ class Grader:
 
 
 def _looked_at(check: Check) -> str:
-    """Return the part of the question that is looked at."""
+    """Return the beginning of the question, which is all that is read."""
     return check.question[:MAX_QUESTION_CHARACTERS]
 
 
@@ -518,7 +518,7 @@ def _decide_numeric(answer: str, accepted: tuple[str, ...], question: str) -> Ve
     return Verdict(any(number is not None and same_quantity(number, quantity, asked) for number in numbers), "number")
 
 
-# The one grader of a process, shared by its tasks.
+# The grader of a process, shared by its tasks.
 
 
 @cache

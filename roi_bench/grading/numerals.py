@@ -49,7 +49,7 @@ _PERCENT_ASKED = re.compile(
 )
 
 AskedPercent = Literal["unknown", "no", "mentioned", "asked"]
-"""What a question says of percent; ``unknown`` where no question is given, ``asked`` where it asks what percent."""
+"""Whether a question asks for percent (``asked``) or mentions it; ``unknown`` without a question."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +218,7 @@ def contradicts_itself(text: str) -> bool:
 
 
 def asked_percent(question: str) -> AskedPercent:
-    """Return what ``question`` says of percent."""
+    """Return whether ``question`` asks for percent, or mentions it."""
     if not question:
         return "unknown"
     if _PERCENT_ASKED.search(question) is not None:

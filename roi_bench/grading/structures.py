@@ -11,7 +11,7 @@ from roi_bench.grading.formulas import evaluate, letters_of, parse_formula
 # Answers made of letters only: words and names, names of segments, products of variables. Pure, linear.
 #
 # ``dog`` is not ``god`` and ``\text{no}`` is not ``on``, though the products of their letters are equal; ``xy`` and
-# ``yx`` are one product. Which is meant has to be told from the letters and from the question.
+# ``yx`` are one product. The letters and the question decide which of the two is meant.
 
 _LETTERS = re.compile(r"[A-Za-z]+")
 _HYPHENATED = re.compile(r"[A-Za-z]{3,}(?:-[A-Za-z]{3,})+")
@@ -49,6 +49,8 @@ def same_letters(gold: str, answer: str, question: str = "", as_text: bool = Fal
         return True
     if max(len(left), len(right)) < 2:
         return None
+    # Words first: the same word in any case. Then other orders of the same letters: a segment AB is BA, a product xy is
+    # yx, a word is neither.
     if (as_text or len(left) >= _WORD_LENGTH) and left.casefold() == right.casefold():
         return True
     if as_text or sorted(left) != sorted(right):
@@ -109,10 +111,12 @@ def structure(text: str) -> Structure | None:
     if r"\begin" in text:
         matrix = _MATRIX.fullmatch(text)
         return None if matrix is None else _matrix(matrix)
+    # ``[[1],[2]]`` before brackets in general, which would see a point of two points.
     if (bracketed := _bracketed_matrix(text)) is not None:
         return bracketed
     if text.startswith(r"\langle") and text.endswith(r"\rangle"):
         return Structure("vector", tuple(split_top(text[len(r"\langle") : -len(r"\rangle")].strip(), ",")))
+    # The loosest operator first: a union of intervals has commas only inside its pieces.
     pieces = split_top(text, r"\cup")
     if len(pieces) > 1:
         return Structure("union", tuple(pieces))
@@ -196,6 +200,7 @@ def _described(text: str) -> tuple[str, list[_Span]] | None:
             if spans is None:
                 spans = found[1]
             else:
+                # ``x>1, x<3`` means both; ``x<1, x>3`` leaves nothing in common and can only mean either.
                 both = [met for a in spans for b in found[1] if (met := _intersection(a, b)) is not None]
                 if not both and separator == "," and len(parts) == 2:
                     both = spans + found[1]
@@ -216,6 +221,7 @@ def _one_relation(text: str) -> tuple[str, list[_Span]] | None:
     if not all(parts):
         return None
     if len(parts) == 3:
+        # ``a<x`` is turned round, so that the variable is on the left.
         left, sign, right = parts
         if _VARIABLE.fullmatch(right) and not _VARIABLE.fullmatch(left):
             left, sign, right = right, {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le"}.get(sign, sign), left
@@ -231,6 +237,7 @@ def _one_relation(text: str) -> tuple[str, list[_Span]] | None:
         known = [span for values in spans if (span := _span(*values)) is not None]
         return (left, known) if len(known) == len(spans) else None
     if len(parts) == 5:
+        # ``a<x<b``, or ``b>x>a`` turned round; both signs must point the same way.
         low, first, variable, second, high = parts
         if first in (">", r"\ge"):
             low, first, second, high = high, second, first, low
@@ -359,7 +366,7 @@ def _merged_spans(text: str) -> list[_Span] | None:
         else:
             return None
     if any(math.isnan(span.low_value) or math.isnan(span.high_value) for span in spans):
-        return None
+        return None  # ends with letters have no order
     spans.sort(key=lambda span: (span.low_value, not span.low_closed))
     merged: list[_Span] = []
     for span in spans:
@@ -406,6 +413,7 @@ def _bracketed_matrix(text: str) -> Structure | None:
         text = transposed[1]
     if _outer_brackets(text) not in (("[", "]"), ("(", ")")):
         return None
+    # Three spellings: rows in brackets of their own, rows separated by semicolons, and one row that is transposed.
     inner = text[1:-1]
     rows = split_top(inner, ",")
     if text[0] == "[" and all(_outer_brackets(row) == ("[", "]") for row in rows):
@@ -467,6 +475,7 @@ def _stacked(text: str) -> list[str]:
 
 def _along_axes(text: str) -> list[str]:
     """Return the coordinates of ``2i-j+3k``; at least two axes must be named."""
+    # ``\hat{i}`` and the like become bare letters; the terms must cover the whole text and name each axis once.
     text = _AXIS.sub(r"\1", text)
     terms = [match[0] for match in _TERM.finditer(text)]
     if len(terms) > 3 or "".join(terms) != text:

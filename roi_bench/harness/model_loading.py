@@ -1,4 +1,4 @@
-"""Loading the lm_eval model that a run names, every failure in one line."""
+"""Loading the lm_eval model that a run names; every failure is one line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from roi_bench.harness.engines.vllm_start import installed as vllm_installed
 from roi_bench.harness.engines.vllm_start import let_lm_eval_find_it, stand_guard
 from roi_bench.harness.processes import launch_hidden_from_vllm
 
-TOLD = (OSError, ValueError, AssertionError, RuntimeError)
+EXPECTED_ERRORS = (OSError, ValueError, AssertionError, RuntimeError)
 """Errors of backends whose message says by itself what is wrong; of others the type is shown, too."""
 
 FOLDERS = ("pretrained", "tokenizer", "peft", "delta", "lora_local_path")
@@ -28,7 +28,7 @@ def load_model(config: Any) -> Any:
     """Return the lm_eval model that ``config`` names, loaded.
 
     Raises:
-        UsageError: There is no backend of that name, or it takes no such argument.
+        UsageError: There is no backend of that name, or it has no such argument.
         DependencyError: The backend's package is not installed.
         ModelError: The model cannot be loaded.
     """
@@ -49,7 +49,7 @@ def load_model(config: Any) -> Any:
             importlib.import_module("transformers.modeling_utils")  # would be imported with the weights otherwise
             sys.modules["transformers"].utils.logging.disable_progress_bar()
         collect_garbage_again()
-        size = config.batch_size if str(config.batch_size).isdigit() else 1  # an automatic one is the engine's to find
+        size = config.batch_size if str(config.batch_size).isdigit() else 1  # an automatic one is found by the engine
         given = {"batch_size": size, "max_batch_size": config.max_batch_size, "device": config.device}
         if is_vllm:
             stand_guard()
@@ -61,25 +61,25 @@ def load_model(config: Any) -> Any:
         raise DependencyError(_missing(config.model, error)) from error
     except TypeError as error:
         raise UsageError(f"--model_args do not fit model {config.model!r}: {first_line(error)}") from error
-    except Exception as error:  # whatever a backend raises over weights, a configuration or a device
-        said = _said(error) if isinstance(error, TOLD) else f"{type(error).__name__}: {first_line(error)}"
+    except Exception as error:  # backends raise anything over weights, a configuration or a device
+        said = _said(error) if isinstance(error, EXPECTED_ERRORS) else f"{type(error).__name__}: {first_line(error)}"
         raise ModelError(
             f"cannot load model {config.model!r} {shown_arguments(config.model_args)}: {vllm_log.cause(errors) or said}"
         ) from error
 
 
 def _said(error: Exception) -> str:
-    """Return an error's message as one line; the first line of one by pydantic says only how many faults there are."""
+    """Return an error's message as one line; the first line of pydantic's messages only counts the errors."""
     if type(error).__module__.startswith("pydantic") and callable(faults := getattr(error, "errors", None)):
         return "; ".join(first_line(ValueError(fault["msg"])) for fault in faults())
     return first_line(error)
 
 
 def _refuse_missing_folders(config: Any) -> None:
-    """Refuse a path to nothing; libraries take it for a name on the hub, or look at it when the first answer is due.
+    """Refuse a path that does not exist; libraries take it for a name on the hub, or notice only at the first request.
 
     Raises:
-        ModelError: One of the folders is not there.
+        ModelError: One of the folders does not exist.
     """
     for name in FOLDERS:
         value = config.model_args.get(name)
@@ -92,10 +92,10 @@ def _refuse_missing_folders(config: Any) -> None:
 
 
 def check_tokenizer(lm: Any, model_args: Mapping[str, Any]) -> None:
-    """Refuse a tokenizer that knows no word: transformers makes one for some models whose folder has none.
+    """Refuse an empty tokenizer: transformers makes one for some models whose folder has none.
 
     Raises:
-        ModelError: It is so; every prompt would be the same to the model, mostly empty.
+        ModelError: The tokenizer is empty, so that every prompt would look the same to the model.
     """
     from roi_bench.harness.engines.selection import HUGGING_FACE, VLLM, is_a
 
@@ -109,7 +109,7 @@ def check_tokenizer(lm: Any, model_args: Mapping[str, Any]) -> None:
 
 
 def _missing(model: str, error: ImportError) -> str:
-    """Return what is missing for ``model``: its package, or a part of one that is here."""
+    """Return what is missing for ``model``: its package, or a part of an installed one."""
     extra = model if model in ("hf", "vllm") else "api"
     if model.startswith("vllm") and importlib.util.find_spec("vllm") is not None:
         named = " ".join(vllm_installed() or ("vllm, of no distribution,",))
@@ -124,10 +124,10 @@ def _missing(model: str, error: ImportError) -> str:
 
 
 def _refuse_ray_actors(model_args: Mapping[str, Any]) -> None:
-    """Refuse lm_eval's data parallelism for vLLM: processes of a launch do the same, and keep what is finished.
+    """Refuse lm_eval's data parallelism for vLLM: launched processes do the same, and keep finished responses.
 
     Raises:
-        UsageError: It is asked for.
+        UsageError: It is requested.
     """
     size = model_args.get("data_parallel_size", 1)
     if str(size) not in ("", "1"):
@@ -139,7 +139,7 @@ def _refuse_ray_actors(model_args: Mapping[str, Any]) -> None:
 
 
 def collect_garbage_again() -> None:
-    """Switch garbage collection on, and leave out of it what was imported."""
+    """Switch garbage collection on again, excluding everything imported so far."""
     gc.freeze()
     gc.enable()
 

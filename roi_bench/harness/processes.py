@@ -1,4 +1,4 @@
-"""The processes of a launch (torchrun, accelerate): which one this is, how they share requests, merge results."""
+"""The processes of a launch (torchrun, accelerate): their ranks, sharing requests, merging results."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from typing import Any, NoReturn
 
 from roi_bench.errors import ModelError, RoiBenchError, UsageError
 
-# One clear line instead of a traceback when plain ``lm_eval`` meets an expected failure of ours.
+# One clear line instead of a traceback when plain ``lm_eval`` meets one of our expected failures.
 
 
 def install() -> None:
-    """Let an uncaught :class:`RoiBenchError` end the process with its message as one line (exit code 1).
+    """Make an uncaught :class:`RoiBenchError` end the process with its message as one line (exit code 1).
 
     Every other exception goes to the hook that was there before. Installing twice changes nothing.
     """
@@ -35,20 +35,20 @@ def install() -> None:
     sys.excepthook = hook
 
 
-# How a run ends before it has results: as asked for (a dry run, a batch not waited for), or by a signal.
+# How a run ends before it has results: on purpose (a dry run, a batch not waited for), or by a signal.
 
 
 class EndedEarlyError(Exception):
-    """Not a failure: what was asked for is done. The message says what, and how to go on."""
+    """Raised to end a run early on purpose; the message says what was done and how to go on."""
 
 
 class TerminatedError(KeyboardInterrupt):
-    """The system, or a scheduler of jobs, asked this process to end (SIGTERM); it ends as after Ctrl-C."""
+    """Raised when the system or a job scheduler asks this process to end (SIGTERM); it ends as after Ctrl-C."""
 
 
 @contextlib.contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """End the block at SIGTERM as Ctrl-C ends it, so that what is kept is said; nothing changes in other threads.
+    """End the block at SIGTERM as at Ctrl-C, so that the last message can say what is kept; main thread only.
 
     Raises:
         TerminatedError: SIGTERM came.
@@ -76,8 +76,8 @@ MEETING = timedelta(minutes=30)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Which process of how many this is, in the whole launch and on this machine."""
+class ProcessRank:
+    """Rank of this process and number of processes, in the whole launch and on this machine."""
 
     rank: int
     size: int
@@ -85,10 +85,10 @@ class Place:
     local_size: int
 
 
-def place() -> Place:
-    """Return this process's place by the environment that torchrun sets (accelerate launches through it)."""
+def place() -> ProcessRank:
+    """Return this process's rank from the environment that torchrun sets (accelerate launches through it)."""
     local = _number("LOCAL_RANK", 0)
-    return Place(_number("RANK", local), _number("WORLD_SIZE", 1), local, _number("LOCAL_WORLD_SIZE", 1))
+    return ProcessRank(_number("RANK", local), _number("WORLD_SIZE", 1), local, _number("LOCAL_WORLD_SIZE", 1))
 
 
 def _number(name: str, default: int) -> int:
@@ -97,13 +97,13 @@ def _number(name: str, default: int) -> int:
 
 
 class Processes:
-    """All processes of a launch, joined: each asks its share of the requests, and the first one gets all results.
+    """The process group of a launch: each process asks its share of the requests, and the first gets all results.
 
-    This stands in for what lm_eval asks of a model (``rank``, ``world_size``, ``all_gather``, …), whose answers do not
+    It replaces what lm_eval reads from a model (``rank``, ``world_size``, ``all_gather``, …), whose values do not
     hold here: hf counts the processes of one machine, and only on GPUs; vLLM always is process 0 of 1.
 
     Raises:
-        ModelError: The other processes did not come.
+        ModelError: The other processes did not join.
     """
 
     device = "cpu"
@@ -124,7 +124,7 @@ class Processes:
         """Return the tensors of all processes, one after the other; numbers become a vector."""
         import torch
 
-        return torch.cat([torch.atleast_1d(item) for item in self._gathered(tensor.cpu())])
+        return torch.cat([torch.atleast_1d(item) for item in self._gather_all(tensor.cpu())])
 
     def gather_object(self, obj: Any, dst: int = 0) -> list[Any] | None:
         """Return the objects of all processes on process ``dst``, None elsewhere."""
@@ -142,7 +142,7 @@ class Processes:
         with self._lost():
             dist.barrier(group=self._group)
 
-    def _gathered(self, obj: Any) -> list[Any]:
+    def _gather_all(self, obj: Any) -> list[Any]:
         import torch.distributed as dist
 
         found = [None] * self.world_size
@@ -163,7 +163,7 @@ class Processes:
 
 
 def processes_of(lm: Any, name: str, model_args: Mapping[str, Any]) -> Processes | None:
-    """Return the processes that share the requests to ``lm``, or None where this one asks all that it is given.
+    """Return the processes that share the requests to ``lm``, or None where this one asks all that it gets.
 
     Raises:
         UsageError: Each process would pay for every request.
@@ -177,7 +177,7 @@ def processes_of(lm: Any, name: str, model_args: Mapping[str, Any]) -> Processes
     if is_a(lm, HUGGING_FACE) or is_a(lm, VLLM):
         found = Processes()
         if lm.world_size > 1:
-            lm._rank = here.rank  # lm_eval takes the index on the machine, which several machines have
+            lm._rank = here.rank  # lm_eval takes the local index, which is not unique over several machines
         return found
     line = (
         f"{here.size} processes were launched, and model {name!r} does not share its requests between them: each asks "
@@ -191,15 +191,15 @@ def processes_of(lm: Any, name: str, model_args: Mapping[str, Any]) -> Processes
 
 
 def is_one_model(model_args: Mapping[str, Any]) -> bool:
-    """Whether all processes together are one model (tensor parallelism under torchrun), each asked everything."""
+    """Whether all processes together are one model (tensor parallelism under torchrun), each getting every request."""
     return bool(model_args.get("tp_plan")) or model_args.get("distributed_executor_backend") == "external_launcher"
 
 
 @contextlib.contextmanager
 def launch_hidden_from_vllm(model_args: Mapping[str, Any]) -> Iterator[None]:
-    """Load vLLM in the block as in a process of its own, on this process's GPUs.
+    """Within the block, hide the launch from vLLM, so that it loads on this process's GPUs only.
 
-    vLLM reads ``LOCAL_RANK``; and where its own process groups meet over TCP, torch sends them to torchrun's store.
+    vLLM reads ``LOCAL_RANK``; and where its own process groups meet over TCP, torch redirects them to torchrun's store.
 
     Raises:
         UsageError: There are not enough visible GPUs for all processes of this machine.
@@ -218,15 +218,15 @@ def launch_hidden_from_vllm(model_args: Mapping[str, Any]) -> Iterator[None]:
 
 
 DEVICES = "CUDA_VISIBLE_DEVICES"
-"""What tells vLLM its GPUs, NVIDIA's and AMD's."""
+"""Environment variables that select vLLM's GPUs, NVIDIA's and AMD's."""
 
 
-def own_devices(here: Place, model_args: Mapping[str, Any], visible: str | None) -> str | None:
-    """Return the GPUs of a process of vLLM, as ``CUDA_VISIBLE_DEVICES`` takes them; None: what it sees is its own.
+def own_devices(here: ProcessRank, model_args: Mapping[str, Any], visible: str | None) -> str | None:
+    """Return the GPUs of a vLLM process as a value of ``CUDA_VISIBLE_DEVICES``; None: all that it sees.
 
     Args:
-        here: Which process of its machine it is.
-        model_args: Say how many GPUs one copy of the model takes.
+        here: Rank of the process.
+        model_args: Model arguments, which say how many GPUs one copy of the model takes.
         visible: ``CUDA_VISIBLE_DEVICES`` as the launch set it.
 
     Raises:

@@ -1,4 +1,4 @@
-"""``roi-bench run``: lm_eval's evaluation with exact token counts, one request a question, and a journal."""
+"""``roi-bench run``: lm_eval's evaluation with exact token counts, each distinct request sent once, and a journal."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from roi_bench.harness.task import RoiTask
 from roi_bench.records.journal import Entry, Header, Journal, RequestKey, read_journal, read_starts
 from roi_bench.scoring.costs import task_cost
 
-# What a run of an API model cost, for its results file and its last lines.
+# The cost of a run of an API model, for its results file and its last lines.
 
 
 def cost_of_run(samples: Mapping[str, Sequence[Mapping[str, Any]]], journal: Journal) -> dict[str, Any] | None:
     """Return the cost of the run and of each task; None where no response has a known cost.
 
-    ``total_usd`` counts each response once, though tasks share those in easy order; ``lost_usd`` is what attempts whose
-    response never came may have cost besides, at most. A task's ``usd`` is that of the responses that its score counts.
+    ``total_usd`` counts each response once, though tasks share those in easy order; ``lost_usd`` is the most that
+    attempts without a response may have cost besides. A task's ``usd`` is that of the responses that its score counts.
     """
     found = {name: task_cost(task) for name, task in samples.items()}
     tasks = {name: cost.as_document() for name, cost in found.items() if cost is not None}
@@ -59,11 +59,11 @@ def cost_lines(cost: Mapping[str, Any] | None, model: Any) -> list[str]:
 
 
 MISSING_SHOWN = 10
-"""Responses named one by one that could not be had."""
+"""Missing responses that are named one by one."""
 
 
 def missing_lines(journal: Journal) -> list[str]:
-    """Return a line for each response that could not be had: which, and why."""
+    """Return a line for each missing response: which one, and why."""
     missing = [entry for entry in journal.entries.values() if entry.response is None]
     lines = []
     for entry in missing[:MISSING_SHOWN]:
@@ -102,13 +102,13 @@ def log_externally(config: Any, results: dict[str, Any], samples: dict[str, Any]
             logger.warning("logging to %s failed: %s", name, error)
 
 
-# Which tasks a model can sit at all: an exam that it cannot sit is "not applicable", never scored 0.
+# Which tasks a model can take: an exam that it cannot take is "not applicable", never scored 0.
 
 
 def applicable_tasks(
     tasks: Sequence[Any], engine: Engine, gen_kwargs: Mapping[str, Any] | None
 ) -> tuple[list[Any], dict[str, str]]:
-    """Return the tasks that ``engine`` can sit, and why it cannot sit the others, by name.
+    """Return the tasks that ``engine`` can take, and why it cannot take the others, by name.
 
     Args:
         tasks: lm_eval tasks and groups, loaded.
@@ -116,7 +116,7 @@ def applicable_tasks(
         gen_kwargs: Generation arguments of the command line.
 
     Raises:
-        ModelError: It can sit none of them, or only with other parameters.
+        ModelError: It can take none of them, or only with other parameters.
     """
     reasons: dict[str, str] = {}
     context = engine.facts.get("max_model_len")
@@ -136,7 +136,7 @@ def applicable_tasks(
 
 
 def budget_tasks(tasks: Sequence[Any]) -> list[RoiTask]:
-    """Return the tasks of this benchmark among ``tasks`` (names, where only integrity is checked, are none)."""
+    """Return the tasks of this benchmark among ``tasks``; names, as in lm_eval's integrity check, are ignored."""
     return [task for task in _leaves(tasks) if isinstance(task, RoiTask)]
 
 
@@ -145,10 +145,10 @@ def _leaves(tasks: Sequence[Any]) -> list[Any]:
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Run an evaluation as the command line ``arguments`` say, write its results and print them.
+    """Run an evaluation by the command line ``arguments``, write its results and print them.
 
     Raises:
-        RoiBenchError: Something expected went wrong; finished responses are in the journal.
+        RoiBenchError: An expected failure; finished responses are in the journal.
         KeyboardInterrupt: Ctrl-C; the message says how to go on.
     """
     # Importing torch and transformers makes millions of objects that stay: collecting garbage meanwhile takes a quarter
@@ -179,14 +179,16 @@ def _run(arguments: Sequence[str]) -> None:
     processes = processes_of(lm, config.model, config.model_args)
     engine = engine_of(lm, seed=_sampling_seed(config), batch_size=parsed.batch_size, longest=_longest(tasks))
     try:
-        _sit(parsed, tasks, manager, engine, processes)
+        _evaluate_with_journal(parsed, tasks, manager, engine, processes)
     finally:
         engine.close()
     _leave_process_group()
 
 
-def _sit(parsed: RunArguments, tasks: list[Any], manager: Any, engine: Engine, processes: Any) -> None:
-    """Evaluate under an open journal, and say what is kept where the run ends before it is done."""
+def _evaluate_with_journal(
+    parsed: RunArguments, tasks: list[Any], manager: Any, engine: Engine, processes: Any
+) -> None:
+    """Evaluate with an open journal, and say what is kept if the run ends early."""
     from roi_bench.harness.journaled_model import JournaledModel
     from roi_bench.harness.model_loading import check_tokenizer
 
@@ -198,7 +200,7 @@ def _sit(parsed: RunArguments, tasks: list[Any], manager: Any, engine: Engine, p
     if not config.check_integrity:
         tasks, not_applicable = applicable_tasks(tasks, engine, config.gen_kwargs)
     for name, reason in not_applicable.items():
-        _tell(f"{name} is not applicable and left out: {reason}")
+        _notify(f"{name} is not applicable and left out: {reason}")
     journal, recorded = open_journal(parsed, engine, processes)
     with journal:
         try:
@@ -224,7 +226,7 @@ def _sit(parsed: RunArguments, tasks: list[Any], manager: Any, engine: Engine, p
 
 
 def _leave_process_group() -> None:
-    """Take leave of the other processes of a launch; torch may abort a process that ends without."""
+    """Leave the process group of a launch; torch may abort a process that ends without doing so."""
     distributed = sys.modules.get("torch.distributed")
     if distributed is not None and distributed.is_available() and distributed.is_initialized():
         distributed.destroy_process_group()
@@ -233,7 +235,7 @@ def _leave_process_group() -> None:
 def open_journal(
     parsed: RunArguments, engine: Engine, processes: Processes | None = None
 ) -> tuple[Journal, dict[RequestKey, Entry]]:
-    """Return this process's journal, and what other processes of the run recorded, in this launch or another one.
+    """Return this process's journal, and the responses that other processes of the run recorded, in any launch.
 
     Raises:
         RecordError: The journal is in use, damaged, or cannot be written.
@@ -249,13 +251,13 @@ def open_journal(
     path = folder / f"{stem}.rank{rank}.jsonl"
     if rank == 0:
         for line in journals_of_other_versions(folder):
-            _tell(line)
+            _notify(line)
         if not parsed.resume:
             for other in sorted(folder.glob(f"{stem}.rank*.jsonl")):
                 _supersede(other)
     if processes is not None:
         processes.barrier()
-    # the own journal first: its batches are those to go on with
+    # the own journal first: its batch size is the one to go on with
     earlier = sorted(folder.glob(f"{stem}.rank*.jsonl"), key=lambda other: (other != path, other))
     recorded: dict[RequestKey, Entry] = {}
     for other in earlier:
@@ -265,28 +267,28 @@ def open_journal(
         _keep_batch_size(engine, earlier)
         header = run_header(config.model, config.model_args, engine, _sampling_seed(config), {})
     if processes is not None:
-        processes.barrier()  # nobody writes before all have read
+        processes.barrier()  # no process writes before all have read
     journal = Journal(path, header, marks_starts=True)
     if rank == 0:
-        _tell_what_is_kept(journal, recorded, processes)
+        _announce_resumed(journal, recorded, processes)
     return journal, recorded
 
 
-def _tell_what_is_kept(journal: Journal, recorded: Mapping[RequestKey, Entry], processes: Processes | None) -> None:
+def _announce_resumed(journal: Journal, recorded: Mapping[RequestKey, Entry], processes: Processes | None) -> None:
     if processes is not None:
         size = processes.world_size
-        _tell(f"{size} processes share the requests; each keeps its responses in a journal in {journal.path.parent}")
+        _notify(f"{size} processes share the requests; each keeps its responses in a journal in {journal.path.parent}")
     own = {key for key, entry in journal.entries.items() if entry.response is not None}
     others = {key for key, entry in recorded.items() if entry.response is not None} - own
     if not own and not others:
         return
     killed = "an earlier start was killed; " if journal.was_abandoned else ""
     beside = f", {len(others)} in journals of other processes beside it," if others else ""
-    _tell(f"{killed}{len(own)} responses are in {journal.path}{beside} and not asked again")
+    _notify(f"{killed}{len(own)} responses are in {journal.path}{beside} and not asked again")
 
 
 def _keep_batch_size(engine: Engine, journals: Sequence[Path]) -> None:
-    """Go on in the batches of the run's first start that chose their size itself: others would give other responses."""
+    """Keep the batch size that an earlier start found automatically: another one would give other responses."""
     facts = [start.about.get("engine") or {} for path in journals for start in read_starts(path)]
     sizes = [fact.get("batch_size") for fact in facts if fact.get("batch_size_is_automatic")]
     if sizes and isinstance(sizes[0], int):
@@ -294,12 +296,12 @@ def _keep_batch_size(engine: Engine, journals: Sequence[Path]) -> None:
 
 
 def _longest(tasks: Sequence[Any]) -> int:
-    """Return how many tokens the longest request takes, prompt and response; prompts are counted with 1,024."""
+    """Return the tokens of the longest request, prompt and response; prompts are taken to have 1,024."""
 
     return 1024 + max((task.settings.budget for task in budget_tasks(tasks)), default=1024)
 
 
-def _tell(line: str) -> None:
+def _notify(line: str) -> None:
     sys.stderr.write(f"roi-bench: {line}\n")
 
 
@@ -310,7 +312,7 @@ def _folder(config: Any) -> Path:
 
 
 def _nowhere(header: Header, folder: Path) -> tuple[Journal, dict[RequestKey, Entry]]:
-    """Return a journal that a dry run may open though it writes nothing into ``folder``, and what that holds."""
+    """Return a temporary journal for a dry run, which must not write into ``folder``, and the responses found there."""
     from roi_bench.harness.run_record import run_digest
 
     recorded: dict[RequestKey, Entry] = {}
@@ -320,15 +322,15 @@ def _nowhere(header: Header, folder: Path) -> tuple[Journal, dict[RequestKey, En
 
 
 def process_index(lm: Any) -> int:
-    """Return which process this is: the launcher knows, lm_eval's models know it of one machine at most."""
+    """Return the index of this process, from the launcher; lm_eval's models know it for one machine at most."""
     return int(place().rank or lm.rank)
 
 
 def _supersede(path: Path) -> None:
-    """Put an earlier journal aside under a name that no run reads.
+    """Rename an earlier journal to a name that no run reads.
 
     Raises:
-        UsageError: A provider still works on batches of that run.
+        UsageError: A provider is still working on batches of that run.
     """
     from roi_bench.api.batches import open_batches, record_path
 
@@ -408,7 +410,7 @@ def _report(
 
     samples = results.pop("samples")
     for documents in samples.values():
-        documents.sort(key=lambda sample: int(sample["doc_id"]))  # several processes give them one after the other
+        documents.sort(key=lambda sample: int(sample["doc_id"]))  # several processes deliver them one after the other
     add_usage(samples)
     missing = count_missing(samples)
     tracker.general_config_tracker.model_source = results["config"]["model"] = config.model

@@ -1,4 +1,4 @@
-"""The arguments of ``roi-bench run``: lm_eval's own parser and configuration, and what we add to them."""
+"""The arguments of ``roi-bench run``: lm_eval's own parser and configuration, with our additions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from roi_bench.errors import RecordError, UsageError, nearest
 from roi_bench.harness.bridge import task_folders
 
-# Finding tasks by name without indexing the 14,000 that come with lm_eval, unless one of those is asked for.
+# Finding tasks by name without indexing the 14,000 that come with lm_eval, unless one of them is selected.
 
 OUR_PREFIX = "roi_"
 """Every task name of ours begins so; a name that does and is unknown is misspelt, wherever else one might look."""
@@ -49,7 +49,7 @@ def select_tasks(names: Sequence[Any], include_path: str | None, metadata: dict[
 
 
 def _other_budget(name: str, known: Sequence[str]) -> str:
-    """Return how to ask for the budget that ends ``name``, if only the budget is unknown."""
+    """Return how to get the budget at the end of ``name``, if only the budget is unknown."""
     stem, _, budget = name.rpartition("_")
     of_stem = [task for task in known if task.rpartition("_")[0] == stem]
     if not budget.isdigit() or not of_stem:
@@ -72,7 +72,7 @@ def _find(name: str, manager: Any) -> list[Any]:
 
 
 def load_tasks(manager: Any, selected: Sequence[Any]) -> list[Any]:
-    """Return the tasks and groups of ``selected``, built: what is wrong with them shows before a model is loaded.
+    """Build the tasks and groups of ``selected``, so that their errors show before a model is loaded.
 
     Raises:
         UsageError: One task is selected twice, alone and within a group.
@@ -98,8 +98,8 @@ class RunArguments:
     Attributes:
         config: lm_eval's ``EvaluatorConfig``, validated.
         resume: Continue the journal of the same run if there is one.
-        batch_size: Requests at once; None where the user leaves it to the engine.
-        dry_run: Only show what would be asked, and what it may cost.
+        batch_size: Requests at once; None to leave it to the engine.
+        dry_run: Only show what would be sent, and what it may cost.
     """
 
     config: Any
@@ -139,7 +139,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_api_options(group: Any) -> None:
-    """Add what only makes sense where responses are paid for."""
+    """Add options for paid APIs."""
     group.add_argument(
         *("--max-usd", "--max_usd"),
         type=float,
@@ -166,10 +166,10 @@ def _add_api_options(group: Any) -> None:
 
 
 def parse_arguments(arguments: Sequence[str]) -> RunArguments:
-    """Return what the command line ``arguments`` ask for.
+    """Parse the command line ``arguments``.
 
     Raises:
-        UsageError: An option is unknown, or a value cannot be meant.
+        UsageError: An option is unknown, or a value is invalid.
         RecordError: The file of ``--config`` or ``--samples`` cannot be read.
     """
     from lm_eval.config.evaluate_config import EvaluatorConfig
@@ -214,10 +214,10 @@ def _batch_size(given: Any) -> int | None:
 
 
 def _apply_api_options(config: Any, given: dict[str, Any]) -> None:
-    """Hand what was given to the API model as its arguments of the same names.
+    """Pass our options to the API model as its arguments of the same names.
 
     Raises:
-        UsageError: Another model is named, which knows none of them.
+        UsageError: The model is another one, which does not have them.
     """
     changed = {name: value for name, value in given.items() if value not in (None, False) or name == "wait"}
     if given["wait"]:
@@ -242,7 +242,7 @@ def _parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> tuple[a
 
 
 def _checked(load: Any, source: Any) -> Any:
-    """Return ``load(source)``, lm_eval's complaints as ours."""
+    """Return ``load(source)``, with lm_eval's errors as ours."""
     try:
         return load(source)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What a run leaves: what identifies it, its files, and the table it prints"""
+"""The output of a run: its identity, its files, and the table that it prints."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from roi_bench.records.journal import Header, canonical_json, parse_header
 from roi_bench.records.results import NO_RESPONSE
 from roi_bench.scoring.prompts import PROMPT_VERSION
 
-# What makes two runs the same run: only then may one continue the journal of the other.
+# The identity of a run: only a run with the same one may continue its journal.
 
 SECRETS = ("api_key", "auth_token", "hf_token", "token", "header")
 """Model arguments that are recorded as their hash."""
@@ -41,9 +41,9 @@ def run_header(
     Args:
         model: lm_eval's name of the backend.
         model_args: Its arguments.
-        engine: The engine; one that says itself what shapes its responses (``identity``) is taken at its word.
+        engine: The engine; if it states what shapes its responses (``identity``), that is used.
         seed: Seed of sampling.
-        about: Facts for the reader, besides those of the engine.
+        about: Facts for human readers, besides those of the engine.
     """
     identity, facts = engine.identity, dict(engine.facts)
     model_args = model_args if identity is None else identity
@@ -68,7 +68,7 @@ def run_digest(header: Header) -> str:
 def journals_of_other_versions(folder: Path) -> list[str]:
     """Return a line for each journal in ``folder`` of another reading rule or prompt version.
 
-    No run of this package goes on with it.
+    No run of this package continues them.
     """
     lines = []
     for path in sorted(folder.glob("journal-*.jsonl")):
@@ -76,8 +76,8 @@ def journals_of_other_versions(folder: Path) -> list[str]:
             with path.open("rb") as stream:
                 run = parse_header(stream.readline()).run
         except (OSError, ValueError):
-            continue  # damaged, or just begun: who opens it says so
-        found = {name: run.get(name, 1) for name in VERSIONS}  # journals of version 1 do not say it
+            continue  # damaged, or just begun: reported when it is opened
+        found = {name: run.get(name, 1) for name in VERSIONS}  # journals of version 1 do not have it
         if others := [name for name, version in VERSIONS.items() if found[name] != version]:
             theirs, ours = (
                 " and ".join(f"{name.replace('_', ' ')} {versions[name]}" for name in others)
@@ -93,7 +93,7 @@ def journals_of_other_versions(folder: Path) -> list[str]:
 def model_files(model_args: Mapping[str, Any], lm: Any) -> dict[str, str]:
     """Return a fingerprint of every file or folder that the arguments name, and the commit of a model from the hub.
 
-    A checkpoint that is trained further in the same folder is another model.
+    A checkpoint that was trained further in the same folder counts as another model.
     """
     prints = {
         name: fingerprint(Path(value))
@@ -107,7 +107,7 @@ def model_files(model_args: Mapping[str, Any], lm: Any) -> dict[str, str]:
 def fingerprint(path: Path) -> str:
     """Return a hash of a file, or of the files directly in a folder, by name, size and (sampled) content.
 
-    Pages (``*.md``) are left out: a model's card is written when its results are known, and changes none of them.
+    Pages (``*.md``) are left out: a model's card is written once its results are known, and does not change them.
     """
     digest = hashlib.sha256()
     files = (
@@ -130,7 +130,7 @@ def _public(name: str, value: Any) -> Any:
     return f"sha256:{sha256_text(str(value))[:8]}" if name in SECRETS else value
 
 
-# Writing results and samples as lm_eval does, with usage beside each response, and making sure they are there.
+# Writing results and samples as lm_eval does, with usage beside each response, and checking that they were written.
 
 
 def output_folder(output_path: str, model_name: str) -> Path:
@@ -142,14 +142,14 @@ def output_folder(output_path: str, model_name: str) -> Path:
 
 
 def add_usage(samples: Mapping[str, Sequence[dict[str, Any]]]) -> None:
-    """Put ``usage`` beside the responses of every logged sample, and mark responses that could not be had.
+    """Put ``usage`` beside the responses of every logged sample, and mark missing responses.
 
     ``usage`` has the shape of ``resps``: per request, per sample ``{tokens, finish_reason, source}`` or null. Where any
-    response cost money, ``usd`` stands beside it in the same shape; so do ``prompt_tokens`` where they were counted.
+    response cost money, ``usd`` is added in the same shape, and ``prompt_tokens`` where they were counted.
     """
     for sample in (sample for task in samples.values() for sample in task):
         responses = [
-            # accelerate pads its last request with more repetitions than were asked for
+            # accelerate pads its last request with extra repetitions
             list(request)[: len(kept) if isinstance(kept, list) else None]
             for request, kept in zip(sample["resps"], sample["filtered_resps"], strict=True)
         ]
@@ -160,7 +160,7 @@ def add_usage(samples: Mapping[str, Sequence[dict[str, Any]]]) -> None:
 
 
 def count_missing(samples: Mapping[str, Sequence[dict[str, Any]]]) -> int:
-    """Return how many logged responses could not be had (after :func:`add_usage`)."""
+    """Return how many logged responses are missing (after :func:`add_usage`)."""
     tasks = (sample for task in samples.values() for sample in task)
     return sum(text == NO_RESPONSE for sample in tasks for request in sample["resps"] for text in request)
 
@@ -169,7 +169,7 @@ def write_results(tracker: Any, results: dict[str, Any], samples: Mapping[str, l
     """Write the results file and one samples file a task through lm_eval's tracker, and return the former.
 
     Raises:
-        RecordError: They are not all there afterwards (lm_eval only logs a warning).
+        RecordError: Not all of them were written (lm_eval only logs a warning).
     """
     counts = {name: len(samples[name]) for name in results["configs"]}
     tracker.save_results_aggregated(results=results, samples=samples)
@@ -266,7 +266,7 @@ def table_rows(results: Mapping[str, Mapping[str, Any]], solo: bool = False) -> 
 
 
 def print_results(results: Mapping[str, Any], title: str, files: Sequence[str]) -> None:
-    """Print exam tasks and solo tasks as compact tables, other tasks as lm_eval does, and where everything is."""
+    """Print exam tasks and solo tasks as compact tables, other tasks as lm_eval does, and the paths of the files."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table

@@ -1,4 +1,4 @@
-"""What the interpreter runs at start once roi-bench is installed: the whole of ``roi_bench_bridge.pth``.
+"""The code that the interpreter runs at start once roi-bench is installed: all of ``roi_bench_bridge.pth``.
 
 It puts a finder on ``sys.meta_path`` that does nothing until lm_eval itself imports one of the two modules named here;
 only then is :mod:`roi_bench.harness.bridge` imported, which does the work. Until that moment nothing is imported, not

@@ -1,4 +1,4 @@
-"""The lm_eval task of the benchmark: what a kind asks under a budget, ratio metrics, the record of the run."""
+"""The lm_eval task of the benchmark: the requests of a kind under a budget, ratio metrics, the record of the run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from roi_bench.reading.responses import READING_RULE
 from roi_bench.records.regrade import FIXED_STDERR, UNDEFINED
 from roi_bench.records.results import NO_RESPONSE, TEXT, UNSAID, Sending
 from roi_bench.records.tokenizer import lasting_name, load_token_counter
-from roi_bench.scoring.kinds import Asked, Attempt, Kind, score_attempts
+from roi_bench.scoring.kinds import Attempt, Kind, RequestContent, score_attempts
 from roi_bench.scoring.metrics import Metric, exam_term
 from roi_bench.scoring.outcomes import (
     ParsedResponse,
@@ -51,28 +51,28 @@ from roi_bench.scoring.task_settings import (
 )
 from roi_bench.scoring.tokens import TokenCounter
 
-# Raw responses as lm_eval carries them, and how the samples file shows one that could not be had.
+# Raw responses as lm_eval passes them on, and how the samples file shows a missing one.
 
 
 def logged(raw: object) -> object:
-    """Return a raw response as the samples file shows it: a mark where there is none, which no model can forge."""
+    """Return a raw response as the samples file shows it; a missing one is a mark that no model can forge."""
     if not isinstance(raw, str):
         return NO_RESPONSE
     return f"{raw} " if raw == NO_RESPONSE else raw
 
 
 def response_of(raw: object) -> Response:
-    """Return one raw response of the model with its usage, where the model object metered it."""
+    """Return one raw response of the model, with its usage if the model counted it."""
     return Response(None if raw == NO_RESPONSE else raw, getattr(raw, "usage", None))
 
 
-# Per-exam metric values as lm_eval carries them: a float that also knows its numerator, denominator and cluster.
+# Per-exam metric values as lm_eval passes them on: a float with its numerator, denominator and cluster.
 
 
 class ExamValue(float):
     """The value of a metric on one exam, logged as a plain number in the samples file.
 
-    The number shown is numerator / denominator; for regret, which is no mean of per-exam values, it is the numerator
+    The number shown is numerator / denominator; for regret, which is not a mean of per-exam values, it is the numerator
     (correct answers lost against the easy order). Aggregation uses :attr:`term`.
     """
 
@@ -105,28 +105,28 @@ Terms = list[tuple[Metric[Any], ExamTerm | None]]
 
 
 class RoiTask(ConfigurableTask):
-    """A task name of the benchmark, e.g. ``roi_exam_hard_512``.
+    """The class of every task of the benchmark, e.g. ``roi_exam_hard_512``.
 
-    What a document is, what it asks and how answers are scored says the kind of its prompt (:mod:`scoring.kinds`).
+    The kind of its prompt (:mod:`roi_bench.scoring.kinds`) decides what a document is, its requests, and the scoring.
 
     The YAML's ``dataset_kwargs`` say what the task is (exam set, order, budget, prompt); ``--metadata`` may override
     ``budget``, ``repeats``, ``exam_seed``, ``paraphrase`` and ``decoding``.
 
     Raises:
-        UsageError: A setting cannot be meant.
-        DataError: A problem is missing or is not the one that was frozen.
+        UsageError: A setting is invalid.
+        DataError: A problem is missing or differs from the frozen one.
     """
 
     def __init__(self, config: dict[str, Any] | None = None) -> None:
         one_line_errors.install()
-        RoiTask.bare_text_is_told = False
+        RoiTask.warned_about_bare_text = False
         config = {key: value for key, value in (config or {}).items() if key != "class"}
         self.named: dict[str, Any] = dict(config.get("dataset_kwargs") or {})
         self.settings = task_settings(self.named, config.get("metadata") or {})
         self.system_instruction: str | None = None
         self.shows_system_turn = True  # of the run's chat template
         self.sending = UNSAID
-        self.engine_context: int | None = None  # tokens that the loaded engine holds, where it knows
+        self.engine_context: int | None = None  # context length of the loaded engine, where known
         self.texts: TextFacts = text_facts(config.get("metadata") or {}, ())
         self.estimates: dict[str, Estimate] = {}
         config["generation_kwargs"] = {**self.settings.generation, "max_gen_toks": self.settings.budget}
@@ -136,7 +136,7 @@ class RoiTask(ConfigurableTask):
         super().__init__(config=config)
         self.metrics: tuple[Metric[Any], ...] = self.kind.metrics_of(pools_of(self.exams))
 
-    stray_tag_is_told = bare_text_is_told = False  # of the run that this process is at
+    warned_about_stray_tags = warned_about_bare_text = False  # for the current run of this process
 
     # ------------------------------------------------------------------------------------------------ documents
     def download(self, *_: Any, **__: Any) -> None:
@@ -153,21 +153,21 @@ class RoiTask(ConfigurableTask):
 
     @property
     def kind(self) -> Kind:
-        """What it asks."""
+        """Its kind."""
         return self.settings.kind
 
-    def asked(self, doc: Mapping[str, Any]) -> tuple[Asked, ...]:
+    def asked(self, doc: Mapping[str, Any]) -> tuple[RequestContent, ...]:
         """Return the requests of a document."""
         return self.kind.asked(self.known[doc[self.kind.identifier]], self.settings.order)
 
     def requests_of(self, doc: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Return what ``doc`` asks, one document a request, in the order of their indices."""
+        """Return one document for each request of ``doc``, in the order of their indices."""
         return [{**doc, **asked.fields} for asked in self.asked(doc)]
 
     def messages(self, doc: Mapping[str, Any]) -> list[Message]:
         """Return one request (one of :meth:`requests_of`) as chat messages.
 
-        lm_eval also shows a whole document, when a task is made; where none of its requests is that, it asks all.
+        lm_eval also renders whole documents when a task is made; one that is none of its requests asks all problems.
         """
         own = (one.problems for one in self.asked(doc) if all(doc.get(key) == one.fields[key] for key in one.fields))
         problems = next(own, None) or self._problems(doc)
@@ -192,7 +192,7 @@ class RoiTask(ConfigurableTask):
         """Take a setting from the command line; a changed budget changes the prompt as well.
 
         Raises:
-            UsageError: Few-shot examples are asked for, or the budget or the decoding cannot be meant.
+            UsageError: Few-shot examples are requested, or the budget or the decoding is invalid.
         """
         if key == "num_fewshot" and value:
             raise UsageError(
@@ -220,7 +220,7 @@ class RoiTask(ConfigurableTask):
         """Build all requests, and check that prompt and budget fit the model where its context is known."""
         self.system_instruction = kwargs.get("system_instruction")
         if kwargs.get("cache_requests"):
-            # lm_eval keys that cache by task name alone: prompts of another budget or seed would come back from it
+            # lm_eval's cache is keyed by task name alone: it would return prompts of another budget or seed
             logger.warning("%s: --cache_requests is ignored; prompts are built in milliseconds", self.config.task)
             kwargs = {**kwargs, "cache_requests": False, "rewrite_requests_cache": False}
         if kwargs.get("apply_chat_template"):
@@ -231,9 +231,9 @@ class RoiTask(ConfigurableTask):
         super().build_all_requests(**kwargs)
         sent = [str(instance.args[0]) for instance in self.instances]
         self.texts = text_facts(self.config.metadata or {}, sent)
-        RoiTask.stray_tag_is_told = False
+        RoiTask.warned_about_stray_tags = False
         counter = self.counter()
-        self._tell_of_bare_text(counter)
+        self._warn_about_bare_text(counter)
         if counter is None or not self.texts.whole:
             logger.warning(
                 "%s: %s, so tokens by position are N/A; unless the backend is metered (roi-bench run, roi-api) all "
@@ -248,9 +248,9 @@ class RoiTask(ConfigurableTask):
             check_context(sorted(set(sent)), self.settings.budget, length, counter, str(self.config.task))
 
     def _settle_decoding(self) -> None:
-        """Find the arguments of all requests: the task's own, and what makes them mean the same to this model.
+        """Set the arguments of all requests: the task's own, and those that make them mean the same to this model.
 
-        They are no part of the configuration, where every argument is a deviation.
+        They are not part of the configuration, where every argument would be a deviation.
         """
         lm, settings = evaluated_model(), self.settings
         if lm is None and (self.config.metadata or {}).get("pretrained"):
@@ -281,7 +281,7 @@ class RoiTask(ConfigurableTask):
             own = [message["content"] for message in self.messages(request)[:-1]]
             system = "\n\n".join(filter(None, [system_instruction, *own]))
             if system and template is None:
-                system += "\n\n"  # lm_eval sets nothing between a system text and the question
+                system += "\n\n"  # lm_eval puts nothing between a system text and the prompt
             with _named_template_error():
                 context = super().fewshot_context(request, *args, system_instruction=system or None, **kwargs)
             contexts.append(context if template is not None else f"{context}\n\n{RESPONSE_CUE}")
@@ -302,10 +302,10 @@ class RoiTask(ConfigurableTask):
 
     # ------------------------------------------------------------------------------------------------ results
     def apply_filters(self) -> None:
-        """Hand all K samples of every request on; symbolic checks of this process start here, all in parallel."""
+        """Pass on all K samples of every request; symbolic checks of this process start here, all in parallel."""
         parsed = []
         for instance in self.instances:
-            # accelerate's padding may ask the last request too often
+            # accelerate's padding may repeat the last request too often
             raws = instance.resps[: self.settings.repeats]
             instance.resps = [logged(raw) for raw in raws]
             instance.filtered_resps["none"] = instance.resps
@@ -313,28 +313,28 @@ class RoiTask(ConfigurableTask):
             parsed += [self._parse(asked, response_of(raw)) for raw in instance.resps]
         if self.has_symbolic_answers:
             shared_grader().grade_many([answer for response in parsed for answer in answers_to_grade(response)])
-        self._tell_of_stray_tags(sum(response.reading.stray_closing_tag for response in parsed))
+        self._warn_about_stray_tags(sum(response.reading.stray_closing_tag for response in parsed))
 
-    def _parse(self, asked: Asked, response: Response) -> ParsedResponse:
-        """Return a response as read, for grading ahead: without its tokens."""
+    def _parse(self, asked: RequestContent, response: Response) -> ParsedResponse:
+        """Read a response for grading ahead, without counting its tokens."""
         return parse_response(asked.problems, asked.tiers, self.settings.budget, response, texts=self.texts)
 
-    def _tell_of_bare_text(self, counter: TokenCounter | None) -> None:
-        """Warn, once a run, that a model with a chat template is sent bare text, unless that is what is meant."""
+    def _warn_about_bare_text(self, counter: TokenCounter | None) -> None:
+        """Warn once per run if a model with a chat template is sent bare text, unless that is intended."""
         template = getattr(getattr(counter, "tokenizer", None), "chat_template", None)
         meant = template == TINY_CHAT_TEMPLATE or (self.config.metadata or {}).get("endpoint") == "completions"
-        if template and not meant and self.sending.sent_as == TEXT and not RoiTask.bare_text_is_told:
-            RoiTask.bare_text_is_told = True
+        if template and not meant and self.sending.sent_as == TEXT and not RoiTask.warned_about_bare_text:
+            RoiTask.warned_about_bare_text = True
             logger.warning(
                 "%s has a chat template and none is applied: the prompt goes as bare text; for a chat model add "
                 "--apply_chat_template",
                 self.tokenizer_name(),
             )
 
-    def _tell_of_stray_tags(self, count: int) -> None:
-        """Warn, once a run, of responses that close reasoning which nothing opened: it is read as their work."""
-        if count and not RoiTask.stray_tag_is_told:
-            RoiTask.stray_tag_is_told = True
+    def _warn_about_stray_tags(self, count: int) -> None:
+        """Warn once per run about responses that close reasoning which was never opened: it is read as work."""
+        if count and not RoiTask.warned_about_stray_tags:
+            RoiTask.warned_about_stray_tags = True
             logger.warning(
                 "%s: %d responses hold a closing think tag and nothing that opens it, so what stands before it is read "
                 "as part of the answer; if the model reasons there, run again with think_end_token=… in --model_args",
@@ -348,7 +348,7 @@ class RoiTask(ConfigurableTask):
             return {"bypass": None}
         responses = [tuple(response_of(raw) for raw in raws) for raws in results]
         if any(response.usage is not None for of_one in responses for response in of_one) and isinstance(doc, dict):
-            doc |= metered(results)  # the samples file of plain lm_eval shows the document: no count is lost
+            doc |= metered(results)  # the samples file of plain lm_eval shows the document, so no count is lost
         values: dict[str, ExamValue | None] = {}
         for metric, term in self._terms(doc, responses):
             values[metric.name] = exam_value(metric, term)
@@ -364,7 +364,7 @@ class RoiTask(ConfigurableTask):
         return [(metric, exam_term(metric, samples, self.kind.cluster(document))) for metric in self.metrics]
 
     def aggregation(self) -> dict[str, Callable[[list[Any]], Any]]:
-        """Return one aggregation per metric, and one that hands out the standard error found by it."""
+        """Return one aggregation per metric, and one for the standard error that it computes."""
         if "bypass" in self._metric_fn_list:
             return dict(super().aggregation())
         found: dict[str, Callable[[list[Any]], Any]] = {}
@@ -380,7 +380,7 @@ class RoiTask(ConfigurableTask):
         return {m.name: m.higher_is_better for m in self.metrics if m.higher_is_better is not None}
 
     def dump_config(self) -> dict[str, Any]:
-        """Return lm_eval's configuration with everything needed to identify and re-compute the run."""
+        """Return lm_eval's configuration with everything needed to identify and recompute the run."""
         config: dict[str, Any] = super().dump_config()
         omitted = (self.config.metadata or {}).get("omit")
         labels = deviations(self.named, self.settings, self.config.generation_kwargs, self.system_instruction, omitted)
@@ -452,7 +452,7 @@ class RoiTask(ConfigurableTask):
 
 @contextmanager
 def _named_template_error() -> Iterator[None]:
-    """Say in one line that a tokenizer has no chat template."""
+    """Within the block, report a missing chat template in one line."""
     try:
         yield
     except ValueError as error:
@@ -465,5 +465,5 @@ def _named_template_error() -> Iterator[None]:
 
 
 def _fold(template: Callable[..., str], messages: list[Message], **options: Any) -> str:
-    """Return what a chat template that shows no system turn makes of ``messages``, the instructions kept."""
+    """Apply a chat template that shows no system turn to ``messages``, keeping the instructions."""
     return template(folded(messages), **options)

@@ -1,4 +1,4 @@
-"""How near a tie a model was where two responses part: the two largest logits there, computed in float32."""
+"""How close the two best tokens were where two responses diverge: the two largest logits, computed in float32."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def token_gaps(
     trust_remote_code: bool = False,
     show: Show = iter,
 ) -> list[tuple[PairAgreement, TokenGap]]:
-    """Return how near a tie the model was at the first differing token of each pair of texts that differ.
+    """Return the gap between the two largest logits at the first differing token of each pair of texts.
 
     Args:
         folder: The model, a folder or a name on the hub.
         pairs: The pairs of runs.
-        runs: All runs; where those of a pair sent messages, the prompt is that of one which sent the same as text.
+        runs: All runs; if those of a pair sent messages, the prompt is taken from a run that sent the same as text.
         trust_remote_code: Allow code that the model brings.
         show: Shows progress.
 
@@ -58,7 +58,7 @@ def token_gaps(
 
 
 def _prompt(pair: PairAgreement, item: ResponsePair, runs: Sequence[EngineRun]) -> str | None:
-    """Return the prompt as text, from a run of the pair or another one of the same task; None where none has it."""
+    """Return the prompt as text, from a run of the pair or another one of the same task, else None."""
     request = 1 if item.order == "easy" else 0
     for run in (pair.a, pair.b, *(run for run in runs if run.run.task.name == pair.a.run.task.name)):
         asked = run.asked.get(item.exam)
@@ -98,7 +98,7 @@ class _Model:
         self._options: dict[str, Any] = {"logits_to_keep": 1} if "logits_to_keep" in parameters else {}
 
     def gap(self, item: ResponsePair, prompt: str) -> TokenGap | None:
-        """Return the gap where two texts part; None where they are the same tokens, written otherwise."""
+        """Return the gap where two texts diverge; None if they are the same tokens, spelled differently."""
         of_a, of_b = (self._ids(given.text, special=False) for given in (item.a, item.b))
         place = first_difference(of_a, of_b)
         if place is None:
@@ -119,7 +119,7 @@ class _Model:
         return TokenGap(item, float(values[0] - values[1]), (first, second), (taken[0], taken[1]))
 
     def _taken(self, ids: Sequence[int], place: int, ended: bool, best: tuple[int, int]) -> int | None:
-        """Return the token that a response has at ``place``; where it ended by itself there, its end token."""
+        """Return a response's token at ``place``; if it ended there by itself, its end token."""
         if place < len(ids):
             return ids[place]
         if not ended:

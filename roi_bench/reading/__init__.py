@@ -1,1 +1,1 @@
-"""What a response says: which box or line answers which problem. Pure."""
+"""Reading responses: which box or line answers which problem. Pure."""

@@ -1,4 +1,4 @@
-r"""Answers and skips that stand in no box: answer lines, and NA in a header line or as a section's first line.
+r"""Answers and skips outside boxes: answer lines, and NA in a header line or as a section's first line.
 
 An answer line (SPEC section 5) is a line, sentence or bold run that begins with Answer, Final answer, "The (final)
 answer is" or one of their translations (a closed list), or with ``####``, ``A:`` or an ``<answer>`` tag. A connective
@@ -6,10 +6,10 @@ answer is" or one of their translations (a closed list), or with ``####``, ``A:`
 
 - The answer runs to the first end of a sentence, to "because" or "since", or to the line's end. If nothing stands there
   it is the next line that holds more than marks (at most :data:`_FAR` characters further on).
-- One that names a problem ("The answer to problem 2 is 7") answers no other one.
-- ``<answer>`` tags, bold marks and closing punctuation are no part of it.
+- A line that names a problem ("The answer to problem 2 is 7") answers only that problem.
+- ``<answer>`` tags, bold marks and closing punctuation are not part of the answer.
 - After ``####`` and ``A:`` it must be one number or formula without words (``#### Step 2`` is a heading).
-- A line that ends where the budget cut the text does not count.
+- A line cut off by the budget does not count.
 
 All functions take text whose lines end with line feeds.
 """
@@ -121,13 +121,13 @@ _SKIPPED_IN_TITLE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class AnswerLine:
-    """An answer that stands in no box.
+    """An answer outside a box.
 
     Attributes:
         start: Offset of the answer's first character.
         end: Offset just behind its last one.
-        text: The answer, marks around it left out.
-        place: Offset at which its line takes part in the order.
+        text: The answer without the marks around it.
+        place: Offset of its line, which decides its place in the order rule.
         named: The problem that the line names ("The answer to problem 2 is 7"), 0 if it names none.
     """
 
@@ -138,7 +138,7 @@ class AnswerLine:
     named: int = 0
 
     def may_answer(self, number: int) -> bool:
-        """Return whether the line may answer problem ``number``: it names no other one."""
+        """Return whether the line may answer problem ``number``: it does not name another one."""
         return self.named in (0, number)
 
 
@@ -167,7 +167,7 @@ def is_bare_value(text: str) -> bool:
 
 
 def _is_value(text: str) -> bool:
-    """Return whether ``text`` can be an answer: it holds a digit or a formula, or is no more than two words."""
+    """Return whether ``text`` can be an answer: it has a digit or a formula, or at most two words."""
     if any(map(str.isdigit, text)) or any(mark in text for mark in "$\\^=") or is_formula(text):
         return True
     words = text.casefold().split()
@@ -192,8 +192,8 @@ def _lines_within(text: str, lines: list[tuple[int, int]], end: int, cut_off: bo
     for line_start, line_stop in lines:
         for match in _ANSWER.finditer(text, line_start, line_stop):
             if match.end() < seen:
-                continue
-            # The closing tag may stand some lines below.
+                continue  # this opener is part of the answer before it
+            # ``<answer>`` opens an answer only if it is closed; the closing tag may be some lines below.
             if text[match.end() - 1] == ">" and _TAG_CLOSED.match(text, match.end(), end) is None:
                 continue
             strict = match["strict"] is not None
@@ -201,6 +201,7 @@ def _lines_within(text: str, lines: list[tuple[int, int]], end: int, cut_off: bo
             if span is None:
                 continue
             answer = text[slice(*span)]
+            # ``####`` and ``A:`` also begin headings and dialogue: behind them only a bare number or formula counts.
             if is_formula(answer) if strict else _is_value(answer):
                 seen = span[1]
                 yield AnswerLine(*span, answer, match.start(), 0 if strict else _named(match[0], answer))
@@ -220,7 +221,7 @@ def _hinted_lines(text: str, start: int, end: int) -> list[tuple[int, int]]:
     if len(lower) != end - start:
         return [(start, end)]  # a character whose lower case is longer
     lines = set()
-    # Written out as a loop over finds, for it is what most of the reading's time goes into.
+    # A loop over str.find, because most of the reading's time is spent here; a regular expression is slower.
     foreign = not lower.isascii() and any(letter in lower for letter in _LETTERS_OF_HINTS)
     for word in _HINTS if foreign else _ASCII_HINTS:
         place = lower.find(word)
@@ -235,9 +236,10 @@ def _hinted_lines(text: str, start: int, end: int) -> list[tuple[int, int]]:
 def last_answer_line(text: str, start: int, end: int, cut_off: bool, number: int) -> AnswerLine | None:
     """Return the last of :func:`answer_lines` that may answer problem ``number``, None if there is none.
 
-    It mostly stands near the end, so that the last lines are looked at before all of them.
+    It is mostly near the end, so the last lines are tried before all of them.
     """
     if end - start > 2 * _LAST_LINES:
+        # Lines within _FAR of the cut may go with lines before it, so only groups that begin later are trusted.
         near = text.rfind("\n", start, end - _LAST_LINES) + 1
         found = _last_from(text, near, end, cut_off, number, near + _FAR) if near > start else None
         if found is not None:
@@ -246,10 +248,10 @@ def last_answer_line(text: str, start: int, end: int, cut_off: bool, number: int
 
 
 def _last_from(text: str, start: int, end: int, cut_off: bool, number: int, least: int) -> AnswerLine | None:
-    """Return the last answer line that may answer ``number``, of a group of lines that begins behind ``least``.
+    """Return the last answer line that may answer ``number``, among groups of lines that begin after ``least``.
 
-    The lines are gone through from the end, group by group: no answer stands farther than :data:`_FAR` from its opener,
-    so that lines farther apart have nothing to do with each other.
+    Lines are read from the end, group by group: no answer is farther than :data:`_FAR` from its opener,
+    so lines farther apart cannot affect each other.
     """
     lines = _hinted_lines(text, start, end)
     stop = len(lines)
@@ -269,7 +271,7 @@ def _last_from(text: str, start: int, end: int, cut_off: bool, number: int, leas
 
 
 def value_behind(text: str, start: int, end: int, cut_off: bool) -> AnswerLine | None:
-    """Return the value that stands behind a label, in its line: ``Problem k: a``; None unless it is without words."""
+    """Return the value behind a label in its line (``Problem k: a``); None if it has words in it."""
     stop = line_end(text, start, end)
     opener = _OPENER_HERE.match(text, start, stop)
     line = read_answer(text, start if opener is None else opener.end(), stop, cut_off)
@@ -277,12 +279,13 @@ def value_behind(text: str, start: int, end: int, cut_off: bool) -> AnswerLine |
 
 
 def read_answer(text: str, start: int, end: int, cut_off: bool) -> AnswerLine | None:
-    """Return the answer that stands from ``start`` on or in the next line with content, None if there is none."""
+    """Return the answer at ``start`` or in the next line with content, None if there is none."""
     span = _find_answer(text, start, end, cut_off)
     return None if span is None else AnswerLine(*span, text[slice(*span)], start)
 
 
 def _find_answer(text: str, start: int, end: int, cut_off: bool) -> tuple[int, int] | None:
+    # "The final answer is:" with nothing behind it: the answer is the next line with content, if that is near.
     place, stop = start, line_end(text, start, end)
     far = min(end, start + _FAR)
     while _NOISE.fullmatch(text, place, min(stop, place + _LONGEST)) is not None:
@@ -297,6 +300,7 @@ def _find_answer(text: str, start: int, end: int, cut_off: bool) -> tuple[int, i
         if again is None:
             break
         place = again.end()
+    # The answer ends with its sentence, or before "because" and "since".
     sentence = next(sentence_ends(text, place, stop), None)
     closed = sentence is not None
     stop = stop if sentence is None else sentence
@@ -304,7 +308,7 @@ def _find_answer(text: str, start: int, end: int, cut_off: bool) -> tuple[int, i
     if reasoned and (reason := _REASON.search(text, place, stop)) is not None:
         stop, closed = reason.start(), True
     if cut_off and not closed and stop == len(text):
-        return None
+        return None  # the budget cut this line: what is there may be half a number
     answer = _trimmed(text[place:stop])
     if not answer or len(answer) > _LONGEST or _BOX.search(answer) is not None:
         return None
@@ -313,14 +317,14 @@ def _find_answer(text: str, start: int, end: int, cut_off: bool) -> tuple[int, i
 
 
 def sentence_ends(text: str, start: int, end: int) -> Iterator[int]:
-    """Yield where sentences of ``text[start:end]`` end; the full stop of an abbreviation is no such place."""
+    """Yield the ends of sentences in ``text[start:end]``; the full stop of an abbreviation ends none."""
     for mark in _SENTENCE_END.finditer(text, start, end):
         if _ABBREVIATION.search(text, max(start, mark.start() - 8), mark.start()) is None:
             yield mark.start()
 
 
 def line_end(text: str, start: int, end: int) -> int:
-    """Return where the line from ``start`` on ends, or what is looked at of a very long one."""
+    """Return the end of the line at ``start``; of a very long line only the beginning is read."""
     end = min(end, start + 4 * _LONGEST)
     found = text.find("\n", start, end)
     return end if found < 0 else found
@@ -334,7 +338,8 @@ def _trimmed(answer: str) -> str:
 
 
 def find_last_skip(text: str, start: int, end: int, cut_off: bool) -> AnswerLine | None:
-    """Return the last line with content of ``text[start:end]`` if it says that the problem is skipped, and no more."""
+    """Return the last line with content of ``text[start:end]`` if it says only that the problem is skipped."""
+    # From the end upwards, over empty lines and rules, to the last line with content.
     stop = end
     for _ in range(20):
         first = max(text.rfind("\n", start, stop) + 1, start)
@@ -352,13 +357,14 @@ def find_last_skip(text: str, start: int, end: int, cut_off: bool) -> AnswerLine
 
 
 def find_skip(text: str, header_end: int, end: int) -> AnswerLine | None:
-    """Return where a section says in words that its problem is skipped: in its header line or as its first line.
+    """Return where a section skips its problem in words: in its header line or as its first line.
 
     Args:
         text: Any string.
         header_end: Offset just behind the header of the section.
-        end: Offset of the section's end; no more than its first lines are looked at.
+        end: Offset of the section's end; only its first lines are read.
     """
+    # In the header line, "(skipped)" or NA anywhere in the title counts; below it, only a line that says nothing else.
     stop = line_end(text, header_end, min(end, header_end + _FIRST_LINES))
     title = _LEVEL.sub("", text[header_end:stop])
     if (found := _SKIPPED_IN_TITLE.search(title)) is not None or is_skip(title, words=True):

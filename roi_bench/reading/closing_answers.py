@@ -1,4 +1,4 @@
-"""Answers of closing sections and of concluding sentences (SPEC section 5, reading rule 2)"""
+"""Answers of closing sections and of concluding sentences (SPEC section 5, reading rule 2)."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ class ClosingOrder(Order):
     """
 
     def is_skipped(self, number: int) -> bool:
-        """Return whether a problem was skipped: no list of answers takes that back."""
+        """Return whether a problem was skipped; no list of answers undoes that."""
         answer = self.answers.get(number)
         return answer is not None and answer.skipped
 
     def box_in_closing(self, closing: Closing, box: Box, name: Mark | None) -> None:
-        """Take a box of a closing section into account, or keep it for its end if neither name nor number names it."""
+        """Count a box of a closing section, or keep it for the section's end if no name or number goes with it."""
         closing.boxed = True
         number = name
         if number is None:
@@ -65,12 +65,12 @@ class ClosingOrder(Order):
             self.value_box(number.number, number.start, box, opens=False)
 
     def _is_near(self, closing: Closing, number: Mark, box: Box) -> bool:
-        """Return whether a box stands in the line of its number, or in the next one if that line held none."""
+        """Return whether a box is in the line of its number, or in the next line if that line has no box."""
         lines = self.text.count("\n", number.end, box.start) if box.start - number.end <= _NEAR else 3
         return lines == 0 or (lines <= 2 and closing.numbered < number.end)
 
     def unnamed_boxes(self, closing: Closing) -> None:
-        """Answer by the boxes that neither name nor number names."""
+        """Assign the boxes that no name or number goes with."""
         boxes = [box for box in closing.unnamed if box.content is not None]
         if len(boxes) < len(closing.unnamed):
             self.cut = self.cut or closing.owner
@@ -90,7 +90,7 @@ class ClosingOrder(Order):
             closing.answered = True
 
     def _split(self, answers: list[Answer]) -> tuple[list[Answer], list[Answer]]:
-        """Return the answers before a list of all answers at their end, and that list; it is empty if there is none."""
+        """Split off a list of all answers at the end of ``answers``; it is empty if there is none."""
         for size in (1, self.count):
             of_all = answers[-1].listed(self.count, self.answers) if size == 1 and answers else answers[-size:]
             if len(answers) > size and len(of_all) == self.count and self.repeats_known(of_all):
@@ -98,7 +98,7 @@ class ClosingOrder(Order):
         return answers, []
 
     def repeats_known(self, answers: list[Answer]) -> bool:
-        """Return whether one answer a problem repeats what has answered the problems before the last one."""
+        """Return whether ``answers``, one a problem, repeat the known answers of all problems but the last."""
         known = [(self.answers[n], answers[n - 1]) for n in range(1, self.count) if n in self.answers]
         repeated = [ours.plain() == again.plain() for ours, again in known if not (ours.skipped and again.skipped)]
         return bool(repeated) and all(repeated)
@@ -106,7 +106,7 @@ class ClosingOrder(Order):
     def _several(self, closing: Closing, answers: list[Answer]) -> None:
         """Take boxes that are neither one nor as many as problems.
 
-        With words between all of them the last one is the last word; without, a problem without an answer may have
+        With words between all of them, only the last one counts; without, a problem without an answer may have
         one list. Anything else is an incomplete list of all answers.
         """
         if len({answer.plain() for answer in answers}) == 1:
@@ -122,7 +122,7 @@ class ClosingOrder(Order):
             self._last_word(closing, answers[-1])
 
     def _last_word(self, closing: Closing, answer: Answer) -> None:
-        """Take the only unnamed answer: a list of all answers, or the last word of the problem it stands in."""
+        """Count the only unnamed answer: a list of all answers, or the last word on the section's problem."""
         owner, before = closing.owner, self.answers.get(closing.owner)
         values = answer.listed(self.count, self.answers)
         same = before is not None and before.plain() == answer.plain()
@@ -135,12 +135,12 @@ class ClosingOrder(Order):
             closing.answered = True
 
     def _may_replace(self, owner: int, answer: Answer) -> bool:
-        """Return whether the owner's value is open to a last word: it has none by a box, or this one is a box."""
+        """Return whether ``answer`` may replace the owner's value: that one is not boxed, or this one is."""
         before = self.answers.get(owner)
         return before is None or answer.by == "box" or before.by == "line"
 
     def lines_of_closing(self, closing: Closing, end: int) -> None:
-        """Read a closing section without boxes: `Problem k: a` and `k. a` are answer lines of k."""
+        """Read a closing section without boxes: ``Problem k: a`` and ``k. a`` answer problem k."""
         items = self._items(closing, end)
         if items:
             self.finalize(0)
@@ -159,7 +159,7 @@ class ClosingOrder(Order):
             self._last_word(closing, Answer.of_line(last))
 
     def _items(self, closing: Closing, end: int) -> list[tuple[int, AnswerLine]]:
-        """Return the answers that names and numbers without boxes give; of one line all or none."""
+        """Return the answers behind names and numbers without boxes; from each line all of them or none."""
         marks = marks_within([self.marks.numbers, self.marks.names, closing.items], closing.start, end)
         lines: dict[int, list[Mark]] = {}
         for mark in marks:
@@ -186,17 +186,15 @@ class ClosingOrder(Order):
 
 # Conclusions: what "Therefore, the total is \$324." answers where a section has neither box nor answer line.
 #
-# A problem asked alone may have one; in an exam a sentence of the work would bar the closing list that has the
-# answer.
+# A problem asked alone may have one; in an exam a sentence of the work would bar the closing list that has the answer.
 # The *conclusion* is the last sentence of the section's last line that begins with a word of a closed list (so, thus,
 # hence, therefore …). It answers with its last value: a formula between math delimiters, bold text, or a number. A
 # display formula that ends the section belongs to the line above it.
 #
 # - Values with only a comma, "and" or "or" between them are one list.
-# - What stands behind the sentence in its line may name no other value, and the line asks nothing.
+# - The rest of the line after the sentence names no other value, and the line is not a question.
 # - A sentence without such a word is no conclusion, nor is one about problems, tokens or skipping: problems are
-# restated
-#   in the one way and left in the other, and neither may answer them.
+#   restated in the one way and left in the other, and neither may answer them.
 #
 # The functions take text whose lines end with line feeds.
 
@@ -262,7 +260,7 @@ def find_conclusion(text: str, start: int, end: int, cut_off: bool) -> AnswerLin
 
 
 def _last_line(text: str, start: int, stop: int) -> int:
-    """Return the start of the last line; the display formula that ends it may stand some lines below."""
+    """Return the start of the last line; the display formula that ends it may be some lines below."""
     line = max(text.rfind("\n", start, stop) + 1, start)
     for opening, closing in ((r"\[", r"\]"), ("$$", "$$")):
         if text.endswith(closing, start, stop):
@@ -277,5 +275,5 @@ def _within(place: int, values: list[re.Match[str]]) -> bool:
 
 
 def _content(value: re.Match[str]) -> str:
-    """Return a value without what encloses it."""
+    """Return a value without its delimiters."""
     return str(value[value.lastgroup or 0]).strip().strip("*_`").rstrip(".,;:!").strip()

@@ -1,4 +1,4 @@
-"""Marks in the text of a response, each found in one linear pass: boxes, code, reasoning, headers, level tags"""
+"""Marks in the text of a response, each found in one linear pass: boxes, code, reasoning, headers, level tags."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Box:
     Attributes:
         start: Offset of its backslash.
         end: Offset just behind it (the end of the text for a cut box).
-        content: What stands in it, outer white space stripped; None for a cut box.
+        content: Its content, outer white space stripped; None for a cut box.
     """
 
     start: int
@@ -41,7 +41,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class _Span:
-    """A complete box by offsets; its text is cut out only once it is known to be an outermost one."""
+    """Offsets of a complete box; its text is extracted only once it is known to be an outermost one."""
 
     start: int
     end: int
@@ -130,7 +130,7 @@ def _unbraced_end(text: str, start: int, limit: int) -> int:
 
 
 def _close_box(text: str, box: _Span, spans: list[_Span]) -> None:
-    """Append ``box`` in place of the boxes inside it; where one box is all of it, with that box's content."""
+    """Append ``box`` in place of the boxes inside it; if one box fills it, with that box's content."""
     inner = None
     count = 0
     while spans and spans[-1].start > box.start:
@@ -219,12 +219,12 @@ Spans = tuple[tuple[int, int], ...]
 def find_reasoning(
     text: str, starts_in_reasoning: bool = False, think_tags: Sequence[tuple[str, str]] = ()
 ) -> tuple[Spans, bool]:
-    """Return the reasoning spans of ``text`` and whether a closing tag stands where none was open.
+    """Return the reasoning spans of ``text``, and whether it has a closing tag where none was open.
 
     Args:
         text: Any string.
         starts_in_reasoning: The prompt ended inside an open block.
-        think_tags: Further pairs of opening and closing tag, as they are written.
+        think_tags: Further pairs of opening and closing tags, as written.
     """
     tags = _tags(text, think_tags)
     if not tags and not starts_in_reasoning:
@@ -266,7 +266,7 @@ def _tags(text: str, think_tags: Sequence[tuple[str, str]]) -> list[tuple[int, i
 
 
 def _known_tags(text: str) -> Iterator[re.Match[str]]:
-    """Yield the usual tags; the few brackets of a text are looked at one by one."""
+    """Yield the usual tags; a text has few angle brackets, so each is checked by itself."""
     for bracket in "<[":
         place = text.find(bracket)
         while place >= 0:
@@ -276,7 +276,7 @@ def _known_tags(text: str) -> Iterator[re.Match[str]]:
 
 
 def hide_spans(text: str, spans: Spans) -> str:
-    """Return ``text`` with every character of the ``spans`` replaced by a line feed: offsets stay what they were."""
+    """Return ``text`` with every character of the ``spans`` replaced by a line feed, so that offsets stay valid."""
     parts, place = [], 0
     for start, end in spans:
         parts += [text[place:start], "\n" * (end - start)]
@@ -286,27 +286,23 @@ def hide_spans(text: str, spans: Spans) -> str:
 
 # Marks in a response that name a problem or forecast its level: headers in three ranks, names in a line, level tags.
 #
-# - *Rank 1*: a line that starts with exactly ``###`` and ``Problem k``, in any case, bold and italics allowed.
-# Anything
+# - *Rank 1*: a line that starts with exactly ``###`` and ``Problem k``, in any case, bold and italics allowed. Anything
 #   may follow in the line (a colon, a title, a box).
 # - *Rank 2, marked*: ``#``, bold, italic, quote, list or LaTeX section marks around ``Problem k``, ``Problem #k``,
 #   ``Question k``, ``Exercise k``, ``Task k`` or the word for problem in another language (a closed list), a title
-# behind
-#   allowed; behind list and quote marks alone only what may follow a bare header. ``### k/3`` is one too.
+#   behind allowed; behind list and quote marks alone only what may follow a bare header. ``### k/3`` is one too.
 # - *Rank 3, bare*: ``Problem k`` (or another of these words but Task) alone in its line, or followed by a colon, full
 #   stop, dash, parenthesis or ``/3``, never by a word.
 # - ``Solution to Problem k`` and ``Solution k`` (also Answer) are candidates of rank 2 or 3; when they count is the
 #   reader's to say.
 # - A header with ``#`` marks may be glued to the text before it: directly, or with a blank behind the end of a
-# sentence,
-#   formula or box.
-# - *Name*: ``Problem j`` anywhere in a line, followed by a colon, dash, equals sign, bar, arrow, "is", "answer:" or
-# "'s
+#   sentence, formula or box.
+# - *Name*: ``Problem j`` anywhere in a line, followed by a colon, dash, equals sign, bar, arrow, "is", "answer:" or "'s
 #   answer is"; it names what stands later in the same line, up to the end of the sentence.
 # - Runs of ``=``, arrows, shapes and pictures are marks as well; ``Problem1`` and ``Problem-1`` are ``Problem 1``,
 #   ``Prob.`` is a word for it; ``Solving`` may stand before it and ``Solution`` behind a bare one.
 # - *Label*: a line ``Problem:`` without a number, under which a single problem is asked (Problem needs a colon or
-# marks).
+#   marks).
 # - A number directly followed by a letter (``1a``, ``1_a``), or by a separator and another digit (``Problem 1.5``,
 #   ``Problem 1-3``), or by another number (``Problem 1 and 2``), names no single problem.
 # - Invisible characters (a byte order mark, a zero-width space) are blanks.
@@ -431,8 +427,8 @@ class Header:
         end: Offset just behind it; a title or a box may follow in its line.
         number: Problem number, 0 if it names none of this exam.
         rank: 1 canonical, 2 marked, 3 bare.
-        solution: ``solution`` or ``answer`` where only this word bears the number, else an empty text.
-        is_label: The line is the label under which a single problem is asked, and bears no number.
+        solution: ``solution`` or ``answer`` where the number follows this word only, else an empty text.
+        is_label: The line is the label of a single problem and has no number.
     """
 
     start: int
@@ -467,7 +463,7 @@ def find_headers(text: str, count: int) -> list[Header]:
 
 
 def _heading_lines(text: str) -> list[int]:
-    """Return the starts of the lines that begin as a header does, behind its marks: most lines do not."""
+    """Return where lines begin like a header, after its marks; most lines do not."""
     # With a line end before the text every line begins with one, and its offset there is that of the line here.
     text = "\n" + text
     return [
@@ -547,7 +543,7 @@ def find_levels(text: str) -> list[Mark]:
 
 
 def nearest_names(text: str, offsets: list[int], names: list[Mark]) -> list[Mark | None]:
-    """Return for each of the ``offsets`` the name that names it, or None.
+    """Return for each of the ``offsets`` the name that belongs to it, or None.
 
     That is the nearest of the ``names`` before it in its own line, with no end of a sentence between the two.
     """

@@ -1,4 +1,4 @@
-"""Outline of a response: its marks, its problems, and where a closing section begins"""
+"""Outline of a response: its marks, its problems, and where a closing section begins."""
 
 from __future__ import annotations
 
@@ -21,14 +21,10 @@ from roi_bench.reading.marks import BLANK, INVISIBLE, Box, Header, Mark, find_na
 # Closing sections of a response: where a summary of the answers begins, and which problem a line of it numbers.
 #
 # One may begin (SPEC section 5) with a line such as Final Answer(s), Summary, Answers, Conclusion, a sentence such as
-# "So the answers are", or the head of a table that has Problem or Answer. A numbered list of all answers that ends
-# the
-# text (:func:`find_list`) begins one under such a title however many problems have been opened, and without a title
-# if
-# each of its lines is a box and no more.
-# Whether it does begin there is the reader's to say. In it, a line that starts with a number, a table row's first
-# cell
-# and a name number what stands behind them.
+# "So the answers are", or the head of a table that has Problem or Answer. A numbered list of all answers that ends the
+# text (:func:`find_list`) begins one under such a title however many problems have been opened, and without a title if
+# each of its lines is a box and no more. Whether it does begin there is decided by the walk. In it, a line that starts
+# with a number, a table row's first cell and a name number what stands behind them.
 #
 # All functions take text whose lines end with line feeds.
 
@@ -117,7 +113,7 @@ def find_titles(text: str) -> list[int]:
 
 
 def _lines_with_hints(text: str) -> set[int]:
-    """Return the starts of the lines that hold a word of a beginning close to their start: most lines hold none."""
+    """Return the starts of lines with an opening word near their start; most lines have none."""
     lower = text.lower()
     lower = lower if len(lower) == len(text) else text  # a character whose lower case is longer
     starts = set()
@@ -134,7 +130,7 @@ def _lines_with_hints(text: str) -> set[int]:
 def find_list(text: str, titles: list[int], boxes: list[Box], count: int, header: int) -> ClosingList | None:
     """Return the numbered list of all answers that ends ``text``, None if none does.
 
-    Its lines ``1.`` to ``count.`` follow each other, each with a box or a value. Behind it stand only words: no box, no
+    Its lines ``1.`` to ``count.`` follow each other, each with a box or a value. Only words come after it: no box, no
     header, no item ``count + 1``.
 
     Args:
@@ -207,7 +203,7 @@ _LABEL = re.compile(
 
 
 def top_level_values(content: str) -> list[str]:
-    r"""Return the values of a list by position: what stands between commas, semicolons, "and" outside brackets.
+    r"""Return the values of a list by position: the text between commas, semicolons and "and" outside brackets.
 
     A comma within a number (``1,234``) separates nothing. Labels (``Problem 1: 5``, ``1) 5``) are left out.
     """
@@ -246,11 +242,11 @@ _RESPECTIVELY = re.compile(r",?\s*respectively\s*\Z", re.IGNORECASE)
 
 
 def titled_values(text: str, start: int, end: int, count: int, cut_off: bool) -> list[AnswerLine]:
-    """Return the answers of all problems that stand without names or boxes behind the title of a closing section.
+    """Return the answers of all problems that follow the title of a closing section without names or boxes.
 
     They are one list in the title's line ("So the answers are 5, 6 and 7.") or the line below it, or lines of one a
     problem.
-    Anything but ``count`` values is none.
+    Unless there are exactly ``count`` values, nothing is returned.
 
     Args:
         text: The response.
@@ -286,15 +282,15 @@ def _lines_below(text: str, place: int, end: int, count: int, cut_off: bool) -> 
     return found
 
 
-# What the reading of a response goes over, and what it finds: marks, answers, and the outline of the problems.
+# Input and result of reading a response: its marks, the answers so far, and the outline of the problems.
 
 
 class Order:
-    """The problems' answers so far, taken into account from left to right.
+    """The order rule: the problems' answers so far, read from left to right.
 
     - A value counts only if no value of a higher problem has counted before.
     - A later value of the same problem replaces the earlier one until it is final.
-    - NA counts as an answer, but makes no earlier problem dead, and needs no place in the order where there is none.
+    - NA counts as an answer, but does not bar earlier problems, and may come out of order where there is no answer yet.
     """
 
     def __init__(self, marks: Marks) -> None:
@@ -316,11 +312,11 @@ class Order:
         return max(number for place, number in self.floors if place <= offset)
 
     def finalize(self, number: int) -> None:
-        """Make every value final but that of the problem the response goes on to."""
+        """Make every value final, except that of the problem the response goes on to."""
         self.final |= {other for other, answer in self.answers.items() if other != number and not answer.skipped}
 
     def value_box(self, number: int, place: int, box: Box, opens: bool = True) -> None:
-        """Take a box of problem ``number`` into account; it goes on with that problem's list or is a new answer."""
+        """Count a box of problem ``number``: it continues that problem's list or is a new answer."""
         skipped = box.content is not None and is_skip(box.content)
         if number == 0 or (number < self.floor and not skipped):
             return
@@ -336,16 +332,16 @@ class Order:
         self.value(number, place, Answer([box.content], box.start, box.end, "box", skipped), opens)
 
     def _continues_list(self, before: Answer, box: Box) -> bool:
-        """Return whether a box goes on with the list that the problem's last box began."""
+        """Return whether a box continues the list that the problem's last box began."""
         return before.by == "box" and is_list_gap(self.text, before.end, box.start)
 
     def value(self, number: int, place: int, answer: Answer, opens: bool = True) -> None:
-        """Take an answer into account at ``place``; a higher problem's value or a final one of its own forbids it."""
+        """Count an answer at ``place``, unless a higher problem has a value or its own value is final."""
         if number == 0 or number in self.final:
             return
         dead = number < self._floor_at(place)
         if answer.skipped and not (dead and number in self.answers):
-            # NA makes no earlier problem dead, opens nothing, and needs no place in the order.
+            # NA does not bar earlier problems, opens nothing, and may come out of order.
             self.answers[number] = answer
         if dead or answer.skipped:
             return
@@ -357,7 +353,7 @@ class Order:
             self.floors.append((place, number))
 
     def fill(self, answers: Iterable[Answer]) -> None:
-        """Answer the problems in order that have no counted answer; change nothing else."""
+        """Answer the problems that have no counted answer, in order; change nothing else."""
         for number, answer in enumerate(answers, start=1):
             if number not in self.answers:
                 self.answers[number] = answer
@@ -375,14 +371,14 @@ _BETWEEN_LIST = re.compile(
 
 @dataclass(slots=True)
 class Answer:
-    """What answers a problem so far.
+    """The answer to a problem so far.
 
     Attributes:
-        contents: Contents of its boxes that make one list answer; one content otherwise.
+        contents: Contents of its boxes where several make one list answer; else one content.
         start: Offset of its first box, or of the answer in its line.
         end: Offset just behind it.
         by: ``box`` or ``line``.
-        skipped: It is NA, and no value.
+        skipped: It is NA, not a value.
     """
 
     contents: list[str]
@@ -400,13 +396,13 @@ class Answer:
 
     @classmethod
     def of_box(cls, box: Box) -> Answer:
-        """Return what ``box`` answers."""
+        """Return ``box`` as an answer."""
         content = box.content or ""
         return cls([content], box.start, box.end, "box", is_skip(content))
 
     @classmethod
     def of_line(cls, line: AnswerLine) -> Answer:
-        """Return what ``line`` answers."""
+        """Return ``line`` as an answer."""
         return cls([line.text], line.start, line.end, "line", is_skip(line.text, words=True))
 
     def listed(self, count: int, answers: dict[int, Answer]) -> list[Answer]:
@@ -425,7 +421,7 @@ def plain(text: str) -> str:
 
 
 def is_list_gap(text: str, start: int, end: int) -> bool:
-    """Return whether what stands between two boxes makes them one list (SPEC section 5, "Lists")."""
+    """Return whether the text between two boxes makes them one list (SPEC section 5, "Lists")."""
     if not 0 <= end - start <= _LIST_GAP or "\n" in text[start:end]:
         return False
     return _BETWEEN_LIST.fullmatch(text, start, end) is not None
@@ -450,7 +446,7 @@ def next_visible(text: str, position: int) -> int:
 
 @dataclass(slots=True)
 class Marks:
-    """What the walk goes over.
+    """The marks of a response: the input of the walk.
 
     Attributes:
         text: The response, line ends as line feeds, reasoning hidden.
@@ -503,18 +499,18 @@ class Marks:
 
 @dataclass(slots=True)
 class Outline:
-    """What was read of a response.
+    """The result of reading a response: its problems, their answers and sections.
 
     Attributes:
         opened: ``(number, start)`` of the problems reached, both ascending.
-        answers: What answers each problem.
+        answers: The answer to each problem.
         levels: The level forecast of each problem.
         cut: The problem whose box the end of the text cut off, 0 if there is none.
         counted: Indices of the headers that count.
         closings: ``(start, end)`` offsets of the closing sections.
         breaks: Offsets at which a segment ends though no other problem begins, ascending.
         current: The problem in which the text ends, 0 if in none.
-        left_all: A complete closing section stands in the text.
+        left_all: The text has a complete closing section.
     """
 
     opened: list[tuple[int, int]]
@@ -550,14 +546,14 @@ class Closing:
     """A closing section that the walk is in."""
 
     start: int
-    owner: int  # the problem in whose section it stands
-    early: bool = False  # it stands before all headers
+    owner: int  # the problem in whose section it is
+    early: bool = False  # it comes before all headers
     unnamed: list[Box] = field(default_factory=list)
-    boxed: bool = False  # some box stands in it
+    boxed: bool = False  # it has a box
     items: list[Mark] = field(default_factory=list)  # headers in it that only number the value in their line
-    named: dict[int, Answer] = field(default_factory=dict)  # what a name or number in it answers
+    named: dict[int, Answer] = field(default_factory=dict)  # answers given by a name or number in it
     numbered: int = -1  # offset of the last box that a name or number names
-    answered: bool = False  # its unnamed boxes have answered something
+    answered: bool = False  # its unnamed boxes have answered a problem
 
 
 def marks_within(kinds: list[list[Mark]], start: int, end: int) -> list[Mark]:

@@ -1,10 +1,10 @@
-r"""What a response says: which box or line answers which problem, what was skipped, cut off, forecast, and where.
+r"""Reading a response: which box or line answers which problem, what was skipped, cut off or forecast, and where.
 
 :func:`read_response` prepares the text once (line ends, reasoning spans, code), finds its marks and reads it in one of
 two ways:
 
 - with headers: :mod:`roi_bench.reading.walk`, where the order rule, closing sections and levels are;
-- without: :mod:`roi_bench.reading.responses`.
+- without: :func:`read_unnamed`, below.
 
 This is SPEC section 5, rule 2.
 
@@ -14,7 +14,7 @@ says docs/benchmark.md.
 **Segments.** A header opens its problem, except where a value of a higher problem has counted (going back is part of
 that problem's text). A header of a smaller problem than the last closes the openings behind it that have no value: they
 were a plan, and count as preamble. A segment ends with the next problem's, at a closing section, or at the header of a
-problem that is not in this exam; what stands in no segment is planning overhead.
+problem that is not in this exam; text in no segment is planning overhead.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _ONLY_A_LIST = 120
 
 
 def _read_names(marks: Marks, outline: Outline) -> None:
-    """Take the boxes that are named in their own line, in the order rule."""
+    """Count the boxes that a name in their own line goes with, under the order rule."""
     floor = 0
     for box, name in zip(marks.boxes, marks.box_names, strict=True):
         if name is None or name.number == 0 or name.number < floor:
@@ -77,7 +77,7 @@ def _read_names(marks: Marks, outline: Outline) -> None:
 
 
 def _read_boxes(marks: Marks, outline: Outline) -> None:
-    """Give boxes their problems by line-start numbers or by their order."""
+    """Assign boxes to problems by numbers at the start of lines, or by their order."""
     beginnings = marks.find_closings()
     closing = next((start for start in beginnings if _closes(marks, start)), len(marks.text))
     if closing == len(marks.text) and len(marks.text.strip()) < _ONLY_A_LIST and _closes(marks, 0):
@@ -102,12 +102,12 @@ def _read_boxes(marks: Marks, outline: Outline) -> None:
 
 
 def _numbered(marks: Marks, boxes: list[Box]) -> list[int]:
-    """Return the numbers of the lines in which or below which the boxes stand; empty unless they number them."""
+    """Return the line numbers that go with the boxes (in their line or the one above); empty unless each has one."""
     end = boxes[-1].start if boxes else 0
     numbers = [mark for mark in marks.line_numbers() if mark.start < end]
     if not numbers or len(numbers) > marks.count or numbers[0].start > boxes[0].start:
         return []
-    # Numbers of all problems with boxes behind two of them or more are no steps of one problem's work.
+    # Where all numbers occur and at least two have boxes, they number problems, not steps of one problem's work.
     all_numbered = [mark.number for mark in numbers] == list(range(1, marks.count + 1)) and len(boxes) > 1
     owners = []
     for mark, stop in zip(numbers, [*(mark.start for mark in numbers[1:]), end + 1], strict=True):
@@ -120,7 +120,7 @@ def _numbered(marks: Marks, boxes: list[Box]) -> list[int]:
 
 
 def _closes(marks: Marks, start: int) -> bool:
-    """Return whether a closing section that begins at ``start`` holds the answers of all problems."""
+    """Return whether a closing section at ``start`` has the answers of all problems."""
     first = bisect_left(marks.boxes, start, key=lambda box: box.start)
     boxes = marks.boxes[first : first + marks.count + 1]
     if start and len(boxes) == marks.count:
@@ -129,7 +129,7 @@ def _closes(marks: Marks, start: int) -> bool:
 
 
 def _read_closing(marks: Marks, outline: Outline, start: int) -> None:
-    """Answer the problems without an answer by what stands in the closing section."""
+    """Answer the problems without an answer from the closing section."""
     boxes = [box for box in marks.boxes if box.start >= start]
     owners = _numbered(marks, boxes) if len(boxes) > 1 else []
     answers = [Answer.of_box(box) for box in boxes if box.content is not None]
@@ -146,7 +146,7 @@ def _read_closing(marks: Marks, outline: Outline, start: int) -> None:
 
 
 def _levels(marks: Marks, outline: Outline, starts: list[int]) -> None:
-    """Give level tag i to the problem whose box follows it."""
+    """Assign each level tag to the problem whose box follows it."""
     for mark in marks.levels:
         owner = bisect_right(starts, mark.start) + 1
         if owner <= marks.count:
@@ -169,7 +169,7 @@ def _read_lines(marks: Marks, outline: Outline) -> None:
         lines = []
         for line in answer_lines(marks.text, 0, len(marks.text), marks.cut_off):
             lines.append(line)
-            # A line that names a problem answers no other one.
+            # A line that names a problem answers only that one.
             if len(lines) > marks.count or not line.may_answer(len(lines)):
                 lines = []
                 break
@@ -195,22 +195,22 @@ _CUT_HEADER = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class ProblemReading:
-    r"""What a response says about the problem at one position.
+    r"""The reading of the problem at one position.
 
     Attributes:
         position: 1-based position of the problem.
         start: Offset of its header in the text.
         end: Offset of the next problem's header, of a closing section, or the end of the text; equal to ``start`` if it
             was never reached.
-        answer: What answers the problem (content of the counted box or boxes, text of the answer line, value of the
-            conclusion), None if nothing does.
-        span: ``(start, end)`` offsets in the text of what answers it (the whole box; from the first to the last
+        answer: The answer (content of the counted box or boxes, text of the answer line, value of the
+            conclusion), None if there is none.
+        span: ``(start, end)`` offsets of the answer in the text (the whole box; from the first to the last
             of several); None if there is none.
         answered_by: ``box`` or ``line`` (without a box); None if there is no answer.
         skipped: The answer is NA (``NA``, ``N/A``, ``n.a.``, ``\text{NA}``, any case; outside boxes also ``skip``).
         cut: A box of this problem was opened and cut off by the end of the text.
         level: The forecast level 0–3, None if there is none.
-        worked: Some letter or digit stands in the section besides header, level tags, boxes and reasoning.
+        worked: The section has a letter or digit besides header, level tags, boxes and reasoning.
         left: The model had left this problem for another header or a complete closing section when the text ended.
     """
 
@@ -229,13 +229,13 @@ class ProblemReading:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A response read.
+    """The reading of a response.
 
     Attributes:
-        problems: What it says about each problem, by position; sections are disjoint and ascending.
-        preamble_end: Offset at which the first segment starts; what stands before is planning overhead.
+        problems: The reading of each problem, by position; sections are disjoint and ascending.
+        preamble_end: Offset at which the first segment starts; the text before it is planning overhead.
         reasoning: ``(start, end)`` offsets of the visible reasoning spans, ascending and disjoint.
-        stray_closing_tag: A closing think tag stands where no reasoning was open.
+        stray_closing_tag: There is a closing think tag where no reasoning was open.
         headers: ``(start, end)`` offsets of the headers that count, ascending.
         closings: ``(start, end)`` offsets of the closing sections, ascending; planning overhead.
         boxes: ``(start, end)`` offsets of all boxes outside reasoning, ascending; those that do not count too.
@@ -283,7 +283,7 @@ def read_response(
         headers = _outside(headers, find_code(plain))
     boxes = find_boxes(plain, [header.start for header in headers if header.rank < 3])
     if headers and boxes:
-        # A line within a box heads nothing.
+        # A line inside a box is not a header.
         headers = _outside(headers, [(box.start, box.end) for box in boxes if box.content is not None])
     levels = find_levels(plain)
     if count == 1 and not headers and not boxes and not levels:
@@ -297,7 +297,7 @@ def read_response(
 
 
 def _read_unmarked(text: str, cut_off: bool, reasoning: Spans, stray: bool) -> Reading:
-    """Read a response to a single problem that holds no mark: what the walk would find, at a fraction of its time."""
+    """Read a response to a single problem that has no marks: the same result as the walk's, much faster."""
     end = len(text)
     line = last_answer_line(text, 0, end, cut_off, 1)
     line = find_conclusion(text, 0, end, cut_off) if line is None else line
@@ -312,7 +312,7 @@ def _read_unmarked(text: str, cut_off: bool, reasoning: Spans, stray: bool) -> R
 
 
 def _outside(headers: list[Header], spans: list[tuple[int, int]]) -> list[Header]:
-    """Return the headers that stand in none of the ``spans``, which are ascending and disjoint."""
+    """Return the headers outside the ``spans``, which are ascending and disjoint."""
     following = iter(spans)
     start, end = next(following, (0, 0))
     kept = []
@@ -366,7 +366,7 @@ def _reading(marks: Marks, outline: Outline, reasoning: Spans, stray: bool) -> R
 
 
 def _noise(marks: Marks, outline: Outline, counted: Spans) -> list[tuple[int, int]]:
-    """Return what is no work, by start: headers, level tags, boxes, skips in words, a header cut off by the end."""
+    """Return the spans that are not work, by start: headers, level tags, boxes, skips in words, a header cut off."""
     text = marks.text
     noise = list(counted)
     noise += [(mark.start, mark.end) for mark in marks.levels]

@@ -32,17 +32,18 @@ _LABELS = 8
 
 
 class Restart(Exception):  # noqa: N818  (no error: it starts the walk anew)
-    """A header was overruled: the walk starts anew without it."""
+    """Raised when a header is overruled: the walk starts again without it."""
 
 
 def walk_headers(marks: Marks) -> Outline | None:
-    """Read a response with headers, anew whenever a header is overruled; None if no header counts.
+    """Read a response with headers, starting again whenever a header is overruled; None if no header counts.
 
     A single problem needs no header.
     """
     if not marks.headers and marks.count > 1:
         return None
     outline = _walked(marks, by_label=False)
+    # ``Problem k: a`` counts only where nothing else in the whole response is an answer, which is known only now.
     if outline is not None and _may_read_labels(marks, outline):
         outline = _walked(marks, by_label=True)
     return outline
@@ -50,6 +51,7 @@ def walk_headers(marks: Marks) -> Outline | None:
 
 def _walked(marks: Marks, by_label: bool) -> Outline | None:
     overruled: set[int] = set()
+    # Each restart overrules headers of at least one lower rank of a problem; the bound keeps the time linear anyway.
     restarts = 8 * marks.count
     while True:
         walk = Walk(marks, overruled, restarts > 0, by_label)
@@ -62,9 +64,9 @@ def _walked(marks: Marks, by_label: bool) -> Outline | None:
 
 
 def _may_read_labels(marks: Marks, outline: Outline) -> bool:
-    """Return whether ``Problem k: a`` may be an answer: nothing in the whole response is one in another way.
+    """Return whether ``Problem k: a`` may be an answer: the response has no answer of any other form.
 
-    Only of a response that ended by itself: where the budget ended it, the boxes that would have followed are missing,
+    Only in a response that ended by itself: where the budget ended it, the boxes that would have followed are missing,
     and lines of a plan (``Problem 1: 100 tokens``) or first guesses would stand in for them.
     """
     if marks.count == 1 or marks.boxes or marks.cut_off:
@@ -83,9 +85,9 @@ class Walk(ClosingOrder):
         """Start before the first character.
 
         Args:
-            marks: What is walked over.
+            marks: The marks of the response.
             overruled: Indices of headers that do not count; the walk adds to them before it restarts.
-            may_overrule: Whether it may do so; bounded, so that the whole takes time linear in the text.
+            may_overrule: Whether it may do so; the number of restarts is bounded, so the time is linear in the text.
             by_label: ``Problem k: a`` answers problem k.
         """
         self.may_overrule = may_overrule
@@ -97,12 +99,12 @@ class Walk(ClosingOrder):
         self.ranks: dict[int, int] = {}  # highest rank (least number) of the counted headers of a problem
         self.indices: dict[tuple[int, int], list[int]] = {}  # counted headers by problem and rank
         self.current = 0  # problem of the section, 0 for a section of nothing
-        self.section = 0  # where the section's text starts, behind its header
+        self.section = 0  # where the section's text starts, after its header
         self.last = 0  # problem of the last counted header
         self.ends_in = 0  # the problem in which the text ends
         self.closing: Closing | None = None
         self.closings: list[tuple[int, int]] = []
-        self.left_all = False  # a complete closing section has stood in the text
+        self.left_all = False  # the text has had a complete closing section
         self.breaks: list[int] = []  # where the text of a problem ends, no other problem's beginning
         self.solving = False  # in the solutions behind the statements of all problems
         self.answered_statements = -1  # the section in which an answer line was found when looked for solutions
@@ -112,9 +114,10 @@ class Walk(ClosingOrder):
         self.headed: set[int] = set()  # problems whose header has stood, overruled or not, less what was a plan
         self.overruled_here = False  # the section is one of nothing, behind a header that is overruled
         self.within_overruled = False  # an overruled header stands in the section, which had no value there
-        self.named: dict[int, Answer] = {}  # what boxes named in the section answer
+        self.named: dict[int, Answer] = {}  # answers of the boxes named in the section
         self.skipped_before: dict[int, Answer] = {}  # skips that stood when boxes in the section named their problems
         self.first_problem = next((h.start for h in marks.headers if not h.solution), len(self.text))
+        # Before any other header, "Solution k" or "Answer k" heads problems if the same word does so for two of them.
         numbers: dict[str, set[int]] = {}
         for header in marks.headers:
             if header.solution and header.start < self.first_problem:
@@ -125,6 +128,7 @@ class Walk(ClosingOrder):
         """Walk over all marks."""
         marks = self.marks
         self._begin()
+        # At the same offset a header comes first, then a level tag, then a box: the tag and box belong to the header.
         events: list[tuple[int, int, int]] = [(mark.start, 0, index) for index, mark in enumerate(marks.headers)]
         events += [(mark.start, 1, index) for index, mark in enumerate(marks.levels)]
         events += [(box.start, 2, index) for index, box in enumerate(marks.boxes)]
@@ -162,7 +166,7 @@ class Walk(ClosingOrder):
         )
 
     def _begin(self) -> None:
-        """Open problem 1 at once if it is alone, or if the first header that counts names problem 2."""
+        """Open problem 1 at once if it is the only one, or if the first header that counts names problem 2."""
         if self.count == 1:
             self.current = 1
         else:
@@ -174,7 +178,7 @@ class Walk(ClosingOrder):
             self.last = 1
 
     def _is_word(self, header: Header) -> bool:
-        """Return whether the header's word heads problems here: ``Solution k`` only in company."""
+        """Return whether the header heads a problem: ``Solution k`` only with others, or after all statements."""
         if not header.solution:
             return True
         if self.count == 1:
@@ -186,9 +190,10 @@ class Walk(ClosingOrder):
         )
 
     def _after_statements(self, start: int) -> bool:
-        """Return whether all problems stand opened without any answer before ``start``: their solutions follow."""
+        """Return whether all problems were opened before ``start`` without an answer, so that solutions follow."""
         if self.solving:
             return True
+        # An answer among the statements means that they were worked on; then "Solution k" is part of the work.
         if not self._all_opened() or self.answers or self.section == self.answered_statements:
             return False
         if self._pending_line(start) is None:
@@ -200,8 +205,11 @@ class Walk(ClosingOrder):
         number = header.number
         if not self._is_word(header):
             return
+        # "Problem 2: \boxed{7}" in a closing section is an item of its list, not a return to problem 2.
         if number and self.closing is not None and self._is_item(header):
             return
+        # Rule "headers": of two ranks for one problem the higher one counts. It may come later in the text, so the
+        # lower one is overruled in an earlier walk and only passed in this one.
         if index in self.overruled:
             self._pass_overruled(header)
             return
@@ -211,13 +219,14 @@ class Walk(ClosingOrder):
         if number and self._only_names(header):
             return
         if number and self.count > 1:
-            self._overrule(index, header)
+            self._overrule(index, header)  # raises Restart if an earlier header has a lower rank
         if self._is_step(header):
             return
         if number == 0 and self.count == 1 and header.start <= self.marks.first_visible:
             return  # the response to a single problem begins with the number that problem has elsewhere
         if header.is_label and not self._has_answer_before(header.start):
             return  # the problem restated before its work
+        # The header counts: the values of all other problems become final (rule "order").
         self._go_on(number, header.start)
         self.counted.append(index)
         self._enter(number, header.end)
@@ -230,14 +239,14 @@ class Walk(ClosingOrder):
         self._open_by_header(number, header)
 
     def _has_answer_before(self, start: int) -> bool:
-        """Return whether the only problem has an answer before a label at ``start``; few labels are looked at."""
+        """Return whether the only problem has an answer before a label at ``start``; only a few labels are checked."""
         if 1 in self.answers:
             return True
         self.labels += 1
         return self.labels <= _LABELS and self._pending_line(start) is not None
 
     def _is_step(self, header: Header) -> bool:
-        """Return whether it heads a step of the work: a bare "Question 6:" where marks or Problem name problems."""
+        """Return whether it is a step of the work: a bare "Question 6:" where other headers name the problems."""
         if header.rank < 3 or header.solution or self._says_problem(header):
             return False
         return min(self.ranks.values(), default=3) < 3 or any(
@@ -250,9 +259,10 @@ class Walk(ClosingOrder):
     def _only_names(self, header: Header) -> bool:
         """Return whether a header of lower rank than an earlier one only names the box in its line.
 
-        So it is in the section of a later problem that has been gone on to; not where all problems stand opened and
-        empty, for then it heads the work that follows the empty skeleton.
+        So it does in the section of a later problem that the response has reached; not where all problems are opened
+        and empty: then it heads the work that follows an empty skeleton of headers.
         """
+        # The last item of "Problem 1: …, Problem 2: …, Problem 3: …" is in its own problem's section.
         last_of_list = 1 < header.number == self.current and list(self.named) == list(range(1, header.number))
         if header.rank <= self.ranks.get(header.number, 3) or not (header.number < self.current or last_of_list):
             return False
@@ -262,7 +272,7 @@ class Walk(ClosingOrder):
         return any(box.start < stop for box in self._boxes_behind(header.end))
 
     def _overrule(self, index: int, header: Header) -> None:
-        """Overrule the headers of lower rank of a problem that has no final value."""
+        """Overrule the lower-rank headers of a problem that has no final value."""
         if not self.may_overrule or header.number in self.final:
             return
         ranks = range(header.rank + 1, 4)
@@ -272,10 +282,11 @@ class Walk(ClosingOrder):
             raise Restart
 
     def _pass_overruled(self, header: Header) -> None:
-        """Pass a header that one of higher rank overrules later: it ends the section of a problem with a value."""
+        """Pass a header that a later one of higher rank overrules: it only ends a section that has its value."""
         if self.current == header.number:
             self.finalize(header.number)
             return
+        # The value before it becomes final as if the header counted, so that a response cut here reads the same.
         self._leave_section(header.start)
         self._end_closing(header.start)
         self.finalize(header.number)
@@ -287,7 +298,7 @@ class Walk(ClosingOrder):
             self.within_overruled = True
 
     def _enter_overruled(self, section: int) -> None:
-        """Enter a section of nothing behind an overruled header: names in it bind as they did before."""
+        """Enter a section of no problem after an overruled header; names in it still apply as before."""
         self._enter(0, section)
         self.overruled_here = True
 
@@ -306,9 +317,10 @@ class Walk(ClosingOrder):
                 self.answers[number] = Answer([skip.text], skip.start, skip.end, "line", True)
 
     def _undo_plan(self, number: int) -> None:
-        """Undo what was a plan before a header of problem ``number``: what stands behind it and has no value."""
+        """Undo a plan before a header of problem ``number``: openings of it and later problems that have no value."""
         if self.count == 1 and 1 in self.answers and self.answers[1].skipped:
             del self.answers[1]  # an NA before the header of the only problem was a plan as well
+        # Rule "plan": going back before any later problem has a value shows that headers and NAs so far were a plan.
         if number >= self.floor and number < self.last:
             for other in range(number, self.count + 1):
                 if other in self.answers and self.answers[other].skipped:
@@ -334,6 +346,8 @@ class Walk(ClosingOrder):
         if self.closing is not None:
             self.box_in_closing(self.closing, box, name)
             return
+        # Text of no problem (a preamble, a problem of another exam) answers nothing. After an overruled header a name
+        # in the box's own line still says which problem it answers.
         if self.current == 0 and (name is None or not self.overruled_here):
             return
         if name is None:
@@ -345,9 +359,8 @@ class Walk(ClosingOrder):
             self.skipped_before.setdefault(name.number, before)
         self.value_box(name.number, name.start, box)
         if self.within_overruled and name.number == self.current and self.current in self.answers:
-            self._enter_overruled(
-                self.section
-            )  # named in another's section, it is not replaced by boxes without a name
+            # A value named in another problem's section is not replaced by the boxes without a name that follow.
+            self._enter_overruled(self.section)
         if box.content is not None and self._all_opened():
             # All problems named in order in one section are a list of all answers, as in a closing section.
             self.named[name.number] = Answer.of_box(box)
@@ -356,14 +369,15 @@ class Walk(ClosingOrder):
                 self.fill(self.named.values())
 
     def _lists_all(self, index: int) -> bool:
-        """Take the box at ``index`` for a list of all answers, if it or the run of boxes it begins is one.
+        """Read the box at ``index``, or the run of boxes that it begins, as a list of all answers if it is one.
 
-        So it is at the end of the last problem's section where it repeats what has answered the problems before; as in
+        It is one at the end of the last problem's section where it repeats the answers of the earlier problems; as in
         a closing section, it answers the problems that have no answer and changes nothing else.
         """
         if self.count == 1 or self.current != self.count or not self._all_opened():
             return False
         boxes = self.marks.boxes[index : index + self.count + 1]
+        # Either one box has all values (``\boxed{5, 6, 7}``), or exactly as many boxes as problems follow each other.
         answers, end = Answer.of_box(boxes[0]).listed(self.count, self.answers), boxes[0].end
         if len(answers) != self.count:
             runs = [is_list_gap(self.text, left.end, right.start) for left, right in pairwise(boxes)]
@@ -383,6 +397,7 @@ class Walk(ClosingOrder):
         answer = self.answers.get(self.current)
         if self.current == 0 or self.current in self.final or (answer is not None and answer.by == "box"):
             return None
+        # In this order: an answer line, a label, a skip as last line (exams), a conclusion (problems asked alone).
         line = last_answer_line(self.text, self.section, end, self.marks.cut_off, self.current)
         if line is None and self.by_label and self.counted:
             line = value_behind(self.text, self.section, end, self.marks.cut_off)
@@ -393,7 +408,7 @@ class Walk(ClosingOrder):
         return line
 
     def _leave_section(self, end: int) -> None:
-        """Leave a problem's section: its answer line counts now, as a box in its place would have."""
+        """Leave a problem's section: its answer line counts now, as a box in that place would have."""
         if self.closing is not None:
             return
         line = self._pending_line(end)
@@ -401,7 +416,7 @@ class Walk(ClosingOrder):
             self.value(self.current, line.place, Answer.of_line(line))
 
     def _maybe_close(self, end: int) -> None:
-        """Begin the closing sections that may begin before ``end``: all problems opened, none yet, or a titled list.
+        """Begin the closing sections possible before ``end``: after all problems, before any, or a titled list.
 
         A header that begins at the same place is a header.
         """
@@ -414,6 +429,7 @@ class Walk(ClosingOrder):
             beginnings = [start for start in (self.marks.titled_list,) if start >= self.section]
         while True:
             place = self.section if self.closing is None else self.closing.start
+            # A section that starts at offset 0 may close right there: the response may begin with its answers.
             index = bisect_right(beginnings, place) if place else bisect_right(beginnings, -1)
             if self.closing is not None and index < len(beginnings) and beginnings[index] == self.closing.start:
                 index += 1
@@ -444,7 +460,7 @@ class Walk(ClosingOrder):
         return self.marks.boxes[index : index + 1]
 
     def _resolve(self, closing: Closing, end: int) -> int:
-        """Decide what the closing section that ends at ``end`` has answered; return the problem it stands in."""
+        """Assign the answers of the closing section that ends at ``end``; return the problem in whose section it is."""
         if closing.boxed:
             self.unnamed_boxes(closing)
         elif not closing.early:
@@ -455,6 +471,7 @@ class Walk(ClosingOrder):
             closing.answered = True
         self.closings.append((closing.start, end))
         self.breaks.append(closing.start)
+        # A complete closing section means that the response was done with every problem, even if the budget cut it.
         self.left_all |= not closing.early and (self.count in closing.named or closing.answered)
         self.closing = None
         return closing.owner
@@ -469,11 +486,13 @@ class Walk(ClosingOrder):
         self._enter(0, end)
 
     def _level(self, start: int, index: int) -> None:
-        """Take a level tag into account where a value in its place would count, or for the header right behind it."""
+        """Count a level tag where a value in its place would count, or for the header right after it."""
         marks, tag, name = self.marks, self.marks.levels[index], self.marks.level_names[index]
         owner = self.current if name is None or self.current == 0 else name.number
         if self.first_in_section < 0:
             self.first_in_section = next_visible(self.text, self.section)
+        # The first visible thing in a section with a header is that problem's forecast; any other tag right before a
+        # header is the forecast of the problem that the header opens.
         headed = self.current in self.ranks
         leads = headed and owner not in self.levels and start == self.first_in_section
         following = bisect_right(marks.headers, start, key=lambda header: header.start)

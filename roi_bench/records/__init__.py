@@ -1,1 +1,1 @@
-"""What is kept of a run: journals and results, and numbers computed from them again."""
+"""Recorded runs: journals and results, and recomputing numbers from them."""

@@ -1,15 +1,15 @@
-"""An append-only record of responses: what was finished is never asked again and never lost.
+"""The journal: an append-only record of responses, so that a finished one is never lost or asked for again.
 
-A journal is a file of JSON lines. The first line says whose responses follow; every other line is one response::
+A journal is a file of JSON lines. The first line identifies the run; every other line is one response::
 
     {"format": "roi-bench-journal", "version": 1, "run": {…}, "about": {…}}
     {"prompt_sha256": "…", "generation": {…}, "sample": 0, "response": "…", "usage": {…}, …}
 
 ``run`` identifies the run (model, model arguments, seed, exam version, reading rule): a journal is only ever continued
-by the same run. ``about`` (engine, versions, batch size) is kept for the reader and not compared. A later start that
-asks for more can write a header line of its own before its responses: it is seen which start generated what. With
-``run``, the key of a line (prompt, generation arguments, sample index) says exactly what was asked. Further fields of a
-line (exam, cost, latency, …) are kept as they are.
+by the same run. ``about`` (engine, versions, batch size) is for human readers and not compared. A later start that adds
+responses can write a header line of its own before them, which shows which start generated what. With ``run``, the key
+of a line (prompt, generation arguments, sample index) says exactly what was asked. Further fields of a line (exam,
+cost, latency, …) are kept as they are.
 
 Every batch is written and synced before anything else happens. A process that dies in the middle of a write leaves a
 torn last line: it is moved to ``<name>.torn`` and its request is asked again. A damaged line anywhere else is an
@@ -32,7 +32,7 @@ from roi_bench.errors import RecordError
 from roi_bench.exams.exam import sha256_text
 from roi_bench.scoring.tokens import Usage
 
-# A lock on a file that the operating system releases when its process dies, however it dies.
+# A file lock that the operating system releases when its process dies, however it dies.
 
 if sys.platform == "win32":
     import msvcrt
@@ -49,9 +49,9 @@ else:
 
 
 class FileLock:
-    """An exclusive lock held through the file ``path``, which names the holder's process id.
+    """An exclusive lock on the file ``path``, which contains the holder's process id.
 
-    The file stays when the lock is released, empty: removing it would let two processes lock two files of one name.
+    The file remains, empty, when the lock is released: removing it would let two processes lock two files of one name.
 
     Attributes:
         was_abandoned: The last holder died without releasing it.
@@ -74,19 +74,21 @@ class FileLock:
         try:
             _try_lock(file)
         except OSError as error:
+            # The id is only for the message; the lock itself says whether the holder still runs.
             file.seek(0)
             holder = file.read(32).decode("ascii", "replace").strip() or "unknown"
             file.close()
             raise RecordError(
                 f"{self.what} is in use by process {holder}; wait until it ends, stop it, or give another output folder"
             ) from error
+        # A holder that ends in order empties the file, so content without a lock means that it was killed.
         self.was_abandoned = file.seek(0, os.SEEK_END) > 0
         file.truncate(0)
         file.write(f"{os.getpid()}\n".encode("ascii"))
         self._file = file
 
     def release(self) -> None:
-        """Give the lock back; does nothing if it is not held."""
+        """Release the lock; does nothing if it is not held."""
         if self._file is not None:
             self._file.truncate(0)
             self._file.close()
@@ -96,7 +98,7 @@ class FileLock:
 FORMAT = "roi-bench-journal"
 VERSION = 1
 HEADER_BEGIN = b'{"format": '
-"""How a header line begins, and no other line."""
+"""The beginning of every header line and of no other line."""
 
 _ENTRY_FIELDS = ("prompt_sha256", "generation", "sample", "response", "usage")
 
@@ -108,7 +110,7 @@ def canonical_json(value: object) -> str:
 
 @dataclass(frozen=True, slots=True, order=True)
 class RequestKey:
-    """What was asked of the model of the run.
+    """The identity of a request within a run.
 
     Attributes:
         prompt_sha256: SHA-256 of the prompt as sent (chat template applied).
@@ -131,9 +133,9 @@ class Entry:
     """One recorded response.
 
     Attributes:
-        key: What was asked.
-        response: The text, or None if no response could be had (it is asked again on resume).
-        usage: What it cost, or None if unknown.
+        key: The request.
+        response: The text, or None if there was no response (it is asked for again on resume).
+        usage: Its tokens, or None if unknown.
         extra: Further fields: exam, order, cost, latency, …
     """
 
@@ -145,7 +147,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """First line of a journal and of each later start: ``run`` is compared, ``about`` is for the reader."""
+    """First line of a journal and of each later start: ``run`` is compared, ``about`` is for human readers."""
 
     run: Mapping[str, Any]
     about: Mapping[str, Any] = field(default_factory=dict)
@@ -184,7 +186,7 @@ def parse_header(line: bytes) -> Header:
     """Return the header that ``line`` holds.
 
     Raises:
-        ValueError: It holds none that this version reads.
+        ValueError: It has none that this version can read.
     """
     value = parse_object(line)
     if not is_header(value):
@@ -201,7 +203,7 @@ def parse_entry(line: bytes) -> Entry:
     """Return the recorded response that ``line`` holds.
 
     Raises:
-        ValueError: It holds none.
+        ValueError: There is none.
     """
     value = parse_object(line)
     if missing := [name for name in _ENTRY_FIELDS if name not in value]:
@@ -268,13 +270,13 @@ def _shown(value: object) -> str:
 
 
 class Journal:
-    """A journal open for appending by this process alone. Use it as a context manager.
+    """A journal, open for appending by this process alone; a context manager.
 
     Args:
         path: The file; it and its folder are created if missing.
-        header: Whose responses these are; must agree with the header of an existing file.
-        marks_starts: Write it again before the first response of a later start; else the file of a run that was stopped
-            and resumed is byte for byte that of an uninterrupted one.
+        header: The identity of the run; must agree with the header of an existing file.
+        marks_starts: Write the header again before the first response of a later start. Without it, the file of a run
+            that was stopped and resumed is byte for byte that of an uninterrupted one.
 
     Raises:
         RecordError: Another process has the file open; it belongs to another run; it is damaged; it cannot be written.
@@ -298,7 +300,8 @@ class Journal:
             raise
 
     def _recover(self, header: Header) -> tuple[Header, dict[RequestKey, Entry]]:
-        """Read what is there, set a torn tail aside, and return the header in force with the entries."""
+        """Read the file, move a torn tail aside, and return the header in force with the entries."""
+        # Only after the header is known to be this run's may anything in the file be changed.
         self._file.seek(0)
         data = self._file.read()
         content = _parse(data, self.path)
@@ -315,11 +318,13 @@ class Journal:
         if content.header is None:
             self._write(header_line(header))
             return header, {}
+        # A complete last line may lack only its line end: the kill came between the two.
         if not data[: content.intact].endswith(b"\n"):
             self._write(b"\n")
         return content.header, content.entries
 
     def _set_aside(self, tail: bytes) -> None:
+        # Copied and synced before it is cut off here: at every moment the bytes are in at least one of the two files.
         with self.path.with_name(self.path.name + ".torn").open("ab") as torn:
             torn.write(tail.rstrip(b"\n") + b"\n")
             torn.flush()
@@ -333,7 +338,7 @@ class Journal:
 
     @property
     def was_abandoned(self) -> bool:
-        """Whether the process that wrote here last was killed, or went down with its machine."""
+        """Whether the last process that wrote here was killed, or its machine went down."""
         return self._lock.was_abandoned
 
     @property
@@ -348,6 +353,7 @@ class Journal:
             RecordError: The disk is full or cannot be written, or an entry contradicts a recorded one; what was
                 recorded before is untouched.
         """
+        # The whole batch is checked before a byte is written, so a contradiction leaves no half of it in the file.
         batch = list(entries)
         added: dict[RequestKey, Entry] = {}
         for entry in batch:
@@ -362,12 +368,13 @@ class Journal:
 
     def _write(self, data: bytes) -> None:
         try:
+            # An unbuffered file may write less than it is given, as on a disk that is just becoming full.
             rest = memoryview(data)
             while rest:
                 rest = rest[self._file.write(rest) :]
             os.fsync(self._file.fileno())
         except OSError as error:
-            self._file.truncate(self._size)
+            self._file.truncate(self._size)  # no half line stays behind; what was there before is intact
             raise RecordError(
                 f"cannot write journal {self.path}: {error.strerror or error}; the responses recorded before are safe "
                 "in it; make room and run the same command again to resume"
@@ -389,7 +396,7 @@ class Journal:
 
 
 def read_journal(path: Path) -> tuple[Header | None, dict[RequestKey, Entry]]:
-    """Return header (None if not even that was finished) and entries of a journal without locking or changing it.
+    """Return header (None if not even that is complete) and entries of a journal, without locking or changing it.
 
     A torn last line is left out: another process may be writing it.
 
@@ -425,7 +432,7 @@ class _Content:
 
 
 def _parse(data: bytes, path: Path) -> _Content:
-    """Return what ``data`` holds, up to a torn tail.
+    """Return the content of a journal file, up to a torn tail.
 
     Raises:
         RecordError: A line that no crash can have damaged is damaged.
@@ -443,7 +450,8 @@ def _parse(data: bytes, path: Path) -> _Content:
             else:
                 _add(content.entries, parse_entry(line), f"journal {path}, line {number}")
         except ValueError as error:
-            # A kill leaves a last line without its end, a power loss possibly blocks of zeros.
+            # A kill leaves a last line without its line end; a power loss may leave blocks of zeros. Nothing else is
+            # forgiven: a damaged line in the middle was not caused by a crash.
             if last or (number == len(lines) - 1 and not lines[-1] and b"\0" in line):
                 break
             raise RecordError(

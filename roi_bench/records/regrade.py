@@ -1,4 +1,4 @@
-"""Re-computing every number of a run from its raw responses alone (SPEC section 8)."""
+"""Recomputing every number of a run from its raw responses alone (SPEC section 8)."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ UNDEFINED = "N/A"
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One number as recorded and as re-computed.
+    """One number as recorded and as recomputed.
 
     Attributes:
         task: Task name.
         name: ``score``, ``score_stderr``, …
         recorded: Recorded number, "N/A", or None where the run recorded none.
-        recomputed: Re-computed number or "N/A".
+        recomputed: Recomputed number or "N/A".
     """
 
     task: str
@@ -90,10 +90,10 @@ def score_documents(
 
 
 def check_rule(task: RecordedTask) -> None:
-    """Check that a run's recorded numbers were read by the rule of this package, for what shows runs side by side.
+    """Check that a run's responses were read by this package's rule, before showing it beside other runs.
 
     Raises:
-        RecordError: They were not.
+        RecordError: They were read by another rule.
     """
     if task.record.reading_rule != READING_RULE:
         raise RecordError(
@@ -104,7 +104,7 @@ def check_rule(task: RecordedTask) -> None:
 
 
 def rule_note(task: RecordedTask) -> str:
-    """Return by which rule a run is read again, and what follows where it was recorded under another."""
+    """Return a note on the reading rule of a regrading, and what it means if the run was recorded under another."""
     if task.record.reading_rule == READING_RULE:
         return f"read by rule {READING_RULE}"
     return (
@@ -114,7 +114,7 @@ def rule_note(task: RecordedTask) -> str:
 
 
 def check_recorded(task: RecordedTask, known: Container[str]) -> None:
-    """Check that a task asked what it says, with a prompt of this package.
+    """Check that a task's documents and prompt are those of this package.
 
     Args:
         task: The task.
@@ -194,9 +194,9 @@ def flat_values(estimates: dict[str, Estimate]) -> dict[str, float | str]:
 
 
 def compare(task: RecordedTask, values: dict[str, float | str]) -> list[Comparison]:
-    """Return recorded against re-computed numbers, in table order.
+    """Return recorded and recomputed numbers side by side, in table order.
 
-    A number that a run of an older reading rule could not record, because it did not exist, is left out.
+    Numbers that did not exist under a run's older reading rule are left out.
     """
     older = task.record.reading_rule < READING_RULE
     return [

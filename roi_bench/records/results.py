@@ -1,4 +1,4 @@
-"""Reading what lm_eval (plain, or through ``roi-bench run``) wrote: results JSON and samples JSONL."""
+"""Reading the files of lm_eval, plain or through ``roi-bench run``: results JSON and samples JSONL."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from roi_bench.scoring.outcomes import Response, TextFacts, ThinkTags, parse_tag
 MESSAGES, CHAT_TEMPLATE, TEXT = "messages", "chat template", "text"
 
 SENT_AS = (MESSAGES, CHAT_TEMPLATE, TEXT)
-"""Messages to a chat endpoint, whose template nobody sees; one text that a chat template made; bare text."""
+"""Messages to a chat endpoint, whose template is not visible; text made by a chat template; bare text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """How prompts were sent; all None where a record does not say it.
+    """How prompts were sent; fields are None where a record does not say it.
 
     Attributes:
         sent_as: One of :data:`SENT_AS`.
-        chat_template_sha256: What tells chat templates apart
+        chat_template_sha256: Identity of the chat template
             (:func:`roi_bench.harness.chat_templates.template_sha256`), None where none was applied.
         system_instruction_sha256: SHA-256 of the run's own system instruction, None where it has none.
     """
@@ -39,13 +39,13 @@ class Sending:
 
     @property
     def title(self) -> str:
-        """The whole of it for people: ``chat template 1a2b3c4d, system_instruction 5e6f7a8b``."""
+        """Description for people: ``chat template 1a2b3c4d, system_instruction 5e6f7a8b``."""
         return ", ".join([self._way(True) or "not recorded", *self._instruction()])
 
     def labels_beside(self, others: Iterable[Sending]) -> list[str]:
-        """Return labels for what is not the same in all of ``others``, with which the prompts may be mixed up.
+        """Return labels for what differs among ``others``, the prompts with which these could be confused.
 
-        What a record does not say has no label, and whether there is an instruction at all is a deviation of the run.
+        Unrecorded facts have no label; whether there is a system instruction at all is a deviation of the run.
         """
         seen = list(others)
         ways = {(other.sent_as, other.chat_template_sha256) for other in seen}
@@ -53,8 +53,8 @@ class Sending:
         way = ""
         if ways - {(self.sent_as, self.chat_template_sha256)}:
             way = self._way(any(as_ == self.sent_as and sha != self.chat_template_sha256 for as_, sha in ways))
-        told = self._instruction() if instructions - {self.system_instruction_sha256} else []
-        return [*([way] if way else []), *told]
+        instruction = self._instruction() if instructions - {self.system_instruction_sha256} else []
+        return [*([way] if way else []), *instruction]
 
     def _way(self, exactly: bool) -> str:
         template = f" {self.chat_template_sha256[:8]}" if exactly and self.chat_template_sha256 else ""
@@ -66,21 +66,21 @@ class Sending:
 
 
 UNSAID = Sending()
-"""What a record that does not say it means."""
+"""Values for older records, which lack these keys."""
 
 KEYS = ("sent_as", "chat_template_sha256", "system_instruction_sha256")
 """The attributes, and their keys in records, profiles and submissions."""
 
 
 def wrong_key(found: Mapping[str, Any]) -> str | None:
-    """Return the key at which ``found``, read from JSON, cannot say how prompts were sent; None: it can."""
+    """Return the key with which ``found``, read from JSON, is invalid; None if it is valid."""
     if found.get(KEYS[0]) not in (None, *SENT_AS):
         return KEYS[0]
     return next((key for key in KEYS[1:] if not isinstance(found.get(key), str | None)), None)
 
 
 def sending_of(found: Mapping[str, Any]) -> Sending:
-    """Return what ``found`` says; a key that is missing says nothing."""
+    """Return the sending recorded in ``found``; missing keys become None."""
     return Sending(*(found.get(key) for key in KEYS))
 
 
@@ -99,7 +99,7 @@ class RecordedDocument:
     Attributes:
         id: Id of the exam, or of the problem in a solo task.
         requests: K responses to each of its requests (see :class:`roi_bench.scoring.kinds.Kind`).
-        usd: What each cost in USD, where it was recorded.
+        usd: Cost of each in USD, where recorded.
     """
 
     id: str
@@ -109,7 +109,7 @@ class RecordedDocument:
 
 @dataclass(frozen=True, slots=True)
 class RunIdentity:
-    """What identifies the run of a task, in its record and in a submission.
+    """Identity of a task's run, in its record and in a submission.
 
     Attributes:
         form: Name of its kind, a key of :data:`roi_bench.scoring.kinds.KINDS`.
@@ -123,13 +123,13 @@ class RunIdentity:
         tokenizer: Tokenizer that counted tokens, or None.
         tokenizer_revision: Its revision on the hub, or None.
         text_is_whole: False where the backend stripped hidden reasoning from the text.
-        deviations: Labels of what makes the run other than what its task's name promises.
+        deviations: Labels for everything in which the run differs from what its task's name promises.
         paraphrase: Number of the paraphrase in which the prompt was asked, 0 for its canonical text.
         reading_rule: Rule by which its recorded numbers were read (SPEC section 5); records of rule 1 do not say it.
         starts_in_reasoning: The prompt as sent ended inside a block of reasoning.
-        think_tags: Tags of reasoning that are the run's own.
-        sent_as: How prompts were sent (:class:`records.sending.Sending`), as the next two; older records do not say.
-        chat_template_sha256: What tells their chat template from others.
+        think_tags: Reasoning tags specific to the run.
+        sent_as: How prompts were sent (:class:`Sending`), with the next two; older records do not say.
+        chat_template_sha256: Identity of the chat template.
         system_instruction_sha256: SHA-256 of the run's own system instruction.
     """
 
@@ -155,7 +155,7 @@ class RunIdentity:
 
     @property
     def kind(self) -> Kind:
-        """What it asked."""
+        """Its kind of asking."""
         return KINDS[self.form]
 
     @property
@@ -165,7 +165,7 @@ class RunIdentity:
 
     @property
     def texts(self) -> TextFacts:
-        """What has to be known of its texts to read them."""
+        """Facts about its texts that are needed to read them."""
         return TextFacts(self.text_is_whole, self.starts_in_reasoning, self.think_tags)
 
 
@@ -193,8 +193,8 @@ class RecordedTask:
         name: Task name.
         results_path: The results file.
         samples_path: The samples file.
-        record: What identifies the run of the task.
-        model: What was asked: the model's name or folder, as far as the file tells.
+        record: The identity of the task's run.
+        model: The model's name or folder, as recorded.
         decoding: Generation arguments besides the budget, as recorded.
         values: Recorded numbers by name, ``score`` or ``score_stderr``; "N/A" where undefined.
         documents: Raw responses in file order.
@@ -232,9 +232,9 @@ class ResultsFile:
     """A results file, read once.
 
     Attributes:
-        path: Where it lies.
-        document: All that it says.
-        tasks: Its tasks of ours with their raw responses.
+        path: Its path.
+        document: Its content.
+        tasks: The tasks of this benchmark in it, with their raw responses.
     """
 
     path: Path
@@ -248,10 +248,10 @@ def read_results(path: Path) -> list[RecordedTask]:
 
 
 def read_results_file(path: Path) -> ResultsFile:
-    """Return the results file ``path`` with the tasks of ours in it and their raw responses.
+    """Return the results file ``path`` with the tasks of this benchmark in it and their raw responses.
 
     Raises:
-        RecordError: A file is damaged or incomplete, holds no task of ours, or is of another exam version.
+        RecordError: A file is damaged or incomplete, has no task of this benchmark, or is of another exam version.
     """
     try:
         results = parse_object(path.read_bytes())
@@ -279,12 +279,12 @@ def _read_task(path: Path, results: dict[str, Any], name: str, found: Any) -> Re
             for key, value in results["results"][name].items()
             if key.endswith(",none") and isinstance(value, int | float | str)
         }
-        sat = int(results["n-samples"][name]["effective"])
+        expected = int(results["n-samples"][name]["effective"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RecordError(f"{path}: the numbers of {name} are damaged ({type(error).__name__}: {error})") from error
-    if len(documents) != sat:
+    if len(documents) != expected:
         raise RecordError(
-            f"{samples_path}: holds {len(documents)} documents, the run had {sat}; the file is cut off or altered"
+            f"{samples_path}: holds {len(documents)} documents, the run had {expected}; the file is cut off or altered"
         )
     return RecordedTask(
         name, path, samples_path, record, _model_name(results), _decoding(results, name), values, documents
@@ -292,7 +292,7 @@ def _read_task(path: Path, results: dict[str, Any], name: str, found: Any) -> Re
 
 
 def _model_name(results: dict[str, Any]) -> str:
-    """Return the name under which lm_eval put the results away; where it had to invent one, the kind of model."""
+    """Return the name under which lm_eval filed the results; where it made one up, the kind of model."""
     config = results.get("config")
     kind, given = (config.get("model"), config.get("model_args")) if isinstance(config, dict) else (None, None)
     invented = kind == "roi-playback" and "model" not in (given or ())

@@ -19,7 +19,7 @@ class HFTokenCounter:
     """A :class:`roi_bench.scoring.tokens.TokenCounter` over a Hugging Face tokenizer.
 
     Args:
-        tokenizer: A transformers tokenizer. A fast one knows where its tokens stand in the text; for another one the
+        tokenizer: A transformers tokenizer. A fast one knows the offsets of its tokens in the text; for a slow one the
             positions follow from the decoded length of each token and are exact wherever decoding is lossless.
     """
 
@@ -98,7 +98,7 @@ def load_token_counter(name: str, *, revision: str | None = None, trust_remote_c
 
 
 def lasting_name(name: str | None) -> str | None:
-    """Return the name of a tokenizer so that it is found from any folder: a folder's whole path, else as it is."""
+    """Return a tokenizer's name that works from any folder: the absolute path of a folder, else the name itself."""
     return str(Path(name).resolve()) if name is not None and Path(name).is_dir() else name
 
 

@@ -1,4 +1,4 @@
-"""What a task cost in money: per exam and per correct answer, from the cost of each raw response."""
+"""The cost of a task in USD, per exam and per correct answer, from the cost of each raw response."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ class TaskCost:
     """The cost of one task.
 
     Attributes:
-        usd: USD of the responses in the task's own order, those that the score counts; where problems are asked alone,
+        usd: USD of the responses in the task's own order, which the score counts; where problems are asked alone,
             of all.
-        usd_easy: USD of the responses in easy order, those that regret needs besides.
+        usd_easy: USD of the responses in easy order, which only regret needs.
         exams: Exams × samples (problems × samples where problems are asked alone, for a profile).
         correct: Correct answers in the task's own order.
-        unknown: Responses in either order whose cost is unknown; they are in no sum.
+        unknown: Responses in either order with unknown cost; no sum includes them.
     """
 
     usd: float
@@ -54,7 +54,7 @@ def task_cost(samples: Sequence[Mapping[str, Any]]) -> TaskCost | None:
             ``acc`` in a solo task).
     """
     shapes = [sample.get("usd") or sample.get("usage") for sample in samples]
-    shape = next((known for known in shapes if known), None)  # of a sample that tells neither
+    shape = next((known for known in shapes if known), None)  # of a sample that has neither
     given = [sample.get("usd") or _unknown(sample.get("usage") or shape) for sample in samples]
     # An exam task asks in its own order and in easy order; problems asked alone serve both, and all of them count.
     both_orders = any(len(by_request) == ExamKind.requests for by_request in given)

@@ -1,8 +1,8 @@
 """Kinds of asking: an exam in one generation, an exam put together from problems asked alone, problems alone.
 
-A document of a run (an exam, or a problem) is asked in one or more requests, each K times. Its kind says which problems
-each request asks, what the K scored responses to its requests make together, and which metrics that has. Everything
-else (tasks, records, regrading, boards) asks the kind and compares no names; a new kind is one class here, one prompt
+A document of a run (an exam, or a problem) is asked in one or more requests, each K times. Its kind decides which
+problems each request asks, how the K scored responses to its requests combine, and which metrics they have. Everything
+else (tasks, records, regrading, boards) uses the kind and compares no names; a new kind is one class here, one prompt
 that names it, and a task file.
 """
 
@@ -30,7 +30,7 @@ from roi_bench.scoring.outcomes import (
 )
 from roi_bench.scoring.tokens import NOT_WORTH_ATTEMPTING, TokenCounter, Usage, is_over_budget, level_of
 
-# Problems asked alone: what a model can do, and at what cost, when nothing else wants its tokens (SPEC section 11).
+# Problems asked alone: what a model can solve, and at what cost, when no other problem needs tokens (SPEC section 11).
 
 
 class SoloProblem(NamedTuple):
@@ -85,19 +85,16 @@ def _in_tier(tier: str, part: _Of) -> _Of:
     return lambda sample: part(sample) if sample.problems[0].tier == tier else None
 
 
-# The greedy-knapsack baseline: which answers to problems asked alone count, and what they cost (SPEC section 10).
+# The greedy-knapsack baseline: which answers to problems asked alone count, and at what cost (SPEC section 10).
 #
 # Every problem of an exam is answered alone in the metacognitive format. Its level forecasts its cost; problems are
-# taken
-# in ascending forecast cost while their sum fits the budget. The answers so kept are then paid with their actual
-# tokens
-# in exam order. The selection is the paper's (ROI-Reasoning, arXiv 2601.03822); the payment is ours:
+# taken in ascending forecast cost while their sum fits the budget. The answers so kept are then paid with their actual
+# tokens in exam order. The selection is the paper's (ROI-Reasoning, arXiv 2601.03822); the payment is ours:
 #
 # - No level tag is Level-2, Level-3 is left out. Of equal forecasts the earlier problem comes first.
 # - What is not kept is ``skipped`` and costs nothing, though the model did write an answer.
 # - Tokens of text that was counted again have the usual slack (:func:`roi_bench.scoring.tokens.is_over_budget`).
-# - An answer that no longer fits is ``truncated``, and what it takes of the budget is gone: as in one generation,
-# what
+# - An answer that no longer fits is ``truncated``, and what it takes of the budget is gone: as in one generation, what
 #   stands behind it is truncated too.
 
 LEVEL_WITHOUT_TAG = 2
@@ -105,7 +102,7 @@ LEVEL_WITHOUT_TAG = 2
 
 
 def forecast_cost(outcome: ProblemOutcome) -> int | None:
-    """Return the tokens that the level of a response forecasts, the middle of its range; None for Level-3.
+    """Return the tokens that a response's level forecasts: the middle of its range; None for Level-3.
 
     128, 384 and 768 for Level-0 to Level-2 of the real exams (the paper's centroids).
     """
@@ -128,9 +125,9 @@ def select(forecasts: Sequence[int | None], budget: int) -> frozenset[int]:
 
 
 def pack(exam: Exam, order: str, scored: Sequence[ScoredResponse]) -> ScoredResponse:
-    """Return the exam in ``order`` that the answers ``scored`` (tier order) make under the budget.
+    """Combine the answers ``scored`` (tier order) into a response to the exam in ``order`` under the budget.
 
-    Where a response could not be had, or its tokens are unknown so that nobody can pay for it, the whole is failed.
+    If a response is missing, or its tokens are unknown so that it cannot be charged, the whole sample is failed.
     """
     ordered = [scored[tier] for tier in exam.permutation(order)]
     readings = tuple(reading for one in ordered for reading in one.readings)
@@ -175,13 +172,13 @@ def _placed(one: ScoredResponse, position: int, outcome: str, tokens: int | None
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What one request asks.
+class RequestContent:
+    """The content of one request.
 
     Attributes:
         problems: Its problems by position.
         tiers: Their tiers.
-        fields: What sets it apart from the other requests of its document, for lm_eval's record of the request.
+        fields: Fields that distinguish it from the document's other requests, for lm_eval's record.
     """
 
     problems: tuple[Problem, ...]
@@ -190,17 +187,17 @@ class Asked:
 
 
 class Kind(ABC):
-    """One kind of asking.
+    """A kind of asking: what a document is, its requests, and its metrics.
 
     Attributes:
         name: Its name in files.
-        requests: Requests of a document.
+        requests: Number of requests of a document.
         identifier: Key under which lm_eval's documents hold the id of the exam or problem.
-        noun: What a document is, for messages.
-        has_order: Whether a document is asked in an order that the task names.
-        is_sampled: Whether the task means a distribution: responses are drawn, several by default.
+        noun: Word for a document, for messages.
+        has_order: Whether the task names an order for its documents.
+        is_sampled: Whether the task is about a distribution: responses are sampled, several by default.
         together: Whether the problems of a document share one generation.
-        if_uncounted: What follows where tokens are unknown.
+        if_uncounted: The consequence of unknown tokens, for messages.
     """
 
     name: ClassVar[str]
@@ -214,7 +211,7 @@ class Kind(ABC):
 
     @abstractmethod
     def documents(self, exams: Mapping[str, Exam]) -> Mapping[str, Any]:
-        """Return what is asked, by id: exams, or problems of the exams."""
+        """Return the documents by id: exams, or problems of the exams."""
 
     @abstractmethod
     def problems(self, document: Any, order: str | None) -> tuple[Problem, ...]:
@@ -222,15 +219,15 @@ class Kind(ABC):
 
     @abstractmethod
     def fields(self, document: Any, order: str | None, budget: int) -> dict[str, Any]:
-        """Return what lm_eval's document says of ``document``, plain data."""
+        """Return the fields of lm_eval's document for ``document``, plain data."""
 
     @abstractmethod
-    def asked(self, document: Any, order: str | None) -> tuple[Asked, ...]:
+    def asked(self, document: Any, order: str | None) -> tuple[RequestContent, ...]:
         """Return the requests of ``document``, :attr:`requests` of them."""
 
     @abstractmethod
     def sample(self, document: Any, order: str | None, scored: Sequence[ScoredResponse]) -> Any:
-        """Return what one scored response to each request makes together: what the metrics are computed from."""
+        """Combine one scored response to each request into the sample from which metrics are computed."""
 
     @abstractmethod
     def metrics_of(self, pools: Sequence[str]) -> tuple[Metric[Any], ...]:
@@ -238,11 +235,11 @@ class Kind(ABC):
 
     @abstractmethod
     def cluster(self, document: Any) -> str:
-        """Return the re-used unit of ``document``, for standard errors."""
+        """Return the cluster of ``document`` for standard errors."""
 
 
 class _OfExams(Kind):
-    """What asks exams, together or problem by problem: documents and metrics are the same."""
+    """Base of the kinds whose documents are exams, which share documents and metrics."""
 
     def documents(self, exams: Mapping[str, Exam]) -> Mapping[str, Exam]:
         """Return the exams."""
@@ -272,10 +269,11 @@ class ExamKind(_OfExams):
     name, requests, together = "exam", 2, True
     if_uncounted = "answers that the budget cut off count as unanswered"
 
-    def asked(self, document: Exam, order: str | None) -> tuple[Asked, ...]:
+    def asked(self, document: Exam, order: str | None) -> tuple[RequestContent, ...]:
         """Return the exam in the task's order and in easy order."""
         return tuple(
-            Asked(document.ordered(each), document.tiers(each), {"order": each}) for each in (str(order), "easy")
+            RequestContent(document.ordered(each), document.tiers(each), {"order": each})
+            for each in (str(order), "easy")
         )
 
     def sample(self, document: Exam, order: str | None, scored: Sequence[ScoredResponse]) -> Sample:
@@ -285,15 +283,15 @@ class ExamKind(_OfExams):
 
 
 class KnapsackKind(_OfExams):
-    """An exam put together from problems asked alone (:mod:`scoring.knapsack`): one request a problem, tier order."""
+    """An exam put together from problems asked alone (see :func:`pack`): one request a problem, in tier order."""
 
     name, requests = "knapsack", 3
     if_uncounted = "no answer can be paid for, and every exam is an error"
 
-    def asked(self, document: Exam, order: str | None) -> tuple[Asked, ...]:
+    def asked(self, document: Exam, order: str | None) -> tuple[RequestContent, ...]:
         """Return each problem alone."""
         return tuple(
-            Asked((problem,), (tier,), {"problem": problem.id, "tier": tier})
+            RequestContent((problem,), (tier,), {"problem": problem.id, "tier": tier})
             for problem, tier in zip(document.problems, TIERS, strict=True)
         )
 
@@ -321,9 +319,9 @@ class SoloKind(Kind):
         """Return the problem's id and tier, and the cap."""
         return {"problem": document.problem.id, "tier": document.tier, "budget": budget}
 
-    def asked(self, document: SoloProblem, order: str | None) -> tuple[Asked, ...]:
+    def asked(self, document: SoloProblem, order: str | None) -> tuple[RequestContent, ...]:
         """Return the problem."""
-        return (Asked((document.problem,), (document.tier,)),)
+        return (RequestContent((document.problem,), (document.tier,)),)
 
     def sample(self, document: SoloProblem, order: str | None, scored: Sequence[ScoredResponse]) -> ScoredResponse:
         """Return the response."""
@@ -352,14 +350,14 @@ class GraderLike(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What a model answered to one document of a kind: K responses to each of its requests.
+    """The responses to one document: K to each of its requests.
 
     Attributes:
-        document: What was asked, one of :meth:`roi_bench.scoring.kinds.Kind.documents`.
+        document: The document, one of :meth:`roi_bench.scoring.kinds.Kind.documents`.
         order: The task's order; None where the kind has none.
         budget: Budget of each response in generated tokens.
         responses: K responses by request.
-        texts: What is known of the texts besides what they say.
+        texts: Facts about reasoning in the texts.
     """
 
     document: Any
@@ -372,7 +370,7 @@ class Attempt:
 def score_attempts(
     kind: Kind, attempts: Sequence[Attempt], grader: GraderLike, counter: TokenCounter | None = None
 ) -> list[tuple[Any, ...]]:
-    """Return the K scored samples of each attempt, as ``kind`` makes them of its responses."""
+    """Score attempts: return the K samples of each, as ``kind`` makes them from its responses."""
     parsed = [response for attempt in attempts for response in _parsed(kind, attempt, counter)]
     scored = iter(score_responses(parsed, grader))
     samples = []

@@ -25,12 +25,12 @@ class ScoredResponse:
     Attributes:
         problems: Outcome of each problem by position.
         budget: Budget in generated tokens.
-        usage: What the response cost, or None where nothing can be counted.
+        usage: Token usage of the response, or None if unknown.
         planning: Tokens of no problem: before the first header, in a closing section, hidden ones; None where nothing
             can be counted.
         over_budget: It took more tokens than the budget.
-        failed: No response could be had, or a provider failed in the middle of it.
-        readings: What its text says; where problems were asked alone, what each one's text says, by position.
+        failed: There is no response, or the provider failed in the middle of it.
+        readings: The reading of its text; where problems were asked alone, that of each text, by position.
     """
 
     problems: tuple[ProblemOutcome, ...]
@@ -57,7 +57,7 @@ class ScoredResponse:
 
     @property
     def unboxed(self) -> tuple[float, float] | None:
-        """How many graded answers were read without a box, and how many there are; None if there are none."""
+        """Number of graded answers read without a box, and number of graded answers; None if there are none."""
         graded = [problem.answered_by for problem in self.problems if problem.outcome in ("correct", "wrong")]
         return (float(graded.count("line")), float(len(graded))) if graded else None
 
@@ -71,16 +71,16 @@ class Sample:
 
     @property
     def failed(self) -> bool:
-        """Whether a response could not be had; such a sample is never scored as wrong."""
+        """Whether a response is missing; such a sample is never scored as wrong."""
         return self.main.failed or self.easy.failed
 
 
 class SampleLike(Protocol):
-    """What metrics are computed from: an exam in two orders, or a problem alone."""
+    """A sample from which metrics are computed: an exam in two orders, or a problem alone."""
 
     @property
     def failed(self) -> bool:
-        """Whether a response could not be had."""
+        """Whether a response is missing."""
         ...
 
 
@@ -160,12 +160,12 @@ def _over_budget(sample: Sample) -> Part | None:
 
 @dataclass(frozen=True, slots=True)
 class Metric(Generic[SampleT]):
-    """A number of the benchmark.
+    """A metric of the benchmark: a ratio of sums over exams.
 
     Attributes:
         name: Its name in the results table.
-        part: What one sample adds to its numerator and denominator; None where it says nothing.
-        higher_is_better: True, False, or None where neither is better as such.
+        part: One sample's contribution to numerator and denominator; None if it has none.
+        higher_is_better: True, False, or None if neither is better.
         meaning: One line with unit and range.
     """
 
@@ -229,8 +229,8 @@ ERROR: Metric[Any] = Metric(
 def exam_term(metric: Metric[SampleT], samples: Iterable[SampleT], cluster: str) -> ExamTerm | None:
     """Return what one exam (or problem alone) with its K ``samples`` contributes to ``metric``: the mean over them.
 
-    A sample that says nothing (no level written) adds nothing to either sum. None where no sample says anything, or no
-    response could be had.
+    A sample without a contribution (no level written) adds nothing to either sum. None where no sample has one, or no
+    response exists.
     """
     parts = [metric.part(s) for s in samples if metric is ERROR or not s.failed]
     said = [part for part in parts if part is not None]

@@ -20,7 +20,7 @@ from roi_bench.scoring.tokens import (
     token_shares,
 )
 
-# What a run knows of the reasoning in its texts: stripped before they were recorded, or begun by the prompt. Pure.
+# Facts about reasoning in a run's texts: stripped before they were recorded, or begun by the prompt. Pure.
 
 ThinkTags = tuple[tuple[str, str], ...]
 """Opening and closing tags of reasoning besides those that every run may use; an empty opening where none is known."""
@@ -34,12 +34,12 @@ _OPENINGS = (("/", ""), ("END", "START"), ("end", "begin"))
 
 @dataclass(frozen=True, slots=True)
 class TextFacts:
-    """What has to be known of a run's texts to read them.
+    """Facts about a run's texts that are needed to read them.
 
     Attributes:
         whole: False where the backend stripped reasoning from the text before it was recorded.
         starts_in_reasoning: The prompt as sent ends inside a block of reasoning, so that responses begin in it.
-        think_tags: Tags of reasoning that are this run's own.
+        think_tags: Reasoning tags specific to this run.
     """
 
     whole: bool = True
@@ -52,9 +52,9 @@ PLAIN = TextFacts()
 
 
 def own_tags(think_end_token: object) -> ThinkTags:
-    """Return the tags of a run whose model arguments name ``think_end_token``; none where every run knows them.
+    """Return the reasoning tags that ``think_end_token`` of the model arguments adds; none for the usual ones.
 
-    A token given by its number names no text.
+    A token given by its id has no text, so it adds none.
     """
     closing = think_end_token.strip() if isinstance(think_end_token, str) else ""
     if not closing or closing.isdigit() or any(closing == known for _, known in KNOWN_TAGS):
@@ -86,12 +86,12 @@ def opens_reasoning(prompt: str, think_tags: ThinkTags = ()) -> bool:
 
 
 def text_facts(metadata: Mapping[str, Any], prompts: Iterable[str]) -> TextFacts:
-    """Return what a run knows of its texts.
+    """Return the facts about a run's texts.
 
     Args:
         metadata: Model arguments and ``--metadata``; lm_eval strips the reasoning before their ``think_end_token``.
         prompts: The prompts as sent. A template that opens a block does so in all of them; a question that holds such
-            a tag says nothing of the others.
+            a tag proves nothing about the others.
     """
     end = metadata.get("think_end_token")
     tags = own_tags(end)
@@ -137,7 +137,7 @@ OUTCOMES = ("correct", "wrong", "skipped", "truncated", "unanswered", "empty", "
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """One raw response to one exam, or to one problem asked alone.
+    """A raw response to an exam, or to a problem asked alone.
 
     Attributes:
         text: Visible text; None where there is none.
@@ -156,13 +156,13 @@ class ParsedResponse:
         problems: The problems asked, by position.
         tiers: Their tiers.
         budget: Budget in generated tokens.
-        reading: What the response says.
+        reading: The reading of the response.
         usage: Exact usage, or one re-counted from the text, or None where no tokenizer is known.
         planning: Tokens of no problem: before the first header, in a closing section, hidden ones; None where nothing
             can be counted.
         shares: Tokens by position; None where nothing can be counted.
         empty: Nothing visible, and the tokens went into reasoning, or the budget ended the response.
-        failed: No response could be had, or a provider failed in the middle of it.
+        failed: There is no response, or the provider failed in the middle of it.
     """
 
     problems: tuple[Problem, ...]
@@ -183,7 +183,7 @@ class ParsedResponse:
 
 @dataclass(frozen=True, slots=True)
 class ProblemOutcome:
-    """What became of one problem in one response.
+    """The outcome of one problem in one response.
 
     Attributes:
         position: 1-based place in the exam as asked.
@@ -195,8 +195,8 @@ class ProblemOutcome:
         actual_level: Level of the tokens really spent on an attempt, or None (skipped, or nothing counted).
         tokens: Token share, or None.
         method: How the answer was graded, or None.
-        answer: What the response gives as its answer, NA too; None if nothing.
-        span: ``(start, end)`` offsets in the text of the box or line that answers; None if there is none.
+        answer: The answer in the response, NA included; None if there is none.
+        span: ``(start, end)`` offsets in the text of the answering box or line; None if there is none.
         answered_by: ``box`` or ``line``; None if there is no answer.
     """
 
@@ -215,7 +215,7 @@ class ProblemOutcome:
 
 
 class VerdictLike(Protocol):
-    """What a grader says of one answer (see :class:`roi_bench.grading.grader.Verdict`)."""
+    """A grader's verdict on one answer (see :class:`roi_bench.grading.grader.Verdict`)."""
 
     @property
     def correct(self) -> bool:
@@ -224,7 +224,7 @@ class VerdictLike(Protocol):
 
     @property
     def method(self) -> str:
-        """How that was found."""
+        """How that was decided."""
         ...
 
 
@@ -240,7 +240,7 @@ def parse_response(
     """Read ``response`` to ``problems`` that were asked in one generation (one problem: alone).
 
     Where the backend stripped hidden reasoning from the text, only exact usage counts: counting the text again would
-    miss the reasoning. A missing or non-string response is ``error`` where no usage is known (nobody can tell whether
+    miss the reasoning. A missing or non-string response is ``error`` where no usage is known (it is unclear whether
     the model is to blame) and ``empty`` where tokens were spent on it; one in which a provider failed is ``error``.
     """
     text = response.text if isinstance(response.text, str) else ""
@@ -291,7 +291,7 @@ def _is_empty(text: str, reading: Reading, usage: Usage | None, shown: int | Non
 
 
 def answers_to_grade(parsed: ParsedResponse) -> list[Check]:
-    """Return what there is to grade: one entry for each problem of ``parsed`` whose answer must be graded."""
+    """Return the answers to grade: one entry for each problem of ``parsed`` whose answer must be graded."""
     return [
         Check(problem.pool, segment.answer, problem.answers, problem.question)
         for problem, segment in zip(parsed.problems, parsed.reading.problems, strict=True)

@@ -1,8 +1,8 @@
-r"""The one home of prompt text: tasks, baselines, training and leaderboard all take it from here.
+r"""All prompt texts: tasks, baselines, training and leaderboard take them from here.
 
-A prompt never names the pool, the difficulty or the order (SPEC section 3). Each has a name, which stands in the
-name of its tasks, and a version, the hash of its text. What each is after, and what of it is the paper's, says
-``baselines/README.md``.
+A prompt never names the pool, the difficulty or the order (SPEC section 3). Each has a name, which is part of the
+name of its tasks, and a version, the hash of its text. ``baselines/README.md`` says what each is for, and what of it
+is the paper's.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ RESPONSE_CUE = "Response:\n"
 def as_text(messages: Sequence[Message]) -> str:
     """Return messages as the bare text that is sent where no chat template is applied, with the cue as its last line.
 
-    Without the cue a model that only continues text would go on with the prompt, a fourth problem perhaps.
+    Without the cue a model that only continues text would continue the prompt, perhaps with a fourth problem.
     """
     return "\n\n".join([*(message["content"] for message in messages), RESPONSE_CUE])
 
@@ -92,15 +92,15 @@ PROBLEMS = "{problems}"
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A way to ask.
+    """A prompt with its paraphrases.
 
     Attributes:
         user: The user's message as a format text: ``{problems}`` stands for the questions, ``{budget}`` and
             ``{level_0}`` to ``{level_2}`` for numbers of tokens.
         system: The system turn as a format text of the same numbers; empty: none.
-        kind: Name of the kind of asking that it is for (:data:`roi_bench.scoring.kinds.KINDS`).
+        kind: Name of its kind of asking (:data:`roi_bench.scoring.kinds.KINDS`).
         header: Line above each question; ``{k}`` is its 1-based position.
-        paraphrases: The same content in other words and another layout, which tells how much a score hangs on the words
+        paraphrases: The same content in other words and layout, to measure how much a score depends on the words
             (prompt noise, SPEC section 9); paraphrase 1 is the first.
     """
 
@@ -122,7 +122,7 @@ class Prompt:
 
     @property
     def paraphrases_text(self) -> str:
-        """Which numbers of paraphrases there are, for messages."""
+        """The numbers of its paraphrases, for messages."""
         count = len(self.paraphrases)
         return f"1 to {count}, or 0 for the prompt itself" if count else "0, as this prompt has no paraphrases"
 
@@ -155,7 +155,7 @@ _WORK = ("your work", "\\boxed{{answer}}")
 
 
 def _skeleton(*lines: str, before: str = "") -> str:
-    """Return what a response looks like: ``before``, then each header with ``lines`` under it."""
+    """Return the skeleton of a response: ``before``, then each header with ``lines`` under it."""
     sections = [before, *("\n".join([problem_header(k), *lines]) for k in (1, 2, 3))]
     return "Write the response in this form:\n\n" + "\n\n".join(section for section in sections if section)
 
@@ -292,7 +292,7 @@ def exam_messages(
     """Return the messages that ask an exam, for a chat template: instructions and the questions by position.
 
     Args:
-        questions: Canonical question texts by position; one question for the forms that ask problems alone.
+        questions: Canonical question texts by position; one question for the kinds that ask problems alone.
         budget: Budget in generated tokens.
         prompt: Name of the prompt, a key of :data:`PROMPTS`.
         bounds: Upper token bounds of Level-0 to Level-2, for prompts that ask for levels.

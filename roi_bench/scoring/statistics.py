@@ -1,6 +1,6 @@
 """Ratio estimates with standard errors, for a fixed pool and for the general population of problems (SPEC section 9).
 
-Every number of the benchmark is a ratio of two sums over exams (a plain mean has denominator 1), so one estimator and
+Every metric of the benchmark is a ratio of two sums over exams (a plain mean has denominator 1), so one estimator and
 one standard error serve them all, regret included.
 """
 
@@ -17,8 +17,8 @@ class ExamTerm:
 
     Attributes:
         numerator: Its part of the numerator (mean over the exam's samples).
-        denominator: Its part of the denominator; 1 for a plain mean, 0 where the exam says nothing.
-        cluster: Name of the re-used unit it belongs to (the AIME problem).
+        denominator: Its part of the denominator; 1 for a plain mean, 0 where the exam has none.
+        cluster: Name of the reused unit it belongs to (the AIME problem).
     """
 
     numerator: float
@@ -32,8 +32,8 @@ class Estimate:
 
     Attributes:
         value: Σ numerator / Σ denominator; None where the denominator is zero (undefined, not 0).
-        stderr_fixed: Standard error "on these exams" (exams independent); None below two exams.
-        stderr_general: Standard error "on such problems" (clustered by the re-used problem); None below two clusters.
+        stderr_fixed: Standard error for these very exams (exams independent); None below two exams.
+        stderr_general: Standard error for new problems (clustered by the reused problem); None below two clusters.
         exams: Number of exams.
         clusters: Number of clusters.
     """
@@ -80,7 +80,7 @@ def estimate_ratio(terms: Sequence[ExamTerm]) -> Estimate:
 
 
 def confidence_interval(
-    estimate: Estimate, *, level: float = 0.95, target: str = "general"
+    estimate: Estimate, *, confidence: float = 0.95, target: str = "general"
 ) -> tuple[float, float] | None:
     """Return the two-sided t interval of ``estimate`` for the ``general`` or ``fixed`` target, or None if undefined.
 
@@ -92,7 +92,7 @@ def confidence_interval(
     stderr = estimate.stderr_general if general else estimate.stderr_fixed
     if estimate.value is None or stderr is None:
         return None
-    half = float(t.ppf(0.5 + level / 2, (estimate.clusters if general else estimate.exams) - 1)) * stderr
+    half = float(t.ppf(0.5 + confidence / 2, (estimate.clusters if general else estimate.exams) - 1)) * stderr
     return estimate.value - half, estimate.value + half
 
 

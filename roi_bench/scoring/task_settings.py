@@ -40,11 +40,11 @@ FIXED_KEYS = ("exam_set", "order", "prompt")
 
 @dataclass(frozen=True, slots=True)
 class TaskSettings:
-    """The meaning of one task.
+    """The settings of one task.
 
     Attributes:
         exam_set: ``v1``, ``fresh`` or ``tiny``.
-        order: ``medium`` or ``hard`` (the easy order is always asked beside it); None for problems asked alone.
+        order: ``medium`` or ``hard`` (the easy order is always asked too); None for problems asked alone.
         prompt: Name of the prompt.
         budget: Budget in generated tokens.
         exam_seed: Seed of generated exam sets; None for the frozen one.
@@ -69,12 +69,12 @@ class TaskSettings:
 
     @property
     def named_generation(self) -> dict[str, Any]:
-        """Generation arguments that the task's name stands for, besides its budget."""
+        """Generation arguments that the task's name implies, besides its budget."""
         return SAMPLED if self.kind.is_sampled else GREEDY
 
     @property
     def generation(self) -> dict[str, Any]:
-        """Generation arguments that are asked for, besides the budget and what the user adds."""
+        """Generation arguments of the settings, besides the budget and the user's additions."""
         return dict(self.named_generation if self.decoding == "neutral" else {"until": [], MARK: self.decoding})
 
 
@@ -82,7 +82,7 @@ def task_settings(named: Mapping[str, Any], metadata: Mapping[str, Any]) -> Task
     """Return the settings of a task from its YAML (``named``) and what ``--metadata`` overrides.
 
     Raises:
-        UsageError: A value cannot be meant, or a key is missing.
+        UsageError: A value is invalid, or a key is missing.
     """
     _refuse_misspelt(metadata)
     exam_set = _choice("exam_set", named.get("exam_set"), EXAM_SETS)
@@ -142,7 +142,7 @@ def temperature_of(generation: Mapping[str, Any]) -> float:
     """Return the sampling temperature of ``generation`` arguments, 0 where none is set.
 
     Raises:
-        UsageError: It is no number.
+        UsageError: It is not a number.
     """
     try:
         return float(generation.get("temperature") or 0)
@@ -157,14 +157,14 @@ def deviations(
     system_instruction: str | None,
     omitted: str | None = None,
 ) -> tuple[str, ...]:
-    """Return a label for everything that makes a run other than what its name promises; none for the task itself.
+    """Return a label for everything in which a run differs from what its task's name promises.
 
     Args:
-        named: What the task's name promises.
-        settings: What it was asked to do.
+        named: The settings that the task's name promises.
+        settings: The actual settings.
         generation: Generation arguments.
         system_instruction: The run's system instruction, if any.
-        omitted: Generation arguments that the model does not take and that were not sent (``omit`` of roi-api).
+        omitted: Generation arguments that were not sent because the model does not take them (``omit`` of roi-api).
     """
     labels = []
     if settings.budget != named["budget"]:
@@ -183,7 +183,7 @@ def deviations(
 
 
 def _refuse_misspelt(metadata: Mapping[str, Any]) -> None:
-    """Refuse keys that look like ours but are not; model arguments stand among the metadata, so others are theirs."""
+    """Refuse misspelt keys of ours; the metadata also contain model arguments, so other keys are allowed."""
     for key in metadata:
         if key in FIXED_KEYS:
             raise UsageError(

@@ -1,4 +1,4 @@
-"""The one token counter: how many tokens a response took, and which problem they were spent on (SPEC section 7)."""
+"""Counting tokens: how many a response took, and on which problem they were spent (SPEC section 7)."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ UsageSource = Literal["generated", "provider", "retokenized"]
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What one response cost.
+    """The token usage of one response.
 
     Attributes:
         tokens: Generated tokens, hidden reasoning and the end-of-sequence token included.
-        finish_reason: ``length`` if the budget ended the response, ``stop`` if it ended by itself, ``error`` if whoever
-            generated it failed in the middle, None if unknown.
+        finish_reason: ``length`` if the budget ended the response, ``stop`` if it ended by itself, ``error`` if the
+            engine failed in the middle of it, None if unknown.
         source: ``generated`` = counted while generating, ``provider`` = reported by an API, ``retokenized`` = the
             visible text was encoded again (may differ a little from what was generated).
     """
@@ -52,18 +52,18 @@ def level_of(tokens: int, bounds: Sequence[int] = LEVEL_BOUNDS) -> int:
 
 
 def retokenization_slack(budget: int) -> int:
-    """Return how many tokens above ``budget`` re-counted text may lie: 2 % + 8 tokens (SPEC section 7)."""
+    """Return by how many tokens recounted text may exceed ``budget``: 2 % + 8 tokens (SPEC section 7)."""
     return budget * 2 // 100 + 8
 
 
 def is_over_budget(usage: Usage, budget: int) -> bool:
-    """Return whether a response took more than ``budget`` tokens, with slack where only text was counted."""
+    """Return whether a response took more than ``budget`` tokens, with slack if only its text was counted."""
     slack = retokenization_slack(budget) if usage.source == "retokenized" else 0
     return usage.tokens > budget + slack
 
 
 def retokenized_usage(tokens: int, budget: int) -> Usage:
-    """Return the usage of a response of which only the text is known.
+    """Return the usage of a response whose text alone is known.
 
     A response whose text re-encodes to the budget, or to within 2 % below it (merging at the cut can save tokens), is
     taken for one that the budget ended. The end-of-sequence token of a finished one cannot be seen in the text.
@@ -77,7 +77,7 @@ def token_shares(
 ) -> tuple[int, tuple[int, ...]]:
     """Split the tokens of a response into planning overhead and one share per problem.
 
-    A token belongs to the span in which it starts; what starts in no span, as a closing section, is planning overhead.
+    A token belongs to the span in which it starts; tokens in no span, as in a closing section, are planning overhead.
     Tokens that the text does not show are overhead too: hidden reasoning, which comes before the visible text. Only the
     end-of-sequence token that a local model generated goes to the last problem reached, where the text ends in it.
 

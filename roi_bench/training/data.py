@@ -1,4 +1,4 @@
-"""Training data: which problems may be trained on, prompts as training sends them, labels and examples on disk"""
+"""Training data: which problems may be trained on, prompts as training sends them, labels and examples on disk."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from roi_bench.training.plan.recipe import Family, Recipe, TierCounts, recipe_te
 
 
 def chat_wrapper(recipe: Recipe, tokenizer: Any) -> Callable[[Sequence[Message]], str]:
-    """Return what turns a prompt into the text that is sent: the chat template, or none.
+    """Return a function that turns messages into the text to send: with the chat template, or without.
 
     Raises:
         UsageError: The recipe asks for a chat template and the tokenizer has none.
@@ -38,7 +38,7 @@ def chat_wrapper(recipe: Recipe, tokenizer: Any) -> Callable[[Sequence[Message]]
 
 
 def template_of(tokenizer: Any) -> Callable[[list[Message]], str]:
-    """Return what applies the tokenizer's chat template to messages, up to where the response starts."""
+    """Return a function that applies the tokenizer's chat template to messages, up to the start of the response."""
     render: Callable[[list[Message]], str] = partial(
         tokenizer.apply_chat_template, tokenize=False, add_generation_prompt=True
     )
@@ -46,11 +46,11 @@ def template_of(tokenizer: Any) -> Callable[[list[Message]], str]:
 
 
 def trl_prompt(messages: Sequence[Message], chat: bool, tokenizer: Any) -> str | list[Message]:
-    """Return a prompt as TRL takes it: messages that it applies the chat template to, or bare text."""
+    """Return a prompt in TRL's form: messages, to which TRL applies the chat template, or bare text."""
     return templated(messages, template_of(tokenizer)) if chat else as_text(messages)
 
 
-# What may be trained on: problems, exams, exams held out to watch the training; never an evaluation problem.
+# What may be trained on: problems, exams, and exams held out to monitor training; never an evaluation problem.
 
 HELD_OUT_SHARE = 10
 """One training question in so many, by hash, is never trained on: held-out exams are made of these."""
@@ -65,7 +65,7 @@ def stream_seed(seed: int, stream: int) -> int:
 
 
 def is_held_out(question: str) -> bool:
-    """Tell whether a training question is kept for held-out exams."""
+    """Return whether a training question is reserved for held-out exams."""
     return int(sha256_text(question)[8:16], 16) % HELD_OUT_SHARE == 0
 
 
@@ -200,7 +200,7 @@ def _real_pools(held_out: bool) -> dict[str, dict[str, Problem]]:
     return pools
 
 
-# Labels and examples as ``datasets`` on disk, each with a card; reading them back, whoever changed them.
+# Labels and examples as ``datasets`` on disk, each with a card; reading them back, possibly edited.
 
 LEVELS = ("Level-0", "Level-1", "Level-2", "Level-3")
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from roi_bench.analysis.engines.agreement import Asked, Engine, EngineRun
+from roi_bench.analysis.engines.agreement import Engine, EngineRun, SentPrompts
 from roi_bench.analysis.runs import ScoredRun
 from roi_bench.exams.tiny import tiny_exams
 from roi_bench.records.regrade import score_recorded
@@ -69,7 +69,7 @@ def engine_run(
     *,
     facts: Mapping[str, str] | None = None,
     engine: str = "",
-    asked: Mapping[str, Asked] | None = None,
+    asked: Mapping[str, SentPrompts] | None = None,
     with_tokenizer: bool = True,
     **changes: Any,
 ) -> EngineRun:
@@ -80,7 +80,7 @@ def engine_run(
         name=name,
         engine=Engine(engine or name, dict(facts or {})),
         run=ScoredRun(name, task, EXAMS, scored),
-        asked={exam: Asked((f"{exam} hard", f"{exam} easy")) for exam in IDS} if asked is None else asked,
+        asked={exam: SentPrompts((f"{exam} hard", f"{exam} easy")) for exam in IDS} if asked is None else asked,
         encode=_words if with_tokenizer else None,
     )
 

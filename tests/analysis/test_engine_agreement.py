@@ -14,7 +14,7 @@ from roi_bench.analysis.engines.agreement import (
     ONE_BATCHED_OTHERWISE,
     ONE_TWICE,
     TWO_ENGINES,
-    Asked,
+    SentPrompts,
     Share,
     TokenGap,
     compare_engines,
@@ -186,8 +186,8 @@ def test_equal_texts_of_two_engines_stand_beside_those_of_one_with_itself():
 
 
 def test_prompts_are_compared_where_they_can_be_seen():
-    other = {**ALIKE.asked, IDS[1]: Asked(("else", f"{IDS[1]} easy"), ((5,), (6,)))}
-    tokens = {**ALIKE.asked, IDS[1]: Asked(ALIKE.asked[IDS[1]].prompts, ((5,), (7,)))}
+    other = {**ALIKE.asked, IDS[1]: SentPrompts(("else", f"{IDS[1]} easy"), ((5,), (6,)))}
+    tokens = {**ALIKE.asked, IDS[1]: SentPrompts(ALIKE.asked[IDS[1]].prompts, ((5,), (7,)))}
     found = compare_engines(engine_run("hf", asked=tokens), engine_run("vllm", asked=other))
     assert (prompts_text(found), found.prompt_tokens) == ("3 of 4", Share(1, 2))
     messages = engine_run("api", asked=other, sent_as="messages")
@@ -195,7 +195,8 @@ def test_prompts_are_compared_where_they_can_be_seen():
     assert prompts_text(compare_engines(messages, messages)) == "4 of 4"
     assert prompts_text(compare_engines(ALIKE, engine_run("vllm", asked={}))) == "not recorded"
     assert (
-        prompts_text(compare_engines(ALIKE, engine_run("vllm", asked={IDS[0]: Asked((None, "x"))}))) == "not recorded"
+        prompts_text(compare_engines(ALIKE, engine_run("vllm", asked={IDS[0]: SentPrompts((None, "x"))})))
+        == "not recorded"
     )
 
 

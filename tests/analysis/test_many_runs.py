@@ -191,8 +191,8 @@ def test_an_exam_in_two_clusters_is_refused() -> None:
     runs = [invented(0), invented(1) | {"exam-004": ExamTerm(1.0, 1.0, "elsewhere")}]
     with pytest.raises(UsageError, match=r"'exam-004'.*'c4'.*'elsewhere'"):
         rank_many(runs)
-    with pytest.raises(UsageError, match=r"level.*1\.0"):
-        rank_many(runs[:1], level=1.0)
+    with pytest.raises(UsageError, match=r"(level|alpha).*1\.0"):
+        rank_many(runs[:1], alpha=1.0)
 
 
 def simulated(generator: np.random.Generator, skills: FloatArray) -> list[list[float]]:

@@ -10,10 +10,10 @@ from roi_bench.analysis.reports.tables import Interval
 from roi_bench.analysis.reports.views import (
     accuracies_by_position,
     accuracies_by_tier_and_position,
+    asked_orders,
     is_attempt,
     position_table,
     ratio,
-    sides,
     tier_position_table,
 )
 from roi_bench.errors import UsageError
@@ -167,10 +167,10 @@ def test_unknown_order_or_cluster() -> None:
 
 
 def test_a_task_in_easy_order_has_one_side() -> None:
-    assert [side.order for side in sides("easy")] == ["easy"]
-    assert [side.order for side in sides("medium")] == ["medium", "easy"]
+    assert [side.order for side in asked_orders("easy")] == ["easy"]
+    assert [side.order for side in asked_orders("medium")] == ["medium", "easy"]
     sample = three_exams()["a"][0]
-    assert [side.response(sample) for side in sides("hard")] == [sample.main, sample.easy]
+    assert [side.response(sample) for side in asked_orders("hard")] == [sample.main, sample.easy]
 
 
 def test_nothing_varied_no_interval() -> None:

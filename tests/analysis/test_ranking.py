@@ -102,7 +102,7 @@ def test_a_tier_starts_where_a_run_is_worse_than_the_top_of_the_tier_above() -> 
     assert adjusted["a", "c"] == adjusted["b", "d"] == pytest.approx(5 * 2 / 2**10)
     assert adjusted["a", "b"] == adjusted["b", "c"] == adjusted["c", "d"] == pytest.approx(3 * 2 / 2**5)
     # With all neighbours significant at a lax level, each run is a tier.
-    assert [one.tier for one in rank({"d": 0, "c": 5, "b": 10, "a": 15}, level=0.2).ranks] == [1, 2, 3, 4]
+    assert [one.tier for one in rank({"d": 0, "c": 5, "b": 10, "a": 15}, alpha=0.2).ranks] == [1, 2, 3, 4]
 
 
 def test_the_adjustment_decides() -> None:
@@ -112,8 +112,8 @@ def test_the_adjustment_decides() -> None:
 
 
 def test_a_p_value_equal_to_the_level_is_significant() -> None:
-    assert [one.tier for one in rank({"a": 6, "b": 0}, level=2 / 64).ranks] == [1, 2]
-    assert [one.tier for one in rank({"a": 6, "b": 0}, level=2 / 65).ranks] == [1, 1]
+    assert [one.tier for one in rank({"a": 6, "b": 0}, alpha=2 / 64).ranks] == [1, 2]
+    assert [one.tier for one in rank({"a": 6, "b": 0}, alpha=2 / 65).ranks] == [1, 1]
 
 
 def test_one_run_alone_and_none() -> None:
@@ -147,9 +147,9 @@ def test_estimates_and_intervals_are_those_of_each_run() -> None:
     runs["a"]["more"] = ExamTerm(1.0, 1.0, "more")
     expected = estimate_ratio(list(runs["a"].values()))
     for target in ("general", "fixed"):
-        first = rank_runs(runs, higher_is_better=True, target=target, level=0.1).ranks[0]
+        first = rank_runs(runs, higher_is_better=True, target=target, alpha=0.1).ranks[0]
         assert (first.name, first.estimate) == ("a", expected)
-        assert first.interval == confidence_interval(expected, level=0.9, target=target)
+        assert first.interval == confidence_interval(expected, confidence=0.9, target=target)
 
 
 def test_the_target_is_that_of_the_comparisons() -> None:
@@ -178,7 +178,7 @@ def test_swaps_suffice_for_many_runs() -> None:
     assert [one.tier for one in rank_runs(runs, higher_is_better=True).ranks] == [1, 2, 3]
     assert permutations_for(3, 0.05) == PERMUTATIONS
     assert permutations_for(780, 0.05) == 62_400
-    tiny = rank_runs(runs, higher_is_better=True, level=0.0002).comparisons  # 3 / 10 001 would not do
+    tiny = rank_runs(runs, higher_is_better=True, alpha=0.0002).comparisons  # 3 / 10 001 would not do
     assert [c.better for c in tiny] == ["a", "a", "b"]
 
 
@@ -199,7 +199,7 @@ def test_refusals_say_what_was_wrong() -> None:
     with pytest.raises(UsageError, match=r"'a'.*'b'"):
         rank_runs({"a": run_with(2), "b": {"other": ExamTerm(0.0, 1.0, "1")}}, higher_is_better=True)
     for level in (0.0, 1.0):
-        with pytest.raises(UsageError, match=f"level.*{level}"):
-            rank({"a": 1}, level=level)
+        with pytest.raises(UsageError, match=f"(level|alpha).*{level}"):
+            rank({"a": 1}, alpha=level)
     with pytest.raises(UsageError, match="'both'"):
         rank({"a": 1}, target="both")

@@ -226,7 +226,7 @@ def test_a_run_that_cannot_be_replayed_is_told_and_left_out():
     }
     matched = match_profiles([RUNS[0], replace(RUNS[1], scored=scored)], [PROFILE])
     told: list[str] = []
-    (found,) = allocations(matched, tell=told.append)
+    (found,) = allocations(matched, notify=told.append)
     assert {name for name, _ in found.found} == {"direct"}
     assert missing([f"plan_and_solve, v1 hard {BUDGET}", "no allocation"], told[0]) == []
     with pytest.raises(RecordError, match=r"s\.jsonl.*--tokenizer"):

@@ -478,9 +478,9 @@ def test_the_users_own_settings_of_vllms_log_win(monkeypatch: pytest.MonkeyPatch
     errors = set_up("INFO")
     assert errors is not None
     configuration = json.loads(Path(os.environ[CONFIGURATION]).read_text())
-    assert configuration["loggers"]["vllm"]["level"] == configuration["handlers"]["shown"]["level"] == "DEBUG"
-    assert configuration["handlers"]["shown"]["stream"] == "ext://sys.stderr"
-    assert configuration["handlers"]["kept"]["filename"] == str(errors)
+    assert configuration["loggers"]["vllm"]["level"] == configuration["handlers"]["console"]["level"] == "DEBUG"
+    assert configuration["handlers"]["console"]["stream"] == "ext://sys.stderr"
+    assert configuration["handlers"]["errors"]["filename"] == str(errors)
     assert os.environ["PYTHONWARNINGS"] == QUIET_TRACKER
     assert set_up("INFO") is None  # configured already
     monkeypatch.delenv(CONFIGURATION)

@@ -16,7 +16,7 @@ from roi_bench.errors import ModelError, RecordError
 from roi_bench.harness.engines.huggingface import HuggingFaceEngine
 from roi_bench.harness.engines.local import BatchedEngine, MeteredEngine, own_batch_size
 from roi_bench.harness.engines.metering import MeteredText, usage_of
-from roi_bench.harness.engines.protocol import Question, derived_seed, distinct_questions, exam_fields, fixed_batches
+from roi_bench.harness.engines.protocol import Request, derived_seed, distinct_requests, exam_fields, fixed_batches
 from roi_bench.harness.journaled_model import JournaledModel
 from roi_bench.records.journal import HEADER_BEGIN, Header, Journal, read_journal, request_key
 from roi_bench.scoring.tokens import Usage
@@ -135,7 +135,7 @@ def test_equal_requests_of_two_tasks_are_asked_once(journal: Journal) -> None:
 )
 def test_the_journal_says_what_each_response_answers(doc: Any, fields: dict[str, Any]) -> None:
     item = Instance("generate_until", doc, ("prompt", GREEDY), 0)
-    assert exam_fields(Question(request_key("prompt", GREEDY, 0), item)) == fields
+    assert exam_fields(Request(request_key("prompt", GREEDY, 0), item)) == fields
 
 
 def test_a_problem_asked_alone_for_two_tasks_is_asked_once(journal: Journal) -> None:
@@ -186,11 +186,11 @@ def test_a_model_of_an_unknown_kind_is_sent_no_seed_and_draws_the_same_again(tmp
 
 def test_batches_are_fixed_and_longest_prompts_come_first() -> None:
     prompts = ["x" * (5 * k % 7) + str(k) for k in range(7)]
-    questions, keys = distinct_questions([request(prompt) for prompt in prompts])
-    batches = fixed_batches(questions, 3, len)
+    distinct, keys = distinct_requests([request(prompt) for prompt in prompts])
+    batches = fixed_batches(distinct, 3, len)
     assert [[len(question.prompt) for question in batch] for batch in batches] == [[7, 6, 5], [4, 3, 2], [1]]
-    assert fixed_batches(questions[::-1], 3, len) == batches
-    assert [question.key for question in questions] == keys == [request_key(prompt, GREEDY, 0) for prompt in prompts]
+    assert fixed_batches(distinct[::-1], 3, len) == batches
+    assert [question.key for question in distinct] == keys == [request_key(prompt, GREEDY, 0) for prompt in prompts]
 
 
 @pytest.mark.parametrize("kind", [Echo, LocalEcho])
@@ -300,10 +300,10 @@ def test_batch_size_of_a_model_of_an_unknown_kind(attributes: dict[str, Any], si
 
 
 def test_derived_seeds_depend_on_the_run_and_the_question_alone() -> None:
-    questions, keys = distinct_questions([request(prompt) for prompt in "ab"])
-    assert derived_seed(1, keys) == derived_seed(1, [question.key for question in questions])
+    distinct, keys = distinct_requests([request(prompt) for prompt in "ab"])
+    assert derived_seed(1, keys) == derived_seed(1, [question.key for question in distinct])
     assert len({derived_seed(seed, part) for seed in (1, 2) for part in (keys, keys[:1], keys[1:], keys[::-1])}) == 8
-    assert [Question(keys[0], request("a", **how)).is_sampled for how in ({}, {"do_sample": True})] == [False, True]
+    assert [Request(keys[0], request("a", **how)).is_sampled for how in ({}, {"do_sample": True})] == [False, True]
 
 
 @pytest.mark.parametrize("generation", [GREEDY, SAMPLED])

@@ -19,7 +19,7 @@ from roi_bench.harness.engines.huggingface import HuggingFaceEngine, batch_size_
 from roi_bench.harness.model_loading import load_model
 from roi_bench.harness.processes import (
     DEVICES,
-    Place,
+    ProcessRank,
     is_one_model,
     launch_hidden_from_vllm,
     own_devices,
@@ -50,10 +50,10 @@ def launched(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_place_is_that_of_the_launcher(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert place() == Place(0, 1, 0, 1)
+    assert place() == ProcessRank(0, 1, 0, 1)
     for name, value in LAUNCH.items():
         monkeypatch.setenv(name, value)
-    assert place() == Place(3, 4, 1, 2)
+    assert place() == ProcessRank(3, 4, 1, 2)
     monkeypatch.setenv("WORLD_SIZE", "many")
     assert place().size == 1
 
@@ -74,12 +74,12 @@ def test_the_place_is_that_of_the_launcher(monkeypatch: pytest.MonkeyPatch) -> N
 def test_each_process_of_vllm_has_gpus_of_its_own(
     local_rank: int, arguments: dict[str, Any], visible: str | None, own: str | None
 ) -> None:
-    assert own_devices(Place(local_rank, 2, local_rank, 2), arguments, visible) == own
+    assert own_devices(ProcessRank(local_rank, 2, local_rank, 2), arguments, visible) == own
 
 
 def test_too_few_gpus_are_said_in_one_line() -> None:
     with pytest.raises(UsageError, match=shows("CUDA_VISIBLE_DEVICES=0,1,2", 2, 4)):
-        own_devices(Place(0, 2, 0, 2), {"tensor_parallel_size": 2}, "0,1,2")
+        own_devices(ProcessRank(0, 2, 0, 2), {"tensor_parallel_size": 2}, "0,1,2")
 
 
 @pytest.mark.usefixtures("launched")
@@ -87,7 +87,7 @@ def test_vllm_is_loaded_as_in_a_process_of_its_own(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", "True")
     before = dict(os.environ)
     with launch_hidden_from_vllm({}):
-        assert place() == Place(0, 1, 0, 1)
+        assert place() == ProcessRank(0, 1, 0, 1)
         assert not {"TORCHELASTIC_USE_AGENT_STORE", *LAUNCH} & set(os.environ)
         assert os.environ[DEVICES] == "1"
     assert dict(os.environ) == {**before, DEVICES: "1"}  # vLLM may start processes later

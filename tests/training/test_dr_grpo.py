@@ -9,7 +9,7 @@ import pytest
 from roi_bench.errors import UsageError
 from roi_bench.exams.tiny import tiny_training_exams
 from roi_bench.training.plan.recipe import Rarl, load_recipe
-from roi_bench.training.rarl.rarl import Turn, exam_schedule, held_out_turns
+from roi_bench.training.rarl.rarl import ScheduledExam, exam_schedule, held_out_schedule
 from tests.training.tiny_labels import tokenizer
 
 # TRL 1.16 itself uses these names, of which transformers 5.23 warns.
@@ -46,7 +46,7 @@ def make_trainer(folder, recipe=RECIPE):
         reward_funcs=judge.reward,
         args=grpo_arguments(recipe, folder),
         train_dataset=exam_rows(EXAMS, turns, False, tokenizer()),
-        eval_dataset=exam_rows(EXAMS[:2], held_out_turns(2, recipe.budgets), False, tokenizer(), len(EXAMS)),
+        eval_dataset=exam_rows(EXAMS[:2], held_out_schedule(2, recipe.budgets), False, tokenizer(), len(EXAMS)),
         processing_class=tokenizer(),
         judge=judge,
     )
@@ -150,7 +150,7 @@ def rows(budget, count=2, order="hard"):
     """A generation batch: each exam as often as there are responses to it."""
     from roi_bench.training.rarl.rarl import exam_rows
 
-    turns = [Turn(number, order, budget) for number in range(count)]
+    turns = [ScheduledExam(number, order, budget) for number in range(count)]
     return [row for row in exam_rows(EXAMS, turns, False, tokenizer()) for _ in range(4)]
 
 
@@ -193,7 +193,7 @@ def test_generation_is_cut_at_the_budget_of_the_exams_while_the_normaliser_stays
     longest = found["completion_mask"].sum(dim=1).max().item()
     assert longest == budget if budget < 256 else 128 < longest <= 256  # three problems take 162 to 198 tokens
     assert found["completion_ids"].shape == (8, longest)
-    counted = trainer.judge.take_counted()
+    counted = trainer.judge.take_records()
     assert [item.budget for item in counted] == [budget] * 8
     assert trainer._metrics["train"]["completions/max_length"][-1] == longest
     assert trainer.max_completion_length == trainer.args.max_completion_length == 256
@@ -273,4 +273,4 @@ def test_a_short_training_takes_the_budgets_in_turn_and_logs_the_numbers_of_the_
         assert held_out["eval_regret_256"] == pytest.approx((easy - hard) / easy)
     scores = [held_out[f"eval_{name}_{budget}"] for name in ("score", "score_easy") for budget in BUDGETS]
     assert held_out["eval_held_out"] == pytest.approx(sum(scores) / 4)
-    assert trainer.judge.take_counted() == []
+    assert trainer.judge.take_records() == []

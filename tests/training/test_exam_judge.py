@@ -10,9 +10,9 @@ from roi_bench.scoring.outcomes import Response
 from roi_bench.scoring.tokens import Usage
 from roi_bench.training.plan.recipe import Reward
 from roi_bench.training.rarl.reward import (
-    Counted,
     ExamJudge,
     Rollout,
+    RolloutRecord,
     count,
     held_out_numbers,
     training_numbers,
@@ -117,11 +117,11 @@ def test_what_was_counted_is_taken_once():
     tokens = [*ids(worked(0, "hard", (2, 0, 3), skip=(2,))), end()]
     made.reward([tokens], [0], ["hard"], [256])
     made.reward([tokens[:40]], [0], ["hard"], [40])
-    whole, cut = made.take_counted()
+    whole, cut = made.take_records()
     # Level-0 for the middle problem is a wrong forecast; the easy one, skipped, has no level to be right about
-    assert whole == Counted("hard", 256, 2, ("easy",), ((2, 2), (0, 1)), truncated=False)
-    assert cut == Counted("hard", 40, 0, (), ((2, 1),), truncated=True)
-    assert made.take_counted() == []
+    assert whole == RolloutRecord("hard", 256, 2, ("easy",), ((2, 2), (0, 1)), truncated=False)
+    assert cut == RolloutRecord("hard", 40, 0, (), ((2, 1),), truncated=True)
+    assert made.take_records() == []
 
 
 # ----------------------------------------------------------------- numbers
@@ -131,11 +131,11 @@ def test_count_keeps_levels_of_attempts_only():
     outcomes = (outcome("correct", 0, 0), outcome("skipped", 2, None), outcome("truncated", None, 2))
     scored = ScoredResponse(outcomes, 128, None, None, over_budget=False, failed=False)
     rollout = Rollout(EXAMS[0], "easy", 128, Response(""))
-    assert count(rollout, scored) == Counted("easy", 128, 1, ("easy",), ((0, 0),), truncated=False)
+    assert count(rollout, scored) == RolloutRecord("easy", 128, 1, ("easy",), ((0, 0),), truncated=False)
 
 
 def counted(order, budget, correct, skipped=(), levels=(), truncated=False):
-    return Counted(order, budget, correct, tuple(skipped), tuple(levels), truncated)
+    return RolloutRecord(order, budget, correct, tuple(skipped), tuple(levels), truncated)
 
 
 BATCH = [

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roi_bench.training.plan.recipe import Rarl
-from roi_bench.training.rarl.rarl import Turn, exam_schedule, held_out_turns
+from roi_bench.training.rarl.rarl import ScheduledExam, exam_schedule, held_out_schedule
 
 BUDGETS = (128, 256, 512)
 
@@ -100,13 +100,15 @@ def test_the_order_in_which_a_recipe_names_orders_does_not_matter():
 
 
 def test_held_out_exams_are_sat_in_both_orders_under_each_budget():
-    assert held_out_turns(2, (128, 256)) == [
-        Turn(0, "hard", 128), Turn(1, "hard", 128), Turn(0, "easy", 128), Turn(1, "easy", 128),
-        Turn(0, "hard", 256), Turn(1, "hard", 256), Turn(0, "easy", 256), Turn(1, "easy", 256),
+    assert held_out_schedule(2, (128, 256)) == [
+        ScheduledExam(0, "hard", 128), ScheduledExam(1, "hard", 128),
+        ScheduledExam(0, "easy", 128), ScheduledExam(1, "easy", 128),
+        ScheduledExam(0, "hard", 256), ScheduledExam(1, "hard", 256),
+        ScheduledExam(0, "easy", 256), ScheduledExam(1, "easy", 256),
     ]  # fmt: skip
-    assert held_out_turns(0, (128,)) == []
+    assert held_out_schedule(0, (128,)) == []
 
 
 @pytest.mark.parametrize("number", [0, 1, 7])
 def test_held_out_turns_are_as_many_as_must_be(number):
-    assert len(held_out_turns(number, BUDGETS)) == number * 2 * 3
+    assert len(held_out_schedule(number, BUDGETS)) == number * 2 * 3

@@ -252,7 +252,7 @@ def test_a_damaged_record_of_a_finished_stage_is_said_to_be(tmp_path, text):
 
 
 def test_run_gives_each_stage_a_process_with_what_was_asked(tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "run_evaluation", lambda recipe, out, tell, run: f"tables of {recipe.name}, {run([])}")
+    monkeypatch.setattr(run, "run_evaluation", lambda recipe, out, notify, run: f"tables of {recipe.name}, {run([])}")
     commands = []
 
     def succeed(command):

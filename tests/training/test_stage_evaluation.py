@@ -193,7 +193,7 @@ def test_an_interrupted_call_interrupts(tmp_path):
 def test_other_budgets_are_said(tmp_path):
     told = []
     with pytest.raises(ModelError):
-        evaluate_stages(recipe("budgets=[128, 300]"), tmp_path, ["base"], tell=told.append, run=lambda _: 1)
+        evaluate_stages(recipe("budgets=[128, 300]"), tmp_path, ["base"], notify=told.append, run=lambda _: 1)
     other, progress = told
     assert "budget=300" in other
     assert missing(["1 of 3", "base", "8 tasks"], progress) == []
@@ -218,7 +218,7 @@ def test_a_whole_evaluation_of_base_and_mft(tmp_path):
     changes = ("samples=2", "limit=30", "batch_size=128", "pictures=false")
     settings = recipe("budgets=[128]", *(f"evaluation.{change}" for change in changes))
     told: list[str] = []
-    folder = evaluate_stages(settings, tmp_path, ("base", "mft"), tell=told.append)
+    folder = evaluate_stages(settings, tmp_path, ("base", "mft"), notify=told.append)
     assert folder == tmp_path / "evaluation"
     assert sum("decoded" in line for line in told) == 1
     content = json.loads((folder / "stages.json").read_text("utf-8"))

@@ -271,7 +271,7 @@ def test_shipped_model_is_a_standard_float32_architecture(model):
 
 
 def test_shipped_model_solves_the_exams_imperfectly(model, tokenizer):
-    rows = evaluate(model, tokenizer, tiny_exams(0, 48), sittings=(("easy", LOOSE), ("easy", TIGHT), ("hard", TIGHT)))
+    rows = evaluate(model, tokenizer, tiny_exams(0, 48), conditions=(("easy", LOOSE), ("easy", TIGHT), ("hard", TIGHT)))
     alone, easy_loose, easy_tight, hard_tight = rows
     for row in (alone, easy_loose):
         assert row.accuracy(0) >= 0.9

@@ -25,7 +25,7 @@ from roi_bench.training.mft.mft import (
     vllm_generator,
 )
 from roi_bench.training.plan.recipe import load_recipe
-from roi_bench.training.rarl.rarl import Turn, exam_rows, grpo_arguments
+from roi_bench.training.rarl.rarl import ScheduledExam, exam_rows, grpo_arguments
 from roi_bench.training.stages.model import load_model
 from roi_bench.training.tiny.model import build_tokenizer
 
@@ -60,7 +60,7 @@ class Prompts:
         self.recipe = replace(load_recipe("test"), chat=self.chat)
         self.model = load_model(str(model_path()), self.recipe).eval()
         exam = next(exam_stream("tiny", 5))
-        self.rows = exam_rows([exam], [Turn(0, "easy", 128)], self.chat, self.tokenizer)
+        self.rows = exam_rows([exam], [ScheduledExam(0, "easy", 128)], self.chat, self.tokenizer)
         questions = [problem.question for problem in exam.ordered("easy")]
         self.messages = exam_messages(questions, 128, "metacognitive", (32, 64, 128))
         self.sent = chat_wrapper(self.recipe, self.tokenizer)(self.messages)

@@ -1,4 +1,4 @@
-"""Whether two engines gave the same: texts, where they part, token counts, finish reasons, outcomes, scores. Pure"""
+"""How far two engines agree: texts, where they diverge, token counts, finish reasons, outcomes, scores. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from roi_bench.records.journal import canonical_json
 from roi_bench.records.results import CHAT_TEMPLATE, MESSAGES, TEXT, RecordedTask
 from roi_bench.scoring.tokens import FinishReason, Usage
 
-# Runs of one model on several engines: what generated each, what it was sent, and whether two can be compared. Pure
+# Runs of one model on several engines: the engine, the prompts sent, and whether two runs can be compared. Pure.
 
 Encoder = Callable[[str], Sequence[int]]
 """Turns text into token ids, no special tokens added."""
@@ -30,20 +30,20 @@ BATCH_FACTS = frozenset({"batch_size", "batch_size_is_automatic"})
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """What generated the responses of a run.
+    """The engine that generated the responses of a run.
 
     Attributes:
         name: Its name: ``hf``, ``vllm``, ``api``, …
-        facts: Its version, dtype, batch size and so on as text, by name; what a file does not say is missing.
+        facts: Its version, dtype, batch size and so on as text, by name; unrecorded facts are missing.
     """
 
     name: str
     facts: Mapping[str, str]
 
     def differences(self, other: Engine) -> tuple[str, ...]:
-        """Return what is recorded of both and differs: ``engine``, names of facts.
+        """Return the names of facts that are recorded for both and differ, or ``engine``.
 
-        Versions of two engines are not compared: they count different things.
+        Versions of different engines are not compared.
         """
         if self.name != other.name:
             shared = [name for name in self.facts if name in other.facts and name not in ("version", *BATCH_FACTS)]
@@ -57,9 +57,9 @@ class Engine:
 
 
 def engine_of(document: Mapping[str, Any]) -> Engine:
-    """Return what a results file (JSON) says of its engine.
+    """Return the engine recorded in a results file (JSON).
 
-    ``roi-bench run`` records it under ``roi_bench.engine``; of other files, lm_eval's own configuration tells a part.
+    ``roi-bench run`` records it under ``roi_bench.engine``; other files have some of it in lm_eval's own configuration.
     """
     config = _object(document.get("config"))
     run = _object(document.get("roi_bench"))
@@ -74,7 +74,7 @@ def engine_of(document: Mapping[str, Any]) -> Engine:
 
 
 def _decoding(document: Mapping[str, Any]) -> str | None:
-    """Return whose decoding all tasks of a results file had, as recorded; None where they differ or do not say."""
+    """Return the decoding recorded for all tasks of a results file; None if they differ or do not say."""
     configs = _object(document.get("configs")).values()
     records = [_object(_object(_object(config).get("metadata")).get("roi_bench")) for config in configs]
     found = {str(record["decoding"]) for record in records if record.get("decoding") is not None}
@@ -93,11 +93,11 @@ def _shown(value: Any) -> str:
 
 TWO_ENGINES, ONE_BATCHED_OTHERWISE, ONE_TWICE = "two engines", "one engine, two batch sizes", "one engine, run twice"
 KINDS = (TWO_ENGINES, ONE_BATCHED_OTHERWISE, ONE_TWICE)
-"""What a pair of runs tells about. One engine in another version, dtype or decoding counts as two."""
+"""What a pair of runs compares. One engine in another version, dtype or decoding counts as two."""
 
 
 def kind_of(a: Engine, b: Engine) -> str:
-    """Return what two runs on ``a`` and ``b`` tell about, one of :data:`KINDS`."""
+    """Return what two runs on ``a`` and ``b`` compare, one of :data:`KINDS`."""
     differences = set(a.differences(b))
     if not differences:
         return ONE_TWICE
@@ -105,7 +105,7 @@ def kind_of(a: Engine, b: Engine) -> str:
 
 
 def engine_names(engines: Sequence[Engine]) -> list[str]:
-    """Return a name for each run: its engine, with what sets it apart from others of that engine, else a number."""
+    """Return a name for each run: its engine, with facts that set it apart from others of that engine, or a number."""
     found, seen = [], Counter[str]()
     for engine in engines:
         alike = [other for other in engines if other.name == engine.name]
@@ -118,8 +118,8 @@ def engine_names(engines: Sequence[Engine]) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What was sent to get the responses of one exam.
+class SentPrompts:
+    """The prompts sent for one exam.
 
     Attributes:
         prompts: The prompt as sent, by request (task's order, easy order), messages as JSON; None: not recorded.
@@ -147,32 +147,32 @@ class EngineRun:
     name: str
     engine: Engine
     run: ScoredRun
-    asked: Mapping[str, Asked]
+    asked: Mapping[str, SentPrompts]
     encode: Encoder | None = None
     seconds: float | None = None
     generated: int | None = None
 
     @property
     def sends_messages(self) -> bool:
-        """Whether prompts went as messages, so that nobody sees the text that a server made of them."""
+        """Whether prompts were sent as messages, so that the text that a server made of them is not visible."""
         return self.run.task.record.sent_as == MESSAGES
 
     @property
     def tokens_per_second(self) -> float | None:
-        """Generated tokens by seconds of the whole evaluation."""
+        """Generated tokens per second of the whole evaluation."""
         return self.generated / self.seconds if self.generated is not None and self.seconds else None
 
 
 def check_comparable(reference: RecordedTask, other: RecordedTask, *, allow_sampled: bool = False) -> None:
-    """Check that two recorded tasks asked the same of their engines.
+    """Check that two recorded tasks sent the same to their engines.
 
     Args:
         reference: One task.
         other: Another of the same name.
-        allow_sampled: Take runs that were sampled.
+        allow_sampled: Allow sampled runs.
 
     Raises:
-        UsageError: They asked something else, or with other sampling; the message says what.
+        UsageError: Tasks or sampling differ; the message says in what.
     """
     for task in () if allow_sampled else (reference, other):
         if sampling := _sampling(task):
@@ -181,15 +181,15 @@ def check_comparable(reference: RecordedTask, other: RecordedTask, *, allow_samp
                 "nothing of the engine; run it greedily, or add --allow-sampled"
             )
     if _own_decoding(reference) != _own_decoding(other):
-        told = ["model" if _own_decoding(task) else "neutral" for task in (reference, other)]
-        raise UsageError(_other(reference, other, "decoding", *told))
+        decodings = ["model" if _own_decoding(task) else "neutral" for task in (reference, other)]
+        raise UsageError(_other(reference, other, "decoding", *decodings))
     for name in _SAME:
         mine, theirs = getattr(reference.record, name), getattr(other.record, name)
         if mine != theirs:
             raise UsageError(_other(reference, other, name, mine, theirs))
     if _decoded(reference) != _decoded(other):
-        told = [_sampling(task) or "greedy" for task in (reference, other)]
-        raise UsageError(_other(reference, other, "sampling", *told))
+        samplings = [_sampling(task) or "greedy" for task in (reference, other)]
+        raise UsageError(_other(reference, other, "sampling", *samplings))
     ways = {task.record.sent_as for task in (reference, other)}
     if TEXT in ways and ways & {CHAT_TEMPLATE, MESSAGES}:
         raise UsageError(_other(reference, other, "sent_as", reference.record.sent_as, other.record.sent_as))
@@ -221,7 +221,7 @@ def _sampling(task: RecordedTask) -> str | None:
 
 
 def _own_decoding(task: RecordedTask) -> bool:
-    """Return whether the model's own configuration chose tokens; records that do not say it have the task's."""
+    """Return whether the model's own configuration shaped the decoding; records that do not say so used the task's."""
     return task.decoding.get("decoding") == "model"
 
 
@@ -240,14 +240,14 @@ Key = tuple[str, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """How many of how many; unknown of none."""
+    """A count out of a total."""
 
     count: int
     of: int
 
     @property
     def value(self) -> float | None:
-        """The share, 0–1; None of none."""
+        """The share, 0–1; None if the total is 0."""
         return self.count / self.of if self.of else None
 
 
@@ -259,13 +259,13 @@ def share(seen: Iterable[bool | None]) -> Share:
 
 @dataclass(frozen=True, slots=True)
 class GivenResponse:
-    """What an engine gave to one request.
+    """An engine's response to one request.
 
     Attributes:
         text: Visible text.
         usage: Tokens and finish reason, counted from the text where nothing better is known; None: unknown.
         outcomes: Outcome of each problem by position.
-        counted: What the engine itself counted, None where it counted nothing.
+        counted: Usage as the engine itself counted it, or None.
     """
 
     text: str
@@ -320,22 +320,22 @@ def finish_of(given: GivenResponse) -> FinishReason | None:
 
 
 def first_difference(a: Sequence[object], b: Sequence[object]) -> int | None:
-    """Return the first index at which two sequences differ (the length of one that the other goes on), or None."""
+    """Return the first index at which two sequences differ (the shorter one's length if it is a prefix), or None."""
     length = min(len(a), len(b))
     different = next((index for index in range(length) if a[index] != b[index]), length)
     return None if different == len(a) == len(b) else different
 
 
 def responses_of(run: EngineRun) -> dict[Key, GivenResponse | None]:
-    """Return what an engine gave to each request; None where no response could be had."""
+    """Return an engine's response to each request; None where there is none."""
     found: dict[Key, GivenResponse | None] = {}
     for document in run.run.task.documents:
         for sample, scored in enumerate(run.run.scored[document.id]):
-            for request, told in enumerate((scored.main, scored.easy)):
+            for request, response in enumerate((scored.main, scored.easy)):
                 raw = document.requests[request][sample]
-                outcomes = tuple(problem.outcome for problem in told.problems)
+                outcomes = tuple(problem.outcome for problem in response.problems)
                 text = raw.text if isinstance(raw.text, str) else ""
-                given = None if told.failed else GivenResponse(text, told.usage, outcomes, raw.usage)
+                given = None if response.failed else GivenResponse(text, response.usage, outcomes, raw.usage)
                 found[document.id, request, sample] = given
     return found
 
@@ -347,11 +347,11 @@ class PairAgreement:
     Attributes:
         a: The reference.
         b: The other run.
-        differs: What is recorded of the engines and differs.
+        differs: Recorded facts in which the engines differ.
         responses: The responses that both have.
-        missing: Responses that one of them could not get.
-        prompts: Exams whose prompts as sent are equal; of none where that cannot be seen.
-        prompt_tokens: Responses whose engines counted as many tokens in the prompt.
+        missing: Responses that one of them lacks.
+        prompts: Exams whose prompts as sent are equal; a total of 0 where that is not visible.
+        prompt_tokens: Responses for which both engines counted the same number of prompt tokens.
     """
 
     a: EngineRun
@@ -369,7 +369,7 @@ class PairAgreement:
 
     @property
     def kind(self) -> str:
-        """What the pair tells about: two engines, or one engine by itself (:data:`.engine_runs.KINDS`)."""
+        """What the pair compares: two engines, or one engine with itself (:data:`KINDS`)."""
         return kind_of(self.a.engine, self.b.engine)
 
 
@@ -416,7 +416,7 @@ def _same_prompt_tokens(a: EngineRun, b: EngineRun, key: Key) -> bool | None:
     return None if None in counts else counts[0] == counts[1]
 
 
-def _prompt_tokens(asked: Mapping[str, Asked], key: Key) -> int | None:
+def _prompt_tokens(asked: Mapping[str, SentPrompts], key: Key) -> int | None:
     exam, request, sample = key
     try:
         return asked[exam].tokens[request][sample]
@@ -440,7 +440,7 @@ def score_difference(pair: PairAgreement, metric: str, target: str = "general") 
 
 
 def verdict(found: PairedDifference | None) -> str | None:
-    """Return whether a difference of scores is more than the noise, in words; None where there is none to speak of."""
+    """Return in words whether a difference of scores exceeds the noise; None if there is no difference to judge."""
     if found is None or found.difference is None:
         return None
     if not found.discordant:
@@ -453,7 +453,7 @@ def verdict(found: PairedDifference | None) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Lengths:
-    """How long the responses of a run are, and whether that is what its tokenizer makes of their texts.
+    """Lengths of a run's responses, and whether they match its tokenizer.
 
     Attributes:
         responses: Responses that there are.
@@ -472,9 +472,9 @@ class Lengths:
 
 
 def lengths_of(run: EngineRun) -> Lengths:
-    """Return how long the responses of a run are.
+    """Return the lengths of a run's responses.
 
-    Text encoded again may have another length than what was generated: a model can write a word in other tokens than
+    Encoded again, a text may have another length than what was generated: a model can write a word in other tokens than
     its tokenizer would.
     """
     record = run.run.task.record
@@ -503,7 +503,7 @@ def _expected_tokens(given: GivenResponse, encode: Encoder | None) -> int | None
 
 @dataclass(frozen=True, slots=True)
 class TokenGap:
-    """How near a tie was where two responses part.
+    """How close the two best tokens were where two responses diverge.
 
     Attributes:
         pair: The two responses.

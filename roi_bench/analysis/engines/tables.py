@@ -28,7 +28,7 @@ from roi_bench.analysis.runs import short_name
 Rows = list[tuple[Cell, ...]]
 
 PER_EXAM = "engine_responses"
-"""Name of the table that is printed only where it is asked for."""
+"""Name of the table that is printed only on request."""
 
 
 def engine_tables(
@@ -42,8 +42,8 @@ def engine_tables(
     Args:
         groups: The runs of each task.
         pairs: The pairs compared.
-        gaps: How near a tie was where responses part; None: not looked at.
-        target: What intervals are about, ``general`` or ``fixed``.
+        gaps: Gaps between the two best tokens where responses diverge; None if not computed.
+        target: Target of intervals, ``general`` or ``fixed``.
     """
     runs = [run for group in groups for run in group]
     tables = [runs_table(runs), lengths_table(runs), agreement_table(pairs), scores_table(pairs, target)]
@@ -54,7 +54,7 @@ def engine_tables(
 
 
 def runs_table(runs: Sequence[EngineRun]) -> Table:
-    """Return what each run is: its engine as recorded, how prompts were sent, where its results are."""
+    """Return the runs: recorded engine, how prompts were sent, where the results are."""
     first = {run.name: run for run in reversed(runs)}
     named = [first[name] for name in dict.fromkeys(run.name for run in runs)]
     facts = [fact for fact in MAIN_FACTS if any(fact in run.engine.facts for run in named)]
@@ -63,9 +63,9 @@ def runs_table(runs: Sequence[EngineRun]) -> Table:
     rows: Rows = []
     for run in named:
         task = run.run.task
-        told = [run.engine.facts.get(fact, "not recorded") for fact in facts]
+        values = [run.engine.facts.get(fact, "not recorded") for fact in facts]
         where = f"{task.results_path.parent.name}/{task.results_path.name}"
-        rows.append((run.name, run.engine.name, *told, short_name(task.model), task.record.sending.title, where))
+        rows.append((run.name, run.engine.name, *values, short_name(task.model), task.record.sending.title, where))
     heads = ("run", "engine", *(fact.replace("_", " ") for fact in facts), "model", "prompts sent as", "results file")
     return Table(
         "engine_runs",
@@ -180,9 +180,9 @@ def scores_table(pairs: Sequence[PairAgreement], target: str = "general") -> Tab
 
 
 def noise_table(pairs: Sequence[PairAgreement]) -> Table | None:
-    """Return how many texts two engines have in common beside what one engine has in common with itself.
+    """Return the share of equal texts of two engines beside that of one engine with itself.
 
-    None unless some engine was run twice, in batches of another size or of the same.
+    None unless some engine was run twice, with another batch size or the same.
     """
     if all(pair.kind == TWO_ENGINES for pair in pairs):
         return None
@@ -209,7 +209,7 @@ def noise_table(pairs: Sequence[PairAgreement]) -> Table | None:
 
 
 def gaps_table(pairs: Sequence[PairAgreement], gaps: Sequence[tuple[PairAgreement, TokenGap]]) -> Table:
-    """Return how near a tie the model was where the responses of each pair part."""
+    """Return how close the two best tokens were where the responses of each pair diverge."""
     rows: Rows = []
     for pair in pairs:
         found = [gap for of, gap in gaps if of is pair]
@@ -238,7 +238,7 @@ def gaps_table(pairs: Sequence[PairAgreement], gaps: Sequence[tuple[PairAgreemen
 
 
 def partings_table(gaps: Sequence[tuple[PairAgreement, TokenGap]]) -> Table:
-    """Return each place where texts part: how near a tie it was, and the ids of the tokens concerned."""
+    """Return each place where texts diverge: the gap between the two best tokens, and the ids of the tokens."""
     rows: Rows = []
     for pair, gap in gaps:
         item = gap.pair
@@ -258,7 +258,7 @@ def partings_table(gaps: Sequence[tuple[PairAgreement, TokenGap]]) -> Table:
 
 
 def responses_table(pairs: Sequence[PairAgreement]) -> Table:
-    """Return every response of every pair: whether it agrees, and where it parts. No text is shown."""
+    """Return every response of every pair: whether it agrees, and where it diverges. No text is shown."""
     return Table(
         name="engine_responses",
         title="Every response",

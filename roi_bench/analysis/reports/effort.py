@@ -1,4 +1,4 @@
-"""Does a model spend its tokens on what is hard, or on what comes first? Effort against difficulty and position."""
+"""Effort: does a model spend its tokens on hard problems, or on those that come first?"""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from roi_bench.analysis.reports.tables import Column, Interval, Table
 from roi_bench.analysis.reports.views import (
     Clusters,
     Scored,
+    asked_orders,
     cluster_of,
     interval_note,
     is_attempt,
     left_out_note,
-    sides,
     usable,
 )
 from roi_bench.errors import UsageError
@@ -38,10 +38,10 @@ class Effort:
 
     Attributes:
         difficulty: Partial rank correlation of tokens with tier (easy 0, middle 1, hard 2), position held fixed, −1 to
-            1; None where difficulty and position cannot be told apart.
+            1; None where difficulty and position cannot be separated.
         position: The same with position (1, 2, 3), tier held fixed.
         attempts: Number of attempts that these are about.
-        truncated: Attempts left out because the budget cut them off: what they would have taken is not known.
+        truncated: Attempts left out because the budget cut them off, so that their full length is unknown.
         uncounted: Problems left out because their tokens are unknown.
         clusters: Number of clusters resampled for the intervals.
     """
@@ -72,12 +72,12 @@ def effort(
 ) -> Effort:
     """Return the partial Spearman correlations of effort, pooled over the task's ``order`` and the easy order.
 
-    One sorted order cannot tell difficulty from position; the same exams in two orders can. Tokens, tier and position
-    are replaced by their ranks (ties share the mean rank) and the ranks of two are correlated after a linear regression
-    of both on the third: (r_xy − r_xz·r_yz) / √((1 − r_xz²)(1 − r_yz²)) (Conover 1999, Practical Nonparametric
-    Statistics, 3rd ed., section 5.4). 95 % percentile interval over resamples of whole clusters (Field & Welsh 2007,
-    "Bootstrapping clustered data", JRSS B 69(3)), ranks taken anew in each; resamples where it is undefined are left
-    out, and there is no interval where that is more than one in twenty, or below two clusters.
+    One sorted order cannot separate difficulty from position; the same exams in two orders can. Tokens, tier and
+    position are replaced by their ranks (ties share the mean rank) and the ranks of two are correlated after a linear
+    regression of both on the third: (r_xy − r_xz·r_yz) / √((1 − r_xz²)(1 − r_yz²)) (Conover 1999, Practical
+    Nonparametric Statistics, 3rd ed., section 5.4). 95 % percentile interval over resamples of whole clusters (Field &
+    Welsh 2007, "Bootstrapping clustered data", JRSS B 69(3)), ranks taken anew in each; resamples where it is undefined
+    are left out, and there is no interval where that is more than one in twenty, or below two clusters.
 
     Raises:
         UsageError: An unknown order, an exam without cluster, or fewer than one resample.
@@ -149,9 +149,9 @@ def _attempts(scored: Scored, order: str, clusters: Clusters | None) -> _Attempt
     index = {name: number for number, name in enumerate(names)}
     rows: list[tuple[int, int, int, int]] = []
     truncated = uncounted = 0
-    for side in sides(order):
+    for asked in asked_orders(order):
         for exam, sample in usable(scored):
-            for problem in side.response(sample).problems:
+            for problem in asked.response(sample).problems:
                 uncounted += problem.tokens is None
                 if not is_attempt(problem):
                     continue

@@ -1,4 +1,4 @@
-"""How all pictures look: fonts, colours, names on them. The pictures themselves are in ``figures.py``."""
+"""The style of all pictures: fonts, colours, labels. The pictures themselves are in ``figures.py``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Okabe and Ito's palette, told apart by every kind of colour vision ("Color Universal Design", 2008)."""
+"""Okabe and Ito's palette, distinguishable with every kind of colour vision ("Color Universal Design", 2008)."""
 
 DASHES = ("solid", (0, (6, 2)), (0, (2, 1.5)), (0, (7, 2, 1.5, 2)), (0, (4, 1, 1, 1, 1, 1)), (0, (1, 3)))
 """Line styles, so that lines differ in print without colour."""
@@ -83,7 +83,7 @@ def house_style() -> Iterator[None]:
 def label(name: str, width: int = 30, lines: int = 3) -> str:
     """Return ``name`` as it stands on pictures: on about ``lines`` lines, and nothing in it taken for a formula.
 
-    A longer one is cut in the middle: names of models begin and end with what tells them apart.
+    A longer one is cut in the middle, because names of models differ at their beginning and end.
     """
     text, longest = printable(name), width * lines - width // 2
     if len(text) > longest:
@@ -107,14 +107,14 @@ def new_figure(width: float, height: float, title: str) -> Figure:
 
 
 def settled(figure: Figure) -> Figure:
-    """Return ``figure`` with the places of everything fixed, so that it is the same however often it is saved."""
+    """Return ``figure`` with its layout fixed, so that it is the same however often it is saved."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     return figure
 
 
 def footnote(figure: Figure, text: str) -> None:
-    """Say below the picture what its marks mean."""
+    """Write an explanation below the picture."""
     figure.supxlabel(text, x=0.01, ha="left", fontsize=9, color=FAINT)
 
 

@@ -153,7 +153,7 @@ __all__ = [
 
 
 INTERVALS = "95 % intervals"
-"""What error bars show, where nobody says it more exactly (of such problems in general, or of these very exams)."""
+"""Default explanation of error bars; callers may name the target (new problems in general, or these very exams)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +219,7 @@ def save_figure(figure: Figure, path: Path) -> None:
 
 
 def budget_sweep(curves: Sequence[Curve], points: Sequence[Point], title: str, intervals: str = INTERVALS) -> Figure:
-    """Return score against budget: what could be reached as curves, what was measured as points with error bars.
+    """Return score against budget: attainable values as curves, measured scores as points with error bars.
 
     The legend lists the curves from the highest to the lowest at their ends.
     """
@@ -393,5 +393,5 @@ def _draw_dots(axes: Axes, intervals: Sequence[Interval], colour: str, marker: s
                 capsize=3,
                 clip_on=False,
             )
-        told = format_cell(interval.value, 2).replace("-", "−")  # as on the axis
-        axes.text(1.01, row, told, transform=axes.get_yaxis_transform(), va="center", fontsize=9.5)
+        text = format_cell(interval.value, 2).replace("-", "−")  # as on the axis
+        axes.text(1.01, row, text, transform=axes.get_yaxis_transform(), va="center", fontsize=9.5)

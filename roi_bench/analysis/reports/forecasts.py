@@ -1,4 +1,4 @@
-"""How well a model forecasts and skips: levels, false and missed skips"""
+"""How well a model forecasts levels and skips: accuracy of forecasts, false and missed skips."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from roi_bench.analysis.profile import SoloWithin
 from roi_bench.analysis.reports.tables import Cell, Column, Interval, Table
 from roi_bench.analysis.reports.views import (
+    AskedOrder,
     Clusters,
     Scored,
-    Side,
+    asked_orders,
     interval_note,
     left_out_note,
     ratio,
-    sides,
     usable,
 )
 from roi_bench.exams.exam import TIERS
@@ -22,7 +22,7 @@ from roi_bench.scoring.metrics import Part, Sample
 from roi_bench.scoring.outcomes import ProblemOutcome
 from roi_bench.scoring.tokens import NOT_WORTH_ATTEMPTING
 
-# Forecast against fact: which level a model predicted for a problem, and which level it turned out to have.
+# Forecasts: the level that a model predicted for a problem against its actual level.
 
 LEVELS = tuple(range(NOT_WORTH_ATTEMPTING + 1))
 """Level-0 to Level-3."""
@@ -55,7 +55,7 @@ class LevelForecast:
 
 
 def actual_level(problem: ProblemOutcome, solo: SoloWithin | None = None) -> int | None:
-    """Return the level of the tokens spent on an attempt; of a skipped problem what ``solo`` says, or None."""
+    """Return the level of the tokens spent on an attempt; for a skipped problem the level by ``solo``, or None."""
     if problem.outcome == "skipped":
         return None if solo is None else solo.level(problem.problem_id, problem.pool)
     return problem.actual_level
@@ -106,7 +106,7 @@ def confusion_table(scored: Scored, order: str, solo: SoloWithin | None = None) 
     Raises:
         UsageError: An unknown order.
     """
-    sides(order)
+    asked_orders(order)
     forecast = level_forecast(scored, solo=solo)
     rows: list[tuple[Cell, ...]] = [
         (f"Level-{level}", *row, sum(row)) for level, row in zip(LEVELS, forecast.counts, strict=True)
@@ -128,7 +128,7 @@ def level_table(scored: Scored, order: str, clusters: Clusters | None = None, so
     Raises:
         UsageError: An unknown order, or an exam without cluster.
     """
-    sides(order)
+    asked_orders(order)
     found = {"attempted problems": level_forecast(scored, clusters)}
     if solo is not None:
         found["attempted and skipped problems"] = level_forecast(scored, clusters, solo)
@@ -148,7 +148,7 @@ def level_table(scored: Scored, order: str, clusters: Clusters | None = None, so
     )
 
 
-# Does a model skip what it could not have solved anyway? Precision and recall of skips against a solo profile.
+# Does a model skip problems that it could not have solved? Precision and recall of skips against a solo profile.
 
 SOLVABLE = 0.5
 """Share of solo samples within the budget from which on a problem "could have been solved", in the plain version."""
@@ -199,11 +199,11 @@ def skip_skills(
     Raises:
         UsageError: An unknown order, or an exam without cluster.
     """
-    return [_skill(scored, side, tier, clusters, solo) for side in sides(order) for tier in (*TIERS, None)]
+    return [_skill(scored, asked, tier, clusters, solo) for asked in asked_orders(order) for tier in (*TIERS, None)]
 
 
 def skip_table(scored: Scored, order: str, clusters: Clusters | None = None, solo: SoloWithin | None = None) -> Table:
-    """Return :func:`skip_skills` as a table; without a profile only how often was skipped."""
+    """Return :func:`skip_skills` as a table; without a profile only the skip rates."""
     found = skip_skills(scored, order, clusters, solo)
     columns = [Column("order"), Column("tier"), Column("problems"), Column("skipped"), Column("skip rate")]
     note = "Skip rate: share of problems answered NA, 0–1."
@@ -233,10 +233,10 @@ def skip_table(scored: Scored, order: str, clusters: Clusters | None = None, sol
 
 
 def _skill(
-    scored: Scored, side: Side, tier: str | None, clusters: Clusters | None, solo: SoloWithin | None
+    scored: Scored, asked: AskedOrder, tier: str | None, clusters: Clusters | None, solo: SoloWithin | None
 ) -> SkipSkill:
     def meant(sample: Sample) -> list[ProblemOutcome]:
-        return [p for p in side.response(sample).problems if tier in (None, p.tier)]
+        return [p for p in asked.response(sample).problems if tier in (None, p.tier)]
 
     def share(sample: Sample) -> Part | None:
         found = meant(sample)
@@ -253,7 +253,7 @@ def _skill(
         unsolvable = {name: float(rate < SOLVABLE) for name, rate in known.items()}
         plain = _judged(scored, meant, unsolvable, clusters)
     return SkipSkill(
-        order=side.order,
+        order=asked.order,
         tier=tier,
         problems=len(problems),
         skipped=sum(map(_skipped, problems)),
@@ -277,7 +277,7 @@ def _judged(
     beyond: Mapping[str, float],
     clusters: Clusters | None,
 ) -> tuple[Interval, Interval, Interval]:
-    """Return base rate, precision and recall, where ``beyond`` tells how far each problem is beyond the model, 0–1."""
+    """Return base rate, precision and recall; ``beyond`` gives how far each problem is beyond the model, 0–1."""
 
     def sums(sample: Sample) -> tuple[float, float, float, float]:
         known = [problem for problem in meant(sample) if problem.problem_id in beyond]

@@ -1,4 +1,4 @@
-"""All that is to be said of one or several runs, as tables: the paper's views, allocation, comparisons, tiers."""
+"""The report on one or several runs, as tables: the paper's views, allocation, comparisons, tiers."""
 
 from __future__ import annotations
 
@@ -98,8 +98,8 @@ def report_tables(
         runs: The runs.
         matched: Profiles of their models, where there are any.
         allocated: :func:`allocations` of these.
-        target: What intervals and tests are about, ``general`` or ``fixed``.
-        groups: Runs that were asked in other words as well; the paraphrase runs are not among ``runs``.
+        target: Target of intervals and tests, ``general`` or ``fixed``.
+        groups: Runs that also have paraphrase runs, which are not among ``runs``.
     """
     tables = [score_table(runs, target), prompt_noise_table(groups, target)]
     tables += [outcome_table(runs), budget_table(runs, target)]
@@ -118,7 +118,7 @@ def report_tables(
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All that is to be said of some runs.
+    """A report on runs: its tables and pictures.
 
     Attributes:
         tables: Every table, in order.
@@ -175,28 +175,28 @@ def make_report(
     *,
     target: str = "general",
     show: Show = iter,
-    tell: Callable[[str], None] | None = None,
+    notify: Callable[[str], None] | None = None,
 ) -> Report:
     """Return the report of ``runs``.
 
     Args:
         runs: The runs, those with paraphrased prompts among them.
         profiles: Solo profiles of their models, where there are any.
-        target: What intervals and tests are about.
+        target: Target of intervals and tests.
         show: Goes through the profiled runs and shows progress.
-        tell: Is told what a reader has to know, and what is left out.
+        notify: Called with a line on anything that a reader has to know, or that is left out.
 
     Raises:
         UsageError: There are only runs with paraphrased prompts.
     """
-    canonical, groups = group_prompts(runs, tell)
+    canonical, groups = group_prompts(runs, notify)
     if not canonical:
         raise UsageError("there are only runs with paraphrases of a prompt; add the run with the canonical one")
     matched = match_profiles(canonical, profiles)
-    if tell is not None:
+    if notify is not None:
         for note in match_notes(canonical, profiles, matched):
-            tell(note)
-    allocated = allocations(matched, show, tell)
+            notify(note)
+    allocated = allocations(matched, show, notify)
     tables = report_tables(canonical, matched, allocated, target, groups)
     return Report(tuple(tables), tuple(canonical), tuple(matched), tuple(allocated), target)
 
@@ -223,9 +223,9 @@ def _views(runs: Sequence[ScoredRun], matched: Sequence[ProfiledRuns], target: s
 
 
 def stacked(parts: Sequence[tuple[ScoredRun, Table]]) -> Table:
-    """Return one view of several runs as one table: the run, what it sat, then the columns of the view.
+    """Return one view of several runs as one table: the run, its exams, then the columns of the view.
 
-    Where runs differ in columns (some have a profile), what a run has not is left undefined. The note is the longest,
+    Where runs differ in columns (some have a profile), missing values are undefined. The note is the longest one,
     as more columns need more words.
     """
     columns = dict.fromkeys(column for _, table in parts for column in table.columns)
@@ -258,7 +258,7 @@ BANDED = "best policy (V_DP)"
 def sweep_figure(
     profile: Profile, curves: ValueCurves, found: Sequence[tuple[str, Efficiency]], target: str = "general"
 ) -> Figure:
-    """Return score against budget in one order: what the profile is worth, and what runs really scored.
+    """Return score against budget in one order: the value of the profile, and the actual scores of runs.
 
     Args:
         profile: The solo profile.
@@ -303,7 +303,7 @@ def report_figures(
 ) -> dict[str, Figure]:
     """Return the pictures of a report by name (of their files).
 
-    For what each cell sat: scores and regrets, accuracy by position; for each run: tokens, and forecasts where there
+    For each cell: scores and regrets, accuracy by position; for each run: tokens, and forecasts where there
     are any; for each profile and order: the sweep over budgets.
     """
     figures: dict[str, Figure] = {}

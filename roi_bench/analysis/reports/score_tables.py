@@ -1,4 +1,4 @@
-"""Tables of scores: runs side by side with intervals, what became of their problems, comparisons and tiers."""
+"""Tables of scores: runs side by side with intervals, outcomes of their problems, comparisons and tiers."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def score_table(runs: Sequence[ScoredRun], target: str = "general") -> Table:
 
 
 def runs_table(runs: Sequence[ScoredRun]) -> Table:
-    """Return what each name in the other tables stands for."""
+    """Return the legend of the run names in the other tables."""
     rows: list[tuple[TableCell, ...]] = []
     for run in runs:
         decoding = ", ".join(f"{name}={value}" for name, value in sorted(run.task.decoding.items()))
@@ -64,7 +64,7 @@ def runs_table(runs: Sequence[ScoredRun]) -> Table:
 
 
 def outcome_table(runs: Sequence[ScoredRun]) -> Table:
-    """Return what became of the problems of each run: accuracy by position and tier, outcomes, tokens."""
+    """Return the outcomes of each run's problems: accuracy by position and tier, outcomes, tokens."""
     shares = ("skip_rate", "wrong", "truncated", "unanswered", "empty", "unboxed")
     rows: list[tuple[TableCell, ...]] = []
     for run in runs:
@@ -112,7 +112,7 @@ def budget_table(runs: Sequence[ScoredRun], target: str = "general") -> Table | 
 
 
 def cells_of(runs: Sequence[ScoredRun]) -> dict[Cell, list[ScoredRun]]:
-    """Return the runs by what they sat, in the order given."""
+    """Return the runs by cell, in the order given."""
     cells: dict[Cell, list[ScoredRun]] = {}
     for run in runs:
         cells.setdefault(run.cell, []).append(run)
@@ -120,7 +120,7 @@ def cells_of(runs: Sequence[ScoredRun]) -> dict[Cell, list[ScoredRun]]:
 
 
 def comparison_table(runs: Sequence[ScoredRun], target: str = "general") -> Table | None:
-    """Return every pair of runs that sat the same exams, compared exam by exam; None where there is no such pair."""
+    """Return every pair of runs with the same exams, compared exam by exam; None if there is no such pair."""
     rows: list[tuple[TableCell, ...]] = []
     for cell, members in cells_of(runs).items():
         scores, regrets = ({run.name: run.terms(metric) for run in members} for metric in ("score", "regret"))
@@ -172,7 +172,7 @@ def ranking_table(runs: Sequence[ScoredRun], target: str = "general") -> Table |
             continue
         terms = {run.name: run.terms("score") for run in members}
         if any(not terms[a.name].keys() & terms[b.name].keys() for a, b in combinations(members, 2)):
-            # two of them have no exam in common: nobody can rank these
+            # two of them have no exam in common, so they cannot be ranked
             rows += [
                 (cell.title, None, None, run.name, interval_of(run.estimates()["score"], target)) for run in members
             ]

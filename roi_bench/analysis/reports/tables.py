@@ -1,7 +1,7 @@
 """Tables of numbers with intervals, and their three forms: text for a terminal, Markdown for a page, CSV for machines.
 
-Cells are hostile: names of models come from outside. In no form can one break out of its cell, hide what it says or run
-as a formula.
+Cells are untrusted: names of models come from outside. In none of the formats can a cell break out, hide its text or
+run as a formula.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Interval:
 def interval_around(value: float | None, ends: tuple[float, float] | None) -> Interval:
     """Return ``value`` with its interval, without one where nothing varied.
 
-    That all of few exams agree does not make a number certain, and an interval of no width would say so.
+    If all of a few exams agree, the number is not certain, as an interval of no width would suggest.
     """
     if value is None or ends is None or ends[1] - ends[0] < _NOISE:
         return Interval(value, None, None)
@@ -66,10 +66,10 @@ class Table:
 
     Attributes:
         name: Its slug, the name of its CSV file.
-        title: What it is.
+        title: Its title.
         columns: Its columns; no two of the same name.
         rows: Its rows, one cell a column.
-        note: One or two sentences: what is shown, in which unit, for which target.
+        note: One or two sentences that say what is shown, in which unit, for which target.
 
     Raises:
         UsageError: A name that cannot name a file, two columns of one name, or a row of another length.
@@ -93,7 +93,7 @@ class Table:
 
 
 def printable(text: str) -> str:
-    r"""Return ``text`` with the characters that nobody sees escaped: ``\n``, ``\x1b``, ``\u202e``.
+    r"""Return ``text`` with invisible characters escaped: ``\n``, ``\x1b``, ``\u202e``.
 
     So a name can move no cursor, reverse no line and add no row.
     """
@@ -193,7 +193,7 @@ def _split_rows(table: Table) -> Iterator[list[Cell]]:
 
 
 class _Lines(list[str]):
-    """What the CSV writer writes to: a list of lines."""
+    """A list of lines that a CSV writer can write to."""
 
     def write(self, line: str) -> None:
         self.append(line)

@@ -1,4 +1,4 @@
-"""Views of a run by position and by tokens, with what all views share"""
+"""Views of a run by position and by tokens, and the helpers of all views."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from roi_bench.scoring.metrics import Metric, Part, Sample, ScoredResponse, exam
 from roi_bench.scoring.outcomes import ProblemOutcome
 from roi_bench.scoring.statistics import confidence_interval, estimate_ratio
 
-# What the views of one run have in common: its samples in two orders, ratios with intervals, what is left out.
+# Helpers of all views of one run: its samples in two orders, ratios with intervals, notes on omitted samples.
 
 Scored = Mapping[str, Sequence[Sample]]
 """The scored samples of a run by exam id."""
@@ -24,14 +24,14 @@ Clusters = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
-    """One of the orders in which a run sat its exams, and the response of a sample in it."""
+class AskedOrder:
+    """One of the orders in which a run asked its exams, and how to get a sample's response in it."""
 
     order: str
     response: Callable[[Sample], ScoredResponse]
 
 
-def sides(order: str) -> tuple[Side, ...]:
+def asked_orders(order: str) -> tuple[AskedOrder, ...]:
     """Return the task's own ``order`` and the easy one beside it.
 
     Raises:
@@ -39,12 +39,12 @@ def sides(order: str) -> tuple[Side, ...]:
     """
     if order not in ORDERS:
         raise UsageError(f"unknown order {order!r}; {nearest(order, ORDERS)}")
-    easy = Side("easy", lambda sample: sample.easy)
-    return (easy,) if order == "easy" else (Side(order, lambda sample: sample.main), easy)
+    easy = AskedOrder("easy", lambda sample: sample.easy)
+    return (easy,) if order == "easy" else (AskedOrder(order, lambda sample: sample.main), easy)
 
 
 def usable(scored: Scored) -> Iterator[tuple[str, Sample]]:
-    """Yield exam id and sample of all samples with both responses, by exam id; failed ones say nothing."""
+    """Yield exam id and sample of all samples with both responses, by exam id; failed samples are left out."""
     for exam in sorted(scored):
         for sample in scored[exam]:
             if not sample.failed:
@@ -95,7 +95,7 @@ def ratio(
 
 
 def interval_note(clusters: Clusters | None) -> str:
-    """Return the sentence that says what the intervals are about."""
+    """Return the sentence that names the target of the intervals."""
     if clusters is None:
         return "Intervals: 95 %, on these very exams (exams independent)."
     return "Intervals: 95 %, for such problems in general (clustered by re-used problem)."
@@ -109,8 +109,7 @@ def left_out_note(scored: Scored) -> str:
 
 # Accuracy by position in the exam, and by tier and position together.
 #
-# In a sorted order tier and position are the same thing; the two orders of the same exams side by side tell them
-# apart.
+# In a sorted order tier and position are the same; the two orders of the same exams together separate them.
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +140,9 @@ def accuracies_by_position(scored: Scored, order: str, clusters: Clusters | None
         UsageError: An unknown order, or an exam without cluster.
     """
     return [
-        _accuracy(scored, side, None, position, clusters) for side in sides(order) for position in positions(scored)
+        _accuracy(scored, asked, None, position, clusters)
+        for asked in asked_orders(order)
+        for position in positions(scored)
     ]
 
 
@@ -154,8 +155,8 @@ def accuracies_by_tier_and_position(
         UsageError: An unknown order, or an exam without cluster.
     """
     found = [
-        _accuracy(scored, side, tier, position, clusters)
-        for side in sides(order)
+        _accuracy(scored, asked, tier, position, clusters)
+        for asked in asked_orders(order)
         for tier in TIERS
         for position in positions(scored)
     ]
@@ -196,10 +197,10 @@ def tier_position_table(scored: Scored, order: str, clusters: Clusters | None = 
 
 
 def _accuracy(
-    scored: Scored, side: Side, tier: str | None, position: int, clusters: Clusters | None
+    scored: Scored, asked: AskedOrder, tier: str | None, position: int, clusters: Clusters | None
 ) -> PositionAccuracy:
     def meant(sample: Sample) -> list[ProblemOutcome]:
-        outcomes = side.response(sample).problems
+        outcomes = asked.response(sample).problems
         return [p for p in outcomes if p.position == position and tier in (None, p.tier)]
 
     def part(sample: Sample) -> Part | None:
@@ -208,7 +209,7 @@ def _accuracy(
 
     exams = [exam for exam, sample in usable(scored) if meant(sample)]
     return PositionAccuracy(
-        order=side.order,
+        order=asked.order,
         tier=tier,
         position=position,
         exams=len(set(exams)),
@@ -252,25 +253,25 @@ class TokenSummary:
 
 def tokens_by_position(scored: Scored, order: str) -> list[TokenSummary]:
     """Return where the tokens went by position, in the task's ``order`` and in easy order."""
-    return [_summary(scored, side, position, None) for side in sides(order) for position in positions(scored)]
+    return [_summary(scored, asked, position, None) for asked in asked_orders(order) for position in positions(scored)]
 
 
 def tokens_by_tier(scored: Scored, order: str) -> list[TokenSummary]:
     """Return where the tokens went by tier, in the task's ``order`` and in easy order."""
-    return [_summary(scored, side, None, tier) for side in sides(order) for tier in TIERS]
+    return [_summary(scored, asked, None, tier) for asked in asked_orders(order) for tier in TIERS]
 
 
 def tokens_by_position_and_tier(scored: Scored, order: str) -> list[TokenSummary]:
     """Return where the tokens went by position and tier, in both orders; pairs that do not occur are left out."""
     return [
-        _summary(scored, side, position, tier)
-        for side in sides(order)
+        _summary(scored, asked, position, tier)
+        for asked in asked_orders(order)
         for position in positions(scored)
         for tier in TIERS
         if any(
             (problem.position, problem.tier) == (position, tier)
             for _, sample in usable(scored)
-            for problem in side.response(sample).problems
+            for problem in asked.response(sample).problems
         )
     ]
 
@@ -278,9 +279,9 @@ def tokens_by_position_and_tier(scored: Scored, order: str) -> list[TokenSummary
 def planning_shares(scored: Scored, order: str) -> dict[str, float | None]:
     """Return by order the share of the tokens that went to no problem: planning and hidden reasoning, 0–1."""
     found: dict[str, float | None] = {}
-    for side in sides(order):
-        whole, on_problems = _totals(_counted(scored, side))
-        found[side.order] = (whole - on_problems) / whole if whole else None
+    for asked in asked_orders(order):
+        whole, on_problems = _totals(_fully_counted(scored, asked))
+        found[asked.order] = (whole - on_problems) / whole if whole else None
     return found
 
 
@@ -289,13 +290,13 @@ def token_table(scored: Scored, order: str) -> Table:
     found = [*tokens_by_position(scored, order), *tokens_by_tier(scored, order)]
     planning = planning_shares(scored, order)
     rows: list[tuple[Cell, ...]] = []
-    for side in planning:
+    for asked in planning:
         for item in found:
-            if item.order == side:
+            if item.order == asked:
                 group = item.tier if item.position is None else f"position {item.position}"
                 p10, _, median, _, p90 = item.quantiles or (None,) * 5
-                rows.append((side, group, item.attempted, item.uncounted, item.mean, p10, median, p90, item.share))
-        rows.append((side, "planning", None, None, None, None, None, None, planning[side]))
+                rows.append((asked, group, item.attempted, item.uncounted, item.mean, p10, median, p90, item.share))
+        rows.append((asked, "planning", None, None, None, None, None, None, planning[asked]))
     return Table(
         name="tokens",
         title="Tokens by position and by tier",
@@ -311,9 +312,9 @@ def token_table(scored: Scored, order: str) -> Table:
     )
 
 
-def _counted(scored: Scored, side: Side) -> list[ScoredResponse]:
+def _fully_counted(scored: Scored, asked: AskedOrder) -> list[ScoredResponse]:
     """Return the responses whose tokens are known for every problem."""
-    responses = [side.response(sample) for _, sample in usable(scored)]
+    responses = [asked.response(sample) for _, sample in usable(scored)]
     return [r for r in responses if r.problems and all(p.tokens is not None for p in r.problems)]
 
 
@@ -334,20 +335,20 @@ def _spent(response: ScoredResponse, meant: Callable[[ProblemOutcome], bool]) ->
     return sum(problem.tokens or 0 for problem in response.problems if meant(problem))
 
 
-def _summary(scored: Scored, side: Side, position: int | None, tier: str | None) -> TokenSummary:
+def _summary(scored: Scored, asked: AskedOrder, position: int | None, tier: str | None) -> TokenSummary:
     def meant(problem: ProblemOutcome) -> bool:
         return position in (None, problem.position) and tier in (None, problem.tier)
 
-    problems = [p for _, sample in usable(scored) for p in side.response(sample).problems if meant(p)]
+    problems = [p for _, sample in usable(scored) for p in asked.response(sample).problems if meant(p)]
     tokens = np.array([p.tokens for p in problems if is_attempt(p)], dtype=np.float64)
-    counted = _counted(scored, side)
+    counted = _fully_counted(scored, asked)
     whole, _ = _totals(counted)
     quantiles = None
     if tokens.size:
         p10, p25, median, p75, p90 = (float(q) for q in np.quantile(tokens, QUANTILES))
         quantiles = (p10, p25, median, p75, p90)
     return TokenSummary(
-        order=side.order,
+        order=asked.order,
         position=position,
         tier=tier,
         attempted=int(tokens.size),

@@ -1,4 +1,4 @@
-"""API models as an engine: they ask each request by itself, and money is at stake (:mod:`roi_bench.api`)."""
+"""API models as an engine: each request is sent by itself and costs money (:mod:`roi_bench.api`)."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 from roi_bench.api.gateway import Missing, Outcome
 from roi_bench.errors import RecordError
 from roi_bench.exams.exam import sha256_text
-from roi_bench.harness.engines.protocol import Asking, Question, exam_fields
+from roi_bench.harness.engines.protocol import Job, Request, exam_fields
 from roi_bench.records.journal import Entry, Journal, RequestKey, canonical_json, entry_line
 from roi_bench.scoring.task_settings import BUDGET_ALIASES, budget_of
 
-# Requests to API models as the harness and the journal know them: their budget, their name in batches, their cost.
+# Requests to API models as the harness and the journal see them: budget, name in batches, cost.
 
 DEFAULT_BUDGET = 256
 """``max_gen_toks`` of lm_eval's models where a task sets none; ours always do."""
@@ -37,22 +37,22 @@ def request_name(key: RequestKey) -> str:
 
 
 def paid(journal: Journal) -> float:
-    """Return what the responses in ``journal`` cost, in USD."""
+    """Return the cost of the responses in ``journal`` in USD."""
     return float(sum(entry.extra.get("usd") or 0.0 for entry in journal.entries.values()))
 
 
 def maybe_paid(journal: Journal) -> float:
-    """Return what attempts of unknown cost (no response, or one without usage) may have cost at most, in USD."""
+    """Return the most that attempts of unknown cost (no response, or one without usage) may have cost, in USD."""
     return float(sum(entry.extra.get("maybe_paid_usd") or 0.0 for entry in journal.entries.values()))
 
 
-# API responses on their way into the journal; what was paid for survives even where the journal cannot be written.
+# Writing API responses to the journal; paid responses survive even if the journal cannot be written.
 
 
 class ApiEntries:
-    """A context manager around asking an API: records outcomes, and rescues what the journal could not take.
+    """A context manager that records the outcomes of API requests, and rescues those that the journal could not take.
 
-    If the journal's disk is full, responses still in flight are kept, tried once more at the end, and otherwise
+    If the journal's disk is full, responses still in flight are kept, tried again at the end, and if that fails too
     written to the temporary folder, ready to be appended to the journal.
 
     Args:
@@ -69,6 +69,7 @@ class ApiEntries:
         Raises:
             RecordError: The journal cannot be written.
         """
+        # Kept until the journal has taken them: if the disk is full, a later call or the end tries again.
         entries = [self._entry(key, fields, outcome) for key, fields, outcome in outcomes]
         self._unsaved += entries
         self._journal.append(self._unsaved)
@@ -90,6 +91,7 @@ class ApiEntries:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        # Only responses are worth rescuing; a failure is asked again anyway.
         paid = [entry for entry in self._unsaved if entry.response is not None]
         if not paid:
             return
@@ -106,7 +108,7 @@ class ApiEntries:
 
 
 class ApiEngine:
-    """``roi-api``.
+    """Engine for ``roi-api``.
 
     Args:
         lm: A :class:`roi_bench.harness.engines.api_model.ApiLM`.
@@ -119,7 +121,7 @@ class ApiEngine:
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """Which client talks to which kind of endpoint, how many requests at once."""
+        """Client, kind of endpoint, and number of concurrent requests."""
         return dict(self.lm.facts)
 
     @property
@@ -133,47 +135,47 @@ class ApiEngine:
         return bool(self.lm.is_chat)
 
     def why_not(self, generation: Mapping[str, Any]) -> str | None:
-        """Return why the model cannot sit exams under ``generation`` arguments, or None.
+        """Return why the model cannot take exams under ``generation`` arguments, or None.
 
         Raises:
             ModelError: It could, but not with these parameters.
-            UsageError: A generation argument is none that API models take.
+            UsageError: API models do not take one of the generation arguments.
         """
         reason: str | None = self.lm.why_not(generation)
         return reason
 
-    def preview(self, questions: Sequence[Question]) -> str:
-        """Write what would be sent to stdout, a JSON object a line, and return the estimate.
+    def preview(self, requests: Sequence[Request]) -> str:
+        """Print what would be sent, one JSON object per line, and return the estimated cost.
 
         Raises:
             ModelError: The model cannot sit these exams.
         """
-        return str(self.lm.preview([question.instance(self._seed) for question in questions]))
+        return str(self.lm.preview([request.instance(self._seed) for request in requests]))
 
-    def advice(self, questions: int) -> str | None:
-        """Return None: how many requests fly at once is paced by the provider's own limits."""
-        del questions
+    def advice(self, requests: int) -> str | None:
+        """Return None: the provider's limits set the pace."""
+        del requests
         return None
 
     def keep_batch_size(self, size: int) -> None:
-        """Nothing is planned in batches."""
+        """Do nothing: there are no planned batches."""
 
     def close(self) -> None:
-        """Nothing to end: nothing was started."""
+        """Do nothing: no process was started."""
 
-    def ask(self, asking: Asking) -> None:
-        """Ask concurrently; each finished response is recorded before anything else.
+    def ask(self, job: Job) -> None:
+        """Send requests concurrently; each finished response is recorded before anything else.
 
         Raises:
             ModelError: The model cannot sit these exams, the limit of money is reached, or no request can succeed.
-            EndedEarlyError: A batch was submitted, and is not to be waited for.
+            EndedEarlyError: A batch was submitted, and the run does not wait for it.
         """
-        missing = asking.missing
-        with ApiEntries(asking.journal) as entries:
+        missing = job.missing
+        with ApiEntries(job.journal) as entries:
 
             def record(outcomes: Any) -> None:
                 found = [(missing[request.index], outcome) for request, outcome in outcomes]
-                asking.tell(entries.add([(item.key, exam_fields(item), outcome) for item, outcome in found]))
+                job.on_recorded(entries.add([(item.key, exam_fields(item), outcome) for item, outcome in found]))
 
-            requests = [question.instance(self._seed) for question in missing]
-            self.lm.ask_each(requests, [question.key for question in missing], record, asking.journal)
+            instances = [request.instance(self._seed) for request in missing]
+            self.lm.ask_each(instances, [request.key for request in missing], record, job.journal)

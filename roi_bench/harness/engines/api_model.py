@@ -42,13 +42,13 @@ from roi_bench.records.journal import Header, Journal, RequestKey, canonical_jso
 
 
 class ApiLM(LM):
-    """Asks an API model.
+    """lm_eval model that sends requests to an API.
 
     Args:
         arguments: See :class:`roi_bench.api.settings.ApiSettings`.
 
     Raises:
-        UsageError: An argument cannot be meant, or ``max_usd`` is given and the price unknown.
+        UsageError: An argument is invalid, or ``max_usd`` is given and the price is unknown.
         DependencyError: litellm is not installed.
         ModelError: litellm knows no such provider.
     """
@@ -79,22 +79,22 @@ class ApiLM(LM):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What shapes responses, for the header of the journal; the server is asked what it is."""
+        """The settings that shape responses, for the journal's header; asks the server which software it runs."""
         make = self.gateway.make()
         neutral = neutral_parameters(make)
         return {**self.settings.identity(), **({"neutral": {"server": make, **neutral}} if neutral else {})}
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What talks to which kind of endpoint, for journal and results."""
+        """Client and kind of endpoint, for journal and results."""
         return {"name": "api", "version": version_of("litellm"), "endpoint": self.settings.endpoint}
 
     # ------------------------------------------------------------------------------------------------ before asking
     def why_not(self, generation: Mapping[str, Any]) -> str | None:
-        """Return why this model cannot sit exams under ``generation`` arguments at all, or None.
+        """Return why this model cannot take exams under ``generation`` arguments, or None if it can.
 
         Raises:
-            ModelError: It could, but not with these parameters; the message says with which.
+            ModelError: It could, with other parameters, which the message names.
             UsageError: A generation argument is none that API models take.
         """
         generation = with_budget(generation)
@@ -104,18 +104,20 @@ class ApiLM(LM):
     def _parameters(self, generation: Mapping[str, Any]) -> dict[str, Any]:
         parameters = request_parameters(generation, self.settings)
         if "seed" in parameters and not self.gateway.takes("seed"):
-            del parameters["seed"]  # ours, for repeatable samples where there can be any; no part of the task
+            del parameters["seed"]  # ours, for repeatable samples where possible; not part of the task
         if leaves_decoding(generation):
             return parameters
         return with_neutral(parameters, self.gateway.make(), self.settings.omitted)
 
     def prepared(self, requests: Sequence[Instance]) -> list[ApiRequest]:
-        """Return what will be sent for ``requests``, every one checked.
+        """Return the API requests for ``requests``, all of them checked.
 
         Raises:
             ModelError: The model cannot sit these exams.
             UsageError: A generation argument is none that API models take.
         """
+        # Checks take a tokenizer call: one for each set of generation arguments, with its longest prompt, stands for
+        # all its requests. Seeds differ from request to request and change nothing about them.
         made = []
         checked: dict[str, dict[str, Any]] = {}
         longest: dict[str, str] = {}
@@ -133,12 +135,12 @@ class ApiLM(LM):
         return made
 
     def estimate(self, requests: Sequence[ApiRequest]) -> Estimate:
-        """Return what ``requests`` may cost."""
+        """Return an estimate of the cost of ``requests``."""
         counted = ((self.gateway.prompt_tokens(request.prompt), request.budget) for request in requests)
         return estimate(counted, self.price)
 
     def preview(self, requests: Sequence[Instance]) -> str:
-        """Write what would be sent to stdout, a JSON object a line, and return the estimate."""
+        """Print what would be sent, one JSON object per line, and return the estimated cost."""
         prepared = self.prepared(requests)
         for request in prepared:
             is_text = self.settings.endpoint == "completions"
@@ -151,29 +153,30 @@ class ApiLM(LM):
     def ask_each(
         self, requests: Sequence[Instance], keys: Sequence[RequestKey], on_outcomes: OnOutcomes, journal: Journal
     ) -> None:
-        """Ask ``requests``, each finished one going to ``on_outcomes`` (which records it) before anything else.
+        """Send ``requests``; each outcome goes to ``on_outcomes``, which records it, before anything else.
 
         Args:
-            requests: What to ask.
+            requests: The requests.
             keys: Their keys in the journal.
             on_outcomes: Records outcomes.
-            journal: Where it records; says what earlier starts of the run cost.
+            journal: The journal of the run, which knows the cost of earlier starts.
 
         Raises:
             ModelError: The model cannot sit these exams, the limit of money is reached, or no request can succeed.
-            EndedEarlyError: A batch was submitted, and is not to be waited for.
+            EndedEarlyError: A batch was submitted, and the run does not wait for it.
             KeyboardInterrupt: Ctrl-C.
         """
         prepared = self.prepared(requests)
         if not prepared:
             return
-        self._tell_of_unknown_server()
+        self._note_unknown_server()
         names = [request_name(key) for key in keys]
         self._refuse_open_batches(names, journal)
+        # The limit is on all starts of the run together, including attempts that may have been billed without a reply.
         purse = Purse(self.settings.max_usd, paid(journal) + maybe_paid(journal))
         spent = f"; {usd_text(purse.spent)} spent before" if purse.spent else ""
         limit = f"; limit {usd_text(self.settings.max_usd)}" if self.settings.max_usd is not None else ""
-        _tell(f"{self.estimate(prepared).line()}{spent}{limit}")
+        _notify(f"{self.estimate(prepared).line()}{spent}{limit}")
         if self.settings.provider_batch:
             ending, reason = self._ask_in_batches(prepared, names, on_outcomes, journal, purse)
         else:
@@ -187,14 +190,14 @@ class ApiLM(LM):
                     for entry in journal.entries.values()
                     if entry.response is not None and entry.extra.get("provider_id")
                 },
-                on_event=_tell,
+                on_event=_notify,
             )
             ending, reason = client.ask(prepared, on_outcomes), client.reason
         self._raise_unless_done(ending, reason, journal)
 
-    def _tell_of_unknown_server(self) -> None:
+    def _note_unknown_server(self) -> None:
         if self.gateway.own_server and not self.settings.server and not neutral_parameters(self.gateway.make()):
-            _tell(
+            _notify(
                 f"the server at {self.gateway.own_server} does not say that it is vLLM, SGLang or llama.cpp: if it has "
                 "sampling parameters of its own, they hold; server=transformers in --model_args says that it is "
                 "transformers serve (docs/engines.md, Decoding)"
@@ -220,13 +223,13 @@ class ApiLM(LM):
             price=self.price,
             purse=purse,
             run=run_digest(journal.header),
-            on_event=_tell,
+            on_event=_notify,
         )
         recorded = {request_name(key) for key, entry in journal.entries.items() if entry.response is not None}
         return batches.ask(prepared, names, on_outcomes, recorded), batches.reason
 
     def _refuse_open_batches(self, names: Sequence[str], journal: Journal) -> None:
-        """Refuse to ask one by one, and pay again, for what an open batch is going to answer."""
+        """Refuse to send, and pay for again, requests that an open batch is going to answer."""
         if self.settings.provider_batch:
             return
         for batch in open_batches(journal.path):
@@ -253,11 +256,11 @@ class ApiLM(LM):
         raise ModelError(f"{self.settings.model}: {reason}; {kept}; mend the cause and run the same command again")
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[Any]:
-        """Return the responses under plain lm_eval, recorded in a journal of this model's own.
+        """Return the responses under plain lm_eval, recorded in this model's own journal.
 
         Raises:
             UsageError: A chat endpoint is given raw text.
-            ModelError: Responses could not be had; the rest is in the journal.
+            ModelError: Responses are missing; the others are in the journal.
         """
         from roi_bench.harness.engines.api import ApiEngine
         from roi_bench.harness.journaled_model import JournaledModel
@@ -289,18 +292,18 @@ class ApiLM(LM):
         header = run_header("roi-api", {}, ApiEngine(self), self.settings.seed, {})
         folder = output_folder(self.settings.journal or DEFAULT_OUTPUT, self.settings.model)
         for line in journals_of_other_versions(folder):
-            _tell(line)
+            _notify(line)
         return folder / f"journal-{run_digest(header)}.rank0.jsonl", header
 
     # ------------------------------------------------------------------------------------------------ chat
     @property
     def is_chat(self) -> bool:
-        """Whether the endpoint takes messages, and no raw text."""
+        """Whether the endpoint takes chat messages rather than raw text."""
         return self.settings.endpoint == "chat"
 
     @property
     def tokenizer_name(self) -> str:
-        """Name of the chat template: there is none, conversations are sent as they are."""
+        """A name in place of a chat template's: conversations are sent as they are."""
         return "roi-api"
 
     def chat_template(self, chat_template: bool | str = False) -> str:
@@ -308,7 +311,7 @@ class ApiLM(LM):
         return ""
 
     def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
-        """Return the conversation as the text that stands for it.
+        """Return the conversation encoded as text (see :func:`roi_bench.api.gateway.chat_prompt`).
 
         Raises:
             UsageError: The endpoint takes raw text.
@@ -336,7 +339,7 @@ class ApiLM(LM):
         raise ModelError("roi-api has texts only; tasks that need likelihoods cannot be run on it")
 
 
-def _tell(line: str) -> None:
+def _notify(line: str) -> None:
     from tqdm import tqdm
 
     tqdm.write(f"roi-api: {line}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Transformers as an engine: lm_eval's Hugging Face model, its finished rows leaving the batch."""
+"""Transformers as an engine: lm_eval's Hugging Face model, with finished rows leaving the batch."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 from roi_bench.harness.engines.local import LocalEngine, ask_whole_batches, version_of
 from roi_bench.harness.engines.metering import Meter, MeteredText, end_tokens
-from roi_bench.harness.engines.protocol import Asking, fixed_batches
+from roi_bench.harness.engines.protocol import Job, fixed_batches
 from roi_bench.harness.processes import place
 
-# How many rows of a batch the free memory carries: the keys and values of a transformer, and room to compute.
+# How many rows of a batch fit into free memory: keys and values of the transformer, and room to compute.
 
 SHARE = 0.5
 """Of the free memory, this much is planned with: buffers, fragments and the machine's other work take the rest."""
@@ -30,8 +30,10 @@ def batch_size_for(model: Any, tokens: int, processes: int = 1) -> int:
     Args:
         model: A transformers model on its device.
         tokens: Length of the longest row.
-        processes: Processes of the run on this machine, which share its memory; on GPUs they share out the GPUs.
+        processes: Processes of the run on this machine, which share its memory; GPUs are divided among them.
     """
+    # Part of the memory is left for fragmentation and what the estimate misses; the size is fixed before the first
+    # batch, because another size would give other responses.
     most = MOST_ON_CPU if model.device.type == "cpu" else MOST
     free, row = free_bytes(model.device), bytes_per_row(model, tokens)
     if free is None or row is None:
@@ -68,7 +70,7 @@ def bytes_per_row(model: Any, tokens: int) -> int | None:
 
 
 def free_bytes(device: Any) -> int | None:
-    """Return the free memory of a torch device in bytes, or None where it cannot be had."""
+    """Return the free memory of a torch device in bytes, or None where it is not available."""
     if device.type == "cuda":
         return int(sys.modules["torch"].cuda.mem_get_info(device)[0])
     if device.type != "cpu":
@@ -80,10 +82,8 @@ def free_bytes(device: Any) -> int | None:
 
 # Generation with transformers in which a finished row leaves the batch.
 #
-# ``generate`` goes on with every row until the last one has ended: in a batch of responses of unlike length most of
-# the
-# work is done on rows that are finished. Here it generates a stretch of tokens at a time and carries the cache of
-# keys
+# ``generate`` goes on with every row until the last one has ended: in a batch of responses of unlike length most of the
+# work is done on rows that are finished. Here it generates a stretch of tokens at a time and carries the cache of keys
 # and values over; between two stretches the finished rows are taken out.
 
 STRETCH = 32
@@ -93,8 +93,9 @@ STRETCH = 32
 def can_leave(lm: Any) -> bool:
     """Whether lm_eval's Hugging Face model ``lm`` keeps a cache from which rows can be taken.
 
-    Not so where the state is no cache of keys and values (Mamba), where it is of fixed size, and in encoder-decoders.
+    Not so where the state is not a cache of keys and values (Mamba) or has a fixed size, nor in encoder-decoders.
     """
+    # Each test names a kind of state from which single rows cannot be removed.
     model, config = lm.model, lm.model.generation_config
     if lm.backend != "causal" or getattr(model, "_is_stateful", False) or not getattr(config, "use_cache", True):
         return False
@@ -113,18 +114,18 @@ AT_A_PLACE: dict[str, Any] = {
     **dict.fromkeys(("prompt_lookup_num_tokens", "assistant_early_exit", "penalty_alpha", "dola_layers"), None),
     **dict.fromkeys(("num_beams", "num_beam_groups", "num_return_sequences"), 1),
 }
-"""Arguments that act at a place in the response, or on more than one row for each, and where they do neither."""
+"""Arguments that depend on the place in the response or use several rows for one, with values that do neither."""
 
 
 def goes_in_stretches(lm: Any, generation: dict[str, Any]) -> bool:
-    """Whether a response under these arguments is the same, generated at once or a stretch at a time."""
+    """Whether these arguments give the same response, generated at once or a stretch at a time."""
     config = lm.model.generation_config
     asked = {name: generation.get(name, getattr(config, name, None)) for name in AT_A_PLACE}
     return all(value in (None, AT_A_PLACE[name]) for name, value in asked.items())
 
 
 def generate(lm: Any, context: Any, max_length: int, stop: list[str], attention_mask: Any, **generation: Any) -> Any:
-    """Return what ``lm._model_generate`` returns.
+    """Generate a batch in stretches; a replacement for ``lm._model_generate``.
 
     Args:
         lm: lm_eval's Hugging Face model.
@@ -147,6 +148,7 @@ def generate(lm: Any, context: Any, max_length: int, stop: list[str], attention_
     cache, running = _empty_cache(model), torch.arange(len(context), device=context.device)
     rows: list[Any] = [None] * len(context)
     while len(running):
+        # The cache holds the state of all running rows, so a stretch goes on where the last one ended.
         with torch.autocast(lm.device.type, dtype=lm.mixed_precision_dtype, enabled=bool(lm.mixed_precision_dtype)):
             ids = model.generate(
                 input_ids=ids,
@@ -157,11 +159,13 @@ def generate(lm: Any, context: Any, max_length: int, stop: list[str], attention_
                 **arguments,
             )
         ended = torch.isin(ids[:, prompt:], ends).any(dim=1) | (ids.shape[1] >= max_length)
+        # ``generate`` gets no stop strings: it would stop all rows at once. They are looked for after each stretch.
         if stops:
             texts = lm.tokenizer.batch_decode(ids[:, prompt:])
             ended |= torch.tensor([any(text in found for text in stops) for found in texts], device=ids.device)
         for index in ended.nonzero().flatten().tolist():
             rows[int(running[index])] = ids[index]
+        # Take the finished rows out of everything that the next stretch continues: ids, mask and cache.
         left = (~ended).nonzero().flatten()
         ids, running = ids[left], running[left]
         mask = torch.nn.functional.pad(mask[left], (0, ids.shape[1] - mask.shape[1]), value=1)
@@ -183,14 +187,14 @@ def _cache_class() -> Any:
 
 
 def _name_of_the_cache() -> str:
-    """Return what ``generate`` calls the cache: transformers 5.19 renamed it, and warns of the old name."""
+    """Return the name of the cache argument of ``generate``, which transformers 5.19 renamed."""
     from transformers.generation import GenerateDecoderOnlyOutput
 
     return "cache" if "cache" in GenerateDecoderOnlyOutput.__dataclass_fields__ else "past_key_values"
 
 
 def _decoding(generation: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments without a temperature that sampling would use and greedy decoding refuses."""
+    """Return the arguments without a temperature of 0, which greedy decoding rejects."""
     arguments = dict(generation)
     if not arguments.get("do_sample") and not arguments.get("temperature"):
         arguments["do_sample"] = False
@@ -199,7 +203,7 @@ def _decoding(generation: dict[str, Any]) -> dict[str, Any]:
 
 
 class HuggingFaceEngine(LocalEngine):
-    """lm_eval's ``hf``.
+    """Engine for lm_eval's ``hf``.
 
     A batch is planned, generated and recorded as a whole: in one batch the rows depend on each other a little (padding,
     the order of sums, shared random numbers), so the same plan gives the same responses at every start.
@@ -207,7 +211,7 @@ class HuggingFaceEngine(LocalEngine):
     Args:
         lm: A :class:`lm_eval.models.huggingface.HFLM`, not a subclass that generates in its own way.
         seed: Seed of sampling, derived for each batch; None leaves the generators alone.
-        batch_size: Rows of a batch; None: what half of the free memory carries, of this process's share where
+        batch_size: Rows of a batch; None: as many as fit into half of the free memory, of this process's share where
             several are on the machine.
         longest: Tokens of the longest request, prompt and response, as far as that is known.
     """
@@ -224,6 +228,7 @@ class HuggingFaceEngine(LocalEngine):
         lm.batch_size_per_gpu = self._batch_size
         self._prompt_tokens: dict[str, int] = {}
         _end_at_the_tokenizers_end(lm)
+        # Decided per call: some generation arguments act at a place in the response and need it in one piece.
         if can_leave(lm):
             whole = lm._model_generate
             lm._model_generate = lambda **arguments: (
@@ -249,11 +254,11 @@ class HuggingFaceEngine(LocalEngine):
             "batch_size_is_automatic": self._is_automatic,
         }
 
-    def advice(self, questions: int) -> str | None:
-        """Return that batches of one are slow, and on a GPU that there is vLLM."""
-        if not self._is_automatic and self._batch_size == 1 and questions > 1:
+    def advice(self, requests: int) -> str | None:
+        """Advise against batches of one, and on a GPU to use vLLM."""
+        if not self._is_automatic and self._batch_size == 1 and requests > 1:
             return "--batch_size 1 asks one request at a time; without it, the size is taken from the free memory"
-        if self.lm.device.type == "cuda" and questions >= 100:
+        if self.lm.device.type == "cuda" and requests >= 100:
             return "--model vllm (pip install 'roi-bench[vllm]') schedules all requests at once, which hf cannot"
         return None
 
@@ -261,14 +266,14 @@ class HuggingFaceEngine(LocalEngine):
         """Plan batches of ``size`` rows."""
         self._batch_size = self.lm.batch_size_per_gpu = size
 
-    def ask(self, asking: Asking) -> None:
+    def ask(self, job: Job) -> None:
         """Ask in fixed whole batches; each is recorded when it is finished.
 
         Raises:
-            ModelError: The model answered with another number of responses than it was asked for.
+            ModelError: The model returned another number of responses than requests.
         """
-        batches = fixed_batches(asking.questions, self._batch_size, self._length)
-        ask_whole_batches(asking, batches, self._generate, self._seed, self._length)
+        batches = fixed_batches(job.requests, self._batch_size, self._length)
+        ask_whole_batches(job, batches, self._generate, self._seed, self._length)
 
     def _generate(self, requests: Sequence[Any]) -> Sequence[MeteredText | None]:
         return self._meter.generate(requests)
@@ -280,9 +285,9 @@ class HuggingFaceEngine(LocalEngine):
 
 
 def _end_at_the_tokenizers_end(lm: Any) -> None:
-    """End a response at the tokenizer's end token too, where the model's configuration names other ones.
+    """End responses at the tokenizer's end token too, where the model's configuration names other ones.
 
-    vLLM ends at both. lm_eval's own loop goes on behind that token until every row of the batch has one, and what it
+    vLLM ends at both. lm_eval's own loop goes on after that token until every row of the batch has one, and what it
     wrote there would be part of the text.
     """
     config = lm.model.generation_config

@@ -1,4 +1,4 @@
-"""Engines in this process: those that answer a batch at a time, and those that only lm_eval knows"""
+"""Engines in this process: those that answer a batch at a time, and those known only to lm_eval."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from roi_bench.errors import UsageError
 from roi_bench.harness.engines.metering import Meter, MeteredText, generate_until, usage_of
 from roi_bench.harness.engines.protocol import (
     REQUESTS_PER_CONNECTION,
-    Asking,
-    Question,
+    Job,
+    Request,
     derived_seed,
     exam_fields,
     fixed_batches,
@@ -19,53 +19,53 @@ from roi_bench.harness.engines.protocol import (
 )
 from roi_bench.records.journal import Entry
 
-# What engines that generate or replay on this machine have in common: no money, no opinion, no conversations.
+# What engines on this machine have in common: no cost, no settings of their own, no need for chat messages.
 
 
 class LocalEngine:
-    """The answers of an engine to which a part of the protocol does not apply."""
+    """Defaults for engines to which a part of the protocol does not apply."""
 
     takes_messages = False
     identity: Mapping[str, Any] | None = None
 
     def why_not(self, generation: Mapping[str, Any]) -> str | None:
-        """Return None: what does not fit is said by the task, which knows its prompts."""
+        """Return None: the task checks what fits, since it knows its prompts."""
         del generation
         return None
 
-    def preview(self, questions: Sequence[Question]) -> str:
-        """Show nothing: nothing is sent anywhere.
+    def preview(self, requests: Sequence[Request]) -> str:
+        """Refuse: nothing is sent over a network.
 
         Raises:
             UsageError: Always.
         """
-        raise UsageError(f"--dry-run is for API models; {len(questions)} requests would be asked of this one")
+        raise UsageError(f"--dry-run is for API models; {len(requests)} requests would be asked of this one")
 
-    def advice(self, questions: int) -> str | None:
-        """Return None: nothing would make it faster."""
-        del questions
+    def advice(self, requests: int) -> str | None:
+        """Return None: there is nothing to advise."""
+        del requests
         return None
 
     def keep_batch_size(self, size: int) -> None:
-        """Nothing to keep: no size was found automatically."""
+        """Do nothing: no size was found automatically."""
 
     def close(self) -> None:
-        """Nothing to end: it generates in this process."""
+        """Do nothing: it generates in this process."""
 
 
-# Any lm_eval model as an engine: asked in batches through ``generate_until``, the one thing that all of them have.
+# Any lm_eval model as an engine, asked in batches through ``generate_until``, the one method that all of them have.
 
 Generate = Callable[[Sequence[Any]], Sequence[str | None]]
 """Responses to lm_eval requests that share their generation arguments."""
 
 
 class BatchedEngine(LocalEngine):
-    """An lm_eval model of a kind that is not known here. Its responses know their cost only if it meters them itself.
+    """An lm_eval model of an unknown class. Its responses carry their usage only if it counts tokens itself.
 
     Args:
         lm: The model.
-        seed: Seed of sampling, derived for each batch; None leaves the generators alone. None is sent: who knows
-            whether the model takes one.
+        seed: Seed of sampling, derived for each batch; None leaves the generators alone. It is not sent: not every
+            model takes one.
         batch_size: Requests at once; None: as many as the model's own ``batch_size`` says, or its connections carry.
     """
 
@@ -80,23 +80,23 @@ class BatchedEngine(LocalEngine):
         package = type(self.lm).__module__.split(".")[0]
         return {"name": type(self.lm).__name__, "version": version_of(package), "batch_size": self._batch_size}
 
-    def advice(self, questions: int) -> str | None:
+    def advice(self, requests: int) -> str | None:
         """Return that one request at a time is slow, where that is so."""
-        if self._batch_size > 1 or questions <= 1:
+        if self._batch_size > 1 or requests <= 1:
             return None
         return "requests are asked one by one; if this backend takes several at once, --batch_size N is faster"
 
-    def ask(self, asking: Asking) -> None:
+    def ask(self, job: Job) -> None:
         """Ask in fixed batches; each is recorded when it is finished.
 
         Raises:
             ModelError: The model answered with another number of responses than it was asked for.
         """
-        is_missing = asking.is_missing()
-        for batch in fixed_batches(asking.questions, self._batch_size, len):
-            if missing := [question for question in batch if is_missing(question.key)]:
+        is_missing = job.is_missing()
+        for batch in fixed_batches(job.requests, self._batch_size, len):
+            if missing := [request for request in batch if is_missing(request.key)]:
                 seed_batch(self._seed, missing)
-                asking.record(entries_of(missing, self._generate([question.instance(None) for question in missing])))
+                job.record(entries_of(missing, self._generate([request.instance(None) for request in missing])))
 
     def _generate(self, requests: Sequence[Any]) -> Sequence[str | None]:
         texts = generate_until(self.lm, list(requests))
@@ -104,55 +104,57 @@ class BatchedEngine(LocalEngine):
 
 
 def ask_whole_batches(
-    asking: Asking,
-    batches: Sequence[Sequence[Question]],
+    job: Job,
+    batches: Sequence[Sequence[Request]],
     generate: Generate,
     seed: int | None,
     length: Callable[[str], int] | None = None,
 ) -> None:
-    """Ask whole batches of which anything is missing, and record what was: a response may depend on its batch.
+    """Ask whole every batch with a missing response, and record the missing ones: a response may depend on its batch.
 
     Args:
-        asking: The questions, and where responses go.
+        job: The requests, and where responses go.
         batches: The plan, the same at every start of the run.
         generate: Generates a batch.
-        seed: Seed of the run; each batch is sampled with one derived from it and from what it asks.
+        seed: Seed of the run; each batch is sampled with a seed derived from it and from the batch's requests.
         length: Tokens of a prompt, where they are known.
     """
-    is_missing = asking.is_missing()
+    # A batch that was cut short is generated again as a whole: the same rows give the same responses, and those that
+    # are recorded already are dropped.
+    is_missing = job.is_missing()
     for batch in batches:
-        if not any(is_missing(question.key) for question in batch):
+        if not any(is_missing(request.key) for request in batch):
             continue
         seed_batch(seed, batch)
-        responses = generate([question.instance(None) for question in batch])
-        counts = [length(question.prompt) for question in batch] if length is not None else None
-        asking.record([entry for entry in entries_of(batch, responses, counts) if is_missing(entry.key)])
+        responses = generate([request.instance(None) for request in batch])
+        counts = [length(request.prompt) for request in batch] if length is not None else None
+        job.record([entry for entry in entries_of(batch, responses, counts) if is_missing(entry.key)])
 
 
-def seed_batch(seed: int | None, batch: Sequence[Question]) -> None:
-    """Seed what a local model draws from by the run's ``seed`` and by what ``batch`` asks, if it is sampled at all."""
-    if seed is not None and any(question.is_sampled for question in batch):
-        seed_everything(derived_seed(seed, [question.key for question in batch]))
+def seed_batch(seed: int | None, batch: Sequence[Request]) -> None:
+    """Seed the random generators by the run's ``seed`` and the requests of ``batch``, if any of them is sampled."""
+    if seed is not None and any(request.is_sampled for request in batch):
+        seed_everything(derived_seed(seed, [request.key for request in batch]))
 
 
 def entries_of(
-    questions: Sequence[Question], responses: Sequence[str | None], prompt_tokens: Iterable[int] | None = None
+    requests: Sequence[Request], responses: Sequence[str | None], prompt_tokens: Iterable[int] | None = None
 ) -> list[Entry]:
-    """Return the journal's entries of ``responses``, with the token counts of their prompts where these are known."""
-    counts = [{"prompt_tokens": count} for count in prompt_tokens] if prompt_tokens else [{} for _ in questions]
+    """Return ``responses`` as journal entries, with the token counts of their prompts where known."""
+    counts = [{"prompt_tokens": count} for count in prompt_tokens] if prompt_tokens else [{} for _ in requests]
     return [
         Entry(
-            question.key,
+            request.key,
             response,  # itself: a run of many responses holds each text once
             usage_of(response),
-            {**exam_fields(question), **count},
+            {**exam_fields(request), **count},
         )
-        for question, response, count in zip(questions, responses, counts, strict=True)
+        for request, response, count in zip(requests, responses, counts, strict=True)
     ]
 
 
 def own_batch_size(lm: Any) -> int:
-    """Return how many requests lm_eval's model ``lm`` takes at once by its own account."""
+    """Return how many requests lm_eval's model ``lm`` takes at once, according to its own attributes."""
     size = str(getattr(lm, "batch_size", None) or 1)
     connections = int(getattr(lm, "_concurrent", None) or 1)  # of lm_eval's models for APIs
     return max(int(size) if size.isdigit() else 1, 1 if connections == 1 else connections * REQUESTS_PER_CONNECTION)
@@ -167,7 +169,7 @@ def version_of(package: str) -> str | None:
         return None
 
 
-# Local lm_eval models with a way of generating of their own, as an engine: whole batches, counted where they
+# Local lm_eval models with their own generation loop, as an engine: whole batches, tokens counted where they
 # generate.
 #
 # Subclasses of lm_eval's Hugging Face and vLLM models that replace its loop (vision models, steered ones) come here.
@@ -183,7 +185,7 @@ class MeteredEngine(LocalEngine):
         lm: The model.
         seed: Seed of sampling, derived for each batch; None leaves the generators alone.
         batch_size: Requests at once; None: as many as the model's own ``batch_size`` says.
-        schedules: The model schedules its requests itself, so that many at once are faster.
+        schedules: Whether the model schedules requests itself, so that many at once are faster.
     """
 
     def __init__(
@@ -201,13 +203,13 @@ class MeteredEngine(LocalEngine):
         package = "vllm" if self._schedules else "transformers"
         return {"name": type(self.lm).__name__, "version": version_of(package), "batch_size": self._batch_size}
 
-    def advice(self, questions: int) -> str | None:
+    def advice(self, requests: int) -> str | None:
         """Return that one request at a time is slow, where that is so."""
-        if self._batch_size > 1 or questions <= 1:
+        if self._batch_size > 1 or requests <= 1:
             return None
         return "requests are asked one by one; --batch_size N asks N at once, which is faster"
 
-    def ask(self, asking: Asking) -> None:
+    def ask(self, job: Job) -> None:
         """Ask in fixed whole batches; each is recorded when it is finished.
 
         Raises:
@@ -217,5 +219,5 @@ class MeteredEngine(LocalEngine):
             self.lm.batch_size = self._batch_size
         else:
             self.lm.batch_size_per_gpu = self._batch_size
-        batches = fixed_batches(asking.questions, self._batch_size, lambda prompt: len(self.lm.tok_encode(prompt)))
-        ask_whole_batches(asking, batches, self._meter.generate, self._seed)
+        batches = fixed_batches(job.requests, self._batch_size, lambda prompt: len(self.lm.tok_encode(prompt)))
+        ask_whole_batches(job, batches, self._meter.generate, self._seed)

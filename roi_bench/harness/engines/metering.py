@@ -1,9 +1,9 @@
 """Exact token counts of responses, taken where the model generates them.
 
-lm_eval's backends return text only. What a response cost (SPEC section 7) is known inside: the Hugging Face backend
-holds the generated token ids, vLLM reports them with a finish reason. :class:`Meter` listens at two seams of a backend
-instance: ``_model_generate``, called once a batch, and the cache hook, called once a response in the order of that
-batch. So every count meets its response, duplicates and re-ordered batches included. A backend without these seams
+lm_eval's backends return text only. The cost of a response (SPEC section 7) is known inside them: the Hugging Face
+backend has the generated token ids, vLLM reports them with a finish reason. :class:`Meter` hooks into two places of a
+backend instance: ``_model_generate``, called once a batch, and the cache hook, called once a response in the order of
+that batch. So every count meets its response, duplicates and re-ordered batches included. A backend without these seams
 is left alone, and its responses have no usage.
 """
 
@@ -20,11 +20,11 @@ from roi_bench.scoring.tokens import FinishReason, Usage
 
 
 class MeteredText(str):
-    """A response that knows what it cost; everywhere else it is its text.
+    """A response: a ``str`` that also carries its token usage and cost.
 
     Attributes:
-        usage: Tokens that it took, or None if unknown.
-        usd: Money that it cost, or None if unknown or free.
+        usage: Its token usage, or None if unknown.
+        usd: Its cost in USD, or None if unknown or free.
         prompt_tokens: Tokens of the prompt as the model saw it, or None if unknown.
     """
 
@@ -35,7 +35,7 @@ class MeteredText(str):
     def __new__(
         cls, text: str, usage: Usage | None = None, usd: float | None = None, prompt_tokens: int | None = None
     ) -> MeteredText:
-        """Return ``text`` carrying what is known of it."""
+        """Return ``text`` with the facts known about it."""
         metered = super().__new__(cls, text)
         metered.usage, metered.usd, metered.prompt_tokens = usage, usd, prompt_tokens
         return metered
@@ -51,7 +51,7 @@ class MeteredText(str):
 
 
 def usage_of(response: object) -> Usage | None:
-    """Return what ``response`` cost if it knows."""
+    """Return the token usage of ``response``, None if it carries none."""
     return getattr(response, "usage", None)
 
 
@@ -87,6 +87,8 @@ class Meter:
             return
         generate, hook = lm._model_generate, lm.cache_hook
 
+        # The two hooks: one call a batch, then one call of the cache hook for each response of that batch, in its
+        # order. Counts queued by the first are taken by the second.
         def counting_generate(*args: Any, **kwargs: Any) -> Any:
             output = generate(*args, **kwargs)
             self._batch = deque(count(lm, output, kwargs))
@@ -102,11 +104,11 @@ class Meter:
     def generate(self, requests: Sequence[Any]) -> list[MeteredText | None]:
         """Return the backend's responses to lm_eval ``requests`` that share their stop strings and budget.
 
-        A response of None (no response could be had) stays None, and one in whose middle the engine failed becomes
-        None; one that already knows its usage keeps it.
+        A response of None (there was none) stays None, and one in whose middle the engine failed becomes
+        None; one that already carries its usage keeps it.
 
         Raises:
-            ModelError: The backend answered with another number of responses than it was asked for.
+            ModelError: The backend returned another number of responses than requests.
         """
         self._seen.clear()
         texts = generate_until(self._lm, list(requests))
@@ -116,7 +118,8 @@ class Meter:
         if text is None or isinstance(text, MeteredText):
             return text
         noted = self._seen.get(context)
-        # A backend sorts stably, so equal prompts come back in the order in which they were asked.
+        # Backends sort stably, so equal prompts come back in the order in which they were sent. If the text differs
+        # from what was noted, the count may belong to another response, and none is better than a wrong one.
         if noted and noted[0][0] == text:
             usage = noted.popleft()[1]
             return None if usage.finish_reason == "error" else MeteredText(text, usage)
@@ -124,7 +127,7 @@ class Meter:
 
 
 class _ListeningHook:
-    """A cache hook that tells ``note`` about every response and then does what ``hook`` does."""
+    """A cache hook that passes every response to ``note`` and then to the original ``hook``."""
 
     def __init__(self, hook: Any, note: Callable[[str, str], None]) -> None:
         self._hook = hook
@@ -138,10 +141,10 @@ class _ListeningHook:
 
 
 def generate_until(lm: Any, requests: list[Any]) -> list[str | None]:
-    """Ask ``lm`` without its own progress bar, where it can be told so.
+    """Ask ``lm``, without its own progress bar where it takes that argument.
 
     Raises:
-        ModelError: It answered with another number of responses than it was asked for.
+        ModelError: It returned another number of responses than requests.
     """
     import inspect
 
@@ -215,6 +218,8 @@ def _count_row(
     """
     end = next((index + 1 for index, token in enumerate(ids) if token in ends), None)
     tokens, reason = (len(ids), "length" if len(ids) >= budget else "stop") if end is None else (end, "stop")
+    # A row without an end token may have ended at a stop string inside the last token. Text only grows with tokens, so
+    # the first count at which a stop string is complete is found by bisection.
     if stops:
 
         def stopped(count: int) -> bool:

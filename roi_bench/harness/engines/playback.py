@@ -10,7 +10,7 @@ The file holds one JSON object a line, each a response and what it answers, name
     {"problem": "gsm8k/test/3", "budget": 512, "sample": 0, "response": "…"}
 
 ``prompt_sha256`` is that of the prompt as sent; ``problem`` is one that was asked alone; ``budget`` may be left out
-(the response serves every budget) and ``sample`` defaults to 0. A response of null is one that could not be had. A
+(the response serves every budget) and ``sample`` defaults to 0. A null response means that there was none. A
 journal of ``roi-bench run`` is such a file.
 """
 
@@ -30,14 +30,14 @@ from roi_bench.exams.exam import sha256_text
 from roi_bench.harness import processes as one_line_errors
 from roi_bench.harness.engines.local import LocalEngine, entries_of
 from roi_bench.harness.engines.metering import MeteredText, generate_until
-from roi_bench.harness.engines.protocol import Asking, sample_indices
+from roi_bench.harness.engines.protocol import Job, sample_indices
 from roi_bench.records.journal import is_header, parse_object
 from roi_bench.records.tokenizer import HFTokenCounter, load_token_counter
 from roi_bench.scoring.tokens import Usage
 
 
 class PlaybackEngine(LocalEngine):
-    """``roi-playback``.
+    """Engine for ``roi-playback``.
 
     Args:
         lm: A :class:`roi_bench.harness.engines.playback.PlaybackLM`.
@@ -48,36 +48,41 @@ class PlaybackEngine(LocalEngine):
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """The program that plays them."""
+        """Name and version of roi-bench."""
         return {"name": "playback", "version": __version__}
 
-    def ask(self, asking: Asking) -> None:
-        """Record all of them at once.
+    def ask(self, job: Job) -> None:
+        """Record the responses of all missing requests at once.
 
         Raises:
             RecordError: The file has no response to a request.
         """
-        asking.record(entries_of(asking.missing, generate_until(self.lm, [q.instance(None) for q in asking.missing])))
+        job.record(entries_of(job.missing, generate_until(self.lm, [q.instance(None) for q in job.missing])))
 
 
 #
-# With a tokenizer a response is cut where a real generation would have been cut, after ``max_gen_toks`` tokens
+# With a tokenizer, a response is cut where a real generation would have been cut, after ``max_gen_toks`` tokens
 # (``cut=false`` leaves it whole), and its usage is known.
 
 _Key = tuple[str, ...]
 
 _ARGUMENTS = ("responses", "tokenizer", "cut", "model")
-_HARNESS_ARGUMENTS = ("batch_size", "max_batch_size", "device", "trust_remote_code")  # lm_eval hands these to any model
+_HARNESS_ARGUMENTS = (
+    "batch_size",
+    "max_batch_size",
+    "device",
+    "trust_remote_code",
+)  # lm_eval passes these to every model
 
 
 class PlaybackLM(LM):
-    """Answers from recorded responses.
+    """lm_eval model that answers from recorded responses.
 
     Args:
         responses: The file.
         tokenizer: Folder or hub name of the tokenizer that cuts, counts and applies the chat template.
         cut: Cut at the budget (needs a tokenizer; without one, responses are played as they are).
-        model: Whose responses these are; lm_eval files the results under this name.
+        model: Name of the model that gave the responses; lm_eval files the results under it.
 
     Raises:
         UsageError: No file is named.
@@ -85,7 +90,7 @@ class PlaybackLM(LM):
         ModelError: The tokenizer cannot be loaded.
     """
 
-    takes_decoding = True  # what was recorded was decoded long ago
+    takes_decoding = True  # no effect: recorded responses are already decoded
 
     def __init__(
         self,
@@ -107,16 +112,17 @@ class PlaybackLM(LM):
         self._cut = cut
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[Any]:
-        """Return the recorded response to each request, None where none could be had.
+        """Return the recorded response to each request, None where there is none.
 
         Raises:
             RecordError: The file has no response to a request.
         """
-        del disable_tqdm  # the time for a bar to appear is longer than this takes
+        del disable_tqdm  # this is faster than showing a progress bar
         samples = sample_indices(requests)
         return [self._play(request, sample) for request, sample in zip(requests, samples, strict=True)]
 
     def _play(self, request: Instance, sample: int) -> MeteredText | None:
+        # Keys from the most specific to the least; the last one is the most readable, so the message shows it.
         prompt, generation = request.args
         keys = list(_keys(prompt, request.doc, sample))
         found = next((key for key in keys if key in self._recorded), None)
@@ -132,7 +138,7 @@ class PlaybackLM(LM):
         return self._within(text, arguments["max_gen_toks"])
 
     def _within(self, text: str, budget: int) -> MeteredText:
-        """Return ``text`` cut after ``budget`` tokens (0: unlimited), as a model writing it would have been."""
+        """Return ``text`` cut after ``budget`` tokens (0: unlimited), as generation would have cut it."""
         if self._counter is None:
             return MeteredText(text)
         shortened, tokens = self._counter.cut(text, budget)
@@ -201,7 +207,7 @@ class PlaybackLM(LM):
 
 
 def _keys(prompt: str, doc: dict[str, Any], sample: int) -> Iterator[_Key]:
-    """Yield the keys under which a response to this request may stand, most specific first."""
+    """Yield the keys under which a response to this request may be recorded, most specific first."""
     yield sha256_text(prompt), str(sample)
     if "problem" in doc:
         named: tuple[str, ...] = (f"problem {doc['problem']},",)
@@ -239,7 +245,7 @@ def _read(path: Path) -> dict[_Key, str | None]:
             key = _key_of(value)
         except ValueError as error:
             raise RecordError(f"responses {path}, line {number} is damaged ({error})") from error
-        # A journal holds a null that a later line made good.
+        # In a journal a null may be followed by the response of a later attempt; nothing else may occur twice.
         if recorded.get(key) is not None or (key in recorded and value["response"] is None):
             raise RecordError(
                 f"responses {path}, line {number} answers {' '.join(key)} again (first in line {first[key]}); "
@@ -253,7 +259,7 @@ def _key_of(value: dict[str, Any]) -> _Key:
     """Return the key of a line.
 
     Raises:
-        ValueError: The line says not, or not well, what it answers.
+        ValueError: The line does not say properly which request it answers.
     """
     sample, budget = value.get("sample", 0), value.get("budget")
     if type(sample) is not int or sample < 0:

@@ -1,4 +1,4 @@
-"""What the runner needs of an engine: requests, batches, and the protocol behind which every engine stands"""
+"""What the runner needs of an engine: requests, batches, and the protocol that every engine implements."""
 
 from __future__ import annotations
 
@@ -12,47 +12,47 @@ from typing import Any, Protocol
 
 from roi_bench.records.journal import Entry, Journal, RequestKey, request_key
 
-# Which sample a request asks for, when the same request is made several times.
+# The sample index of a request that is made several times.
 
 
-def sample_indices(requests: Sequence[Any]) -> list[int]:
-    """Return the sample index of each lm_eval request: its ``sample`` attribute, else from its repetition.
+def sample_indices(instances: Sequence[Any]) -> list[int]:
+    """Return the sample index of each lm_eval ``Instance``: its ``sample`` attribute, else from its repetition.
 
     lm_eval makes K copies of a request by listing the same ``Instance`` K times (``repeats``); they ask for samples
     0 … K−1. Copies beyond K pad the list of an accelerate process and ask for the same samples again. Equal requests
-    of different tasks are different instances, so sample i of the one is sample i of the other.
+    of different tasks are different instances, so sample i of one is sample i of the other.
     """
     seen: Counter[int] = Counter()
     indices = []
-    for request in requests:
-        repetition = seen[id(request)] % (request.repeats or 1)
-        seen[id(request)] += 1
-        indices.append(getattr(request, "sample", repetition))
+    for instance in instances:
+        repetition = seen[id(instance)] % (instance.repeats or 1)
+        seen[id(instance)] += 1
+        indices.append(getattr(instance, "sample", repetition))
     return indices
 
 
-# Which requests a model is really asked, in which fixed batches, with which seeds.
+# Which distinct requests are sent to a model, in which fixed batches, with which seeds.
 
 REQUESTS_PER_CONNECTION = 8
 """Requests handed over at once per concurrent connection of an API backend."""
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """A distinct request: what is asked, and one lm_eval ``Instance`` that asks it."""
+class Request:
+    """A distinct request to a model: its journal key, and one lm_eval ``Instance`` that makes it."""
 
     key: RequestKey
-    request: Any
+    origin: Any
 
     @property
     def prompt(self) -> str:
         """The prompt as sent."""
-        return str(self.request.args[0])
+        return str(self.origin.args[0])
 
     @property
     def generation(self) -> dict[str, Any]:
         """Generation arguments."""
-        return dict(self.request.args[1])
+        return dict(self.origin.args[1])
 
     @property
     def is_sampled(self) -> bool:
@@ -61,12 +61,12 @@ class Question:
         return bool(generation.get("do_sample", float(generation.get("temperature") or 0) > 0))
 
     def instance(self, seed: int | None) -> Any:
-        """Return the request to hand to a model: its own copy, which a backend may change.
+        """Return a copy of the lm_eval ``Instance`` for the model; backends may change it.
 
         Args:
             seed: Seed of the run, for an engine that seeds each request by itself; None sends no seed.
         """
-        instance = copy.copy(self.request)
+        instance = copy.copy(self.origin)
         generation = copy.deepcopy(self.generation)
         if seed is not None and self.is_sampled:
             generation.setdefault("seed", derived_seed(seed, [self.key]))
@@ -75,38 +75,38 @@ class Question:
         return instance
 
 
-def distinct_questions(requests: Sequence[Any]) -> tuple[list[Question], list[RequestKey]]:
-    """Return the distinct questions of lm_eval ``requests`` in their order, and the key of each request."""
-    questions: dict[RequestKey, Question] = {}
+def distinct_requests(instances: Sequence[Any]) -> tuple[list[Request], list[RequestKey]]:
+    """Return the distinct requests among lm_eval's ``instances`` in their order, and the key of each instance."""
+    requests: dict[RequestKey, Request] = {}
     keys = []
-    for request, sample in zip(requests, sample_indices(requests), strict=True):
-        prompt, generation = request.args
+    for instance, sample in zip(instances, sample_indices(instances), strict=True):
+        prompt, generation = instance.args
         key = request_key(prompt, generation, sample)
-        questions.setdefault(key, Question(key, request))
+        requests.setdefault(key, Request(key, instance))
         keys.append(key)
-    return list(questions.values()), keys
+    return list(requests.values()), keys
 
 
-def fixed_batches(questions: Sequence[Question], size: int, length: Callable[[str], int]) -> list[list[Question]]:
-    """Return ``questions`` in batches of ``size`` that depend on nothing but the questions.
+def fixed_batches(requests: Sequence[Request], size: int, length: Callable[[str], int]) -> list[list[Request]]:
+    """Return ``requests`` in batches of ``size`` that depend on nothing but the requests.
 
-    One batch has one set of generation arguments. Longest prompts come first, as in lm_eval: memory runs out at once
-    or not at all, and the time left is over- rather than underestimated.
+    All requests of a batch have the same generation arguments. The longest prompts come first, as in lm_eval: memory
+    runs out at once or not at all, and the time left is over- rather than underestimated.
     """
-    groups: dict[str, list[Question]] = {}
-    for question in questions:
-        groups.setdefault(question.key.generation, []).append(question)
-    lengths = {prompt: length(prompt) for prompt in {question.prompt for question in questions}}
+    groups: dict[str, list[Request]] = {}
+    for request in requests:
+        groups.setdefault(request.key.generation, []).append(request)
+    lengths = {prompt: length(prompt) for prompt in {request.prompt for request in requests}}
     batches = []
     for group in groups.values():
-        group.sort(key=lambda question: (-lengths[question.prompt], question.prompt, question.key.sample))
+        group.sort(key=lambda request: (-lengths[request.prompt], request.prompt, request.key.sample))
         batches += [group[start : start + size] for start in range(0, len(group), size)]
     return batches
 
 
-def exam_fields(question: Question) -> dict[str, Any]:
-    """Return which exam a question is, for the reader of the journal."""
-    doc = question.request.doc
+def exam_fields(request: Request) -> dict[str, Any]:
+    """Return the exam, order and budget (or problem and budget) of a request, for readers of the journal."""
+    doc = request.origin.doc
     if not isinstance(doc, Mapping):
         return {}
     if "problem" in doc:
@@ -116,13 +116,13 @@ def exam_fields(question: Question) -> dict[str, Any]:
 
 
 def derived_seed(seed: int, keys: Sequence[RequestKey]) -> int:
-    """Return a seed that depends on the run's ``seed`` and on what is asked, not on what was asked before it."""
+    """Return a seed that depends on the run's ``seed`` and the requests alone, not on what was asked before them."""
     parts = [str(seed), *(f"{key.prompt_sha256} {key.generation} {key.sample}" for key in keys)]
     return int.from_bytes(hashlib.sha256("\n".join(parts).encode("utf-8")).digest()[:4], "big")
 
 
 def seed_everything(seed: int) -> None:
-    """Seed every generator that a local model may draw from; what is not loaded draws nothing."""
+    """Seed every random generator that a local model may use: Python's, NumPy's, and torch's if torch is loaded."""
     import random
 
     import numpy as np
@@ -133,37 +133,37 @@ def seed_everything(seed: int) -> None:
         sys.modules["torch"].manual_seed(seed)
 
 
-# What a run needs of an engine, whatever generates behind it.
+# What the runner needs of an engine, whichever backend generates the text.
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
-    """What a run asks of an engine, and where the responses go.
+class Job:
+    """One call of :meth:`Engine.ask`: the requests, and where their responses go.
 
     Attributes:
-        questions: All distinct questions of the run, those that are answered already among them: a plan made from all
-            of them is the same at every start.
-        missing: Those to be asked now.
-        record: Puts finished responses on the disk, and returns when they are there.
-        journal: Where they go.
-        tell: Counts responses that the engine put into the journal itself.
+        requests: All distinct requests of the run, including those already answered: batches made from all of them
+            are the same at every start.
+        missing: The requests to ask now.
+        record: Writes finished responses to disk, and returns once they are there.
+        journal: The journal of the run.
+        on_recorded: Counts responses that the engine wrote to the journal itself.
     """
 
-    questions: Sequence[Question]
-    missing: Sequence[Question]
+    requests: Sequence[Request]
+    missing: Sequence[Request]
     record: Callable[[Sequence[Entry]], None]
     journal: Journal
-    tell: Callable[[Sequence[Entry]], None]
+    on_recorded: Callable[[Sequence[Entry]], None]
 
     def is_missing(self) -> Callable[[RequestKey], bool]:
-        """Return whether a question of this key is still to be asked."""
-        return frozenset(question.key for question in self.missing).__contains__
+        """Return a function that says whether the request with a given key is still to be asked."""
+        return frozenset(request.key for request in self.missing).__contains__
 
 
 class Engine(Protocol):
-    """An lm_eval model as a run sees it: asks each question once, counts exactly, says what it is.
+    """An lm_eval model as the runner sees it: it sends each request once, counts tokens exactly and describes itself.
 
-    A response is handed to :attr:`Asking.record` as soon as it is finished, so at most what was in flight is lost.
+    A response is handed to :attr:`Job.record` as soon as it is finished, so a crash loses only what was in flight.
     """
 
     @property
@@ -172,43 +172,43 @@ class Engine(Protocol):
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """What it is, as JSON values: ``name``, ``version``, ``dtype``, ``quantization``, ``batch_size``, …"""
+        """Description as JSON values: ``name``, ``version``, ``dtype``, ``quantization``, ``batch_size``, …"""
 
     @property
     def identity(self) -> Mapping[str, Any] | None:
-        """What shapes its responses, if it knows better than its arguments say; else None."""
+        """Settings that shape its responses, where it knows more than its arguments say; else None."""
 
     @property
     def takes_messages(self) -> bool:
-        """Whether it takes conversations only, no text."""
+        """Whether it takes only chat messages, no plain text."""
 
     def why_not(self, generation: Mapping[str, Any]) -> str | None:
-        """Return why it cannot answer under these generation arguments at all, or None.
+        """Return why it cannot answer under these generation arguments, or None if it can.
 
         Raises:
-            RoiBenchError: It could, but not as it was set up.
+            RoiBenchError: It could, but not with its present settings.
         """
 
-    def preview(self, questions: Sequence[Question]) -> str:
-        """Show what would be sent, and return what it may cost as one line.
+    def preview(self, requests: Sequence[Request]) -> str:
+        """Print what would be sent, and return the estimated cost as one line.
 
         Raises:
-            UsageError: Nothing is sent anywhere by this engine.
+            UsageError: This engine sends nothing over a network.
         """
 
-    def advice(self, questions: int) -> str | None:
-        """Return one line on how the user could make a run of so many ``questions`` faster, or None."""
+    def advice(self, requests: int) -> str | None:
+        """Return one line on how the user could make a run of that many ``requests`` faster, or None."""
 
     def keep_batch_size(self, size: int) -> None:
-        """Use the batch size that an earlier start of the run found by itself, if this start leaves it open too."""
+        """Reuse the automatic batch size of an earlier start of this run, if this start leaves it open too."""
 
-    def ask(self, asking: Asking) -> None:
-        """Ask what is missing.
+    def ask(self, job: Job) -> None:
+        """Ask the missing requests of ``job``.
 
         Raises:
-            ModelError: The engine failed; what was finished before is recorded.
-            EndedEarlyError: Nothing is to be waited for.
+            ModelError: The engine failed; responses finished before that are recorded.
+            EndedEarlyError: The run ends here on purpose, such as after handing in a provider batch.
         """
 
     def close(self) -> None:
-        """End the processes that the engine started, if any; nothing is asked of it afterwards."""
+        """End the processes that the engine started, if any; it is not used afterwards."""

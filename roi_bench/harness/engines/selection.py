@@ -1,4 +1,4 @@
-"""Which engine stands for a loaded lm_eval model."""
+"""Choosing the engine for a loaded lm_eval model."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ PLAYBACK = ("roi_bench.harness.engines.playback", "PlaybackLM")
 
 
 def engine_of(lm: Any, *, seed: int | None = None, batch_size: int | None = None, longest: int | None = None) -> Engine:
-    """Return the engine that stands for ``lm``.
+    """Return the engine for ``lm``.
 
     Args:
-        lm: A loaded lm_eval model. One of another kind is asked in batches, through what every lm_eval model has.
+        lm: A loaded lm_eval model. A model of an unknown class is asked in batches through ``generate_until``.
         seed: Seed of sampling; None leaves the generators alone.
         batch_size: Requests at once, as the user wants it; None: the engine chooses.
         longest: Tokens of the longest request, prompt and response, as far as that is known.
@@ -50,14 +50,14 @@ def engine_of(lm: Any, *, seed: int | None = None, batch_size: int | None = None
 def is_a(lm: Any, kind: tuple[str, str]) -> bool:
     """Whether ``lm`` is of the class ``kind`` (module, name) or one derived from it.
 
-    Nothing is imported for it: of a module that is not loaded there are no objects.
+    Nothing is imported for this: if the module is not loaded, no object can be of its class.
     """
     found = _class(kind)
     return found is not None and isinstance(lm, found)
 
 
 def generates_as(lm: Any, kind: tuple[str, str]) -> bool:
-    """Whether ``lm`` generates as the class ``kind`` does: a class derived from it may have ways of its own."""
+    """Whether ``lm`` generates as the class ``kind`` does: a subclass may have its own generation loop."""
     found = _class(kind)
     names = ("generate_until", "_model_generate")
     return found is not None and all(getattr(type(lm), name) is getattr(found, name) for name in names)

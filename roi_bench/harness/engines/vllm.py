@@ -14,12 +14,12 @@ from typing import Any
 from roi_bench.errors import ModelError, UsageError
 from roi_bench.harness.engines.local import LocalEngine, version_of
 from roi_bench.harness.engines.metering import MeteredText
-from roi_bench.harness.engines.protocol import Asking, Question, exam_fields, fixed_batches
+from roi_bench.harness.engines.protocol import Job, Request, exam_fields, fixed_batches
 from roi_bench.machine import usable_cores
 from roi_bench.records.journal import Entry
 from roi_bench.scoring.tokens import FinishReason, Usage
 
-# Waking a run whose vLLM engine was killed: vLLM notes it, and does not tell whoever waits for the next output.
+# Waking a run whose vLLM engine was killed: vLLM notices, but does not wake the caller that waits for the next output.
 
 SECONDS = 1.0
 """Time between two looks at the engine."""
@@ -27,11 +27,11 @@ SECONDS = 1.0
 
 @contextlib.contextmanager
 def woken_if_killed(core: Any) -> Iterator[None]:
-    """Within the block, end a wait for the engine's next output once its process is gone.
+    """Within the block, end the wait for the engine's next output once its process is gone.
 
-    Where the system kills the engine's process for memory, vLLM's client (seen with 0.32) marks the engine as dead and
-    ends the thread that reads its outputs, while ``LLMEngine.step`` waits on in the queue that this thread filled. An
-    exception put into that queue is raised there, as vLLM's own ``EngineDeadError``.
+    If the system kills the engine's process for memory, vLLM's client (seen with 0.32) marks the engine as dead and
+    ends the thread that reads its outputs, while ``LLMEngine.step`` still waits on the queue that this thread filled.
+    An exception put into that queue is raised there, as vLLM's own ``EngineDeadError``.
 
     Args:
         core: vLLM's ``LLMEngine``. One without such a client (the engine in this process) is left alone.
@@ -59,7 +59,7 @@ def woken_if_killed(core: Any) -> Iterator[None]:
 
 
 WAITING = 4096
-"""Requests handed to the scheduler before some of them are finished; more would only lie in its memory."""
+"""Requests given to the scheduler before some of them are finished; more would only take memory."""
 
 FEW_CORES = 4
 """On so many cores or fewer, one left out costs a quarter of the speed or more."""
@@ -71,17 +71,17 @@ REASONS: dict[str, FinishReason] = {"stop": "stop", "length": "length"}
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """What vLLM is asked: a question, its prompt as token ids, how to sample, and where the text ends."""
+class Scheduled:
+    """A request as given to vLLM: its prompt as token ids, sampling parameters and stop strings."""
 
-    question: Question
+    request: Request
     prompt: list[int]
     sampling: Any
     stops: list[str]
 
 
 class VllmEngine(LocalEngine):
-    """lm_eval's ``vllm``, its engine driven step by step.
+    """Engine for lm_eval's ``vllm``: drives vLLM's own engine step by step.
 
     lm_eval hands a batch to vLLM and waits for all of it. Here the scheduler has all requests from the beginning, and a
     response is on the disk as soon as it is finished, while others go on.
@@ -115,61 +115,59 @@ class VllmEngine(LocalEngine):
             "batch_size_is_automatic": self._at_once is None,
         }
 
-    def advice(self, questions: int) -> str | None:
-        """Return that a small batch size keeps vLLM from scheduling, or that a core of few is left out."""
+    def advice(self, requests: int) -> str | None:
+        """Advise against a batch size that limits vLLM's scheduling, or to use all cores of a small machine."""
         config = self.lm.model.llm_engine.vllm_config
         running = config.scheduler_config.max_num_seqs
-        if self._at_once is None or self._at_once >= min(questions, running):
+        if self._at_once is None or self._at_once >= min(requests, running):
             return _core_left_out(config)
         return (
             f"--batch_size {self._at_once} lets vLLM work on {self._at_once} requests at once; without it, it "
             f"schedules up to {running} by itself, which is faster"
         )
 
-    def ask(self, asking: Asking) -> None:
-        """Ask what is missing.
+    def ask(self, job: Job) -> None:
+        """Send the missing requests.
 
         Raises:
             ModelError: vLLM refused a request, or its engine died.
         """
+        # Ids are positions in ``ordered``, the longest prompts first, as in lm_eval.
         core = self.lm.model.llm_engine
-        ordered = [
-            question for batch in fixed_batches(asking.missing, len(asking.missing) or 1, len) for question in batch
-        ]
-        requests, waiting = dict(enumerate(self._requests(ordered))), list(range(len(ordered)))[::-1]
+        ordered = [request for batch in fixed_batches(job.missing, len(job.missing) or 1, len) for request in batch]
+        pending, waiting = dict(enumerate(self._schedule(ordered))), list(range(len(ordered)))[::-1]
         try:
             with woken_if_killed(core):
                 while waiting or core.has_unfinished_requests():
+                    # Keep the scheduler supplied before each step; it decides by itself how many run at once.
                     while waiting and core.get_num_unfinished_requests() < (self._at_once or WAITING):
-                        self._add(core, waiting[-1], requests[waiting[-1]])
+                        self._add(core, waiting[-1], pending[waiting[-1]])
                         waiting.pop()
                     if finished := [output for output in core.step() if output.finished]:
-                        asking.record(
-                            [self._entry(requests.pop(int(output.request_id)), output) for output in finished]
-                        )
+                        job.record([self._entry(pending.pop(int(output.request_id)), output) for output in finished])
         except BaseException as error:
             if isinstance(error, _dead()):
                 error.add_note("where the system killed it for memory, give it less: docs/engines.md tells how")
-            self._abort(core, list(requests))
+            self._abort(core, list(pending))
             raise
 
     def close(self) -> None:
-        """End vLLM's processes and wait for them: what they say at their end comes before what the run says."""
+        """End vLLM's processes and wait for them, so that their last output comes before that of the run."""
         core = getattr(self.lm.model.llm_engine, "engine_core", None)
         if (shutdown := getattr(core, "shutdown", None)) is not None:
             takes_time = "timeout" in inspect.signature(shutdown).parameters
             shutdown(**({"timeout": SECONDS_TO_END} if takes_time else {}))
 
-    def _requests(self, questions: Sequence[Question]) -> Iterator[Request]:
+    def _schedule(self, requests: Sequence[Request]) -> Iterator[Scheduled]:
         """Yield what lm_eval would hand to vLLM: the same token ids, sampling parameters and stop strings."""
         from lm_eval.models.utils import maybe_truncate
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
-        lm, prompts = self.lm, [question.prompt for question in questions]
+        lm, prompts = self.lm, [request.prompt for request in requests]
         end = lm.tokenizer.decode(lm.eot_token_id) or getattr(lm.tokenizer, "eos_token", None)
-        for question, ids in zip(questions, lm.tok_encode(prompts), strict=True):
-            generation = question.instance(self._seed).args[1]
+        for request, ids in zip(requests, lm.tok_encode(prompts), strict=True):
+            generation = request.instance(self._seed).args[1]
             arguments, stops, budget = lm.modify_gen_kwargs(generation, eos=end, default_max_gen_toks=lm.max_gen_toks)
             ids, budget = maybe_truncate(ids, max_gen_toks=budget, max_model_len=lm.max_length, side=lm.truncation_side)
             sent = [stop for stop in stops if stop == end] if lm.think_end_token else stops
@@ -179,41 +177,41 @@ class VllmEngine(LocalEngine):
                 )
             except (TypeError, ValueError) as error:
                 raise UsageError(f"vLLM does not take the generation arguments {arguments}: {error}") from error
-            yield Request(question, ids, sampling, stops)
+            yield Scheduled(request, ids, sampling, stops)
 
-    def _add(self, core: Any, number: int, request: Request) -> None:
+    def _add(self, core: Any, number: int, scheduled: Scheduled) -> None:
         try:
             core.add_request(
                 str(number),
-                _rendered(core, request.prompt),
-                request.sampling,
+                _rendered(core, scheduled.prompt),
+                scheduled.sampling,
                 lora_request=self.lm.lora_request,
             )
         except ValueError as error:
-            raise ModelError(f"vLLM refused a prompt of {len(request.prompt)} tokens: {error}") from error
+            raise ModelError(f"vLLM refused a prompt of {len(scheduled.prompt)} tokens: {error}") from error
 
-    def _entry(self, request: Request, output: Any) -> Entry:
-        """Return a finished output as the journal's entry; one in whose middle the engine failed has no response."""
+    def _entry(self, scheduled: Scheduled, output: Any) -> Entry:
+        """Return a finished output as a journal entry, without a response if the engine failed in the middle of it."""
         from lm_eval.models.utils import postprocess_generated_text
 
-        completion, question = output.outputs[0], request.question
-        extra = {**exam_fields(question), "prompt_tokens": len(request.prompt)}
+        completion, request = output.outputs[0], scheduled.request
+        extra = {**exam_fields(request), "prompt_tokens": len(scheduled.prompt)}
         if completion.finish_reason not in REASONS:
-            return Entry(question.key, None, None, {**extra, "error": f"vLLM: {completion.finish_reason}"})
-        text = postprocess_generated_text(completion.text, request.stops, self.lm.think_end_token)
+            return Entry(request.key, None, None, {**extra, "error": f"vLLM: {completion.finish_reason}"})
+        text = postprocess_generated_text(completion.text, scheduled.stops, self.lm.think_end_token)
         usage = Usage(len(completion.token_ids), REASONS[completion.finish_reason], "generated")
-        return Entry(question.key, MeteredText(text, usage), usage, extra)
+        return Entry(request.key, MeteredText(text, usage), usage, extra)
 
     def _abort(self, core: Any, numbers: Sequence[int]) -> None:
-        """Take back what is in flight, as far as the engine still listens."""
+        """Abort the requests in flight, if the engine still responds."""
         try:
             core.abort_request([str(number) for number in numbers])
         except (_dead(), RuntimeError, OSError):
-            return  # nobody listens any more; what ended the run is told already
+            return  # the engine is gone; the cause has been reported
 
 
 def _core_left_out(config: Any) -> str | None:
-    """Return how vLLM computes on all cores of a small machine: by itself, on a CPU, it leaves one to its scheduler."""
+    """Return how to make vLLM use all cores of a small machine; on a CPU it leaves one to its scheduler."""
     cores = usable_cores()
     binding = os.environ.get("VLLM_CPU_OMP_THREADS_BIND", "auto")
     processes = config.parallel_config.tensor_parallel_size * config.parallel_config.pipeline_parallel_size
@@ -226,12 +224,12 @@ def _core_left_out(config: Any) -> str | None:
 
 
 def _dead() -> type[Exception]:
-    """Return the error by which vLLM says that its engine is dead."""
+    """Return the error class that vLLM raises when its engine is dead."""
     return getattr(sys.modules.get("vllm.v1.engine.exceptions"), "EngineDeadError", RuntimeError)
 
 
 def _rendered(core: Any, prompt: list[int]) -> Any:
-    """Return a prompt as vLLM's renderer hands it to the engine; bare prompts are on their way out."""
+    """Return a prompt as vLLM's renderer passes it to the engine; vLLM is about to drop bare prompts."""
     bare = {"prompt_token_ids": prompt}
     renderer = getattr(core, "renderer", None)
     return bare if renderer is None else renderer.render_cmpl([bare])[0]

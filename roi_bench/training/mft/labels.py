@@ -1,4 +1,4 @@
-"""Sampled solutions → labels → training examples of MFT (SPEC section 12). Pure"""
+"""Sampled solutions → labels → training examples of MFT (SPEC section 12). Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from roi_bench.scoring.prompts import Message, exam_messages, problem_header
 from roi_bench.scoring.tokens import NOT_WORTH_ATTEMPTING, TokenCounter, level_of
 from roi_bench.training.plan.recipe import Labels, Mft
 
-# Sampled solutions → labels: the level of a correct one, Level-3 where the model has none (SPEC section 12).
+# Sampled solutions → labels: the level of a correct one, Level-3 if there is none (SPEC section 12).
 
 SKIP = "\\boxed{NA}"
 
@@ -37,7 +37,7 @@ class SampledSolution:
 
     Attributes:
         text: The response.
-        correct: Its answer is right.
+        correct: Whether its answer is right.
     """
 
     text: str
@@ -75,7 +75,7 @@ def labelled_segment(position: int, level: int, work: str) -> str:
 
 
 def work_of(text: str) -> str | None:
-    """Return the work in a response to one problem: without its header line, up to the box that counts.
+    """Return the work of a response to one problem: without its header line, up to the box that counts.
 
     None where there is no box that counts, or where the work could not stand among other problems (it names a
     further problem, or forecasts a level): its box would be read otherwise there.
@@ -101,7 +101,7 @@ def label(
 ) -> LabelledProblem:
     """Return ``problem`` labelled by its samples.
 
-    Correct samples whose work cannot be told apart, or whose cost is beyond Level-2, count as not correct.
+    Correct samples whose work cannot be isolated, or whose cost is beyond Level-2, count as not correct.
     """
     bounds = level_bounds(problem.pool)
     right: list[tuple[int, int, str]] = []
@@ -134,7 +134,7 @@ def balance(labels: Sequence[LabelledProblem], settings: Labels, seed: int) -> l
     for index, item in enumerate(labels):
         by_level.setdefault(item.level, []).append(index)
     kept = {level: len(indices) for level, indices in by_level.items()}
-    share = max(settings.largest_share, 1 / max(1, len(kept)))  # no share below that of equal parts can be had
+    share = max(settings.largest_share, 1 / max(1, len(kept)))  # equal parts are the smallest possible share
     while share < 1:
         level, count = max(kept.items(), key=lambda item: item[1])
         others = sum(kept.values()) - count
@@ -189,7 +189,7 @@ class Example:
     Attributes:
         kind: ``single`` (metacognitive, one problem), ``solo`` (no level) or ``exam``.
         prompt: The prompt as chat messages.
-        completion: What the model is to write.
+        completion: The text that the model learns to write.
         order: Order of an exam, else None.
         budget: Budget named in the prompt.
         levels: Level by position; empty for ``solo``.
@@ -275,7 +275,7 @@ def _tokens(written: Sequence[LabelledProblem]) -> int:
 
 
 def _segment(item: LabelledProblem, position: int, is_last: bool) -> tuple[int, str]:
-    """Return the level at which a problem will be counted at its place, and its part of the response."""
+    """Return a problem's level at its place in the response, and its part of the response."""
     level = item.level
     if level < NOT_WORTH_ATTEMPTING:
         level = level_of(item.last_cost if is_last else item.cost, level_bounds(item.problem.pool))
@@ -304,7 +304,7 @@ def _single(
 
 
 def _solo(rng: random.Random, by_tier: Mapping[str, Groups], budgets: Sequence[int]) -> Example:
-    """Return one solved problem as the solo prompt asks for it: no level, no leave to skip."""
+    """Return one solved problem in the solo format: no level, no permission to skip."""
     solved = [
         item
         for groups in by_tier.values()

@@ -50,9 +50,9 @@ from roi_bench.training.stages.model import (
     train_to_the_end,
 )
 
-# Sample solutions of problems asked alone with transformers or vLLM, each on disk as soon as it is there
+# Sampling solutions of problems asked alone with transformers or vLLM; each is on disk as soon as it is finished.
 
-# What writes sampled solutions: transformers, or vLLM where it is installed and a CUDA GPU is there.
+# The generator of sampled solutions: transformers, or vLLM where it is installed and there is a CUDA GPU.
 
 VLLM_BATCH = 4096
 """Prompts of a call of vLLM. It gives a free place to the next prompt of the call, so that only the end of a call, when
@@ -84,7 +84,7 @@ def choose_backend(asked: str) -> str:
     """Return ``transformers`` or ``vllm``.
 
     Raises:
-        DependencyError: vLLM was asked for and is not installed.
+        DependencyError: vLLM was requested and is not installed.
     """
     if asked == "auto":
         import torch
@@ -108,7 +108,7 @@ def prompt_tokens(prompts: Sequence[str], tokenizer: Any) -> list[list[int]]:
 
 
 def on_gpu(model: Any) -> Any:
-    """Return ``model`` on the GPU, or where it is if there is none.
+    """Move ``model`` to the GPU if there is one, and return it.
 
     Raises:
         ModelError: It does not fit.
@@ -129,7 +129,7 @@ def on_gpu(model: Any) -> Any:
 
 
 def release_memory() -> None:
-    """Give the memory of models that nothing refers to any more back to the GPU, for the training that follows."""
+    """Free the GPU memory of models that are no longer used, for the training that follows."""
     import torch
 
     gc.collect()  # models hold references to themselves
@@ -214,7 +214,7 @@ def vllm_generator(name: str, tokenizer: Any, temperature: float, cap: int) -> G
     return generate
 
 
-# Sample solutions of problems asked alone, each on disk as soon as it is there; an interrupted run goes on.
+# Sampling requests: every response is on disk as soon as it is finished; an interrupted run resumes.
 #
 # Responses come from a backend (:mod:`roi_bench.training.mft.mft`) and go into a journal
 # (:mod:`roi_bench.records.journal`); a run that is started again asks for the missing ones only, in the batches of an
@@ -253,7 +253,7 @@ def solution_cap(recipe: Recipe, problems: Mapping[str, Sequence[Problem]]) -> i
 def sampling_requests(
     recipe: Recipe, problems: Mapping[str, Sequence[Problem]], wrap: Callable[[list[Message]], str]
 ) -> list[Request]:
-    """Return all requests: sample by sample, tier by tier (so that those of like length meet in a batch).
+    """Return all requests: sample by sample, tier by tier (so that similar lengths are in one batch).
 
     Args:
         recipe: The recipe.
@@ -281,13 +281,13 @@ def sample_solutions(
     batch_size: int,
     seed: int,
 ) -> list[Entry]:
-    """Return the recorded response to every request, asking for those that ``path`` does not hold yet.
+    """Return the recorded response to every request, generating those that ``path`` does not have yet.
 
     Args:
         requests: All requests, in a fixed order.
-        header: Whose responses these are.
+        header: The identity of the run.
         path: The journal.
-        make_generator: Loads what writes the responses; not called where all are there.
+        make_generator: Loads the generator; not called if no response is missing.
         batch_size: Requests of a batch; batch b holds requests b·n to (b+1)·n - 1.
         seed: Seed of the run: that of batch b is seed + b, that of request r alone is seed + r.
 
@@ -330,10 +330,10 @@ def _answer(batch: Sequence[Request], generator: Generator, seeds: Seeds, path: 
 
 
 def _check_answers(journal: Journal) -> None:
-    """Stop early where no response so far holds an answer.
+    """Stop early if no response so far has an answer.
 
     Raises:
-        ModelError: So it is.
+        ModelError: No response has an answer.
     """
     from roi_bench.training.mft.labels import work_of
 
@@ -361,7 +361,7 @@ def grade_samples(
 
 
 def make_labels(recipe: Recipe, out: Path) -> list[LabelledProblem]:
-    """Return the labelled training problems, sampling what ``out / "samples.jsonl"`` does not hold yet.
+    """Return the labelled training problems, sampling solutions that ``out / "samples.jsonl"`` does not have yet.
 
     Raises:
         DataError: A pool is missing, or a class of labels is empty.

@@ -1,4 +1,4 @@
-"""What a recipe needs around it: versions, arguments of the trainers, pools, batches that divide. No model."""
+"""Checks of a recipe's surroundings: versions, trainer arguments, pools, batch sizes. No model is loaded."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from roi_bench.training.plan.trainer_arguments import check_trainer_arguments, f
 from roi_bench.training.rarl.rarl import grpo_arguments
 from roi_bench.training.stages.model import accumulation, launched_processes
 
-# The trainers' arguments tried out before anything is computed: TRL's configurations are built, and thrown away.
+# Trying the trainers' arguments before anything is computed: TRL's configurations are built and discarded.
 
 _UNUSED = Path("unused")
 """Folder of checkpoints for a configuration that nothing is trained with; it is not made."""
@@ -92,7 +92,7 @@ def try_arguments(recipe: Recipe, stage: str) -> None:
 
 
 def visible_gpus_fault() -> str | None:
-    """Return why TRL would not train on the GPUs that are visible here; None if it would."""
+    """Return why TRL would not train on the visible GPUs; None if it would."""
     import torch
 
     count = torch.cuda.device_count()
@@ -122,7 +122,7 @@ def _culprit(recipe: Recipe, stage: str, given: Mapping[str, Any]) -> tuple[str,
 
 
 def _check_plain_values(kind: type, given: Mapping[str, object], where: str) -> None:
-    """Check numbers and truth values, which TRL takes as they are and stumbles over while it trains; and choices."""
+    """Check numbers, booleans and choices, which TRL accepts unchecked and fails on during training."""
     hints = get_type_hints(kind)
     choices = {item.name: tuple(item.metadata.get("choices") or ()) for item in fields(kind)}
     for name, value in given.items():
@@ -183,12 +183,12 @@ Installed = Callable[[str], str | None]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
         kind: ``ok``; ``warning``: it may work, or not as meant; ``problem``: the run would stop.
-        what: What was looked at.
-        detail: What was found, one line, with what to do where it is no ``ok``.
+        what: What was checked.
+        detail: The finding in one line, with advice unless it is ``ok``.
     """
 
     kind: Literal["ok", "warning", "problem"]
@@ -197,7 +197,7 @@ class Finding:
 
 
 def check_versions(recipe: Recipe, stages: Stages, installed: Installed) -> Iterator[Finding]:
-    """Compare what is installed with what the recipe needs; one finding for all that is well."""
+    """Compare installed versions with the recipe's requirements; one finding for all that are fine."""
     always, extras = split_requirements(importlib.metadata.requires("roi-bench") or [])
     asked = {item.name: item for item in (*always, *extras.get("train", []))}
     well = []
@@ -269,7 +269,7 @@ def check_visible_gpus(stages: Stages, processes: int) -> Iterator[Finding]:
 
 
 def check_data(recipe: Recipe, stages: Stages) -> Iterator[Finding]:
-    """Look whether the training problems are there, where they come from, and whether there are enough."""
+    """Check that the training problems are available, where they come from, and whether there are enough."""
     if recipe.family == "tiny":
         yield Finding("ok", "training problems", "generated from the seed; nothing to download")
         return

@@ -1,4 +1,4 @@
-"""The dry run: what a recipe needs, whether it is there, and what a run would do; no model's weights are loaded."""
+"""The dry run: a recipe's requirements, whether they are met, and what a run would do; no weights are loaded."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from roi_bench.training.plan.recipe import Recipe
 from roi_bench.training.plan.trainer_arguments import renamed_arguments
 from roi_bench.training.stages.model import base_model_name, launched_processes, load_tokenizer
 
-# What a recipe asks of its model: context, chat template, memory; from its configuration, without weights.
+# A recipe's requirements for its model: context, chat template, memory; from the configuration, without weights.
 
 PROMPT_EXAMS = 24
 """Training exams whose prompts are counted."""
@@ -46,10 +46,10 @@ SMALLEST_BFLOAT_RATE = 2e-5
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """What is known of a model without its weights.
+    """Facts about a model without its weights.
 
     Attributes:
-        shape: Its shape; None if it could not be had.
+        shape: Its shape; None if not available.
         prompt_tokens: Tokens of the longest exam prompt that was counted; None if none was.
     """
 
@@ -278,14 +278,14 @@ EXAMS = 480
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run would do, and what was found on the way.
+    """The plan of a run, with the findings of its checks.
 
     Attributes:
         name: Name of the recipe.
         stage: A key of :data:`PLANNED`.
         processes: Processes, one a device.
-        findings: What was looked at.
-        work: What would be done, in order: what, and how much of it.
+        findings: Results of the checks.
+        work: The work in order: what, and how much.
     """
 
     name: str
@@ -296,7 +296,7 @@ class Plan:
 
     @property
     def problems(self) -> tuple[Finding, ...]:
-        """The findings because of which the run would stop."""
+        """The findings that would stop the run."""
         return tuple(finding for finding in self.findings if finding.kind == "problem")
 
 
@@ -308,7 +308,7 @@ def make_plan(
     device_bytes: int | None = None,
     installed: Installed | None = None,
 ) -> Plan:
-    """Check a recipe against what is here, and return what a run of ``stage`` would do.
+    """Check a recipe on this machine, and return the plan of a run of ``stage``.
 
     Nothing is written. Problem pools may be downloaded, and of the model its configuration and tokenizer.
 
@@ -419,7 +419,7 @@ def _evaluation_work(recipe: Recipe) -> tuple[int, str]:
     from roi_bench.exams.manifest import load_manifest
     from roi_bench.scoring.kinds import KINDS
     from roi_bench.scoring.prompts import PROMPTS
-    from roi_bench.training.stages.evaluation import MODES, STAGES, prompts_of_stage
+    from roi_bench.training.stages.evaluation import EVALUATED_ORDERS, STAGES, prompts_of_stage
 
     exams = min(recipe.evaluation.limit or EXAMS, EXAMS)
     problems = 3 * exams
@@ -427,7 +427,7 @@ def _evaluation_work(recipe: Recipe) -> tuple[int, str]:
         problems = min(problems, len(load_manifest().problems))
     requests = sum(KINDS[PROMPTS[name].kind].requests for stage in STAGES for name in prompts_of_stage(recipe, stage))
     budgets, repeats, stages = recipe.budgets, recipe.evaluation.samples, len(STAGES)
-    asked = requests * len(MODES) * exams
+    asked = requests * len(EVALUATED_ORDERS) * exams
     alone = stages * problems * repeats
     responses = f"{asked * len(budgets):,} responses and {alone:,} solo samples"
     text = f"{stages} models, {exams} exams a task: at most {responses}"

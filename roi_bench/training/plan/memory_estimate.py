@@ -1,6 +1,6 @@
 """How much memory a stage takes on each device, from the shape of the model alone: no weights are loaded.
 
-An estimate of the large parts, to tell a recipe that fits from one that cannot; the CUDA context, fragmentation and
+An estimate of the large parts, to distinguish a recipe that fits from one that cannot; CUDA context, fragmentation and
 temporary buffers are left to :data:`USABLE`. The formulas:
 
 - States: weights, gradients and the two moments of Adam, each in the type of the weights. Sharded over N processes
@@ -58,13 +58,13 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What one device holds at a time in one stage.
+    """The load of one device in one stage.
 
     Attributes:
         sequences: Sequences of one forward and backward pass.
         tokens: Tokens of the longest of them, prompt and completion.
         scored: Tokens of its completion: those that get logits.
-        rollouts: Sequences generated at once by transformers; 0 where another process, or nobody, generates.
+        rollouts: Sequences generated at once by transformers; 0 if another process generates, or none.
         weights: ``float32`` or ``bfloat16``.
         autocast: Computed in bfloat16 whatever the type of the weights (mixed precision).
         adapter_rank: Rank of LoRA adapters on all linear layers; 0 for full fine-tuning.
@@ -92,7 +92,7 @@ class Memory:
     """Bytes on one device.
 
     Attributes:
-        weights, gradients, optimizer: States, there all the time.
+        weights, gradients, optimizer: States, present all the time.
         copies: Weights gathered from other devices, or cast to bfloat16 for autocast.
         activations, logits: While the model is updated.
         cache: Key-value cache, and weights gathered for it, while responses are generated.

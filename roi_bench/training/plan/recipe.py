@@ -1,4 +1,4 @@
-"""Recipes: every setting of a training run in one YAML file, checked before anything is loaded"""
+"""Recipes: every setting of a training run in one YAML file, checked before anything is loaded."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from roi_bench.errors import DependencyError, UsageError, nearest
 from roi_bench.exams.exam import ORDERS
 from roi_bench.machine import data_folder
 
-# What a recipe may hold: known keys, values of the right type, values that can be meant; changes to one. Pure.
+# Checking recipes: known keys, values of the right type and range; changing a recipe. Pure.
 
 _NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 
@@ -33,7 +33,7 @@ def check_settings(kind: type, data: Mapping[Any, Any], where: str, prefix: str 
         prefix: What stands before the keys in messages: the keys above, with dots.
 
     Raises:
-        UsageError: The first key or value, at any depth, for which this is not so.
+        UsageError: The first invalid key or value, at any depth.
     """
     hints = get_type_hints(kind)
     known = [item.name for item in fields(kind)]
@@ -91,7 +91,7 @@ def _is_a(kind: type, value: object) -> bool:
 
 
 def exponent_remark(kind: type, value: object) -> str:
-    """Return a remark for the one way in which YAML surprises: 1e-5 without a point is text."""
+    """Return a remark on YAML's pitfall that 1e-5 without a decimal point is text."""
     if kind is not float or not isinstance(value, str):
         return ""
     try:
@@ -138,10 +138,10 @@ def apply_change(data: dict[str, Any], change: str) -> None:
 
 
 def check_values(recipe: Recipe, where: str) -> None:
-    """Check that every value can be meant; ``where`` names the source of the recipe in messages.
+    """Check that every value is valid; ``where`` names the source of the recipe in messages.
 
     Raises:
-        UsageError: The first value that cannot.
+        UsageError: The first value that is not.
     """
     for holds, key, value, expected in (*_general(recipe), *_mft(recipe), *_rarl(recipe)):
         if not holds:
@@ -337,12 +337,12 @@ class Mft:
 
 @dataclass(frozen=True, slots=True)
 class Reward:
-    """What a response earns in RARL.
+    """The reward of a response in RARL.
 
     Attributes:
         level: Pay a correct answer only where the predicted level is the actual one; false: pay every correct answer.
-        format_fault: What a problem costs that is skipped behind another forecast than Level-3. The paper's reward
-            gives a skip 0 whatever stands before it, and training then unlearns Level-3. Ours.
+        format_fault: Penalty for a problem skipped after another forecast than Level-3. The paper's reward
+            gives a skip 0 whatever its forecast, and training then unlearns Level-3. Ours.
     """
 
     level: bool = True
@@ -364,7 +364,7 @@ class Rarl:
         curriculum: Budgets that come first, each with its share of the steps; the rest of the steps mixes all budgets.
         reward: What a response earns.
         evaluate_every: Steps between two evaluations on held-out exams; 0 for none.
-        evaluation_exams: Held-out training exams of an evaluation; each is sat in two orders at each budget.
+        evaluation_exams: Held-out training exams of an evaluation; each is asked in two orders at each budget.
         patience: Evaluations without a better held-out score before training stops; 0 never stops.
         rollouts: ``transformers``, ``vllm`` (on the same GPUs) or ``vllm-server`` (``trl vllm-serve`` elsewhere).
         trainer: Further arguments of ``trl.GRPOConfig``.
@@ -388,7 +388,7 @@ class Rarl:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Which tasks judge the stages.
+    """The tasks on which the stages are evaluated.
 
     Attributes:
         limit: Exams of each task; None for all 480.
@@ -426,7 +426,7 @@ class Recipe:
         labels: Samples to labels.
         mft: First stage.
         rarl: Second stage.
-        evaluation: The judgement.
+        evaluation: The evaluation of the stages.
     """
 
     name: str
@@ -458,7 +458,7 @@ def load_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
             value is read as YAML.
 
     Raises:
-        UsageError: No such recipe; not YAML; an unknown key, a wrong type, or a value that cannot be meant.
+        UsageError: No such recipe; not YAML; an unknown key, a wrong type, or an invalid value.
         DependencyError: A package of the ``train`` extra is missing.
     """
     import yaml
@@ -482,7 +482,7 @@ def parse_recipe(data: Mapping[str, Any], where: str) -> Recipe:
     """Return the recipe that ``data`` describes; ``where`` names its source in messages.
 
     Raises:
-        UsageError: An unknown key (with the nearest), a wrong type, or a value that cannot be meant.
+        UsageError: An unknown key (with the nearest), a wrong type, or an invalid value.
         DependencyError: dacite is missing.
     """
     try:

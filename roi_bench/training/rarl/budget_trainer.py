@@ -37,10 +37,10 @@ def budget_trainer_class() -> Any:
             return super()._generate_and_score_completions(inputs)  # type: ignore[no-any-return]
 
         def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
-            self.judge.take_counted()  # of the training steps
+            self.judge.take_records()  # of the training steps
             output = super().evaluation_loop(*args, **kwargs)
             prefix = kwargs.get("metric_key_prefix", "eval")
-            numbers = held_out_numbers(gather_object(self.judge.take_counted()))
+            numbers = held_out_numbers(gather_object(self.judge.take_records()))
             output.metrics.update({f"{prefix}_{name}": value for name, value in numbers.items()})
             return output
 

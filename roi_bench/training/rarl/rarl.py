@@ -43,15 +43,15 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 
-# Which exam is sat in which order under which budget, step by step. Pure.
+# The schedule of a training run: exam, order and budget, step by step. Pure.
 
 HELD_OUT_ORDERS = ("hard", "easy")
-"""Orders in which held-out exams are sat: their scores give the regret."""
+"""Orders in which held-out exams are asked: their scores give the regret."""
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """One exam, to be sat.
+class ScheduledExam:
+    """One exam of the schedule, with its order and budget.
 
     Attributes:
         exam: Number of the exam.
@@ -64,8 +64,8 @@ class Turn:
     budget: int
 
 
-def exam_schedule(settings: Rarl, budgets: Sequence[int], seed: int) -> list[Turn]:
-    """Return one turn for each exam of each step.
+def exam_schedule(settings: Rarl, budgets: Sequence[int], seed: int) -> list[ScheduledExam]:
+    """Return the schedule of a training run: every exam of every step.
 
     All exams of a step have one budget, so that generation is really cut at it; orders are drawn by their shares within
     a step. Budgets of the curriculum come first, in its order; after it all budgets take turns, step by step.
@@ -83,15 +83,17 @@ def exam_schedule(settings: Rarl, budgets: Sequence[int], seed: int) -> list[Tur
     names = [order for order in ORDERS if order in settings.orders]
     weights = [settings.orders[order] for order in names]
     return [
-        Turn(step * settings.prompts + number, rng.choices(names, weights)[0], budget)
+        ScheduledExam(step * settings.prompts + number, rng.choices(names, weights)[0], budget)
         for step, budget in enumerate(plan[: settings.steps])
         for number in range(settings.prompts)
     ]
 
 
-def held_out_turns(exams: int, budgets: Sequence[int]) -> list[Turn]:
-    """Return the turns of an evaluation: each exam in both orders under each budget."""
-    return [Turn(exam, order, budget) for budget in budgets for order in HELD_OUT_ORDERS for exam in range(exams)]
+def held_out_schedule(exams: int, budgets: Sequence[int]) -> list[ScheduledExam]:
+    """Return the schedule of an evaluation: each exam in both orders under each budget."""
+    return [
+        ScheduledExam(exam, order, budget) for budget in budgets for order in HELD_OUT_ORDERS for exam in range(exams)
+    ]
 
 
 BEST = "eval_held_out"
@@ -124,7 +126,7 @@ def train_rarl(recipe: Recipe, out: Path, model: str | None = None) -> Path:
         )
     set_seed(recipe.seed)
     tokenizer = load_tokenizer(name)
-    exams, turns = training_turns(recipe)
+    exams, schedule = training_schedule(recipe)
     held_out = held_out_exams(recipe, recipe.rarl.evaluation_exams)
     inputs = {"model to start from": start_of(name)}
     arguments = grpo_arguments(recipe, out / "rarl-checkpoints")
@@ -134,9 +136,9 @@ def train_rarl(recipe: Recipe, out: Path, model: str | None = None) -> Path:
         model=load_model(name, recipe),
         reward_funcs=judge.reward,
         args=arguments,
-        train_dataset=exam_rows(exams, turns, recipe.chat, tokenizer),
+        train_dataset=exam_rows(exams, schedule, recipe.chat, tokenizer),
         eval_dataset=exam_rows(
-            held_out, held_out_turns(len(held_out), recipe.budgets), recipe.chat, tokenizer, len(exams)
+            held_out, held_out_schedule(len(held_out), recipe.budgets), recipe.chat, tokenizer, len(exams)
         ),
         processing_class=tokenizer,
         peft_config=adapter_settings(recipe.lora),
@@ -153,24 +155,26 @@ def train_rarl(recipe: Recipe, out: Path, model: str | None = None) -> Path:
     return out / "rarl"
 
 
-def training_turns(recipe: Recipe) -> tuple[list[Exam], list[Turn]]:
-    """Return the exams of a run and the turns in which they are sat: step by step, one budget a step.
+def training_schedule(recipe: Recipe) -> tuple[list[Exam], list[ScheduledExam]]:
+    """Return the exams of a run and their schedule, step by step, one budget a step.
 
     Raises:
         DataError: A training pool is missing, or holds an evaluation problem.
     """
-    turns = exam_schedule(recipe.rarl, recipe.budgets, recipe.seed)
-    exams = list(islice(exam_stream(recipe.family, stream_seed(recipe.seed, RARL_STREAM)), len(turns)))
+    schedule = exam_schedule(recipe.rarl, recipe.budgets, recipe.seed)
+    exams = list(islice(exam_stream(recipe.family, stream_seed(recipe.seed, RARL_STREAM)), len(schedule)))
     refuse_evaluation_questions((p.question for exam in exams for p in exam.problems), recipe.family)
-    return exams, turns
+    return exams, schedule
 
 
-def exam_rows(exams: Sequence[Exam], turns: Sequence[Turn], chat: bool, tokenizer: Any, first: int = 0) -> Dataset:
-    """Return TRL's data set of turns: ``prompt``, ``exam`` (its number in the judge's list), ``order``, ``budget``.
+def exam_rows(
+    exams: Sequence[Exam], schedule: Sequence[ScheduledExam], chat: bool, tokenizer: Any, first: int = 0
+) -> Dataset:
+    """Return the schedule in TRL's form: ``prompt``, ``exam`` (its number in the judge's list), ``order``, ``budget``.
 
     Args:
-        exams: The exams that ``turns`` speak of.
-        turns: Who sits what.
+        exams: The exams to which ``schedule`` refers.
+        schedule: Exam number, order and budget of each row.
         chat: Prompts as chat messages.
         tokenizer: Its chat template decides whether a prompt keeps its system turn.
         first: Number of ``exams[0]`` in the judge's list.
@@ -178,12 +182,12 @@ def exam_rows(exams: Sequence[Exam], turns: Sequence[Turn], chat: bool, tokenize
     from datasets import Dataset
 
     rows = []
-    for turn in turns:
-        problems = exams[turn.exam].ordered(turn.order)
+    for item in schedule:
+        problems = exams[item.exam].ordered(item.order)
         bounds = level_bounds(problems[0].pool)
-        asked = exam_messages([problem.question for problem in problems], turn.budget, "metacognitive", bounds)
+        asked = exam_messages([problem.question for problem in problems], item.budget, "metacognitive", bounds)
         prompt = trl_prompt(asked, chat, tokenizer)
-        rows.append({"prompt": prompt, "exam": first + turn.exam, "order": turn.order, "budget": turn.budget})
+        rows.append({"prompt": prompt, "exam": first + item.exam, "order": item.order, "budget": item.budget})
     return Dataset.from_list(rows)
 
 

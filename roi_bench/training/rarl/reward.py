@@ -1,4 +1,4 @@
-"""What a response to a training exam earns, by the benchmark's own code, and what of it is logged (SPEC section 12)"""
+"""The reward of a response to a training exam, by the benchmark's own code, and numbers to log (SPEC section 12)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from roi_bench.scoring.outcomes import ProblemOutcome, Response
 from roi_bench.scoring.tokens import NOT_WORTH_ATTEMPTING, TokenCounter, Usage
 from roi_bench.training.plan.recipe import Reward
 
-# What a response to a training exam earns: the benchmark's own reading, counting and grading (SPEC section 12).
+# The reward of a response: the benchmark's own reading, counting and grading (SPEC section 12).
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def score_rollouts(rollouts: Sequence[Rollout], grader: GraderLike, counter: Tok
 
 
 def problem_reward(outcome: ProblemOutcome, settings: Reward) -> float:
-    """Return rᵢ = 1[correct ∧ predicted level = actual level] (arXiv 2601.03822), less what a format fault costs.
+    """Return rᵢ = 1[correct ∧ predicted level = actual level] (arXiv 2601.03822), minus the penalty for a format fault.
 
     The fault is ours: a problem skipped behind a forecast other than Level-3, or behind none.
     """
@@ -55,17 +55,17 @@ def problem_reward(outcome: ProblemOutcome, settings: Reward) -> float:
 def exam_reward(scored: ScoredResponse, settings: Reward) -> float:
     """Return R = Σ rᵢ over the problems of an exam.
 
-    What a truncated response solved before the budget ended it is paid: an over-budget exam is data, not a fault.
+    Problems solved before the budget cut a response are rewarded: an over-budget exam is data, not a fault.
     """
     return sum(problem_reward(outcome, settings) for outcome in scored.problems)
 
 
-# The judge of RARL: scores rollouts with the benchmark's own code, pays them, and keeps the numbers worth logging.
+# The judge of RARL: scores rollouts with the benchmark's own code, rewards them, and records numbers to log.
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
-    """What is kept of a scored response: small, so that processes can exchange it.
+class RolloutRecord:
+    """Summary of a scored response, small enough for processes to exchange.
 
     Attributes:
         order: Order of the exam.
@@ -73,7 +73,7 @@ class Counted:
         correct: Right answers.
         skipped: Tiers of the skipped problems.
         levels: ``(predicted, actual)`` of each attempt that has both.
-        truncated: The budget ended it.
+        truncated: Whether the budget ended it.
     """
 
     order: str
@@ -85,11 +85,11 @@ class Counted:
 
 
 class ExamJudge:
-    """Pays responses for TRL; one a process.
+    """Reward function for TRL; one instance per process.
 
     Args:
         exams: All exams; rows of the data set name them by number.
-        settings: What a response earns.
+        settings: The reward's settings.
         tokenizer: The model's tokenizer, to count with.
     """
 
@@ -99,7 +99,7 @@ class ExamJudge:
 
         self._exams, self._settings, self._tokenizer = exams, settings, tokenizer
         self._counter, self._grader = HFTokenCounter(tokenizer), shared_grader()
-        self._counted: list[Counted] = []
+        self._records: list[RolloutRecord] = []
 
     def reward(
         self,
@@ -110,16 +110,16 @@ class ExamJudge:
         log_metric: Any = None,
         **unused: Any,
     ) -> list[float]:
-        """Return what each response earns (TRL's signature: one list entry a response)."""
+        """Return the reward of each response (TRL's signature: one list entry a response)."""
         rollouts = [
             Rollout(self._exams[number], name, limit, self.response(ids, limit))
             for ids, number, name, limit in zip(completion_ids, exam, order, budget, strict=True)
         ]
         scored = score_rollouts(rollouts, self._grader, self._counter)
-        counted = [count(rollout, response) for rollout, response in zip(rollouts, scored, strict=True)]
-        self._counted += counted
+        records = [count(rollout, response) for rollout, response in zip(rollouts, scored, strict=True)]
+        self._records += records
         if log_metric is not None:
-            for name, value in training_numbers(counted).items():
+            for name, value in training_numbers(records).items():
                 log_metric(name, value)
         return [exam_reward(response, self._settings) for response in scored]
 
@@ -130,15 +130,15 @@ class ExamJudge:
         text = self._tokenizer.decode(kept, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return Response(text, Usage(len(kept), "stop" if stopped else "length", "generated"))
 
-    def take_counted(self) -> list[Counted]:
-        """Return what was counted since the last call, and forget it."""
-        counted, self._counted = self._counted, []
-        return counted
+    def take_records(self) -> list[RolloutRecord]:
+        """Return the records since the last call, and clear them."""
+        records, self._records = self._records, []
+        return records
 
 
-def count(rollout: Rollout, scored: ScoredResponse) -> Counted:
-    """Return what is kept of a scored response."""
-    return Counted(
+def count(rollout: Rollout, scored: ScoredResponse) -> RolloutRecord:
+    """Return the record of a scored response."""
+    return RolloutRecord(
         order=rollout.order,
         budget=rollout.budget,
         correct=scored.score,
@@ -152,30 +152,30 @@ def count(rollout: Rollout, scored: ScoredResponse) -> Counted:
     )
 
 
-def training_numbers(counted: Sequence[Counted]) -> dict[str, float]:
+def training_numbers(records: Sequence[RolloutRecord]) -> dict[str, float]:
     """Return the numbers of a batch of responses: score, skip rate by tier, level accuracy, share truncated."""
-    if not counted:
+    if not records:
         return {}
     numbers = {
-        "score": sum(item.correct for item in counted) / len(counted),
-        "truncated": sum(item.truncated for item in counted) / len(counted),
+        "score": sum(item.correct for item in records) / len(records),
+        "truncated": sum(item.truncated for item in records) / len(records),
     }
     for tier in TIERS:
-        numbers[f"skip_rate_{tier}"] = sum(tier in item.skipped for item in counted) / len(counted)
-    levels = [pair for item in counted for pair in item.levels]
+        numbers[f"skip_rate_{tier}"] = sum(tier in item.skipped for item in records) / len(records)
+    levels = [pair for item in records for pair in item.levels]
     if levels:
         numbers["level_accuracy"] = sum(predicted == actual for predicted, actual in levels) / len(levels)
     return numbers
 
 
-def held_out_numbers(counted: Sequence[Counted]) -> Mapping[str, float]:
+def held_out_numbers(records: Sequence[RolloutRecord]) -> Mapping[str, float]:
     """Return the numbers of an evaluation by budget: score in hard and easy order, regret, and all that training logs.
 
-    ``held_out`` is the mean score over budgets and orders: what checkpoints are compared by. Regret is left out where
+    ``held_out`` is the mean score over budgets and orders, by which checkpoints are compared. Regret is left out where
     nothing was right in easy order (SPEC section 8).
     """
-    groups: dict[tuple[int, str], list[Counted]] = defaultdict(list)
-    for item in counted:
+    groups: dict[tuple[int, str], list[RolloutRecord]] = defaultdict(list)
+    for item in records:
         groups[item.budget, item.order].append(item)
     scores = {key: sum(item.correct for item in items) / len(items) for key, items in groups.items()}
     numbers: dict[str, float] = {"held_out": sum(scores.values()) / len(scores)} if scores else {}

@@ -1,4 +1,4 @@
-"""Model cards: how a trained model was made, what it is for, its measured table, its limits"""
+"""Model cards: how a trained model was made, what it is for, its measured table, its limits."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ _DECIMALS = {"A − B": 3, "A's": 3, "B's": 3, "p": 4}
 
 @dataclass(frozen=True, slots=True)
 class Making:
-    """How a model was made, as far as its recipe does not say.
+    """How a model was made, apart from its recipe.
 
     Attributes:
         command: The command line.
@@ -141,7 +141,7 @@ def stage_card(stage: str, recipe: Recipe, making: Making, measured: str | None 
 
 
 def measured_tables(summary: Path, stage: str) -> str:
-    """Return what an evaluation found of a stage, as Markdown: its rows of the summary, and its comparisons.
+    """Return the results of a stage's evaluation as Markdown: its rows of the summary, and its comparisons.
 
     Args:
         summary: ``stages.json`` of the evaluation.
@@ -207,7 +207,7 @@ def _is_on_hub(model: str) -> bool:
 
 
 def _base_name(recipe: Recipe) -> str:
-    """Return how to call the base model; of a folder only its name, as the path means nothing elsewhere."""
+    """Return the name of the base model; of a folder only the last part, as the path means nothing elsewhere."""
     if recipe.model == "tiny":
         return "the tiny model that comes with roi-bench"
     return f"`{recipe.model}`" if _is_on_hub(recipe.model) else f"`{Path(recipe.model).name}` (a local folder)"

@@ -22,7 +22,7 @@ from roi_bench.training.stages.process import StageRunner, check_exit, stage_run
 STAGES = ("base", "mft", "rarl")
 """The models of a training run, in the order in which they come about."""
 
-MODES = ("medium", "hard")
+EVALUATED_ORDERS = ("medium", "hard")
 """Orders that are asked; each task asks the easy order beside its own."""
 
 STAGE_PROMPTS = {
@@ -50,7 +50,7 @@ class Call:
     Attributes:
         stage: Stage whose model is asked.
         tasks: Task names.
-        metadata: What differs from what the names say: ``budget``, ``repeats``.
+        metadata: Settings that differ from the task names: ``budget``, ``repeats``.
         limit: Documents of each task; None for all.
     """
 
@@ -64,7 +64,7 @@ def evaluate_stages(
     recipe: Recipe,
     out: Path,
     stages: Sequence[str] = STAGES,
-    tell: Callable[[str], None] = lambda _: None,
+    notify: Callable[[str], None] = lambda _: None,
     run: StageRunner | None = None,
     *,
     shipped: bool = False,
@@ -78,7 +78,7 @@ def evaluate_stages(
         recipe: The recipe of the training run.
         out: Its folder.
         stages: Which of :data:`STAGES`.
-        tell: Is told in a line each what is done.
+        notify: Called with a line on each step.
         run: Runs a command; by default what :func:`~roi_bench.training.stages.process.stage_runner` chooses.
         shipped: Evaluate the tiny models that come with the package in place of those in ``out``.
 
@@ -96,20 +96,20 @@ def evaluate_stages(
     evaluation = (out / "evaluation").resolve()
     for budget in recipe.budgets:
         if budget not in NAMED_BUDGETS[recipe.family]:
-            tell(f"no task is named after the budget of {budget} tokens; its results are labelled budget={budget}")
+            notify(f"no task is named after the budget of {budget} tokens; its results are labelled budget={budget}")
     cuda = recipe.evaluation.backend != "hf" or _has_cuda()
     run = run or stage_runner()
     files: dict[str, list[Path]] = {}
     calls = [call for stage in chosen for call in stage_calls(recipe, stage)]
     for number, call in enumerate(calls, start=1):
         what = call.tasks[0] if len(call.tasks) == 1 else f"{len(call.tasks)} tasks"
-        tell(f"evaluation {number} of {len(calls)}, {call.stage}: {what}")
+        notify(f"evaluation {number} of {len(calls)}, {call.stage}: {what}")
         results = evaluation / RESULTS / call.stage
         command = stage_command(recipe, call, models[call.stage], results, cuda=cuda)
         files.setdefault(call.stage, []).append(_run_call(call.stage, command, results, run))
     from roi_bench.training.stages.report import write_stage_report
 
-    write_stage_report(recipe, files, evaluation, tell)
+    write_stage_report(recipe, files, evaluation, notify)
     return evaluation
 
 
@@ -171,21 +171,21 @@ def stage_calls(recipe: Recipe, stage: str) -> list[Call]:
 
 
 def prompts_of_stage(recipe: Recipe, stage: str) -> tuple[str, ...]:
-    """Return the prompts of a stage's exams; without baselines only the one that the stage is meant for."""
+    """Return the prompts of a stage's exams; without baselines only the stage's own."""
     return STAGE_PROMPTS[stage] if recipe.evaluation.baselines else STAGE_PROMPTS[stage][:1]
 
 
 def _exam_tasks(recipe: Recipe, stage: str, budgets: Sequence[int]) -> tuple[str, ...]:
     return tuple(
-        f"{TASK_STEMS[recipe.family]}_{mode}_{budget}{'' if prompt == 'direct' else f'_{prompt}'}"
+        f"{TASK_STEMS[recipe.family]}_{order}_{budget}{'' if prompt == 'direct' else f'_{prompt}'}"
         for budget in budgets
-        for mode in MODES
+        for order in EVALUATED_ORDERS
         for prompt in prompts_of_stage(recipe, stage)
     )
 
 
 def _solo_limit(recipe: Recipe) -> int | None:
-    """Return how many problems the exams that are sat hold; solo tasks take them in the order of the exams."""
+    """Return the number of problems in the evaluated exams; solo tasks take them in the order of the exams."""
     limit = recipe.evaluation.limit
     return None if limit is None else len(solo_problems(load_exams(recipe.family)[:limit]))
 

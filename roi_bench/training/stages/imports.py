@@ -1,4 +1,4 @@
-"""Importing this imports what the stages of a run need: it is the whole work of the process they are forked from."""
+"""Imports what the stages of a run need, in the process from which they are forked."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ SHARED = (
 
 
 def import_shared() -> None:
-    """Import :data:`SHARED`, and keep what that made out of later garbage collections.
+    """Import :data:`SHARED`, and exclude the new objects from later garbage collections.
 
-    What cannot be imported is left out: the stage that needs it says what is wrong. Ctrl-C meanwhile is left to the
-    process that started this one.
+    Modules that cannot be imported are left out: the stage that needs one reports the error. Ctrl-C meanwhile is left
+    to the process that started this one.
     """
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.disable()

@@ -1,4 +1,4 @@
-"""Models of a stage: loading one, going on from a checkpoint, and the folder that a stage leaves"""
+"""Models of a stage: loading one, resuming from a checkpoint, and the folder that a stage writes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from roi_bench.harness.run_record import fingerprint
 from roi_bench.machine import write_atomically
 from roi_bench.training.plan.recipe import Lora, Recipe, recipe_text
 
-# Training that goes on from its checkpoints, and only from those of the same training.
+# Resuming training from checkpoints, and only from those of the same training.
 
 IDENTITY = "training.json"
 """File beside the checkpoints: what the training started from, and the seconds that it has taken so far."""
@@ -32,7 +32,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def start_of(model: str) -> str:
-    """Return what identifies the weights that a stage starts from: a hash of the folder's files, or the hub's name."""
+    """Return the identity of the weights that a stage starts from: a hash of the folder's files, or the hub's name."""
     return fingerprint(Path(model)) if Path(model).is_dir() else model
 
 
@@ -43,7 +43,7 @@ def train_to_the_end(trainer: Any, checkpoints: Path, lower: str, inputs: Mappin
         trainer: A Trainer.
         checkpoints: Its folder of checkpoints.
         lower: What to lower when memory runs out.
-        inputs: What decides the outcome beside the recipe, by name: weights to start from, data.
+        inputs: Inputs besides the recipe, by name: weights to start from, data.
         patience: Evaluations without a better one after which training ends; 0: it never does.
 
     Returns:
@@ -51,7 +51,7 @@ def train_to_the_end(trainer: Any, checkpoints: Path, lower: str, inputs: Mappin
 
     Raises:
         UsageError: The checkpoints are of a training with other inputs.
-        RecordError: It is not known of which training they are.
+        RecordError: It is unknown which training they belong to.
         ModelError: Out of memory.
     """
     before = _claim(checkpoints, inputs)
@@ -117,9 +117,9 @@ def _write(checkpoints: Path, inputs: Mapping[str, str], seconds: int) -> None:
 
 
 def _load_best(trainer: Any, checkpoint: str) -> None:
-    """Load what a training kept that had lost patience at ``checkpoint`` and died before its model was saved.
+    """Load the best checkpoint of an early-stopped training that was killed before saving its model.
 
-    The Trainer cannot go on without a further step, so that its own way of loading the best checkpoint is called.
+    The Trainer cannot resume without another step, so its own method for loading the best checkpoint is called.
     """
     from transformers import TrainerState
 
@@ -128,7 +128,7 @@ def _load_best(trainer: Any, checkpoint: str) -> None:
 
 
 def _bad_evaluations(checkpoint: str) -> int:
-    """Return how many evaluations in a row had found nothing better when ``checkpoint`` was written."""
+    """Return the number of evaluations without improvement when ``checkpoint`` was written."""
     state = json.loads((Path(checkpoint) / "trainer_state.json").read_text(encoding="utf-8"))
     stored = state.get("stateful_callbacks", {}).get("EarlyStoppingCallback", {})
     first = stored[0] if isinstance(stored, list) else stored
@@ -210,7 +210,7 @@ def adapter_settings(lora: Lora | None) -> Any:
 
 
 def place_settings(recipe: Recipe) -> dict[str, Any]:
-    """Return the arguments of TRL's configurations that say where and in which precision a stage runs."""
+    """Return the arguments of TRL's configurations for device and precision."""
     import torch
 
     cuda = torch.cuda.is_available()
@@ -226,7 +226,7 @@ def place_settings(recipe: Recipe) -> dict[str, Any]:
 
 
 def _checkpointing_name() -> str:
-    """Return what transformers calls gradient checkpointing; the older name warns where the newer one is known."""
+    """Return transformers' name of gradient checkpointing; where the newer name is known, the older one warns."""
     from transformers import TrainingArguments
 
     known = {item.name for item in fields(TrainingArguments)}
@@ -264,7 +264,7 @@ def save_stage(trainer: Any, name: str, recipe: Recipe, folder: Path, record: Ma
 
 
 def device_name() -> str:
-    """Return what this process trains on, in words."""
+    """Return the name of the training device."""
     import platform
 
     import torch

@@ -1,4 +1,4 @@
-"""Stages as processes of their own: memory is free again when one ends, and its exit code says what went wrong.
+"""Running stages in separate processes: memory is free again when one ends, and its exit code says what went wrong.
 
 A stage is a command line of ``roi-bench``. A new interpreter runs it, and imports torch, transformers and TRL anew: of
 a stage of the ``test`` recipe that is half the time. Where no accelerator is in use, a process that has done nothing
@@ -32,7 +32,7 @@ _FAILURES: dict[int, type[RoiBenchError]] = {
 
 
 def stage_runner() -> StageRunner:
-    """Return what runs the stages on this machine: :func:`run_forked` on the CPU of Linux, else :func:`run_stage`.
+    """Return how to run stages on this machine: :func:`run_forked` on the CPU of Linux, else :func:`run_stage`.
 
     The process that stages are forked from begins its imports now, beside whatever the caller still has to do.
     """
@@ -44,7 +44,7 @@ def stage_runner() -> StageRunner:
 
 
 def _has_accelerator() -> bool:
-    """Return whether torch finds a GPU or the like; true without torch, whose absence the stage itself will tell."""
+    """Return whether torch finds an accelerator; true without torch, whose absence the stage itself will report."""
     try:
         import torch
     except ImportError:
@@ -89,7 +89,7 @@ def run_forked(arguments: Sequence[str]) -> int:
 
 
 def _roi_bench(arguments: list[str]) -> None:
-    """Be ``python -m roi_bench`` with ``arguments``; that ends in SystemExit, whose code is the process's."""
+    """Act as ``python -m roi_bench`` with ``arguments``; ends in SystemExit with the exit code."""
     sys.argv = ["roi-bench", *arguments]
     try:
         runpy.run_module("roi_bench", run_name="__main__", alter_sys=True)
@@ -98,11 +98,11 @@ def _roi_bench(arguments: list[str]) -> None:
 
 
 def check_exit(code: int, what: str) -> None:
-    """Raise what the exit code of a stage's process says; nothing where it succeeded.
+    """Raise the error that the exit code of a stage's process stands for; nothing if it succeeded.
 
     Args:
         code: The exit code.
-        what: What the process did, for the message.
+        what: Name of the process's work, for the message.
 
     Raises:
         RoiBenchError: It failed; of the type that its exit code says.

@@ -1,4 +1,4 @@
-"""From the results of all stages to the report and the summary of a training run's evaluation, written as files."""
+"""The report and the summary of a training run's evaluation, from the results of all stages, written as files."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class StageRun:
     Attributes:
         stage: ``base``, ``mft`` or ``rarl``.
         run: Its scored samples.
-        solo: What the stage's model can do alone within the budget; None without solo samples.
+        solo: The model's skill on single problems within the budget; None without solo samples.
         efficiency: How the run used that skill; None without solo samples, or where it cannot be replayed.
     """
 
@@ -170,7 +170,7 @@ def summary_views(summary: Table) -> list[Table]:
 
 
 def aims_table(items: Sequence[StageRun]) -> Table:
-    """Return the comparisons of :data:`AIMS` for everything that was sat; those that lack a stage are left out."""
+    """Return the comparisons of :data:`AIMS` for every cell; those that lack a stage are left out."""
     cells: dict[Cell, dict[Asked, StageRun]] = {}
     for item in items:
         cells.setdefault(item.run.cell, {})[item.stage, item.prompt] = item
@@ -228,7 +228,7 @@ def write_stage_report(
     recipe: Recipe,
     files: Mapping[str, Sequence[Path]],
     evaluation: Path,
-    tell: Callable[[str], None],
+    notify: Callable[[str], None],
 ) -> None:
     """Write ``report/`` and the summary of an evaluation into its folder.
 
@@ -236,19 +236,19 @@ def write_stage_report(
         recipe: The recipe of the training run.
         files: Results files by stage.
         evaluation: The folder.
-        tell: Is told what a reader has to know.
+        notify: Called with a line on anything that a reader has to know.
 
     Raises:
         UsageError: There is no exam task among the results.
         RecordError: A results file is damaged.
     """
     paths = [path for of_stage in files.values() for path in of_stage]
-    loaded = load_runs(paths, tell=tell)
+    loaded = load_runs(paths, notify=notify)
     runs, profiles = loaded.scored, loaded.profiles
     matched = match_profiles(runs, profiles)
     for note in dict.fromkeys(match_notes(runs, profiles, matched)):
-        tell(note)
-    allocated = allocations(matched, tell=tell)
+        notify(note)
+    allocated = allocations(matched, notify=notify)
     items = stage_runs(files, runs, matched, allocated)
     summary, aims = summary_table(items), aims_table(items)
     scores, *views = summary_views(summary)
@@ -268,7 +268,7 @@ def write_stage_report(
     }
     text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
     (evaluation / SUMMARY).write_text(text, encoding="utf-8")
-    figures = _figures(runs, matched, allocated, tell) if recipe.evaluation.pictures else {}
+    figures = _figures(runs, matched, allocated, notify) if recipe.evaluation.pictures else {}
     write_tables(report_tables(runs, matched, allocated), evaluation / "report", "report", figures)
 
 
@@ -278,7 +278,7 @@ def stage_runs(
     matched: Sequence[ProfiledRuns],
     allocated: Sequence[Allocation],
 ) -> list[StageRun]:
-    """Return each run with its stage and what the profile of its model says; stages in the order of ``files``."""
+    """Return each run with its stage and its model's skill; stages in the order of ``files``."""
     stage_of = {path.resolve(): stage for stage, paths in files.items() for path in paths}
     solo = solo_within(matched)
     # Names are unique among runs of one order and budget; the easy order is beside each and not of this table.
@@ -300,11 +300,11 @@ def _figures(
     runs: Sequence[ScoredRun],
     matched: Sequence[ProfiledRuns],
     allocated: Sequence[Allocation],
-    tell: Callable[[str], None],
+    notify: Callable[[str], None],
 ) -> dict[str, Figure]:
     try:
         check_figures()
     except DependencyError as error:
-        tell(f"the report has no pictures: {error}")
+        notify(f"the report has no pictures: {error}")
         return {}
     return report_figures(runs, matched, allocated)

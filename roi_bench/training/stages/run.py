@@ -1,4 +1,4 @@
-"""The stages of a run in its folder: what each makes, and that a run is only ever continued by its own recipe."""
+"""The stages of a training run in its folder; a run can be continued only by its own recipe."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from roi_bench.training.plan.recipe import Evaluation, Recipe, load_recipe, reci
 from roi_bench.training.stages.model import is_main_process, start_of
 from roi_bench.training.stages.process import StageRunner, check_exit, stage_runner
 
-Tell = Callable[[str], None]
+Notify = Callable[[str], None]
 
 
 def open_run(recipe: Recipe, out: Path) -> None:
     """Write the recipe to ``out / "recipe.yaml"``, or make sure that it is the one there.
 
-    What may differ: the evaluation, and how many sequences a device takes at once (lowered when memory runs out).
+    Only the evaluation and the device batch sizes (lowered when memory runs out) may differ.
 
     Raises:
         UsageError: The folder belongs to a run of another recipe.
@@ -77,7 +77,7 @@ def _differences(known: str, asked: str) -> str:
     return "; ".join(changed[:3])
 
 
-def run_data(recipe: Recipe, out: Path, tell: Tell) -> Path:
+def run_data(recipe: Recipe, out: Path, notify: Notify) -> Path:
     """Sample, label and build the examples, unless they are there; return their folder.
 
     Raises:
@@ -94,12 +94,12 @@ def run_data(recipe: Recipe, out: Path, tell: Tell) -> Path:
             f"--out {out}"
         )
         labels = make_labels(recipe, out)
-        tell(label_table(labels))
+        notify(label_table(labels))
         save_data(recipe, labels, make_examples(recipe, labels), out)
     return out / "data"
 
 
-def run_mft(recipe: Recipe, out: Path, tell: Tell) -> Path:
+def run_mft(recipe: Recipe, out: Path, notify: Notify) -> Path:
     """Build the examples (unless they are there) and train; return the model's folder.
 
     Examples that are there are taken as they are, so that they can be edited; evaluation problems in them are refused.
@@ -109,10 +109,10 @@ def run_mft(recipe: Recipe, out: Path, tell: Tell) -> Path:
 
     require_packages(recipe, "mft")
     open_run(recipe, out)
-    if _is_done(out / "mft", tell):
+    if _is_done(out / "mft", notify):
         return out / "mft"
     require_arguments(recipe, ("mft",))
-    run_data(recipe, out, tell)
+    run_data(recipe, out, notify)
     examples = load_examples(out)
     questions = [questions_of(example.prompt) for example in examples]
     if not all(questions):
@@ -126,7 +126,7 @@ def run_mft(recipe: Recipe, out: Path, tell: Tell) -> Path:
     return folder
 
 
-def run_rarl(recipe: Recipe, out: Path, tell: Tell, model: str | None = None) -> Path:
+def run_rarl(recipe: Recipe, out: Path, notify: Notify, model: str | None = None) -> Path:
     """Train with RARL from the MFT model (or from ``model``); return the model's folder.
 
     Raises:
@@ -136,25 +136,25 @@ def run_rarl(recipe: Recipe, out: Path, tell: Tell, model: str | None = None) ->
 
     require_packages(recipe, "rarl")
     open_run(recipe, out)
-    if not _is_done(out / "rarl", tell, model or _folder_there(out / "mft")):
+    if not _is_done(out / "rarl", notify, model or _folder_there(out / "mft")):
         require_arguments(recipe, ("rarl",))
         train_rarl(recipe, out, model)
         _write_card("rarl", recipe, out)
     return out / "rarl"
 
 
-def run_stages(recipe: Recipe, asked: Sequence[str], out: Path, tell: Tell, run: StageRunner | None = None) -> str:
+def run_stages(recipe: Recipe, asked: Sequence[str], out: Path, notify: Notify, run: StageRunner | None = None) -> str:
     """Do all of a recipe: data, MFT and RARL, each in a process of its own, then the evaluation; return its tables.
 
     Args:
         recipe: The recipe.
-        asked: What a command line of a stage says of it: its name or file, and changed settings.
+        asked: The recipe's arguments for the command line of a stage: its name or file, and changed settings.
         out: Folder of the run.
-        tell: Is told what is done.
+        notify: Called with a line on each step.
         run: Runs a stage; by default what :func:`~roi_bench.training.stages.process.stage_runner` chooses.
 
     Raises:
-        UsageError: Several processes were started, or an argument of a later stage cannot be meant.
+        UsageError: Several processes were started, or an argument of a later stage is invalid.
         RoiBenchError: A stage failed; of the type that its exit code says.
         KeyboardInterrupt: Ctrl-C; the same command goes on from there.
     """
@@ -167,9 +167,9 @@ def run_stages(recipe: Recipe, asked: Sequence[str], out: Path, tell: Tell, run:
         require_packages(recipe, stage)
     open_run(recipe, out)
     for stage in ("data", "mft", "rarl"):
-        tell(f"train {stage}")
+        notify(f"train {stage}")
         check_exit(run(["train", stage, *asked, "--out", str(out)]), f"train {stage}")
-    return run_evaluation(recipe, out, tell, run=run)
+    return run_evaluation(recipe, out, notify, run=run)
 
 
 def _refuse_several_processes(message: str) -> None:
@@ -177,7 +177,9 @@ def _refuse_several_processes(message: str) -> None:
         raise UsageError(message)
 
 
-def run_evaluation(recipe: Recipe, out: Path, tell: Tell, shipped: bool = False, run: StageRunner | None = None) -> str:
+def run_evaluation(
+    recipe: Recipe, out: Path, notify: Notify, shipped: bool = False, run: StageRunner | None = None
+) -> str:
     """Evaluate base, MFT and RARL with the benchmark itself; return the tables to print.
 
     The cards of the run's models get their measured tables; ``shipped`` evaluates the models of the package instead.
@@ -190,10 +192,10 @@ def run_evaluation(recipe: Recipe, out: Path, tell: Tell, shipped: bool = False,
     _refuse_several_processes("evaluation is the work of one process; give the command without accelerate launch")
     require_packages(recipe, "evaluate")
     open_run(recipe, out)
-    folder = evaluate_stages(recipe, out, tell=tell, run=run, shipped=shipped)
+    folder = evaluate_stages(recipe, out, notify=notify, run=run, shipped=shipped)
     for stage in () if shipped else ("mft", "rarl"):
         _write_card(stage, recipe, out, folder / "stages.json")
-    tell(f"tables and pictures: {folder}")
+    notify(f"tables and pictures: {folder}")
     return (folder / "stages.txt").read_text(encoding="utf-8")
 
 
@@ -240,8 +242,8 @@ def _folder_there(folder: Path) -> str | None:
     return str(folder) if folder.is_dir() else None
 
 
-def _is_done(folder: Path, tell: Tell, start: str | None = None) -> bool:
-    """Return whether a stage is finished; ``start`` is None where there is no model any more to compare with.
+def _is_done(folder: Path, notify: Notify, start: str | None = None) -> bool:
+    """Return whether a stage is finished; ``start`` is None if the model it started from no longer exists.
 
     Raises:
         UsageError: It is, and started from another model than ``start`` is now.
@@ -257,5 +259,5 @@ def _is_done(folder: Path, tell: Tell, start: str | None = None) -> bool:
         raise RecordError(f"{path} is damaged; {again}") from error
     if start is not None and known is not None and known != start_of(start):
         raise UsageError(f"{folder} is finished, and started from another model than {start} is now; {again}")
-    tell(f"{folder} is finished; {again}")
+    notify(f"{folder} is finished; {again}")
     return True

@@ -40,17 +40,17 @@ if TYPE_CHECKING:
 
 # Greedy evaluation of a tiny model through plain ``generate``: accuracy by tier, score by order and budget.
 
-Sitting = tuple[str, int]
+Condition = tuple[str, int]
 """Order and budget."""
 
-SITTINGS: tuple[Sitting, ...] = tuple(
+CONDITIONS: tuple[Condition, ...] = tuple(
     (order, budget) for budget in reversed(TINY_BUDGETS) for order in ("easy", "medium", "hard")
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Correct answers of ``exams`` sittings; ``correct`` by tier easy, middle, hard."""
+    """Correct answers in ``exams`` exams under one condition; ``correct`` by tier easy, middle, hard."""
 
     name: str
     budget: int
@@ -89,7 +89,7 @@ def generate_texts(
 
 
 def is_right(problem: Problem, answer: str | None) -> bool:
-    """Tell whether ``answer`` is the problem's own numeral (the tiny model writes no other form)."""
+    """Return whether ``answer`` is the problem's own numeral (the tiny model writes no other form)."""
     return answer is not None and answer.strip() == problem.answer
 
 
@@ -97,10 +97,10 @@ def evaluate(
     model: Qwen3ForCausalLM,
     tokenizer: PreTrainedTokenizerFast,
     exams: Sequence[Exam],
-    sittings: Sequence[Sitting] = SITTINGS,
+    conditions: Sequence[Condition] = CONDITIONS,
     done: Callable[[], None] = lambda: None,
 ) -> list[Row]:
-    """Return one row for the problems alone (loose budget) and one for each sitting; ``done`` is called after each."""
+    """Return a row for the problems alone (loose budget) and one for each condition; ``done`` is called after each."""
     model.eval()
     loose = max(TINY_BUDGETS)
     alone = []
@@ -111,7 +111,7 @@ def evaluate(
         alone.append(sum(map(is_right, problems, answers)))
         done()
     rows = [Row("alone", loose, len(exams), (alone[0], alone[1], alone[2]))]
-    for order, budget in sittings:
+    for order, budget in conditions:
         prompts = [exam_prompt([problem.question for problem in exam.ordered(order)], budget) for exam in exams]
         texts = generate_texts(model, tokenizer, prompts, budget)
         correct = [0, 0, 0]
@@ -154,12 +154,12 @@ EVALUATION_SEED = 11
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All that decides a run's outcome.
+    """All settings that affect a run's outcome.
 
     Attributes:
         seed: Seed of weights and data.
         steps: Optimizer steps of the first part: solving.
-        form_steps: Steps of the second part: the forms that the other prompts ask for, levels at random.
+        form_steps: Steps of the second part: the response formats of the other prompts, levels at random.
         batch_tokens: Padded tokens of a batch.
         curriculum_texts: Texts at the start that are short: the curriculum.
         shape: Size of the model.
@@ -348,7 +348,7 @@ def main(out: Path, seed: int, steps: int, form_steps: int, exams: int, checkpoi
         run = second_part(solved)
         train(run, out / "forms.pt", checkpoint_every)
         run.losses, run.optimizer_names = solved.losses + run.losses, solved.optimizer_names
-        with tqdm(total=1 + len(SITTINGS) + 2, unit="sitting", desc="evaluating") as bar:
+        with tqdm(total=1 + len(CONDITIONS) + 2, unit="condition", desc="evaluating") as bar:
             rows = evaluate(run.model, run.tokenizer, tiny_exams(EVALUATION_SEED, exams), done=bar.update)
     except RoiBenchError as error:
         print(f"error: {error}", file=sys.stderr)

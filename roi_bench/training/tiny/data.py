@@ -38,7 +38,7 @@ FIRST_WEIGHTS = (0.4, 0.6, 0.0)
 """The same in the curriculum at the start."""
 
 SHORT_WEIGHTS = (0.8, 0.2, 0.0)
-"""The same for each of three short problems, which teach the model to tell the problems of a prompt apart."""
+"""The same for each of three short problems, which teach the model to distinguish the problems of a prompt."""
 
 MULTIPLYING_KEPT = 0.01
 """Share of drawn problems with a multiplication that are kept (another is drawn instead): some 6 % of the hard training
@@ -138,7 +138,7 @@ def training_text(seed: int, number: int, curriculum: int = 0) -> Text:
 
 
 def form_text(seed: int, number: int) -> Text:
-    """Return text ``number`` of the second part of the training: every prompt of the benchmark, and its form.
+    """Return text ``number`` of the second part of the training: prompts of the benchmark in their response formats.
 
     Some of the texts are those of the first part. In the others a prompt that asks for levels gets them, at random: the
     model learns to write a forecast, and nothing about what a problem costs.

@@ -1,4 +1,4 @@
-"""The tiny model: a small Qwen3-style causal LM made from scratch, its tokenizer and its optimizers"""
+"""The tiny model: a small Qwen3-style causal LM made from scratch, its tokenizer and its optimizers."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
 # The tokenizer of the tiny model: an explicit vocabulary in which one arithmetic step is four tokens.
 #
-# A byte-level BPE without merges: the pre-tokenizer cuts the text by one regular expression, a piece that stands in
-# the
+# A byte-level BPE without merges: the pre-tokenizer cuts the text by one regular expression, a piece that stands in the
 # vocabulary is one token, and any other piece falls back to its bytes. So every text is encoded without loss, and
 # encoding decoded text gives the same tokens again.
 
@@ -70,7 +69,7 @@ def template_pieces(template: str) -> list[str]:
 
 
 def instruction_pieces() -> list[str]:
-    """Return the pieces of all prompts but the direct one: what the base model was never taught.
+    """Return the pieces of all prompts except the direct one, which the first part of the training does not have.
 
     A paragraph of the direct prompt that another prompt goes on with is cut off, so that both share its token. They
     stand behind the trained vocabulary (:func:`roi_bench.training.tiny.model.extend_vocabulary`), so that a
