@@ -39,7 +39,7 @@ from roi_bench.errors import RoiBenchError
 from roi_bench.exams.exam import TIERS, Exam
 from roi_bench.exams.sets import training_exams
 from roi_bench.grading.grader import Grader
-from roi_bench.harness.chat_templates import rendered
+from roi_bench.harness.sending import rendered
 from roi_bench.reading.responses import Reading
 from roi_bench.scoring.kinds import parse_exam_response, score_responses
 from roi_bench.scoring.outcomes import Response, parse_response

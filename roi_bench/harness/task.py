@@ -20,9 +20,16 @@ from roi_bench.exams.sets import load_exams
 from roi_bench.exams.tiny import TINY_CHAT_TEMPLATE
 from roi_bench.grading.grader import is_numeric_pool, shared_grader
 from roi_bench.harness import processes as one_line_errors
-from roi_bench.harness.chat_templates import check_context, context_length, sending_through, shows_system_turn
-from roi_bench.harness.decoding import arguments_for, evaluated_model, keep_the_budget
 from roi_bench.harness.engines.metering import metered
+from roi_bench.harness.sending import (
+    arguments_for,
+    check_context,
+    context_length,
+    evaluated_model,
+    keep_the_budget,
+    sending_through,
+    shows_system_turn,
+)
 from roi_bench.reading.responses import READING_RULE
 from roi_bench.records.regrade import FIXED_STDERR, UNDEFINED
 from roi_bench.records.results import NO_RESPONSE, TEXT, UNSAID, Sending

@@ -29,7 +29,7 @@ class Sending:
     Attributes:
         sent_as: One of :data:`SENT_AS`.
         chat_template_sha256: Identity of the chat template
-            (:func:`roi_bench.harness.chat_templates.template_sha256`), None where none was applied.
+            (:func:`roi_bench.harness.sending.template_sha256`), None where none was applied.
         system_instruction_sha256: SHA-256 of the run's own system instruction, None where it has none.
     """
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from roi_bench.errors import DataError, RecordError, UsageError, first_line, nearest
 from roi_bench.exams.exam import MEDIUM_PERMUTATIONS, TIERS, Exam, Problem, sha256_text
-from roi_bench.harness.chat_templates import rendered, templated
+from roi_bench.harness.sending import rendered, templated
 from roi_bench.scoring.prompts import PROBLEMS, PROMPTS, Message, as_text
 from roi_bench.training.mft.labels import Example, LabelledProblem
 from roi_bench.training.plan.recipe import Family, Recipe, TierCounts, recipe_text

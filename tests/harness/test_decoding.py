@@ -15,14 +15,14 @@ from click.testing import CliRunner
 
 from roi_bench.cli.regrade import regrade
 from roi_bench.errors import UsageError
-from roi_bench.harness import decoding
-from roi_bench.harness.decoding import (
+from roi_bench.harness import sending as decoding
+from roi_bench.harness.run import run
+from roi_bench.harness.sending import (
     arguments_for,
     neutral_arguments,
     neutral_generation_config,
     own_temperature,
 )
-from roi_bench.harness.run import run
 from roi_bench.records.results import find_results, read_results
 from roi_bench.scoring.task_settings import GREEDY, SAMPLED, asked_decoding
 from tests.harness.harness_runs import simple_evaluate

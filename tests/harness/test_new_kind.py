@@ -16,7 +16,7 @@ from roi_bench.grading.grader import Grader
 from roi_bench.harness.run import run
 from roi_bench.records.regrade import compare, estimate_task, flat_values
 from roi_bench.records.results import find_results, read_results
-from roi_bench.scoring.kinds import KINDS, Asked, ExamKind
+from roi_bench.scoring.kinds import KINDS, ExamKind, RequestContent
 from roi_bench.scoring.metrics import Metric, ScoredResponse
 from roi_bench.scoring.prompts import PROMPTS, exam_prompt
 from tests.support.exam_factory import respond
@@ -27,8 +27,8 @@ class PairKind(ExamKind):
 
     name, requests = "pair", 1
 
-    def asked(self, document: Exam, order: str | None) -> tuple[Asked, ...]:
-        return (Asked(document.problems[:2], ("easy", "middle")),)
+    def asked(self, document: Exam, order: str | None) -> tuple[RequestContent, ...]:
+        return (RequestContent(document.problems[:2], ("easy", "middle")),)
 
     def sample(self, document: Exam, order: str | None, scored: Sequence[ScoredResponse]) -> Any:
         return scored[0]

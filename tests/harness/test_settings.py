@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from roi_bench.errors import ModelError, UsageError
-from roi_bench.harness.chat_templates import check_context, context_length
+from roi_bench.harness.sending import check_context, context_length
 from roi_bench.scoring.task_settings import GREEDY, budget_of, deviations, task_settings
 from tests.support.exam_factory import WordCounter
 from tests.support.messages import shows

@@ -123,7 +123,7 @@ def _longest_prompt(recipe: Recipe, tokenizer: Any) -> int:
     Raises:
         DataError: A training pool is missing.
     """
-    from roi_bench.harness.chat_templates import rendered
+    from roi_bench.harness.sending import rendered
     from roi_bench.scoring.outcomes import level_bounds
     from roi_bench.scoring.prompts import as_text, exam_messages
     from roi_bench.training.data import RARL_STREAM, exam_stream, stream_seed, template_of
