@@ -1,4 +1,4 @@
-"""How the prompts of a task are sent: chat template, system turn, neutral decoding, and whether they fit the context."""
+"""How the prompts of a task are sent: chat template, system turn, decoding, and whether they fit the context."""
 
 from __future__ import annotations
 
