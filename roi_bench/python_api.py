@@ -138,10 +138,10 @@ def load_runs(
         UsageError: There is no exam task.
         RecordError: A file is damaged.
     """
-    from roi_bench.analysis import load as recorded_runs
+    from roi_bench.analysis import load
 
-    options = recorded_runs.ScoringOptions(tokenizer, trust_remote_code, workers)
-    return recorded_runs.load_runs([Path(path) for path in paths], options)
+    options = load.ScoringOptions(tokenizer, trust_remote_code, workers)
+    return load.load_runs([Path(path) for path in paths], options)
 
 
 def report(runs: Runs | Iterable[ScoredRun], profiles: Iterable[Profile] = (), *, target: str = "general") -> Report:
@@ -207,13 +207,13 @@ def solo_profile(*paths: str | PathLike[str], task: str | None = None, tokenizer
         UsageError: There is no solo task, or there are several and none is named.
         RecordError: A file is damaged.
     """
-    from roi_bench.analysis import load as recorded_runs
+    from roi_bench.analysis import load
 
     found = [Path(path) for path in paths]
     if len(found) == 1 and found[0].is_file() and not found[0].name.startswith("results_"):
-        return recorded_runs.load_profile(found[0])
-    chosen = recorded_runs.choose_solo_task(recorded_runs.read_all(found), task)
-    return recorded_runs.profile_of(chosen, recorded_runs.ScoringOptions(tokenizer))
+        return load.load_profile(found[0])
+    chosen = load.choose_solo_task(load.read_all(found), task)
+    return load.profile_of(chosen, load.ScoringOptions(tokenizer))
 
 
 def _counter(tokenizer: Any) -> TokenCounter | None:

@@ -43,7 +43,6 @@ def doctor(as_json: bool, quick: bool) -> int:
 def _examine(quick: bool) -> Iterator[Finding]:
     """Yield the findings of every check; a check that fails itself is a finding too."""
     from roi_bench.harness import installation
-    from roi_bench.harness import installation as surroundings
     from roi_bench.harness.installation import Finding
 
     checks: list[Callable[[], Iterator[Finding]]] = [installation.check_versions]
@@ -51,8 +50,8 @@ def _examine(quick: bool) -> Iterator[Finding]:
         checks += [installation.check_vllm]
     checks += [installation.check_bridge]
     if not quick:
-        checks += [installation.check_discovery, surroundings.check_data]
-    checks += [surroundings.check_model, surroundings.check_machine]
+        checks += [installation.check_discovery, installation.check_data]
+    checks += [installation.check_model, installation.check_machine]
     for check in checks:
         if sys.stderr.isatty():
             click.echo(f"\r{check.__name__.replace('_', ' ')} …\r", nl=False, err=True)

@@ -17,7 +17,7 @@ from roi_bench.errors import ModelError, RoiBenchError, UsageError
 # One clear line instead of a traceback when plain ``lm_eval`` meets one of our expected failures.
 
 
-def install() -> None:
+def install_one_line_errors() -> None:
     """Make an uncaught :class:`RoiBenchError` end the process with its message as one line (exit code 1).
 
     Every other exception goes to the hook that was there before. Installing twice changes nothing.

@@ -19,8 +19,8 @@ from roi_bench.exams.exam import EXAM_VERSION, Exam, Problem, pools_of, sha256_t
 from roi_bench.exams.sets import load_exams
 from roi_bench.exams.tiny import TINY_CHAT_TEMPLATE
 from roi_bench.grading.grader import is_numeric_pool, shared_grader
-from roi_bench.harness import processes as one_line_errors
 from roi_bench.harness.engines.metering import metered
+from roi_bench.harness.processes import install_one_line_errors
 from roi_bench.harness.sending import (
     arguments_for,
     check_context,
@@ -125,7 +125,7 @@ class RoiTask(ConfigurableTask):
     """
 
     def __init__(self, config: dict[str, Any] | None = None) -> None:
-        one_line_errors.install()
+        install_one_line_errors()
         RoiTask.warned_about_bare_text = False
         config = {key: value for key, value in (config or {}).items() if key != "class"}
         self.named: dict[str, Any] = dict(config.get("dataset_kwargs") or {})

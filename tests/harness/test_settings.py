@@ -108,8 +108,8 @@ def test_context_length_is_the_backends(tmp_path: Path) -> None:
     ("error", "last"), [("UsageError('bad value 7')", "roi-bench: bad value 7"), ("KeyError('x')", "KeyError: 'x'")]
 )
 def test_only_our_errors_lose_their_traceback(error: str, last: str) -> None:
-    imports = "from roi_bench.errors import *; from roi_bench.harness import one_line_errors as o"
-    code = f"{imports}; o.install(); o.install(); raise {error}"
+    imports = "from roi_bench.errors import *; from roi_bench.harness.processes import install_one_line_errors"
+    code = f"{imports}; install_one_line_errors(); install_one_line_errors(); raise {error}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.strip().splitlines()[-1] == last

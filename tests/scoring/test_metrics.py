@@ -22,7 +22,7 @@ def estimates(attempts: list[Attempt], counted: bool = True) -> dict[str, Estima
     scored = score_exams(attempts, EqualityGrader(), WordCounter() if counted else None)
     found = {}
     for name, metric in METRICS.items():
-        terms = [exam_term(metric, samples, s.exam.cluster) for s, samples in zip(attempts, scored, strict=True)]
+        terms = [exam_term(metric, samples, s.document.cluster) for s, samples in zip(attempts, scored, strict=True)]
         found[name] = estimate_ratio([term for term in terms if term is not None])
     return found
 
