@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from roi_bench.errors import DependencyError, ModelError, RoiBenchError, UsageError, first_line, nearest
-from roi_bench.harness.engines import vllm_start
+from roi_bench.harness.engines.vllm_start import cause as vllm_cause
 from roi_bench.harness.engines.vllm_start import installed as vllm_installed
-from roi_bench.harness.engines.vllm_start import let_lm_eval_find_it, stand_guard
+from roi_bench.harness.engines.vllm_start import let_lm_eval_find_it, set_up_log, stand_guard
 from roi_bench.harness.processes import launch_hidden_from_vllm
 
 EXPECTED_ERRORS = (OSError, ValueError, AssertionError, RuntimeError)
@@ -42,7 +42,7 @@ def load_model(config: Any) -> Any:
     try:
         if is_vllm:
             _refuse_ray_actors(config.model_args)
-            errors = vllm_start.set_up(config.verbosity)
+            errors = set_up_log(config.verbosity)
             let_lm_eval_find_it()
         backend = get_model(config.model)
         if "transformers" in sys.modules:
@@ -64,7 +64,7 @@ def load_model(config: Any) -> Any:
     except Exception as error:  # backends raise anything over weights, a configuration or a device
         said = _said(error) if isinstance(error, EXPECTED_ERRORS) else f"{type(error).__name__}: {first_line(error)}"
         raise ModelError(
-            f"cannot load model {config.model!r} {shown_arguments(config.model_args)}: {vllm_start.cause(errors) or said}"
+            f"cannot load model {config.model!r} {shown_arguments(config.model_args)}: {vllm_cause(errors) or said}"
         ) from error
 
 

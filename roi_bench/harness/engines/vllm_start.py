@@ -152,7 +152,7 @@ _ERROR = re.compile(r"\b((?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception)): (\S.*)
 _POINTS_ELSEWHERE = re.compile(r"root cause|stack trace|initialization failed", re.IGNORECASE)
 
 
-def set_up(verbosity: str | None) -> Path | None:
+def set_up_log(verbosity: str | None) -> Path | None:
     """Make vLLM log to stderr at ``verbosity``, by default warnings, and errors to a file too.
 
     By default it writes dozens of lines to stdout, where the results go. Its own environment variables take precedence.
