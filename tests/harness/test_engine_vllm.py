@@ -30,7 +30,7 @@ from roi_bench.harness.engines.vllm_start import (
     cause,
     installed,
     let_lm_eval_find_it,
-    set_up,
+    set_up_log,
 )
 from roi_bench.harness.journaled_model import JournaledModel
 from roi_bench.harness.model_loading import _said
@@ -475,15 +475,15 @@ def test_the_users_own_settings_of_vllms_log_win(monkeypatch: pytest.MonkeyPatch
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     monkeypatch.setenv("VLLM_LOGGING_LEVEL", "debug")
-    errors = set_up("INFO")
+    errors = set_up_log("INFO")
     assert errors is not None
     configuration = json.loads(Path(os.environ[CONFIGURATION]).read_text())
     assert configuration["loggers"]["vllm"]["level"] == configuration["handlers"]["console"]["level"] == "DEBUG"
     assert configuration["handlers"]["console"]["stream"] == "ext://sys.stderr"
     assert configuration["handlers"]["errors"]["filename"] == str(errors)
     assert os.environ["PYTHONWARNINGS"] == QUIET_TRACKER
-    assert set_up("INFO") is None  # configured already
+    assert set_up_log("INFO") is None  # configured already
     monkeypatch.delenv(CONFIGURATION)
     monkeypatch.setenv("VLLM_CONFIGURE_LOGGING", "0")
-    assert set_up("INFO") is None
+    assert set_up_log("INFO") is None
     assert CONFIGURATION not in os.environ
