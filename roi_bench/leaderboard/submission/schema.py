@@ -405,7 +405,7 @@ def _check_texts(document: Mapping[str, Any]) -> None:
         allowed = "\n" if name in LONG_TEXTS else ""
         bad = [c for c in text if c not in allowed and unicodedata.category(c) in ("Cc", "Cs")]
         if bad or _BIDIRECTIONAL.search(text):
-            raise ValueError(f"{shown(name)} holds a control character")
+            raise ValueError(f"{shown(name)} contains a control character")
 
 
 def _texts(value: Any, name: str) -> Iterator[tuple[str, str]]:
@@ -425,7 +425,7 @@ def _check_day(text: str, today: date) -> None:
     try:
         day = date.fromisoformat(text)
     except ValueError:
-        raise ValueError(f"date {shown(text)} is no day") from None
+        raise ValueError(f"date {shown(text)} is not a date") from None
     if day > today + timedelta(days=1):
         raise ValueError(f"date {text} lies in the future, today is {today}")
 
