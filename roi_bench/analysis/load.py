@@ -220,7 +220,7 @@ def _check_tokenizers(tasks: Sequence[RecordedTask], options: ScoringOptions) ->
     if options.tokenizer is not None and len(recorded) > 1:
         raise UsageError(
             f"--tokenizer {options.tokenizer} would count for all runs, and they recorded different tokenizers "
-            f"({', '.join(recorded)}); report them apart"
+            f"({', '.join(recorded)}); report them separately"
         )
 
 

@@ -151,7 +151,7 @@ class Profile:
             UsageError: A problem is not in the profile.
         """
         if missing := [exam.id for exam in exams if not self.covers(exam)]:
-            raise UsageError(f"the profile has not all problems of {missing[0]} ({len(missing)} such exams)")
+            raise UsageError(f"the profile lacks problems of {missing[0]} (such exams: {len(missing)})")
         skills = [[self.skills[problem.id] for problem in exam.ordered(order)] for exam in exams]
         shape = (len(exams), 3, self.samples)
         costs = np.array([[skill.costs for skill in row] for row in skills], dtype=np.int64).reshape(shape)
@@ -346,7 +346,7 @@ def why_not_served(run: ScoredRun, profile: Profile) -> str | None:
         return f"its budget of {record.budget} is beyond the profile's cap of {profile.cap}"
     if profile.samples < 2:
         return "the profile has one sample of each problem, and cross-fitting needs two"
-    return None if covered_exams(run, profile) else "the profile has all problems of none of its exams"
+    return None if covered_exams(run, profile) else "the profile covers none of its exams completely"
 
 
 def match_notes(runs: Sequence[ScoredRun], profiles: Sequence[Profile], matched: Sequence[ProfiledRuns]) -> list[str]:

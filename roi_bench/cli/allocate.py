@@ -121,8 +121,8 @@ def _served(profile: Profile, runs: list[ScoredRun], any_model: bool) -> list[Sc
     for run in runs:
         if run.task.model != profile.model and not any_model:
             raise UsageError(
-                f"{run.name} is a run of {run.task.model!r}, and the profile is of {profile.model!r}; skill is a "
-                "model's own. If both are the same model by another name, add --any-model"
+                f"{run.name} is a run of {run.task.model!r}, and the profile is of {profile.model!r}; skill "
+                "belongs to one model. If both are one model under two names, add --any-model"
             )
         if reason := why_not_served(run, profile):
             notify(f"{run.name}, {run.cell.title}, is left out: {reason}")
@@ -147,7 +147,7 @@ def _covered(profile: Profile, exams: Sequence[Exam], runs: Sequence[ScoredRun])
     wanted = [exam for exam in exams if not runs or exam.id in attempted]
     covered = [exam for exam in wanted if profile.covers(exam)]
     if not covered:
-        raise UsageError("the profile has all problems of no exam; run the solo task with a higher --limit, or without")
+        raise UsageError("the profile covers no exam wholly; run the solo task with a higher --limit, or with none")
     if len(covered) < len(exams):
         those = "those in the runs" if runs else "those"
         notify(f"values are for {len(covered)} of {len(exams)} exams: {those} whose problems are all in the profile")

@@ -35,7 +35,7 @@ def doctor(as_json: bool, quick: bool) -> int:
     if as_json:
         click.echo(json.dumps(as_document(findings), indent=2))
     else:
-        counts = Counter(finding.status for finding in findings)
+        counts: Counter[str] = Counter(finding.status for finding in findings)
         named = {"note": "notes", "problem": "problems"}  # in the plural; "ok" and "broken" have none
         shown = [status for status in ("ok", "note", "problem", "broken") if counts[status]]
         words = [f"{counts[one]} {one if counts[one] == 1 else named.get(one, one)}" for one in shown]

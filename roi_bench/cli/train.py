@@ -71,7 +71,7 @@ def _pack(recipe: Recipe, stage: str, files: Sequence[Path], evaluation: Path, c
 
 def _why_drafts(recipe: Recipe, contact: str | None) -> str:
     if recipe.evaluation.limit is not None:
-        return f" (drafts: only {recipe.evaluation.limit} of the exams were run)"
+        return f" (drafts: only {recipe.evaluation.limit} exams were run)"
     return "" if contact else " (drafts: give --contact for ones that can be submitted)"
 
 

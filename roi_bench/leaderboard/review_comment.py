@@ -117,7 +117,7 @@ def _shape(value: Any, kinds: Mapping[str, Callable[[Any], bool]]) -> None:
 def _each(values: list[Any], kind: Callable[[Any], bool]) -> None:
     for value in values:
         if not kind(value):
-            raise ValueError(f"a list holds {shown(value)}")
+            raise ValueError(f"a list contains {shown(value)}")
 
 
 def _text(value: Any) -> bool:

@@ -215,7 +215,7 @@ def submission_folders(submissions: Path) -> tuple[list[Path], list[Refused]]:
         ) from error
     if any(entry.name == METADATA_FILE for entry in entries):
         above = submissions.parent if submissions.name else submissions.resolve().parent
-        raise UsageError(f"{submissions}: is one submission, it holds {METADATA_FILE}; name the folder above, {above}")
+        raise UsageError(f"{submissions}: is one submission, it has {METADATA_FILE}; name the folder above, {above}")
     folders, refused = [], []
     for entry in entries:
         if entry.name.startswith(".") or entry.name in (REVIEWS_FILE, SETTINGS_FILE):
@@ -311,7 +311,7 @@ def _review(where: str, entry: Any, known: Sequence[str]) -> Review:
     needed = texts["badge"] == "reproduced"
     if needed != (type(exams) is int and exams > 0) or not (needed or exams is None):
         raise RecordError(
-            f"{where}: exams must be how many were run again for 'reproduced', and null or left out for others"
+            f"{where}: exams must be the number that was run again for 'reproduced', and null or left out for others"
         )
     return Review(texts["submission"], texts["badge"], texts["by"], texts["date"], exams, texts.get("note", ""))
 

@@ -270,9 +270,7 @@ def _check_folder(folder: Path, submission: Submission, files: Mapping[str, byte
     """Compare the folder with what its ``submission.json`` says of it."""
     name = folder.resolve().name  # it is no link, read_folder saw to that
     if name != submission.id:
-        raise RecordError(
-            f"{folder}: the submission in it is called {submission.id}; give the folder that name"
-        )
+        raise RecordError(f"{folder}: the submission in it is called {submission.id}; give the folder that name")
     names = [task.name for task in submission.tasks]
     if twice := {task for task in names if names.count(task) > 1}:
         raise RecordError(f"{folder}: task {min(twice)} occurs twice; a submission has one run of each")
@@ -315,8 +313,8 @@ def _check_documents(task: RecordedTask, where: str, *, draft: bool) -> None:
     if missing and not draft:
         what = f"{task.record.kind.noun}s"
         raise RecordError(
-            f"{where}: missing {what}: {len(missing)} of {len(known)}, the first {missing[0]}; only whole sets are "
-            "ranked (a draft may be a part)"
+            f"{where}: lacks {len(missing)} of {len(known)} {what}, the first {missing[0]}; only whole sets are "
+            "ranked (a draft may be incomplete)"
         )
 
 

@@ -132,7 +132,7 @@ def one_model(tasks: Sequence[RecordedTask]) -> str:
         listed = ", ".join(_short_names(list(names)))
         raise UsageError(
             f"the results are of {len(names)} models: {listed}; pack one model at a time, naming its results only "
-            "(--model gives one model another name, it joins none)"
+            "(--model renames a model, it merges none)"
         )
     return next(iter(names.values()))
 
@@ -165,7 +165,7 @@ def software(results: Sequence[ResultsFile]) -> dict[str, str]:
         for name, version in _versions(file.document).items():
             if found.setdefault(name, version) != version:
                 raise UsageError(
-                    f"{file.path}: produced with {name} {version}, another one with {found[name]}; submit them apart"
+                    f"{file.path}: produced with {name} {version}, another with {found[name]}; submit them separately"
                 )
     return dict(sorted(found.items()))
 

@@ -99,7 +99,7 @@ def visible_gpus_fault() -> str | None:
     if count < 2 or launched_processes() > 1 or "LOCAL_RANK" in os.environ:
         return None
     return (
-        f"{count} GPUs are visible to a single process, which TRL does not train on; start one process a GPU with "
+        f"{count} GPUs are visible to a single process, which TRL does not train on; start one process per GPU with "
         "accelerate launch, or show it one: CUDA_VISIBLE_DEVICES=0"
     )
 

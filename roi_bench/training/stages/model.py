@@ -66,7 +66,7 @@ def train_to_the_end(trainer: Any, checkpoints: Path, lower: str, inputs: Mappin
         if not is_out_of_memory(error):
             raise
         raise ModelError(
-            f"out of memory; lower {lower} and run the same command again: it goes on from the checkpoints in "
+            f"out of memory; lower {lower} and run the same command again: it resumes from the checkpoints in "
             f"{checkpoints}. Or train adapters (lora: {{rank: 32}}) in another --out"
         ) from error
     finally:

@@ -34,8 +34,7 @@ def open_run(recipe: Recipe, out: Path) -> None:
         if _trained(known) != _trained(recipe):
             changed = _differences(recipe_text(known), recipe_text(recipe))
             raise UsageError(
-                f"{out} holds a run of another recipe ({changed}); give another --out, or the settings it was begun "
-                "with"
+                f"{out} has a run of another recipe ({changed}); give another --out, or the settings it was begun with"
             )
     if is_main_process():
         write_atomically(path, recipe_text(recipe).encode("utf-8"))
