@@ -346,7 +346,7 @@ def why_not_served(run: ScoredRun, profile: Profile) -> str | None:
         return f"its budget of {record.budget} is beyond the profile's cap of {profile.cap}"
     if profile.samples < 2:
         return "the profile has one sample of each problem, and cross-fitting needs two"
-    return None if covered_exams(run, profile) else "the profile covers none of its exams completely"
+    return None if covered_exams(run, profile) else "the profile covers none of its exams in full"
 
 
 def match_notes(runs: Sequence[ScoredRun], profiles: Sequence[Profile], matched: Sequence[ProfiledRuns]) -> list[str]:

@@ -147,7 +147,7 @@ def _covered(profile: Profile, exams: Sequence[Exam], runs: Sequence[ScoredRun])
     wanted = [exam for exam in exams if not runs or exam.id in attempted]
     covered = [exam for exam in wanted if profile.covers(exam)]
     if not covered:
-        raise UsageError("the profile covers no exam wholly; run the solo task with a higher --limit, or with none")
+        raise UsageError("the profile covers no exam in full; run the solo task with a higher --limit, or with none")
     if len(covered) < len(exams):
         those = "those in the runs" if runs else "those"
         notify(f"values are for {len(covered)} of {len(exams)} exams: {those} whose problems are all in the profile")

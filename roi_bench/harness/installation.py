@@ -249,7 +249,7 @@ def check_bridge() -> Iterator[Finding]:
         yield Finding("bridge", "finder", "note", detail, "python -S skips start-up files; start without it")
     for group in (bridge.TASKS_GROUP, bridge.MODELS_GROUP):
         ours = [p.name for p in importlib.metadata.entry_points(group=group) if p.value.startswith("roi_bench.")]
-        detail = ", ".join(sorted(set(ours))) or "none of roi-bench"
+        detail = ", ".join(sorted(set(ours))) or "none from roi-bench"
         yield Finding("bridge", f"entry points {group}", "ok" if ours else "note", detail)
 
 

@@ -307,7 +307,7 @@ def _review(where: str, entry: Any, known: Sequence[str]) -> Review:
             f"{where}: badge {shown(texts['badge'])!r} is not one that a review gives: {', '.join(BADGES[2:])}"
         )
     if not _is_day(texts["date"]):
-        raise RecordError(f"{where}: date {shown(texts['date'])!r} is not a date; write it as 2026-11-24")
+        raise RecordError(f"{where}: date {shown(texts['date'])!r} is not valid; write it as 2026-11-24")
     needed = texts["badge"] == "reproduced"
     if needed != (type(exams) is int and exams > 0) or not (needed or exams is None):
         raise RecordError(

@@ -226,7 +226,7 @@ def make_metadata(results: Sequence[ResultsFile], file: Path | None, given: Mapp
     missing = [name for name in REQUIRED if not str(found.get(name) or "").strip()]
     if missing:
         options = ", ".join(f"--{name.replace('_', '-')} …" for name in missing)
-        raise UsageError(f"the results do not say {' and '.join(missing)}; give {options} (or --metadata FILE)")
+        raise UsageError(f"the results do not include {' and '.join(missing)}; give {options} (or --metadata FILE)")
     return Metadata(**found)
 
 

@@ -224,7 +224,7 @@ def read_responses(
         for number, line in enumerate(unpacked_lines(packed, most), start=1):
             unpacked += len(line)
             if number > documents:
-                raise ValueError(f"has more lines than the {documents} that submission.json says")
+                raise ValueError(f"has more lines than the {documents} in submission.json")
             reader.read(parse_strict(line, largest=LINE_BYTES, deepest=LINE_DEPTH))
     except ValueError as error:
         raise RecordError(f"{where}:{number or 1}: {shown(error, SHOWN_OF_MESSAGE)}") from None

@@ -425,7 +425,7 @@ def _check_day(text: str, today: date) -> None:
     try:
         day = date.fromisoformat(text)
     except ValueError:
-        raise ValueError(f"date {shown(text)} is not a date") from None
+        raise ValueError(f"date {shown(text)} is not valid") from None
     if day > today + timedelta(days=1):
         raise ValueError(f"date {text} lies in the future, today is {today}")
 
