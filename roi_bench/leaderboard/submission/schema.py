@@ -215,7 +215,7 @@ def sentence(error: SchemaError) -> str:
         word = "at least" if error.validator == "minItems" else "at most"
         return f"{where} has {len(value):,} entries; it must have {word} {limit:,}"
     if error.validator == "uniqueItems":
-        return f"{where} has a duplicate entry; each may occur only once"
+        return f"{where} has an entry twice; each may occur only once"
     if path and path[-1] in FIELDS and error.validator in ("anyOf", "type", "pattern"):
         return f"{where} is {_described(value)}; it must be {FIELDS[str(path[-1])]}"
     return f"{where} is {_described(value)}; it must be {_allowed(error)}"
