@@ -4,7 +4,7 @@ Every error that a user can cause or meet is one of these; the command line prin
 with its ``exit_code``. A message says what was wrong (with the value), where, and what to do.
 
     RoiBenchError
-    ├── UsageError        an argument, name or option that cannot be meant          exit code 2
+    ├── UsageError        an argument, name or option that is invalid               exit code 2
     ├── DataError         a pool, manifest or generated problem is missing/altered  exit code 3
     ├── ModelError        a model or tokenizer cannot take this exam                exit code 4
     ├── RecordError       a journal, samples or results file is damaged or mixed    exit code 5
@@ -19,7 +19,7 @@ class RoiBenchError(Exception):
 
 
 class UsageError(RoiBenchError):
-    """An argument, name or option that cannot be meant."""
+    """An argument, name or option that is invalid."""
 
     exit_code = 2
 

@@ -50,7 +50,7 @@ def exam_prompt(
     from roi_bench.scoring.prompts import as_text
 
     if not KINDS[find_prompt(prompt, paraphrase).kind].together:
-        raise UsageError(f"prompt {prompt!r} asks problems alone, and no exam")
+        raise UsageError(f"prompt {prompt!r} asks single problems, not exams")
     questions = [problem.question for problem in exam.ordered(order)]
     bounds = level_bounds(exam.problems[0].pool)
     found = exam_messages(questions, budget, prompt, bounds, paraphrase=paraphrase)

@@ -180,7 +180,7 @@ def kills(out: Path, options: argparse.Namespace) -> None:
 
 def _told(run: Run, count: int) -> bool:
     """Whether the run said how many responses it found, or ended before it could."""
-    said = f"{count} responses are in " in run.stderr
+    said = f"not requested again: {count} in " in run.stderr
     return said or count == 0 or "responses:" not in run.stderr
 
 

@@ -163,7 +163,7 @@ def check_budget(profile: Profile, budget: int) -> None:
     """
     if budget > profile.cap:
         raise UsageError(
-            f"the profile was made under a cap of {profile.cap} tokens and cannot tell about a budget of {budget}; "
+            f"the profile has a cap of {profile.cap} tokens, below the budget of {budget}; "
             f"make one with --metadata '{{\"budget\": {budget}}}' or a solo task of that cap"
         )
 
@@ -222,7 +222,9 @@ def efficiency(
     heard = {name: [r for r in given if not r.failed] for name, given in responses.items()}
     rows = [row for row, exam in enumerate(curves.exams) if heard.get(exam.id)]
     if not rows:
-        raise UsageError("no exam of the run has all its problems in the profile; they are of different exam sets")
+        raise UsageError(
+            "no exam of the run has all its problems in the profile; run and profile are of different exam sets"
+        )
     exams = [curves.exams[row] for row in rows]
     replay, rate = _replayed(profile, exams, heard, curves.order, budget)
     costs, correct = profile.arrays(exams, curves.order)
@@ -284,8 +286,8 @@ def efficiencies(
         record = run.task.record
         if (record.exam_set, record.exam_seed) != (profile.exam_set, profile.exam_seed):
             raise UsageError(
-                f"{run.name} sat {run.cell.title}, and the profile is of exam set {profile.exam_set} with seed "
-                f"{profile.exam_seed}; they have no problem in common"
+                f"{run.name} is on {run.cell.title}, but the profile is of exam set {profile.exam_set}, seed "
+                f"{profile.exam_seed}; they share no problem"
             )
         main = {name: [sample.main for sample in samples if not sample.failed] for name, samples in run.scored.items()}
         easy = {name: [sample.easy for sample in samples if not sample.failed] for name, samples in run.scored.items()}
@@ -357,8 +359,8 @@ def allocations(
     """
     found = []
     for item in show(matched):
-        sat = {name for run in item.runs for name in run.scored}
-        exams = [e for e in item.runs[0].exams.values() if e.id in sat and item.profile.covers(e)]
+        attempted = {name for run in item.runs for name in run.scored}
+        exams = [e for e in item.runs[0].exams.values() if e.id in attempted and item.profile.covers(e)]
         budget = max(run.cell.budget for run in item.runs)
         orders = dict.fromkeys([*(run.cell.order for run in item.runs), "easy"])
         curves = {order: value_curves(item.profile, exams, order, budget) for order in orders}

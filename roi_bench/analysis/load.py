@@ -169,7 +169,7 @@ def _score_exam_tasks(
     asked = in_order([task for task in tasks if task.record.kind.has_order])
     if not asked:
         where = ", ".join(str(path) for path in paths)
-        raise UsageError(f"{where}: holds no exam task, only problems asked alone; see roi-bench profile")
+        raise UsageError(f"{where}: has no exam task, only problems asked alone; see roi-bench profile")
     _check_tokenizers(asked, options)
     return score_tasks(asked, run_names(asked), options, show=show, notify=notify)
 
@@ -220,7 +220,7 @@ def _check_tokenizers(tasks: Sequence[RecordedTask], options: ScoringOptions) ->
     if options.tokenizer is not None and len(recorded) > 1:
         raise UsageError(
             f"--tokenizer {options.tokenizer} would count for all runs, and they recorded different tokenizers "
-            f"({', '.join(recorded)}); report them apart"
+            f"({', '.join(recorded)}); report them separately"
         )
 
 
@@ -276,7 +276,7 @@ def choose_solo_task(tasks: Sequence[RecordedTask], name: str | None = None) -> 
     known = ", ".join(f"{task.name} ({task.results_path.name})" for task in solo)
     if not solo:
         where = ", ".join(sorted({str(task.results_path) for task in tasks}))
-        raise UsageError(f"{where}: holds no solo task; run one first, for example --tasks roi_solo_512")
+        raise UsageError(f"{where}: has no solo task; run one first, for example --tasks roi_solo_512")
     if not named:
         raise UsageError(f"no solo task {name!r} there; there are: {known}")
     raise UsageError(f"several solo tasks there: {known}; name one with --task, or one results file")
@@ -386,7 +386,7 @@ def _read_engine(path: Path, notify: Callable[[str], None]) -> RecordedEngine:
                 notify(f"{path}: {task.name} asks problems alone, and is left out")
                 continue
             if task.name in tasks:
-                raise UsageError(f"{path}: holds {task.name} twice; name the results_*.json of one run")
+                raise UsageError(f"{path}: has {task.name} twice; name the results_*.json of one run")
             tasks[task.name], asked[task.name] = task, sent[task.name]
             engines.append(engine_of(document))
         if (took := _seconds(document)) is not None:
@@ -394,7 +394,7 @@ def _read_engine(path: Path, notify: Callable[[str], None]) -> RecordedEngine:
         if (count := _generated(document, read, sent)) is not None:
             generated[file] = count
     if not tasks:
-        raise UsageError(f"{path}: holds no exam task; compare runs of tasks such as roi_exam_hard_512")
+        raise UsageError(f"{path}: has no exam task; compare runs of tasks such as roi_exam_hard_512")
     return RecordedEngine(path, engines[0], tasks, asked, seconds, generated)
 
 
@@ -441,7 +441,7 @@ def _sent_prompts(task: RecordedTask) -> dict[str, SentPrompts]:
             found[str(sample["doc"][identifier])] = SentPrompts(prompts, _counts(sample.get("prompt_tokens")))
         except (ValueError, KeyError, TypeError) as error:
             raise RecordError(
-                f"{task.samples_path}:{number}: not a whole sample ({error}); run the task again"
+                f"{task.samples_path}:{number}: incomplete or damaged sample ({error}); run the task again"
             ) from error
     return found
 
@@ -491,7 +491,7 @@ def _note_exams_not_shared(members: Sequence[tuple[str, RecordedTask]], notify: 
     if any(exams != ids[0] for exams in ids):
         counts = ", ".join(f"{name} {len(exams)}" for (name, _), exams in zip(members, ids, strict=True))
         common = len(set.intersection(*ids))
-        notify(f"{members[0][1].name}: not all runs sat the same exams ({counts}); {common} exams are common to all")
+        notify(f"{members[0][1].name}: the runs do not have the same exams ({counts}); {common} are common to all")
 
 
 def _encoder(task: RecordedTask, options: ScoringOptions) -> Encoder | None:

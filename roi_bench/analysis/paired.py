@@ -106,7 +106,7 @@ def compare_paired(
     for exam, (a, b) in zip(ids, pairs, strict=True):
         if a.cluster != b.cluster:
             clusters = f"{a.cluster!r} in one run and to {b.cluster!r} in the other"
-            raise UsageError(f"exam {exam!r} belongs to {clusters}: the runs did not sit the same exams")
+            raise UsageError(f"exam {exam!r} belongs to {clusters}: the runs are not on the same exams")
     run_a, run_b = estimate_ratio([a for a, _ in pairs]), estimate_ratio([b for _, b in pairs])
     difference, p_value = _difference(pairs, run_a, run_b), None
     units = run_a.clusters if target == "general" else run_a.exams

@@ -151,7 +151,7 @@ class Profile:
             UsageError: A problem is not in the profile.
         """
         if missing := [exam.id for exam in exams if not self.covers(exam)]:
-            raise UsageError(f"the profile has not all problems of {missing[0]} ({len(missing)} such exams)")
+            raise UsageError(f"the profile lacks problems of {missing[0]} (such exams: {len(missing)})")
         skills = [[self.skills[problem.id] for problem in exam.ordered(order)] for exam in exams]
         shape = (len(exams), 3, self.samples)
         costs = np.array([[skill.costs for skill in row] for row in skills], dtype=np.int64).reshape(shape)
@@ -177,8 +177,8 @@ def make_profile(
         costs = [response.tokens for response in responses]
         if any(response.failed for response in responses):
             raise RecordError(
-                f"{task.samples_path}: a response to {problem} could not be had; run the same command again (it asks "
-                "for the missing ones only), then make the profile"
+                f"{task.samples_path}: a response to {problem} is missing; run the same command again (it asks only "
+                "for missing ones), then make the profile"
             )
         # Text counted again may lie a little above the cap; what was generated did not.
         known = tuple(min(cost, task.record.budget) for cost in costs if cost is not None)
@@ -257,9 +257,9 @@ def parse_profile(content: bytes, where: str) -> Profile:
             raise ValueError(f"damaged at {(wrong or ['decoding'])[0]!r}")
         skills = {str(name): _skill(name, row, value["cap"]) for name, row in value["problems"].items()}
         if len({len(skill.costs) for skill in skills.values()}) != 1:
-            raise ValueError("no problems, or not as many samples of each")
+            raise ValueError("no problems, or not the same number of samples of each")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        what = str(error) if isinstance(error, ValueError) else "a part has another form than expected"
+        what = str(error) if isinstance(error, ValueError) else "part of it has an unexpected structure"
         raise RecordError(
             f"{where}: not a solo profile, or a damaged one ({what}); make it with roi-bench profile"
         ) from error
@@ -282,7 +282,7 @@ def _skill(name: str, row: Any, cap: int) -> SoloSkill:
     if len(costs) != len(correct) or not costs:
         raise ValueError(f"problem {name!r} has {len(costs)} costs and {len(correct)} verdicts")
     if any(type(cost) is not int or not 0 <= cost <= cap for cost in costs):
-        raise ValueError(f"problem {name!r} has a cost that is no number of tokens up to the cap")
+        raise ValueError(f"problem {name!r} has a cost that is not a number of tokens up to the cap")
     if any(verdict not in (0, 1) for verdict in correct):
         raise ValueError(f"problem {name!r} has a verdict other than 0 and 1")
     return SoloSkill(tuple(costs), tuple(bool(verdict) for verdict in correct))
@@ -341,12 +341,12 @@ def why_not_served(run: ScoredRun, profile: Profile) -> str | None:
     """Return why ``profile`` does not apply to ``run``, or None if it does; models are not compared."""
     record = run.task.record
     if (record.exam_set, record.exam_seed) != (profile.exam_set, profile.exam_seed):
-        return f"it sat {run.cell.set_title}, the profile is of {profile.set_title}"
+        return f"it is on {run.cell.set_title}, the profile is of {profile.set_title}"
     if record.budget > profile.cap:
         return f"its budget of {record.budget} is beyond the profile's cap of {profile.cap}"
     if profile.samples < 2:
         return "the profile has one sample of each problem, and cross-fitting needs two"
-    return None if covered_exams(run, profile) else "the profile has all problems of none of its exams"
+    return None if covered_exams(run, profile) else "the profile covers none of its exams in full"
 
 
 def match_notes(runs: Sequence[ScoredRun], profiles: Sequence[Profile], matched: Sequence[ProfiledRuns]) -> list[str]:

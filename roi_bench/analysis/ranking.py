@@ -92,7 +92,7 @@ def columns_of(runs: Sequence[RunTerms | Mapping[str, ExamTerm]]) -> list[RunTer
             if cluster_of.setdefault(exam, cluster) != cluster:
                 raise UsageError(
                     f"exam {exam!r} belongs to {cluster_of[exam]!r} in one run and to {cluster!r} in another: the runs "
-                    "did not sit the same exams"
+                    "are not on the same exams"
                 )
     return columns
 
@@ -297,7 +297,7 @@ def rank_runs(
 def check_alpha(alpha: float) -> None:
     """Raise UsageError unless ``alpha`` lies between 0 and 1."""
     if not 0 < alpha < 1:
-        raise UsageError(f"level must lie between 0 and 1, not {alpha}")
+        raise UsageError(f"alpha must be between 0 and 1, not {alpha}")
 
 
 def permutations_for(comparisons: int, alpha: float) -> int:

@@ -300,7 +300,7 @@ class ProviderBatches:
         file_id = self._service.upload(content)
         batch_id = self._service.create(file_id, metadata, lambda: self._find(digest))
         self._record.submitted(digest, batch_id)
-        self._on_event(f"batch {batch_id}: {len(chunk)} requests submitted")
+        self._on_event(f"batch {batch_id}: submitted (requests: {len(chunk)})")
 
     def _find(self, digest: str) -> dict[str, Any] | None:
         return next(
@@ -313,7 +313,7 @@ class ProviderBatches:
             if batch.batch_id is None:
                 found = self._find(batch.chunk)
                 if found is None:
-                    self._record.done(batch.chunk)  # it never got there: its requests are asked anew
+                    self._record.done(batch.chunk)  # it never got there: its requests are sent again
                 else:
                     self._record.submitted(batch.chunk, str(found["id"]))
 
@@ -387,7 +387,7 @@ def _parsed(line: bytes) -> tuple[str, dict[str, Any]]:
         return str(result["custom_id"]), result
     except (ValueError, KeyError, TypeError) as error:
         raise ModelError(
-            f"a result file of the provider is damaged ({error}); run the same command again to fetch it anew"
+            f"a result file of the provider is damaged ({error}); run the same command again to fetch it again"
         ) from error
 
 
@@ -422,7 +422,7 @@ class BatchService:
         provider = gateway.facts.provider
         if provider not in PROVIDERS:
             raise ModelError(
-                f"batch mode is there for {', '.join(PROVIDERS)} and not for {provider}; leave --provider-batch out"
+                f"batch mode is available for {', '.join(PROVIDERS)}, not for {provider}; leave --provider-batch out"
             )
         self._litellm = import_litellm()
         self._settings = gateway.settings

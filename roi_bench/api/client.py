@@ -429,7 +429,7 @@ class ApiClient:
 
     def _interrupt(self) -> None:
         self._stop(Ending.INTERRUPTED, "interrupted")
-        self._on_event("finishing what is in flight, as it is paid for; Ctrl-C again gives it up")
+        self._on_event("finishing requests in flight, which are paid for; press Ctrl-C again to abandon them")
 
     def _stop(self, ending: Ending, reason: str) -> None:
         if self.ending is Ending.DONE:

@@ -75,7 +75,7 @@ def check_parameters(gateway: GatewayLike, settings: ApiSettings, parameters: Ma
             "tokens; leave it out, or use reasoning_effort"
         )
     if settings.thinking == "disabled" and mapped.get("thinkingConfig") == {}:
-        raise ModelError(f"thinking=disabled says nothing to {settings.model}; add thinking=0 to --model_args instead")
+        raise ModelError(f"thinking=disabled has no effect on {settings.model}; add thinking=0 to --model_args instead")
     if _claude_thinks(facts, mapped) and parameters.get("temperature", 1) != 1:
         raise ModelError(
             f"{settings.model} takes no temperature but 1 while it thinks; add omit=temperature to --model_args (the "

@@ -57,7 +57,7 @@ def read_reply(
     """
     choices = body.get("choices") or []
     if not choices or not isinstance(choices[0], Mapping):
-        raise UnusableReplyError("the reply holds no choices")
+        raise UnusableReplyError("the reply has no choices")
     choice = choices[0]
     message = choice.get("message")
     message = message if isinstance(message, Mapping) else {}
@@ -69,9 +69,7 @@ def read_reply(
     if (native := _native_reason(choice)).casefold() in _FAILED:
         raise UnusableReplyError(f"the provider failed in the middle of the reply (finish reason {native})")
     if not text and not tokens and not reasoning and reason is None:
-        raise UnusableReplyError(
-            "the reply holds neither text nor reasoning, spent tokens or a reason to have finished"
-        )
+        raise UnusableReplyError("the reply has neither text nor reasoning, spent tokens or a reason to have finished")
     if not tokens:
         tokens = None  # something that took no tokens: the provider does not count
     if think_end_token and think_end_token in text:
@@ -166,7 +164,7 @@ class ReplyIds:
         elif before != said:
             self._are_unique = False
         elif len(self._said) > 1 or not refused_before:
-            raise UnusableReplyError(f"the reply {identifier} had answered another request already")
+            raise UnusableReplyError(f"the reply {identifier} has already answered another request")
 
 
 # The consequence of a failed attempt: retry, slow down, give the request up, or stop the run.

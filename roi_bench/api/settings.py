@@ -270,13 +270,13 @@ def _check(settings: ApiSettings) -> None:
     for name in settings.omitted:
         if name not in OMITTABLE:
             raise UsageError(
-                f"omit names {name!r}, which is no parameter that can be left out; {nearest(name, OMITTABLE)}"
+                f"omit names {name!r}, which is not a parameter that can be left out; {nearest(name, OMITTABLE)}"
             )
     for name in settings.extra_body or {}:
         if name in RESERVED:
             raise UsageError(f"extra_body cannot set {name!r}: it is the task's; use --gen_kwargs, or omit={name}")
     if (settings.input_cost_per_token is None) != (settings.output_cost_per_token is None):
-        raise UsageError("input_cost_per_token and output_cost_per_token go together; give both")
+        raise UsageError("input_cost_per_token and output_cost_per_token must be given together")
     if settings.base_url is not None:
         checked_url(settings.base_url)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     "--results",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="Exam results of the same model (a results_*.json or a folder); several times for several.",
+    help="Exam results of the same model (a results_*.json or a folder); can be repeated.",
 )
 @click.option(
     "--order",
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     help="Order whose values and picture are shown (default: all three); runs are shown in their own.",
 )
 @click.option("--budgets", help="Budgets of the table, comma-separated (default: five up to the profile's cap).")
-@click.option("--any-model", is_flag=True, help="Do not insist on the profile's model being that of the results.")
+@click.option("--any-model", is_flag=True, help="Allow a profile whose model is not that of the results.")
 @output_options
 def allocate(
     profile: Path,
@@ -102,7 +102,7 @@ def _budgets(given: str | None, cap: int) -> list[int]:
     for part in given.split(","):
         if not (part.strip().isascii() and part.strip().isdecimal()) or not 0 < int(part) <= cap:
             raise click.UsageError(
-                f"--budgets {given}: {part.strip()!r} is no number of tokens from 1 to the profile's cap of {cap}"
+                f"--budgets {given}: {part.strip()!r} is not a number of tokens from 1 to the profile's cap of {cap}"
             )
         found.append(int(part))
     return sorted(set(found))
@@ -121,15 +121,15 @@ def _served(profile: Profile, runs: list[ScoredRun], any_model: bool) -> list[Sc
     for run in runs:
         if run.task.model != profile.model and not any_model:
             raise UsageError(
-                f"{run.name} is a run of {run.task.model!r}, and the profile is of {profile.model!r}; skill is a "
-                "model's own. If both are the same model by another name, add --any-model"
+                f"{run.name} is a run of {run.task.model!r}, and the profile is of {profile.model!r}; skill "
+                "belongs to one model. If both are one model under two names, add --any-model"
             )
         if reason := why_not_served(run, profile):
             notify(f"{run.name}, {run.cell.title}, is left out: {reason}")
         else:
             served.append(run)
     if not served:
-        raise UsageError(f"the profile can tell about none of the {len(runs)} runs; the lines above say why")
+        raise UsageError(f"the profile applies to none of the runs ({len(runs)}), for the reasons above")
     for note in difference_notes(profile, served):
         notify(note)
     return served
@@ -147,10 +147,10 @@ def _covered(profile: Profile, exams: Sequence[Exam], runs: Sequence[ScoredRun])
     wanted = [exam for exam in exams if not runs or exam.id in attempted]
     covered = [exam for exam in wanted if profile.covers(exam)]
     if not covered:
-        raise UsageError("the profile has all problems of no exam; run the solo task with a higher --limit, or without")
+        raise UsageError("the profile covers no exam in full; run the solo task with a higher --limit, or with none")
     if len(covered) < len(exams):
-        left = "that runs sat " if runs else ""
-        notify(f"values are of the {len(covered)} of {len(exams)} exams {left}whose problems the profile has")
+        those = "those in the runs" if runs else "those"
+        notify(f"values are for {len(covered)} of {len(exams)} exams: {those} whose problems are all in the profile")
     return covered
 
 

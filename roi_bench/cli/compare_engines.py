@@ -12,13 +12,14 @@ from roi_bench.cli.table_output import notify, table_options
 @click.command("compare-engines")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--all-pairs", is_flag=True, help="Compare every run with every other, not only with the first.")
-@click.option("--per-exam", is_flag=True, help="Also print every response: where it parts, tokens, outcomes.")
-@click.option("--allow-sampled", is_flag=True, help="Take runs that were sampled; their texts differ by chance.")
+@click.option("--per-exam", is_flag=True, help="Also print every response: where it diverges, tokens, outcomes.")
+@click.option("--allow-sampled", is_flag=True, help="Accept sampled runs; their texts differ by chance.")
 @click.option(
     "--logits",
     "model",
     metavar="MODEL",
-    help="Folder or hub name of the model: tell how near a tie it was where texts part (needs roi-bench[hf]).",
+    help="Folder or hub name of the model: show how close the two best tokens were where texts diverge "
+    "(needs roi-bench[hf]).",
 )
 @table_options
 def compare_engines(

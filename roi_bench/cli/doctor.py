@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ MARKS = {"ok": ("ok", "green"), "note": ("note", "cyan"), "problem": ("PROBLEM",
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
-@click.option("--quick", is_flag=True, help="Leave out what takes seconds: importing vLLM, all tasks, and the data.")
+@click.option("--quick", is_flag=True, help="Skip the slow checks: importing vLLM, all tasks, and the data.")
 def doctor(as_json: bool, quick: bool) -> int:
     """Check versions, task discovery, data, tokenizer, GPU and disk, and say what to do about each problem.
 
@@ -34,9 +35,11 @@ def doctor(as_json: bool, quick: bool) -> int:
     if as_json:
         click.echo(json.dumps(as_document(findings), indent=2))
     else:
-        counts = {status: sum(finding.status == status for finding in findings) for status in ("problem", "broken")}
-        summary = f"{counts['broken']} broken, {counts['problem']} problems" if any(counts.values()) else "all is well"
-        click.echo(f"\n{len(findings)} things looked at: {summary}")
+        counts: Counter[str] = Counter(finding.status for finding in findings)
+        named = {"note": "notes", "problem": "problems"}  # in the plural; "ok" and "broken" have none
+        shown = [status for status in ("ok", "note", "problem", "broken") if counts[status]]
+        words = [f"{counts[one]} {one if counts[one] == 1 else named.get(one, one)}" for one in shown]
+        click.echo(f"\n{len(findings)} checks: {', '.join(words)}")
     return exit_code(findings)
 
 

@@ -76,12 +76,10 @@ CACHE = click.option(
 )
 NO_CACHE = click.option("--no-cache", is_flag=True, help="Grade everything again and keep nothing.")
 DRAFTS = click.option("--drafts", is_flag=True, help="Show drafts too; such a board must not be published.")
-RECOUNT = click.option(
-    "--recount", is_flag=True, help="Count tokens again with the recorded tokenizers, which the hub has."
-)
+RECOUNT = click.option("--recount", is_flag=True, help="Count tokens again with the recorded tokenizers, from the hub.")
 BASE_URL = click.option("--base-url", metavar="URL", help="Address at which the board is published.")
 WORKERS = click.option("--workers", type=click.IntRange(min=1), help="Processes that grade (default: one per core).")
-ALLOW_REFUSED = click.option("--allow-refused", is_flag=True, help="End well even if submissions were refused.")
+ALLOW_REFUSED = click.option("--allow-refused", is_flag=True, help="Exit with 0 even if submissions were refused.")
 
 
 class ExamPages(click.ParamType[int | None]):
@@ -95,7 +93,7 @@ class ExamPages(click.ParamType[int | None]):
         if text in ("all", "none"):
             return None if text == "all" else 0
         if not (text.isascii() and text.isdigit()) or len(text) > 9:
-            self.fail(f"{text!r} is no number of exams; give one, or all, or none", param, ctx)
+            self.fail(f"{text!r} is not a number of exams; give one, or all, or none", param, ctx)
         return int(text)
 
 
@@ -114,7 +112,7 @@ leaderboard.add_command(comment)
 @CACHE
 @NO_CACHE
 @DRAFTS
-@click.option("--with-problems", is_flag=True, help="Show licensed problem texts too; for your own eyes only.")
+@click.option("--with-problems", is_flag=True, help="Show licensed problem texts too; for private use only.")
 @click.option(
     "--exam-pages",
     type=ExamPages(),
@@ -218,7 +216,7 @@ def export(
     from roi_bench.leaderboard.board.gather import GradingOptions
 
     if dataset_id is not None and form != "hugging-face":
-        raise UsageError(f"--dataset-id {dataset_id} says nothing to {form}; leave it out")
+        raise UsageError(f"--dataset-id {dataset_id} does not apply to {form}; leave it out")
 
     samples = out / f".samples-{os.getpid()}" if form == "every-eval-ever" else None
     options = GradingOptions(_cache(out, cache, no_cache), drafts, recount, samples=samples)

@@ -17,14 +17,14 @@ from roi_bench import __version__
 from roi_bench.errors import RoiBenchError, nearest
 
 COMMANDS = {
-    "run": ("roi_bench.cli.run:run", "Sit exams with a model: lm_eval's flags, exact token counts, resumable."),
+    "run": ("roi_bench.cli.run:run", "Run exams with a model: lm_eval's flags, exact token counts, resumable."),
     "report": ("roi_bench.cli.report:report", "Report on runs: tables, comparisons, tiers, pictures."),
     "compare-engines": (
         "roi_bench.cli.compare_engines:compare_engines",
         "Compare runs of one model on several engines, response by response.",
     ),
     "profile": ("roi_bench.cli.profile:profile", "Make a solo profile: what each problem costs a model alone."),
-    "allocate": ("roi_bench.cli.allocate:allocate", "Tell allocation from solving: V_DP, AE, SR at every budget."),
+    "allocate": ("roi_bench.cli.allocate:allocate", "Separate allocation from skill: V_DP, AE, SR at every budget."),
     "regrade": ("roi_bench.cli.regrade:regrade", "Recompute every number of a results folder from its raw responses."),
     "train": ("roi_bench.cli.train:train", "Train a model to know what its thinking is worth: MFT, then RARL."),
     "submit": ("roi_bench.cli.submit:submit", "Pack finished runs for a leaderboard, and check submissions."),

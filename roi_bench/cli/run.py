@@ -17,7 +17,7 @@ from roi_bench.cli.main import INTERRUPTED, TERMINATED
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def run(arguments: tuple[str, ...]) -> None:
-    """Sit exams with a model: lm_eval's flags, exact token counts, resumable."""
+    """Run exams with a model: lm_eval's flags, exact token counts, resumable."""
     if not arguments or {"-h", "--help"} & set(arguments):
         from roi_bench.harness.run_arguments import build_parser
 

@@ -83,7 +83,7 @@ def submit() -> None:
 @click.option("--provider", help="Who served it (openai, local, …).")
 @click.option("--organisation", help="Who made it.")
 @click.option("--licence", help="Licence of its weights.")
-@click.option("--open-weights/--closed-weights", default=None, help="Whether anybody can have its weights.")
+@click.option("--open-weights/--closed-weights", default=None, help="Whether its weights are public.")
 @click.option("--parameters", type=Checked("NUMBER", _parameters), help="Number of its parameters, 1500000000 or 1.5B.")
 @click.option("--hardware", help="What it ran on.")
 @click.option("--date", type=Checked("DAY", _day), help="Day of the run, 2026-11-24 (default: from the results).")
@@ -92,7 +92,7 @@ def submit() -> None:
 @click.option("--notes", help="Anything else.")
 @click.option("--replaces", type=Checked("ID", _id), help="Submission that this one corrects; needs --reason.")
 @click.option("--reason", help="Why it is corrected.")
-@click.option("--draft", is_flag=True, help="Let a part of an exam set pass; drafts are never published.")
+@click.option("--draft", is_flag=True, help="Allow an incomplete exam set; drafts are never published.")
 @click.option("--tokenizer", help="Tokenizer to count with in place of the recorded one.")
 @click.option("--trust-remote-code", is_flag=True, help="Allow a tokenizer that brings its own code.")
 def pack(
@@ -178,7 +178,7 @@ def _refuse_parent(folder: Path) -> None:
     from roi_bench.leaderboard.board.board import holds_submissions
 
     if holds_submissions(folder):
-        raise UsageError(f"{folder}: is no submission, it holds some; name the submissions: {folder}/*")
+        raise UsageError(f"{folder}: is not a submission but a folder of them; name the submissions: {folder}/*")
 
 
 def _grade(folder: Path, recount: bool, workers: int | None) -> GradedSubmission:

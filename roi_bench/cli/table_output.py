@@ -35,7 +35,7 @@ def table_options(command: Command) -> Command:
             type=click.Choice(["general", "fixed"]),
             default="general",
             show_default=True,
-            help="What intervals and tests are about: such problems in general, or these very exams.",
+            help="Target of intervals and tests: new problems (general), or these exams alone (fixed).",
         ),
         click.option(
             "--format",
@@ -43,7 +43,7 @@ def table_options(command: Command) -> Command:
             type=click.Choice(["text", "markdown"]),
             default="text",
             show_default=True,
-            help="Form of what is printed.",
+            help="Format of the printed tables.",
         ),
         click.option(
             "--out",

@@ -71,7 +71,7 @@ def _pack(recipe: Recipe, stage: str, files: Sequence[Path], evaluation: Path, c
 
 def _why_drafts(recipe: Recipe, contact: str | None) -> str:
     if recipe.evaluation.limit is not None:
-        return f" (drafts: only {recipe.evaluation.limit} exams were sat)"
+        return f" (drafts: only {recipe.evaluation.limit} exams were run)"
     return "" if contact else " (drafts: give --contact for ones that can be submitted)"
 
 
@@ -97,7 +97,7 @@ def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--dry-run", is_flag=True, help="Check recipe, versions, data, memory, tokenizer; print the plan."
         ),
         click.option(
-            "--set", "changes", multiple=True, metavar="KEY=VALUE", help="A setting in place of the recipe's: seed=1."
+            "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Override a setting of the recipe: seed=1."
         ),
         click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder of the run."),
         click.argument("recipe"),
@@ -107,7 +107,7 @@ def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 contact_option = click.option(
-    "--contact", help="Who answers questions about the submissions that are packed; without, they are drafts."
+    "--contact", help="Who answers questions about the packed submissions; without it they are drafts."
 )
 
 
@@ -154,14 +154,14 @@ def rarl(recipe: str, out: Path | None, changes: tuple[str, ...], dry_run: bool,
             click.echo(run_rarl(loaded, folder, _notify, model))
 
 
-@train.command(short_help="Sit the benchmark with every stage and the baselines, report, pack submissions.")
+@train.command(short_help="Evaluate every stage and the baselines on the benchmark, report, pack submissions.")
 @recipe_options
 @contact_option
 @click.option("--shipped", is_flag=True, help="Evaluate the tiny models of the package in place of those in OUT.")
 def evaluate(
     recipe: str, out: Path | None, changes: tuple[str, ...], dry_run: bool, contact: str | None, shipped: bool
 ) -> None:
-    """Sit the benchmark with base, MFT, RARL and the baselines, report, and pack submissions to a leaderboard."""
+    """Evaluate base, MFT, RARL and the baselines on the benchmark, report, and pack submissions to a leaderboard."""
     if (loaded := _prepared(recipe, changes, out, dry_run, ("evaluate",))) is not None:
         from roi_bench.training.stages.run import run_evaluation
 
@@ -187,7 +187,7 @@ def run_all(recipe: str, out: Path | None, changes: tuple[str, ...], dry_run: bo
 @train.command(short_help="Show labels and examples of a run.")
 @click.argument("out", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--data", "name", default="examples", show_default=True, help="labels or examples.")
-@click.option("--number", type=click.IntRange(min=0), help="Show this row alone.")
+@click.option("--number", type=click.IntRange(min=0), help="Show only this row.")
 @click.option("--limit", type=click.IntRange(min=1), default=3, show_default=True, help="Rows to show.")
 def inspect(out: Path, name: str, number: int | None, limit: int) -> None:
     """Show the training data of the run in folder OUT: what is there of which kind, and some rows."""
@@ -224,5 +224,5 @@ def _prepared(
         click.echo(plan_text(plan))
     problems = sum(finding.kind == "problem" for plan in plans for finding in plan.findings)
     if problems:
-        raise UsageError(f"recipe {recipe.name}: {problems} problems would stop this run; they are marked above")
+        raise UsageError(f"recipe {recipe.name}: problems that would stop this run: {problems}; they are marked above")
     return None

@@ -380,7 +380,7 @@ def generate(family: Family, name: str) -> dict[str, Any]:
                 return entry
     except (AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise DataError(
-            f"{name}: {family.dataset} of reasoning-gym {_installed()} does not work as it did "
+            f"{name}: {family.dataset} of reasoning-gym {_installed()} no longer works as expected "
             f"({type(error).__name__}: {error}); pip install reasoning-gym=={_frozen()['reasoning_gym']}"
         ) from error
     raise DataError(

@@ -132,7 +132,7 @@ def _aime_rows(split: str, load: LoadDataset) -> Iterator[Row]:
         answer = str(row.get("answer", "")).strip()
         if not (answer.isascii() and answer.isdigit()):
             raise DataError(
-                f"{where}: the answer {answer!r:.40} is no integer from 0 to 999; the hub dataset has changed"
+                f"{where}: the answer {answer!r:.40} is not an integer from 0 to 999; the hub dataset has changed"
             )
         yield (
             where,
@@ -291,7 +291,7 @@ def problems_from_rows(pool: str, rows: Iterable[Row]) -> dict[str, Problem]:
     for where, row in rows:
         identifier = _text(row, "id", where)
         if identifier in problems:
-            raise DataError(f"{where}: duplicate id {identifier!r}; every problem may stand in a pool only once")
+            raise DataError(f"{where}: duplicate id {identifier!r}; a problem may occur only once in a pool")
         if identifier not in UNANSWERED:
             problems[identifier] = _problem(pool, identifier, row, where)
     if not problems:
@@ -368,5 +368,5 @@ def _text(row: Mapping[str, object], field: str, where: str) -> str:
     try:
         value.encode("utf-8")
     except UnicodeEncodeError:
-        raise DataError(f"{where}: field {field!r} holds half a surrogate pair; fetch the file again") from None
+        raise DataError(f"{where}: field {field!r} contains half a surrogate pair; fetch the file again") from None
     return value

@@ -209,11 +209,11 @@ def check_vllm() -> Iterator[Finding]:
     found = vllm_installed()
     if found is None and importlib.util.find_spec("vllm") is None:
         return
-    named = " ".join(found) if found else "a folder vllm that no distribution brought"
+    named = " ".join(found) if found else "a vllm folder that belongs to no distribution"
     answer = ask_fresh_interpreter(IMPORT_OF_VLLM)
     error = answer if isinstance(answer, str) else answer.get("error")
     if error:
-        advice = f"install it anew with what it needs; {VLLM_PAGE}"
+        advice = f"reinstall it with its dependencies; {VLLM_PAGE}"
         yield Finding("versions", "vllm imported", "problem", f"{named} cannot be imported: {error[:300]}", advice)
     elif isinstance(answer, dict) and not answer["platform"]:
         advice = "it was built for another kind of machine; without an accelerator take its CPU build: docs/engines.md"
@@ -249,7 +249,7 @@ def check_bridge() -> Iterator[Finding]:
         yield Finding("bridge", "finder", "note", detail, "python -S skips start-up files; start without it")
     for group in (bridge.TASKS_GROUP, bridge.MODELS_GROUP):
         ours = [p.name for p in importlib.metadata.entry_points(group=group) if p.value.startswith("roi_bench.")]
-        detail = ", ".join(sorted(set(ours))) or "none of ours"
+        detail = ", ".join(sorted(set(ours))) or "none from roi-bench"
         yield Finding("bridge", f"entry points {group}", "ok" if ours else "note", detail)
 
 
@@ -275,7 +275,7 @@ def check_discovery() -> Iterator[Finding]:
             yield Finding("tasks", f"model {name}", status, "unknown to plain lm_eval", "use it through roi-bench run")
     for module, state in sorted(answer["state"].items()):
         if state.startswith("failed"):
-            advice = "this lm_eval is not as the bridge knows it; use roi-bench run, or lm_eval 0.4.13"
+            advice = "the bridge does not know this version of lm_eval; use roi-bench run, or lm_eval 0.4.13"
             yield Finding("tasks", module, "problem", state, advice)
         else:
             yield Finding("tasks", module, "ok", state)
@@ -412,7 +412,7 @@ def check_machine() -> Iterator[Finding]:
 def _judge_gpu(answer: dict[str, Any] | str) -> Finding:
     """Report torch's view of the GPU, asked in a separate process so that a broken driver cannot crash the doctor."""
     if isinstance(answer, str):
-        return Finding("machine", "GPU", "problem", f"torch cannot be asked: {answer}", "reinstall torch")
+        return Finding("machine", "GPU", "problem", f"torch does not answer: {answer}", "reinstall torch")
     names = answer["names"]
     if isinstance(names, list) and names:
         return Finding("machine", "GPU", "ok", f"{'; '.join(names)} (CUDA {answer['cuda']})")

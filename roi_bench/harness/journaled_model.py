@@ -155,8 +155,8 @@ class JournaledModel(LM):
         gaps = sum(response is None for response in responses)
         if gaps and getattr(self.cache_hook, "dbdict", None) is not None:
             raise ModelError(
-                f"{gaps} of {len(responses)} responses could not be had, and with --use_cache lm_eval would give later "
-                "responses to the wrong exams; run the same command again: it asks for the missing ones only"
+                f"missing responses: {gaps} of {len(responses)}; with --use_cache lm_eval would give later responses "
+                "to the wrong exams; run the same command again: it asks only for the missing ones"
             )
 
     # ------------------------------------------------------------------- what lm_eval asks of the model itself
@@ -231,7 +231,7 @@ def failure_line(error: Exception, engine: Engine, journal: Journal) -> str:
     said = " ".join(str(error).split())[:300] or type(error).__name__
     name, size = engine.facts["name"], int(engine.facts.get("batch_size") or 1)
     kept = sum(entry.response is not None for entry in journal.entries.values())
-    go_on = f"{kept} responses are in {journal.path}; run the same command again to go on from there"
+    go_on = f"finished responses are in {journal.path} ({kept} so far); run the same command again to go on from there"
     if "out of memory" in said or isinstance(error, MemoryError):
         smaller = f" with a smaller --batch_size, e.g. {size // 2}" if size > 1 else ""
         return f"{name} is out of memory with batches of {size} ({said}); {go_on}{smaller}"

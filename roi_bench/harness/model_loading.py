@@ -114,8 +114,9 @@ def _missing(model: str, error: ImportError) -> str:
     if model.startswith("vllm") and importlib.util.find_spec("vllm") is not None:
         named = " ".join(vllm_installed() or ("vllm, of no distribution,",))
         return (
-            f"model {model!r}: {named} is installed but cannot be imported: {first_line(error)}; it may be there by "
-            "halves, or built for other versions of what it needs; docs/engines.md says which go together"
+            f"model {model!r}: {named} is installed but cannot be imported: {first_line(error)}; it may be only "
+            "partly installed, or built for other versions of its dependencies; docs/engines.md lists versions that "
+            "work together"
         )
     return (
         f"model {model!r} needs a package that is missing: {first_line(error)}; install it, e.g. "
@@ -132,8 +133,8 @@ def _refuse_ray_actors(model_args: Mapping[str, Any]) -> None:
     size = model_args.get("data_parallel_size", 1)
     if str(size) not in ("", "1"):
         raise UsageError(
-            f"data_parallel_size={size}: lm_eval would load {size} copies of the model anew for each batch, and keep "
-            f"no response before its end; use torchrun --nproc-per-node {size} -m roi_bench run with the same "
+            f"data_parallel_size={size}: lm_eval would reload {size} copies of the model for each batch, and save "
+            f"nothing before the end of a batch; use torchrun --nproc-per-node {size} -m roi_bench run with the same "
             "arguments without data_parallel_size (docs/scale.md)"
         )
 

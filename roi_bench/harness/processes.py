@@ -180,11 +180,11 @@ def processes_of(lm: Any, name: str, model_args: Mapping[str, Any]) -> Processes
             lm._rank = here.rank  # lm_eval takes the local index, which is not unique over several machines
         return found
     line = (
-        f"{here.size} processes were launched, and model {name!r} does not share its requests between them: each asks "
-        "all of them; start it without torchrun and accelerate"
+        f"{here.size} processes were launched, and model {name!r} does not share its requests between them: each would "
+        "send all of them; start it without torchrun and accelerate"
     )
     if is_a(lm, API):
-        raise UsageError(line + ", it asks many at once by itself")
+        raise UsageError(line + ", it sends many at once by itself")
     if here.rank == 0 and lm.world_size == 1:
         sys.stderr.write(f"roi-bench: {line}\n")
     return None

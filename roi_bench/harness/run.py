@@ -52,7 +52,7 @@ def cost_lines(cost: Mapping[str, Any] | None, model: Any) -> list[str]:
     for name, task in cost["tasks"].items():
         per_correct = task["usd_per_correct"]
         shown = "n/a" if per_correct is None else usd_text(per_correct)
-        unknown = f", {task['unknown']} responses of unknown cost left out" if task["unknown"] else ""
+        unknown = f", without responses of unknown cost ({task['unknown']})" if task["unknown"] else ""
         own = " in its own order" if task["usd_easy"] else ""
         lines.append(f"  {name}: {usd_text(task['usd'])}{own}, {shown} per correct answer{unknown}")
     return lines
@@ -220,8 +220,8 @@ def _evaluate_with_journal(
         except KeyboardInterrupt as error:
             finished = sum(entry.response is not None for entry in read_journal(journal.path)[1].values())
             raise type(error)(
-                f"{str(error) or 'interrupted'}; {finished} responses are in {journal.path}; run the same command "
-                "again to go on from there"
+                f"{str(error) or 'interrupted'}; finished responses are in {journal.path} ({finished} so far); run the "
+                "same command again to go on from there"
             ) from error
 
 
@@ -283,8 +283,8 @@ def _announce_resumed(journal: Journal, recorded: Mapping[RequestKey, Entry], pr
     if not own and not others:
         return
     killed = "an earlier start was killed; " if journal.was_abandoned else ""
-    beside = f", {len(others)} in journals of other processes beside it," if others else ""
-    _notify(f"{killed}{len(own)} responses are in {journal.path}{beside} and not asked again")
+    beside = f" and {len(others)} in journals of other processes beside it" if others else ""
+    _notify(f"{killed}responses that are not requested again: {len(own)} in {journal.path}{beside}")
 
 
 def _keep_batch_size(engine: Engine, journals: Sequence[Path]) -> None:
@@ -435,8 +435,8 @@ def _report(
     if missing:
         sys.stderr.write("".join(f"{line}\n" for line in missing_lines(model.journal)))
         raise ModelError(
-            f"{missing} responses could not be had, so this run is incomplete (their exams are left out of every "
-            "number but error); run the same command again: it asks for the missing ones only"
+            f"missing responses: {missing}, so this run is incomplete (their exams are left out of every number but "
+            "error); run the same command again: it asks only for the missing ones"
         )
 
 

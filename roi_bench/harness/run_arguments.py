@@ -124,7 +124,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = subparsers.choices["run"]
     parser.prog, parser.usage = "roi-bench run", "roi-bench run --model <model> --tasks <task> [options]"
     parser.description = (
-        "Sit exams with a model. Takes every option of `lm_eval run`; samples are always kept, results go to "
+        "Run exams with a model. Takes every option of `lm_eval run`; samples are always saved, results go to "
         f"./{DEFAULT_OUTPUT} by default."
     )
     parser.epilog = None
@@ -132,7 +132,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--resume",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="Go on where an interrupted run of the same command stopped (default); --no-resume asks everything anew.",
+        help="Resume an interrupted run of the same command (default); --no-resume starts over.",
     )
     _add_api_options(parser.add_argument_group(f"API models (--model {API_MODEL})"))
     return parser

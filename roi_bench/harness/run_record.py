@@ -85,7 +85,7 @@ def journals_of_other_versions(folder: Path) -> list[str]:
             )
             lines.append(
                 f"{path} is a journal of {theirs}, this package has {ours}, and the two are never mixed: its requests "
-                "are asked anew"
+                "are sent again"
             )
     return lines
 

@@ -237,8 +237,8 @@ def arguments_for(lm: Any, decoding: Decoding, generation: Mapping[str, Any]) ->
         return {**_own_vllm_arguments(lm.model.llm_engine.model_config), **asked}
     what = "vllm with data_parallel_size above 1" if is_a(lm, VLLM) else type(lm).__name__
     raise UsageError(
-        f'--metadata \'{{"decoding": "model"}}\' is for the models hf, vllm and roi-api; of {what} nobody knows the '
-        "own decoding: leave it out"
+        f'--metadata \'{{"decoding": "model"}}\' is only for hf, vllm and roi-api; the decoding defaults of '
+        f"{what} are unknown: leave it out"
     )
 
 

@@ -203,12 +203,12 @@ class RoiTask(ConfigurableTask):
         """
         if key == "num_fewshot" and value:
             raise UsageError(
-                f"{self.config.task}: --num_fewshot {value} is refused: worked examples would give the costs away that "
-                "the model has to foresee under one budget; leave --num_fewshot out"
+                f"{self.config.task}: --num_fewshot {value} is refused: few-shot examples would reveal the costs that "
+                "the model has to predict under one budget; leave --num_fewshot out"
             )
         if key == "generation_kwargs" and MARK in value:
             raise UsageError(
-                f"{self.config.task}: {MARK} is no generation argument; use --metadata '{{\"{MARK}\": …}}'"
+                f"{self.config.task}: {MARK} is not a generation argument; use --metadata '{{\"{MARK}\": …}}'"
             )
         super().set_config(key, value, update)
         if key == "generation_kwargs":
@@ -343,8 +343,8 @@ class RoiTask(ConfigurableTask):
         if count and not RoiTask.warned_about_stray_tags:
             RoiTask.warned_about_stray_tags = True
             logger.warning(
-                "%s: %d responses hold a closing think tag and nothing that opens it, so what stands before it is read "
-                "as part of the answer; if the model reasons there, run again with think_end_token=… in --model_args",
+                "%s: responses with a closing think tag but no opening one: %d; the text before the tag is read as "
+                "part of the answer; if the model reasons there, run again with think_end_token=… in --model_args",
                 self.config.task,
                 count,
             )

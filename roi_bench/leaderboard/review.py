@@ -78,9 +78,9 @@ def added_folders(repository: Path, submissions: str, base: str, head: str) -> t
             what = {"D": "removes", "M": "alters", "T": "alters"}.get(status, "changes")
             raise RecordError(f"{what} {shown(path)}: submissions are only ever added; a correction is a new one")
         if folder in known:
-            raise RecordError(f"adds {shown(path)} to a submission that is there; a correction is a new one")
+            raise RecordError(f"adds {shown(path)} to an existing submission; a correction is a new one")
         if mode != _PLAIN:
-            raise RecordError(f"adds {shown(path)} with mode {mode}; a submission holds plain files only")
+            raise RecordError(f"adds {shown(path)} with mode {mode}; a submission has plain files only")
         found.setdefault(folder, []).append((name, blob))
         if len(found) > MOST_FOLDERS or len(found[folder]) > FILES:
             raise RecordError(f"adds more than {MOST_FOLDERS} submissions, or one of more than {FILES} files")
@@ -112,7 +112,7 @@ def commit(repository: Path, name: str) -> str:
     try:
         return _git(repository, "rev-parse", "--verify", "--end-of-options", f"{name}^{{commit}}").decode().strip()
     except RecordError as error:
-        raise UsageError(f"{repository}: {shown(name)!r} is no branch or commit there; fetch it first") from error
+        raise UsageError(f"{repository}: {shown(name)!r} is not a branch or commit there; fetch it first") from error
 
 
 def _changes(repository: Path, start: str, new: str) -> Iterator[tuple[str, str, str, str]]:
@@ -121,7 +121,7 @@ def _changes(repository: Path, start: str, new: str) -> Iterator[tuple[str, str,
     parts = _git(repository, "diff-tree", *options, start, new, most=_LIST_BYTES).split(b"\0")
     for what, path in zip(parts[:-1:2], parts[1::2], strict=True):
         if (found := _CHANGE.fullmatch(what.decode("ascii"))) is None:
-            raise RecordError(f"{repository}: git describes a change as {shown(what)}, which is not understood")
+            raise RecordError(f"{repository}: cannot understand how git describes a change: {shown(what)}")
         yield found[1], found[2], found[3], path.decode("utf-8", "replace")
 
 
@@ -138,7 +138,7 @@ def _place(path: str, submissions: str) -> tuple[str, str]:
     if len(parts) == 1:
         raise RecordError(f"changes {shown(path)}, a file of the board's maintainers; {_APART}")
     if len(parts) > 2 or not all(_NAME.fullmatch(part) for part in parts):
-        raise RecordError(f"adds {shown(path)}, which is no file of a submission; see docs/leaderboard.md")
+        raise RecordError(f"adds {shown(path)}, which is not a file of a submission; see docs/leaderboard.md")
     return parts[0], parts[1]
 
 
@@ -192,7 +192,7 @@ def _git(repository: Path, *arguments: str, most: int = 1 << 26) -> bytes:
             output = process.stdout.read(most + 1) if process.stdout else b""
             if len(output) > most:
                 process.kill()
-                raise RecordError(f"git {arguments[0]} says more than {most} bytes; the change is too large")
+                raise RecordError(f"git {arguments[0]} prints more than {most} bytes; the change is too large")
     except OSError as error:
         raise UsageError(f"git cannot be run ({error.strerror or error}); install it") from error
     if process.returncode != 0:

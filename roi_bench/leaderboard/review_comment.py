@@ -36,7 +36,7 @@ def read_review(content: bytes, where: str) -> dict[str, Any]:
         review = parse_strict(content, largest=LARGEST_BYTES, deepest=DEEPEST)
         _shape(review, {"format": _text, "format_version": _count, "problem": _text_or_none, "submissions": _list})
         if (review["format"], review["format_version"]) != (FORMAT, FORMAT_VERSION):
-            raise ValueError("is no review, or one of another version")
+            raise ValueError("is not a review, or one of another version")
         for one in review["submissions"]:
             kinds = dict.fromkeys(("refused", "model", "replaces"), _text_or_none)
             _shape(one, {"folder": _text, **kinds, "remarks": _list, "runs": _list})
@@ -117,7 +117,7 @@ def _shape(value: Any, kinds: Mapping[str, Callable[[Any], bool]]) -> None:
 def _each(values: list[Any], kind: Callable[[Any], bool]) -> None:
     for value in values:
         if not kind(value):
-            raise ValueError(f"a list holds {shown(value)}")
+            raise ValueError(f"a list contains {shown(value)}")
 
 
 def _text(value: Any) -> bool:

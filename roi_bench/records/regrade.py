@@ -55,7 +55,7 @@ def score_recorded(
         UsageError: The task asked no exams (a solo task).
     """
     if not task.record.kind.has_order:
-        raise UsageError(f"{task.results_path}: {task.name} holds problems asked alone, and no exams")
+        raise UsageError(f"{task.results_path}: {task.name} has problems asked alone, not exams")
     return score_documents(task, exams, grader, counter)
 
 
@@ -69,7 +69,7 @@ def score_recorded_solo(
         UsageError: The task is no solo task.
     """
     if task.record.kind.has_order:
-        raise UsageError(f"{task.results_path}: {task.name} holds exams; a solo profile is made of a roi_…solo_… task")
+        raise UsageError(f"{task.results_path}: {task.name} has exams; a solo profile is made of a roi_…solo_… task")
     return score_documents(task, exams, grader, counter)
 
 
@@ -99,7 +99,7 @@ def check_rule(task: RecordedTask) -> None:
         raise RecordError(
             f"{task.results_path}: {task.name} is a run of reading rule {task.record.reading_rule}, this package reads "
             f"by rule {READING_RULE}, and the two are never mixed; run it again or name other folders (roi-bench "
-            f"regrade tells what rule {READING_RULE} makes of its responses)"
+            f"regrade shows its numbers under rule {READING_RULE})"
         )
 
 
@@ -130,7 +130,7 @@ def check_recorded(task: RecordedTask, known: Container[str]) -> None:
         raise RecordError(f"{task.samples_path}: unknown {what} {unknown[0]!r}; it is not of set {record.exam_set!r}")
     if record.prompt not in PROMPTS or PROMPTS[record.prompt].kind != record.form:
         raise RecordError(
-            f"{task.results_path}: unknown prompt {record.prompt!r} of form {record.form!r}; "
+            f"{task.results_path}: unknown prompt {record.prompt!r} of kind {record.form!r}; "
             f"{nearest(record.prompt, list(PROMPTS))}"
         )
     try:

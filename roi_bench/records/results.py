@@ -85,7 +85,7 @@ def sending_of(found: Mapping[str, Any]) -> Sending:
 
 
 NO_RESPONSE = "<|roi_bench:no_response|>"
-"""Stands in the samples file where no response could be had; lm_eval would write the text "None", as a model might."""
+"""Stands in the samples file where a response is missing; lm_eval would write the text "None", as a model might."""
 
 
 Costs = tuple[tuple[float | None, ...], ...]
@@ -219,8 +219,8 @@ def find_results(path: Path) -> list[Path]:
     found = sorted(path.rglob("results_*.json")) if path.is_dir() else [path]
     if not found and any(path.rglob("journal-*.jsonl")):
         raise UsageError(
-            f"{path}: holds the journal of an unfinished run and no results_*.json; run the same command again to "
-            "end it"
+            f"{path}: has the journal of an unfinished run but no results_*.json; run the same command again to "
+            "finish it"
         )
     if not found or not found[0].exists():
         raise UsageError(f"{path}: no results_*.json there; name the folder given to --output_path")
@@ -263,7 +263,7 @@ def read_results_file(path: Path) -> ResultsFile:
     except (OSError, ValueError, AttributeError) as error:
         raise RecordError(f"{path}: not a results file of lm_eval, or a damaged one ({error})") from error
     if not ours:
-        raise RecordError(f"{path}: holds no task of roi-bench; was it written by `lm_eval --tasks roi_…`?")
+        raise RecordError(f"{path}: has no task of roi-bench; was it written by `lm_eval --tasks roi_…`?")
     return ResultsFile(path, results, tuple(_read_task(path, results, name, record) for name, record in ours.items()))
 
 
@@ -284,7 +284,7 @@ def _read_task(path: Path, results: dict[str, Any], name: str, found: Any) -> Re
         raise RecordError(f"{path}: the numbers of {name} are damaged ({type(error).__name__}: {error})") from error
     if len(documents) != expected:
         raise RecordError(
-            f"{samples_path}: holds {len(documents)} documents, the run had {expected}; the file is cut off or altered"
+            f"{samples_path}: has {len(documents)} documents, the run had {expected}; the file is cut off or altered"
         )
     return RecordedTask(
         name, path, samples_path, record, _model_name(results), _decoding(results, name), values, documents
@@ -380,14 +380,15 @@ def _read_samples(path: Path, record: RunRecord) -> Iterator[RecordedDocument]:
             costs = tuple(tuple(None if one is None else float(one) for one in each) for each in usd) if usd else None
         except (ValueError, KeyError, TypeError) as error:
             raise RecordError(
-                f"{path}:{number}: not a whole sample ({type(error).__name__}: {error}); the file is cut off or "
-                "altered; run the task again (roi-bench run resumes from its journal)"
+                f"{path}:{number}: incomplete or damaged sample ({type(error).__name__}: {error}); the file is cut "
+                "off or altered; run the task again (roi-bench run resumes from its journal)"
             ) from error
         if found in seen:
             raise RecordError(f"{path}:{number}: {what} {found} occurs twice; the file mixes two runs")
         if [len(of_one) for of_one in responses] != [repeats] * requests:
             raise RecordError(
-                f"{path}:{number}: {what} {found} has not the {repeats} samples of its run for {requests} requests"
+                f"{path}:{number}: {what} {found} does not have the expected number of responses (samples per request: "
+                f"{repeats}, requests: {requests})"
             )
         seen.add(found)
         yield RecordedDocument(found, responses, costs)

@@ -139,7 +139,7 @@ def _load_once(name: str, revision: str | None, trust_remote_code: bool) -> Any:
             f"tokenizer {name!r} needs the package transformers; install it: pip install 'roi-bench[hf]'"
         ) from error
     if Path(name).is_dir() and not any(list(Path(name).glob(pattern)) for pattern in TOKENIZER_FILES):
-        raise ModelError(f"cannot load tokenizer {name!r}: that folder holds none; name one that has tokenizer.json")
+        raise ModelError(f"cannot load tokenizer {name!r}: that folder has no tokenizer.json; give another one")
     try:
         return AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=trust_remote_code)
     except Exception as error:

@@ -131,7 +131,7 @@ OUTCOMES = ("correct", "wrong", "skipped", "truncated", "unanswered", "empty", "
 - ``truncated``: the budget ended the response in the problem or before it, or the response is over budget.
 - ``unanswered``: the model left the problem, or ended the response, without an answer.
 - ``empty``: nothing visible, and the tokens went into reasoning, or the budget ended the response.
-- ``error``: no response could be had, or a provider failed in the middle of it; never scored as wrong.
+- ``error``: there is no response, or a provider failed in the middle of it; never scored as wrong.
 """
 
 

@@ -186,9 +186,7 @@ def _refuse_misspelt(metadata: Mapping[str, Any]) -> None:
     """Refuse misspelt keys of ours; the metadata also contain model arguments, so other keys are allowed."""
     for key in metadata:
         if key in FIXED_KEYS:
-            raise UsageError(
-                f"--metadata cannot change {key!r}: it is part of what a task's name means; name another task"
-            )
+            raise UsageError(f"--metadata cannot change {key!r}, which the task's name fixes; choose another task")
         if key not in METADATA_KEYS and (close := difflib.get_close_matches(key, METADATA_KEYS, n=1, cutoff=0.8)):
             raise UsageError(f"unknown key {key!r} in --metadata; did you mean {close[0]!r}?")
 

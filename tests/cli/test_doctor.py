@@ -109,7 +109,7 @@ def test_a_package_of_no_distribution_is_told_with_its_own_error(tmp_path, monke
     monkeypatch.setattr(installation, "vllm_installed", lambda: None)
     (finding,) = installation.check_vllm()
     assert finding.status == "problem"
-    assert missing(["folder vllm", "RuntimeError: half of it is here"], finding.detail) == []
+    assert missing(["vllm", "RuntimeError: half of it is here"], finding.detail) == []
 
 
 def test_a_quick_look_leaves_out_the_slow_checks(answers):

@@ -264,7 +264,7 @@ def test_out_of_memory_says_how_to_go_on(random_model: Path, tmp_path: Path, mon
         return generate(*args, **kwargs)
 
     monkeypatch.setattr(huggingface, "generate", exhausted)
-    with pytest.raises(ModelError, match=r"\b3\b.*out of memory.*\b3\b.*journal-.*--batch_size\D* 1\b"):
+    with pytest.raises(ModelError, match=r"\b3\b.*out of memory.*journal-.*\b3\b.*--batch_size\D* 1\b"):
         run(command(random_model, tmp_path))
     monkeypatch.undo()
     run([*command(random_model, tmp_path), "--batch_size", "2"])

@@ -224,7 +224,7 @@ def test_the_names_that_will_be_published_are_told(tmp_path: Path) -> None:
         load_results([results]), tmp_path / "out", metadata("checkpoints/run7"), draft=True, tell=told.append
     )
     (line,) = told
-    assert missing(["model 'checkpoints/run7'", "tokenizer 'roi-bench:tiny_model'"], line) == []
+    assert missing(["model", "'checkpoints/run7'", "tokenizer", "'roi-bench:tiny_model'"], line) == []
 
 
 def test_a_copy_of_a_shipped_tokenizer_is_that_one(tmp_path: Path) -> None:

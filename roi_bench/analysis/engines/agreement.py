@@ -177,8 +177,8 @@ def check_comparable(reference: RecordedTask, other: RecordedTask, *, allow_samp
     for task in () if allow_sampled else (reference, other):
         if sampling := _sampling(task):
             raise UsageError(
-                f"{task.results_path}: {task.name} was sampled ({sampling}): its texts differ by chance, and say "
-                "nothing of the engine; run it greedily, or add --allow-sampled"
+                f"{task.results_path}: {task.name} was sampled ({sampling}): its texts differ by chance and say "
+                "nothing about the engine; run it greedily, or add --allow-sampled"
             )
     if _own_decoding(reference) != _own_decoding(other):
         decodings = ["model" if _own_decoding(task) else "neutral" for task in (reference, other)]
@@ -207,8 +207,8 @@ _SAME = (
 
 def _other(reference: RecordedTask, other: RecordedTask, name: str, mine: object, theirs: object) -> str:
     return (
-        f"{other.results_path}: {other.name} has {name} {theirs}, {reference.results_path} has {mine}: they were not "
-        "asked the same, so differences say nothing of the engines; name runs of the same command"
+        f"{other.results_path}: {other.name} has {name} {theirs}, {reference.results_path} has {mine}: their requests "
+        "differ, so differences say nothing about the engines; name runs of the same command"
     )
 
 

@@ -102,7 +102,7 @@ class ApiEntries:
             rescued = Path(tempfile.mkdtemp(prefix="roi-bench-")) / name
             rescued.write_bytes(b"".join(entry_line(entry) for entry in paid))
             raise RecordError(
-                f"{full}; {len(paid)} responses that were in flight are in {rescued}: make room, then append them with "
+                f"{full}; what was in flight is in {rescued} (responses: {len(paid)}): make room, then append it with "
                 f"cat {rescued} >> {self._journal.path}"
             ) from error
 
@@ -148,7 +148,7 @@ class ApiEngine:
         """Print what would be sent, one JSON object per line, and return the estimated cost.
 
         Raises:
-            ModelError: The model cannot sit these exams.
+            ModelError: The model cannot take these exams.
         """
         return str(self.lm.preview([request.instance(self._seed) for request in requests]))
 
@@ -167,7 +167,7 @@ class ApiEngine:
         """Send requests concurrently; each finished response is recorded before anything else.
 
         Raises:
-            ModelError: The model cannot sit these exams, the limit of money is reached, or no request can succeed.
+            ModelError: The model cannot take these exams, the limit of money is reached, or no request can succeed.
             EndedEarlyError: A batch was submitted, and the run does not wait for it.
         """
         missing = job.missing

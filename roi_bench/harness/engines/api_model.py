@@ -112,7 +112,7 @@ class ApiLM(LM):
         """Return the API requests for ``requests``, all of them checked.
 
         Raises:
-            ModelError: The model cannot sit these exams.
+            ModelError: The model cannot take these exams.
             UsageError: A generation argument is none that API models take.
         """
         # Checks take a tokenizer call: one for each set of generation arguments, with its longest prompt, stands for
@@ -130,7 +130,7 @@ class ApiLM(LM):
             mapped = check_parameters(self.gateway, self.settings, self._parameters(generation))
             tokens = self.gateway.prompt_tokens(longest[name])
             if reason := why_not_applicable(self.gateway.facts, mapped, int(generation["max_gen_toks"]), tokens):
-                raise ModelError(f"{self.settings.model} cannot sit this exam: {reason}; nothing was sent")
+                raise ModelError(f"{self.settings.model} cannot take this exam: {reason}; nothing was sent")
         return made
 
     def estimate(self, requests: Sequence[ApiRequest]) -> Estimate:
@@ -161,7 +161,7 @@ class ApiLM(LM):
             journal: The journal of the run, which knows the cost of earlier starts.
 
         Raises:
-            ModelError: The model cannot sit these exams, the limit of money is reached, or no request can succeed.
+            ModelError: The model cannot take these exams, the limit of money is reached, or no request can succeed.
             EndedEarlyError: A batch was submitted, and the run does not wait for it.
             KeyboardInterrupt: Ctrl-C.
         """
@@ -198,7 +198,7 @@ class ApiLM(LM):
         if self.gateway.own_server and not self.settings.server and not neutral_parameters(self.gateway.make()):
             _notify(
                 f"the server at {self.gateway.own_server} does not say that it is vLLM, SGLang or llama.cpp: if it has "
-                "sampling parameters of its own, they hold; server=transformers in --model_args says that it is "
+                "default sampling parameters, those apply; server=transformers in --model_args says that it is "
                 "transformers serve (docs/engines.md, Decoding)"
             )
 
@@ -244,7 +244,7 @@ class ApiLM(LM):
         if ending is Ending.INTERRUPTED:
             raise KeyboardInterrupt
         have = sum(entry.response is not None for entry in journal.entries.values())
-        kept = f"{have} responses are in {journal.path}"
+        kept = f"finished responses are in {journal.path} ({have} so far)"
         if ending is Ending.SUBMITTED:
             raise EndedEarlyError(f"submitted: {reason}; run the same command again to fetch the results; {kept}")
         if ending is Ending.MONEY:
@@ -252,7 +252,7 @@ class ApiLM(LM):
                 f"stopped at the limit of {usd_text(self.settings.max_usd or 0.0)} ({reason}); {kept}; run the same "
                 "command with a higher limit to go on from there"
             )
-        raise ModelError(f"{self.settings.model}: {reason}; {kept}; mend the cause and run the same command again")
+        raise ModelError(f"{self.settings.model}: {reason}; {kept}; fix the cause and run the same command again")
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[Any]:
         """Return the responses under plain lm_eval, recorded in this model's own journal.
@@ -278,8 +278,8 @@ class ApiLM(LM):
             if missing := sum(response is None for response in responses):
                 reasons = {str(entry.extra["error"]) for entry in journal.entries.values() if "error" in entry.extra}
                 raise ModelError(
-                    f"{missing} of {len(responses)} responses could not be had ({'; '.join(sorted(reasons)[:3])}); the "
-                    f"others are in {journal.path}; run the same command again: it asks for the missing ones only"
+                    f"missing responses: {missing} of {len(responses)} ({'; '.join(sorted(reasons)[:3])}); the others "
+                    f"are in {journal.path}; run the same command again: it asks only for the missing ones"
                 )
         return responses
 

@@ -21,7 +21,7 @@ MOST_ON_CPU, MOST = 24, 256
 """Rows beyond which a batch becomes hardly faster, and more is lost where the process dies."""
 
 UNKNOWN = 8
-"""Rows where the memory or the model's shape cannot be had."""
+"""Rows where the memory or the model's shape is unknown."""
 
 
 def batch_size_for(model: Any, tokens: int, processes: int = 1) -> int:

@@ -39,7 +39,7 @@ class LocalEngine:
         Raises:
             UsageError: Always.
         """
-        raise UsageError(f"--dry-run is for API models; {len(requests)} requests would be asked of this one")
+        raise UsageError(f"--dry-run is for API models; requests for this one: {len(requests)}")
 
     def advice(self, requests: int) -> str | None:
         """Return None: there is nothing to advise."""

@@ -152,8 +152,8 @@ def generate_until(lm: Any, requests: list[Any]) -> list[str | None]:
     responses: list[str | None] = lm.generate_until(requests, **({"disable_tqdm": True} if quiet else {}))
     if len(responses) != len(requests):
         raise ModelError(
-            f"{type(lm).__name__} returned {len(responses)} responses to {len(requests)} requests, and nobody can "
-            "tell what each answers; this is a defect of that lm_eval backend, use another"
+            f"{type(lm).__name__} returned another number of responses ({len(responses)}) than requests "
+            f"({len(requests)}), so they cannot be matched; this is a bug in that lm_eval backend, use another one"
         )
     return responses
 

@@ -267,11 +267,11 @@ def _key_of(value: dict[str, Any]) -> _Key:
     if budget is not None and type(budget) is not int:
         raise ValueError(f"budget must be a number of tokens, not {budget!r}")
     if not isinstance(value.get("response", 0), str | None):
-        raise ValueError("response must be there, a string or null")
+        raise ValueError("response must be given, as a string or null")
     if isinstance(value.get("prompt_sha256"), str):
         return (value["prompt_sha256"], str(sample))
     if isinstance(value.get("problem"), str):
         return _named_key((f"problem {value['problem']},",), budget, sample)
     if not isinstance(value.get("exam"), str) or not isinstance(value.get("order"), str):
-        raise ValueError("neither prompt_sha256 nor exam and order nor problem say what it answers")
+        raise ValueError("prompt_sha256, exam and order, or problem must say what it answers")
     return _named_key((f"exam {value['exam']},", f"order {value['order']},"), budget, sample)

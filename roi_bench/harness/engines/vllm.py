@@ -147,7 +147,7 @@ class VllmEngine(LocalEngine):
                         job.record([self._entry(pending.pop(int(output.request_id)), output) for output in finished])
         except BaseException as error:
             if isinstance(error, _dead()):
-                error.add_note("where the system killed it for memory, give it less: docs/engines.md tells how")
+                error.add_note("if the system killed it for memory, reduce its memory: see docs/engines.md")
             self._abort(core, list(pending))
             raise
 

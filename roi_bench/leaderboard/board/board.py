@@ -215,7 +215,7 @@ def submission_folders(submissions: Path) -> tuple[list[Path], list[Refused]]:
         ) from error
     if any(entry.name == METADATA_FILE for entry in entries):
         above = submissions.parent if submissions.name else submissions.resolve().parent
-        raise UsageError(f"{submissions}: is one submission, it holds {METADATA_FILE}; name the folder above, {above}")
+        raise UsageError(f"{submissions}: is one submission, it has {METADATA_FILE}; name the folder above, {above}")
     folders, refused = [], []
     for entry in entries:
         if entry.name.startswith(".") or entry.name in (REVIEWS_FILE, SETTINGS_FILE):
@@ -249,7 +249,7 @@ def read_reviews(submissions: Path, folders: Sequence[Path]) -> tuple[Review, ..
     if found is None:
         return ()
     if not isinstance(found, list):
-        raise RecordError(f"{path}: is no list of reviews")
+        raise RecordError(f"{path}: is not a list of reviews")
     return tuple(
         _review(f"{path}: review {number}", entry, [folder.name for folder in folders])
         for number, entry in enumerate(found, start=1)
@@ -274,7 +274,9 @@ def read_settings(submissions: Path) -> BoardSettings:
         except UsageError as error:
             raise RecordError(f"{path}: base_url {error}") from error
     if not _CELL.fullmatch(texts.get("main_cell", MAIN_CELL)):
-        raise RecordError(f"{path}: main_cell {shown(texts['main_cell'])!r} is no slug of a table, as {MAIN_CELL!r} is")
+        raise RecordError(
+            f"{path}: main_cell {shown(texts['main_cell'])!r} is not a slug of a table, such as {MAIN_CELL!r}"
+        )
     return BoardSettings(**texts)
 
 
@@ -288,7 +290,7 @@ def check_address(address: str) -> str:
         return ""
     if not _ADDRESS.fullmatch(address):
         raise UsageError(
-            f"{shown(address)!r}: no plain address of a site; give one as https://example.org/board/, without query"
+            f"{shown(address)!r}: not a plain address of a site; give one as https://example.org/board/, without query"
         )
     return address if address.endswith("/") else f"{address}/"
 
@@ -298,18 +300,18 @@ def _review(where: str, entry: Any, known: Sequence[str]) -> Review:
     exams = entry.get("exams")
     if texts["submission"] not in known:
         raise RecordError(
-            f"{where} names the unknown submission {shown(texts['submission'])!r}; name a folder that lies beside it"
+            f"{where} names the unknown submission {shown(texts['submission'])!r}; name a folder beside it"
         )
     if texts["badge"] not in BADGES[2:]:
         raise RecordError(
-            f"{where}: badge {shown(texts['badge'])!r} is none that a review gives: {', '.join(BADGES[2:])}"
+            f"{where}: badge {shown(texts['badge'])!r} is not one that a review gives: {', '.join(BADGES[2:])}"
         )
     if not _is_day(texts["date"]):
-        raise RecordError(f"{where}: date {shown(texts['date'])!r} is no day; write it as 2026-11-24")
+        raise RecordError(f"{where}: date {shown(texts['date'])!r} is not valid; write it as 2026-11-24")
     needed = texts["badge"] == "reproduced"
     if needed != (type(exams) is int and exams > 0) or not (needed or exams is None):
         raise RecordError(
-            f"{where}: exams must be how many were run again for 'reproduced', and null or left out for others"
+            f"{where}: exams must be the number that was run again for 'reproduced', and null or left out for others"
         )
     return Review(texts["submission"], texts["badge"], texts["by"], texts["date"], exams, texts.get("note", ""))
 
@@ -329,7 +331,7 @@ def _texts(where: str, found: Any, needed: Sequence[str], optional: Sequence[str
             characters.
     """
     if not isinstance(found, dict):
-        raise RecordError(f"{where}: is no JSON object")
+        raise RecordError(f"{where}: is not a JSON object")
     if missing := [key for key in needed if key not in found]:
         raise RecordError(f"{where}: {missing[0]!r} is missing")
     allowed = [*needed, *optional]
@@ -353,7 +355,7 @@ def _read(path: Path) -> Any:
     if not path.exists() and not path.is_symlink():
         return None
     if path.is_symlink() or not path.is_file():
-        raise RecordError(f"{path}: is no plain file; a board's own files are read from nowhere else")
+        raise RecordError(f"{path}: is not a plain file; a board's own files must be")
     try:
         with path.open("rb") as stream:
             return parse_strict(stream.read(METADATA_BYTES + 1), largest=METADATA_BYTES, deepest=METADATA_DEPTH)

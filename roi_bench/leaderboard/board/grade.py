@@ -88,7 +88,7 @@ class BoundedGrader:
             if len(self._limited) > LIMIT_VERDICTS:
                 raise TooManyLimitsError(
                     f"more than {LIMIT_VERDICTS} answers of this submission hit the time or memory limit of symbolic "
-                    "checks; such answers are no mathematics that a grader can read"
+                    "checks; such answers are not mathematics that a grader can read"
                 )
         return found
 
@@ -279,7 +279,7 @@ def grade_submission(
     ]
     by_slug = {found.slug: run for found, run in zip(graded, runs, strict=True)}
     if len(by_slug) < len(runs):
-        raise RecordError(f"{checked.submission.id}: two of its tasks sat the same exams with the same prompt")
+        raise RecordError(f"{checked.submission.id}: two of its tasks have the same exams and the same prompt")
     submission = GradedSubmission(
         submission=checked.submission,
         content=checked.content,

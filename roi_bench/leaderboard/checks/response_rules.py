@@ -198,22 +198,22 @@ def _each(found: Responses) -> Iterator[tuple[str, Response]]:
 def _refuse_gaps(missing: int, uncounted: int, where: str) -> None:
     if missing:
         raise RecordError(
-            f"{where}: {missing} responses could not be had; run the same command again (it asks for the missing ones "
-            "only), then pack"
+            f"{where}: missing responses: {missing}; run the same command again (it asks only for the missing ones), "
+            "then pack"
         )
     if uncounted:
         raise RecordError(
-            f"{where}: the tokens of {uncounted} responses are unknown, so nobody can tell whether they kept to the "
-            "budget; pack with --tokenizer, or run with a backend that reports usage"
+            f"{where}: responses with an unknown number of tokens: {uncounted}; whether they kept to the budget "
+            "cannot be checked; pack with --tokenizer, or run with a backend that reports usage"
         )
 
 
 def _remarks(task: SubmittedTask, missing: int, uncounted: int, unusual: int, mean: float) -> Iterator[Remark]:
     if missing:
-        yield Remark("missing", f"{task.name}: {missing} responses could not be had")
+        yield Remark("missing", f"{task.name}: missing responses: {missing}")
     if uncounted:
-        yield Remark("tokens", f"{task.name}: the tokens of {uncounted} responses are unknown")
+        yield Remark("tokens", f"{task.name}: responses with an unknown number of tokens: {uncounted}")
     if mean > UNUSUAL_MEAN:
         yield Remark(UNUSUAL, f"{task.name}: {mean:.1f} characters per token, which is unusual")
     if unusual:
-        yield Remark(UNUSUAL, f"{task.name}: {unusual} responses of more than {UNUSUAL_OF_ONE} characters per token")
+        yield Remark(UNUSUAL, f"{task.name}: responses of more than {UNUSUAL_OF_ONE} characters per token: {unusual}")

@@ -210,7 +210,7 @@ def check_submission(folder: Path, *, recount: bool = False, today: date | None 
     """
     files = read_folder(folder)
     if METADATA_FILE not in files:
-        raise RecordError(f"{folder}: holds no {METADATA_FILE}; make a submission with roi-bench submit pack")
+        raise RecordError(f"{folder}: has no {METADATA_FILE}; make a submission with roi-bench submit pack")
     submission = parse_submission(files[METADATA_FILE], f"{folder}: {METADATA_FILE}", today=today)
     _check_folder(folder, submission, files)
     check_paraphrases(submission.tasks, str(folder))
@@ -270,7 +270,7 @@ def _check_folder(folder: Path, submission: Submission, files: Mapping[str, byte
     """Compare the folder with what its ``submission.json`` says of it."""
     name = folder.resolve().name  # it is no link, read_folder saw to that
     if name != submission.id:
-        raise RecordError(f"{folder}: the submission in it is called {submission.id}; the folder must be called so too")
+        raise RecordError(f"{folder}: the submission in it is called {submission.id}; give the folder that name")
     names = [task.name for task in submission.tasks]
     if twice := {task for task in names if names.count(task) > 1}:
         raise RecordError(f"{folder}: task {min(twice)} occurs twice; a submission has one run of each")
@@ -282,7 +282,7 @@ def _check_folder(folder: Path, submission: Submission, files: Mapping[str, byte
     for task in submission.tasks:
         if (found := hashlib.sha256(files[task.file]).hexdigest()) != task.sha256:
             raise RecordError(
-                f"{folder}: {task.file} has SHA-256 {found[:12]}…, submission.json tells {task.sha256[:12]}…; it was "
+                f"{folder}: {task.file} has SHA-256 {found[:12]}…, submission.json says {task.sha256[:12]}…; it was "
                 "altered or cut off"
             )
     count = sum(task.documents * task.repeats * task.kind.requests for task in submission.tasks)
@@ -290,7 +290,7 @@ def _check_folder(folder: Path, submission: Submission, files: Mapping[str, byte
         raise RecordError(f"{folder}: {count} responses; a submission has at most {RESPONSES}, so submit in parts")
     asked = {task.name for task in submission.tasks if task.kind.has_order}
     if strange := sorted(set(submission.claimed) - asked):
-        raise RecordError(f"{folder}: claims numbers of {strange[0]}, which is no exam task of the submission")
+        raise RecordError(f"{folder}: claims numbers of {strange[0]}, which is not an exam task of the submission")
 
 
 def _is_whole(recorded: RecordedTask, task: SubmittedTask, found: Responses) -> bool:
@@ -313,8 +313,8 @@ def _check_documents(task: RecordedTask, where: str, *, draft: bool) -> None:
     if missing and not draft:
         what = f"{task.record.kind.noun}s"
         raise RecordError(
-            f"{where}: {len(missing)} of {len(known)} {what} are missing, the first {missing[0]}; only whole sets are "
-            "ranked (a draft may be a part)"
+            f"{where}: lacks {len(missing)} of {len(known)} {what}, the first {missing[0]}; only whole sets are "
+            "ranked (a draft may be incomplete)"
         )
 
 
@@ -323,5 +323,5 @@ def _cost_remarks(total: float | None, costs: Sequence[Costs]) -> list[Remark]:
     found = usd_of(costs)
     if total is None or found is None or math.isclose(total, found, rel_tol=SAME_USD, abs_tol=SAME_USD):
         return []
-    text = f"submission.json tells {total:.6g} USD for all responses; those beside the responses add up to {found:.6g}"
+    text = f"submission.json says {total:.6g} USD for all responses; those beside the responses add up to {found:.6g}"
     return [Remark("cost", text)]

@@ -60,7 +60,7 @@ class SiteFolder:
                 self._ours = _read_marker(marker)
             elif any(folder.iterdir()):
                 raise UsageError(
-                    f"--out {folder}: holds something that is no site of roi-bench; name an empty or a new folder"
+                    f"--out {folder}: contains something that is not a site of roi-bench; name an empty or a new folder"
                 )
             else:
                 self._ours = set()
@@ -135,9 +135,9 @@ class SiteFolder:
         for path in new:
             target = self.folder / path
             if self._behind_link(path):
-                raise UsageError(f"{target}: lies behind a link; a site has folders of its own, remove the link")
+                raise UsageError(f"{target}: is behind a link; a site has folders of its own, remove the link")
             if target.is_symlink() or target.exists():
-                raise UsageError(f"{target}: was not written by a build and stands where one would write; move it away")
+                raise UsageError(f"{target}: was not written by a build but is where one would write; move it away")
         if new:
             with (self.folder / MARKER).open("a", encoding="ascii") as stream:
                 stream.write("".join(f"\n{path}" for path in new) + "\n")  # behind half a line of a killed build too

@@ -132,7 +132,7 @@ def one_model(tasks: Sequence[RecordedTask]) -> str:
         listed = ", ".join(_short_names(list(names)))
         raise UsageError(
             f"the results are of {len(names)} models: {listed}; pack one model at a time, naming its results only "
-            "(--model gives one model another name, it joins none)"
+            "(--model renames a model, it merges none)"
         )
     return next(iter(names.values()))
 
@@ -165,7 +165,7 @@ def software(results: Sequence[ResultsFile]) -> dict[str, str]:
         for name, version in _versions(file.document).items():
             if found.setdefault(name, version) != version:
                 raise UsageError(
-                    f"{file.path}: produced with {name} {version}, another one with {found[name]}; submit them apart"
+                    f"{file.path}: produced with {name} {version}, another with {found[name]}; submit them separately"
                 )
     return dict(sorted(found.items()))
 
@@ -226,7 +226,7 @@ def make_metadata(results: Sequence[ResultsFile], file: Path | None, given: Mapp
     missing = [name for name in REQUIRED if not str(found.get(name) or "").strip()]
     if missing:
         options = ", ".join(f"--{name.replace('_', '-')} …" for name in missing)
-        raise UsageError(f"the results do not tell {' and '.join(missing)}; give {options} (or --metadata FILE)")
+        raise UsageError(f"the results do not include {' and '.join(missing)}; give {options} (or --metadata FILE)")
     return Metadata(**found)
 
 
@@ -240,7 +240,7 @@ def parse_parameters(text: str) -> int:
     number = Decimal(found[1]) * _SCALES[found[2].lower()] if found else Decimal(0)
     if number != int(number) or not 1 <= number <= _MOST_PARAMETERS:
         raise UsageError(
-            f"{shown(text)!r} is no number of parameters; write 1500000000, or 1.5B (K, M, B and T are understood)"
+            f"{shown(text)!r} is not a number of parameters; write 1500000000, or 1.5B (K, M, B and T are understood)"
         )
     return int(number)
 
@@ -256,7 +256,7 @@ def parse_day(text: str, today: date) -> str:
     except ValueError:
         day = date.min
     if day.year < 2000 or day.isoformat() != text:
-        raise UsageError(f"{shown(text)!r} is no day; write it as 2026-11-24")
+        raise UsageError(f"{shown(text)!r} is not a date; write it as 2026-11-24")
     if day > today + timedelta(days=1):  # in some time zone it is tomorrow already
         raise UsageError(f"{text} lies in the future, today is {today}; give the day of the run")
     return text
@@ -270,7 +270,7 @@ def parse_id(text: str) -> str:
     """
     if not _ID.fullmatch(text):
         raise UsageError(
-            f"{shown(text)!r} is no id of a submission; give the name of its folder, such as my-model-0123456789ab"
+            f"{shown(text)!r} is not the id of a submission; give the name of its folder, such as my-model-0123456789ab"
         )
     return text
 
@@ -284,7 +284,7 @@ def _read(file: Path) -> dict[str, Any]:
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise UsageError(f"--metadata {file}: cannot be read ({first_line(error)})") from error
     if not isinstance(found, dict):
-        raise UsageError(f"--metadata {file}: holds no fields; write lines such as `contact: name@example.org`")
+        raise UsageError(f"--metadata {file}: has no fields; write lines such as `contact: name@example.org`")
     if unknown := [name for name in found if name not in KNOWN]:
         raise UsageError(f"--metadata {file}: unknown field {str(unknown[0])!r}; {nearest(str(unknown[0]), KNOWN)}")
     return {name: value for name, value in found.items() if value is not None}

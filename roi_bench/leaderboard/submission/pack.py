@@ -112,8 +112,8 @@ def pack_submission(
 def _published(submission: Submission) -> str:
     """Return the names that a submission will publish; its owner may not want to."""
     names = sorted({task.tokenizer for task in submission.tasks if task.tokenizer is not None})
-    tokenizers = f"tokenizer {', '.join(map(repr, names))}" if names else "no tokenizer"
-    return f"will be published: model {submission.metadata.model!r}, {tokenizers}"
+    tokenizers = f"tokenizer: {', '.join(map(repr, names))}" if names else "no tokenizer"
+    return f"model: {submission.metadata.model!r}, {tokenizers} (shown publicly if you submit it)"
 
 
 def _name(task: RecordedTask) -> str:
@@ -229,7 +229,7 @@ def _write(out: Path, submission: Submission, files: dict[str, bytes], tell: Cal
         if target.exists():
             if content_hash(target) == content_hash(folder):
                 return target
-            raise UsageError(f"{target} is there and differs from what was packed; submissions are never written over")
+            raise UsageError(f"{target} exists and differs from what was packed; submissions are never overwritten")
         folder.rename(target)
     finally:
         shutil.rmtree(aside, ignore_errors=True)

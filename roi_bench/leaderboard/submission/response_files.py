@@ -96,7 +96,7 @@ def implausible(text: str, lengths: Lengths | None, usage: Usage | None, budget:
     if lengths is None:
         return None
     if sum(lengths) > len(text):
-        return f"token_lengths go on behind the end of its {len(text)} characters"
+        return f"token_lengths go beyond the end of its {len(text)} characters"
     if len(lengths) > budget + retokenization_slack(budget):
         return f"shows {len(lengths)} tokens, the budget is {budget}"
     if usage is not None and usage.tokens < len(lengths) - retokenization_slack(len(lengths)):
@@ -224,12 +224,12 @@ def read_responses(
         for number, line in enumerate(unpacked_lines(packed, most), start=1):
             unpacked += len(line)
             if number > documents:
-                raise ValueError(f"has more lines than the {documents} that submission.json tells")
+                raise ValueError(f"has more lines than the {documents} in submission.json")
             reader.read(parse_strict(line, largest=LINE_BYTES, deepest=LINE_DEPTH))
     except ValueError as error:
         raise RecordError(f"{where}:{number or 1}: {shown(error, SHOWN_OF_MESSAGE)}") from None
     if number != documents:
-        raise RecordError(f"{where}: has {number} lines, submission.json tells {documents}; a document is missing")
+        raise RecordError(f"{where}: has {number} lines, submission.json says {documents}; a document is missing")
     lengths = reader.lengths if reader.counted is True else None
     return Responses(tuple(reader.documents), lengths, reader.usd, unpacked)
 
@@ -275,7 +275,8 @@ class _Reader:
             or [len(samples) if isinstance(samples, list) else -1 for samples in requests]
             != [self.repeats] * self.requests
         ):
-            raise ValueError(f"{shown(name)} has not {self.repeats} responses to each of {self.requests} requests")
+            expected = f"samples per request: {self.repeats}, requests: {self.requests}"
+            raise ValueError(f"{shown(name)} does not have the expected number of responses ({expected})")
         read = [[self._response(response) for response in samples] for samples in requests]
         self.documents.append(RecordedDocument(name, tuple(tuple(found for found, _ in samples) for samples in read)))
         costs = tuple(tuple(usd for _, usd in samples) for samples in read)
@@ -303,7 +304,7 @@ class _Reader:
         if self.counted is None:
             self.counted = lengths is not None
         if (lengths is not None) != self.counted:
-            raise ValueError("token_lengths stand beside some texts of the file and not beside others")
+            raise ValueError("some texts of the file have token_lengths and others do not")
         if lengths is None:
             return
         if not isinstance(lengths, list):

@@ -215,7 +215,7 @@ def sentence(error: SchemaError) -> str:
         word = "at least" if error.validator == "minItems" else "at most"
         return f"{where} has {len(value):,} entries; it must have {word} {limit:,}"
     if error.validator == "uniqueItems":
-        return f"{where} has an entry twice; each must be there once"
+        return f"{where} has an entry twice; each may occur only once"
     if path and path[-1] in FIELDS and error.validator in ("anyOf", "type", "pattern"):
         return f"{where} is {_described(value)}; it must be {FIELDS[str(path[-1])]}"
     return f"{where} is {_described(value)}; it must be {_allowed(error)}"
@@ -390,7 +390,7 @@ def _check_rule(document: Any) -> None:
         if rule != READING_RULE:
             raise ValueError(
                 f"a submission of reading rule {shown(rule)}; this board reads by rule {READING_RULE}, and the two are "
-                "never mixed: run again, and pack what comes of it"
+                "never mixed: run again, and pack the new results"
             )
 
 
@@ -405,7 +405,7 @@ def _check_texts(document: Mapping[str, Any]) -> None:
         allowed = "\n" if name in LONG_TEXTS else ""
         bad = [c for c in text if c not in allowed and unicodedata.category(c) in ("Cc", "Cs")]
         if bad or _BIDIRECTIONAL.search(text):
-            raise ValueError(f"{shown(name)} holds a control character")
+            raise ValueError(f"{shown(name)} contains a control character")
 
 
 def _texts(value: Any, name: str) -> Iterator[tuple[str, str]]:
@@ -425,7 +425,7 @@ def _check_day(text: str, today: date) -> None:
     try:
         day = date.fromisoformat(text)
     except ValueError:
-        raise ValueError(f"date {shown(text)} is no day") from None
+        raise ValueError(f"date {shown(text)} is not valid") from None
     if day > today + timedelta(days=1):
         raise ValueError(f"date {text} lies in the future, today is {today}")
 

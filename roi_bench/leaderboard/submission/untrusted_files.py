@@ -107,12 +107,12 @@ def parse_strict(content: bytes, *, largest: int, deepest: int) -> Any:
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise ValueError(f"no UTF-8 at byte {error.start}") from None
+        raise ValueError(f"not UTF-8 at byte {error.start}") from None
     _check_shape(content, deepest)
     try:
         value = json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant, parse_float=_float)
     except json.JSONDecodeError as error:
-        raise ValueError(f"no JSON: {error.msg} at character {error.pos}") from None
+        raise ValueError(f"not JSON: {error.msg} at character {error.pos}") from None
     if _SURROGATE.search(content):
         _check_text(value)
     return value
@@ -134,11 +134,11 @@ def _check_shape(content: bytes, deepest: int) -> None:
             if depth > deepest:
                 raise ValueError(f"nested more than {deepest} deep")
             if opened > MOST_BRACKETS:
-                raise ValueError(f"holds more than {MOST_BRACKETS} lists and objects")
+                raise ValueError(f"contains more than {MOST_BRACKETS} lists and objects")
         elif first in b"]}":
             depth -= 1
         elif first != _QUOTE:
-            raise ValueError(f"holds a number of more than {NUMBER_DIGITS} digits")
+            raise ValueError(f"contains a number of more than {NUMBER_DIGITS} digits")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -151,13 +151,13 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_constant(name: str) -> Any:
-    raise ValueError(f"holds {name}, which is no JSON")
+    raise ValueError(f"contains {name}, which is not JSON")
 
 
 def _float(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise ValueError(f"holds a number too large to be meant, {shown(text)}")
+        raise ValueError(f"contains a number that is too large, {shown(text)}")
     return value
 
 
@@ -168,7 +168,7 @@ def _check_text(value: Any) -> None:
             value.encode("utf-8")
         except UnicodeEncodeError as error:
             raise ValueError(
-                f"holds half a character (a lone surrogate) at character {error.start} of a text"
+                f"contains half a character (a lone surrogate) at character {error.start} of a text"
             ) from None
     elif isinstance(value, list):
         for item in value:
@@ -258,10 +258,10 @@ def _unpacked(packed: bytes) -> Iterator[bytes]:
             try:
                 yield unpacker.decompress(rest, _PIECE)
             except zlib.error:
-                raise ValueError("no gzip file, or a damaged one") from None
+                raise ValueError("not a gzip file, or a damaged one") from None
             rest = unpacker.unconsumed_tail
         if unpacker.eof and (unpacker.unused_data or start + _PIECE < len(packed)):
-            raise ValueError("something stands behind the end of the gzip file")
+            raise ValueError("there is data after the end of the gzip file")
     if not unpacker.eof:
         yield unpacker.flush()
     if not unpacker.eof:
@@ -274,7 +274,7 @@ def _names(folder: Path, handle: int) -> list[str]:
         for entry in entries:
             names.append(entry.name)
             if len(names) > FILES:
-                raise RecordError(f"{folder}: holds more than {FILES} files; a submission has one a task and one more")
+                raise RecordError(f"{folder}: has more than {FILES} files; a submission has one a task and one more")
     return sorted(names)
 
 
@@ -287,7 +287,7 @@ def _read(folder: Path, handle: int, name: str, most: int) -> bytes:
     try:
         kind = os.fstat(file)
         if not stat.S_ISREG(kind.st_mode):
-            raise RecordError(f"{where} is no plain file; a submission holds nothing else")
+            raise RecordError(f"{where} is not a plain file; a submission has nothing else")
         with os.fdopen(file, "rb", closefd=False) as stream:
             content = b"" if kind.st_size > most else stream.read(most + 1)
     finally:

@@ -340,7 +340,7 @@ def _check_answers(journal: Journal) -> None:
     entries = journal.entries
     if len(entries) >= EARLY_LOOK and not any(work_of(entry.response or "") for entry in entries.values()):
         raise ModelError(
-            f"none of the first {len(entries)} sampled responses holds a boxed answer that can be read, so there is "
+            f"none of the first {len(entries)} sampled responses contains a boxed answer that can be read, so there is "
             f"nothing to label; look at {journal.path}: is the chat template right (chat: true for an "
             "instruction-tuned model), is sampling.cap large enough?"
         )

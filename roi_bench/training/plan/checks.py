@@ -41,7 +41,7 @@ def require_arguments(recipe: Recipe, stages: Collection[str]) -> None:
         stages: Those that will be trained: ``mft``, ``rarl`` or both.
 
     Raises:
-        UsageError: An argument under ``trainer`` cannot be set, or has a value that cannot be meant; a step cannot be
+        UsageError: An argument under ``trainer`` cannot be set, or has an invalid value; a step cannot be
             divided among the processes; several GPUs are visible to a single process.
         DependencyError: What an argument names is not installed.
     """
@@ -62,7 +62,7 @@ def try_arguments(recipe: Recipe, stage: str) -> None:
     """Build TRL's configuration of ``mft`` or ``rarl``; nothing is written.
 
     Raises:
-        UsageError: An argument under ``trainer`` cannot be set, or has a value that cannot be meant; or a step cannot
+        UsageError: An argument under ``trainer`` cannot be set, or has an invalid value; or a step cannot
             be divided among the processes.
         DependencyError: What an argument names is not installed.
     """
@@ -99,7 +99,7 @@ def visible_gpus_fault() -> str | None:
     if count < 2 or launched_processes() > 1 or "LOCAL_RANK" in os.environ:
         return None
     return (
-        f"{count} GPUs are visible to a single process, which TRL does not train on; start one process a GPU with "
+        f"{count} GPUs are visible to a single process, which TRL does not train on; start one process per GPU with "
         "accelerate launch, or show it one: CUDA_VISIBLE_DEVICES=0"
     )
 

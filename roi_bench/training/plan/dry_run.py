@@ -89,7 +89,7 @@ def _load_shape(name: str) -> Shape:
     """Return the shape of a model.
 
     Raises:
-        ModelError: Its configuration cannot be had, or is of no causal language model.
+        ModelError: Its configuration is missing, or is not of a causal language model.
     """
     advice = "give a folder with config.json, or the name of a model on the hub that can be reached"
     try:
@@ -97,7 +97,7 @@ def _load_shape(name: str) -> Shape:
 
         return shape_of(AutoConfig.from_pretrained(name))
     except ImportError as error:
-        raise ModelError(f"{name}: cannot be looked at without transformers and accelerate ({error})") from error
+        raise ModelError(f"{name}: checking the model needs transformers and accelerate ({error})") from error
     except (OSError, ValueError, KeyError, AttributeError, RuntimeError) as error:
         reason = first_line(error)
         raise ModelError(f"cannot read the configuration of {name!r}: {reason}; {advice}") from error

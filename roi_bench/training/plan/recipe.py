@@ -472,7 +472,7 @@ def load_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UsageError(f"recipe {path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(data, dict):
-        raise UsageError(f"recipe {path} holds no settings; see {RECIPES / 'tiny.yaml'} for one that does")
+        raise UsageError(f"recipe {path} has no settings; see {RECIPES / 'tiny.yaml'} for one that does")
     for change in changes:
         apply_change(data, change)
     return parse_recipe(data, str(path))

@@ -39,9 +39,7 @@ FIXED_SFT: dict[str, str] = {
     **_ALWAYS,
     "completion_only_loss": "MFT takes its loss on completions only",
     "assistant_only_loss": "MFT takes its loss on completions only",
-    **dict.fromkeys(
-        ("packing", "packing_strategy", "eval_packing"), "an exam and its budget stand in one sequence each"
-    ),
+    **dict.fromkeys(("packing", "packing_strategy", "eval_packing"), "each sequence is one exam under its budget"),
     "train_sampling_strategy": "single problems come first",
     "shuffle_dataset": "single problems come first",
     "learning_rate": "set mft.learning_rate",
@@ -154,6 +152,6 @@ def check_trainer_arguments(
             hint = nearest(str(name), sorted(config_fields))
             if hint.startswith("known: "):  # more than a hundred
                 hint = "the documentation of this class in TRL lists them"
-            raise UsageError(f"{where}.{name} is no argument of TRL's configuration class; {hint}")
+            raise UsageError(f"{where}.{name} is not an argument of TRL's configuration class; {hint}")
         if name in _NEWER_NAMES and _NEWER_NAMES[name] in given:
             raise UsageError(f"{where} has {name} and its newer name {_NEWER_NAMES[name]}; give one of them")

@@ -164,7 +164,7 @@ def measured_tables(summary: Path, stage: str) -> str:
             "make it with roi-bench train evaluate"
         ) from error
     if not rows:
-        raise RecordError(f"{summary}: holds nothing of stage {stage!r}; evaluate it first")
+        raise RecordError(f"{summary}: has nothing on stage {stage!r}; evaluate it first")
     notes = (
         "Score: correct answers per exam, 0–3. Regret: share of the easy order's correct answers lost. Skip precision "
         "and AE are against what this very model solves alone. p: permutation test over exams, not corrected for the "

@@ -66,7 +66,7 @@ def train_to_the_end(trainer: Any, checkpoints: Path, lower: str, inputs: Mappin
         if not is_out_of_memory(error):
             raise
         raise ModelError(
-            f"out of memory; lower {lower} and run the same command again: it goes on from the checkpoints in "
+            f"out of memory; lower {lower} and run the same command again: it resumes from the checkpoints in "
             f"{checkpoints}. Or train adapters (lora: {{rank: 32}}) in another --out"
         ) from error
     finally:
@@ -90,7 +90,7 @@ def _claim(checkpoints: Path, inputs: Mapping[str, str]) -> int:
     if not path.exists():
         if last_checkpoint(checkpoints) is not None:
             raise RecordError(
-                f"{checkpoints} holds checkpoints and no {IDENTITY}, so that it cannot be told what they started from; "
+                f"{checkpoints} has checkpoints but no {IDENTITY}, so their starting point is unknown; "
                 "remove the folder to train from the beginning"
             )
         _write(checkpoints, inputs, 0)
@@ -103,7 +103,7 @@ def _claim(checkpoints: Path, inputs: Mapping[str, str]) -> int:
     if there != dict(inputs):
         changed = sorted(name for name in {*there, *inputs} if there.get(name) != inputs.get(name))
         raise UsageError(
-            f"{checkpoints} holds checkpoints of a training with another {' and another '.join(changed)}; remove the "
+            f"{checkpoints} has checkpoints of a training with another {' and another '.join(changed)}; remove the "
             "folder to train from the beginning, or give another --out"
         )
     return seconds

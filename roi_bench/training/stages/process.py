@@ -112,6 +112,6 @@ def check_exit(code: int, what: str) -> None:
         raise KeyboardInterrupt
     if code != 0:
         raise _FAILURES.get(code, ModelError)(
-            f"{what} failed (exit code {code}); its own message stands above. Give the same command again once that is "
-            "settled: what is finished is kept"
+            f"{what} failed (exit code {code}); see its message above. Fix the cause and run the same command again; "
+            "finished work is kept"
         )

@@ -34,8 +34,7 @@ def open_run(recipe: Recipe, out: Path) -> None:
         if _trained(known) != _trained(recipe):
             changed = _differences(recipe_text(known), recipe_text(recipe))
             raise UsageError(
-                f"{out} holds a run of another recipe ({changed}); give another --out, or the settings it was begun "
-                "with"
+                f"{out} has a run of another recipe ({changed}); give another --out, or the settings it was begun with"
             )
     if is_main_process():
         write_atomically(path, recipe_text(recipe).encode("utf-8"))
@@ -117,8 +116,8 @@ def run_mft(recipe: Recipe, out: Path, notify: Notify) -> Path:
     questions = [questions_of(example.prompt) for example in examples]
     if not all(questions):
         raise RecordError(
-            f"example {questions.index([])} in {out / 'data' / 'examples'} has a prompt that is none of this "
-            "release's; whether it holds an evaluation problem cannot be checked, so take it out"
+            f"example {questions.index([])} in {out / 'data' / 'examples'} has a prompt unknown to this "
+            "release, so it cannot be checked for evaluation problems; remove it"
         )
     refuse_evaluation_questions({question for found in questions for question in found}, recipe.family)
     folder = train_mft(recipe, examples, out)
