@@ -47,7 +47,7 @@ roi_bench.cli.main.main = main
 
 PARENT = """
 import signal, sys
-from roi_bench.reference_training import stage_process
+from roi_bench.training.stages import process as stage_process
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
