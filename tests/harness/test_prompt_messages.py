@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -133,6 +134,7 @@ def test_a_chat_endpoint_of_lm_eval_is_sent_the_system_turn() -> None:
 def test_bare_text_for_a_model_with_a_chat_template_is_warned_about_once_a_run(
     template: str | None, more: dict[str, Any], told: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.WARNING, "roi_bench")  # whatever an earlier run in this process asked for
     folder = model_path() if template is None else model_with(template, tmp_path)
     common: dict[str, Any] = {"model_args": {}, "metadata": {"tokenizer": str(folder), **more}, "limit": 1}
     tasks = [HARD, "roi_tiny_medium_128"]

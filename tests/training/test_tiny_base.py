@@ -239,7 +239,7 @@ def test_without_muon_adamw_takes_over_and_says_so(monkeypatch, capsys):
 def test_the_command_writes_a_model_folder(tmp_path, monkeypatch):
     from click.testing import CliRunner
 
-    monkeypatch.setattr(tiny_base, "SITTINGS", (("hard", TIGHT),))
+    monkeypatch.setattr(tiny_base, "CONDITIONS", (("hard", TIGHT),))
     result = CliRunner().invoke(
         tiny_base.main, ["--out", str(tmp_path), "--steps", "3", "--form-steps", "2", "--exams", "2"]
     )
