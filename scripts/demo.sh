@@ -25,7 +25,7 @@ done
 roi-bench report results/demo/runs --out results/demo/report
 
 mkdir -p results/demo/submissions
-cp -R roi_bench/leaderboard/submissions/. results/demo/submissions
+cp -R leaderboard/submissions/. results/demo/submissions
 for stage in base mft rarl; do
     roi-bench submit pack "results/demo/runs/$stage" --out results/demo/submissions --model "demo: tiny $stage" \
         --contamination "Trained on generated problems; no evaluation problem is among them." --contact "whoever ran the demo" \

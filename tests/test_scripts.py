@@ -179,3 +179,29 @@ def test_the_check_of_vllm_installs_what_its_page_says():
     uninstalled = "uninstall --yes torchvision torchaudio torchcodec"
     assert uninstalled in text
     assert uninstalled in page
+
+
+@pytest.mark.slow
+def test_the_first_command_of_the_readme_ends_with_a_board(tmp_path):
+    """All of ``scripts/demo.sh`` on a few exams; only the environment is that of the tests."""
+    shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
+    (tmp_path / "scripts" / "environment.sh").write_text(f'cd "{tmp_path}"\nensure_environment() {{ :; }}\n')
+    for name in ("leaderboard", "roi_bench"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", str(tmp_path / "scripts" / "demo.sh"), "--limit", "3"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PATH": path, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    demo = tmp_path / "results" / "demo"
+    shipped = {folder.name for folder in (ROOT / "leaderboard" / "submissions").iterdir() if folder.is_dir()}
+    submitted = {folder.name for folder in (demo / "submissions").iterdir() if folder.is_dir()}
+    assert shipped < submitted
+    assert len(submitted - shipped) == 3
+    pages = {page.parent.name for page in (demo / "board" / "models").glob("*/index.html")}
+    assert submitted <= pages
+    assert (demo / "report" / "scores.csv").is_file()

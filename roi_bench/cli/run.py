@@ -24,7 +24,7 @@ def run(arguments: tuple[str, ...]) -> None:
         click.echo(build_parser().format_help())
         return
     atexit.register(_hear_no_more)
-    from roi_bench.harness.processes import TerminatedError
+    from roi_bench.harness.ending import TerminatedError
     from roi_bench.harness.run import run as run_evaluation
 
     try:

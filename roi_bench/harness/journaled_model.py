@@ -11,9 +11,10 @@ from typing import Any
 from lm_eval.api.model import LM
 
 from roi_bench.errors import ModelError, RoiBenchError
+from roi_bench.harness.ending import EndedEarlyError
 from roi_bench.harness.engines.metering import MeteredText
 from roi_bench.harness.engines.protocol import Engine, Job, Request, distinct_requests
-from roi_bench.harness.processes import EndedEarlyError, Processes
+from roi_bench.harness.processes import Processes
 from roi_bench.records.journal import Entry, Journal, RequestKey
 
 # The progress bar of a run: responses, tokens per second, money, time left.

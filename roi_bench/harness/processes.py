@@ -4,69 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from types import FrameType, TracebackType
-from typing import Any, NoReturn
+from typing import Any
 
-from roi_bench.errors import ModelError, RoiBenchError, UsageError
-
-# One clear line instead of a traceback when plain ``lm_eval`` meets one of our expected failures.
-
-
-def install_one_line_errors() -> None:
-    """Make an uncaught :class:`RoiBenchError` end the process with its message as one line (exit code 1).
-
-    Every other exception goes to the hook that was there before. Installing twice changes nothing.
-    """
-    previous = sys.excepthook
-    if getattr(previous, "__module__", None) == __name__:
-        return
-
-    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-        if isinstance(error, RoiBenchError):
-            sys.stderr.write(f"roi-bench: {error}\n")
-        else:
-            previous(kind, error, trace)
-
-    sys.excepthook = hook
-
-
-# How a run ends before it has results: on purpose (a dry run, a batch not waited for), or by a signal.
-
-
-class EndedEarlyError(Exception):
-    """Raised to end a run early on purpose; the message says what was done and how to go on."""
-
-
-class TerminatedError(KeyboardInterrupt):
-    """Raised when the system or a job scheduler asks this process to end (SIGTERM); it ends as after Ctrl-C."""
-
-
-@contextlib.contextmanager
-def ended_by_signals() -> Iterator[None]:
-    """End the block at SIGTERM as at Ctrl-C, so that the last message can say what is kept; main thread only.
-
-    Raises:
-        TerminatedError: SIGTERM came.
-    """
-
-    def terminate(_number: int, _frame: FrameType | None) -> NoReturn:
-        raise TerminatedError("terminated")
-
-    try:
-        before = signal.signal(signal.SIGTERM, terminate)
-    except ValueError:  # not the main thread
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
+from roi_bench.errors import ModelError, UsageError
 
 FOREVER = timedelta(weeks=52)
 """How long a process waits for one that has more to generate; one that dies ends the waiting at once."""

@@ -15,9 +15,10 @@ from typing import Any
 from roi_bench.api.limits import usd_text
 from roi_bench.api.settings import ApiSettings
 from roi_bench.errors import ModelError, UsageError
+from roi_bench.harness.ending import EndedEarlyError, ended_by_signals
 from roi_bench.harness.engines.api import maybe_paid, paid
 from roi_bench.harness.engines.protocol import Engine
-from roi_bench.harness.processes import EndedEarlyError, Processes, ended_by_signals, place, processes_of
+from roi_bench.harness.processes import Processes, place, processes_of
 from roi_bench.harness.run_arguments import RunArguments, parse_arguments
 from roi_bench.harness.task import RoiTask
 from roi_bench.records.journal import Entry, Header, Journal, RequestKey, read_journal, read_starts

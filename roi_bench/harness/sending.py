@@ -17,8 +17,6 @@ from roi_bench.scoring.prompts import Message, folded
 from roi_bench.scoring.task_settings import MARK, Decoding
 from roi_bench.scoring.tokens import TokenCounter
 
-# What is sent to a model: the chat template and its system turn, and whether prompt and budget fit the context
-
 # Does prompt + budget fit the model? lm_eval would cut the prompt's beginning off without a word.
 
 _CONFIG_NAMES = ("n_positions", "max_position_embeddings", "n_ctx")

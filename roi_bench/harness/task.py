@@ -19,8 +19,8 @@ from roi_bench.exams.exam import EXAM_VERSION, Exam, Problem, pools_of, sha256_t
 from roi_bench.exams.sets import load_exams
 from roi_bench.exams.tiny import TINY_CHAT_TEMPLATE
 from roi_bench.grading.grader import is_numeric_pool, shared_grader
+from roi_bench.harness.ending import install_one_line_errors
 from roi_bench.harness.engines.metering import metered
-from roi_bench.harness.processes import install_one_line_errors
 from roi_bench.harness.sending import (
     arguments_for,
     check_context,

@@ -1,4 +1,4 @@
-"""What a change to a board amounts to: read from git, checked and graded"""
+"""What a change to a board amounts to: read from git, checked and graded."""
 
 from __future__ import annotations
 

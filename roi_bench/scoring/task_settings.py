@@ -1,4 +1,4 @@
-"""What a task is asked to do, and the labels of a run that does something other than its task's name promises. Pure"""
+"""What a task is asked to do, and the labels of a run that does something other than its task's name promises. Pure."""
 
 from __future__ import annotations
 

@@ -15,8 +15,8 @@ from roi_bench.grading.grader import Grader, Method
 from roi_bench.leaderboard.exporters.every_eval_ever import sample_rows
 from roi_bench.leaderboard.site.exam_list import exam_rows, money, paged_exams
 from roi_bench.leaderboard.site.page import PageOptions
-from roi_bench.leaderboard.site.plots import visible, visible_line
 from roi_bench.leaderboard.site.response_pages import GRADED, cut_response, submission_pages
+from roi_bench.leaderboard.site.shown_text import visible, visible_line
 from roi_bench.reading.responses import ProblemReading, Reading, read_response
 from roi_bench.scoring.outcomes import Response
 from roi_bench.scoring.tokens import Usage

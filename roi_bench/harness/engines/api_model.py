@@ -34,9 +34,9 @@ from roi_bench.api.limits import Estimate, Price, Purse, estimate, usd_text
 from roi_bench.api.preflight import check_parameters, why_not_applicable
 from roi_bench.api.settings import ApiSettings, api_settings, neutral_parameters, with_neutral
 from roi_bench.errors import ModelError, UsageError
+from roi_bench.harness.ending import EndedEarlyError, install_one_line_errors
 from roi_bench.harness.engines.api import maybe_paid, paid, request_name, with_budget
 from roi_bench.harness.engines.local import version_of
-from roi_bench.harness.processes import EndedEarlyError, install_one_line_errors
 from roi_bench.records.journal import Header, Journal, RequestKey, canonical_json
 
 

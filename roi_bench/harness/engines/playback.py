@@ -27,10 +27,10 @@ from lm_eval.models.utils import normalize_gen_kwargs
 from roi_bench import __version__
 from roi_bench.errors import ModelError, RecordError, UsageError, nearest
 from roi_bench.exams.exam import sha256_text
+from roi_bench.harness.ending import install_one_line_errors
 from roi_bench.harness.engines.local import LocalEngine, entries_of
 from roi_bench.harness.engines.metering import MeteredText, generate_until
 from roi_bench.harness.engines.protocol import Job, sample_indices
-from roi_bench.harness.processes import install_one_line_errors
 from roi_bench.records.journal import is_header, parse_object
 from roi_bench.records.tokenizer import HFTokenCounter, load_token_counter
 from roi_bench.scoring.tokens import Usage

@@ -1,4 +1,4 @@
-"""A board: graded submissions side by side, and the folder of submissions that it is built from"""
+"""A board: graded submissions side by side, and the folder of submissions that it is built from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a folder of submissions to a board: tables by cell, ranks, tiers, neighbours, badges, corrections"""
+"""From a folder of submissions to a board: tables by cell, ranks, tiers, neighbours, badges, corrections."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rules that a submission must pass: the same for `submit check`, for CI, and for building a board"""
+"""The rules that a submission must pass: the same for `submit check`, for CI, and for building a board."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ from roi_bench.leaderboard.exporters.export_files import (
     write_pages,
 )
 from roi_bench.leaderboard.site.page import PageFile
-from roi_bench.leaderboard.site.plots import visible_line
+from roi_bench.leaderboard.site.shown_text import visible_line
 from roi_bench.leaderboard.submission.schema import Submission, SubmittedTask
 from roi_bench.reading.responses import READING_RULE
 from roi_bench.records.journal import canonical_json

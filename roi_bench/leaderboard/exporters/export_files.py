@@ -13,7 +13,7 @@ from typing import Any
 from roi_bench.errors import RecordError, UsageError
 from roi_bench.leaderboard.board.board import Board, Entry
 from roi_bench.leaderboard.site.page import PageFile
-from roi_bench.leaderboard.site.plots import visible_line
+from roi_bench.leaderboard.site.shown_text import visible_line
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}", re.ASCII)
 

@@ -14,7 +14,7 @@ from roi_bench.errors import DependencyError, UsageError
 from roi_bench.leaderboard.board.board import Board, Entry, Standing
 from roi_bench.leaderboard.exporters.export_files import model_page_url, published, safe_name, write_pages
 from roi_bench.leaderboard.site.page import PageFile
-from roi_bench.leaderboard.site.plots import visible_line
+from roi_bench.leaderboard.site.shown_text import visible_line
 
 DATASET_ID = "roi-bench/exams"
 """Dataset on the Hub in whose name results are given, where the board names no other."""

@@ -18,7 +18,7 @@ from roi_bench.leaderboard.board.board import Board, CellTable, Reported, Standi
 from roi_bench.leaderboard.board.graded import GradedRun, PromptSpread
 from roi_bench.leaderboard.exporters.export_files import safe_name, write_pages
 from roi_bench.leaderboard.site.page import PageFile
-from roi_bench.leaderboard.site.plots import visible_line
+from roi_bench.leaderboard.site.shown_text import visible_line
 from roi_bench.leaderboard.submission.schema import Metadata
 
 # The columns of downloaded tables: their names, kinds and order, and the rows of a cell.

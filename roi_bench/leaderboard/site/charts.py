@@ -22,8 +22,8 @@ from roi_bench.leaderboard.site.plots import (
     number_text,
     polyline,
     ticks,
-    visible_line,
 )
+from roi_bench.leaderboard.site.shown_text import visible_line
 from roi_bench.leaderboard.site.table_page import chart_slug
 
 # Pictures of many runs: score against budget, and score against cost with the line of best value.

@@ -41,8 +41,8 @@ from roi_bench.leaderboard.site.plots import (
     number_text,
     polyline,
     ticks,
-    visible_line,
 )
+from roi_bench.leaderboard.site.shown_text import visible_line
 
 # Pictures of how one run behaves: accuracy by position, tokens by position and tier, outcomes by tier.
 

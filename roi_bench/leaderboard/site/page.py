@@ -1,4 +1,4 @@
-"""Pages as files: the Jinja environment, how numbers are written, what runs are called, and what every page knows"""
+"""Pages as files: the Jinja environment, how numbers are written, what runs are called, and what every page knows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from roi_bench import __version__
 from roi_bench.analysis.reports.tables import Interval
 from roi_bench.leaderboard.board.board import Standing
 from roi_bench.leaderboard.board.graded import GradedRun, PromptSpread
-from roi_bench.leaderboard.site.plots import Plot, svg, visible
+from roi_bench.leaderboard.site.plots import Plot, svg
+from roi_bench.leaderboard.site.shown_text import visible
 
 # Pages as files: the Jinja environment, how numbers are written, and what every page knows.
 

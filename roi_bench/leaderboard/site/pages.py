@@ -13,7 +13,7 @@ from roi_bench.leaderboard.board.graded import GradedRun
 from roi_bench.leaderboard.site.charts import chart_pages
 from roi_bench.leaderboard.site.model_page import CHECKED, compare_pages, model_pages
 from roi_bench.leaderboard.site.page import OUTCOME_MEANINGS, STATIC, PageFile, PageOptions, render
-from roi_bench.leaderboard.site.plots import visible
+from roi_bench.leaderboard.site.shown_text import visible
 from roi_bench.leaderboard.site.table_page import COLUMNS, table_pages
 from roi_bench.reading.responses import READING_RULE
 from roi_bench.records.journal import canonical_json

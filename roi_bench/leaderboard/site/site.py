@@ -1,4 +1,4 @@
-"""The site: built from a board, its files on disk, and a small server to look at it on this machine"""
+"""The site: built from a board, its files on disk, and a small server to look at it on this machine."""
 
 from __future__ import annotations
 

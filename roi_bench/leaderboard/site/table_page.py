@@ -1,4 +1,4 @@
-"""Pages with a table of runs, and the columns of that table"""
+"""Pages with a table of runs, and the columns of that table."""
 
 from __future__ import annotations
 

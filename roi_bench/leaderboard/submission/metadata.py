@@ -1,4 +1,4 @@
-"""Metadata of a submission: from results files and from what its maker gives, fit to be published"""
+"""Metadata of a submission: from results files and from what its maker gives, fit to be published."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A submission and its ``submission.json``: who ran what on which exams; nothing in it is trusted until regraded"""
+"""A submission and its ``submission.json``: who ran what on which exams; nothing in it is trusted until regraded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading an untrusted folder: no links, no devices, bounded size and depth, strict JSON"""
+"""Reading an untrusted folder: no links, no devices, bounded size and depth, strict JSON."""
 
 from __future__ import annotations
 
