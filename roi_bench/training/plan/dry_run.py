@@ -361,7 +361,7 @@ def plan_text(plan: Plan) -> str:
     lines += ["", "What would be done:"]
     lines += [f"  {what}: {how_much}" for what, how_much in plan.work]
     count = len(plan.problems)
-    verdict = "nothing stands in the way" if not count else f"{count} problem{'s' * (count > 1)} to settle first"
+    verdict = "no problem was found" if not count else f"{count} problem{'s' * (count > 1)} to settle first"
     return "\n".join([*lines, "", f"Nothing was trained: {verdict}."])
 
 
