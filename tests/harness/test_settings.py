@@ -108,7 +108,7 @@ def test_context_length_is_the_backends(tmp_path: Path) -> None:
     ("error", "last"), [("UsageError('bad value 7')", "roi-bench: bad value 7"), ("KeyError('x')", "KeyError: 'x'")]
 )
 def test_only_our_errors_lose_their_traceback(error: str, last: str) -> None:
-    imports = "from roi_bench.errors import *; from roi_bench.harness.processes import install_one_line_errors"
+    imports = "from roi_bench.errors import *; from roi_bench.harness.ending import install_one_line_errors"
     code = f"{imports}; install_one_line_errors(); install_one_line_errors(); raise {error}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1
