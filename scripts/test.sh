@@ -7,6 +7,7 @@ ensure_environment
 ensure_browser
 
 export HF_HUB_OFFLINE=1 # no test needs the network
+unset PYTHONDONTWRITEBYTECODE # the tests start hundreds of processes; each would compile all our modules again
 failed=0
 check() {
     echo "== $*"

@@ -6,7 +6,6 @@ and so is one that would ask an API for more than a dry run.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
@@ -18,8 +17,6 @@ from pathlib import Path
 import pytest
 
 from roi_bench.api.settings import ApiSettings, api_settings
-from roi_bench.exams.tiny import model_path
-from roi_bench.harness.run import run
 from roi_bench.harness.run_arguments import parse_arguments
 from roi_bench.scoring.statistics import ExamTerm, estimate_ratio
 
@@ -147,29 +144,6 @@ def test_the_page_of_api_models_names_every_argument_and_its_default() -> None:
     for name in ("num_concurrent", "timeout", "max_retries", "retry_wait"):
         default = next(field.default for field in fields(ApiSettings) if field.name == name)
         assert re.search(rf"^\| `{name}` \| {default:g} \|", table, re.MULTILINE), name
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("stage", "name"), [("base", "base"), ("mft", "MFT"), ("rarl", "MFT + RARL")])
-def test_the_numbers_of_the_readme_are_those_of_the_shipped_models(stage: str, name: str, tmp_path: Path) -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    rows = re.findall(rf"^\| {re.escape(name)} \| `(roi_tiny_\w+)` \| (.+) \|$", readme, re.MULTILINE)
-    assert len(rows) == 2
-    run(  # asks the easy order, which both tasks have, once
-        [
-            *("--model", "hf", "--model_args", f"pretrained={model_path(stage)},dtype=float32", "--device", "cpu"),
-            *("--batch_size", "64", "--tasks", ",".join(task for task, _ in rows), "--output_path", str(tmp_path)),
-        ]
-    )
-    (path,) = tmp_path.rglob("results_*.json")
-    results = json.loads(path.read_text(encoding="utf-8"))["results"]
-    for task, shown in rows:
-        found = results[task]
-        pairs = [
-            f"{found[f'{m},none']:.2f} ± {found[f'{m}_stderr,none']:.2f}" for m in ("score", "score_easy", "regret")
-        ]
-        positions = ", ".join(f"{found[f'p{k}_acc,none']:.2f}" for k in (1, 2, 3))
-        assert shown == " | ".join([*pairs, positions])
 
 
 def test_the_allocation_example_of_the_metrics_page() -> None:
