@@ -1,6 +1,8 @@
 """Fixtures that several test modules share."""
 
 import os
+import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if hasattr(config, "workerinput"):
         long = {item.path for item in items if item.get_closest_marker("slow")}
         items.sort(key=lambda item: item.path not in long)
+
+
+@pytest.fixture(autouse=True)
+def _machine_is_described_once() -> None:
+    """Results of lm_eval describe the machine, which takes half a second: once a process here, not once a run."""
+    torchs = sys.modules.get("torch.utils.collect_env")
+    if torchs is not None and not hasattr(torchs.get_pretty_env_info, "cache_clear"):
+        torchs.get_pretty_env_info = cache(torchs.get_pretty_env_info)  # type: ignore[attr-defined]
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from tests.api.provider_server import Fault, ProviderServer
 from tests.harness.harness_runs import simple_evaluate
 from tests.support.messages import shown_in, shows
 from tests.support.roi_runs import HARD, journal_in
+from tests.support.warm_process import run as run_process
 
 STOCK_MOVES_ANSWERS = "lm_eval 0.4.13: a None from a concurrent request lets --use_cache shift all later answers"
 
@@ -84,11 +84,8 @@ def test_a_chat_endpoint_refuses_raw_text_before_anything_is_sent(
 
 
 def lm_eval(folder: Path, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-    command = [str(Path(sys.executable).parent / "lm_eval"), "run", *arguments]
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run(
-        command, capture_output=True, text=True, env=environment, timeout=300, check=False, cwd=folder
-    )
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    done = run_process(["-m", "lm_eval", "run", *arguments], environment, folder)
     assert done.returncode == code, done.stderr[-3000:]
     return done
 

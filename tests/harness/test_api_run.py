@@ -27,6 +27,7 @@ from tests.api.provider_server import Fault, ProviderServer, Reply, random_fault
 from tests.support.api_runs import PRICES, answers_in, command, entries_in
 from tests.support.messages import shown_in, shows
 from tests.support.roi_runs import HARD, MEDIUM, in_process, journal_in, results_in, samples_in
+from tests.support.warm_process import run as run_process
 
 
 def test_every_answer_stands_where_it_belongs_and_every_token_is_counted(tmp_path: Path) -> None:
@@ -360,16 +361,10 @@ def test_a_full_disk_loses_nothing_that_was_paid_for(tmp_path: Path) -> None:
         "import resource, sys; from roi_bench.cli.main import main\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000)); main()"
     )
-    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TMPDIR": str(tmp_path)}
     with ProviderServer(answer_exam, delay=0.05) as server:
         arguments = command(server, tmp_path / "out", limit=40, args=("num_concurrent=4",))
-        done = subprocess.run(
-            [sys.executable, "-c", code, "run", *arguments],
-            capture_output=True,
-            text=True,
-            check=False,
-            env=environment,
-        )
+        done = run_process(["-c", code, "run", *arguments], environment)
         assert done.returncode == RecordError.exit_code, done.stderr[-2000:]
         last = done.stderr.strip().splitlines()[-1]
         (rescued,) = tmp_path.glob("roi-bench-*/rescued-journal-*.jsonl")

@@ -40,6 +40,7 @@ from tests.harness.random_model import random_model
 from tests.support.messages import shows
 from tests.support.roi_runs import results_in, samples_in
 from tests.support.vllm_runs import FAKE, command
+from tests.support.warm_process import WarmProcess, popen
 
 __all__ = ["random_model"]
 
@@ -309,13 +310,11 @@ def test_a_vllm_model_with_a_loop_of_its_own_is_asked_through_it(vllm: Any, rand
 # ------------------------------------------------------------------------------------------------ whole processes
 
 
-def process(arguments: list[str], **environment: str) -> subprocess.Popen[str]:
-    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-    code += "from roi_bench.cli.main import main; main()"
+def process(arguments: list[str], **environment: str) -> WarmProcess | subprocess.Popen[str]:
+    code = "from roi_bench.cli.main import main; main()"
     paths = os.pathsep.join(filter(None, [environment.pop("PYTHONPATH", str(FAKE)), os.environ.get("PYTHONPATH")]))
     known = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", **environment}
-    pipe = subprocess.PIPE
-    return subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=pipe, stderr=pipe, text=True, env=known)
+    return popen(["-c", code, *arguments], known)
 
 
 def responses_in(output: Path) -> list[bytes]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
@@ -31,6 +30,7 @@ from tests.harness.random_model import random_model
 from tests.support.messages import shown_in, shows
 from tests.support.roi_runs import results_in, samples_in
 from tests.support.vllm_runs import FAKE, command
+from tests.support.warm_process import WarmProcess, popen
 
 __all__ = ["random_model"]
 
@@ -159,15 +159,14 @@ def free_port() -> str:
         return str(listener.getsockname()[1])
 
 
-def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
+def start(*arguments: str, **environment: str) -> WarmProcess | subprocess.Popen[str]:
     """Start this Python with the fake vLLM; nothing says that accelerate should use the CPU."""
     paths = os.pathsep.join([str(FAKE), str(Path(__file__).parents[2])])
     known = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", **environment}
-    pipe = subprocess.PIPE
-    return subprocess.Popen([sys.executable, *arguments], stdout=pipe, stderr=pipe, text=True, env=known)
+    return popen(arguments, known)
 
 
-def ended(child: subprocess.Popen[str]) -> str:
+def ended(child: WarmProcess | subprocess.Popen[str]) -> str:
     """Return what a process that did its work wrote to stderr."""
     _, stderr = child.communicate()
     assert child.returncode == 0, stderr
@@ -179,7 +178,9 @@ def torchrun(processes: int, *arguments: str) -> str:
     return ended(start("-m", "torch.distributed.run", *place, "-m", "roi_bench", *arguments))
 
 
-def two_machines(first: dict[str, str], second: dict[str, str], *arguments: str) -> list[subprocess.Popen[str]]:
+def two_machines(
+    first: dict[str, str], second: dict[str, str], *arguments: str
+) -> list[WarmProcess | subprocess.Popen[str]]:
     """Start two processes that are the only ones of their machines; the folder of results is the same."""
     here = {"WORLD_SIZE": "2", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
     places = enumerate((first, second))

@@ -28,6 +28,7 @@ from tests.harness.harness_runs import simple_evaluate
 from tests.harness.random_model import CHAT_TEMPLATE, random_model, save_random_model
 from tests.support.messages import shown_in, shows
 from tests.support.roi_runs import HARD, MEDIUM, command, in_process, journal_in, results_in, results_path, samples_in
+from tests.support.warm_process import run as run_process
 
 __all__ = ["random_model"]
 
@@ -233,7 +234,7 @@ def test_a_full_disk_loses_nothing_and_resumes(random_model: Path, tmp_path: Pat
         "resource.setrlimit(resource.RLIMIT_FSIZE, (6000, 6000)); main()"
     )
     arguments = command(random_model, tmp_path, limit=20)
-    child = subprocess.run([sys.executable, "-c", code, "run", *arguments], capture_output=True, text=True, check=False)
+    child = run_process(["-c", code, "run", *arguments], {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"})
     assert child.returncode == RecordError.exit_code
     assert shown_in(child.stderr.splitlines()[-1], journal_in(tmp_path), "File too large")
     before = journal_in(tmp_path).read_bytes()
@@ -248,7 +249,7 @@ def test_results_that_cannot_be_written_are_an_error(random_model: Path, tmp_pat
         "resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000)); main()"
     )
     arguments = command(random_model, tmp_path, limit=3)
-    child = subprocess.run([sys.executable, "-c", code, "run", *arguments], capture_output=True, text=True, check=False)
+    child = run_process(["-c", code, "run", *arguments], {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"})
     assert child.returncode == RecordError.exit_code, child.stderr[-2000:]
     assert re.search(r"results_\S+\.json\b.*\bjournal\b", child.stderr.splitlines()[-1])
     run(arguments)

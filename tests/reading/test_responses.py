@@ -252,19 +252,16 @@ def test_long_repetitions_never_raise(piece: str, times: int) -> None:
 
 
 def seconds_to_read(text: str) -> float:
-    """Return the processor time of one reading: the least of several, for other load only ever adds to it."""
-    times = []
-    for _ in range(2):
-        started = time.process_time()
-        read_response(text)
-        times.append(time.process_time() - started)
-    return min(times)
+    """Return the processor time of one reading."""
+    started = time.process_time()
+    read_response(text)
+    return time.process_time() - started
 
 
 def assert_linear(short: str, long: str) -> None:
     """``long`` has eight times the length of ``short``: a quadratic reader would take 64 times as long."""
-    base = max(seconds_to_read(short), 0.002)  # below that the clock's grain dominates
-    assert seconds_to_read(long) < 32 * base
+    base = max(min(seconds_to_read(short) for _ in range(2)), 0.002)  # below that the clock's grain dominates
+    assert any(seconds_to_read(long) < 32 * base for _ in range(4))  # other load only ever adds to it
 
 
 @pytest.mark.parametrize("start", ["", SKELETON, SKELETON + "Summary\n"], ids=["plain", "opened", "closing"])

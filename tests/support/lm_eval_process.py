@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-import sys
-from pathlib import Path
+
+from tests.support.warm_process import run
 
 ENVIRONMENT = {
     **os.environ,
@@ -14,9 +14,6 @@ ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
     "TOKENIZERS_PARALLELISM": "false",
     "ACCELERATE_USE_CPU": "true",
-    # glibc gives the large buffers of a growing key-value cache back at every step; keeping them halves the time
-    "MALLOC_MMAP_THRESHOLD_": "4000000000",
-    "MALLOC_TRIM_THRESHOLD_": "8000000000",
 }
 
 
@@ -45,6 +42,4 @@ def free_port() -> int:
 
 def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run this Python in the repository's root."""
-    command, root = [sys.executable, *arguments], Path(__file__).parents[2]
-    variables = {**ENVIRONMENT, **environment}
-    return subprocess.run(command, capture_output=True, text=True, env=variables, timeout=900, check=False, cwd=root)
+    return run(arguments, {**ENVIRONMENT, **environment})

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
+
+from tests.support.warm_process import WarmProcess, popen
 
 HARD, MEDIUM = "roi_tiny_hard_128", "roi_tiny_medium_128"
 
@@ -19,15 +20,10 @@ def command(model: Path, output: Path, *more: str, tasks: str = HARD, limit: int
     ]
 
 
-def in_process(arguments: list[str]) -> subprocess.Popen[str]:
-    # Ctrl-C works also where the tests themselves were started in the background by a shell that ignores it.
-    listen = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-    code = f"{listen}; from roi_bench.cli.main import main; main()"
+def in_process(arguments: list[str]) -> WarmProcess | subprocess.Popen[str]:
+    code = "from roi_bench.cli.main import main; main()"
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    pipe = subprocess.PIPE
-    return subprocess.Popen(
-        [sys.executable, "-c", code, "run", *arguments], stdout=pipe, stderr=pipe, text=True, env=environment
-    )
+    return popen(["-c", code, "run", *arguments], environment)
 
 
 def results_path(output: Path) -> Path:
