@@ -29,6 +29,9 @@ ROOT = Path(__file__).resolve().parents[2]
 AT_START = ("PYTHON", "HF_", "TRANSFORMERS_", "OMP_", "MKL_", "LD_", "LITELLM", "LC_", "LANG", "TZ")
 """Variables that act while Python starts or imports: a process to which another value is given is not forked."""
 
+FIRST = dict(os.environ)
+"""What the tests began with; libraries that they import set more, which means nothing here."""
+
 SERVER = {
     "OMP_NUM_THREADS": "1",
     "HF_HUB_OFFLINE": "1",
@@ -104,13 +107,17 @@ def popen(
 ) -> WarmProcess | subprocess.Popen[str]:
     """Start ``python ARGUMENTS`` (``-m module …`` or ``-c code …``), forked where its variables allow that."""
     known = dict(os.environ if environment is None else environment)
-    here = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    acting = {name for name in {*known, *here} if name.startswith(AT_START) and name not in ("PYTHONPATH", *SERVER)}
-    acting |= {"OMP_NUM_THREADS", "HF_HUB_OFFLINE"}
-    if all(known.get(name) == here.get(name) for name in acting):
+    if not _given_at_start(known):
         return WarmProcess(arguments, known, folder)
     pipe = subprocess.PIPE
     return subprocess.Popen([sys.executable, *arguments], stdout=pipe, stderr=pipe, text=True, env=known, cwd=folder)
+
+
+def _given_at_start(known: Mapping[str, str]) -> list[str]:
+    """Return the variables that act at the start and have other values than the server's."""
+    names = {name for name in {*known, *FIRST} if name.startswith(AT_START) and name not in ("PYTHONPATH", *SERVER)}
+    given = [name for name in names if known.get(name) not in (FIRST.get(name), os.environ.get(name))]
+    return given + [name for name in ("OMP_NUM_THREADS", "HF_HUB_OFFLINE") if known.get(name) != SERVER[name]]
 
 
 def run(
