@@ -273,5 +273,5 @@ def _count(number: int, what: str) -> str:
 def _progress(items: Iterable[GradedFolder], total: int) -> Iterable[GradedFolder]:
     from tqdm import tqdm
 
-    bar: Iterable[GradedFolder] = tqdm(items, total=total, desc="grading", unit="submission", leave=False)
+    bar: Iterable[GradedFolder] = tqdm(items, total=total, desc="grading", unit="submission", leave=False, delay=2)
     return bar

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -63,9 +62,11 @@ def table_options(command: Command) -> Command:
 
 def notify(line: str) -> None:
     """Print a remark to stderr, on a line of its own even where a progress bar stands."""
-    bars = sys.modules.get("tqdm")
-    with bars.tqdm.external_write_mode(file=sys.stderr) if bars is not None else nullcontext():
-        click.echo(f"roi-bench: {line}", err=True)
+    if (bars := sys.modules.get("tqdm")) is not None:
+        # Not tqdm.write: it draws a bar that still waits out its delay, and close() then leaves that one standing.
+        for bar in list(bars.tqdm._instances):
+            bar.clear()
+    click.echo(f"roi-bench: {line}", err=True)
 
 
 def make_folder(folder: Path) -> None:
@@ -102,7 +103,7 @@ def with_progress(what: str, unit: str = "task") -> Callable[[Iterable[Item]], I
     def show(items: Iterable[Item]) -> Iterable[Item]:
         from tqdm import tqdm
 
-        bar: Iterable[Item] = tqdm(items, desc=what, unit=unit, leave=False)
+        bar: Iterable[Item] = tqdm(items, desc=what, unit=unit, leave=False, delay=2)
         return bar
 
     return show

@@ -39,7 +39,7 @@ SERVER = {
     "MALLOC_MMAP_THRESHOLD_": "4000000000",
     "MALLOC_TRIM_THRESHOLD_": "8000000000",
 }
-"""The server's own variables, of which the first two must be those of its children."""
+"""The server's own variables; a process that is given other threads, or the hub, is not forked either."""
 
 SET_BY_IMPORTS: list[str] = []
 """Variables that libraries set while they are imported, filled in the server: its children need them too."""
@@ -105,7 +105,10 @@ class WarmProcess:
 def popen(
     arguments: Sequence[str], environment: Mapping[str, str] | None = None, folder: Path = ROOT
 ) -> WarmProcess | subprocess.Popen[str]:
-    """Start ``python ARGUMENTS`` (``-m module …`` or ``-c code …``), forked where its variables allow that."""
+    """Start ``python ARGUMENTS`` (``-m module …`` or ``-c code …``), forked where its variables allow that.
+
+    A module on ``PYTHONPATH`` that stands in for one the server has imported is not seen: start Python for that.
+    """
     known = dict(os.environ if environment is None else environment)
     if not _given_at_start(known):
         return WarmProcess(arguments, known, folder)
@@ -148,6 +151,7 @@ def _run(
         io.TextIOWrapper(io.FileIO(number, "w", closefd=False), encoding="utf-8", write_through=True)
         for number in (1, 2)
     )
+    # Ctrl-C works also where the tests themselves were started in the background by a shell that ignores it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]  # it may have children
     set_by_imports = {name: os.environ[name] for name in SET_BY_IMPORTS}
