@@ -5,7 +5,7 @@
     python -m benchmarks.real_models keep DIR [--rows docs/real-models.csv]
     python -m benchmarks.real_models table [--rows docs/real-models.csv]
 
-``sit`` runs ``roi-bench run --model vllm`` (greedy, float32) in steps of ``--step`` exams: easy, medium and hard
+``sit`` runs ``roi-bench run --model vllm`` (greedy, bfloat16) in steps of ``--step`` exams: easy, medium and hard
 order at 512 tokens, easy and hard at 1,024; other prompts in easy and hard order at 512. It can be stopped and goes
 on at any time; on another machine, ``--first`` leaves out the exams whose rows are kept. ``keep`` scores every
 response of ``DIR`` from its raw text and adds a row for each to a file of rows: model, prompt, order, budget and exam
@@ -97,7 +97,7 @@ def run_exams(options: argparse.Namespace) -> None:
         for prompt in options.prompts:
             tasks = DIRECT_TASKS if prompt == "direct" else (f"roi_exam_hard_512_{prompt}",)
             arguments = (
-                f"pretrained={options.model},dtype=float32,enforce_eager=True,max_model_len=3072,max_num_seqs=48"
+                f"pretrained={options.model},dtype=bfloat16,enforce_eager=True,max_model_len=3072,max_num_seqs=96"
             )
             command = [sys.executable, "-m", "roi_bench", "run", "--model", "vllm", "--model_args", arguments]
             command += ["--tasks", ",".join(tasks), "--output_path", str(options.out / options.name)]
