@@ -1,7 +1,7 @@
 """How fast and how large ``roi-bench run`` is beside the bare engine and beside plain lm_eval (docs/engines.md).
 
     python benchmarks/engine_speed.py vllm MODEL_FOLDER [--exams 60] [--engine-args dtype=float32,enforce_eager=True]
-    python benchmarks/engine_speed.py hf MODEL_FOLDER [--exams 60] [--batch-size 12]
+    python benchmarks/engine_speed.py hf MODEL_FOLDER [--exams 60] [--batch-size 12] [--dtype float32]
     python benchmarks/engine_speed.py memory
 
 ``vllm``: whole processes, start to end, on the hard order at 512 tokens: the run with its defaults and a bare
@@ -159,7 +159,7 @@ def compare_vllm(options: argparse.Namespace, folder: Path) -> None:
 
 def compare_hf(options: argparse.Namespace, folder: Path) -> None:
     """Time the run against plain lm_eval with the same batch size, in turn."""
-    args, size = f"pretrained={options.model},dtype=float32", ("--batch_size", str(options.batch_size))
+    args, size = f"pretrained={options.model},dtype={options.dtype}", ("--batch_size", str(options.batch_size))
     ours, theirs = [], []
     for number in range(options.pairs):
         ours.append(run_exams("roi_bench run", "hf", args, options.exams, folder / f"run{number}", *size))
@@ -231,6 +231,7 @@ def main() -> None:
     vllm.add_argument("--plain", type=int, default=60, help="exams for plain lm_eval; 0 leaves it out")
     vllm.set_defaults(compare=compare_vllm)
     hf.add_argument("--batch-size", type=int, default=12)
+    hf.add_argument("--dtype", default="float32")
     hf.add_argument("--pairs", type=int, default=2)
     hf.set_defaults(compare=compare_hf)
     memory.set_defaults(compare=compare_memory)

@@ -93,16 +93,17 @@ Rows = dict[tuple[str, str, str, int, str], Row]
 
 def run_exams(options: argparse.Namespace) -> None:
     """Ask a model, in steps that are each finished with results."""
+    tasks = [
+        task
+        for prompt in options.prompts
+        for task in (DIRECT_TASKS if prompt == "direct" else (f"roi_exam_hard_512_{prompt}",))
+    ]
+    arguments = f"pretrained={options.model},dtype=bfloat16,enforce_eager=True,max_model_len=3072,max_num_seqs=96"
     for exams in (*range(options.first + options.step, options.exams, options.step), options.exams):
-        for prompt in options.prompts:
-            tasks = DIRECT_TASKS if prompt == "direct" else (f"roi_exam_hard_512_{prompt}",)
-            arguments = (
-                f"pretrained={options.model},dtype=bfloat16,enforce_eager=True,max_model_len=3072,max_num_seqs=96"
-            )
-            command = [sys.executable, "-m", "roi_bench", "run", "--model", "vllm", "--model_args", arguments]
-            command += ["--tasks", ",".join(tasks), "--output_path", str(options.out / options.name)]
-            command += ["--samples", json.dumps({task: list(range(options.first, exams)) for task in tasks})]
-            subprocess.run([*command, *([] if options.text else ["--apply_chat_template"])], check=True)
+        command = [sys.executable, "-m", "roi_bench", "run", "--model", "vllm", "--model_args", arguments]
+        command += ["--tasks", ",".join(tasks), "--output_path", str(options.out / options.name)]
+        command += ["--samples", json.dumps({task: list(range(options.first, exams)) for task in tasks})]
+        subprocess.run([*command, *([] if options.text else ["--apply_chat_template"])], check=True)
 
 
 def rows_of(folder: Path) -> Iterator[Row]:
