@@ -2,16 +2,20 @@
 
     python benchmarks/api_client.py throughput [--concurrency 32] [--delay 1] [--requests 960]
     python benchmarks/api_client.py memory [--requests 20000]
+    python benchmarks/api_client.py beside [--concurrency 32] [--delay 1] [--requests 960]
 
 ``throughput`` starts the OpenAI-compatible server of the tests in a process of its own and compares the rate of a run
 (requests, journal with one synced write a batch, progress) with what the delay alone allows: concurrency / delay.
-``memory`` lets litellm mock every response and prints the resident memory while the run goes on.
+``memory`` lets litellm mock every response and prints the resident memory while the run goes on. ``beside`` asks the
+same exams of the same server with whole processes, ``roi-bench run --model roi-api`` and plain ``lm_eval --model
+local-chat-completions`` with the same concurrency, in turn, and says how long each took and what it lost.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -80,6 +84,32 @@ def throughput(concurrency: int, delay: float, count: int) -> float:
     return rate / ideal
 
 
+def beside(concurrency: int, delay: float, count: int) -> float:
+    """Print how long whole runs took and what they lost; return plain lm_eval's time as a multiple of ours."""
+    shared = ("--tasks", "roi_tiny_hard_128", "--limit", str(count // 2), "--log_samples", "--apply_chat_template")
+    seconds: dict[str, list[float]] = {}
+    with server(delay) as url, tempfile.TemporaryDirectory() as folder:
+        address = {"roi_bench run": url, "lm_eval run": f"{url}/chat/completions"}
+        for number in range(2):
+            for program, model in (("roi_bench run", "roi-api"), ("lm_eval run", "local-chat-completions")):
+                out = Path(folder) / f"{model}{number}"
+                args = f"model=a-model,base_url={address[program]},num_concurrent={concurrency}"
+                command = [sys.executable, "-m", *program.split(), "--model", model, "--model_args", args, *shared]
+                begin = time.perf_counter()
+                command += ["--output_path", str(out)]
+                done = subprocess.run(command, capture_output=True, text=True, check=False)
+                seconds.setdefault(model, []).append(time.perf_counter() - begin)
+                if done.returncode:
+                    raise RuntimeError(done.stderr[-2000:])
+                lines = max(out.rglob("samples_*.jsonl")).read_text("utf-8").splitlines()
+                texts = [text for line in lines for request in json.loads(line)["resps"] for text in request]
+                have = sum(text.startswith("reply to") for text in texts)
+                print(f"{model:>24}: {seconds[model][-1]:6.1f} s, {have} of {count} responses", flush=True)
+    ratio = sum(seconds["local-chat-completions"]) / sum(seconds["roi-api"])
+    print(f"plain lm_eval / run: {ratio:.2f} (concurrency {concurrency}, delay {delay:g} s, start to results)")
+    return ratio
+
+
 def resident_bytes() -> int:
     """Return this process's resident memory (Linux)."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -116,13 +146,15 @@ def memory(count: int) -> list[tuple[int, int]]:
 def main() -> None:
     """Measure what the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("throughput", "memory"))
+    parser.add_argument("what", choices=("throughput", "memory", "beside"))
     parser.add_argument("--concurrency", type=int, default=32)
     parser.add_argument("--delay", type=float, default=1.0, help="seconds before any answer")
     parser.add_argument("--requests", type=int)
     options = parser.parse_args()
     if options.what == "throughput":
         throughput(options.concurrency, options.delay, options.requests or 30 * options.concurrency)
+    elif options.what == "beside":
+        beside(options.concurrency, options.delay, min(960, options.requests or 960))
     else:
         memory(options.requests or 20_000)
 

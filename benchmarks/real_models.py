@@ -54,7 +54,7 @@ class Row:
         outcomes: Outcomes by position, joined by ``/``.
         tokens, finish: What it cost, and how it ended.
         shares: Tokens of each problem by position, joined by ``/``; empty where they cannot be told.
-        followed: 1 if it follows the form that the prompt asks for.
+        followed: 1 if it follows the form that the prompt asks for, else 0; empty where problems were asked alone.
     """
 
     model: str
@@ -68,7 +68,7 @@ class Row:
     tokens: int
     finish: str
     shares: str
-    followed: int
+    followed: str
 
     @property
     def key(self) -> tuple[str, str, str, int, str]:
@@ -120,7 +120,8 @@ def rows_of(folder: Path) -> Iterator[Row]:
         for run in score_tasks(kept, [task.name for task in kept]):
             prompts = {document.id: document for document in run.task.documents}
             for exam, (sample, *_) in run.scored.items():
-                main, easy = (str(request[0].text or "") for request in prompts[exam].requests)
+                texts: list[str | None] = [str(request[0].text or "") for request in prompts[exam].requests]
+                main, easy = texts if len(texts) == 2 else (None, None)
                 asked = (model.name, run.task.record.prompt)
                 yield _row(*asked, run.cell.order, exam, run.clusters[exam], sample.main, main)
                 yield _row(*asked, "easy", exam, run.clusters[exam], sample.easy, easy)
@@ -130,11 +131,13 @@ def _exams(task: RecordedTask) -> set[str]:
     return {document.id for document in task.documents}
 
 
-def _row(model: str, prompt: str, order: str, exam: str, cluster: str, scored: ScoredResponse, text: str) -> Row:
+def _row(model: str, prompt: str, order: str, exam: str, cluster: str, scored: ScoredResponse, text: str | None) -> Row:
     shares = [problem.tokens for problem in scored.problems]
     usage = scored.usage or Usage(0, None, "generated")
     finish = usage.finish_reason or ""
-    followed = bool(scored.readings) and follows_form(text, scored.readings[0], finish == "stop")
+    followed = None
+    if text is not None:
+        followed = bool(scored.readings) and follows_form(text, scored.readings[0], finish == "stop")
     return Row(
         *(model, prompt, order, scored.budget, exam, cluster),
         tiers="/".join(problem.tier for problem in scored.problems),
@@ -142,7 +145,7 @@ def _row(model: str, prompt: str, order: str, exam: str, cluster: str, scored: S
         tokens=usage.tokens,
         finish=finish,
         shares="" if None in shares else "/".join(map(str, shares)),
-        followed=int(followed),
+        followed="" if followed is None else str(int(followed)),
     )
 
 
@@ -218,7 +221,8 @@ def _behaviour(rows: Sequence[Row]) -> tuple[Cell, ...]:
     one, count = rows[0], len(rows)
     problems = [outcome for row in rows for outcome in row.outcomes.split("/")]
     shares = [problems.count(outcome) / len(problems) for outcome in OUTCOMES]
-    followed, tokens = sum(row.followed for row in rows) / count, sum(row.tokens for row in rows) / count
+    forms, tokens = [int(row.followed) for row in rows if row.followed], sum(row.tokens for row in rows) / count
+    followed = sum(forms) / len(forms) if forms else "n/a"
     full = sum(row.tokens == row.budget for row in rows) / count
     return (one.model, one.prompt, one.budget, one.order, count, *shares, followed, tokens, full)
 

@@ -1,6 +1,6 @@
 """The steps of ``scripts/check_vllm.sh`` after the installation, in an environment that has the real vLLM.
 
-python -m scripts.check_vllm --out DIR [--steps doctor,engines,kills,refusals] [--kills N] [--seed N]
+python -m scripts.check_vllm --out DIR [--steps doctor,engines,drawn,kills,refusals] [--kills N] [--seed N]
 """
 
 from __future__ import annotations
@@ -141,6 +141,21 @@ def engines(out: Path, _options: argparse.Namespace) -> None:
     compared = start(out / "compared", "compare-engines", str(out / "hf"), str(out / "vllm"), *where)
     check(compared.end() == 0, "compare-engines takes both runs")
     sys.stdout.write((out / "compared.out").read_text())
+
+
+def drawn(out: Path, _options: argparse.Namespace) -> None:
+    """Samples are drawn, each with a seed of its own, also where prompts do not all fit into one step."""
+    sampling = ("--metadata", '{"repeats": 4}', "--gen_kwargs", "do_sample=True,temperature=0.7")
+    runs = [out / "drawn", out / "again"]
+    for folder in runs:
+        began, run = time.monotonic(), start(folder, *run_arguments("vllm", folder, 60, VLLM, *sampling))
+        check(run.end() == 0, f"{folder.name}: the run ends well ({time.monotonic() - began:.0f} s)")
+    texts = [
+        [request for line in samples(folder).splitlines() for request in json.loads(line)["resps"]] for folder in runs
+    ]
+    differ = sum(len(set(request)) > 1 for request in texts[0])
+    check(len(texts[0]) == 120 and differ > 60, f"samples of one prompt differ in {differ} of {len(texts[0])} prompts")
+    check(texts[0] == texts[1], "the same seed draws the same samples")
 
 
 KILLS = ("SIGKILL", "SIGTERM", "EngineCore", "Worker")
@@ -324,7 +339,7 @@ def _judge_refusal(run: Run, name: str, code: int, says: str) -> None:
 
 
 STEPS: dict[str, Callable[[Path, argparse.Namespace], None]] = {
-    "doctor": doctor, "engines": engines, "kills": kills, "refusals": refusals,
+    "doctor": doctor, "engines": engines, "drawn": drawn, "kills": kills, "refusals": refusals,
 }  # fmt: skip
 
 

@@ -2,15 +2,15 @@
 # The vLLM engine with the real vLLM, on a CPU: makes an environment, then doctor, the shipped tiny model on vLLM and on hf, a
 # run that is killed ten times, and bad input. Exit code 0 only if all of it is as it should be. An hour on two cores, 5 GB.
 #
-#   bash scripts/check_vllm.sh [--venv DIR] [--out DIR] [--steps install,doctor,engines,kills,refusals] [--kills N] [--seed N]
+#   bash scripts/check_vllm.sh [--venv DIR] [--out DIR] [--steps NAMES] [--kills N] [--seed N]
 #
-# --venv: the environment; one that is there is used as it is, and nothing is installed. Else a temporary one is made, and
+# --steps: of install,doctor,engines,drawn,kills,refusals, joined by commas. --venv: the environment; one that is there is used as it is, and nothing is installed. Else a temporary one is made, and
 # removed at the end. --out: where runs go, kept; else a temporary folder. vLLM's CPU build needs the CPU build of torch, which
 # is not among the wheels that pip finds by itself on every machine: PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS names where it is.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
-venv='' out='' steps=install,doctor,engines,kills,refusals rest=()
+venv='' out='' steps=install,doctor,engines,drawn,kills,refusals rest=()
 while [ $# -gt 0 ]; do
     case $1 in
     --venv) venv=${2:?--venv needs a folder} && shift 2 ;;

@@ -141,6 +141,27 @@ def test_where_none_can_be_had_the_tests_are_run_all_the_same(machine):
     assert "ROI_BENCH_CHROMIUM" in told[-1]
 
 
+def test_the_check_of_litellm_runs_the_tests_of_apis_at_each_end_and_fails_if_one_does(checkout):
+    for end, code in (("lowest", 1), ("newest", 0)):
+        lines = f'[ "$1" = -c ] && echo "litellm of the {end}" || {{ echo "{end}: $*"; exit {code}; }}'
+        command(checkout / "there" / end / "bin", "python", lines)
+    words = ["bash", "scripts/check_litellm.sh", "--folder", "there"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=checkout)
+    assert done.returncode == 1, done.stderr
+    first, ran, second, again = done.stdout.splitlines()
+    assert shown_in(first, "lowest", "litellm")
+    assert shown_in(second, "newest", "litellm")
+    assert ran.startswith("lowest: -m pytest")
+    assert again.removeprefix("newest") == ran.removeprefix("lowest")
+    paths = [word for word in ran.split() if word.startswith("tests/")]
+    assert len(paths) > 3
+    assert all((ROOT / path).exists() for path in paths)
+    newest = subprocess.run([*words, "--ends", "newest"], capture_output=True, text=True, check=False, cwd=checkout)
+    assert newest.returncode == 0
+    unknown = subprocess.run([*words, "--ends", "oldest"], capture_output=True, text=True, check=False, cwd=checkout)
+    assert (unknown.returncode, "oldest" in unknown.stderr) == (2, True)
+
+
 def check_vllm(checkout, *arguments):
     command = ["bash", "scripts/check_vllm.sh", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=checkout)

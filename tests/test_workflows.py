@@ -39,14 +39,19 @@ def all_steps() -> list[dict[str, Any]]:
 
 
 def test_the_workflows_are_there() -> None:
-    assert [file.stem for file in FILES] == ["ci", "leaderboard", "leaderboard_comment", "vllm"]
+    assert [file.stem for file in FILES] == ["ci", "leaderboard", "leaderboard_comment", "litellm", "vllm"]
     assert workflow("leaderboard_comment")["on"]["workflow_run"]["workflows"] == [workflow("leaderboard")["name"]]
 
 
-def test_the_real_vllm_is_checked_every_week_and_by_hand_never_for_a_pull_request() -> None:
-    assert set(workflow("vllm")["on"]) == {"schedule", "workflow_dispatch"}
-    commands = [step["run"] for step in workflow("vllm")["jobs"]["check"]["steps"] if "run" in step]
-    assert [command.split()[:2] for command in commands] == [["bash", "scripts/check_vllm.sh"]]
+@pytest.mark.parametrize("name", ["vllm", "litellm"])
+def test_other_environments_are_checked_every_week_and_by_hand_never_for_a_pull_request(name: str) -> None:
+    assert set(workflow(name)["on"]) == {"schedule", "workflow_dispatch"}
+    commands = [step["run"] for step in workflow(name)["jobs"]["check"]["steps"] if "run" in step]
+    assert [command.split()[:2] for command in commands] == [["bash", f"scripts/check_{name}.sh"]]
+
+
+def test_both_ends_of_litellm_are_checked() -> None:
+    assert workflow("litellm")["jobs"]["check"]["strategy"]["matrix"]["end"] == ["lowest", "newest"]
 
 
 def test_actions_are_pinned_and_githubs_own() -> None:
@@ -63,7 +68,7 @@ def test_no_expression_stands_in_a_shell_command() -> None:
 
 def test_rights_are_as_small_as_can_be() -> None:
     comment, board = workflow("leaderboard_comment"), workflow("leaderboard")
-    assert [workflow(file.stem)["permissions"] for file in FILES] == [READ_ONLY, READ_ONLY, {}, READ_ONLY]
+    assert [workflow(file.stem)["permissions"] for file in FILES] == [READ_ONLY, READ_ONLY, {}, READ_ONLY, READ_ONLY]
     assert "permissions" not in board["jobs"]["check"]
     assert comment["jobs"]["comment"]["permissions"] == {"actions": "read", **READ_ONLY, "pull-requests": "write"}
     assert board["jobs"]["publish"]["permissions"] == {"pages": "write", "id-token": "write"}

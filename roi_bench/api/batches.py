@@ -8,13 +8,22 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from roi_bench.api.gateway import ApiRequest, Ending, Gateway, Missing, OnOutcomes, Outcome, import_litellm, messages_of
+from roi_bench.api.gateway import (
+    ApiRequest,
+    Ending,
+    Gateway,
+    Missing,
+    OnOutcomes,
+    Outcome,
+    import_litellm,
+    without_prompt,
+)
 from roi_bench.api.limits import Price, Purse, usd_text
-from roi_bench.api.replies import ApiReply, Kind, UnusableReplyError, failure_of, read_reply
+from roi_bench.api.replies import ApiReply, Kind, UnusableReplyError, chat_form, failure_of, read_reply
 from roi_bench.api.settings import ApiSettings
 from roi_bench.errors import ModelError, RecordError
 
@@ -190,7 +199,7 @@ class ProviderBatches:
         service: The provider's service.
         record: Which batches were submitted.
         settings: How to ask.
-        body: Model name and parameters of a request's parameters, as the provider takes them.
+        bodies: Makes the bodies of requests, as the provider takes them.
         prompt_tokens: Counts the tokens of a prompt.
         price: Price in batch mode, or None.
         purse: The run's money.
@@ -204,7 +213,7 @@ class ProviderBatches:
         record: BatchRecord,
         settings: ApiSettings,
         *,
-        body: Callable[[Mapping[str, Any]], dict[str, Any]],
+        bodies: Callable[[Sequence[ApiRequest]], list[dict[str, Any]]],
         prompt_tokens: Callable[[str], int],
         price: Price | None,
         purse: Purse,
@@ -212,7 +221,7 @@ class ProviderBatches:
         on_event: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._service, self._record, self._settings = service, record, settings
-        self._body, self._prompt_tokens = body, prompt_tokens
+        self._bodies, self._prompt_tokens = bodies, prompt_tokens
         self._price, self._purse, self._run = price, purse, run
         self._on_event = on_event
         self.reason = ""
@@ -272,8 +281,8 @@ class ProviderBatches:
         """Yield lines by name, in portions of the size that the provider accepts."""
         chunk: dict[str, bytes] = {}
         size = 0
-        for name, request in requests.items():
-            line = self._line(name, request)
+        for name, body in zip(requests, self._bodies(list(requests.values())), strict=True):
+            line = self._line(name, body)
             if chunk and (len(chunk) >= MOST_REQUESTS or size + len(line) > MOST_BYTES):
                 yield chunk
                 chunk, size = {}, 0
@@ -282,13 +291,7 @@ class ProviderBatches:
         if chunk:
             yield chunk
 
-    def _line(self, name: str, request: ApiRequest) -> bytes:
-        asked: dict[str, Any] = (
-            {"prompt": request.prompt}
-            if self._settings.endpoint == "completions"
-            else {"messages": messages_of(request.prompt)}
-        )
-        body = {**self._body(request.parameters), **asked}
+    def _line(self, name: str, body: Mapping[str, Any]) -> bytes:
         line = {"custom_id": name, "method": "POST", "url": self._service.endpoint, "body": body}
         return (json.dumps(line, ensure_ascii=True) + "\n").encode("ascii")
 
@@ -345,35 +348,42 @@ class ProviderBatches:
             self._record.done(batch.chunk)
             raise ModelError(f"the provider refused batch {batch.batch_id}: {_reasons(found)}")
         outcomes: dict[str, Outcome] = {}
+        ours = [request for name, request in by_name.items() if name in batch.requests]
+        sent = dict(zip((request.index for request in ours), self._bodies(ours), strict=True))
         for file_id in filter(None, (found.get("output_file_id"), found.get("error_file_id"))):
             for line in self._service.content(str(file_id)).splitlines():
                 name, result = _parsed(line)
                 if name in by_name and not isinstance(outcomes.get(name), ApiReply):
-                    outcomes[name] = self._outcome(by_name[name], result, str(batch.batch_id))
+                    request = by_name[name]
+                    body = without_prompt(sent.get(request.index, {}), request.prompt)
+                    outcomes[name] = self._outcome(request, result, str(batch.batch_id), body)
         for name in batch.requests:
             if name in by_name:
                 lack = Missing(f"batch {batch.batch_id} ended without it ({found['status']})", {})
                 outcomes.setdefault(name, lack)
         on_outcomes([(by_name[name], outcome) for name, outcome in outcomes.items()])
 
-    def _outcome(self, request: ApiRequest, result: Mapping[str, Any], batch_id: str) -> Outcome:
+    def _outcome(
+        self, request: ApiRequest, result: Mapping[str, Any], batch_id: str, sent: Mapping[str, Any]
+    ) -> Outcome:
         response = result.get("response") or {}
         body = response.get("body")
         if response.get("status_code") != 200 or not isinstance(body, Mapping):
             reason = result.get("error") or (body or {}).get("error") or f"status {response.get('status_code')}"
             return Missing(f"batch {batch_id}: {json.dumps(reason)[:200]}", {})
-        record = {"batch_id": batch_id, "asked": dict(request.parameters), "sent": self._body(request.parameters)}
-        usd = self._usd(body.get("usage") or {})
-        think_end_token = self._settings.think_end_token
+        record = {"batch_id": batch_id, "asked": dict(request.parameters), "sent": dict(sent)}
+        end = self._settings.think_end_token
         try:
-            return read_reply(body, request.budget, usd=usd, think_end_token=think_end_token, record=record)
+            reply = read_reply(chat_form(body), request.budget, usd=None, think_end_token=end, record=record, raw=body)
+            usd = self._usd(reply)
+            return replace(reply, usd=usd, record={**reply.record, "usd": usd})
         except UnusableReplyError as error:
             return Missing(f"batch {batch_id}: {error}", {})
 
-    def _usd(self, usage: Mapping[str, Any]) -> float | None:
-        prompt, total = int(usage.get("prompt_tokens") or 0), int(usage.get("total_tokens") or 0)
-        generated = max(int(usage.get("completion_tokens") or 0), total - prompt)
-        return None if self._price is None or not generated else self._price.of(prompt, generated)
+    def _usd(self, reply: ApiReply) -> float | None:
+        if self._price is None or reply.usage is None:
+            return None
+        return self._price.of(int(reply.record.get("prompt_tokens", 0)), reply.usage.tokens)
 
 
 def _parsed(line: bytes) -> tuple[str, dict[str, Any]]:
@@ -401,7 +411,7 @@ def _reasons(batch: Mapping[str, Any]) -> str:
 PROVIDERS = ("openai", "hosted_vllm", "azure")
 """Providers whose batch mode speaks OpenAI's protocol."""
 
-ENDPOINTS = {"chat": "/v1/chat/completions", "completions": "/v1/completions"}
+ENDPOINTS = {"chat": "/v1/chat/completions", "completions": "/v1/completions", "responses": "/v1/responses"}
 LISTED = 100
 """Batches looked through for one whose number was lost."""
 
@@ -427,7 +437,9 @@ class BatchService:
         self._litellm = import_litellm()
         self._settings = gateway.settings
         self._access = {**gateway.access, "custom_llm_provider": provider, "timeout": gateway.settings.timeout}
-        self._endpoint = ENDPOINTS[gateway.settings.endpoint]
+        (body,) = gateway.rehearse([("", {"max_tokens": 16})])  # litellm asks some models through another endpoint
+        is_other = body is not None and "input" in body and "messages" not in body
+        self._endpoint = ENDPOINTS["responses" if is_other else gateway.settings.endpoint]
 
     @property
     def endpoint(self) -> str:

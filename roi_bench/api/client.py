@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 
 from roi_bench.api.gateway import ApiRequest, Ending, GatewayLike, Missing, OnOutcomes, Outcome
 from roi_bench.api.limits import AdaptiveLimit, Pace, Price, Purse, usd_text
-from roi_bench.api.replies import ApiReply, Failure, Kind, ReplyIds, failure_of, read_reply
+from roi_bench.api.replies import ApiReply, Failure, Kind, ReplyIds, RunWatch, failure_of, read_reply
 from roi_bench.api.settings import ApiSettings
 
 # Group commit: outcomes that finish while the disk is busy are written together; no worker goes on before its own is.
@@ -40,11 +40,15 @@ class Recorder(Generic[Item]):
 
     async def put(self, item: Item) -> None:
         """Return when ``item`` is written, or writing it failed (see :meth:`raise_failure`)."""
-        self._waiting.append(item)
-        self._put += 1
+        self.add(item)
         number = self._put
         while self._written < number:
             await self._flush()
+
+    def add(self, item: Item) -> None:
+        """Have ``item`` written with the next ones, at the latest by :meth:`close`."""
+        self._waiting.append(item)
+        self._put += 1
 
     async def close(self) -> None:
         """Return when everything is written, including items whose worker did not wait for them."""
@@ -186,7 +190,10 @@ MOST_WAIT = 60.0
 """Longest wait between two attempts, in seconds, unless the provider asks for more."""
 
 FIRST_ATTEMPTS = 3
-"""Attempts at a connection, and requests that may fail, as long as nothing has ever come back."""
+"""Attempts at a connection, unusable replies, and requests that may fail, as long as no response has ever come."""
+
+FIRST_SECONDS = 30.0
+"""Time that the first request has the provider for itself, unless there is a limit of money."""
 
 FIRST_REFUSED = 10
 """Requests that the provider may refuse (400) as long as it has answered none."""
@@ -194,12 +201,22 @@ FIRST_REFUSED = 10
 MOST_RETRY_AFTER = 600.0
 """Longest wait, in seconds, that a provider may ask for; with more the run stops and says so."""
 
+ABANDONED = "abandoned by a second Ctrl-C while it was in flight"
+
 FAILED_IN_A_ROW = 20
 """Requests that may fail one after another before the run stops: the provider is down, or refuses everything."""
 
 
 class _StoppedError(Exception):
     """Raised where the run stops, so that a request is not sent (again)."""
+
+
+class _AbandonedError(Exception):
+    """Raised where a request is cancelled that may have been paid; holds the record of it."""
+
+    def __init__(self, missing: Missing) -> None:
+        super().__init__(missing.message)
+        self.missing = missing
 
 
 class ApiClient:
@@ -232,10 +249,12 @@ class ApiClient:
         self._tokens = Pace(settings.tokens_per_minute, sleep=self._pause)
         self._settled = asyncio.Event()
         self._ctrl_c = CtrlC(self._interrupt)
-        self._ids = ReplyIds(known)
-        self._in_a_row = 0
+        self._ids, self._watch = ReplyIds(known), RunWatch(settings.think_end_token)
+        self._first = asyncio.Event()
+        self._ratio = 1.0
+        self._in_a_row = self._unusable = 0
         self._heard_from = False
-        self._succeeded = bool(known)
+        self._succeeded = self._went_on = bool(known)
         self._error: Exception | None = None
         self.ending = Ending.DONE
         self.reason = ""
@@ -244,7 +263,8 @@ class ApiClient:
     def ask(self, requests: Sequence[ApiRequest], on_outcomes: OnOutcomes) -> Ending:
         """Send all ``requests`` and return how the run ended; every outcome goes to ``on_outcomes`` first of all.
 
-        After one Ctrl-C, requests in flight finish, because they are paid for; a second one abandons them.
+        The first request goes out alone: what is wrong with all of them shows at one. After one Ctrl-C, requests in
+        flight finish, because they are paid for; a second one abandons them, and records what they may have cost.
 
         Raises:
             Exception: The error of ``on_outcomes``, after everything in flight was passed to it.
@@ -257,10 +277,11 @@ class ApiClient:
         # All workers draw from one iterator, so each request is taken once and in order.
         waiting = iter(requests)
         recorder = Recorder(on_outcomes, on_failure=lambda error: self._stop(Ending.STOPPED, str(error)))
-        workers = [
-            asyncio.create_task(self._work(waiting, recorder))
-            for _ in range(min(self._settings.num_concurrent, len(requests)))
-        ]
+        # A few more than may be in flight: while one writes a response down, another's request is on its way.
+        spare = 1 + self._settings.num_concurrent // 8
+        others = min(self._settings.num_concurrent + spare, len(requests)) - 1
+        workers = [asyncio.create_task(self._work_first(waiting, recorder))]
+        workers += [asyncio.create_task(self._work_later(waiting, recorder)) for _ in range(others)]
         try:
             with self._ctrl_c.over(workers):
                 await asyncio.gather(*workers)
@@ -275,6 +296,17 @@ class ApiClient:
         if self._error is not None:
             raise self._error
 
+    async def _work_first(self, waiting: Iterator[ApiRequest], recorder: Recorder[tuple[ApiRequest, Outcome]]) -> None:
+        try:
+            await self._work(waiting, recorder)
+        finally:
+            self._first.set()
+
+    async def _work_later(self, waiting: Iterator[ApiRequest], recorder: Recorder[tuple[ApiRequest, Outcome]]) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._first.wait(), FIRST_SECONDS if self._purse.max_usd is None else None)
+        await self._work(waiting, recorder)
+
     async def _work(self, waiting: Iterator[ApiRequest], recorder: Recorder[tuple[ApiRequest, Outcome]]) -> None:
         for request in waiting:
             if self.ending is not Ending.DONE:
@@ -283,6 +315,9 @@ class ApiClient:
                 outcome = await self._outcome(request)
             except _StoppedError:
                 return  # nothing is in flight for this request
+            except _AbandonedError as error:
+                recorder.add((request, error.missing))
+                raise asyncio.CancelledError from error
             except Exception as error:  # noqa: BLE001 - raised at the end: what others have in flight is paid for
                 self._error = self._error or error
                 self._stop(Ending.STOPPED, str(error))
@@ -294,22 +329,28 @@ class ApiClient:
 
         Raises:
             _StoppedError: The run stops before either is known, and nothing can have been paid.
+            _AbandonedError: It was cancelled, and something may have been paid.
         """
         # ``lost`` sums what attempts without a reply may have cost: the purse counts it, the journal keeps it.
         prompt_tokens = self._gateway.prompt_tokens(request.prompt) if self._counts_prompts else 0
-        most = 0.0 if self._price is None else self._price.of(prompt_tokens, request.budget)
+        listed = 0.0 if self._price is None else self._price.of(prompt_tokens, request.budget)
         lost = 0.0
         for attempt in range(1, self._settings.max_retries + 2):
             try:
-                result = await self._attempt(request, prompt_tokens, most, attempt)
+                result = await self._attempt(request, prompt_tokens, listed, attempt)
+                most = listed * self._ratio
                 if isinstance(result, ApiReply):
                     self._in_a_row, self._heard_from, self._succeeded = 0, True, True
+                    self._first.set()
+                    self._look_at(request, result)
                     lost += most if result.usd is None and result.usage is None else 0.0
                     return replace(result, record={**result.record, **_lost(lost)})
                 failure = result
                 lost += most if failure.maybe_paid else 0.0
                 self._stop_if_hopeless(failure, attempt)
                 self._heard_from |= failure.kind is not Kind.UNREACHABLE  # a refusal is an answer too
+                if self._purse.max_usd is None and failure.kind not in (Kind.UNREACHABLE, Kind.UNUSABLE):
+                    self._first.set()  # a passing fault says nothing about the others
                 if failure.kind is Kind.GIVE_UP or attempt > self._settings.max_retries:
                     break
                 # Exponential backoff with full jitter, so that workers do not come back all at once.
@@ -319,8 +360,23 @@ class ApiClient:
                 if not lost:
                     raise
                 return Missing(f"the run stopped: {self.reason}", {"attempts": attempt, **_lost(lost)})
+            except _AbandonedError as error:
+                record = {"attempts": attempt, **_lost(lost + float(error.missing.record["maybe_paid_usd"]))}
+                raise _AbandonedError(Missing(error.missing.message, record)) from error
+            except asyncio.CancelledError as error:
+                if not lost:
+                    raise
+                raise _AbandonedError(Missing(ABANDONED, {"attempts": attempt, **_lost(lost)})) from error
         self._note_failed(failure)
         return Missing(failure.message, {"attempts": attempt, **_lost(lost)})
+
+    def _look_at(self, request: ApiRequest, reply: ApiReply) -> None:
+        """Warn if replies are those to another exam; stop if all are."""
+        sampled = float(request.parameters.get("temperature") or 0) > 0
+        if warning := self._watch.note(request.prompt, request.budget, reply, sampled=sampled):
+            self._on_event(warning)
+        if self._watch.stop is not None and not self._went_on:
+            self._stop(Ending.STOPPED, self._watch.stop)
 
     def _stop_if_hopeless(self, failure: Failure, attempt: int) -> None:
         """Stop the run after a failure that every request would meet, now or for a long time.
@@ -329,8 +385,10 @@ class ApiClient:
             _StoppedError: It was such a failure.
         """
         unreachable = failure.kind is Kind.UNREACHABLE and not self._heard_from and attempt >= FIRST_ATTEMPTS
+        self._unusable += failure.kind is Kind.UNUSABLE
+        unusable = failure.kind is Kind.UNUSABLE and not self._succeeded and self._unusable >= FIRST_ATTEMPTS
         wait = failure.retry_after or 0.0
-        if failure.kind is Kind.STOP or unreachable:
+        if failure.kind is Kind.STOP or unreachable or unusable:
             self._stop(Ending.STOPPED, failure.message)
         elif wait > MOST_RETRY_AFTER:
             self._stop(Ending.STOPPED, f"the provider asks to wait {wait:,.0f} s ({failure.message})")
@@ -338,11 +396,14 @@ class ApiClient:
             return
         raise _StoppedError
 
-    async def _attempt(self, request: ApiRequest, prompt_tokens: int, most: float, attempt: int) -> ApiReply | Failure:
+    async def _attempt(
+        self, request: ApiRequest, prompt_tokens: int, listed: float, attempt: int
+    ) -> ApiReply | Failure:
         """Make one attempt.
 
         Raises:
             _StoppedError: The run stops before it is sent.
+            _AbandonedError: It was cancelled after it may have been sent.
         """
         # The order of waiting: a place in flight, the pace, the money. Whatever follows, the place and the money set
         # aside are given back.
@@ -350,12 +411,15 @@ class ApiClient:
         try:
             await self._requests.wait()
             await self._tokens.wait(prompt_tokens + request.budget)
-            await self._reserve(most)
+            most = await self._reserve(listed)
             result: ApiReply | Failure
             actual = most  # of a request that was cancelled, or failed after it was sent
             try:
                 result = await self._reply(request, attempt)
                 actual = self._cost(result, most)
+                self._ratio = max(self._ratio, actual / listed if listed else 1.0)
+            except asyncio.CancelledError as error:
+                raise _AbandonedError(Missing(ABANDONED, {"maybe_paid_usd": most})) from error
             except Exception as error:  # noqa: BLE001 - providers' clients raise anything; failure_of tells them apart
                 result = failure_of(error)
                 actual = most if result.maybe_paid else 0.0
@@ -370,16 +434,20 @@ class ApiClient:
         finally:
             await self._limit.release()
 
-    async def _reserve(self, most: float) -> None:
+    async def _reserve(self, listed: float) -> float:
         """Set money aside for an attempt, if need be after requests in flight turned out cheaper than reserved.
+
+        Returns the amount: the largest cost by the price list, times the largest ratio of cost to it that was seen
+        (a server that does not keep to the cap, or counts more prompt tokens than litellm does).
 
         Raises:
             _StoppedError: The run stops, because the limit does not allow it even then or for another reason.
         """
         # Attempts reserve their largest possible cost. At the limit, wait until one in flight has settled for less.
         while self.ending is Ending.DONE:
+            most = listed * self._ratio
             if self._purse.reserve(most):
-                return
+                return most
             if not self._purse.in_flight:
                 self._stop(Ending.MONEY, f"the next request may cost {usd_text(most)}")
                 break

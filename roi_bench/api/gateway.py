@@ -6,115 +6,41 @@ import asyncio
 import contextvars
 import json
 import os
+import re
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 from urllib.parse import urlsplit
 
-from roi_bench.api.replies import ApiReply, one_line
-from roi_bench.api.settings import OTHER, ApiSettings, checked_url, make_of_server
-from roi_bench.errors import DependencyError, ModelError, UsageError
-
-# What is sent with a prompt: the harness's generation arguments as parameters of an API call.
-
-PASSED_ON = ("top_p", "top_k", "presence_penalty", "frequency_penalty")
-"""Generation arguments that APIs know under the same name."""
-
-OWN = ("until", "do_sample", "temperature", "max_gen_toks", "seed", "decoding")
+from roi_bench.api.replies import MOST_TOKENS, ApiReply, NotSentError, UnusableReplyError, chat_form, one_line
+from roi_bench.api.settings import OTHER, ApiSettings, checked_url, make_of_server, messages_of
+from roi_bench.errors import DependencyError, ModelError
 
 
-def request_parameters(generation: Mapping[str, Any], settings: ApiSettings) -> dict[str, Any]:
-    """Return ``generation`` arguments as parameters of an API call, under OpenAI's names.
+@dataclass(slots=True)
+class _Call:
+    """What the callback notes of the call of one task.
 
-    ``max_tokens`` is the budget: litellm turns it into the provider's own cap, hidden reasoning included.
-
-    Raises:
-        UsageError: API models do not take one of the generation arguments.
+    Attributes:
+        body: The body of the request as litellm really sends it; None before it goes out.
+        raw: The provider's reply as it came, where there was one.
+        rehearsal: Stop before anything is sent.
     """
-    if unknown := [name for name in generation if name not in (*OWN, *PASSED_ON)]:
-        raise UsageError(
-            f"API models take no generation argument {unknown[0]!r}; where your server does, put it into extra_body: "
-            f'--model_args \'{{"model": …, "extra_body": {{"{unknown[0]}": …}}}}\''
-        )
-    if "max_gen_toks" not in generation:
-        raise UsageError("API models need a budget: add --gen_kwargs max_gen_toks=N")
-    temperature = generation.get("temperature")
-    sampled = generation.get("do_sample", float(temperature or 0) > 0)
-    parameters: dict[str, Any] = {"max_tokens": int(generation["max_gen_toks"])}
-    if not leaves_decoding(generation) or "do_sample" in generation or "temperature" in generation:
-        parameters["temperature"] = (1.0 if temperature is None else float(temperature)) if sampled else 0.0
-    until = generation.get("until") or []
-    if stops := [stop for stop in ([until] if isinstance(until, str) else until) if stop]:
-        parameters["stop"] = stops
-    parameters |= {name: generation[name] for name in PASSED_ON if name in generation}
-    if sampled and "seed" in generation:
-        parameters["seed"] = generation["seed"]
-    parameters |= _reasoning(settings)
-    return {name: value for name, value in parameters.items() if name not in settings.omitted}
+
+    body: Mapping[str, Any] | None = None
+    raw: str | None = None
+    rehearsal: bool = False
 
 
-def leaves_decoding(generation: Mapping[str, Any]) -> bool:
-    """Return whether ``generation`` arguments leave the decoding to the model and its server."""
-    return generation.get("decoding") == "model"
+_CALL: contextvars.ContextVar[_Call | None] = contextvars.ContextVar("roi_bench_call", default=None)
 
 
-def _reasoning(settings: ApiSettings) -> dict[str, Any]:
-    """Return the reasoning settings and the further fields that a run sends with every request."""
-    found: dict[str, Any] = {}
-    if settings.reasoning_effort is not None:
-        found["reasoning_effort"] = settings.reasoning_effort
-    thinking = settings.thinking
-    if isinstance(thinking, int):
-        found["thinking"] = {"type": "enabled", "budget_tokens": thinking}
-    elif isinstance(thinking, str):
-        found["thinking"] = {"type": thinking}
-    elif thinking is not None:
-        found["thinking"] = thinking
-    if settings.extra_body is not None:
-        found["extra_body"] = settings.extra_body
-    if settings.service_tier is not None:
-        found["service_tier"] = settings.service_tier
-    return found
+class _RehearsedError(BaseException):
+    """Ends a call before it is sent. No ``Exception``, because litellm keeps those of callbacks to itself."""
 
-
-def messages_of(prompt: str) -> list[dict[str, str]]:
-    """Return ``prompt`` as a conversation: one written by :func:`chat_prompt`, else a single user message."""
-    return _conversation(prompt) or [{"role": "user", "content": prompt}]
-
-
-def is_conversation(prompt: str) -> bool:
-    """Return whether ``prompt`` was written by :func:`chat_prompt`."""
-    return _conversation(prompt) is not None
-
-
-def _conversation(prompt: str) -> list[dict[str, str]] | None:
-    if not prompt.startswith('[{"role":'):
-        return None
-    try:
-        messages = json.loads(prompt)
-    except (ValueError, RecursionError):
-        return None
-    return messages if isinstance(messages, list) and all(map(_is_message, messages)) else None
-
-
-def _is_message(value: object) -> bool:
-    return (
-        isinstance(value, dict)
-        and set(value) == {"role", "content"}
-        and all(isinstance(text, str) for text in value.values())
-    )
-
-
-def chat_prompt(messages: list[dict[str, str]]) -> str:
-    """Return a conversation encoded as text for the harness; :func:`messages_of` decodes it."""
-    plain = [{"role": message["role"], "content": message["content"]} for message in messages]
-    return json.dumps(plain, ensure_ascii=False)
-
-
-_SENT: contextvars.ContextVar[dict[str, Any] | None] = contextvars.ContextVar("roi_bench_sent", default=None)
-"""Where the callback notes what litellm really sends for the call of this task."""
 
 BASE_VARIABLES = ("BASE_URL", "API_BASE")
 """Ends of the environment variables (after the provider's name) in which litellm and the openai client find servers."""
@@ -122,8 +48,13 @@ BASE_VARIABLES = ("BASE_URL", "API_BASE")
 OPENAI_PROTOCOL = ("openai", "text-completion-openai", "hosted_vllm")
 """litellm's providers that may be anybody's server."""
 
-_NOT_PARAMETERS = ("messages", "prompt", "contents", "system", "system_instruction", "stream")
-"""Fields of a request body that are no parameters: the prompt is in the journal by its hash."""
+PROMPT_FIELDS = (
+    *("messages", "prompt", "contents", "input", "inputs", "inputText"),
+    *("system", "system_instruction", "systemInstruction", "instructions"),
+)
+"""Fields of request bodies that hold the prompt, which is in the journal by its hash."""
+
+_NOT_PARAMETERS = (*PROMPT_FIELDS, "stream")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +72,7 @@ class ModelFacts:
         batch_usd_in: USD per prompt token in batch mode.
         batch_usd_out: USD per generated token in batch mode.
         context: Most tokens of prompt and response together, where the user gives it.
+        cache_has_price: Whether the list has a price for cached prompt tokens.
     """
 
     provider: str
@@ -153,6 +85,7 @@ class ModelFacts:
     batch_usd_in: float | None = None
     batch_usd_out: float | None = None
     context: int | None = None
+    cache_has_price: bool = False
 
 
 def import_litellm() -> Any:
@@ -162,6 +95,10 @@ def import_litellm() -> Any:
         DependencyError: It is not installed.
     """
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # the installed version's prices: the same every time
+    # Of modules that litellm loads with the first call, and of odd replies that it copies; a filter for a block would
+    # meet those of other calls.
+    for harmless in (r"Items? '.* `ReadOnly` qualifier", "Pydantic serializer warnings"):
+        warnings.filterwarnings("ignore", harmless, UserWarning)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the libraries that it imports
@@ -175,31 +112,31 @@ def import_litellm() -> Any:
     litellm.drop_params = False
     litellm.telemetry = False
     if not any(getattr(callback, "roi_bench", False) for callback in litellm.callbacks):
-        litellm.callbacks.append(_sent_parameters_logger())
+        litellm.callbacks.append(_call_logger())
     return litellm
 
 
-def _sent_parameters_logger() -> Any:
+def _call_logger() -> Any:
     from litellm.integrations.custom_logger import CustomLogger
 
-    class SentParameters(CustomLogger):
-        """Notes the body of every request before it goes out."""
+    class CallLogger(CustomLogger):
+        """Notes the body of every request before it goes out, and the reply as it comes."""
 
         roi_bench = True
 
         def log_pre_api_call(self, model: Any, messages: Any, kwargs: Any) -> None:
             body = (kwargs.get("additional_args") or {}).get("complete_input_dict")
-            noted = _SENT.get()
-            if noted is not None and isinstance(body, Mapping):
-                noted.update(
-                    {
-                        name: value
-                        for name, value in body.items()
-                        if name not in _NOT_PARAMETERS and value not in ({}, None)
-                    }
-                )
+            if (call := _CALL.get()) is not None and isinstance(body, Mapping):
+                call.body = dict(body)
+                if call.rehearsal:
+                    raise _RehearsedError
 
-    return SentParameters()
+        def log_post_api_call(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
+            reply = kwargs.get("original_response")
+            if (call := _CALL.get()) is not None and isinstance(reply, str):
+                call.raw = reply
+
+    return CallLogger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,11 +147,13 @@ class Completion:
         body: The completion object in OpenAI's form.
         usd: Its cost by litellm's price list or the user's prices, or None if unknown.
         sent: The parameters that were really sent.
+        raw: The provider's own JSON, if it is known.
     """
 
     body: dict[str, Any]
     usd: float | None
     sent: dict[str, Any]
+    raw: dict[str, Any] | None = None
 
 
 class Gateway:
@@ -273,14 +212,17 @@ class Gateway:
         prices = [
             info.get(f"{side}_cost_per_token{mode}") for mode in (tier, "_batches") for side in ("input", "output")
         ]
+        dearest = _dearest(info)
         if not any(prices[:2]):
-            prices[:2] = [info.get(f"{side}_cost_per_token") for side in ("input", "output")]
+            prices[:2] = [info.get(f"{side}_cost_per_token") or dearest[side] or None for side in ("input", "output")]
         own = (self.settings.input_cost_per_token, self.settings.output_cost_per_token)
         if None not in own:
             prices = [*own, None, None]
         elif not any(prices[:2]):
             prices = [None] * 4  # the list has zeros for models without a price
         usd_in, usd_out, batch_usd_in, batch_usd_out = prices
+        if None in own and usd_in is not None and usd_out is not None:
+            usd_in, usd_out = max(usd_in, dearest["input"]), max(usd_out, dearest["output"])
         return ModelFacts(
             provider,
             name,
@@ -292,6 +234,7 @@ class Gateway:
             batch_usd_in=batch_usd_in,
             batch_usd_out=batch_usd_out,
             context=self.settings.max_length,
+            cache_has_price=info.get("cache_read_input_token_cost") is not None and None in own,
         )
 
     def _is_elsewhere(self, provider: str) -> bool:
@@ -335,12 +278,18 @@ class Gateway:
         )
         return {name: value for name, value in mapped.items() if name not in _NOT_PARAMETERS}
 
-    def body(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Return model name and ``parameters`` as the JSON body of a request, for batch mode."""
-        mapped = {"model": self.facts.name, **self.mapped(parameters)}
-        for extra in (mapped.pop("extra_body", None), parameters.get("extra_body")):
-            mapped |= extra or {}
-        return mapped
+    def bodies(self, requests: Sequence[ApiRequest]) -> list[dict[str, Any]]:
+        """Return the JSON bodies of ``requests`` as they would be sent; made here where litellm does not tell."""
+        rehearsed = self.rehearse([(request.prompt, request.parameters) for request in requests])
+        return [
+            _flat(self._own_body(request) if body is None else body)
+            for request, body in zip(requests, rehearsed, strict=True)
+        ]
+
+    def _own_body(self, request: ApiRequest) -> dict[str, Any]:
+        asked = {"prompt": request.prompt} if self._is_text else {"messages": messages_of(request.prompt)}
+        extra = request.parameters.get("extra_body") or {}
+        return {"model": self.facts.name, **self.mapped(request.parameters), **extra, **asked}
 
     def takes(self, parameter: str) -> bool:
         """Whether the provider takes a ``parameter`` for this model, as far as litellm knows."""
@@ -355,24 +304,84 @@ class Gateway:
         """Ask for one response; one attempt, no retries.
 
         Raises:
+            NotSentError: It failed before anything was sent.
             Exception: One of litellm's or the openai client's errors; see :func:`roi_bench.api.replies.failure_of`.
         """
-        noted: dict[str, Any] = {}
-        _SENT.set(noted)
-        arguments = {**self.access, **self._prices(), **self._allowed(), **parameters}
+        call = _Call()
+        _CALL.set(call)
         timeout = self.settings.timeout
-        limits = {"timeout": timeout, "max_retries": 0, "num_retries": 0}
+        try:
+            # some providers' clients overlook their time-out
+            response = await asyncio.wait_for(self._call(prompt, parameters), timeout * 1.1 + 1)
+            body, hidden = response.model_dump(), getattr(response, "_hidden_params", None) or {}
+        except Exception as error:
+            if call.body is None and _is_of_this_machine(error):
+                raise NotSentError(one_line(_first_cause(error))) from error
+            raw = chat_form(_object(call.raw))
+            if not raw.get("choices"):
+                if call.body is not None and _is_unreadable(error):
+                    raise UnusableReplyError(f"the reply cannot be read: {one_line(error)}") from error
+                raise
+            body, hidden = raw, {}  # a reply that came, and that litellm could not take
+        raw = _object(call.raw)
+        usd = self._usd(hidden.get("response_cost"), body.get("usage") or {}, raw)
+        return Completion(body, usd, without_prompt(_flat(call.body or {}), prompt), raw or None)
+
+    def _call(self, prompt: str, parameters: Mapping[str, Any]) -> Coroutine[Any, Any, Any]:
+        arguments = {**self.access, **self._prices(), **self._allowed(), **parameters}
+        limits = {"timeout": self.settings.timeout, "max_retries": 0, "num_retries": 0}
         if self._is_text:
             self._share_connections()
-            call = self._litellm.atext_completion(**self._text_target(), prompt=prompt, **arguments, **limits)
+            found = self._litellm.atext_completion(**self._text_target(), prompt=prompt, **arguments, **limits)
         else:
-            call = self._litellm.acompletion(model=self.model, messages=messages_of(prompt), **arguments, **limits)
-        response = await asyncio.wait_for(call, timeout * 1.1 + 1)  # some providers' clients overlook their time-out
-        hidden = getattr(response, "_hidden_params", None) or {}
-        body = response.model_dump()
-        counted = any((body.get("usage") or {}).get(f"{part}_tokens") for part in ("prompt", "completion"))
-        usd = hidden.get("response_cost") if self.facts.usd_out is not None and counted else None
-        return Completion(body, None if usd is None else float(usd), noted)
+            found = self._litellm.acompletion(model=self.model, messages=messages_of(prompt), **arguments, **limits)
+        return cast("Coroutine[Any, Any, Any]", found)
+
+    def rehearse(self, requests: Sequence[tuple[str, Mapping[str, Any]]]) -> list[dict[str, Any] | None]:
+        """Return the bodies that requests would have, given as prompt and parameters; nothing is sent.
+
+        None stands for one that litellm cannot make here.
+        """
+
+        async def bodies() -> list[dict[str, Any] | None]:
+            try:
+                return [await self._rehearsed(*request) for request in requests]
+            finally:
+                await self.close()
+
+        with ThreadPoolExecutor(1) as pool:  # there may be an event loop here already (a notebook)
+            return pool.submit(lambda: asyncio.run(bodies())).result()
+
+    async def _rehearsed(self, prompt: str, parameters: Mapping[str, Any]) -> dict[str, Any] | None:
+        call = _Call(rehearsal=True)
+        _CALL.set(call)
+        try:
+            await self._call(prompt, parameters)
+        except _RehearsedError:
+            pass
+        except Exception:  # noqa: BLE001 - whatever it is, the real request meets it too, and says it then
+            return None
+        return None if call.body is None else {name: value for name, value in call.body.items() if value is not None}
+
+    def _usd(self, theirs: object, usage: Mapping[str, Any], raw: Mapping[str, Any]) -> float | None:
+        """Return the cost of a response: the provider's own bill, else litellm's sum where the price list bears it out.
+
+        Args:
+            theirs: litellm's sum.
+            usage: The counts, in OpenAI's form.
+            raw: The provider's own JSON.
+        """
+        billed = (raw.get("usage") or {}).get("cost") if self.facts.provider == "openrouter" else None
+        if isinstance(billed, int | float) and not isinstance(billed, bool) and billed >= 0:
+            return float(billed)
+        prompt, completion, total = (usage.get(f"{part}_tokens") or 0 for part in ("prompt", "completion", "total"))
+        counted = isinstance(completion, int) and 0 < max(completion, total - prompt) <= MOST_TOKENS and prompt >= 0
+        if self.facts.usd_in is None or self.facts.usd_out is None or not counted:
+            return None  # of the prompt alone, it would be too little
+        listed = self.facts.usd_in * prompt + self.facts.usd_out * completion
+        cost = float(theirs) if isinstance(theirs, int | float) and theirs > 0 else listed
+        cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens")
+        return max(cost, listed) if cached and not self.facts.cache_has_price else cost
 
     def _share_connections(self) -> None:
         """Give litellm one connection pool; for raw text it would open a connection per request and leave it open."""
@@ -390,14 +399,104 @@ class Gateway:
 
     def _prices(self) -> dict[str, float]:
         given, taken = self.settings.input_cost_per_token, self.settings.output_cost_per_token
-        return {} if given is None or taken is None else {"input_cost_per_token": given, "output_cost_per_token": taken}
+        if given is None or taken is None:
+            return {}
+        cached = {"cache_read_input_token_cost": given}  # else litellm takes cached tokens for free
+        return {"input_cost_per_token": given, "output_cost_per_token": taken, **cached}
 
     async def close(self) -> None:
         """Close connections, which belong to the event loop of this run."""
         await self._litellm.close_litellm_async_clients()
+        self._litellm.in_memory_llm_clients_cache.flush_cache()  # older ones give a closed client to the next loop
         if self._pool is not None:
             await self._pool.aclose()
             self._pool = self._litellm.aclient_session = None
+
+
+def _dearest(info: Mapping[str, Any]) -> dict[str, float]:
+    """Return the highest prices of a token in litellm's entry of a model: of reasoning, or of any tier; 0 without."""
+    tiers = [tier for tier in info.get("tiered_pricing") or [] if isinstance(tier, Mapping)]
+    found = {
+        side: [tier.get(f"{side}_cost_per_{kind}") for tier in tiers for kind in ("token", "reasoning_token")]
+        for side in ("input", "output")
+    }
+    found["output"].append(info.get("output_cost_per_reasoning_token"))
+    return {side: max((float(price) for price in prices if price), default=0.0) for side, prices in found.items()}
+
+
+def _object(text: str | None) -> dict[str, Any]:
+    """Return the JSON object that ``text`` holds, an empty one where it holds none."""
+    try:
+        found = json.loads(text) if text else {}
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+_OWN_FAULTS = (ImportError, TypeError, AttributeError, LookupError, NameError)
+"""Errors that no provider can send."""
+
+
+_UNREADABLE = re.compile("Invalid response object|Empty or invalid response|response with no 'choices'")
+"""litellm's words for a reply with status 200 that it cannot take; it gives these errors status 500."""
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield ``error`` and what is behind it, the first cause last."""
+    behind: BaseException | None = error
+    while behind is not None:
+        yield behind
+        behind = behind.__cause__ or behind.__context__
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    return list(_causes(error))[-1]
+
+
+def _has_own_status(error: BaseException) -> bool:
+    return getattr(error, "status_code", None) not in (None, 500)  # litellm gives 500 to what it does not know
+
+
+def _is_of_this_machine(error: BaseException) -> bool:
+    return isinstance(_first_cause(error), _OWN_FAULTS) and not _has_own_status(error)
+
+
+def _is_unreadable(error: BaseException) -> bool:
+    """Return whether a reply came with status 200 and could not be read."""
+    if getattr(error, "status_code", None) == 200:
+        return True
+    fell = any(isinstance(cause, json.JSONDecodeError) for cause in _causes(error)) or _is_of_this_machine(error)
+    return (fell or bool(_UNREADABLE.search(str(error)))) and not _has_own_status(error)
+
+
+def _flat(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``body`` with the fields that the openai client merges into it."""
+    plain = {name: value for name, value in body.items() if name not in ("extra_body", "extra_headers", "timeout")}
+    return {**plain, **(body.get("extra_body") or {})}
+
+
+def without_prompt(body: Mapping[str, Any], prompt: str) -> dict[str, Any]:
+    """Return the parameters in a request's ``body``: no field that holds any of ``prompt``."""
+    texts = [message["content"] for message in messages_of(prompt) if message["content"].strip()]
+    kept = {name: value for name, value in body.items() if name not in _NOT_PARAMETERS and value not in ({}, None)}
+    return {name: value for name, value in kept.items() if not any(_holds(value, text) for text in texts)}
+
+
+def _holds(value: object, text: str) -> bool:
+    return any(text in found for found in texts_in(value))
+
+
+_LABELS = ("role", "type", "id", "name", "status")
+"""Fields of a message that hold no text of it."""
+
+
+def texts_in(value: object) -> list[str]:
+    """Return all texts of messages, however a provider nests them."""
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, Mapping):
+        return [text for name, item in value.items() if name not in _LABELS for text in texts_in(item)]
+    return [text for item in value for text in texts_in(item)] if isinstance(value, list | tuple) else []
 
 
 # A request to an API model, its possible outcomes, and the ways in which a run over many requests can end.
@@ -409,7 +508,7 @@ class ApiRequest:
 
     Attributes:
         index: Its place in the caller's list.
-        prompt: The prompt, or a conversation as text (:func:`roi_bench.api.gateway.chat_prompt`).
+        prompt: The prompt, or a conversation as text (:func:`roi_bench.api.settings.chat_prompt`).
         parameters: Parameters of the call.
         budget: The cap among them, in tokens.
     """

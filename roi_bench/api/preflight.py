@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from roi_bench.api.gateway import ModelFacts
+from roi_bench.api.gateway import PROMPT_FIELDS, ModelFacts, texts_in
 from roi_bench.api.replies import one_line
-from roi_bench.api.settings import OMITTABLE, ApiSettings
+from roi_bench.api.settings import CAPS, OMITTABLE, ApiSettings
 from roi_bench.errors import ModelError
 
 MINIMUM_THINKING = 1024
@@ -57,7 +57,7 @@ def check_parameters(gateway: GatewayLike, settings: ApiSettings, parameters: Ma
     try:
         mapped = gateway.mapped(parameters)
     except Exception as error:
-        culprits = [name for name in parameters if name in str(error) and name != "max_tokens"]
+        culprits = [name for name in parameters if name in str(error) and name not in CAPS]
         if switches := [name for name in culprits if name not in OMITTABLE]:
             advice = f"Take {' and '.join(switches)} out of --model_args"
         else:
@@ -67,7 +67,7 @@ def check_parameters(gateway: GatewayLike, settings: ApiSettings, parameters: Ma
             f"{settings.model} does not take what the task asks for, and dropping it silently would change the exam: "
             f"{one_line(error)[:160]} {advice}"
         ) from error
-    if "max_tokens" not in parameters:
+    if not set(CAPS) & set(parameters):
         raise ModelError("the budget is sent as max_tokens and cannot be left out; take it out of omit")
     if isinstance(settings.thinking, int) and settings.thinking and thinking_budget(mapped) != settings.thinking:
         raise ModelError(
@@ -82,6 +82,93 @@ def check_parameters(gateway: GatewayLike, settings: ApiSettings, parameters: Ma
             "results will be labelled so), or thinking=disabled"
         )
     return mapped
+
+
+CAP_FIELDS = (
+    *(*CAPS, "max_output_tokens", "maxOutputTokens", "maxTokens", "max_new_tokens", "maxTokenCount"),
+    *("max_gen_len", "max_tokens_to_sample", "num_predict", "maxGenerationTokens"),
+)
+EFFORT_FIELDS = ("reasoning_effort", "effort", "thinkingLevel", "thinking_level", "reasoningEffort")
+THINKING_FIELDS = ("budget_tokens", "thinkingBudget", "thinking_budget")
+"""Names of the cap, of a level of reasoning and of a number of thinking tokens in providers' own bodies."""
+
+
+def check_body(settings: ApiSettings, texts: Sequence[str], budget: int, body: Mapping[str, Any]) -> None:
+    """Check that the ``body`` of a request, as litellm is about to send it, is the exam and nothing but the exam.
+
+    Args:
+        settings: The model and how it is asked.
+        texts: What its messages are meant to say.
+        budget: The cap, in tokens.
+        body: The body, in the provider's own form.
+
+    Raises:
+        ModelError: litellm puts something before or behind the exam, or a switch or the cap does not arrive.
+    """
+    prompt = {name: body[name] for name in PROMPT_FIELDS if name in body}
+    missing, foreign = _difference(texts, texts_in(prompt)) if prompt else ([], "")
+    if foreign or missing:
+        what = f"puts this into it: {foreign[:160]!r}" if foreign else f"leaves this out of it: {missing[0][:160]!r}"
+        switch = " Take reasoning_effort and thinking out of --model_args." if _switches(settings) else ""
+        raise ModelError(f"{settings.model} would not get the exam as it is: litellm {what}; nothing was sent.{switch}")
+    caps = list(_values(body, CAP_FIELDS))
+    if caps and budget not in caps:
+        raise ModelError(
+            f"{settings.model} would get a cap of {caps[0]} tokens instead of the budget of {budget}; nothing was sent"
+        )
+    for name, wanted in _switches(settings).items():
+        if not _arrives(name, wanted, body):
+            raise ModelError(
+                f"{name}={wanted} would not reach {settings.model}: litellm sends nothing that says it; nothing was "
+                f"sent. Take {name} out of --model_args, or put the provider's own field into extra_body"
+            )
+
+
+def _difference(wanted: Sequence[str], found: Sequence[str]) -> tuple[list[str], str]:
+    """Return the texts of ``wanted`` that are not in ``found``, and what else is there; blanks do not count."""
+    left = ["".join(text.split()) for text in found]
+    missing = []
+    for text in sorted(wanted, key=len, reverse=True):
+        bare = "".join(text.split())
+        place = next((index for index, there in enumerate(left) if bare in there), None)
+        if place is None:
+            missing.append(text)
+        else:
+            left[place] = left[place].replace(bare, "", 1)
+    extra = next(filter(None, left), "")
+    shown = next((text for text in found if extra and extra[:40] in "".join(text.split())), "")
+    return missing, shown
+
+
+def _values(value: object, names: Sequence[str]) -> Iterator[Any]:
+    """Yield the values under ``names`` at any depth of ``value``."""
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            if name in names:
+                yield item
+            yield from _values(item, names)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _values(item, names)
+
+
+def _switches(settings: ApiSettings) -> dict[str, Any]:
+    given = {"reasoning_effort": settings.reasoning_effort, "thinking": settings.thinking}
+    return {name: value for name, value in given.items() if value is not None and not isinstance(value, dict)}
+
+
+def _arrives(name: str, wanted: int | str, body: Mapping[str, Any]) -> bool:
+    """Return whether ``body`` says what a switch wants, under any name."""
+    tokens = [item for item in _values(body, THINKING_FIELDS) if isinstance(item, int)]
+    kinds = [item.get("type") for item in _values(body, ("thinking",)) if isinstance(item, Mapping)]
+    efforts = [str(item).casefold() for item in _values(body, EFFORT_FIELDS)]
+    is_off = 0 in tokens or "disabled" in kinds or "none" in efforts
+    if name == "reasoning_effort":
+        is_level = str(wanted).casefold() in efforts or any(number > 0 for number in tokens)
+        return is_off if wanted in ("none", "disable") else is_level
+    if wanted in (0, "disabled"):
+        return is_off
+    return wanted in tokens if isinstance(wanted, int) else wanted in kinds
 
 
 def why_not_applicable(

@@ -113,6 +113,9 @@ KEY_ARGUMENTS = ("api_key", "key", "token", "auth_token", "headers", "extra_head
 
 ENDPOINTS = ("chat", "completions")
 
+CAPS = ("max_tokens", "max_completion_tokens")
+"""Names under which the budget may be sent."""
+
 OMITTABLE = ("temperature", "stop", "seed", "top_p", "top_k", "presence_penalty", "frequency_penalty")
 """Parameters that ``omit`` may name."""
 
@@ -139,6 +142,7 @@ class ApiSettings:
         extra_body: Further fields of the request body.
         service_tier: The provider's service tier, e.g. ``flex``.
         omit: Generation arguments not to send because the model does not take them, joined by ``+``.
+        cap: Name under which the budget is sent, where the provider insists on one and litellm does not know it.
         server: Make of the server behind ``base_url``: vllm, sglang, llamacpp or other; None: it is asked.
         think_end_token: Text that ends hidden reasoning where the server leaves it in the answer.
         num_concurrent: Most requests in flight at once; fewer while the provider asks to slow down.
@@ -167,6 +171,7 @@ class ApiSettings:
     extra_body: dict[str, Any] | None = None
     service_tier: str | None = None
     omit: str = ""
+    cap: str | None = None
     server: str | None = None
     think_end_token: str | None = None
     num_concurrent: int = 16
@@ -193,7 +198,7 @@ class ApiSettings:
     def identity(self) -> dict[str, Any]:
         """Return the settings that shape responses: a journal is continued only if all of them are equal."""
         shaping = ("model", "base_url", "endpoint", "reasoning_effort", "thinking", "extra_body", "service_tier")
-        given = {name: getattr(self, name) for name in (*shaping, "think_end_token")}
+        given = {name: getattr(self, name) for name in (*shaping, "think_end_token", "cap")}
         return {**{name: value for name, value in given.items() if value is not None}, "omit": list(self.omitted)}
 
     def api_key(self) -> str | None:
@@ -260,6 +265,7 @@ def _check(settings: ApiSettings) -> None:
     """
     _check_name("endpoint", settings.endpoint, ENDPOINTS)
     _check_name("server", settings.server, (*MAKES, OTHER))
+    _check_name("cap", settings.cap, CAPS)
     above_zero = ("num_concurrent", "timeout", "requests_per_minute", "tokens_per_minute", "max_usd", "poll_seconds")
     for name in (*above_zero, "max_length"):
         if (value := getattr(settings, name)) is not None and not value > 0:
@@ -274,7 +280,9 @@ def _check(settings: ApiSettings) -> None:
             )
     for name in settings.extra_body or {}:
         if name in RESERVED:
-            raise UsageError(f"extra_body cannot set {name!r}: it is the task's; use --gen_kwargs, or omit={name}")
+            advice = f"; to send the budget under that name, add cap={name}" if name in CAPS else ""
+            advice = advice or (f"; use --gen_kwargs, or omit={name}" if name in OMITTABLE else "; use --gen_kwargs")
+            raise UsageError(f"extra_body cannot set {name!r}: it is the task's{advice}")
     if (settings.input_cost_per_token is None) != (settings.output_cost_per_token is None):
         raise UsageError("input_cost_per_token and output_cost_per_token must be given together")
     if settings.base_url is not None:
@@ -315,3 +323,100 @@ def _is_this_machine(host: str | None) -> bool:
     except ValueError:
         return host == "localhost"
     return address.is_loopback or address.is_unspecified
+
+
+# What is sent with a prompt: the harness's generation arguments as parameters of an API call.
+
+PASSED_ON = ("top_p", "top_k", "presence_penalty", "frequency_penalty")
+"""Generation arguments that APIs know under the same name."""
+
+OWN = ("until", "do_sample", "temperature", "max_gen_toks", "seed", "decoding")
+
+
+def request_parameters(generation: Mapping[str, Any], settings: ApiSettings) -> dict[str, Any]:
+    """Return ``generation`` arguments as parameters of an API call, under OpenAI's names.
+
+    ``max_tokens`` is the budget: litellm turns it into the provider's own cap, hidden reasoning included. Where litellm
+    does not know that a model wants another name, the settings say it.
+
+    Raises:
+        UsageError: API models do not take one of the generation arguments.
+    """
+    if unknown := [name for name in generation if name not in (*OWN, *PASSED_ON)]:
+        raise UsageError(
+            f"API models take no generation argument {unknown[0]!r}; where your server does, put it into extra_body: "
+            f'--model_args \'{{"model": …, "extra_body": {{"{unknown[0]}": …}}}}\''
+        )
+    if "max_gen_toks" not in generation:
+        raise UsageError("API models need a budget: add --gen_kwargs max_gen_toks=N")
+    temperature = generation.get("temperature")
+    sampled = generation.get("do_sample", float(temperature or 0) > 0)
+    parameters: dict[str, Any] = {settings.cap or "max_tokens": int(generation["max_gen_toks"])}
+    if not leaves_decoding(generation) or "do_sample" in generation or "temperature" in generation:
+        parameters["temperature"] = (1.0 if temperature is None else float(temperature)) if sampled else 0.0
+    until = generation.get("until") or []
+    if stops := [stop for stop in ([until] if isinstance(until, str) else until) if stop]:
+        parameters["stop"] = stops
+    parameters |= {name: generation[name] for name in PASSED_ON if name in generation}
+    if sampled and "seed" in generation:
+        parameters["seed"] = generation["seed"]
+    parameters |= _reasoning(settings)
+    return {name: value for name, value in parameters.items() if name not in settings.omitted}
+
+
+def leaves_decoding(generation: Mapping[str, Any]) -> bool:
+    """Return whether ``generation`` arguments leave the decoding to the model and its server."""
+    return generation.get("decoding") == "model"
+
+
+def _reasoning(settings: ApiSettings) -> dict[str, Any]:
+    """Return the reasoning settings and the further fields that a run sends with every request."""
+    found: dict[str, Any] = {}
+    if settings.reasoning_effort is not None:
+        found["reasoning_effort"] = settings.reasoning_effort
+    thinking = settings.thinking
+    if isinstance(thinking, int):
+        found["thinking"] = {"type": "enabled", "budget_tokens": thinking}
+    elif isinstance(thinking, str):
+        found["thinking"] = {"type": thinking}
+    elif thinking is not None:
+        found["thinking"] = thinking
+    if settings.extra_body is not None:
+        found["extra_body"] = settings.extra_body
+    if settings.service_tier is not None:
+        found["service_tier"] = settings.service_tier
+    return found
+
+
+def messages_of(prompt: str) -> list[dict[str, str]]:
+    """Return ``prompt`` as a conversation: one written by :func:`chat_prompt`, else a single user message."""
+    return _conversation(prompt) or [{"role": "user", "content": prompt}]
+
+
+def is_conversation(prompt: str) -> bool:
+    """Return whether ``prompt`` was written by :func:`chat_prompt`."""
+    return _conversation(prompt) is not None
+
+
+def _conversation(prompt: str) -> list[dict[str, str]] | None:
+    if not prompt.startswith('[{"role":'):
+        return None
+    try:
+        messages = json.loads(prompt)
+    except (ValueError, RecursionError):
+        return None
+    return messages if isinstance(messages, list) and all(map(_is_message, messages)) else None
+
+
+def _is_message(value: object) -> bool:
+    return (
+        isinstance(value, dict)
+        and set(value) == {"role", "content"}
+        and all(isinstance(text, str) for text in value.values())
+    )
+
+
+def chat_prompt(messages: list[dict[str, str]]) -> str:
+    """Return a conversation encoded as text for the harness; :func:`messages_of` decodes it."""
+    plain = [{"role": message["role"], "content": message["content"]} for message in messages]
+    return json.dumps(plain, ensure_ascii=False)

@@ -13,6 +13,7 @@ from typing import Any
 
 from roi_bench.errors import DependencyError, ModelError, RoiBenchError, UsageError, first_line, nearest
 from roi_bench.harness.engines.vllm_start import cause as vllm_cause
+from roi_bench.harness.engines.vllm_start import defaults as vllm_defaults
 from roi_bench.harness.engines.vllm_start import installed as vllm_installed
 from roi_bench.harness.engines.vllm_start import let_lm_eval_find_it, set_up_log, stand_guard
 from roi_bench.harness.processes import launch_hidden_from_vllm
@@ -54,7 +55,8 @@ def load_model(config: Any) -> Any:
         if is_vllm:
             stand_guard()
         with launch_hidden_from_vllm(config.model_args) if is_vllm else contextlib.nullcontext():
-            return backend.create_from_arg_obj(config.model_args, given)
+            model_args = {**vllm_defaults(), **config.model_args} if is_vllm else config.model_args
+            return backend.create_from_arg_obj(model_args, given)
     except RoiBenchError:
         raise
     except ImportError as error:

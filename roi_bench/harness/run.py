@@ -271,11 +271,16 @@ def open_journal(
         processes.barrier()  # no process writes before all have read
     journal = Journal(path, header, marks_starts=True)
     if rank == 0:
-        _announce_resumed(journal, recorded, processes)
+        _announce_resumed(journal, recorded, processes, header.about.get("engine") or {})
     return journal, recorded
 
 
-def _announce_resumed(journal: Journal, recorded: Mapping[RequestKey, Entry], processes: Processes | None) -> None:
+def _announce_resumed(
+    journal: Journal,
+    recorded: Mapping[RequestKey, Entry],
+    processes: Processes | None,
+    engine: Mapping[str, Any],
+) -> None:
     if processes is not None:
         size = processes.world_size
         _notify(f"{size} processes share the requests; each keeps its responses in a journal in {journal.path.parent}")
@@ -284,8 +289,18 @@ def _announce_resumed(journal: Journal, recorded: Mapping[RequestKey, Entry], pr
     if not own and not others:
         return
     killed = "an earlier start was killed; " if journal.was_abandoned else ""
+    _announce_versions([start.about.get("engine") or {} for start in read_starts(journal.path)], engine)
     beside = f" and {len(others)} in journals of other processes beside it" if others else ""
     _notify(f"{killed}responses that are not requested again: {len(own)} in {journal.path}{beside}")
+
+
+def _announce_versions(earlier: Sequence[Mapping[str, Any]], now: Mapping[str, Any]) -> None:
+    """Name what generated earlier responses of this run in another version than the installed one."""
+    for name in ("version", "openai"):
+        if others := sorted({str(facts[name]) for facts in earlier if facts.get(name)} - {str(now.get(name))}):
+            engine = "litellm" if now.get("name") == "api" else now.get("name")
+            package = engine if name == "version" else name
+            _notify(f"earlier responses came through {package} {', '.join(others)}, further ones {now.get(name)}")
 
 
 def _keep_batch_size(engine: Engine, journals: Sequence[Path]) -> None:
@@ -407,7 +422,14 @@ def _report(
     """
     from roi_bench import __version__
     from roi_bench.harness.model_loading import shown_arguments
-    from roi_bench.harness.run_record import add_usage, count_missing, print_results, write_results
+    from roi_bench.harness.run_record import (
+        add_usage,
+        count_missing,
+        doubt_lines,
+        doubts,
+        print_results,
+        write_results,
+    )
 
     samples = results.pop("samples")
     for documents in samples.values():
@@ -425,13 +447,14 @@ def _report(
         "missing_responses": missing,
         "not_applicable": dict(not_applicable),
         "cost": cost,
+        "doubts": doubts(samples),
     }
     log_externally(config, results, samples)
     path = write_results(tracker, results, samples)
     if config.show_config:
         sys.stdout.write(path.read_text(encoding="utf-8") + "\n")
     lines = [f"{name}: not applicable ({reason})" for name, reason in not_applicable.items()]
-    lines += [*cost_lines(cost, model), f"results: {path}"]
+    lines += [*doubt_lines(results["roi_bench"]["doubts"]), *cost_lines(cost, model), f"results: {path}"]
     print_results(results, f"{config.model} {shown_arguments(config.model_args)}", lines)
     if missing:
         sys.stderr.write("".join(f"{line}\n" for line in missing_lines(model.journal)))

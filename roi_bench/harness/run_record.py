@@ -165,6 +165,59 @@ def count_missing(samples: Mapping[str, Sequence[dict[str, Any]]]) -> int:
     return sum(text == NO_RESPONSE for sample in tasks for request in sample["resps"] for text in request)
 
 
+SHORT = 0.95
+"""A response that was cut with less than this share of its budget was cut by something else."""
+
+
+def doubts(samples: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, dict[str, int]]:
+    """Return what makes a run doubtful, by task: how many responses of how many (after :func:`add_usage`).
+
+    ``cut_below_budget``: cut with less than 95 % of the budget, so by a limit of the server's or the engine's.
+    ``over_budget``: longer than the budget. ``equal_samples``: samples of one request that equal another of them, where
+    all of them do though they were drawn. A task without any of these is left out.
+    """
+    found = {}
+    for name, documents in samples.items():
+        counts = {"responses": 0, "cut_below_budget": 0, "over_budget": 0, "equal_samples": 0}
+        drawn = 0
+        for sample in documents:
+            for asked, usage, texts in zip(sample["arguments"], sample["usage"], sample["resps"], strict=True):
+                generation = asked[-1]
+                if not isinstance(generation, Mapping) or "max_gen_toks" not in generation:
+                    continue  # another task of lm_eval's in the same run
+                budget = int(generation["max_gen_toks"])
+                known = [used for used in usage if used is not None]
+                cut = [used for used in known if used["finish_reason"] == "length"]
+                counts["responses"] += len(usage)
+                counts["cut_below_budget"] += sum(used["tokens"] < SHORT * budget for used in cut)
+                counts["over_budget"] += sum(used["tokens"] > budget for used in known)
+                if generation.get("do_sample") and len(texts) > 1:
+                    drawn += len(texts)
+                    counts["equal_samples"] += len(texts) if len(set(texts)) == 1 and texts[0].strip() else 0
+        if counts["equal_samples"] < drawn:
+            counts["equal_samples"] = 0
+        if any(count for kind, count in counts.items() if kind != "responses"):
+            found[name] = {kind: count for kind, count in counts.items() if count}
+    return found
+
+
+MEANT = {
+    "cut_below_budget": "cut below the budget, by a limit of the server or the engine: this is not the exam's budget",
+    "over_budget": "over the budget, which score nothing",
+    "equal_samples": "equal to all other samples of their prompt, though they were to be drawn",
+}
+
+
+def doubt_lines(found: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Return a line for every doubt of :func:`doubts`."""
+    return [
+        f"doubtful: {name}: {counts[kind]} of {counts['responses']} responses are {meant}"
+        for name, counts in found.items()
+        for kind, meant in MEANT.items()
+        if kind in counts
+    ]
+
+
 def write_results(tracker: Any, results: dict[str, Any], samples: Mapping[str, list[dict[str, Any]]]) -> Path:
     """Write the results file and one samples file a task through lm_eval's tracker, and return the former.
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from roi_bench.api.gateway import is_conversation
+from roi_bench.api.settings import is_conversation
 from roi_bench.errors import ModelError, UsageError
 from roi_bench.exams.exam import sha256_text
 from roi_bench.harness.engines.selection import HUGGING_FACE, VLLM, is_a

@@ -343,7 +343,7 @@ class Journal:
 
     @property
     def entries(self) -> Mapping[RequestKey, Entry]:
-        """The responses recorded so far, by key."""
+        """The responses recorded so far, by key; of this start's further fields only :data:`KEPT_IN_MEMORY`."""
         return self._entries
 
     def append(self, entries: Iterable[Entry]) -> None:
@@ -364,7 +364,7 @@ class Journal:
         self._write(begin + b"".join(entry_line(entry) for entry in batch))
         self._starts += not self._is_begun
         self._is_begun = True
-        self._entries.update(added)
+        self._entries.update({key: _slim(entry) for key, entry in added.items()})
 
     def _write(self, data: bytes) -> None:
         try:
@@ -460,6 +460,17 @@ def _parse(data: bytes, path: Path) -> _Content:
             ) from error
         content.intact += len(line) + (not last)
     return content
+
+
+KEPT_IN_MEMORY = ("usd", "maybe_paid_usd", "prompt_tokens")
+"""Further fields that a run still needs of a response once it is on the disk; reasoning alone may be pages of text."""
+
+
+def _slim(entry: Entry) -> Entry:
+    if entry.response is None:
+        return entry  # why it is missing is shown at the end
+    kept = {name: entry.extra[name] for name in KEPT_IN_MEMORY if entry.extra.get(name) is not None}
+    return Entry(entry.key, entry.response, entry.usage, kept)
 
 
 def _add(entries: MutableMapping[RequestKey, Entry], entry: Entry, where: str) -> None:

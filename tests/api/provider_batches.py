@@ -35,10 +35,13 @@ class Reply:
     reasoning_tokens: int = 0  # included in completion_tokens
     usage: bool = True  # False: no usage object at all
     model: str | None = None  # default: the model of the request
+    prompt_tokens: int | None = None  # default: its words
 
 
 def prompt_of(body: dict[str, Any]) -> str:
     """Return what the messages of a chat say, or the prompt of a text completion; other shapes as JSON."""
+    if isinstance(body.get("input"), list):  # of OpenAI's Responses API
+        return "\n\n".join([body.get("instructions") or "", *map(_content, body["input"])]).strip()
     if "messages" in body:
         return "\n\n".join(_content(message) for message in body["messages"])
     content = body.get("prompt", "")
@@ -59,6 +62,8 @@ def prompt_sha256(body: dict[str, Any]) -> str:
 
 def completion(path: str, body: dict[str, Any], reply: Reply, name: str) -> dict[str, Any]:
     """Return the chat or text completion that says ``reply``, with an id made of ``name``."""
+    if path.endswith("/responses"):
+        return _responses_form(body, reply, name)
     is_chat = path.endswith("/chat/completions")
     choice: dict[str, Any] = {"index": 0, "logprobs": None, "finish_reason": reply.finish_reason}
     if is_chat:
@@ -75,7 +80,7 @@ def completion(path: str, body: dict[str, Any], reply: Reply, name: str) -> dict
         "choices": [choice],
     }
     if reply.usage:
-        prompt_tokens = len(prompt_of(body).split())
+        prompt_tokens = len(prompt_of(body).split()) if reply.prompt_tokens is None else reply.prompt_tokens
         answer["usage"] = {
             "prompt_tokens": prompt_tokens,
             "completion_tokens": reply.completion_tokens,
@@ -83,6 +88,30 @@ def completion(path: str, body: dict[str, Any], reply: Reply, name: str) -> dict
             "completion_tokens_details": {"reasoning_tokens": reply.reasoning_tokens},
         }
     return answer
+
+
+def _responses_form(body: dict[str, Any], reply: Reply, name: str) -> dict[str, Any]:
+    """Return ``reply`` as OpenAI's Responses API would say it."""
+    part = {"type": "output_text", "text": reply.content or "", "annotations": []}
+    message = {"type": "message", "id": f"msg-{name}", "role": "assistant", "status": "completed", "content": [part]}
+    cut = reply.finish_reason == "length"
+    prompt_tokens = len(prompt_of(body).split())
+    usage = {"input_tokens": prompt_tokens, "output_tokens": reply.completion_tokens}
+    return {
+        "id": f"resp-{name}",
+        "object": "response",
+        "created_at": int(time.time()),
+        "model": body.get("model"),
+        "status": "incomplete" if cut else "completed",
+        "output": [message],
+        "error": None,
+        "incomplete_details": {"reason": "max_output_tokens"} if cut else None,
+        "usage": {
+            **usage,
+            "total_tokens": sum(usage.values()),
+            "output_tokens_details": {"reasoning_tokens": reply.reasoning_tokens},
+        },
+    }
 
 
 def error_response(

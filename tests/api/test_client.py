@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from roi_bench.api.client import ApiClient
+from roi_bench.api.client import FIRST_ATTEMPTS, ApiClient
 from roi_bench.api.gateway import ApiRequest, Completion, Ending, Missing, Outcome
 from roi_bench.api.limits import Price, Purse
-from roi_bench.api.replies import ApiReply
+from roi_bench.api.replies import ApiReply, NotSentError
 from roi_bench.api.settings import api_settings
 from tests.support.messages import shown_in
 
@@ -237,11 +237,111 @@ def test_ctrl_c_ends_every_kind_of_waiting_soon(arguments: dict[str, Any], gatew
 
 
 def test_a_second_ctrl_c_gives_up_what_is_in_flight() -> None:
-    run = Run(FakeGateway(delay=60))
+    run = Run(FakeGateway(delay=60), price=PRICE)
     interrupt_after(0.4, times=2)
     begin = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         run.ask(10)
     assert time.monotonic() - begin < 5
-    assert run.outcomes == {}
     assert run.gateway.closed == 1
+    ((prompt, missing),) = run.outcomes.items()  # the first request goes alone
+    assert isinstance(missing, Missing)
+    assert (prompt, missing.record) == ("p0", {"attempts": 1, "maybe_paid_usd": 1.0})
+
+
+def test_a_second_ctrl_c_notes_everything_in_flight_that_may_be_billed() -> None:
+    run = Run(FakeGateway(fail=lambda number, _: time.sleep(0) if number else None), price=PRICE)
+    slow = run.gateway
+
+    async def complete(prompt: str, parameters: Mapping[str, Any]) -> Completion:
+        slow.delay = 0.01 if not slow.attempts else 60
+        return await FakeGateway.complete(slow, prompt, parameters)
+
+    slow.complete = complete  # type: ignore[method-assign]
+    interrupt_after(0.6, times=2)
+    with pytest.raises(KeyboardInterrupt):
+        run.ask(10)
+    abandoned = [outcome for outcome in run.outcomes.values() if isinstance(outcome, Missing)]
+    assert run.answered == {"p0"}
+    assert [missing.record["maybe_paid_usd"] for missing in abandoned] == [1.0] * 4
+    assert run.purse.spent == pytest.approx(0.5 + 4)
+
+
+# ------------------------------------------------------------------------------------------------- the first request
+class Unusable(FakeGateway):
+    """Answers 200 with nothing in it."""
+
+    async def complete(self, prompt: str, parameters: Mapping[str, Any]) -> Completion:
+        await super().complete(prompt, parameters)
+        return Completion({"choices": []}, None, {})
+
+
+@pytest.mark.parametrize("concurrent", [1, 16, 64])
+def test_replies_that_are_none_end_a_run_after_a_handful(concurrent: int) -> None:
+    run = Run(Unusable(), num_concurrent=concurrent)
+    assert run.ask(500) is Ending.STOPPED
+    assert "no choices" in run.client.reason
+    assert len(run.gateway.attempts) == FIRST_ATTEMPTS
+
+
+def test_the_first_request_goes_alone_and_the_others_follow_its_reply() -> None:
+    run = Run(FakeGateway(delay=0.1), num_concurrent=8)
+    at_first: list[int] = []
+    original = run.gateway.complete
+
+    async def complete(prompt: str, parameters: Mapping[str, Any]) -> Completion:
+        if not run.gateway.closed and len(run.gateway.attempts) == 0:
+            found = await original(prompt, parameters)
+            at_first.append(run.gateway.most_in_flight)
+            return found
+        return await original(prompt, parameters)
+
+    run.gateway.complete = complete  # type: ignore[method-assign]
+    assert run.ask(30) is Ending.DONE
+    assert at_first == [1]
+    assert run.gateway.most_in_flight == 8
+
+
+def test_a_passing_fault_of_the_first_request_does_not_keep_the_others_back() -> None:
+    def fail(number: int, prompt: str) -> Exception | None:
+        return ServerError() if prompt == "p0" else None
+
+    run = Run(FakeGateway(fail=fail), max_retries=50, retry_wait=20)
+    interrupt_after(1.0)
+    assert run.ask(20) is Ending.INTERRUPTED
+    assert run.answered == {f"p{number}" for number in range(1, 20)}
+
+
+class ServerError(Exception):
+    status_code = 500
+
+
+# ------------------------------------------------------------------------------------------------------- real costs
+@pytest.mark.parametrize(("tokens", "prompt_tokens"), [(2000, 10), (50, 900)])
+def test_costs_above_the_price_list_count_for_all_further_requests(tokens: int, prompt_tokens: int) -> None:
+    class Dear(FakeGateway):
+        async def complete(self, prompt: str, parameters: Mapping[str, Any]) -> Completion:
+            found = await super().complete(prompt, parameters)
+            found.body["usage"] = {
+                "prompt_tokens": prompt_tokens,
+                "completion_tokens": tokens,
+                "total_tokens": prompt_tokens + tokens,
+            }
+            return found
+
+    price = Price(0.001, 0.001)
+    each = price.of(prompt_tokens, tokens)
+    run = Run(Dear(), max_usd=5 * each + 0.01, price=price, num_concurrent=16)
+    assert run.ask(500) is Ending.MONEY
+    assert run.purse.spent == pytest.approx(5 * each)
+    alone = Run(Dear(), max_usd=each / 2, price=price, num_concurrent=16)
+    assert alone.ask(500) is Ending.MONEY
+    assert len(alone.gateway.attempts) == 1
+
+
+def test_what_cannot_be_sent_costs_nothing_and_is_shown_as_what_it_is() -> None:
+    run = Run(FakeGateway(fail=lambda *_: NotSentError("No module named 'boto3'")), max_usd=5.0, price=PRICE)
+    assert run.ask(100) is Ending.STOPPED
+    assert "boto3" in run.client.reason
+    assert run.purse.spent == 0.0
+    assert len(run.gateway.attempts) == 1

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roi_bench.api.replies import MAX_MESSAGE, Kind, UnusableReplyError, failure_of, one_line, retry_after
+from roi_bench.api.replies import MAX_MESSAGE, Kind, NotSentError, UnusableReplyError, failure_of, one_line, retry_after
 from roi_bench.api.settings import api_settings
 
 NOW = datetime(2025, 6, 1, 12, 0, tzinfo=UTC)
@@ -130,7 +130,13 @@ def test_a_response_that_did_not_come_in_time_may_be_billed(error: Exception) ->
 
 def test_a_reply_that_is_no_response_may_be_billed() -> None:
     failure = failure_of(UnusableReplyError("the reply holds no choices"))
-    assert (failure.kind, failure.message, failure.maybe_paid) == (Kind.AGAIN, "the reply holds no choices", True)
+    assert (failure.kind, failure.message, failure.maybe_paid) == (Kind.UNUSABLE, "the reply holds no choices", True)
+
+
+def test_what_never_left_this_machine_is_not_paid_and_stops_the_run() -> None:
+    failure = failure_of(NotSentError("No module named 'boto3'"))
+    assert (failure.kind, failure.maybe_paid) == (Kind.STOP, False)
+    assert "boto3" in failure.message
 
 
 @pytest.mark.parametrize(
@@ -191,7 +197,6 @@ def test_nonsense_is_no_wish(value: str) -> None:
 
 def test_no_header_is_no_wish() -> None:
     assert retry_after({}) is None
-    assert retry_after({"retry-after-ms": "100"}) is None
 
 
 @given(value=st.text())
@@ -327,3 +332,23 @@ def test_what_is_put_around_a_message_by_litellm_now_is_taken_off() -> None:
 @pytest.mark.parametrize("status", [401, 404])
 def test_the_message_of_a_failure_is_bounded_too(status: int) -> None:
     assert len(failure_of(ProviderError("x " * 400, status)).message) <= 300
+
+
+def test_thousandths_of_seconds_win_over_seconds() -> None:
+    assert retry_after({"retry-after": "2", "retry-after-ms": "1500"}) == 1.5
+    assert retry_after({"retry-after-ms": "250"}) == 0.25
+    assert retry_after({"retry-after-ms": "soon", "retry-after": "2"}) == 2.0
+    assert retry_after({"retry-after-ms": "-5"}) == 0.0
+
+
+def test_how_many_tokens_did_not_fit_is_shown() -> None:
+    ours = (
+        "This model's maximum context length is 2048 tokens. However, you requested 512 output tokens and your prompt "
+    )
+    ours += "contains at least 1537 input tokens, for a total of at least 2049 tokens."
+    around = (
+        "litellm.ContextWindowExceededError: litellm.BadRequestError: ContextWindowExceededError: OpenAIException - "
+    )
+    message = failure_of(ProviderError(around + ours, 400)).message
+    assert message.startswith("This model's")
+    assert "1537" in message

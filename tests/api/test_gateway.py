@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from roi_bench.api.gateway import Gateway, import_litellm, request_parameters
-from roi_bench.api.replies import ApiReply, Kind, failure_of, read_reply
-from roi_bench.api.settings import api_settings
+from roi_bench.api.gateway import Gateway, _dearest, import_litellm
+from roi_bench.api.replies import ApiReply, Kind, NotSentError, UnusableReplyError, failure_of, read_reply
+from roi_bench.api.settings import api_settings, request_parameters
 from roi_bench.errors import ModelError
+from roi_bench.scoring.tokens import Usage
 from tests.support.messages import shows
 
 TASK = {"until": [], "do_sample": False, "temperature": 0.0, "max_gen_toks": 2048}
@@ -102,13 +103,15 @@ def ask(arguments: dict[str, Any], more: dict[str, Any] | None = None) -> ApiRep
 
     completion = asyncio.run(call())
     record = {"sent": completion.sent}
-    return read_reply(completion.body, 2048, usd=completion.usd, think_end_token=None, record=record)
+    return read_reply(
+        completion.body, 2048, usd=completion.usd, think_end_token=None, record=record, raw=completion.raw
+    )
 
 
 @pytest.fixture(autouse=True)
 def keys(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY"):
-        monkeypatch.setenv(name, "a-key-for-nobody")
+    for name in ("OPENAI", "ANTHROPIC", "GEMINI", "MISTRAL", "DEEPSEEK", "OPENROUTER"):
+        monkeypatch.setenv(f"{name}_API_KEY", "a-key-for-nobody")
     return
 
 
@@ -219,3 +222,173 @@ def test_a_server_behind_a_base_url_may_have_any_name() -> None:
 def test_a_name_without_provider_is_refused_with_what_to_do() -> None:
     with pytest.raises(ModelError, match=shows("'nonsense'", "base_url")):
         Gateway(api_settings({"model": "nonsense"}))
+
+
+# ------------------------------------------------------------------------------------- replies that litellm reads oddly
+def chat(content: object = "\\boxed{4}", finish: str | None = "stop", **more: Any) -> dict[str, Any]:
+    """Return a chat completion of an OpenAI-compatible server."""
+    choice = {"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": finish}
+    usage = {"prompt_tokens": 11, "completion_tokens": 60, "total_tokens": 71}
+    whole = {"id": "c-1", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice], "usage": usage}
+    return {**whole, **more}
+
+
+def responses(output: list[dict[str, Any]], status: str = "completed", why: str | None = None) -> dict[str, Any]:
+    """Return a reply of OpenAI's Responses API."""
+    usage = {"input_tokens": 11, "output_tokens": 60, "total_tokens": 71}
+    details = {"input_tokens_details": {"cached_tokens": 0}, "output_tokens_details": {"reasoning_tokens": 40}}
+    return {
+        "id": "resp_1",
+        "object": "response",
+        "created_at": 1,
+        "model": "gpt-5-pro",
+        "status": status,
+        "output": output,
+        "incomplete_details": {"reason": why} if why else None,
+        "usage": {**usage, **details},
+        "parallel_tool_calls": True,
+        "tool_choice": "auto",
+        "tools": [],
+        "error": None,
+        "metadata": {},
+        "instructions": None,
+        "temperature": 1.0,
+        "top_p": 1.0,
+    }
+
+
+def said(text: str) -> dict[str, Any]:
+    part = {"type": "output_text", "text": text, "annotations": []}
+    return {"type": "message", "id": f"m-{text}", "role": "assistant", "status": "completed", "content": [part]}
+
+
+REASONED = {"type": "reasoning", "id": "rs_1", "summary": []}
+SERVER = {"model": "openai/some-model"}
+PRO = {"model": "openai/gpt-5-pro", "omit": "temperature"}
+
+
+def answered(arguments: dict[str, Any], body: dict[str, Any]) -> ApiReply:
+    """Return what comes of a provider's reply."""
+    with Provider(body) as provider:
+        version = "" if arguments["model"].startswith(("anthropic", "gemini")) else "/v1"
+        return ask({**arguments, "base_url": f"{provider.url}{version}"})
+
+
+@pytest.mark.parametrize("candidates", [{}, {"candidates": [{"finishReason": "MAX_TOKENS", "index": 0}]}])
+def test_gemini_that_only_thought_is_empty_and_was_paid_once(candidates: dict[str, Any]) -> None:
+    counts = {"promptTokenCount": 11, "thoughtsTokenCount": 2048, "totalTokenCount": 2059}
+    body = {**{name: value for name, value in GEMINI.items() if name != "candidates"}, **candidates}
+    reply = answered({"model": "gemini/gemini-2.5-flash"}, {**body, "usageMetadata": counts})
+    assert (reply.text, reply.usage) == ("", Usage(2048, "length", "provider"))
+    assert reply.usd is not None
+    assert reply.usd > 0
+
+
+@pytest.mark.parametrize(
+    ("output", "status", "text", "finish"),
+    [
+        ([REASONED], "incomplete", "", "length"),
+        ([REASONED, said("half")], "incomplete", "half", "length"),
+        ([REASONED, said("one "), said("two")], "completed", "one two", "stop"),
+    ],
+)
+def test_models_of_the_responses_api_keep_what_was_paid(
+    output: list[dict[str, Any]], status: str, text: str, finish: str
+) -> None:
+    reply = answered(PRO, responses(output, status, "max_output_tokens" if status == "incomplete" else None))
+    assert (reply.text, reply.usage) == (text, Usage(60, finish, "provider"))  # type: ignore[arg-type]
+    assert "2 + 2" not in json.dumps(reply.record["sent"])  # the prompt is under another name there
+    assert reply.record["sent"]["max_output_tokens"] == 2048
+
+
+@pytest.mark.parametrize("reason", ["error", "network_error", "insufficient_system_resource", "abort", "repetition"])
+@pytest.mark.parametrize("model", ["openai/some-model", "deepseek/deepseek-chat", "openrouter/openai/gpt-4o-mini"])
+def test_a_failure_of_the_provider_is_no_answer_of_the_model(model: str, reason: str) -> None:
+    with pytest.raises(UnusableReplyError, match=reason):
+        answered({"model": model}, chat("half an ans", reason))
+
+
+@pytest.mark.parametrize("model", ["openai/some-model", "openrouter/openai/gpt-4o-mini"])
+def test_an_error_in_a_choice_is_no_answer_of_the_model(model: str) -> None:
+    body = chat("half an ans")
+    body["choices"][0]["error"] = {"code": 502, "message": "upstream is gone"}
+    with pytest.raises(UnusableReplyError, match="upstream is gone"):
+        answered({"model": model}, body)
+
+
+def test_why_a_response_ended_is_what_the_provider_says() -> None:
+    at_the_cap = {"prompt_tokens": 11, "completion_tokens": 2048, "total_tokens": 2059}
+    for reason in (None, ""):
+        assert answered(SERVER, chat(finish=reason, usage=at_the_cap)).usage == Usage(2048, "length", "provider")
+    for reason in ("model_length", "model_context_window_exceeded"):
+        assert answered(SERVER, chat(finish=reason)).usage == Usage(60, "length", "provider")
+    claude = {**CLAUDE, "stop_reason": "model_context_window_exceeded"}
+    assert answered({"model": "anthropic/claude-sonnet-4-5"}, claude).usage == Usage(60, "length", "provider")
+
+
+@pytest.mark.parametrize("model", ["openai/some-model", "mistral/magistral-small-latest"])
+def test_content_in_parts_is_read(model: str) -> None:
+    parts = [
+        {"type": "thinking", "thinking": [{"type": "text", "text": "2 + 2"}]},
+        {"type": "text", "text": "It is 4."},
+    ]
+    reply = answered({"model": model}, chat(parts))
+    assert (reply.text, reply.record["reasoning"]) == ("It is 4.", "2 + 2")
+    assert reply.usage == Usage(60, "stop", "provider")
+
+
+def test_a_refusal_is_read() -> None:
+    body = chat(None)
+    body["choices"][0]["message"]["refusal"] = "I cannot help."
+    assert answered(SERVER, body).text == "I cannot help."
+
+
+@pytest.mark.parametrize("count", [-1, 7.5, 10**18])
+def test_a_count_that_can_be_none_costs_no_answer(count: float) -> None:
+    usage = {"prompt_tokens": 11, "completion_tokens": count, "total_tokens": 11 + count}
+    reply = answered(SERVER, chat(usage=usage))
+    assert (reply.text, reply.usage) == ("\\boxed{4}", None)
+
+
+def test_cached_tokens_without_a_price_of_their_own_cost_the_full_price() -> None:
+    usage = {"prompt_tokens": 400, "completion_tokens": 20, "total_tokens": 420}
+    cached = {**usage, "prompt_tokens_details": {"cached_tokens": 384}}
+    own = {"input_cost_per_token": 1e-6, "output_cost_per_token": 2e-6}
+    assert answered({**SERVER, **own}, chat(usage=cached)).usd == pytest.approx(4.4e-4)
+
+
+def test_a_cost_of_nothing_that_the_price_list_contradicts_is_not_believed() -> None:
+    gateway = Gateway(api_settings({"model": "gpt-4o-mini"}))
+    usage = {"prompt_tokens": 1000, "completion_tokens": 100}
+    assert gateway._usd(0.0, usage, {}) == pytest.approx(1000 * 1.5e-7 + 100 * 6e-7)
+    assert gateway._usd(None, usage, {}) == gateway._usd(0.0, usage, {})
+    assert gateway._usd(0.25, usage, {}) == 0.25
+
+
+def test_openrouters_own_bill_is_taken() -> None:
+    usage = {"prompt_tokens": 11, "completion_tokens": 60, "total_tokens": 71, "cost": 0.0123}
+    assert answered({"model": "openrouter/nobody/knows-it"}, chat(usage=usage)).usd == 0.0123
+
+
+def test_what_never_left_this_machine_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    gateway = Gateway(api_settings(SERVER))
+
+    async def broken(**_: Any) -> None:
+        try:
+            raise ModuleNotFoundError("No module named 'boto3'")
+        except ModuleNotFoundError as error:
+            raise import_litellm().APIConnectionError("No module named 'boto3'", "bedrock", "m") from error
+
+    monkeypatch.setattr(gateway._litellm, "acompletion", broken)
+    with pytest.raises(NotSentError, match="boto3"):
+        asyncio.run(gateway.complete("x", {}))
+
+
+def test_of_several_prices_of_a_token_the_highest_counts() -> None:
+    tiers = [{"input_cost_per_token": 1e-6, "output_cost_per_token": 2e-6}, {"output_cost_per_reasoning_token": 9e-6}]
+    assert _dearest({"tiered_pricing": tiers}) == {"input": 1e-6, "output": 9e-6}
+    assert _dearest({"output_cost_per_reasoning_token": 4e-6}) == {"input": 0.0, "output": 4e-6}
+    assert _dearest({}) == {"input": 0.0, "output": 0.0}
+    thinks = Gateway(api_settings({"model": "dashscope/qwen-turbo"})).facts
+    listed = import_litellm().get_model_info("dashscope/qwen-turbo")
+    assert thinks.usd_out == max(listed["output_cost_per_token"], listed["output_cost_per_reasoning_token"])

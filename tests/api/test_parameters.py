@@ -8,8 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from roi_bench.api.gateway import chat_prompt, messages_of, request_parameters
-from roi_bench.api.settings import ApiSettings
+from roi_bench.api.settings import ApiSettings, chat_prompt, messages_of, request_parameters
 from roi_bench.errors import UsageError
 from tests.support.messages import shows
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from roi_bench.api.gateway import Gateway, ModelFacts, request_parameters
+from roi_bench.api.gateway import Gateway, ModelFacts
 from roi_bench.api.preflight import check_parameters, thinking_budget, why_not_applicable
-from roi_bench.api.settings import ApiSettings, api_settings
+from roi_bench.api.settings import ApiSettings, api_settings, request_parameters
 from roi_bench.errors import ModelError
 from tests.support.messages import shown_in, shows
 

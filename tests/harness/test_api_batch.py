@@ -186,3 +186,21 @@ def test_a_provider_without_batch_mode_is_named_before_anything_is_sent(tmp_path
     arguments = command("http://127.0.0.1:9", tmp_path, BATCH, args=("model=anthropic/claude-sonnet-4-5",))
     with pytest.raises(ModelError, match=shows("openai", "hosted_vllm", "azure", "anthropic")):
         run(arguments)
+
+
+def test_models_of_the_responses_api_are_asked_through_it_in_batches_too(tmp_path: Path) -> None:
+    args = ("model=openai/gpt-5-pro", "omit=temperature", *QUICK)
+    with ProviderServer(answer_exam) as server:
+        words = command(server, tmp_path, BATCH, limit=5, args=args)
+        words[3] = words[3].replace("model=a-model,", "")
+        run(words)
+        assert {line.path for line in server.books} == {"/v1/batches"}
+    entries = entries_in(tmp_path)
+    assert len(entries) == 10
+    for entry in entries:
+        assert entry.extra["sent"] == {"model": "gpt-5-pro", "max_output_tokens": 128}
+        assert entry.usage is not None
+        assert entry.usage.tokens > 0
+    results = results_in(tmp_path)["results"][HARD]
+    assert results["error,none"] == 0
+    assert results["score,none"] > 0

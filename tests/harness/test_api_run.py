@@ -15,15 +15,15 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from roi_bench.api.gateway import chat_prompt
+from roi_bench.api.settings import chat_prompt
 from roi_bench.cli.regrade import regrade
 from roi_bench.errors import ModelError, RecordError, RoiBenchError, UsageError
 from roi_bench.exams.sets import load_exams
 from roi_bench.harness.run import run
-from roi_bench.records.journal import read_journal
+from roi_bench.records.journal import read_journal, read_starts
 from roi_bench.scoring.prompts import exam_messages
 from tests.api.exam_answers import answer_exam, empty_for
-from tests.api.provider_server import Fault, ProviderServer, Reply, random_faults
+from tests.api.provider_server import Fault, ProviderServer, Reply, prompt_sha256, random_faults
 from tests.support.api_runs import PRICES, answers_in, command, entries_in
 from tests.support.messages import shown_in, shows
 from tests.support.roi_runs import HARD, MEDIUM, in_process, journal_in, results_in, samples_in
@@ -547,3 +547,82 @@ def test_the_prompt_is_what_the_harness_sends(tmp_path: Path) -> None:
         run(command(server, tmp_path, limit=1))
         shown = [sample["arguments"][name]["arg_0"] for sample in samples_in(tmp_path) for name in sample["arguments"]]
         assert sorted(shown) == sorted(chat_prompt(body["messages"]) for body in server.bodies)
+
+
+# ------------------------------------------------------------------------------ runs that do not measure the exam
+def test_a_server_with_too_small_a_context_is_named_while_the_run_goes_on_and_in_its_results(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def respond(body: dict[str, Any]) -> Reply:
+        fits = "boxed" in str(answer_exam(body).content) and hash_of(body) % 4
+        return answer_exam(body) if fits else Reply("### Problem 1", 60, "length")
+
+    with ProviderServer(respond) as server:
+        run(command(server, tmp_path, limit=20))
+    shown = capfd.readouterr()
+    assert shown.err.count("cut below the budget") == 1
+    found = results_in(tmp_path)["roi_bench"]["doubts"][HARD]
+    cut = sum(
+        (used["tokens"], used["finish_reason"]) == (60, "length")
+        for sample in samples_in(tmp_path, HARD)
+        for (used,) in sample["usage"]
+    )
+    assert found == {"responses": 40, "cut_below_budget": cut}
+    assert f"{cut} of 40" in shown.out
+
+
+def hash_of(body: dict[str, Any]) -> int:
+    return int(prompt_sha256(body)[:8], 16)
+
+
+def test_a_server_that_never_keeps_to_the_budget_stops_the_run_early(tmp_path: Path) -> None:
+    with ProviderServer(lambda _: Reply("\\boxed{1}", 20_000)) as server:
+        with pytest.raises(ModelError, match=shows("20000", "128")):
+            run(command(server, tmp_path, limit=100))
+        assert len(server.books) < 40
+    assert len(entries_in(tmp_path)) == len(server.books)
+
+
+def test_a_server_that_ignores_the_cap_costs_one_request_more_than_the_limit(tmp_path: Path) -> None:
+    with ProviderServer(lambda _: Reply("\\boxed{1}", 20_000)) as server:
+        args = ("input_cost_per_token=0", "output_cost_per_token=2e-6")
+        with pytest.raises(ModelError, match=shows("limit")):
+            run([*command(server, tmp_path, limit=100, args=args), "--max-usd", "0.01"])
+        assert len(server.books) == 1  # 0.04 USD, which nobody could know before
+
+
+def test_prompts_that_a_server_counts_higher_stay_below_the_limit(tmp_path: Path) -> None:
+    def respond(body: dict[str, Any]) -> Reply:
+        return Reply("\\boxed{1}", 100, prompt_tokens=3000)
+
+    with ProviderServer(respond) as server:
+        args = ("input_cost_per_token=1e-6", "output_cost_per_token=1e-6")
+        with pytest.raises(ModelError, match=shows("limit")):
+            run([*command(server, tmp_path, limit=100, args=args), "--max-usd", "0.02"])
+    assert 0.0155 <= sum(entry.extra["usd"] for entry in entries_in(tmp_path)) <= 0.02
+
+
+def test_unusable_replies_end_a_run_after_a_handful(tmp_path: Path) -> None:
+    with ProviderServer(faults=lambda *_: Fault("truncated_json")) as server:
+        with pytest.raises(ModelError):
+            run(command(server, tmp_path, limit=100))
+        assert len(server.books) <= 5
+
+
+def test_another_version_of_the_client_in_mid_run_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from roi_bench.harness.engines import api_model
+
+    with ProviderServer(answer_exam) as server:
+        run(command(server, tmp_path, limit=2))
+        run(command(server, tmp_path, limit=3))
+        assert "came through" not in capsys.readouterr().err
+        monkeypatch.setattr(api_model, "version_of", {"litellm": "9.9.9", "openai": "8.8.8"}.get)
+        run(command(server, tmp_path, limit=4))
+        told = [line for line in capsys.readouterr().err.splitlines() if "came through" in line]
+    assert len(told) == 2
+    assert shown_in(told[0], "litellm", "9.9.9")
+    assert shown_in(told[1], "openai", "8.8.8")
+    engines = [start.about["engine"] for start in read_starts(journal_in(tmp_path))]
+    assert [engine["version"] == "9.9.9" for engine in engines] == [False, False, True]

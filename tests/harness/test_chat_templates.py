@@ -8,7 +8,7 @@ import pytest
 from jinja2 import TemplateError
 from lm_eval.models.api_models import JsonChatStr
 
-from roi_bench.api.gateway import chat_prompt
+from roi_bench.api.settings import chat_prompt
 from roi_bench.harness.sending import rendered, sending_through, shows_system_turn, templated
 from roi_bench.records.results import Sending
 from roi_bench.scoring.prompts import Message, folded

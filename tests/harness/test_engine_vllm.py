@@ -21,6 +21,7 @@ import pytest
 from lm_eval.api.instance import Instance
 
 from roi_bench.errors import DependencyError, ModelError, RoiBenchError, UsageError
+from roi_bench.harness.engines import vllm_start
 from roi_bench.harness.engines.selection import engine_of
 from roi_bench.harness.engines.vllm import SECONDS_TO_END, VllmEngine
 from roi_bench.harness.engines.vllm_start import (
@@ -33,7 +34,7 @@ from roi_bench.harness.engines.vllm_start import (
     set_up_log,
 )
 from roi_bench.harness.journaled_model import JournaledModel
-from roi_bench.harness.model_loading import _said
+from roi_bench.harness.model_loading import _said, load_model
 from roi_bench.records.journal import HEADER_BEGIN, Header, Journal, read_journal, read_starts
 from roi_bench.scoring.tokens import Usage
 from tests.harness.random_model import random_model
@@ -108,6 +109,27 @@ def test_the_real_lm_eval_model_loads_from_a_distribution_of_another_name(vllm: 
         "batch_size": 4,
         "batch_size_is_automatic": True,
     }
+
+
+def test_the_cpu_build_gets_prompts_whole_unless_the_user_says_otherwise(
+    vllm: Any, random_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def loaded(**more: Any) -> Any:
+        given = {"pretrained": str(random_model), **more}
+        config = SimpleNamespace(
+            model="vllm", model_args=given, batch_size="1", max_batch_size=None, device=None, verbosity=None
+        )
+        lm = load_model(config)
+        assert config.model_args == {"pretrained": str(random_model), **more}  # which names the run
+        return lm.model.more.get("enable_chunked_prefill")
+
+    assert loaded() is False
+    assert loaded(enable_chunked_prefill=True) is True
+    for name, version, wanted in (("vllm", "0.32.0", {}), ("vllm", "0.32.0+cpu", {"enable_chunked_prefill": False})):
+        monkeypatch.setattr(vllm_start, "installed", lambda found=(name, version): found)
+        assert vllm_start.defaults() == wanted
+    monkeypatch.setattr(vllm_start, "installed", lambda: None)
+    assert vllm_start.defaults() == {}
 
 
 def test_texts_and_counts_equal_a_bare_generation_loop(vllm: Any, random_model: Path, tmp_path: Path) -> None:

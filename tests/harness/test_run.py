@@ -21,7 +21,16 @@ from roi_bench.errors import DataError, DependencyError, ModelError, RecordError
 from roi_bench.harness.engines import huggingface
 from roi_bench.harness.run import run
 from roi_bench.harness.run_arguments import DEFAULT_OUTPUT, load_tasks, parse_arguments, select_tasks
-from roi_bench.harness.run_record import fingerprint, is_exam_result, model_files, run_digest, run_header, table_rows
+from roi_bench.harness.run_record import (
+    doubt_lines,
+    doubts,
+    fingerprint,
+    is_exam_result,
+    model_files,
+    run_digest,
+    run_header,
+    table_rows,
+)
 from roi_bench.records.journal import HEADER_BEGIN, read_journal
 from roi_bench.records.results import NO_RESPONSE, find_results, read_results
 from tests.harness.harness_runs import simple_evaluate
@@ -421,3 +430,39 @@ def test_the_compact_table() -> None:
         ["roi_x [budget=9]", "30", "1.23±0.06", "n/a", "2.00", "0.50", "n/a", "n/a", "n/a", "n/a", "100"],
     ]
     assert not is_exam_result({"acc,none": 1.0})
+
+
+# ------------------------------------------------------------------------------------------------------------ doubts
+def sampled(texts: list[list[str]], usage: list[list[tuple[int, str] | None]], **generation: Any) -> dict[str, Any]:
+    """Return a logged sample of two requests with a budget of 100."""
+    return {
+        "arguments": [("a prompt", {"max_gen_toks": 100, **generation})] * len(texts),
+        "usage": [
+            [None if used is None else {"tokens": used[0], "finish_reason": used[1]} for used in request]
+            for request in usage
+        ],
+        "resps": texts,
+    }
+
+
+def test_what_makes_a_run_doubtful_is_counted() -> None:
+    fine = sampled([["a"], ["b"]], [[(100, "length")], [(30, "stop")]])
+    short = sampled([["a"], ["b"]], [[(94, "length")], [(95, "length")]])
+    over = sampled([["a"], ["b"]], [[(101, "stop")], [None]])
+    other = {"arguments": [("a", "b")], "usage": [[None]], "resps": [["c"]]}
+    assert doubts({"roi_x": [fine], "mmlu": [other]}) == {}
+    found = doubts({"roi_x": [fine, short, over], "roi_y": [fine]})
+    assert found == {"roi_x": {"responses": 6, "cut_below_budget": 1, "over_budget": 1}}
+    lines = doubt_lines(found)
+    assert len(lines) == 2
+    assert all(shown_in(line, "roi_x", "1", "6") for line in lines)
+
+
+def test_samples_that_do_not_differ_are_a_doubt_only_if_all_are_so_and_were_drawn() -> None:
+    pair: list[list[tuple[int, str] | None]] = [[(9, "stop")] * 2] * 2
+    equal = sampled([["a", "a"], ["b", "b"]], pair, do_sample=True)
+    differ = sampled([["a", "a"], ["b", "c"]], pair, do_sample=True)
+    assert doubts({"roi_x": [equal, equal]}) == {"roi_x": {"responses": 8, "equal_samples": 8}}
+    assert doubts({"roi_x": [equal, differ]}) == {}
+    assert doubts({"roi_x": [sampled([["a", "a"], ["b", "b"]], pair)]}) == {}
+    assert doubts({"roi_x": [sampled([["", ""], [" ", " "]], pair, do_sample=True)]}) == {}

@@ -19,20 +19,20 @@ from lm_eval.api.model import LM
 
 from roi_bench.api.batches import BatchRecord, open_batches, record_path
 from roi_bench.api.client import ApiClient
-from roi_bench.api.gateway import (
-    ApiRequest,
-    Ending,
-    Gateway,
-    OnOutcomes,
+from roi_bench.api.gateway import ApiRequest, Ending, Gateway, OnOutcomes
+from roi_bench.api.limits import Estimate, Price, Purse, estimate, usd_text
+from roi_bench.api.preflight import check_body, check_parameters, why_not_applicable
+from roi_bench.api.settings import (
+    ApiSettings,
+    api_settings,
     chat_prompt,
     is_conversation,
     leaves_decoding,
     messages_of,
+    neutral_parameters,
     request_parameters,
+    with_neutral,
 )
-from roi_bench.api.limits import Estimate, Price, Purse, estimate, usd_text
-from roi_bench.api.preflight import check_parameters, why_not_applicable
-from roi_bench.api.settings import ApiSettings, api_settings, neutral_parameters, with_neutral
 from roi_bench.errors import ModelError, UsageError
 from roi_bench.harness.ending import EndedEarlyError, install_one_line_errors
 from roi_bench.harness.engines.api import maybe_paid, paid, request_name, with_budget
@@ -86,7 +86,8 @@ class ApiLM(LM):
     @property
     def facts(self) -> dict[str, Any]:
         """Client and kind of endpoint, for journal and results."""
-        return {"name": "api", "version": version_of("litellm"), "endpoint": self.settings.endpoint}
+        versions = {"version": version_of("litellm"), "openai": version_of("openai")}
+        return {"name": "api", **versions, "endpoint": self.settings.endpoint}
 
     # ------------------------------------------------------------------------------------------------ before asking
     def why_not(self, generation: Mapping[str, Any]) -> str | None:
@@ -128,9 +129,14 @@ class ApiLM(LM):
             longest[name] = max(longest.get(name, ""), prompt, key=len)
         for name, generation in checked.items():
             mapped = check_parameters(self.gateway, self.settings, self._parameters(generation))
-            tokens = self.gateway.prompt_tokens(longest[name])
+            prompt = longest[name]
+            tokens = self.gateway.prompt_tokens(prompt)
             if reason := why_not_applicable(self.gateway.facts, mapped, int(generation["max_gen_toks"]), tokens):
                 raise ModelError(f"{self.settings.model} cannot take this exam: {reason}; nothing was sent")
+            (body,) = self.gateway.rehearse([(prompt, self._parameters(generation))])
+            if body is not None:
+                texts = [message["content"] for message in messages_of(prompt)] if self.is_chat else [prompt]
+                check_body(self.settings, texts, int(generation["max_gen_toks"]), body)
         return made
 
     def estimate(self, requests: Sequence[ApiRequest]) -> Estimate:
@@ -141,11 +147,8 @@ class ApiLM(LM):
     def preview(self, requests: Sequence[Instance]) -> str:
         """Print what would be sent, one JSON object per line, and return the estimated cost."""
         prepared = self.prepared(requests)
-        for request in prepared:
-            is_text = self.settings.endpoint == "completions"
-            asked = {"prompt": request.prompt} if is_text else {"messages": messages_of(request.prompt)}
-            shown = {**self.gateway.body(request.parameters), **asked}
-            sys.stdout.write(json.dumps(shown, ensure_ascii=False) + "\n")
+        for body in self.gateway.bodies(prepared):
+            sys.stdout.write(json.dumps(body, ensure_ascii=False) + "\n")
         return self.estimate(prepared).line()
 
     # ------------------------------------------------------------------------------------------------ asking
@@ -217,7 +220,7 @@ class ApiLM(LM):
             BatchService(self.gateway),
             BatchRecord(record_path(journal.path)),
             self.settings,
-            body=self.gateway.body,
+            bodies=self.gateway.bodies,
             prompt_tokens=self.gateway.prompt_tokens,
             price=self.price,
             purse=purse,
@@ -310,7 +313,7 @@ class ApiLM(LM):
         return ""
 
     def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
-        """Return the conversation encoded as text (see :func:`roi_bench.api.gateway.chat_prompt`).
+        """Return the conversation encoded as text (see :func:`roi_bench.api.settings.chat_prompt`).
 
         Raises:
             UsageError: The endpoint takes raw text.

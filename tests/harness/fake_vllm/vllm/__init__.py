@@ -147,7 +147,10 @@ def _fail_in_the_background(cause: str) -> NoReturn:
 class LLM:
     """The offline interface."""
 
-    def __init__(self, model: str, max_model_len: int | None = None, max_num_seqs: int | None = None, **_: Any) -> None:
+    def __init__(
+        self, model: str, max_model_len: int | None = None, max_num_seqs: int | None = None, **more: Any
+    ) -> None:
+        self.more = more
         if cause := os.environ.get("FAKE_VLLM_FAILS"):
             _fail_in_the_background(cause)
         self.llm_engine = LLMEngine(model, max_model_len, max_num_seqs)
