@@ -37,6 +37,7 @@ from roi_bench.scoring.outcomes import ProblemOutcome
 from roi_bench.scoring.statistics import ExamTerm, estimate_ratio
 from roi_bench.scoring.tokens import Usage
 
+ROOT = Path(__file__).resolve().parents[1]
 ROWS = Path("docs/real-models.csv")
 DIRECT_TASKS = ("roi_exam_hard_512", "roi_exam_medium_512", "roi_exam_hard_1024")
 SHOWN = ("score", "score_easy", "regret", "p1_acc", "p2_acc", "p3_acc")
@@ -191,6 +192,10 @@ def table(options: argparse.Namespace) -> None:
     columns = (Column("model"), Column("prompt"), Column("budget", 0), Column("order"), Column("n", 0))
     note = "Each with its 95 % interval for such problems in general, clustered by re-used problem."
     print(to_markdown(Table("scores", "Scores", (*columns, *map(Column, SHOWN)), tuple(scores), note)))
+    paired = [_paired(rows, model, prompt) for model, prompt, budget, order in cells if prompt != "direct"]
+    heads = (Column("model"), Column("prompt"), Column("n", 0), Column("score"), Column("score_easy"))
+    note = "Prompt − direct on the same exams, hard order at 512, with its 95 % interval."
+    print(to_markdown(Table("paired", "Against the direct prompt", heads, tuple(filter(None, paired)), note)))
     more = (*OUTCOMES, "form followed", "tokens", "at the budget")
     print(to_markdown(Table("behaviour", "Outcomes", (*columns, *map(Column, more)), tuple(behaviour), "Shares.")))
 
@@ -205,6 +210,23 @@ def samples_of(rows: Rows, model: str, prompt: str, budget: int, order: str) -> 
         if easy is not None:
             found[row.exam] = Sample(row.response(), easy.response()), row.cluster
     return found
+
+
+def _paired(rows: Rows, model: str, prompt: str) -> tuple[Cell, ...] | None:
+    """Return the differences of a prompt's scores to the direct prompt's on the exams that have both."""
+    ours, theirs = (samples_of(rows, model, name, 512, "hard") for name in (prompt, "direct"))
+    both = sorted(ours.keys() & theirs.keys())
+    if not both:
+        return None
+    found: list[Cell] = []
+    for metric in _metrics()[:2]:
+        terms = []
+        for exam in both:
+            pair = [exam_term(metric, [samples[exam][0]], samples[exam][1]) for samples in (ours, theirs)]
+            if pair[0] is not None and pair[1] is not None:
+                terms.append(ExamTerm(pair[0].numerator - pair[1].numerator, 1.0, pair[0].cluster))
+        found.append(interval_of(estimate_ratio(terms)))
+    return (model, prompt, len(both), *found)
 
 
 def _metrics() -> list[Metric[Sample]]:

@@ -46,3 +46,11 @@ def test_rows_of_exams_asked_on_different_days_add_up(tmp_path: Path, capsys: py
     sit(tmp_path / "whole", 6)
     keep(Namespace(out=tmp_path / "whole" / "out", rows=tmp_path / "whole.csv"))
     assert (tmp_path / "rows.csv").read_text() == (tmp_path / "whole.csv").read_text()
+
+
+def test_the_page_says_what_the_shipped_rows_say(capsys: pytest.CaptureFixture[str]) -> None:
+    table(Namespace(rows=real_models.ROOT / real_models.ROWS))
+    page = (real_models.ROOT / "docs/real-models.md").read_text()
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    assert len(lines) > 20
+    assert [line for line in lines if line not in page] == []
