@@ -61,7 +61,7 @@ def ask(lm: Any, count: int, folder: Path) -> float:
     from roi_bench.records.journal import Header, Journal
 
     requests = instances(count)
-    with Journal(folder / f"journal-{count}.jsonl", Header({"benchmark": count})) as journal:
+    with Journal(folder / f"journal-{count}.jsonl", Header({"benchmark": count}), slim=True) as journal:
         begin = time.perf_counter()
         responses = JournaledModel(ApiEngine(lm), journal).generate_until(requests)
         seconds = time.perf_counter() - begin

@@ -269,7 +269,7 @@ def open_journal(
         header = run_header(config.model, config.model_args, engine, _sampling_seed(config), {})
     if processes is not None:
         processes.barrier()  # no process writes before all have read
-    journal = Journal(path, header, marks_starts=True)
+    journal = Journal(path, header, marks_starts=True, slim=True)
     if rank == 0:
         _announce_resumed(journal, recorded, processes, header.about.get("engine") or {})
     return journal, recorded

@@ -275,6 +275,7 @@ class Journal:
     Args:
         path: The file; it and its folder are created if missing.
         header: The identity of the run; must agree with the header of an existing file.
+        slim: Keep of the further fields of new responses only :data:`KEPT_IN_MEMORY` in memory.
         marks_starts: Write the header again before the first response of a later start. Without it, the file of a run
             that was stopped and resumed is byte for byte that of an uninterrupted one.
 
@@ -282,8 +283,8 @@ class Journal:
         RecordError: Another process has the file open; it belongs to another run; it is damaged; it cannot be written.
     """
 
-    def __init__(self, path: Path, header: Header, *, marks_starts: bool = False) -> None:
-        self.path, self._marks_starts = path, marks_starts
+    def __init__(self, path: Path, header: Header, *, marks_starts: bool = False, slim: bool = False) -> None:
+        self.path, self._marks_starts, self._slim = path, marks_starts, slim
         self._lock = FileLock(path.with_name(path.name + ".lock"), what=f"journal {path}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -343,7 +344,7 @@ class Journal:
 
     @property
     def entries(self) -> Mapping[RequestKey, Entry]:
-        """The responses recorded so far, by key; of this start's further fields only :data:`KEPT_IN_MEMORY`."""
+        """The responses recorded so far, by key."""
         return self._entries
 
     def append(self, entries: Iterable[Entry]) -> None:
@@ -364,7 +365,7 @@ class Journal:
         self._write(begin + b"".join(entry_line(entry) for entry in batch))
         self._starts += not self._is_begun
         self._is_begun = True
-        self._entries.update({key: _slim(entry) for key, entry in added.items()})
+        self._entries.update({key: _slim(entry) for key, entry in added.items()} if self._slim else added)
 
     def _write(self, data: bytes) -> None:
         try:

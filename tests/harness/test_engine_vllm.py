@@ -21,6 +21,7 @@ import pytest
 from lm_eval.api.instance import Instance
 
 from roi_bench.errors import DependencyError, ModelError, RoiBenchError, UsageError
+from roi_bench.harness import model_loading
 from roi_bench.harness.engines import vllm_start
 from roi_bench.harness.engines.selection import engine_of
 from roi_bench.harness.engines.vllm import SECONDS_TO_END, VllmEngine
@@ -114,6 +115,9 @@ def test_the_real_lm_eval_model_loads_from_a_distribution_of_another_name(vllm: 
 def test_the_cpu_build_gets_prompts_whole_unless_the_user_says_otherwise(
     vllm: Any, random_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(model_loading, "set_up_log", lambda _: None)  # it is for a process of its own
+    monkeypatch.setattr(model_loading, "stand_guard", lambda: None)
+
     def loaded(**more: Any) -> Any:
         given = {"pretrained": str(random_model), **more}
         config = SimpleNamespace(

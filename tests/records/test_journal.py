@@ -50,7 +50,7 @@ def test_what_is_on_the_disk_whole_is_in_memory_only_as_far_as_a_run_needs_it(tm
     extra = {"usd": 0.5, "maybe_paid_usd": 0.25, "prompt_tokens": 9, "reasoning": "pages", "sent": {"model": "m"}}
     whole = Entry(request_key("a", GENERATION, 0), "text", Usage(3, "stop", "provider"), extra)
     lost = Entry(request_key("b", GENERATION, 0), None, None, {"error": "down", "exam": "tiny/0/000"})
-    with Journal(tmp_path / "journal.jsonl", HEADER) as journal:
+    with Journal(tmp_path / "journal.jsonl", HEADER, slim=True) as journal:
         journal.append([whole, lost])
         kept, missing = (journal.entries[entry.key] for entry in (whole, lost))
         assert (kept.response, kept.usage) == (whole.response, whole.usage)

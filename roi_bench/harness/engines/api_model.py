@@ -274,7 +274,7 @@ class ApiLM(LM):
                 "a chat endpoint takes messages: add --apply_chat_template; for a model that takes raw text add "
                 "endpoint=completions to --model_args"
             )
-        with Journal(*self._own_journal()) as journal:
+        with Journal(*self._own_journal(), slim=True) as journal:
             engine = ApiEngine(self, seed=self.settings.seed)
             model = JournaledModel(engine, journal, show_progress=not disable_tqdm)
             responses = model.generate_until(requests)
