@@ -79,9 +79,10 @@ def throughput(concurrency: int, delay: float, count: int) -> float:
         ask(lm, concurrency, Path(folder))  # the first round opens connections and imports what litellm imports late
         seconds = ask(lm, count, Path(folder))
     rate, ideal = count / seconds, concurrency / delay
-    shown = f"{rate:.1f}/s of {ideal:.1f}/s, {rate / ideal:.1%}"
+    share = (delay + (count - 1) * delay / concurrency) / seconds  # the first request goes alone
+    shown = f"{rate:.1f}/s of {ideal:.1f}/s, {rate / ideal:.1%}; {share:.1%} of what the delay allows after the first"
     print(f"{count} requests, concurrency {concurrency}, delay {delay:g} s: {shown}")
-    return rate / ideal
+    return share
 
 
 def beside(concurrency: int, delay: float, count: int) -> float:
