@@ -10,9 +10,9 @@ from benchmarks.api_client import memory, throughput
 @pytest.mark.slow
 def test_the_rate_is_bound_by_the_providers_delay() -> None:
     shares = []
-    while len(shares) < 3 and max(shares, default=0.0) < 0.85:  # another process may have had the processors meanwhile
+    while len(shares) < 3 and max(shares, default=0.0) < 0.8:  # another process may have had the processors meanwhile
         shares.append(throughput(concurrency=32, delay=1.0, count=640))
-    assert max(shares) >= 0.85, shares
+    assert max(shares) >= 0.8, shares
 
 
 @pytest.mark.slow
