@@ -4,9 +4,10 @@
 #
 #   bash scripts/check_vllm.sh [--venv DIR] [--out DIR] [--steps NAMES] [--kills N] [--seed N]
 #
-# --steps: of install,doctor,engines,drawn,kills,refusals, joined by commas. --venv: the environment; one that is there is used as it is, and nothing is installed. Else a temporary one is made, and
-# removed at the end. --out: where runs go, kept; else a temporary folder. vLLM's CPU build needs the CPU build of torch, which
-# is not among the wheels that pip finds by itself on every machine: PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS names where it is.
+# --steps: of install,doctor,engines,drawn,kills,refusals, joined by commas. --venv: the environment; one that is there is used as
+# it is, and nothing is installed. Else a temporary one is made, and removed at the end. --out: where runs go, kept; else a
+# temporary folder. vLLM's CPU build needs the CPU build of torch, which is not among the wheels that pip finds by itself on every
+# machine: PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS names where it is.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 

@@ -201,7 +201,7 @@ FIRST_REFUSED = 10
 MOST_RETRY_AFTER = 600.0
 """Longest wait, in seconds, that a provider may ask for; with more the run stops and says so."""
 
-ABANDONED = "abandoned by a second Ctrl-C while it was in flight"
+ABANDONED = "abandoned in flight, because the run was interrupted twice"
 
 FAILED_IN_A_ROW = 20
 """Requests that may fail one after another before the run stops: the provider is down, or refuses everything."""

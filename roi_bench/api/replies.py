@@ -1,4 +1,4 @@
-"""Reading replies of API models, and deciding which failed requests are worth a retry."""
+"""Reading replies of API models: what each holds, whether they still are replies to the exam, what a failure means."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from math import isfinite
 from typing import Any
 
 from roi_bench.exams.exam import sha256_text
-from roi_bench.scoring.tokens import FinishReason, Usage, is_over_budget
+from roi_bench.scoring.tokens import FinishReason, Usage, is_over_budget, was_cut_short
 
 # Replies: text, hidden reasoning, usage and cost of one response, read from the provider's JSON.
 
@@ -290,9 +290,6 @@ def _short(text: str) -> int:
 FEW, ENOUGH = 3, 16
 """Replies of a kind before a warning, and replies of which all are of a kind before a stop."""
 
-SHORT = 0.95
-"""A response that was cut with less than this share of its budget was cut by something else."""
-
 
 class RunWatch:
     """Warns once of each way in which replies can be those to another exam, and stops where all of them are.
@@ -332,10 +329,10 @@ class RunWatch:
         usage = reply.usage
         if usage is None:
             return
-        if usage.finish_reason == "length" and usage.tokens < SHORT * budget:
+        if was_cut_short(usage, budget):
             said = f"cut below the budget of {budget}, e.g. at {usage.tokens} tokens: the server's context is smaller "
             yield "cut", said + "than prompt + budget, or it has a limit of its own; raise it there"
-        if usage.tokens > budget:
+        if is_over_budget(usage, budget):
             said = f"over the budget of {budget}, e.g. {usage.tokens} tokens: the server does not keep to the cap, and "
             yield "over", said + "such responses score nothing; see cap in docs/api-models.md"
         if self._end and not reply.text and usage.finish_reason == "stop":
@@ -465,17 +462,11 @@ def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> floa
         headers: Response headers in lower case.
         now: Present time, for a header that gives a date.
     """
-    value, thousandths = (headers.get(name, "").strip() for name in ("retry-after", "retry-after-ms"))
-    try:
-        seconds = float(thousandths) / 1000
-        return max(0.0, seconds) if isfinite(seconds) else None
-    except ValueError:
-        pass  # there is none, or it is no number
-    if not value:
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
+    value = headers.get("retry-after", "").strip()
+    thousandths, seconds = _number(headers.get("retry-after-ms", "")), _number(value)
+    if thousandths is not None:
+        return max(0.0, thousandths / 1000)
+    if seconds is None:
         try:
             until = parsedate_to_datetime(value)
         except (TypeError, ValueError, OverflowError):
@@ -483,6 +474,15 @@ def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> floa
         until = until if until.tzinfo is not None else until.replace(tzinfo=UTC)
         seconds = (until - (now or datetime.now(UTC))).total_seconds()
     return max(0.0, seconds) if isfinite(seconds) else None
+
+
+def _number(text: str) -> float | None:
+    """Return the finite number that ``text`` is, or None."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if isfinite(number) else None
 
 
 def one_line(error: BaseException) -> str:

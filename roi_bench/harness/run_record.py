@@ -17,6 +17,7 @@ from roi_bench.reading.responses import READING_RULE
 from roi_bench.records.journal import Header, canonical_json, parse_header
 from roi_bench.records.results import NO_RESPONSE
 from roi_bench.scoring.prompts import PROMPT_VERSION
+from roi_bench.scoring.tokens import Usage, is_over_budget, was_cut_short
 
 # The identity of a run: only a run with the same one may continue its journal.
 
@@ -165,16 +166,12 @@ def count_missing(samples: Mapping[str, Sequence[dict[str, Any]]]) -> int:
     return sum(text == NO_RESPONSE for sample in tasks for request in sample["resps"] for text in request)
 
 
-SHORT = 0.95
-"""A response that was cut with less than this share of its budget was cut by something else."""
-
-
 def doubts(samples: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, dict[str, int]]:
     """Return what makes a run doubtful, by task: how many responses of how many (after :func:`add_usage`).
 
-    ``cut_below_budget``: cut with less than 95 % of the budget, so by a limit of the server's or the engine's.
-    ``over_budget``: longer than the budget. ``equal_samples``: samples of one request that equal another of them, where
-    all of them do though they were drawn. A task without any of these is left out.
+    ``cut_below_budget``: cut by another limit (:func:`roi_bench.scoring.tokens.was_cut_short`).
+    ``over_budget``: longer than the budget. ``equal_samples``: samples of a request that are all the same, where this
+    is so for every request though they were drawn. A task without any of these is left out.
     """
     found = {}
     for name, documents in samples.items():
@@ -186,11 +183,10 @@ def doubts(samples: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, dict
                 if not isinstance(generation, Mapping) or "max_gen_toks" not in generation:
                     continue  # another task of lm_eval's in the same run
                 budget = int(generation["max_gen_toks"])
-                known = [used for used in usage if used is not None]
-                cut = [used for used in known if used["finish_reason"] == "length"]
+                known = [Usage(**used) for used in usage if used is not None]
                 counts["responses"] += len(usage)
-                counts["cut_below_budget"] += sum(used["tokens"] < SHORT * budget for used in cut)
-                counts["over_budget"] += sum(used["tokens"] > budget for used in known)
+                counts["cut_below_budget"] += sum(was_cut_short(used, budget) for used in known)
+                counts["over_budget"] += sum(is_over_budget(used, budget) for used in known)
                 if generation.get("do_sample") and len(texts) > 1:
                     drawn += len(texts)
                     counts["equal_samples"] += len(texts) if len(set(texts)) == 1 and texts[0].strip() else 0

@@ -62,6 +62,15 @@ def is_over_budget(usage: Usage, budget: int) -> bool:
     return usage.tokens > budget + slack
 
 
+SHORT = 0.95
+"""Share of the budget below which a response that was cut was cut by something else: a server counts a little less."""
+
+
+def was_cut_short(usage: Usage, budget: int) -> bool:
+    """Return whether something else than the budget ended a response: a context that is too small, another limit."""
+    return usage.finish_reason == "length" and usage.tokens < SHORT * budget
+
+
 def retokenized_usage(tokens: int, budget: int) -> Usage:
     """Return the usage of a response whose text alone is known.
 

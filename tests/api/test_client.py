@@ -250,7 +250,7 @@ def test_a_second_ctrl_c_gives_up_what_is_in_flight() -> None:
 
 
 def test_a_second_ctrl_c_notes_everything_in_flight_that_may_be_billed() -> None:
-    run = Run(FakeGateway(fail=lambda number, _: time.sleep(0) if number else None), price=PRICE)
+    run = Run(FakeGateway(), price=PRICE)
     slow = run.gateway
 
     async def complete(prompt: str, parameters: Mapping[str, Any]) -> Completion:

@@ -8,9 +8,11 @@ from argparse import Namespace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from benchmarks import real_models
 from benchmarks.real_models import SHOWN, keep, read_rows, samples_of, table
+from roi_bench.cli.allocate import allocate
 from roi_bench.scoring.statistics import estimate_ratio
 from tests.support.playback_run import TASKS, sit
 
@@ -54,3 +56,15 @@ def test_the_page_says_what_the_shipped_rows_say(capsys: pytest.CaptureFixture[s
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
     assert len(lines) > 20
     assert [line for line in lines if line not in page] == []
+
+
+def test_the_pages_best_policies_come_back_from_the_shipped_profile(tmp_path: Path, data_dir: Path) -> None:
+    profile = real_models.ROOT / "docs/real-models-qwen05-profile.json"
+    done = CliRunner().invoke(allocate, [str(profile), "--out", str(tmp_path / "allocation")])
+    assert done.exit_code == 0, done.output
+    page = (real_models.ROOT / "docs/real-models.md").read_text()
+    rows = re.findall(r"^\| (easy|medium|hard) \| (512|1,024) \| [^|]+ \| ([^|]+) \|", page, re.MULTILINE)
+    assert len(rows) == 5
+    for order, budget, value in rows:
+        line = rf"^{order} +{budget.replace(',', '')} +60 .* {re.escape(value.strip())} "
+        assert re.search(line, done.output, re.MULTILINE), (order, budget, value)

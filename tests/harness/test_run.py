@@ -438,7 +438,10 @@ def sampled(texts: list[list[str]], usage: list[list[tuple[int, str] | None]], *
     return {
         "arguments": [("a prompt", {"max_gen_toks": 100, **generation})] * len(texts),
         "usage": [
-            [None if used is None else {"tokens": used[0], "finish_reason": used[1]} for used in request]
+            [
+                None if used is None else {"tokens": used[0], "finish_reason": used[1], "source": "generated"}
+                for used in request
+            ]
             for request in usage
         ],
         "resps": texts,

