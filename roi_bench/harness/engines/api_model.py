@@ -135,9 +135,7 @@ class ApiLM(LM):
                 raise ModelError(f"{self.settings.model} cannot take this exam: {reason}; nothing was sent")
             (body,) = self.gateway.rehearse([(prompt, self._parameters(generation))])
             if body is None:
-                _notify(
-                    "litellm cannot show a request before it is sent: it is not compared with the exam first"
-                )
+                _notify("litellm cannot show a request before it is sent: it is not compared with the exam first")
             else:
                 texts = [message["content"] for message in messages_of(prompt)] if self.is_chat else [prompt]
                 check_body(self.settings, texts, int(generation["max_gen_toks"]), body)
