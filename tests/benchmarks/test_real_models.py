@@ -58,7 +58,10 @@ def test_the_page_says_what_the_shipped_rows_say(capsys: pytest.CaptureFixture[s
     assert [line for line in lines if line not in page] == []
 
 
-def test_the_pages_best_policies_come_back_from_the_shipped_profile(tmp_path: Path, data_dir: Path) -> None:
+def test_the_pages_best_policies_come_back_from_the_shipped_profile(
+    tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROI_BENCH_DATA_DIR", str(data_dir))
     profile = real_models.ROOT / "docs/real-models-qwen05-profile.json"
     done = CliRunner().invoke(allocate, [str(profile), "--out", str(tmp_path / "allocation")])
     assert done.exit_code == 0, done.output
