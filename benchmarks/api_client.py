@@ -5,7 +5,8 @@
     python benchmarks/api_client.py beside [--concurrency 32] [--delay 1] [--requests 960]
 
 ``throughput`` starts the OpenAI-compatible server of the tests in a process of its own and compares the rate of a run
-(requests, journal with one synced write a batch, progress) with what the delay alone allows: concurrency / delay.
+(requests, journal with one synced write a batch, progress) with what the delay alone allows (concurrency / delay) and
+with litellm alone: as many workers that call ``litellm.acompletion`` for the same prompts and keep nothing.
 ``memory`` lets litellm mock every response and prints the resident memory while the run goes on. ``beside`` asks the
 same exams of the same server with whole processes, ``roi-bench run --model roi-api`` and plain ``lm_eval --model
 local-chat-completions`` with the same concurrency, in turn, and says how long each took and what it lost.
@@ -14,6 +15,7 @@ local-chat-completions`` with the same concurrency, in turn, and says how long e
 from __future__ import annotations
 
 import argparse
+import asyncio
 import contextlib
 import json
 import os
@@ -70,19 +72,41 @@ def ask(lm: Any, count: int, folder: Path) -> float:
     return seconds
 
 
-def throughput(concurrency: int, delay: float, count: int) -> float:
-    """Print and return the measured rate as a share of the ideal one."""
+def litellm_alone(url: str, concurrency: int, count: int) -> float:
+    """Ask the same with nothing but litellm, and return the seconds that it took."""
+    import litellm
+
+    prompts = iter([request.args[0] for request in instances(count)])
+    shared: dict[str, Any] = {"model": "openai/a-model", "api_base": url, "api_key": "none", "max_tokens": 512}
+
+    async def work() -> None:
+        for prompt in prompts:
+            messages = [{"role": "user", "content": prompt}]
+            await litellm.acompletion(messages=messages, temperature=0.0, max_retries=0, **shared)
+
+    async def work_together() -> float:
+        begin = time.perf_counter()
+        await asyncio.gather(*(work() for _ in range(concurrency)))
+        return time.perf_counter() - begin
+
+    return asyncio.run(work_together())
+
+
+def throughput(concurrency: int, delay: float, count: int) -> tuple[float, float]:
+    """Print and return the measured rate as a share of what the delay allows, and as a multiple of litellm's alone."""
     from roi_bench.harness.engines.api_model import ApiLM
 
     with server(delay) as url, tempfile.TemporaryDirectory() as folder:
         lm = ApiLM(model="a-model", base_url=url, num_concurrent=concurrency)
         ask(lm, concurrency, Path(folder))  # the first round opens connections and imports what litellm imports late
         seconds = ask(lm, count, Path(folder))
+        alone = litellm_alone(url, concurrency, count)
     rate, ideal = count / seconds, concurrency / delay
     share = (delay + (count - 1) * delay / concurrency) / seconds  # the first request goes alone
-    shown = f"{rate:.1f}/s of {ideal:.1f}/s, {rate / ideal:.1%}; {share:.1%} of what the delay allows after the first"
-    print(f"{count} requests, concurrency {concurrency}, delay {delay:g} s: {shown}")
-    return share
+    print(f"{count} requests, concurrency {concurrency}, delay {delay:g} s: {ideal:.1f}/s is what the delay allows")
+    print(f"  run            {rate:5.1f}/s, {rate / ideal:.1%}; {share:.1%} with its first request, which goes alone")
+    print(f"  litellm alone  {count / alone:5.1f}/s, {count / alone / ideal:.1%}")
+    return share, alone / (seconds - delay)
 
 
 def beside(concurrency: int, delay: float, count: int) -> float:

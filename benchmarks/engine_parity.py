@@ -1,7 +1,7 @@
 """One model on five engines, and one engine in two batch sizes: are the numbers the same (docs/engines.md)?
 
     python -m benchmarks.engine_parity MODEL_FOLDER --out DIR [--dtype float32] [--exams 12] [--batch-sizes 12 1]
-        [--serving PYTHON] [--llama-server PROGRAM --gguf FILE] [--only hf-12 vllm …]
+        [--serving PYTHON] [--llama-server PROGRAM --gguf FILE] [--only hf-12 vllm …] [--fewer transformers-serve=12 …]
 
 Asks the first exams in hard and easy order at 512 tokens of ``hf`` (in batches of the two sizes), ``vllm`` (as it
 schedules, and with no more requests at once than the second size), ``vllm serve``, ``transformers serve`` and
@@ -9,7 +9,8 @@ llama.cpp's server, each on a port of its own here and one after another; then p
 compare-engines`` says of them, with the gap of the two largest logits where texts part. It can be stopped at any time;
 the same command goes on. ``--serving`` is the Python of an environment with vLLM and transformers[serving], by default
 this one; ``--gguf`` holds the same weights in the same number format (llama.cpp: ``convert_hf_to_gguf.py --outtype
-f32``); its cache is of float32 with float32, else what the server takes by itself.
+f32``); its cache is of float32 with float32, else what the server takes by itself. ``--fewer`` asks less of an engine
+that is slow; a pair is compared on the exams that both were asked.
 
 The exams come from ROI_BENCH_DATA_DIR or the hub; MODEL_FOLDER has a chat template.
 """
@@ -125,7 +126,8 @@ def run_exams(contender: Contender, options: argparse.Namespace, port: int) -> N
     out.mkdir(parents=True, exist_ok=True)
     print(f"{contender.name} …", flush=True)
     command = [sys.executable, "-m", "roi_bench", "run", *contender.options, "--tasks", TASK, "--apply_chat_template"]
-    command += ["--limit", str(options.exams), "--output_path", str(out)]
+    exams = options.fewer.get(contender.name, options.exams)
+    command += ["--limit", str(exams), "--output_path", str(out)]
     with serving(contender.server, port, out / "server.log"):
         subprocess.run(command, check=True)
 
@@ -142,7 +144,9 @@ def main() -> None:
     parser.add_argument("--llama-server")
     parser.add_argument("--gguf", type=Path)
     parser.add_argument("--only", nargs="+")
+    parser.add_argument("--fewer", nargs="+", default=[], metavar="NAME=EXAMS")
     options = parser.parse_args()
+    options.fewer = {name: int(exams) for name, exams in (pair.split("=") for pair in options.fewer)}
     port = free_port()
     asked = contenders(options, port)
     for contender in asked:

@@ -1,7 +1,8 @@
 """A pilot for fresh exams that measure allocation: which kinds of problems, at which sizes, real models solve alone.
 
     python -m benchmarks.fresh_pilot show [--problems 200]
-    python -m benchmarks.fresh_pilot ask MODEL_FOLDER --name NAME --out DIR [--problems 6] [--cap 700] [--only KIND …]
+    python -m benchmarks.fresh_pilot ask MODEL_FOLDER --name NAME --out DIR [--problems 6] [--cap 700]
+        [--dtype bfloat16] [--only KIND …]
     python -m benchmarks.fresh_pilot table DIR
 
 ``show`` prints an example of every candidate and how often its best constant guess is right. ``ask`` asks a model every
@@ -184,7 +185,7 @@ SIZES: dict[str, list[dict[str, Any]]] = {
 }
 """Sizes by kind, small to large."""
 
-AT_ONCE = 48
+AT_ONCE = 96
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +233,9 @@ def ask(options: argparse.Namespace) -> None:
     known = {(line["candidate"], line["problem"]) for line in _lines(path)}
     chosen = [one for one in candidates() if not options.only or one.name.partition("/")[0] in options.only]
     waiting = [(one, index) for index in range(options.problems) for one in chosen if (one.name, index) not in known]
-    llm = LLM(model=str(options.model), dtype="float32", enforce_eager=True, max_model_len=2048, max_num_seqs=AT_ONCE)
+    llm = LLM(
+        model=str(options.model), dtype=options.dtype, enforce_eager=True, max_model_len=2048, max_num_seqs=AT_ONCE
+    )
     sampling = SamplingParams(temperature=0, max_tokens=options.cap)
     for start in range(0, len(waiting), AT_ONCE):
         part = waiting[start : start + AT_ONCE]
@@ -286,6 +289,7 @@ def main() -> None:
     asking.add_argument("--name", required=True)
     asking.add_argument("--problems", type=int, default=6)
     asking.add_argument("--cap", type=int, default=700)
+    asking.add_argument("--dtype", default="bfloat16")
     asking.add_argument("--only", nargs="+")
     asking.set_defaults(run=ask)
     counting_.set_defaults(run=table)

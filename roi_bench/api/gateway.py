@@ -112,8 +112,9 @@ def import_litellm() -> Any:
     litellm.suppress_debug_info = True
     litellm.drop_params = False
     litellm.telemetry = False
-    if not any(getattr(callback, "roi_bench", False) for callback in litellm.callbacks):
-        litellm.callbacks.append(_call_logger())
+    # As one of its callbacks for everything it would have litellm prepare a log entry of every response as well.
+    if not any(getattr(callback, "roi_bench", False) for callback in litellm.input_callback):
+        litellm.input_callback.append(_call_logger())
     return litellm
 
 

@@ -466,12 +466,15 @@ def _parse(data: bytes, path: Path) -> _Content:
 KEPT_IN_MEMORY = ("usd", "maybe_paid_usd", "prompt_tokens")
 """Further fields that a run still needs of a response once it is on the disk; reasoning alone may be pages of text."""
 
+_NOTHING: Mapping[str, Any] = {}
+"""The same for all, where nothing is kept."""
+
 
 def _slim(entry: Entry) -> Entry:
     if entry.response is None:
         return entry  # why it is missing is shown at the end
     kept = {name: entry.extra[name] for name in KEPT_IN_MEMORY if entry.extra.get(name) is not None}
-    return Entry(entry.key, entry.response, entry.usage, kept)
+    return Entry(entry.key, entry.response, entry.usage, kept or _NOTHING)
 
 
 def _add(entries: MutableMapping[RequestKey, Entry], entry: Entry, where: str) -> None:

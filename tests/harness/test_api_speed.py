@@ -1,4 +1,4 @@
-"""roi-api keeps a provider as busy as its delay allows, in memory that does not grow with its requests."""
+"""roi-api keeps a provider as busy as litellm can, in memory that does not grow with its requests."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from benchmarks.api_client import memory, throughput
 
 
 @pytest.mark.slow
-def test_the_rate_is_bound_by_the_providers_delay() -> None:
-    shares = []
-    while len(shares) < 3 and max(shares, default=0.0) < 0.8:  # another process may have had the processors meanwhile
-        shares.append(throughput(concurrency=32, delay=1.0, count=640))
-    assert max(shares) >= 0.8, shares
+def test_a_run_asks_as_fast_as_litellm_alone_does() -> None:
+    ratios = []
+    while len(ratios) < 3 and max(ratios, default=0.0) < 0.9:  # another process may have had the processors meanwhile
+        ratios.append(throughput(concurrency=32, delay=1.0, count=320)[1])
+    assert max(ratios) >= 0.9, ratios
 
 
 @pytest.mark.slow
