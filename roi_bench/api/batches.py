@@ -20,11 +20,19 @@ from roi_bench.api.gateway import (
     OnOutcomes,
     Outcome,
     import_litellm,
-    without_prompt,
 )
 from roi_bench.api.limits import Price, Purse, usd_text
-from roi_bench.api.replies import ApiReply, Kind, UnusableReplyError, chat_form, failure_of, read_reply
-from roi_bench.api.settings import ApiSettings
+from roi_bench.api.replies import (
+    ApiReply,
+    Kind,
+    UnusableReplyError,
+    chat_form,
+    failure_of,
+    read_reply,
+    tokens_of,
+    usage_of,
+)
+from roi_bench.api.settings import ApiSettings, without_prompt
 from roi_bench.errors import ModelError, RecordError
 
 # Which batches were submitted, on disk before anything else: a batch whose number is lost would be paid twice.
@@ -376,9 +384,12 @@ class ProviderBatches:
         try:
             reply = read_reply(chat_form(body), request.budget, usd=None, think_end_token=end, record=record, raw=body)
             usd = self._usd(reply)
-            return replace(reply, usd=usd, record={**reply.record, "usd": usd})
+            lost = {} if reply.usage is not None else {"maybe_paid_usd": self._most(request)}
+            return replace(reply, usd=usd, record={**reply.record, "usd": usd, **{k: v for k, v in lost.items() if v}})
         except UnusableReplyError as error:
-            return Missing(f"batch {batch_id}: {error}", {})
+            tokens, counts = tokens_of(usage_of(chat_form(body)))
+            spent = self._price.of(counts["prompt_tokens"], tokens) if self._price is not None and tokens else 0.0
+            return Missing(f"batch {batch_id}: {error}", {"maybe_paid_usd": spent} if spent else {})
 
     def _usd(self, reply: ApiReply) -> float | None:
         if self._price is None or reply.usage is None:

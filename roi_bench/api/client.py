@@ -15,7 +15,16 @@ from typing import Any, Generic, TypeVar
 
 from roi_bench.api.gateway import ApiRequest, Ending, GatewayLike, Missing, OnOutcomes, Outcome
 from roi_bench.api.limits import AdaptiveLimit, Pace, Price, Purse, usd_text
-from roi_bench.api.replies import ApiReply, Failure, Kind, ReplyIds, RunWatch, failure_of, read_reply
+from roi_bench.api.replies import (
+    ApiReply,
+    Failure,
+    Kind,
+    ReplyIds,
+    RunWatch,
+    UnusableReplyError,
+    failure_of,
+    read_reply,
+)
 from roi_bench.api.settings import ApiSettings
 
 # Group commit: outcomes that finish while the disk is busy are written together; no worker goes on before its own is.
@@ -252,7 +261,7 @@ class ApiClient:
         self._ids, self._watch = ReplyIds(known), RunWatch(settings.think_end_token)
         self._first = asyncio.Event()
         self._ratio = 1.0
-        self._in_a_row = self._unusable = 0
+        self._in_a_row = self._unusable = self._replies = 0
         self._heard_from = False
         self._succeeded = self._went_on = bool(known)
         self._error: Exception | None = None
@@ -346,7 +355,7 @@ class ApiClient:
                     lost += most if result.usd is None and result.usage is None else 0.0
                     return replace(result, record={**result.record, **_lost(lost)})
                 failure = result
-                lost += most if failure.maybe_paid else 0.0
+                lost += failure.usd if failure.usd is not None else most if failure.maybe_paid else 0.0
                 self._stop_if_hopeless(failure, attempt)
                 self._heard_from |= failure.kind is not Kind.UNREACHABLE  # a refusal is an answer too
                 if self._purse.max_usd is None and failure.kind not in (Kind.UNREACHABLE, Kind.UNUSABLE):
@@ -376,7 +385,7 @@ class ApiClient:
         if warning := self._watch.note(request.prompt, request.budget, reply, sampled=sampled):
             self._on_event(warning)
         if self._watch.stop is not None and not self._went_on:
-            self._stop(Ending.STOPPED, self._watch.stop)
+            self._stop(Ending.WORTHLESS, self._watch.stop)
 
     def _stop_if_hopeless(self, failure: Failure, attempt: int) -> None:
         """Stop the run after a failure that every request would meet, now or for a long time.
@@ -415,8 +424,7 @@ class ApiClient:
             result: ApiReply | Failure
             actual = most  # of a request that was cancelled, or failed after it was sent
             try:
-                result = await self._reply(request, attempt)
-                actual = self._cost(result, most)
+                result, actual = await self._reply(request, attempt, most)
                 self._ratio = max(self._ratio, actual / listed if listed else 1.0)
             except asyncio.CancelledError as error:
                 raise _AbandonedError(Missing(ABANDONED, {"maybe_paid_usd": most})) from error
@@ -427,6 +435,7 @@ class ApiClient:
                 self._purse.settle(most, actual)
                 self._settled.set()
             if isinstance(result, ApiReply):
+                self._replies += 1
                 self._limit.succeeded()
             elif result.kind is Kind.SLOWER:
                 self._limit.slow_down(started, result.retry_after)
@@ -446,7 +455,7 @@ class ApiClient:
         # Attempts reserve their largest possible cost. At the limit, wait until one in flight has settled for less.
         while self.ending is Ending.DONE:
             most = listed * self._ratio
-            if self._purse.reserve(most):
+            if self._may_risk_one_more and self._purse.reserve(most):
                 return most
             if not self._purse.in_flight:
                 self._stop(Ending.MONEY, f"the next request may cost {usd_text(most)}")
@@ -455,7 +464,13 @@ class ApiClient:
             await self._settled.wait()
         raise _StoppedError
 
-    async def _reply(self, request: ApiRequest, attempt: int) -> ApiReply:
+    @property
+    def _may_risk_one_more(self) -> bool:
+        """Whether a limit of money allows one more in flight: no more at once than replies have come so far."""
+        return self._purse.max_usd is None or self._purse.in_flight < max(1, self._replies)
+
+    async def _reply(self, request: ApiRequest, attempt: int, most: float) -> tuple[ApiReply | Failure, float]:
+        """Return what came, and what it cost, at most ``most`` where it does not say."""
         began = time.monotonic()
         completion = await self._gateway.complete(request.prompt, request.parameters)
         record = {
@@ -464,15 +479,20 @@ class ApiClient:
             "asked": dict(request.parameters),
             "sent": completion.sent,
         }
-        reply = read_reply(
-            completion.body,
-            request.budget,
-            usd=completion.usd,
-            think_end_token=self._settings.think_end_token,
-            record=record,
-        )
-        self._ids.check(reply, refused_before=attempt > 1)
-        return reply
+        try:
+            reply = read_reply(
+                completion.body,
+                request.budget,
+                usd=completion.usd,
+                think_end_token=self._settings.think_end_token,
+                record=record,
+                raw=completion.raw,
+            )
+            self._ids.check(reply, refused_before=attempt > 1)
+        except UnusableReplyError as error:
+            usd = most if completion.usd is None else completion.usd
+            return replace(failure_of(error), usd=usd), usd
+        return reply, self._cost(reply, most)
 
     def _cost(self, reply: ApiReply, most: float) -> float:
         if reply.usd is not None:

@@ -16,8 +16,25 @@ from enum import Enum
 from typing import Any, Protocol, cast
 from urllib.parse import urlsplit
 
-from roi_bench.api.replies import MOST_TOKENS, ApiReply, NotSentError, UnusableReplyError, chat_form, one_line
-from roi_bench.api.settings import OTHER, ApiSettings, checked_url, make_of_server, messages_of
+from roi_bench.api.limits import dearest_prices
+from roi_bench.api.replies import (
+    ApiReply,
+    NotSentError,
+    UnusableReplyError,
+    chat_form,
+    one_line,
+    tokens_of,
+    usage_of,
+)
+from roi_bench.api.settings import (
+    NOT_PARAMETERS,
+    OTHER,
+    ApiSettings,
+    checked_url,
+    make_of_server,
+    messages_of,
+    without_prompt,
+)
 from roi_bench.errors import DependencyError, ModelError
 
 
@@ -26,12 +43,14 @@ class _Call:
     """What the callback notes of the call of one task.
 
     Attributes:
-        body: The body of the request as litellm really sends it; None before it goes out.
+        body: The body of the request as litellm really sends it; None where that is not known.
+        is_begun: Whether the request is going out.
         raw: The provider's reply as it came, where there was one.
         rehearsal: Stop before anything is sent.
     """
 
     body: Mapping[str, Any] | None = None
+    is_begun: bool = False
     raw: str | None = None
     rehearsal: bool = False
 
@@ -43,19 +62,21 @@ class _RehearsedError(BaseException):
     """Ends a call before it is sent. No ``Exception``, because litellm keeps those of callbacks to itself."""
 
 
+class _LoopWithoutNetwork(asyncio.SelectorEventLoop):
+    """An event loop without connections: whatever a provider's client does, a rehearsal sends nothing."""
+
+    async def create_connection(self, *_: Any, **__: Any) -> Any:
+        """Make none."""
+        raise ConnectionError("a rehearsal sends nothing")
+
+    getaddrinfo = sock_connect = create_connection
+
+
 BASE_VARIABLES = ("BASE_URL", "API_BASE")
 """Ends of the environment variables (after the provider's name) in which litellm and the openai client find servers."""
 
 OPENAI_PROTOCOL = ("openai", "text-completion-openai", "hosted_vllm")
 """litellm's providers that may be anybody's server."""
-
-PROMPT_FIELDS = (
-    *("messages", "prompt", "contents", "input", "inputs", "inputText"),
-    *("system", "system_instruction", "systemInstruction", "instructions"),
-)
-"""Fields of request bodies that hold the prompt, which is in the journal by its hash."""
-
-_NOT_PARAMETERS = (*PROMPT_FIELDS, "stream")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +148,15 @@ def _call_logger() -> Any:
         roi_bench = True
 
         def log_pre_api_call(self, model: Any, messages: Any, kwargs: Any) -> None:
+            if (call := _CALL.get()) is None:
+                return
             body = (kwargs.get("additional_args") or {}).get("complete_input_dict")
-            if (call := _CALL.get()) is not None and isinstance(body, Mapping):
-                call.body = dict(body)
-                if call.rehearsal:
-                    raise _RehearsedError
+            call.is_begun = True
+            if isinstance(body, str):
+                body = _object(body)  # Bedrock's
+            call.body = dict(body) if body and isinstance(body, Mapping) else None
+            if call.rehearsal:
+                raise _RehearsedError
 
         def log_post_api_call(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
             reply = kwargs.get("original_response")
@@ -214,7 +239,7 @@ class Gateway:
         prices = [
             info.get(f"{side}_cost_per_token{mode}") for mode in (tier, "_batches") for side in ("input", "output")
         ]
-        dearest = _dearest(info)
+        dearest = dearest_prices(info)
         if not any(prices[:2]):
             prices[:2] = [info.get(f"{side}_cost_per_token") or dearest[side] or None for side in ("input", "output")]
         own = (self.settings.input_cost_per_token, self.settings.output_cost_per_token)
@@ -278,7 +303,7 @@ class Gateway:
             **plain,
             **self._allowed(),
         )
-        return {name: value for name, value in mapped.items() if name not in _NOT_PARAMETERS}
+        return {name: value for name, value in mapped.items() if name not in NOT_PARAMETERS}
 
     def bodies(self, requests: Sequence[ApiRequest]) -> list[dict[str, Any]]:
         """Return the JSON bodies of ``requests`` as they would be sent; made here where litellm does not tell."""
@@ -317,16 +342,16 @@ class Gateway:
             response = await asyncio.wait_for(self._call(prompt, parameters), timeout * 1.1 + 1)
             body, hidden = response.model_dump(), getattr(response, "_hidden_params", None) or {}
         except Exception as error:
-            if call.body is None and _is_of_this_machine(error):
+            if not call.is_begun and _is_of_this_machine(error):
                 raise NotSentError(one_line(_first_cause(error))) from error
             raw = chat_form(_object(call.raw))
             if not raw.get("choices"):
-                if call.body is not None and _is_unreadable(error):
+                if call.is_begun and (_is_unreadable(error) or _has_come(call.raw, error)):
                     raise UnusableReplyError(f"the reply cannot be read: {one_line(error)}") from error
                 raise
             body, hidden = raw, {}  # a reply that came, and that litellm could not take
         raw = _object(call.raw)
-        usd = self._usd(hidden.get("response_cost"), body.get("usage") or {}, raw)
+        usd = self._usd(hidden.get("response_cost"), usage_of(body), raw)
         return Completion(body, usd, without_prompt(_flat(call.body or {}), prompt), raw or None)
 
     def _call(self, prompt: str, parameters: Mapping[str, Any]) -> Coroutine[Any, Any, Any]:
@@ -351,8 +376,12 @@ class Gateway:
             finally:
                 await self.close()
 
+        def run() -> list[dict[str, Any] | None]:
+            with asyncio.Runner(loop_factory=_LoopWithoutNetwork) as runner:
+                return runner.run(bodies())
+
         with ThreadPoolExecutor(1) as pool:  # there may be an event loop here already (a notebook)
-            return pool.submit(lambda: asyncio.run(bodies())).result()
+            return pool.submit(run).result()
 
     async def _rehearsed(self, prompt: str, parameters: Mapping[str, Any]) -> dict[str, Any] | None:
         call = _Call(rehearsal=True)
@@ -372,17 +401,19 @@ class Gateway:
             usage: The counts, in OpenAI's form.
             raw: The provider's own JSON.
         """
-        billed = (raw.get("usage") or {}).get("cost") if self.facts.provider == "openrouter" else None
-        if isinstance(billed, int | float) and not isinstance(billed, bool) and billed >= 0:
+        usd_in, usd_out = self.facts.usd_in, self.facts.usd_out
+        billed: Any = usage_of(raw).get("cost") if self.facts.provider == "openrouter" else None
+        if type(billed) in (int, float) and billed >= 0 and (billed or not usd_out):
             return float(billed)
-        prompt, completion, total = (usage.get(f"{part}_tokens") or 0 for part in ("prompt", "completion", "total"))
-        counted = isinstance(completion, int) and 0 < max(completion, total - prompt) <= MOST_TOKENS and prompt >= 0
-        if self.facts.usd_in is None or self.facts.usd_out is None or not counted:
+        generated, counts = tokens_of(usage)
+        if usd_in is None or usd_out is None or not generated:
             return None  # of the prompt alone, it would be too little
-        listed = self.facts.usd_in * prompt + self.facts.usd_out * completion
+        listed = usd_in * counts["prompt_tokens"] + usd_out * generated
         cost = float(theirs) if isinstance(theirs, int | float) and theirs > 0 else listed
         cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens")
-        return max(cost, listed) if cached and not self.facts.cache_has_price else cost
+        # litellm's sum knows neither what is only in the total nor what a cached token without a price costs
+        falls_short = generated > counts["completion_tokens"] or (cached and not self.facts.cache_has_price)
+        return max(cost, listed) if falls_short else cost
 
     def _share_connections(self) -> None:
         """Give litellm one connection pool; for raw text it would open a connection per request and leave it open."""
@@ -414,17 +445,6 @@ class Gateway:
             self._pool = self._litellm.aclient_session = None
 
 
-def _dearest(info: Mapping[str, Any]) -> dict[str, float]:
-    """Return the highest prices of a token in litellm's entry of a model: of reasoning, or of any tier; 0 without."""
-    tiers = [tier for tier in info.get("tiered_pricing") or [] if isinstance(tier, Mapping)]
-    found = {
-        side: [tier.get(f"{side}_cost_per_{kind}") for tier in tiers for kind in ("token", "reasoning_token")]
-        for side in ("input", "output")
-    }
-    found["output"].append(info.get("output_cost_per_reasoning_token"))
-    return {side: max((float(price) for price in prices if price), default=0.0) for side, prices in found.items()}
-
-
 def _object(text: str | None) -> dict[str, Any]:
     """Return the JSON object that ``text`` holds, an empty one where it holds none."""
     try:
@@ -438,7 +458,9 @@ _OWN_FAULTS = (ImportError, TypeError, AttributeError, LookupError, NameError)
 """Errors that no provider can send."""
 
 
-_UNREADABLE = re.compile("Invalid response object|Empty or invalid response|response with no 'choices'")
+_UNREADABLE = re.compile(
+    "Invalid response object|Empty or invalid response|response with no 'choices'|converting to valid response block"
+)
 """litellm's words for a reply with status 200 that it cannot take; it gives these errors status 500."""
 
 
@@ -462,42 +484,23 @@ def _is_of_this_machine(error: BaseException) -> bool:
     return isinstance(_first_cause(error), _OWN_FAULTS) and not _has_own_status(error)
 
 
+def _has_come(raw: str | None, error: BaseException) -> bool:
+    """Return whether ``raw`` is a reply; for some providers litellm notes the text of an error there."""
+    return raw is not None and all(str(cause) != raw for cause in _causes(error))
+
+
 def _is_unreadable(error: BaseException) -> bool:
     """Return whether a reply came with status 200 and could not be read."""
     if getattr(error, "status_code", None) == 200:
         return True
     fell = any(isinstance(cause, json.JSONDecodeError) for cause in _causes(error)) or _is_of_this_machine(error)
-    return (fell or bool(_UNREADABLE.search(str(error)))) and not _has_own_status(error)
+    return bool(_UNREADABLE.search(str(error))) or (fell and not _has_own_status(error))
 
 
 def _flat(body: Mapping[str, Any]) -> dict[str, Any]:
     """Return ``body`` with the fields that the openai client merges into it."""
     plain = {name: value for name, value in body.items() if name not in ("extra_body", "extra_headers", "timeout")}
     return {**plain, **(body.get("extra_body") or {})}
-
-
-def without_prompt(body: Mapping[str, Any], prompt: str) -> dict[str, Any]:
-    """Return the parameters in a request's ``body``: no field that holds any of ``prompt``."""
-    texts = [message["content"] for message in messages_of(prompt) if message["content"].strip()]
-    kept = {name: value for name, value in body.items() if name not in _NOT_PARAMETERS and value not in ({}, None)}
-    return {name: value for name, value in kept.items() if not any(_holds(value, text) for text in texts)}
-
-
-def _holds(value: object, text: str) -> bool:
-    return any(text in found for found in texts_in(value))
-
-
-_LABELS = ("role", "type", "id", "name", "status")
-"""Fields of a message that hold no text of it."""
-
-
-def texts_in(value: object) -> list[str]:
-    """Return all texts of messages, however a provider nests them."""
-    if isinstance(value, str):
-        return [value]
-    if isinstance(value, Mapping):
-        return [text for name, item in value.items() if name not in _LABELS for text in texts_in(item)]
-    return [text for item in value for text in texts_in(item)] if isinstance(value, list | tuple) else []
 
 
 # A request to an API model, its possible outcomes, and the ways in which a run over many requests can end.
@@ -538,14 +541,15 @@ OnOutcomes = Callable[[Sequence[tuple[ApiRequest, Outcome]]], None]
 
 
 class Ending(Enum):
-    """How a run over requests ended: done, by Ctrl-C, at its limit of money, for a reason that no request can pass, or
-    with a batch submitted whose results are still to come.
+    """How a run over requests ended: done, by Ctrl-C, at its limit of money, for a reason that no request can pass, with
+    replies that are all worthless, or with a batch submitted whose results are still to come.
     """
 
     DONE = "done"
     INTERRUPTED = "interrupted"
     MONEY = "money"
     STOPPED = "stopped"
+    WORTHLESS = "worthless"
     SUBMITTED = "submitted"
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from math import floor, log10
+from typing import Any
 
 # How fast to ask: a limit on requests in flight that adapts, and caps on requests and tokens per minute.
 
@@ -129,6 +130,17 @@ class Price:
     def of(self, prompt_tokens: int, generated_tokens: int) -> float:
         """Return the USD of one response."""
         return prompt_tokens * self.usd_in + generated_tokens * self.usd_out
+
+
+def dearest_prices(info: Mapping[str, Any]) -> dict[str, float]:
+    """Return the highest prices of a token in litellm's entry of a model: of reasoning, or of any tier; 0 without."""
+    tiers = [tier for tier in info.get("tiered_pricing") or [] if isinstance(tier, Mapping)]
+    found = {
+        side: [tier.get(f"{side}_cost_per_{kind}") for tier in tiers for kind in ("token", "reasoning_token")]
+        for side in ("input", "output")
+    }
+    found["output"].append(info.get("output_cost_per_reasoning_token"))
+    return {side: max((float(price) for price in prices if price), default=0.0) for side, prices in found.items()}
 
 
 @dataclass(frozen=True, slots=True)

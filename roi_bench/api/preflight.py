@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from roi_bench.api.gateway import PROMPT_FIELDS, ModelFacts, texts_in
+from roi_bench.api.gateway import ModelFacts
 from roi_bench.api.replies import one_line
-from roi_bench.api.settings import CAPS, OMITTABLE, ApiSettings
+from roi_bench.api.settings import CAPS, OMITTABLE, PROMPT_FIELDS, ApiSettings, texts_in
 from roi_bench.errors import ModelError
 
 MINIMUM_THINKING = 1024
@@ -84,6 +84,9 @@ def check_parameters(gateway: GatewayLike, settings: ApiSettings, parameters: Ma
     return mapped
 
 
+SHORT = 5
+"""Words that a name, a stop sequence or another parameter may have."""
+
 CAP_FIELDS = (
     *(*CAPS, "max_output_tokens", "maxOutputTokens", "maxTokens", "max_new_tokens", "maxTokenCount"),
     *("max_gen_len", "max_tokens_to_sample", "num_predict", "maxGenerationTokens"),
@@ -106,15 +109,25 @@ def check_body(settings: ApiSettings, texts: Sequence[str], budget: int, body: M
         ModelError: litellm puts something before or behind the exam, or a switch or the cap does not arrive.
     """
     prompt = {name: body[name] for name in PROMPT_FIELDS if name in body}
-    missing, foreign = _difference(texts, texts_in(prompt)) if prompt else ([], "")
+    ours = texts_in(settings.extra_body or {})
+    prose = [text for text in texts_in(body) if len(text.split()) > SHORT and text not in ours]
+    missing, _ = _difference(texts, texts_in(body))
+    _, foreign = _difference(texts, texts_in(prompt) or prose)
+    elsewhere = [text for text in prose if prompt and text not in texts_in(prompt)]
+    foreign = foreign or next(iter(elsewhere), "")
     if foreign or missing:
         what = f"puts this into it: {foreign[:160]!r}" if foreign else f"leaves this out of it: {missing[0][:160]!r}"
         switch = " Take reasoning_effort and thinking out of --model_args." if _switches(settings) else ""
         raise ModelError(f"{settings.model} would not get the exam as it is: litellm {what}; nothing was sent.{switch}")
     caps = list(_values(body, CAP_FIELDS))
-    if caps and budget not in caps:
+    if (other := next((cap for cap in caps if cap != budget), None)) is not None:
         raise ModelError(
-            f"{settings.model} would get a cap of {caps[0]} tokens instead of the budget of {budget}; nothing was sent"
+            f"{settings.model} would get a cap of {other} tokens instead of the budget of {budget}; nothing was sent"
+        )
+    if not caps and not _has_number(body, budget):
+        raise ModelError(
+            f"{settings.model} would get no cap: the budget of {budget} tokens is nowhere in the request; nothing was "
+            "sent. If the provider has a name of its own for it, put it into extra_body"
         )
     for name, wanted in _switches(settings).items():
         if not _arrives(name, wanted, body):
@@ -152,9 +165,20 @@ def _values(value: object, names: Sequence[str]) -> Iterator[Any]:
             yield from _values(item, names)
 
 
+def _has_number(value: object, wanted: int) -> bool:
+    if isinstance(value, Mapping):
+        return any(_has_number(item, wanted) for item in value.values())
+    if isinstance(value, list):
+        return any(_has_number(item, wanted) for item in value)
+    return value == wanted and not isinstance(value, bool)
+
+
 def _switches(settings: ApiSettings) -> dict[str, Any]:
-    given = {"reasoning_effort": settings.reasoning_effort, "thinking": settings.thinking}
-    return {name: value for name, value in given.items() if value is not None and not isinstance(value, dict)}
+    thinking: Any = settings.thinking
+    if isinstance(thinking, dict):
+        thinking = thinking.get("budget_tokens", thinking.get("type"))
+    given = {"reasoning_effort": settings.reasoning_effort, "thinking": thinking}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _arrives(name: str, wanted: int | str, body: Mapping[str, Any]) -> bool:

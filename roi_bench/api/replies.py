@@ -69,13 +69,15 @@ def read_reply(
     """
     raw = chat_form(body if raw is None else raw)
     choice = _first(body.get("choices"))
-    tokens, details = _tokens(body.get("usage") or {})
+    tokens, details = tokens_of(usage_of(body))
     if choice is None and (not tokens or body.get("error")):
         raise UnusableReplyError("the reply has no choices")
     choice = choice or {}  # tokens were spent and nothing was said: all went into hidden reasoning
     if failed := _failure_in(choice, raw):
         raise UnusableReplyError(f"the provider failed in the middle of the reply ({failed})")
     text, reasoning = _said(choice)
+    if not text and (theirs := _first(raw.get("choices"))):
+        text, reasoning = _said(theirs)  # litellm leaves out what it does not know, e.g. refusals
     if not text and not tokens and not reasoning:
         raise UnusableReplyError("the reply has neither text nor reasoning nor spent tokens")
     if not tokens:
@@ -163,7 +165,7 @@ def _texts(content: object, *, thinking: bool) -> str:
     )
 
 
-_FAILED = ("error", "network_error", "insufficient_system_resource", "abort", "repetition")
+_FAILED = ("error", "network_error", "insufficient_system_resource", "abort", "repetition", "cancelled", "failed")
 """Reasons to have finished that are none of the model's: the provider failed, or stopped it."""
 
 _CUT = ("length", "max_tokens", "max_output_tokens", "model_length", "model_context_window_exceeded")
@@ -206,7 +208,13 @@ MOST_TOKENS = 10**8
 """A count above it is no count."""
 
 
-def _tokens(usage: Mapping[str, Any]) -> tuple[int | None, dict[str, Any]]:
+def usage_of(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the usage in a completion object, an empty one where there is none that can be read."""
+    usage = body.get("usage")
+    return usage if isinstance(usage, Mapping) else {}
+
+
+def tokens_of(usage: Mapping[str, Any]) -> tuple[int | None, dict[str, Any]]:
     """Return the generated tokens, None where the provider reports none that can be, and the counts worth keeping.
 
     Some providers leave hidden reasoning out of ``completion_tokens`` but count it in ``total_tokens``.
@@ -303,7 +311,7 @@ class RunWatch:
 
     def __init__(self, think_end_token: str | None = None) -> None:
         self._end = think_end_token
-        self._seen = 0
+        self._seen = self._worthless = 0
         self._counts: dict[str, int] = {}
         self._samples: dict[str, str] | None = {}
         self._pairs = 0
@@ -319,14 +327,22 @@ class RunWatch:
             sampled: Whether sampling was asked for, so that replies to one prompt should differ.
         """
         self._seen += 1
-        warnings = [self._count(name, message) for name, message in self._wrong(budget, reply)]
+        wrong = list(self._wrong(budget, reply))
+        warnings = [self._count(name, message) for name, message in wrong]
+        self._worthless += bool(wrong)
+        if self._worthless == self._seen == ENOUGH:
+            self.stop = f"all of the first {ENOUGH} responses are worth nothing, e.g. {wrong[-1][1]}"
         if sampled and (said := f"{reply.text}\0{reply.record.get('reasoning', '')}") != "\0":
             warnings.append(self._compare(prompt, said))
         return next(filter(None, warnings), None)
 
     def _wrong(self, budget: int, reply: ApiReply) -> Iterator[tuple[str, str]]:
         """Yield a name and a description of what is wrong with a reply."""
-        usage = reply.usage
+        usage, reason = reply.usage, reply.record.get("finish_reason")
+        ended = reason not in _CUT if usage is None else usage.finish_reason == "stop"
+        if self._end and not reply.text and ended:
+            said = f"without {self._end}, so that all of each counts as reasoning and answers nothing; if the model "
+            yield "open", said + "does not think, take think_end_token out of --model_args"
         if usage is None:
             return
         if was_cut_short(usage, budget):
@@ -335,14 +351,9 @@ class RunWatch:
         if is_over_budget(usage, budget):
             said = f"over the budget of {budget}, e.g. {usage.tokens} tokens: the server does not keep to the cap, and "
             yield "over", said + "such responses score nothing; see cap in docs/api-models.md"
-        if self._end and not reply.text and usage.finish_reason == "stop":
-            said = f"without {self._end}, so that all of each counts as reasoning and answers nothing; if the model "
-            yield "open", said + "does not think, take think_end_token out of --model_args"
 
     def _count(self, name: str, message: str) -> str | None:
         self._counts[name] = self._counts.get(name, 0) + 1
-        if self._counts[name] == self._seen == ENOUGH:
-            self.stop = f"all of the first {ENOUGH} responses are {message}"
         return f"responses are {message}" if self._counts[name] == FEW else None
 
     def _compare(self, prompt: str, said: str) -> str | None:
@@ -390,12 +401,14 @@ class Failure:
         message: One line without secrets.
         retry_after: Seconds that the provider asks to wait, or None.
         maybe_paid: Whether the provider may have worked on it and bill it all the same.
+        usd: What it cost, where a reply without a response says so.
     """
 
     kind: Kind
     message: str
     retry_after: float | None = None
     maybe_paid: bool = False
+    usd: float | None = None
 
 
 MAX_MESSAGE = 300

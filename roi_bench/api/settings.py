@@ -420,3 +420,44 @@ def chat_prompt(messages: list[dict[str, str]]) -> str:
     """Return a conversation encoded as text for the harness; :func:`messages_of` decodes it."""
     plain = [{"role": message["role"], "content": message["content"]} for message in messages]
     return json.dumps(plain, ensure_ascii=False)
+
+
+# Texts in providers' own bodies: which are the prompt's, and what else is there.
+
+PROMPT_FIELDS = (
+    *("messages", "prompt", "contents", "input", "inputs", "inputText"),
+    *("system", "system_instruction", "systemInstruction", "instructions"),
+)
+"""Fields of request bodies that hold the prompt, which is in the journal by its hash."""
+
+NOT_PARAMETERS = (*PROMPT_FIELDS, "stream")
+
+
+def without_prompt(body: Mapping[str, Any], prompt: str) -> dict[str, Any]:
+    """Return the parameters in a request's ``body``: no field that holds any of ``prompt``."""
+    texts = [bare_text(message["content"]) for message in messages_of(prompt) if message["content"].strip()]
+    kept = {name: value for name, value in body.items() if name not in NOT_PARAMETERS and value not in ({}, None)}
+    return {name: value for name, value in kept.items() if not any(_holds(value, text) for text in texts)}
+
+
+def _holds(value: object, text: str) -> bool:
+    escaped = json.dumps(text)[1:-1]  # a body within a body
+    return any(text in found or escaped in found for found in map(bare_text, texts_in(value)))
+
+
+def bare_text(text: str) -> str:
+    """Return ``text`` without blanks and line ends, real and escaped ones."""
+    return "".join(text.replace("\\n", " ").split())
+
+
+_LABELS = ("role", "type", "id", "name", "status")
+"""Fields of a message that hold no text of it."""
+
+
+def texts_in(value: object) -> list[str]:
+    """Return all texts of messages, however a provider nests them."""
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, Mapping):
+        return [text for name, item in value.items() if name not in _LABELS for text in texts_in(item)]
+    return [text for item in value for text in texts_in(item)] if isinstance(value, list | tuple) else []

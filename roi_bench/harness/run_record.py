@@ -170,12 +170,13 @@ def doubts(samples: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, dict
     """Return what makes a run doubtful, by task: how many responses of how many (after :func:`add_usage`).
 
     ``cut_below_budget``: cut by another limit (:func:`roi_bench.scoring.tokens.was_cut_short`).
-    ``over_budget``: longer than the budget. ``equal_samples``: samples of a request that are all the same, where this
-    is so for every request though they were drawn. A task without any of these is left out.
+    ``over_budget``: longer than the budget. ``no_text``: nothing but reasoning, though not cut.
+    ``equal_samples``: samples of a request that are all the same, where this is so for every request though they were
+    drawn. A task without any of these is left out.
     """
     found = {}
     for name, documents in samples.items():
-        counts = {"responses": 0, "cut_below_budget": 0, "over_budget": 0, "equal_samples": 0}
+        counts = dict.fromkeys(("responses", *MEANT), 0)
         drawn = 0
         for sample in documents:
             for asked, usage, texts in zip(sample["arguments"], sample["usage"], sample["resps"], strict=True):
@@ -187,6 +188,7 @@ def doubts(samples: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, dict
                 counts["responses"] += len(usage)
                 counts["cut_below_budget"] += sum(was_cut_short(used, budget) for used in known)
                 counts["over_budget"] += sum(is_over_budget(used, budget) for used in known)
+                counts["no_text"] += sum(_has_no_text(*pair) for pair in zip(texts, usage, strict=True))
                 if generation.get("do_sample") and len(texts) > 1:
                     drawn += len(texts)
                     counts["equal_samples"] += len(texts) if len(set(texts)) == 1 and texts[0].strip() else 0
@@ -197,9 +199,14 @@ def doubts(samples: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, dict
     return found
 
 
+def _has_no_text(text: str, usage: Mapping[str, Any] | None) -> bool:
+    return not text and (usage is None or (usage["tokens"] > 0 and usage["finish_reason"] == "stop"))
+
+
 MEANT = {
     "cut_below_budget": "cut below the budget, by a limit of the server or the engine: this is not the exam's budget",
     "over_budget": "over the budget, which score nothing",
+    "no_text": "nothing but reasoning though they were not cut: they answer nothing (see think_end_token)",
     "equal_samples": "equal to all other samples of their prompt, though they were to be drawn",
 }
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from typing import Any
 
+import httpx
 import pytest
 
-from roi_bench.api.gateway import ApiRequest, Gateway, without_prompt
+from roi_bench.api.gateway import ApiRequest, Gateway
 from roi_bench.api.preflight import check_body
-from roi_bench.api.settings import api_settings, chat_prompt, messages_of, request_parameters
+from roi_bench.api.settings import api_settings, chat_prompt, messages_of, request_parameters, without_prompt
 from roi_bench.errors import ModelError, UsageError
+from tests.api.test_gateway import Provider
 from tests.support.messages import shows
 
 MESSAGES = [
@@ -76,10 +79,12 @@ def test_a_system_prompt_that_litellm_adds_is_refused() -> None:
     [
         {"model": "gemini/gemini-3-pro-preview", "thinking": 0},
         {"model": "anthropic/claude-sonnet-5-5", "thinking": "disabled", "omit": "temperature"},
+        {"model": "anthropic/claude-sonnet-5-5", "thinking": {"type": "disabled"}, "omit": "temperature"},
+        {"model": "gemini/gemini-3-pro-preview", "thinking": {"type": "enabled", "budget_tokens": 0}},
     ],
 )
 def test_a_switch_that_does_not_arrive_is_refused(arguments: dict[str, Any]) -> None:
-    with pytest.raises(ModelError, match=shows(f"thinking={arguments['thinking']}", arguments["model"])):
+    with pytest.raises(ModelError, match=shows("thinking=", arguments["model"])):
         check(**arguments)
 
 
@@ -94,26 +99,47 @@ def test_a_switch_that_does_not_arrive_is_refused(arguments: dict[str, Any]) -> 
 )
 def test_a_switch_that_arrives_as_something_else_is_refused(given: dict[str, Any], body: dict[str, Any]) -> None:
     with pytest.raises(ModelError, match=next(iter(given))):
-        check_body(api_settings({"model": "openai/x", **given}), [], 64, body)
+        check_body(api_settings({"model": "openai/x", **given}), [], 64, {**body, "max_tokens": 64})
 
 
 def test_texts_may_be_joined_or_nested_but_not_lost_or_added_to() -> None:
     settings = api_settings({"model": "openai/x"})
     joined = {"prompt": "\n\n".join(TEXTS), "max_tokens": 64}
     nested = {"contents": [{"role": "user", "parts": [{"text": TEXTS[1].strip()}]}], "system": [{"text": TEXTS[0]}]}
-    for body in (joined, nested):
-        check_body(settings, TEXTS, 64, body)
-    with pytest.raises(ModelError, match=r"2 \+ 2"):
-        check_body(settings, TEXTS, 64, {"messages": MESSAGES[:1]})
-    with pytest.raises(ModelError, match="Never answer"):
-        check_body(settings, TEXTS, 64, {"messages": [{"role": "system", "content": "Never answer."}, *MESSAGES]})
+    elsewhere = {"a_field": "\n".join(TEXTS), "n": 64}
+    for body in (joined, nested, elsewhere):
+        check_body(settings, TEXTS, 64, {"n": 64, **body})
+    foreign = "You may not use a box for any answer."
+    for body in (
+        {"messages": [{"role": "system", "content": foreign}, *MESSAGES]},
+        {"messages": MESSAGES, "preamble": foreign},
+        {"a_field": [*TEXTS, foreign]},
+    ):
+        with pytest.raises(ModelError, match="not use a box"):
+            check_body(settings, TEXTS, 64, {"max_tokens": 64, **body})
+    for lacking in ({"messages": MESSAGES[:1]}, {"a_field": TEXTS[0]}):
+        with pytest.raises(ModelError, match=r"2 \+ 2"):
+            check_body(settings, TEXTS, 64, {"max_tokens": 64, **lacking})
+
+
+def test_what_the_user_puts_into_the_body_is_not_foreign() -> None:
+    extra = {"guided_regex": "a pattern of more words than a name has"}
+    body = {"messages": MESSAGES, "max_tokens": 64, **extra}
+    check_body(api_settings({"model": "openai/x", "extra_body": extra}), TEXTS, 64, body)
+    with pytest.raises(ModelError, match="a pattern"):
+        check_body(api_settings({"model": "openai/x"}), TEXTS, 64, body)
 
 
 def test_a_cap_that_is_not_the_budget_is_refused() -> None:
     settings = api_settings({"model": "openai/x"})
     with pytest.raises(ModelError, match=shows("4096", "512")):
         check_body(settings, [], 512, {"generationConfig": {"maxOutputTokens": 4096}})
+    with pytest.raises(ModelError, match=shows("4096", "512")):
+        check_body(settings, [], 512, {"max_tokens": 512, "max_completion_tokens": 4096})
+    with pytest.raises(ModelError, match="512"):
+        check_body(settings, [], 512, {"messages": [], "temperature": 0})
     check_body(settings, [], 512, {"inferenceConfig": {"maxTokens": 512}})
+    check_body(settings, [], 512, {"options": [{"a_new_name": 512}]})
 
 
 def test_the_user_can_name_the_cap() -> None:
@@ -149,4 +175,27 @@ def test_extra_body_stands_in_the_body_as_the_server_will_see_it() -> None:
 
 
 def test_a_field_that_holds_the_prompt_is_no_parameter_whatever_its_name() -> None:
-    assert without_prompt({"model": "m", "odd": {"deep": [TEXTS[1]]}, "empty": None}, PROMPT) == {"model": "m"}
+    odd = {"deep": [TEXTS[1]]}
+    for held in (odd, TEXTS[1].strip(), TEXTS[1].replace(" ", "\n"), json.dumps(odd)):
+        assert without_prompt({"model": "m", "odd": held, "empty": None}, PROMPT) == {"model": "m"}
+
+
+def test_a_rehearsal_sends_nothing_whatever_the_provider(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "nothing")
+    with Provider({}) as provider:
+        monkeypatch.setenv("AWS_BEDROCK_RUNTIME_ENDPOINT", provider.url)
+        arguments = {"model": "bedrock/converse/meta.llama3-1-8b-instruct-v1:0", "aws_region_name": "us-east-1"}
+        gateway = Gateway(api_settings({"model": arguments["model"]}))
+        (body,) = gateway.rehearse([(PROMPT, {"max_tokens": 2048, "aws_region_name": "us-east-1"})])
+        if find_spec("botocore") is not None:
+            assert body is not None
+            check_body(gateway.settings, TEXTS, 2048, body)
+
+        async def careless(_: str, parameters: dict[str, Any]) -> None:  # a provider's client that litellm asks at once
+            async with httpx.AsyncClient(trust_env=False) as client:
+                await client.post(provider.url, json=parameters)
+
+        monkeypatch.setattr(gateway, "_call", careless)
+        assert gateway.rehearse([(PROMPT, {"max_tokens": 2048})]) == [None]
+        assert provider.asked == []

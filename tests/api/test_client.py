@@ -345,3 +345,47 @@ def test_what_cannot_be_sent_costs_nothing_and_is_shown_as_what_it_is() -> None:
     assert "boto3" in run.client.reason
     assert run.purse.spent == 0.0
     assert len(run.gateway.attempts) == 1
+
+
+class Odd(FakeGateway):
+    """Answers with a number of tokens that depends on the attempt, and may fail in the middle of a reply."""
+
+    def __init__(self, tokens: Callable[[int], int], reason: str = "stop", usd: float | None = None) -> None:
+        super().__init__()
+        self.tokens, self.reason, self.usd = tokens, reason, usd
+
+    async def complete(self, prompt: str, parameters: Mapping[str, Any]) -> Completion:
+        tokens = self.tokens(len(self.attempts))
+        found = await super().complete(prompt, parameters)
+        found.body["usage"] = {"prompt_tokens": 10, "completion_tokens": tokens, "total_tokens": 10 + tokens}
+        if len(self.attempts) > 1:
+            found.body["choices"][0]["finish_reason"] = self.reason
+        usd = self.usd if len(self.attempts) > 1 else None
+        return Completion(found.body, usd, {}, found.body)
+
+
+def test_a_cap_that_is_ignored_after_the_first_reply_costs_one_reply_beyond_the_limit() -> None:
+    run = Run(Odd(lambda number: 90 if number == 0 else 20_000), max_usd=5.0, price=PRICE, num_concurrent=16)
+    assert run.ask(100) is Ending.MONEY
+    assert run.purse.spent == pytest.approx(0.9 + 200)
+    assert len(run.gateway.attempts) == 2
+
+
+def test_with_a_limit_no_more_are_in_flight_than_replies_have_come() -> None:
+    few, many = (Run(FakeGateway(0.05), max_usd=1000.0, price=PRICE, num_concurrent=16) for _ in range(2))
+    assert few.ask(4) is Ending.DONE
+    assert few.gateway.most_in_flight == 2  # after two that go alone
+    assert many.ask(60) is Ending.DONE
+    assert many.gateway.most_in_flight > 8
+
+
+def test_what_a_failed_reply_really_cost_is_counted() -> None:
+    run = Run(Odd(lambda _: 90, reason="error", usd=3.0), max_usd=10.0, price=PRICE, num_concurrent=1, max_retries=9)
+    assert run.ask(50) is Ending.MONEY
+    assert run.purse.spent == pytest.approx(0.9 + 9.0)
+    assert (
+        sum(
+            float(outcome.record["maybe_paid_usd"]) for outcome in run.outcomes.values() if isinstance(outcome, Missing)
+        )
+        == 9.0
+    )

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
-from roi_bench.api.gateway import Gateway, _dearest, import_litellm
-from roi_bench.api.replies import ApiReply, Kind, NotSentError, UnusableReplyError, failure_of, read_reply
+from roi_bench.api.client import ApiClient
+from roi_bench.api.gateway import ApiRequest, Gateway, import_litellm
+from roi_bench.api.limits import Purse, dearest_prices
+from roi_bench.api.replies import ApiReply, Failure, Kind, NotSentError, UnusableReplyError, failure_of
 from roi_bench.api.settings import api_settings, request_parameters
 from roi_bench.errors import ModelError
 from roi_bench.scoring.tokens import Usage
@@ -90,22 +92,22 @@ class Provider:
 
 
 def ask(arguments: dict[str, Any], more: dict[str, Any] | None = None) -> ApiReply:
-    """Return the reply to one request of the task's parameters."""
+    """Return the reply to one request of the task's parameters, read as a run reads it."""
     settings = api_settings(arguments)
     gateway = Gateway(settings)
-    parameters = request_parameters(TASK, settings)
+    client = ApiClient(gateway, settings, price=None, purse=Purse(None))
+    parameters = {**request_parameters(TASK, settings), **(more or {})}
 
-    async def call() -> Any:
+    async def call() -> ApiReply | Failure:
         try:
-            return await gateway.complete("What is 2 + 2?", {**parameters, **(more or {})})
+            return (await client._reply(ApiRequest(0, "What is 2 + 2?", parameters, 2048), attempt=1, most=0.0))[0]
         finally:
             await gateway.close()
 
-    completion = asyncio.run(call())
-    record = {"sent": completion.sent}
-    return read_reply(
-        completion.body, 2048, usd=completion.usd, think_end_token=None, record=record, raw=completion.raw
-    )
+    reply = asyncio.run(call())
+    if isinstance(reply, Failure):
+        raise UnusableReplyError(reply.message)
+    return reply
 
 
 @pytest.fixture(autouse=True)
@@ -337,6 +339,37 @@ def test_content_in_parts_is_read(model: str) -> None:
     assert reply.usage == Usage(60, "stop", "provider")
 
 
+@pytest.mark.parametrize(
+    ("model", "body"),
+    [
+        ("openai/some-model", {"choices": None}),
+        ("openai/some-model", {"error": {"code": 429, "message": "later"}}),
+        ("openai/some-model", []),
+        ("anthropic/claude-sonnet-4-5", {"error": {"message": "later"}}),
+        ("gemini/gemini-2.5-flash", {"error": {"message": "later"}}),
+        ("gemini/gemini-2.5-flash", ["no", "reply"]),
+        ("gemini/gemini-2.5-flash", "no reply"),
+    ],
+)
+def test_a_reply_of_status_200_that_is_none_is_told_apart(model: str, body: Any) -> None:
+    with pytest.raises(UnusableReplyError):
+        answered({"model": model}, body)
+
+
+@pytest.mark.parametrize("usage", [[1], "many", 7, {"prompt_tokens": "some", "completion_tokens": [3]}])
+def test_a_usage_that_cannot_be_read_costs_no_answer(usage: Any) -> None:
+    reply = answered(SERVER, chat(usage=usage))
+    assert (reply.text, reply.usage) == ("\\boxed{4}", None)
+
+
+def test_a_refusal_of_the_responses_api_is_read_and_a_cancelled_reply_is_none() -> None:
+    refused = {"type": "message", "role": "assistant", "id": "m", "status": "completed", "content": []}
+    refused["content"] = [{"type": "refusal", "refusal": "I cannot help."}]
+    assert answered(PRO, responses([refused], "completed", None)).text == "I cannot help."
+    with pytest.raises(UnusableReplyError, match="cancelled"):
+        answered(PRO, responses([said("half an ans")], "cancelled", None))
+
+
 def test_a_refusal_is_read() -> None:
     body = chat(None)
     body["choices"][0]["message"]["refusal"] = "I cannot help."
@@ -365,6 +398,19 @@ def test_a_cost_of_nothing_that_the_price_list_contradicts_is_not_believed() -> 
     assert gateway._usd(0.25, usage, {}) == 0.25
 
 
+def test_reasoning_that_only_the_total_shows_is_paid_for() -> None:
+    own = {"input_cost_per_token": 1e-6, "output_cost_per_token": 2e-6}
+    hidden = {"prompt_tokens": 11, "completion_tokens": 20, "total_tokens": 5011}
+    assert answered({**SERVER, **own}, chat(usage=hidden)).usd == pytest.approx(11e-6 + 5000 * 2e-6)
+
+
+def test_a_bill_of_nothing_is_not_believed_where_the_model_has_a_price() -> None:
+    usage = {"prompt_tokens": 11, "completion_tokens": 60, "total_tokens": 71, "cost": 0}
+    own = {"input_cost_per_token": 1e-6, "output_cost_per_token": 2e-6}
+    assert answered({"model": "openrouter/nobody/knows-it", **own}, chat(usage=usage)).usd == pytest.approx(1.31e-4)
+    assert answered({"model": "openrouter/nobody/knows-it"}, chat(usage=usage)).usd == 0.0
+
+
 def test_openrouters_own_bill_is_taken() -> None:
     usage = {"prompt_tokens": 11, "completion_tokens": 60, "total_tokens": 71, "cost": 0.0123}
     assert answered({"model": "openrouter/nobody/knows-it"}, chat(usage=usage)).usd == 0.0123
@@ -386,9 +432,9 @@ def test_what_never_left_this_machine_is_told_apart(monkeypatch: pytest.MonkeyPa
 
 def test_of_several_prices_of_a_token_the_highest_counts() -> None:
     tiers = [{"input_cost_per_token": 1e-6, "output_cost_per_token": 2e-6}, {"output_cost_per_reasoning_token": 9e-6}]
-    assert _dearest({"tiered_pricing": tiers}) == {"input": 1e-6, "output": 9e-6}
-    assert _dearest({"output_cost_per_reasoning_token": 4e-6}) == {"input": 0.0, "output": 4e-6}
-    assert _dearest({}) == {"input": 0.0, "output": 0.0}
+    assert dearest_prices({"tiered_pricing": tiers}) == {"input": 1e-6, "output": 9e-6}
+    assert dearest_prices({"output_cost_per_reasoning_token": 4e-6}) == {"input": 0.0, "output": 4e-6}
+    assert dearest_prices({}) == {"input": 0.0, "output": 0.0}
     thinks = Gateway(api_settings({"model": "dashscope/qwen-turbo"})).facts
     listed = import_litellm().get_model_info("dashscope/qwen-turbo")
     assert thinks.usd_out == max(listed["output_cost_per_token"], listed["output_cost_per_reasoning_token"])

@@ -348,6 +348,23 @@ def test_a_model_that_does_not_think_is_told_apart_where_the_run_expects_thinkin
     assert watched([cut] * 40, end=END) == ([], None)
 
 
+def test_a_model_that_does_not_think_is_told_apart_where_no_usage_is_reported() -> None:
+    silent = ApiReply("", None, None, {"reasoning": "4", "finish_reason": "stop"})
+    warnings, stop = watched([silent] * 16, end="</think>")
+    assert len(warnings) == 1
+    assert "</think>" in warnings[0]
+    assert stop is not None
+    cut = ApiReply("", None, None, {"reasoning": "4", "finish_reason": "length"})
+    assert watched([cut] * 16, end="</think>") == ([], None)
+
+
+def test_a_run_whose_replies_are_all_worthless_stops_though_for_different_reasons() -> None:
+    _, stop = watched([of(900), of(20, "length")] * 8)
+    assert stop is not None
+    assert "16" in stop
+    assert watched([of(900), of(20, "length")] * 7 + [of(20)] * 2)[1] is None
+
+
 def test_samples_that_are_all_equal_though_drawn_are_warned_of() -> None:
     (warning,), stop = watched([of(40)] * 40, sampled=True)
     assert "transformers" in warning

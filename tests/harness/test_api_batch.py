@@ -16,7 +16,7 @@ from roi_bench.harness.run import run
 from roi_bench.records.journal import read_journal
 from tests.api.exam_answers import answer_exam, empty_for
 from tests.api.provider_batches import FAILED_BATCH
-from tests.api.provider_server import ProviderServer
+from tests.api.provider_server import ProviderServer, Reply, prompt_of
 from tests.support.api_runs import PRICES, answers_in, command, entries_in
 from tests.support.messages import shown_in, shows
 from tests.support.roi_runs import HARD, MEDIUM, in_process, journal_in, results_in
@@ -204,3 +204,20 @@ def test_models_of_the_responses_api_are_asked_through_it_in_batches_too(tmp_pat
     results = results_in(tmp_path)["results"][HARD]
     assert results["error,none"] == 0
     assert results["score,none"] > 0
+
+
+def test_what_batch_lines_cost_is_counted_where_they_hold_no_response_or_no_usage(tmp_path: Path) -> None:
+    def respond(body: dict[str, Any]) -> Reply:
+        failed = Reply("half an ans", 128, "error", prompt_tokens=100)
+        silent = Reply("\\boxed{1}", 0, usage=False)
+        return failed if len(prompt_of(body)) % 2 else silent
+
+    with ProviderServer(respond) as server, pytest.raises(ModelError, match=shows("missing")):
+        run(command(server, tmp_path, BATCH, args=(*QUICK, *PRICES), limit=10))
+    entries = entries_in(tmp_path)
+    lost, kept = ([e for e in entries if (e.response is None) is gone] for gone in (True, False))
+    assert lost
+    assert kept
+    price_in, price_out = (float(text.partition("=")[2]) / 2 for text in PRICES)
+    assert all(e.extra["maybe_paid_usd"] == pytest.approx(100 * price_in + 128 * price_out) for e in lost)
+    assert all(e.extra["maybe_paid_usd"] > 128 * price_out for e in kept)

@@ -330,11 +330,12 @@ def wait_for_lines(child: subprocess.Popen[str], output: Path, lines: int) -> Pa
     return found[0]
 
 
-def test_ctrl_c_lets_what_is_in_flight_finish(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_lets_what_is_in_flight_finish(tmp_path: Path, number: signal.Signals) -> None:
     with ProviderServer(answer_exam, delay=0.3) as server:
         child = in_process(command(server, tmp_path, limit=200, args=("num_concurrent=8",)))
         wait_for_lines(child, tmp_path, 10)
-        child.send_signal(signal.SIGINT)
+        child.send_signal(number)
         _, stderr = child.communicate()
         assert child.returncode == 130
         assert "Ctrl-C" in stderr
@@ -589,6 +590,24 @@ def test_a_server_that_ignores_the_cap_costs_one_request_more_than_the_limit(tmp
         with pytest.raises(ModelError, match=shows("limit")):
             run([*command(server, tmp_path, limit=100, args=args), "--max-usd", "0.01"])
         assert len(server.books) == 1  # 0.04 USD, which nobody could know before
+
+
+def test_a_server_that_ignores_the_cap_later_costs_one_reply_more_than_the_limit(tmp_path: Path) -> None:
+    replies = iter([Reply("\\boxed{1}", 100)] + [Reply("\\boxed{1}", 20_000)] * 99)
+    with ProviderServer(lambda _: next(replies)) as server:
+        args = ("input_cost_per_token=0", "output_cost_per_token=2e-6", "num_concurrent=16")
+        with pytest.raises(ModelError, match=shows("limit")):
+            run([*command(server, tmp_path, limit=100, args=args), "--max-usd", "0.01"])
+        assert len(server.books) == 2
+
+
+def test_a_run_that_stopped_since_all_is_worthless_says_that_what_it_has_stays(tmp_path: Path) -> None:
+    with ProviderServer(lambda _: Reply("\\boxed{1}", 30, "length")) as server:
+        with pytest.raises(ModelError, match=shows("128", "--output_path")):
+            run(command(server, tmp_path, limit=100))
+        assert len(server.books) < 40
+        run(command(server, tmp_path, limit=20))  # in spite of it
+    assert results_in(tmp_path)["roi_bench"]["doubts"][HARD]["cut_below_budget"] == 40
 
 
 def test_prompts_that_a_server_counts_higher_stay_below_the_limit(tmp_path: Path) -> None:

@@ -257,6 +257,11 @@ class ApiLM(LM):
                 f"stopped at the limit of {usd_text(self.settings.max_usd or 0.0)} ({reason}); {kept}; run the same "
                 "command with a higher limit to go on from there"
             )
+        if ending is Ending.WORTHLESS:
+            raise ModelError(
+                f"{self.settings.model}: {reason}; {kept} and stay part of this run: fix the cause and begin in "
+                "another --output_path; the same command again goes on in spite of it"
+            )
         raise ModelError(f"{self.settings.model}: {reason}; {kept}; fix the cause and run the same command again")
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[Any]:
