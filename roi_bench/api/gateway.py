@@ -541,7 +541,7 @@ OnOutcomes = Callable[[Sequence[tuple[ApiRequest, Outcome]]], None]
 
 
 class Ending(Enum):
-    """How a run over requests ended: done, by Ctrl-C, at its limit of money, for a reason that no request can pass, with
+    """How a run over requests ended: done, by Ctrl-C, at its limit of money, for a reason that no request passes, with
     replies that are all worthless, or with a batch submitted whose results are still to come.
     """
 
