@@ -98,6 +98,7 @@ def engine(name: str = "hf", **facts: str) -> Engine:
         ),
         (engine("hf", dtype="a", batch_size="1"), engine("vllm", dtype="b"), ("engine", "dtype"), "two"),
         (engine("hf", batch_size="1"), engine("vllm", batch_size="2"), ("engine", "batch_size"), "two"),
+        (engine("api", server="vllm"), engine("api", server="llamacpp"), ("server",), "two"),
     ],
 )
 def test_only_what_both_say_can_differ(a, b, differences, kind):
@@ -111,6 +112,9 @@ def test_names_say_what_sets_runs_of_one_engine_apart():
     assert engine_names([engine(), engine(), engine("api")]) == ["hf", "hf #2", "api"]
     assert engine_names([engine(batch_size="1"), engine(batch_size="8"), engine(batch_size="8")]) == [
         *("hf [batch_size=1]", "hf [batch_size=8]", "hf [batch_size=8] #2")
+    ]
+    assert engine_names([engine("api", server="vllm"), engine("api", server="llamacpp")]) == [
+        *("api [server=vllm]", "api [server=llamacpp]")
     ]
     # one of them does not say its batch size: what is known of the others still sets them apart
     assert engine_names([engine(batch_size="1"), engine(), engine(batch_size="8")]) == [

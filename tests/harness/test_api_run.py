@@ -65,6 +65,8 @@ def test_the_journal_holds_what_was_asked_sent_answered_and_paid(tmp_path: Path)
         assert (extra["finish_reason"], extra["attempts"]) == ("stop", 1)
         assert extra["usd"] == pytest.approx(extra["prompt_tokens"] * 1e-6 + 40 * 1e-5)
         assert extra["latency_s"] > 0
+    engine = results_in(tmp_path)["roi_bench"]["engine"]
+    assert (engine["server"], engine["endpoint"]) == ("other", "chat")  # the tests' server says nothing of itself
 
 
 def test_empty_contents_are_outcome_empty_and_move_no_other_answer(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from roi_bench.scoring.tokens import FinishReason, Usage
 Encoder = Callable[[str], Sequence[int]]
 """Turns text into token ids, no special tokens added."""
 
-MAIN_FACTS = ("version", "dtype", "quantization", "batch_size", "decoding")
+MAIN_FACTS = ("server", "version", "dtype", "quantization", "batch_size", "decoding")
 """Facts of an engine that have a column of their own."""
 
 BATCH_FACTS = frozenset({"batch_size", "batch_size_is_automatic"})

@@ -85,9 +85,10 @@ class ApiLM(LM):
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Client and kind of endpoint, for journal and results."""
+        """Client, kind of endpoint and who serves it (a provider, or a make of server), for journal and results."""
         versions = {"version": version_of("litellm"), "openai": version_of("openai")}
-        return {"name": "api", **versions, "endpoint": self.settings.endpoint}
+        server = self.gateway.make() if self.gateway.own_server else self.gateway.facts.provider
+        return {"name": "api", "server": server, **versions, "endpoint": self.settings.endpoint}
 
     # ------------------------------------------------------------------------------------------------ before asking
     def why_not(self, generation: Mapping[str, Any]) -> str | None:
