@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from roi_bench.api.gateway import ModelFacts
@@ -96,7 +97,13 @@ THINKING_FIELDS = ("budget_tokens", "thinkingBudget", "thinking_budget")
 """Names of the cap, of a level of reasoning and of a number of thinking tokens in providers' own bodies."""
 
 
-def check_body(settings: ApiSettings, texts: Sequence[str], budget: int, body: Mapping[str, Any]) -> None:
+def check_body(
+    settings: ApiSettings,
+    texts: Sequence[str],
+    budget: int,
+    body: Mapping[str, Any],
+    parameters: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
     """Check that the ``body`` of a request, as litellm is about to send it, is the exam and nothing but the exam.
 
     Args:
@@ -104,12 +111,13 @@ def check_body(settings: ApiSettings, texts: Sequence[str], budget: int, body: M
         texts: What its messages are meant to say.
         budget: The cap, in tokens.
         body: The body, in the provider's own form.
+        parameters: What it was made from: a text among them is no foreign one.
 
     Raises:
         ModelError: litellm puts something before or behind the exam, or a switch or the cap does not arrive.
     """
     prompt = {name: body[name] for name in PROMPT_FIELDS if name in body}
-    ours = texts_in(settings.extra_body or {})
+    ours = texts_in(dict(parameters))
     prose = [text for text in texts_in(body) if len(text.split()) > SHORT and text not in ours]
     missing, _ = _difference(texts, texts_in(body))
     _, foreign = _difference(texts, texts_in(prompt) or prose)

@@ -125,7 +125,8 @@ def test_texts_may_be_joined_or_nested_but_not_lost_or_added_to() -> None:
 def test_what_the_user_puts_into_the_body_is_not_foreign() -> None:
     extra = {"guided_regex": "a pattern of more words than a name has"}
     body = {"messages": MESSAGES, "max_tokens": 64, **extra}
-    check_body(api_settings({"model": "openai/x", "extra_body": extra}), TEXTS, 64, body)
+    settings = api_settings({"model": "openai/x", "extra_body": extra})
+    check_body(settings, TEXTS, 64, body, request_parameters(TASK, settings))
     with pytest.raises(ModelError, match="a pattern"):
         check_body(api_settings({"model": "openai/x"}), TEXTS, 64, body)
 

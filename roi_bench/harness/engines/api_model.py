@@ -134,12 +134,13 @@ class ApiLM(LM):
             tokens = self.gateway.prompt_tokens(prompt)
             if reason := why_not_applicable(self.gateway.facts, mapped, int(generation["max_gen_toks"]), tokens):
                 raise ModelError(f"{self.settings.model} cannot take this exam: {reason}; nothing was sent")
-            (body,) = self.gateway.rehearse([(prompt, self._parameters(generation))])
+            parameters = self._parameters(generation)
+            (body,) = self.gateway.rehearse([(prompt, parameters)])
             if body is None:
                 _notify("litellm cannot show a request before it is sent: it is not compared with the exam first")
             else:
                 texts = [message["content"] for message in messages_of(prompt)] if self.is_chat else [prompt]
-                check_body(self.settings, texts, int(generation["max_gen_toks"]), body)
+                check_body(self.settings, texts, int(generation["max_gen_toks"]), body, parameters)
         return made
 
     def estimate(self, requests: Sequence[ApiRequest]) -> Estimate:
