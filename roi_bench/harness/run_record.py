@@ -170,7 +170,7 @@ def doubts(samples: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, dict
     """Return what makes a run doubtful, by task: how many responses of how many (after :func:`add_usage`).
 
     ``cut_below_budget``: cut by another limit (:func:`roi_bench.scoring.tokens.was_cut_short`).
-    ``over_budget``: longer than the budget. ``no_text``: nothing but reasoning, though not cut.
+    ``over_budget``: longer than the budget. ``no_text``: no text, though not cut.
     ``equal_samples``: samples of a request that are all the same, where this is so for every request though they were
     drawn. A task without any of these is left out.
     """
@@ -206,7 +206,7 @@ def _has_no_text(text: str, usage: Mapping[str, Any] | None) -> bool:
 MEANT = {
     "cut_below_budget": "cut below the budget, by a limit of the server or the engine: this is not the exam's budget",
     "over_budget": "over the budget, which score nothing",
-    "no_text": "nothing but reasoning though they were not cut: they answer nothing (see think_end_token)",
+    "no_text": "without text though not cut: they ended at once, or in reasoning (think_end_token), and answer nothing",
     "equal_samples": "equal to all other samples of their prompt, though they were to be drawn",
 }
 

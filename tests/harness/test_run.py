@@ -468,4 +468,9 @@ def test_samples_that_do_not_differ_are_a_doubt_only_if_all_are_so_and_were_draw
     assert doubts({"roi_x": [equal, equal]}) == {"roi_x": {"responses": 8, "equal_samples": 8}}
     assert doubts({"roi_x": [equal, differ]}) == {}
     assert doubts({"roi_x": [sampled([["a", "a"], ["b", "b"]], pair)]}) == {}
-    assert doubts({"roi_x": [sampled([["", ""], [" ", " "]], pair, do_sample=True)]}) == {}
+    assert doubts({"roi_x": [sampled([[" ", " "], [" ", " "]], pair, do_sample=True)]}) == {}
+
+
+def test_responses_without_text_that_were_not_cut_are_a_doubt() -> None:
+    silent = sampled([["", ""], ["", NO_RESPONSE]], [[(9, "stop"), (100, "length")], [None, None]])
+    assert doubts({"roi_x": [silent]}) == {"roi_x": {"responses": 4, "no_text": 2}}
