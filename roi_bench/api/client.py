@@ -204,6 +204,9 @@ FIRST_ATTEMPTS = 3
 FIRST_SECONDS = 30.0
 """Time that the first request has the provider for itself, unless there is a limit of money."""
 
+MOST_SPREAD = 0.02
+"""Most seconds between the starts of two requests at the beginning; to handle one takes a third of it."""
+
 FIRST_REFUSED = 10
 """Requests that the provider may refuse (400) as long as it has answered none."""
 
@@ -290,7 +293,7 @@ class ApiClient:
         spare = 1 + self._settings.num_concurrent // 8
         others = min(self._settings.num_concurrent + spare, len(requests)) - 1
         workers = [asyncio.create_task(self._work_first(waiting, recorder))]
-        workers += [asyncio.create_task(self._work_later(waiting, recorder)) for _ in range(others)]
+        workers += [asyncio.create_task(self._work_later(waiting, recorder, place)) for place in range(others)]
         try:
             with self._ctrl_c.over(workers):
                 await asyncio.gather(*workers)
@@ -311,9 +314,17 @@ class ApiClient:
         finally:
             self._first.set()
 
-    async def _work_later(self, waiting: Iterator[ApiRequest], recorder: Recorder[tuple[ApiRequest, Outcome]]) -> None:
+    async def _work_later(
+        self, waiting: Iterator[ApiRequest], recorder: Recorder[tuple[ApiRequest, Outcome]], place: int
+    ) -> None:
+        began = time.monotonic()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._first.wait(), FIRST_SECONDS if self._purse.max_usd is None else None)
+        # Spread over the time that a reply takes: those that were sent together come together, and then all wait for
+        # the processor, time and again.
+        spread = (time.monotonic() - began) / self._settings.num_concurrent
+        with contextlib.suppress(_StoppedError):
+            await self._pause(place * min(spread, MOST_SPREAD))
         await self._work(waiting, recorder)
 
     async def _work(self, waiting: Iterator[ApiRequest], recorder: Recorder[tuple[ApiRequest, Outcome]]) -> None:
