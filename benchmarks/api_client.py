@@ -86,8 +86,12 @@ def litellm_alone(url: str, concurrency: int, count: int) -> float:
 
     async def work_together() -> float:
         begin = time.perf_counter()
-        await asyncio.gather(*(work() for _ in range(concurrency)))
-        return time.perf_counter() - begin
+        try:
+            await asyncio.gather(*(work() for _ in range(concurrency)))
+            return time.perf_counter() - begin
+        finally:
+            await litellm.close_litellm_async_clients()
+            litellm.in_memory_llm_clients_cache.flush_cache()
 
     return asyncio.run(work_together())
 

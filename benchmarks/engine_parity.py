@@ -107,6 +107,8 @@ def _answers(port: int) -> bool:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/models", timeout=5):
             return True
+    except urllib.error.HTTPError as error:
+        return error.code != 503  # loading; transformers serve answers 500 where no model was ever fetched from the hub
     except (urllib.error.URLError, OSError):
         return False
 

@@ -356,7 +356,7 @@ def test_a_run_killed_at_random_moments_asks_nothing_twice_and_equals_a_whole_on
     whole = process(command(random_model, tmp_path / "whole"))
     whole.communicate()
     assert whole.returncode == 0
-    chance, said = random.Random(15), ""
+    chance, said, killed = random.Random(15), "", 0
     for number in range(1, 5):
         child = process(command(random_model, tmp_path / "broken"), FAKE_VLLM_STEP="0.02")
         before = len(responses_in(tmp_path / "broken"))
@@ -365,6 +365,7 @@ def test_a_run_killed_at_random_moments_asks_nothing_twice_and_equals_a_whole_on
             time.sleep(chance.random() / 10)
         child.send_signal([signal.SIGKILL, signal.SIGTERM][number % 2])
         _, stderr = child.communicate()
+        killed += any(lock.stat().st_size for lock in (tmp_path / "broken").rglob("*.lock"))  # else it had just ended
         if number % 2:
             assert child.returncode == 143
             assert stderr.strip().splitlines()[-1].startswith("roi-bench: ")
@@ -374,7 +375,7 @@ def test_a_run_killed_at_random_moments_asks_nothing_twice_and_equals_a_whole_on
     _, stderr = last.communicate()
     assert last.returncode == 0, stderr
     said += stderr
-    assert len(re.findall(r"roi-bench: .*\bkilled\b.*journal-", said)) == 2
+    assert len(re.findall(r"roi-bench: .*\bkilled\b.*journal-", said)) == killed > 0
     assert len(responses_in(tmp_path / "broken")) == len(set(responses_in(tmp_path / "broken"))) == 12
     assert samples_in(tmp_path / "broken") == samples_in(tmp_path / "whole")
     assert results_in(tmp_path / "broken")["results"] == results_in(tmp_path / "whole")["results"]
