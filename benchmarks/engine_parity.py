@@ -6,10 +6,10 @@
 Asks the first exams in hard and easy order at 512 tokens of ``hf`` (in batches of the two sizes), ``vllm`` (as it
 schedules, and with no more requests at once than the second size), ``vllm serve``, ``transformers serve`` and
 llama.cpp's server, each on a port of its own here and one after another; then prints what ``roi-bench
-compare-engines`` says of them, with the gap of the two largest logits where texts part. It can be stopped at any time;
-the same command goes on. ``--serving`` is the Python of an environment with vLLM and transformers[serving], by default
-this one; ``--gguf`` holds the same weights in the same number format (llama.cpp: ``convert_hf_to_gguf.py --outtype
-f32``); its cache is of float32 with float32, else what the server takes by itself. ``--fewer`` asks less of an engine
+compare-engines`` says of them, in float32 with the gap of the two largest logits where texts part. It can be stopped
+at any time; the same command goes on. ``--serving`` is the Python of an environment with vLLM and
+transformers[serving], by default this one; ``--gguf`` holds the same weights in the same number format
+(llama.cpp: ``convert_hf_to_gguf.py --outtype f32``); its cache is of float32 with float32, else what the server takes by itself. ``--fewer`` asks less of an engine
 that is slow; a pair is compared on the exams that both were asked.
 
 The exams come from ROI_BENCH_DATA_DIR or the hub; MODEL_FOLDER has a chat template.
@@ -154,8 +154,10 @@ def main() -> None:
     for contender in asked:
         run_exams(contender, options, port)
     folders = [str(options.out / contender.name) for contender in asked]
-    compare = [sys.executable, "-m", "roi_bench", "compare-engines", *folders, "--logits", str(options.model)]
-    subprocess.run([*compare, "--out", str(options.out / "compared")], check=True)
+    compare = [sys.executable, "-m", "roi_bench", "compare-engines", *folders, "--out", str(options.out / "compared")]
+    if options.dtype == "float32":  # in 16 bits most texts part somewhere, and each takes seconds
+        compare += ["--logits", str(options.model)]
+    subprocess.run(compare, check=True)
 
 
 if __name__ == "__main__":
