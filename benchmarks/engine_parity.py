@@ -9,8 +9,8 @@ llama.cpp's server, each on a port of its own here and one after another; then p
 compare-engines`` says of them, in float32 with the gap of the two largest logits where texts part. It can be stopped
 at any time; the same command goes on. ``--serving`` is the Python of an environment with vLLM and
 transformers[serving], by default this one; ``--gguf`` holds the same weights in the same number format
-(llama.cpp: ``convert_hf_to_gguf.py --outtype f32``); its cache is of float32 with float32, else what the server takes by itself. ``--fewer`` asks less of an engine
-that is slow; a pair is compared on the exams that both were asked.
+(llama.cpp: ``convert_hf_to_gguf.py --outtype f32``); its cache is of float32 with float32, else what
+the server takes by itself. ``--fewer`` asks less of an engine that is slow; a pair is compared on the exams that both were asked.
 
 The exams come from ROI_BENCH_DATA_DIR or the hub; MODEL_FOLDER has a chat template.
 """
