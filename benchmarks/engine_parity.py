@@ -10,7 +10,8 @@ compare-engines`` says of them, in float32 with the gap of the two largest logit
 at any time; the same command goes on. ``--serving`` is the Python of an environment with vLLM and
 transformers[serving], by default this one; ``--gguf`` holds the same weights in the same number format
 (llama.cpp: ``convert_hf_to_gguf.py --outtype f32``); its cache is of float32 with float32, else what
-the server takes by itself. ``--fewer`` asks less of an engine that is slow; a pair is compared on the exams that both were asked.
+the server takes by itself. ``--fewer`` asks less of an engine that is slow; a pair is compared on the
+exams that both were asked.
 
 The exams come from ROI_BENCH_DATA_DIR or the hub; MODEL_FOLDER has a chat template.
 """
