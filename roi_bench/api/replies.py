@@ -76,8 +76,9 @@ def read_reply(
     if failed := _failure_in(choice, raw):
         raise UnusableReplyError(f"the provider failed in the middle of the reply ({failed})")
     text, reasoning = _said(choice)
-    if not text and (theirs := _first(raw.get("choices"))):
-        text, reasoning = _said(theirs)  # litellm leaves out what it does not know, e.g. refusals
+    # litellm leaves refusals of the Responses API out; nothing else of the raw reply is text: what it took out of it
+    # as reasoning would come back as an answer.
+    text = text or _refusal(_first(raw.get("choices")) or {})
     if not text and not tokens and not reasoning:
         raise UnusableReplyError("the reply has neither text nor reasoning nor spent tokens")
     if not tokens:
@@ -144,11 +145,17 @@ def _said(choice: Mapping[str, Any]) -> tuple[str, str | None]:
     message = choice.get("message")
     message = message if isinstance(message, Mapping) else {}
     content = message.get("content") if "message" in choice else choice.get("text")
-    fields = message.get("provider_specific_fields")
-    refusal = message.get("refusal") or (fields.get("refusal") if isinstance(fields, Mapping) else None)
-    said = _texts(content, thinking=False) or (refusal if isinstance(refusal, str) else "")
+    said = _texts(content, thinking=False) or _refusal(choice)
     reasoning = message.get("reasoning_content") or message.get("reasoning") or _texts(content, thinking=True)
     return said, reasoning if isinstance(reasoning, str) and reasoning else None
+
+
+def _refusal(choice: Mapping[str, Any]) -> str:
+    message = choice.get("message")
+    message = message if isinstance(message, Mapping) else {}
+    fields = message.get("provider_specific_fields")
+    found = message.get("refusal") or (fields.get("refusal") if isinstance(fields, Mapping) else None)
+    return found if isinstance(found, str) else ""
 
 
 def _texts(content: object, *, thinking: bool) -> str:

@@ -370,6 +370,12 @@ def test_a_refusal_of_the_responses_api_is_read_and_a_cancelled_reply_is_none() 
         answered(PRO, responses([said("half an ans")], "cancelled", None))
 
 
+@pytest.mark.parametrize("model", ["openai/some-model", "deepseek/deepseek-chat"])
+def test_reasoning_that_litellm_parts_from_the_text_does_not_come_back_as_text(model: str) -> None:
+    reply = answered({"model": model}, chat("<think>Perhaps \\boxed{9}</think>"))
+    assert (reply.text, reply.record["reasoning"]) == ("", "Perhaps \\boxed{9}")
+
+
 def test_a_refusal_is_read() -> None:
     body = chat(None)
     body["choices"][0]["message"]["refusal"] = "I cannot help."
