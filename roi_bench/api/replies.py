@@ -75,10 +75,7 @@ def read_reply(
     choice = choice or {}  # tokens were spent and nothing was said: all went into hidden reasoning
     if failed := _failure_in(choice, raw):
         raise UnusableReplyError(f"the provider failed in the middle of the reply ({failed})")
-    text, reasoning = _said(choice)
-    # litellm leaves refusals of the Responses API out; nothing else of the raw reply is text: what it took out of it
-    # as reasoning would come back as an answer.
-    text = text or _refusal(_first(raw.get("choices")) or {})
+    text, reasoning = _said(choice, raw)
     if not text and not tokens and not reasoning:
         raise UnusableReplyError("the reply has neither text nor reasoning nor spent tokens")
     if not tokens:
@@ -140,12 +137,15 @@ def _first(values: object) -> Mapping[str, Any] | None:
     return found if isinstance(found, Mapping) else None
 
 
-def _said(choice: Mapping[str, Any]) -> tuple[str, str | None]:
-    """Return text and hidden reasoning of a choice; a refusal is text too."""
+def _said(choice: Mapping[str, Any], raw: Mapping[str, Any]) -> tuple[str, str | None]:
+    """Return text and hidden reasoning of a choice; a refusal is text too, in the provider's own reply as well.
+
+    Nothing else of the latter is text: it may hold reasoning that litellm has parted from it.
+    """
     message = choice.get("message")
     message = message if isinstance(message, Mapping) else {}
     content = message.get("content") if "message" in choice else choice.get("text")
-    said = _texts(content, thinking=False) or _refusal(choice)
+    said = _texts(content, thinking=False) or _refusal(choice) or _refusal(_first(raw.get("choices")) or {})
     reasoning = message.get("reasoning_content") or message.get("reasoning") or _texts(content, thinking=True)
     return said, reasoning if isinstance(reasoning, str) and reasoning else None
 
