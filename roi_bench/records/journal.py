@@ -466,15 +466,33 @@ def _parse(data: bytes, path: Path) -> _Content:
 KEPT_IN_MEMORY = ("usd", "maybe_paid_usd", "prompt_tokens")
 """Further fields that a run still needs of a response once it is on the disk; reasoning alone may be pages of text."""
 
-_NOTHING: Mapping[str, Any] = {}
-"""The same for all, where nothing is kept."""
+
+class _Kept(Mapping[str, Any]):
+    """The fields :data:`KEPT_IN_MEMORY` of one response: a third of the memory of a dict, and there is one a request."""
+
+    __slots__ = KEPT_IN_MEMORY
+
+    def __init__(self, extra: Mapping[str, Any]) -> None:
+        for name in KEPT_IN_MEMORY:
+            setattr(self, name, extra.get(name))
+
+    def __getitem__(self, name: str) -> Any:
+        value = getattr(self, name) if name in KEPT_IN_MEMORY else None
+        if value is None:
+            raise KeyError(name)
+        return value
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in KEPT_IN_MEMORY if getattr(self, name) is not None)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 def _slim(entry: Entry) -> Entry:
     if entry.response is None:
         return entry  # why it is missing is shown at the end
-    kept = {name: entry.extra[name] for name in KEPT_IN_MEMORY if entry.extra.get(name) is not None}
-    return Entry(entry.key, entry.response, entry.usage, kept or _NOTHING)
+    return Entry(entry.key, entry.response, entry.usage, _Kept(entry.extra))
 
 
 def _add(entries: MutableMapping[RequestKey, Entry], entry: Entry, where: str) -> None:
