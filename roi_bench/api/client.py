@@ -96,11 +96,15 @@ class CtrlC:
 
     Args:
         on_first: Called in the event loop at the first press.
+
+    Attributes:
+        was_sigterm: The first press was a SIGTERM.
     """
 
     def __init__(self, on_first: Callable[[], None]) -> None:
         self._on_first = on_first
         self._presses = 0
+        self.was_sigterm = False
         self._workers: Sequence[asyncio.Task[None]] = ()
 
     def press(self) -> None:
@@ -111,6 +115,10 @@ class CtrlC:
             return
         for worker in self._workers:
             worker.cancel()
+
+    def _terminate(self) -> None:
+        self.was_sigterm = self.was_sigterm or not self._presses
+        self.press()
 
     @contextlib.contextmanager
     def over(self, workers: Sequence[asyncio.Task[None]]) -> Iterator[None]:
@@ -125,8 +133,8 @@ class CtrlC:
         loop = asyncio.get_running_loop()
         before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
-            for number in before:
-                loop.add_signal_handler(number, self.press)
+            loop.add_signal_handler(signal.SIGINT, self.press)
+            loop.add_signal_handler(signal.SIGTERM, self._terminate)
         try:
             yield
         except asyncio.CancelledError as error:
@@ -202,7 +210,7 @@ FIRST_ATTEMPTS = 3
 """Attempts at a connection, unusable replies, and requests that may fail, as long as no response has ever come."""
 
 FIRST_SECONDS = 30.0
-"""Time that the first request has the provider for itself, unless there is a limit of money."""
+"""Time that the first request has the provider for itself; with a limit of money the others wait for its response."""
 
 MOST_SPREAD = 0.02
 """Most seconds between the starts of two requests at the beginning; to handle one takes a third of it."""
@@ -319,7 +327,11 @@ class ApiClient:
     ) -> None:
         began = time.monotonic()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._first.wait(), FIRST_SECONDS if self._purse.max_usd is None else None)
+            await asyncio.wait_for(self._first.wait(), FIRST_SECONDS)
+        if self._purse.max_usd is not None and not self._first.is_set():
+            if place == 0:
+                self._on_event(f"no response after {FIRST_SECONDS:.0f} s; with a limit of money the others wait for it")
+            await self._first.wait()
         # Spread over the time that a reply takes: those that were sent together come together, and then all wait for
         # the processor, time and again.
         spread = (time.monotonic() - began) / self._settings.num_concurrent
@@ -527,7 +539,7 @@ class ApiClient:
             self._stop(Ending.STOPPED, f"{self._in_a_row} requests in a row failed, the last with: {failure.message}")
 
     def _interrupt(self) -> None:
-        self._stop(Ending.INTERRUPTED, "interrupted")
+        self._stop(Ending.TERMINATED if self._ctrl_c.was_sigterm else Ending.INTERRUPTED, "interrupted")
         self._on_event("finishing requests in flight, which are paid for; press Ctrl-C again to abandon them")
 
     def _stop(self, ending: Ending, reason: str) -> None:

@@ -547,6 +547,7 @@ class Ending(Enum):
 
     DONE = "done"
     INTERRUPTED = "interrupted"
+    TERMINATED = "terminated"
     MONEY = "money"
     STOPPED = "stopped"
     WORTHLESS = "worthless"

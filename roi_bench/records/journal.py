@@ -468,7 +468,7 @@ KEPT_IN_MEMORY = ("usd", "maybe_paid_usd", "prompt_tokens")
 
 
 class _Kept(Mapping[str, Any]):
-    """The fields :data:`KEPT_IN_MEMORY` of one response: a third of the memory of a dict, and there is one a request."""
+    """The fields :data:`KEPT_IN_MEMORY` of one response, in a third of the memory of a dict: there is one a request."""
 
     __slots__ = KEPT_IN_MEMORY
 

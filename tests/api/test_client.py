@@ -389,3 +389,21 @@ def test_what_a_failed_reply_really_cost_is_counted() -> None:
         )
         == 9.0
     )
+
+
+@pytest.mark.parametrize("limited", [True, False])
+def test_a_first_request_that_hangs_holds_up_the_others_only_for_the_sake_of_money(
+    limited: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("roi_bench.api.client.FIRST_SECONDS", 0.05)
+    in_flight: list[int] = []
+
+    class Slow(FakeGateway):
+        async def complete(self, prompt: str, parameters: Mapping[str, Any]) -> Completion:
+            in_flight.append(self.in_flight)
+            return await super().complete(prompt, parameters)
+
+    run = Run(Slow(0.4), max_usd=1000.0 if limited else None, price=PRICE)
+    assert run.ask(3) is Ending.DONE
+    assert max(in_flight[:2]) == (0 if limited else 1)
+    assert len(run.events) == limited  # it is said why nothing goes on

@@ -62,14 +62,18 @@ def test_submitting_without_waiting_and_fetching_later(tmp_path: Path, capsys: p
 
 
 @pytest.mark.slow
-def test_a_killed_poll_goes_on_with_the_batch_that_was_submitted(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_killed_poll_goes_on_with_the_batch_that_was_submitted(tmp_path: Path, number: signal.Signals) -> None:
     with ProviderServer(answer_exam, batch_polls=60) as server:
         child = in_process(command(server, tmp_path, BATCH, args=("poll_seconds=0.1",)))
         while not (found := list(tmp_path.rglob("batches-*.jsonl"))) or b"submitted" not in found[0].read_bytes():
             assert child.poll() is None, child.communicate()
             time.sleep(0.02)
-        child.send_signal(signal.SIGKILL)
-        child.communicate()
+        child.send_signal(number)
+        _, stderr = child.communicate(timeout=60)
+        if number is not signal.SIGKILL:
+            assert child.returncode == 128 + number
+            assert "Traceback" not in stderr
         run(command(server, tmp_path, BATCH, args=("poll_seconds=0.02",)))
         assert set(server.finished_per_prompt().values()) == {1}
         assert len(server.books) == 12

@@ -339,11 +339,24 @@ def test_a_signal_lets_what_is_in_flight_finish(tmp_path: Path, number: signal.S
         wait_for_lines(child, tmp_path, 10)
         child.send_signal(number)
         _, stderr = child.communicate()
-        assert child.returncode == 130
+        assert child.returncode == 128 + number
         assert "Ctrl-C" in stderr
         last = stderr.strip().splitlines()[-1]
         assert shown_in(last, len(entries_in(tmp_path)), journal_in(tmp_path))
         assert len(server.books) == len(entries_in(tmp_path))  # nothing that was sent is lost
+    assert "Traceback" not in stderr
+
+
+def test_a_second_sigterm_does_not_wait_for_the_provider(tmp_path: Path) -> None:
+    with ProviderServer(answer_exam, delay=lambda number: 0.1 if number < 3 else 60.0) as server:
+        child = in_process(command(server, tmp_path, limit=20, args=("num_concurrent=2",)))
+        wait_for_lines(child, tmp_path, 4)
+        child.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+        child.send_signal(signal.SIGTERM)
+        _, stderr = child.communicate(timeout=60)
+        assert child.returncode == 128 + signal.SIGTERM
+        assert shown_in(stderr.strip().splitlines()[-1], 3, journal_in(tmp_path))
     assert "Traceback" not in stderr
 
 

@@ -34,7 +34,7 @@ from roi_bench.api.settings import (
     with_neutral,
 )
 from roi_bench.errors import ModelError, UsageError
-from roi_bench.harness.ending import EndedEarlyError, install_one_line_errors
+from roi_bench.harness.ending import EndedEarlyError, TerminatedError, install_one_line_errors
 from roi_bench.harness.engines.api import maybe_paid, paid, request_name, with_budget
 from roi_bench.harness.engines.local import version_of
 from roi_bench.records.journal import Header, Journal, RequestKey, canonical_json
@@ -198,7 +198,12 @@ class ApiLM(LM):
                 },
                 on_event=_notify,
             )
-            ending, reason = client.ask(prepared, on_outcomes), client.reason
+            try:
+                ending, reason = client.ask(prepared, on_outcomes), client.reason
+            except KeyboardInterrupt as error:
+                if client.ending is Ending.TERMINATED:  # pressed twice
+                    raise TerminatedError from error
+                raise
         self._raise_unless_done(ending, reason, journal)
 
     def _note_unknown_server(self) -> None:
@@ -250,6 +255,8 @@ class ApiLM(LM):
             return
         if ending is Ending.INTERRUPTED:
             raise KeyboardInterrupt
+        if ending is Ending.TERMINATED:
+            raise TerminatedError
         have = sum(entry.response is not None for entry in journal.entries.values())
         kept = f"finished responses are in {journal.path} ({have} so far)"
         if ending is Ending.SUBMITTED:
