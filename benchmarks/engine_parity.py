@@ -114,11 +114,17 @@ def _answers(port: int) -> bool:
         return False
 
 
-def free_port() -> int:
-    """Return a port that nobody listens on."""
+def kept_port(out: Path) -> int:
+    """Return a port that nobody listens on; the same at every start, since a server's address is part of the run."""
+    path = out / "port"
+    if path.exists():
+        return int(path.read_text())
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+        port = int(probe.getsockname()[1])
+    out.mkdir(parents=True, exist_ok=True)
+    path.write_text(str(port))
+    return port
 
 
 def run_exams(contender: Contender, options: argparse.Namespace, port: int) -> None:
@@ -150,7 +156,7 @@ def main() -> None:
     parser.add_argument("--fewer", nargs="+", default=[], metavar="NAME=EXAMS")
     options = parser.parse_args()
     options.fewer = {name: int(exams) for name, exams in (pair.split("=") for pair in options.fewer)}
-    port = free_port()
+    port = kept_port(options.out)
     asked = contenders(options, port)
     for contender in asked:
         run_exams(contender, options, port)
