@@ -2,7 +2,7 @@
 
 python scripts/house_figures.py
 
-docs/architecture.md holds what it prints; tests/test_architecture.py holds the limits.
+docs/measurements.md holds what it prints; tests/test_architecture.py holds the limits.
 """
 
 from __future__ import annotations

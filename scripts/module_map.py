@@ -1,4 +1,4 @@
-"""Write the map of modules in ``docs/architecture.md``: one line a module, the first line of its docstring.
+"""Write ``docs/module-map.md``: one line a module, the first line of its docstring.
 
 python scripts/module_map.py            write it
 python scripts/module_map.py --check    exit with 1 if the page is not what would be written (a test does this)
@@ -12,8 +12,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "roi_bench"
-PAGE = ROOT / "docs" / "architecture.md"
-BEGIN, END = "<!-- map: written by scripts/module_map.py -->\n", "<!-- end of map -->\n"
+PAGE = ROOT / "docs" / "module-map.md"
+HEAD = """# Module map
+
+Every module of `roi_bench` with the first line of its docstring, written by `python scripts/module_map.py`.
+[Architecture](architecture.md) explains how the folders work together.
+
+"""
 
 
 def summary(path: Path) -> str:
@@ -24,31 +29,23 @@ def summary(path: Path) -> str:
 
 
 def module_map() -> str:
-    """Return the map as Markdown: a table for each folder, its modules in alphabetical order."""
+    """Return the page as Markdown: a table for each folder, its modules in alphabetical order."""
     parts = []
     for folder in [PACKAGE, *sorted(path.parent for path in PACKAGE.glob("*/**/__init__.py"))]:
         modules = [path for path in sorted(folder.glob("*.py")) if path.name != "__init__.py"]
         if modules:
             rows = [f"| `{path.name}` | {summary(path).replace('|', chr(92) + '|')} |" for path in modules]
             parts.append(
-                "\n".join([f"### `{folder.relative_to(ROOT).as_posix()}/`", "", "| module | |", "|---|---|", *rows, ""])
+                "\n".join([f"## `{folder.relative_to(ROOT).as_posix()}/`", "", "| module | |", "|---|---|", *rows, ""])
             )
-    return "\n".join(parts)
-
-
-def page_with_map(page: str) -> str:
-    """Return ``page`` with the map between its two marks replaced by what it has to be."""
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{module_map()}\n{END}{after}"
+    return HEAD + "\n".join(parts)
 
 
 def main(check: bool) -> int:
     """Write or check the page and return the exit code."""
-    page = PAGE.read_text(encoding="utf-8")
-    wanted = page_with_map(page)
+    wanted = module_map()
     if check:
-        return int(page != wanted)
+        return int(PAGE.read_text(encoding="utf-8") != wanted)
     PAGE.write_text(wanted, encoding="utf-8")
     return 0
 

@@ -109,7 +109,7 @@ class _Options:
 
 def compare(gold: str, answer: str, symbolic: Symbolic | None = None, question: str = "") -> bool | None:
     """Return whether ``answer`` equals ``gold``; None if only a symbolic check can tell and none was given."""
-    # Step 1 (docs/benchmark.md, "How an answer is graded"): the same string after normalisation.
+    # Step 1 (docs/grading.md): the same string after normalisation.
     if same_string(gold, answer, question):
         return True
     gold_text, answer_text = normalize_answer(gold, question=question), normalize_answer(answer, question=question)

@@ -3,7 +3,7 @@
 It puts a finder on ``sys.meta_path`` that does nothing until lm_eval itself imports one of the two modules named here;
 only then is :mod:`roi_bench.harness.bridge` imported, which does the work. Until that moment nothing is imported, not
 even roi_bench, so that a checkout is never shadowed by an installed copy. The cost is measured in
-``docs/benchmarks.md``; ``ROI_BENCH_NO_BRIDGE=1`` switches the bridge off.
+``docs/measurements.md``; ``ROI_BENCH_NO_BRIDGE=1`` switches the bridge off.
 
 The build hook (``hatch_build.py``) copies this source into the ``.pth`` file, where it must stand alone, in ASCII.
 """

@@ -1,4 +1,4 @@
-"""The measurement of docs/benchmarks.md works, on fewer exams: every command on recorded responses."""
+"""The measurement of docs/measurements.md works, on fewer exams: every command on recorded responses."""
 
 from __future__ import annotations
 

@@ -1,0 +1,53 @@
+"""Statements of the documentation that can be checked: examples are graded, figures computed, and named files exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from roi_bench import grade
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+
+
+def graded_examples() -> list[tuple[str, str, str, str, bool]]:
+    """Return ``(pool, gold, question, answer, right)`` of every example of the grading page."""
+    found = []
+    sections = (DOCS / "grading.md").read_text(encoding="utf-8").split("\n## ")[1:]
+    for pool, section in zip(("math", "gsm8k"), sections, strict=True):
+        for row in re.findall(r"^\| (.*) \|$", section, re.MULTILINE)[1:]:
+            _, gold, *cells = re.split(r" ?\| ", row + " ")
+            question = re.search(r"\(\*(.*)\*\)", gold)
+            asked = (pool, gold.split("`")[1], question[1] if question else "")
+            for right, cell in zip((True, False), cells, strict=True):
+                found += [(*asked, answer, right) for answer in re.findall(r"`([^`]+)`", cell)]
+    return found
+
+
+EXAMPLES = graded_examples()
+
+
+def test_the_grading_page_has_examples_of_both_kinds() -> None:
+    assert len(EXAMPLES) > 100
+    assert {(pool, right) for pool, *_, right in EXAMPLES} == {(p, r) for p in ("math", "gsm8k") for r in (True, False)}
+
+
+@pytest.mark.parametrize(("pool", "gold", "question", "answer", "right"), EXAMPLES)
+def test_examples_of_the_grading_page(pool: str, gold: str, question: str, answer: str, right: bool) -> None:
+    assert grade(gold, answer, pool=pool, question=question).correct is right
+
+
+CODE = [path for folder in ("roi_bench", "scripts", "benchmarks", "tests") for path in (ROOT / folder).rglob("*")]
+CODE = [path.relative_to(ROOT).as_posix() for path in [ROOT / "hatch_build.py", *CODE] if path.suffix in (".py", ".sh")]
+PAGES = [*sorted(DOCS.glob("*.md")), *(ROOT / name for name in ("CONTRIBUTING.md", "baselines/README.md"))]
+PAGES += [ROOT / name / "README.md" for name in ("leaderboard", "reference_training")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_code_files_that_a_page_names_exist(page: Path) -> None:
+    """A file may be named from the top, from the package, or by its last parts."""
+    named = set(re.findall(r"`([\w./-]+\.(?:py|sh))`", page.read_text(encoding="utf-8")))
+    assert [name for name in named if not any(f"/{path}".endswith(f"/{name}") for path in CODE)] == []
