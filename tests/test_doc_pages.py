@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from roi_bench import grade
+from roi_bench import grade, read_response
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -51,3 +51,20 @@ def test_code_files_that_a_page_names_exist(page: Path) -> None:
     """A file may be named from the top, from the package, or by its last parts."""
     named = set(re.findall(r"`([\w./-]+\.(?:py|sh))`", page.read_text(encoding="utf-8")))
     assert [name for name in named if not any(f"/{path}".endswith(f"/{name}") for path in CODE)] == []
+
+
+def read_examples() -> list[tuple[str, list[str | None]]]:
+    """Return ``(response, answers)`` of every example of a response on the page of the benchmark."""
+    page = (DOCS / "benchmark.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(.*)` \| (.*) \| (.*) \| (.*) \|$", page[page.index("| response | 1 |") :], re.MULTILINE)
+    return [(text.replace(" ⏎ ", "\n"), [None if cell == "–" else cell for cell in cells]) for text, *cells in rows]
+
+
+@pytest.mark.parametrize(("response", "answers"), read_examples())
+def test_examples_of_responses_on_the_page_of_the_benchmark(response: str, answers: list[str | None]) -> None:
+    problems = read_response(response, 3).problems
+    assert ["NA" if problem.skipped else problem.answer for problem in problems] == answers
+
+
+def test_the_page_of_the_benchmark_has_examples_of_responses() -> None:
+    assert len(read_examples()) == 7
