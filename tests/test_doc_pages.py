@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from roi_bench import grade, read_response
+from roi_bench.scoring.metrics import metrics_of
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -68,3 +69,13 @@ def test_examples_of_responses_on_the_page_of_the_benchmark(response: str, answe
 
 def test_the_page_of_the_benchmark_has_examples_of_responses() -> None:
     assert len(read_examples()) == 7
+
+
+def test_the_metrics_page_says_which_direction_is_better() -> None:
+    page = (DOCS / "metrics.md").read_text(encoding="utf-8")
+    table = dict.fromkeys(re.findall(r"^\| (`[^|]*) \| [^|]* \| (↑|↓|) ?\|$", page, re.MULTILINE))
+    said = {name: arrow for names, arrow in table for name in re.findall(r"`(\w+)`", names)}
+    arrows = {True: "↑", False: "↓", None: ""}
+    pools = ("gsm8k", "math", "aime"), ("tiny-easy", "tiny-middle", "tiny-hard")
+    metrics = {metric.name: arrows[metric.higher_is_better] for names in pools for metric in metrics_of(names)}
+    assert said == metrics
