@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import click
+
 from roi_bench.api.limits import usd_text
 from roi_bench.api.settings import ApiSettings
 from roi_bench.errors import ModelError, UsageError
@@ -23,6 +25,7 @@ from roi_bench.harness.run_arguments import RunArguments, parse_arguments
 from roi_bench.harness.task import RoiTask
 from roi_bench.records.journal import Entry, Header, Journal, RequestKey, read_journal, read_starts
 from roi_bench.scoring.costs import task_cost
+from roi_bench.scoring.statistics import Estimate
 
 # The cost of a run of an API model, for its results file and its last lines.
 
@@ -395,7 +398,8 @@ def _evaluate(
     )
     if results is not None:  # None on all but the first process
         results["config"]["torch_seed"] = seeds[2]
-        _report(config, results, tracker, model, engine, not_applicable)
+        estimates = {str(task.config.task): task.estimates for task in budget_tasks(tasks)}
+        _report(config, results, tracker, model, engine, not_applicable, estimates)
 
 
 _PASSED_ON = (
@@ -413,6 +417,7 @@ def _report(
     model: Any,
     engine: Engine,
     not_applicable: Mapping[str, str],
+    estimates: Mapping[str, Mapping[str, Estimate]],
 ) -> None:
     """Write and print the results.
 
@@ -421,20 +426,13 @@ def _report(
         ModelError: Responses are missing; the run is incomplete.
     """
     from roi_bench import __version__
-    from roi_bench.harness.model_loading import shown_arguments
-    from roi_bench.harness.run_record import (
-        add_usage,
-        count_missing,
-        doubt_lines,
-        doubts,
-        print_results,
-        write_results,
-    )
+    from roi_bench.harness.run_record import add_usage, count_missing, doubts, drop_doubled_errors, write_results
 
     samples = results.pop("samples")
     for documents in samples.values():
         documents.sort(key=lambda sample: int(sample["doc_id"]))  # several processes deliver them one after the other
     add_usage(samples)
+    drop_doubled_errors(results["results"])
     missing = count_missing(samples)
     tracker.general_config_tracker.model_source = results["config"]["model"] = config.model
     cost = cost_of_run(samples, model.journal)
@@ -452,16 +450,34 @@ def _report(
     log_externally(config, results, samples)
     path = write_results(tracker, results, samples)
     if config.show_config:
-        sys.stdout.write(path.read_text(encoding="utf-8") + "\n")
-    lines = [f"{name}: not applicable ({reason})" for name, reason in not_applicable.items()]
-    lines += [*doubt_lines(results["roi_bench"]["doubts"]), *cost_lines(cost, model), f"results: {path}"]
-    print_results(results, f"{config.model} {shown_arguments(config.model_args)}", lines)
+        click.echo(path.read_text(encoding="utf-8"))
+    _print(config, results, samples, estimates, path, cost_lines(cost, model))
     if missing:
         sys.stderr.write("".join(f"{line}\n" for line in missing_lines(model.journal)))
         raise ModelError(
             f"missing responses: {missing}, so this run is incomplete (their exams are left out of every number but "
             "error); run the same command again: it asks only for the missing ones"
         )
+
+
+def _print(
+    config: Any,
+    results: Mapping[str, Any],
+    samples: Mapping[str, Sequence[Mapping[str, Any]]],
+    estimates: Mapping[str, Mapping[str, Estimate]],
+    path: Path,
+    cost: Sequence[str],
+) -> None:
+    """Print the table of a run and, below it, what a reader has to know of its numbers."""
+    from roi_bench.harness.model_loading import shown_arguments
+    from roi_bench.harness.run_record import doubt_lines, no_answer_lines, print_results, setup_text, trial_lines
+
+    ours = results["roi_bench"]
+    lines = [f"{name}: not applicable ({reason})" for name, reason in ours["not_applicable"].items()]
+    lines += trial_lines(results["n-samples"], {name: of["score"] for name, of in estimates.items() if "score" in of})
+    lines += [*no_answer_lines(samples, path.parent), *doubt_lines(ours["doubts"]), *cost, f"results: {path}"]
+    title = f"{config.model} {shown_arguments(config.model_args)}{setup_text(ours['engine'])}"
+    print_results(results, title, lines)
 
 
 def _sampling_seed(config: Any) -> int | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,9 @@ from roi_bench.harness.engines.protocol import Engine
 from roi_bench.reading.responses import READING_RULE
 from roi_bench.records.journal import Header, canonical_json, parse_header
 from roi_bench.records.results import NO_RESPONSE
+from roi_bench.scoring.metrics import NO_ANSWER
 from roi_bench.scoring.prompts import PROMPT_VERSION
+from roi_bench.scoring.statistics import FEWEST_CLUSTERS, FEWEST_EXAMS, Estimate, is_small
 from roi_bench.scoring.tokens import Usage, is_over_budget, was_cut_short
 
 # The identity of a run: only a run with the same one may continue its journal.
@@ -157,7 +161,25 @@ def add_usage(samples: Mapping[str, Sequence[dict[str, Any]]]) -> None:
         sample |= metered(responses)
         for name in ("usage", "usd", "prompt_tokens"):
             sample["doc"].pop(name, None)  # where plain lm_eval has to keep them
+        if (read := sample["doc"].pop("read", None)) is not None:
+            _tidy(sample)
+            sample["read"] = read
         sample["resps"] = [[NO_RESPONSE if text is None else text for text in request] for request in responses]
+
+
+def _tidy(sample: dict[str, Any]) -> None:
+    """Drop standard errors from a sample: lm_eval asks for them by document, though only whole tasks have them."""
+    empty = [name for name in sample["metrics"] if name.endswith("_stderr") and sample.get(name) is None]
+    sample["metrics"] = [name for name in sample["metrics"] if name not in empty]
+    for name in empty:
+        sample.pop(name, None)
+
+
+def drop_doubled_errors(results: Mapping[str, dict[str, Any]]) -> None:
+    """Drop what lm_eval puts beside standard errors of ours: ``score_stderr_stderr,none``, always "N/A"."""
+    for values in results.values():
+        for name in [name for name in values if name.endswith("_stderr_stderr,none")]:
+            del values[name]
 
 
 def count_missing(samples: Mapping[str, Sequence[dict[str, Any]]]) -> int:
@@ -221,6 +243,56 @@ def doubt_lines(found: Mapping[str, Mapping[str, int]]) -> list[str]:
     ]
 
 
+SHARE_EXPLAINED = 0.2
+"""Above this share of problems without an answer, a line says what was seen in their place."""
+
+
+def no_answer_lines(samples: Mapping[str, Sequence[Mapping[str, Any]]], folder: Path) -> list[str]:
+    """Return a line for each task with many problems without an answer: what was seen, and the command that shows it.
+
+    Counted are problems in the task's own order; a skipped one counts only where the whole response is NA.
+
+    Args:
+        samples: Logged samples by task (after :func:`add_usage`).
+        folder: Where the results are.
+    """
+    lines = []
+    for name, documents in samples.items():
+        problems = [
+            one
+            for sample in documents
+            for response in sample.get("read", [[]])[0]
+            for one in response
+            if one["outcome"] != "error"
+        ]
+        seen = Counter(one["seen"] for one in problems if one.get("seen", "na") != "na")
+        if problems and seen.total() > SHARE_EXPLAINED * len(problems):
+            said = ", ".join(f"{NO_ANSWER[kind]} {_percent(n, len(problems))}" for kind, n in seen.most_common())
+            lines.append(
+                f"no answer: {name}: {_percent(seen.total(), len(problems))} of problems ({said}); "
+                f"to see them: roi-bench view {shlex.quote(str(folder))}"
+            )
+    return lines
+
+
+def _percent(count: int, total: int) -> str:
+    return f"{100 * count / total:.0f} %"
+
+
+def trial_lines(n_samples: Mapping[str, Mapping[str, Any]], estimates: Mapping[str, Estimate]) -> list[str]:
+    """Return a line for the tasks with so few exams that their numbers are for trying only; none without such.
+
+    Args:
+        n_samples: lm_eval's counts by task.
+        estimates: An estimate over all exams of each exam task.
+    """
+    few = [name for name, found in estimates.items() if is_small(found.exams, found.clusters)]
+    if not few:
+        return []
+    said = ", ".join(f"{name} {estimates[name].exams} of {n_samples[name]['original']} exams" for name in few)
+    return [f"for trying only: {said}; ranks need {FEWEST_EXAMS} exams of {FEWEST_CLUSTERS} clusters"]
+
+
 def write_results(tracker: Any, results: dict[str, Any], samples: Mapping[str, list[dict[str, Any]]]) -> Path:
     """Write the results file and one samples file a task through lm_eval's tracker, and return the former.
 
@@ -267,14 +339,16 @@ COLUMNS: tuple[tuple[str, str, int], ...] = (
     ("p3_acc", "p3", 2),
     ("skip_rate", "skip", 2),
     ("truncated", "cut", 2),
+    ("unanswered+empty", "none", 2),
     ("tokens", "tokens", 0),
 )
-"""Metric, heading, decimals. The whole table fits into 80 columns."""
+"""Metric (or a sum of some), heading, decimals. Names of tasks apart the whole table fits into 80 columns."""
 
 SOLO_COLUMNS: tuple[tuple[str, str, int], ...] = (
     ("acc", "right", 2),
     ("skip_rate", "skip", 2),
     ("truncated", "cut", 2),
+    ("unanswered+empty", "none", 2),
     ("tokens", "tokens", 0),
 )
 """The same for problems asked alone."""
@@ -283,12 +357,12 @@ WITH_ERROR = ("score", "regret", "acc")
 """Metrics shown with their standard error."""
 
 SOLO_LEGEND = (
-    "problems asked alone; right, skip, cut: shares of samples; roi-bench profile makes a solo profile of them"
+    "problems asked alone; right, skip, cut, none: shares of samples; roi-bench profile makes a solo profile of them"
 )
 
 LEGEND = (
-    "± one standard error, for such problems in general; easy: score in easy order; p1–p3: accuracy by position;\n"
-    "skip, cut: share of problems answered NA, cut off by the budget"
+    "± one standard error for new problems, where anything varied; easy: score in easy order; p1–p3: accuracy by\n"
+    "position; skip, cut, none: share of problems answered NA, cut off by the budget, without an answer"
 )
 
 LOG_WIDTH = 160
@@ -321,42 +395,70 @@ def table_rows(results: Mapping[str, Mapping[str, Any]], solo: bool = False) -> 
     ]
 
 
-def print_results(results: Mapping[str, Any], title: str, files: Sequence[str]) -> None:
-    """Print exam tasks and solo tasks as compact tables, other tasks as lm_eval does, and the paths of the files."""
+def setup_text(facts: Mapping[str, Any]) -> str:
+    """Return what of an engine's facts changes greedy answers too, for a title: `` (float32, batch size 24)``."""
+    said = [str(facts[name]) for name in ("dtype", "quantization") if facts.get(name)]
+    said += [f"batch size {facts['batch_size']}"] if facts.get("batch_size") else []
+    return f" ({', '.join(said)})" if said else ""
+
+
+def print_results(results: Mapping[str, Any], title: str, lines: Sequence[str]) -> None:
+    """Print exam tasks and solo tasks as compact tables, other tasks as lm_eval does, and ``lines`` below them."""
+    import click
     from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
 
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=LOG_WIDTH)
     found = results["results"]
-    console.print(title, style="bold", soft_wrap=True, markup=False)
-    for solo, columns, legend in ((False, COLUMNS, LEGEND), (True, SOLO_COLUMNS, SOLO_LEGEND)):
-        if rows := table_rows(found, solo):
-            table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-            for heading in ("task", "n", *(heading for _, heading, _ in columns)):
-                table.add_column(heading, justify="left" if heading == "task" else "right", overflow="fold")
-            for row in rows:
-                table.add_row(*map(escape, row))
-            console.print(table)
-            console.print(legend, style="dim")
-    others = {name for name, values in found.items() if not (is_exam_result(values) or is_solo_result(name, values))}
-    if others - set(results.get("group_subtasks", {})):
-        from lm_eval.utils import make_table
+    with console.capture() as captured:
+        console.print(title, style="bold", soft_wrap=True, markup=False)
+        for solo, columns, legend in ((False, COLUMNS, LEGEND), (True, SOLO_COLUMNS, SOLO_LEGEND)):
+            if rows := table_rows(found, solo):
+                heads = ["task", "n", *(heading for _, heading, _ in columns)]
+                console.print(_compact_table(heads, rows, console.width))
+                console.print(legend, style="dim")
+        ours = {name for name, values in found.items() if is_exam_result(values) or is_solo_result(name, values)}
+        others = sorted(found.keys() - ours)
+        if set(others) - set(results.get("group_subtasks", {})):
+            from lm_eval.utils import make_table
 
-        shown = {name: found[name] for name in sorted(others)}
-        console.print(make_table({**results, "results": shown}), markup=False)
-    for line in files:
-        console.print(line, soft_wrap=True, markup=False)
+            shown = {name: found[name] for name in others}
+            console.print(make_table({**results, "results": shown}), markup=False)
+        for line in lines:
+            console.print(line, soft_wrap=True, markup=False)
+    click.echo(captured.get(), nl=False)  # unlike rich it writes whatever the locale's encoding is
+
+
+def _compact_table(heads: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> Any:
+    """Return a rich table of numbers, at most ``width`` wide if the names of tasks can be broken so far."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from roi_bench.analysis.reports.tables import break_text
+
+    numbers = sum(1 + max(map(len, column)) for column in list(zip(heads, *rows, strict=True))[1:])
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for heading in heads:
+        table.add_column(heading, justify="left" if heading == "task" else "right", no_wrap=True)
+    for name, *cells in rows:
+        table.add_row(escape("\n".join(break_text(name, max(NARROWEST, width - numbers)))), *map(escape, cells))
+    return table
+
+
+NARROWEST = 15
+"""Columns that names of tasks keep."""
 
 
 def _cell(values: Mapping[str, Any], metric: str, decimals: int) -> str:
-    shown = _number(values.get(f"{metric},none"), decimals)
-    if metric not in WITH_ERROR or shown == "n/a":
-        return shown
-    return f"{shown}±{_number(values.get(f'{metric}_stderr,none'), decimals)}"
+    parts = [values.get(f"{name},none") for name in metric.split("+")]
+    known = [part for part in parts if isinstance(part, int | float)]
+    if len(known) < len(parts):
+        return UNDEFINED_CELL
+    shown = f"{sum(known):.{decimals}f}"
+    stderr = values.get(f"{metric}_stderr,none") if metric in WITH_ERROR else None
+    # where all exams agree the error is 0, which says that they are few, not that the number is certain
+    return f"{shown}±{stderr:.{decimals}f}" if isinstance(stderr, int | float) and stderr > NO_WIDTH else shown
 
 
-def _number(value: Any, decimals: int) -> str:
-    return f"{value:.{decimals}f}" if isinstance(value, int | float) else "n/a"
+UNDEFINED_CELL, NO_WIDTH = "n/a", 1e-12

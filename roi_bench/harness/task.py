@@ -35,7 +35,7 @@ from roi_bench.records.regrade import FIXED_STDERR, UNDEFINED
 from roi_bench.records.results import NO_RESPONSE, TEXT, UNSAID, Sending
 from roi_bench.records.tokenizer import lasting_name, load_token_counter
 from roi_bench.scoring.kinds import Attempt, Kind, RequestContent, score_attempts
-from roi_bench.scoring.metrics import Metric, exam_term
+from roi_bench.scoring.metrics import Metric, answers_read, exam_term
 from roi_bench.scoring.outcomes import (
     ParsedResponse,
     Response,
@@ -106,9 +106,6 @@ def exam_value(metric: Metric[Any], term: ExamTerm | None) -> ExamValue | None:
 
 
 logger = logging.getLogger(__name__)
-
-Terms = list[tuple[Metric[Any], ExamTerm | None]]
-"""Every metric with what one document contributes to it."""
 
 
 class RoiTask(ConfigurableTask):
@@ -356,19 +353,22 @@ class RoiTask(ConfigurableTask):
         responses = [tuple(response_of(raw) for raw in raws) for raws in results]
         if any(response.usage is not None for of_one in responses for response in of_one) and isinstance(doc, dict):
             doc |= metered(results)  # the samples file of plain lm_eval shows the document, so no count is lost
+        document, samples = self._samples(doc, responses)
+        if isinstance(doc, dict):
+            doc["read"] = answers_read(samples)
         values: dict[str, ExamValue | None] = {}
-        for metric, term in self._terms(doc, responses):
-            values[metric.name] = exam_value(metric, term)
+        for metric in self.metrics:
+            values[metric.name] = exam_value(metric, exam_term(metric, samples, self.kind.cluster(document)))
             values[f"{metric.name}_stderr"] = None
         values.update({f"{name}_fixed_stderr": None for name in FIXED_STDERR if name in values})
         return values
 
-    def _terms(self, doc: Mapping[str, Any], responses: list[tuple[Response, ...]]) -> Terms:
-        """Return what the K ``responses`` to each request of ``doc`` contribute to each metric."""
+    def _samples(self, doc: Mapping[str, Any], responses: list[tuple[Response, ...]]) -> tuple[Any, tuple[Any, ...]]:
+        """Return the document that ``doc`` names, and its samples made of the K ``responses`` to each request."""
         document, settings = self.known[doc[self.kind.identifier]], self.settings
         attempt = Attempt(document, settings.order, settings.budget, tuple(responses), self.texts)
         (samples,) = score_attempts(self.kind, [attempt], shared_grader(), self.counter())
-        return [(metric, exam_term(metric, samples, self.kind.cluster(document))) for metric in self.metrics]
+        return document, samples
 
     def aggregation(self) -> dict[str, Callable[[list[Any]], Any]]:
         """Return one aggregation per metric, and one for the standard error that it computes."""

@@ -61,6 +61,42 @@ class ScoredResponse:
         graded = [problem.answered_by for problem in self.problems if problem.outcome in ("correct", "wrong")]
         return (float(graded.count("line")), float(len(graded))) if graded else None
 
+    def no_answer(self, problem: ProblemOutcome) -> str | None:
+        """Return why ``problem``, one of its own, was not graded: a key of :data:`NO_ANSWER`; None if it was."""
+        if problem.outcome == "skipped":
+            return "only_na" if self.count("skipped") == len(self.problems) else "na"
+        if problem.outcome == "truncated":
+            return "over_budget" if self.over_budget else "cut_off"
+        if problem.outcome not in ("unanswered", "empty") or not self.readings:
+            return None
+        alone = len(self.readings) == len(self.problems) > 1
+        reading = self.readings[problem.position - 1 if alone else 0]
+        if problem.outcome == "empty":
+            return "reasoning" if reading.reasoning else "nothing"
+        section = reading.problems[0 if alone else problem.position - 1]
+        if any(section.start <= start < section.end for start, _ in reading.boxes):
+            return "other_box"
+        if not reading.headers and len(reading.problems) > 1:
+            has_text = any(part.end > part.start for part in reading.problems)
+            return "few_boxes" if reading.boxes else "no_header" if has_text else "nothing"
+        return "no_box" if section.end > section.start else "never_begun"
+
+
+NO_ANSWER = {
+    "cut_off": "cut off by the budget",
+    "over_budget": "over the budget",
+    "no_header": "no header of a problem and no \\boxed{…}",
+    "few_boxes": "no header of a problem and too few \\boxed{…}",
+    "no_box": "no \\boxed{…} and no answer line",
+    "other_box": "a \\boxed{…} that does not count",
+    "never_begun": "never begun",
+    "reasoning": "nothing but reasoning",
+    "nothing": "nothing visible",
+    "only_na": "NA to every problem",
+    "na": "NA",
+}
+"""What is seen where a problem has no answer that could be graded (:meth:`ScoredResponse.no_answer`), in words."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -73,6 +109,25 @@ class Sample:
     def failed(self) -> bool:
         """Whether a response is missing; such a sample is never scored as wrong."""
         return self.main.failed or self.easy.failed
+
+
+def answers_read(samples: Sequence[Sample | ScoredResponse]) -> list[list[list[dict[str, str | None]]]]:
+    """Return outcome and answer of each problem of a document's ``samples``, as samples files show them.
+
+    By order (the task's own and easy order; one for problems asked alone), sample and position: ``problem`` (its id),
+    ``outcome``, ``answer`` (None: none was read), and ``seen`` (a key of :data:`NO_ANSWER`) where it was not graded.
+    """
+    by_sample = [(each.main, each.easy) if isinstance(each, Sample) else (each,) for each in samples]
+    return [
+        [[_read(response, one) for one in response.problems] for response in order]
+        for order in zip(*by_sample, strict=True)
+    ]
+
+
+def _read(response: ScoredResponse, problem: ProblemOutcome) -> dict[str, str | None]:
+    found = {"problem": problem.problem_id, "outcome": problem.outcome, "answer": problem.answer}
+    seen = response.no_answer(problem)
+    return found if seen is None else {**found, "seen": seen}
 
 
 class SampleLike(Protocol):

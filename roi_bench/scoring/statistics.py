@@ -50,6 +50,15 @@ class Estimate:
         return self.clusters - 1
 
 
+FEWEST_EXAMS, FEWEST_CLUSTERS = 30, 5
+"""A run with fewer of either is for trying only: no rank is given (SPEC section 9)."""
+
+
+def is_small(exams: int, clusters: int) -> bool:
+    """Return whether a run of so many exams and clusters is for trying only."""
+    return exams < FEWEST_EXAMS or clusters < FEWEST_CLUSTERS
+
+
 def estimate_ratio(terms: Sequence[ExamTerm]) -> Estimate:
     """Return Σ numerator / Σ denominator with linearised standard errors.
 

@@ -27,12 +27,16 @@ from roi_bench.harness.run_record import (
     fingerprint,
     is_exam_result,
     model_files,
+    no_answer_lines,
     run_digest,
     run_header,
     table_rows,
+    trial_lines,
 )
 from roi_bench.records.journal import HEADER_BEGIN, read_journal
 from roi_bench.records.results import NO_RESPONSE, find_results, read_results
+from roi_bench.scoring.metrics import NO_ANSWER
+from roi_bench.scoring.statistics import Estimate
 from tests.harness.harness_runs import simple_evaluate
 from tests.harness.random_model import CHAT_TEMPLATE, random_model, save_random_model
 from tests.support.messages import shown_in, shows
@@ -91,6 +95,19 @@ def test_usage_stands_beside_every_sample_and_the_record_can_be_read_back(finish
     assert {entry.usage.finish_reason for entry in recorded.values() if entry.usage} == {"stop", "length"}
     tokens = [known[document.id, "hard"].usage.tokens for document in hard.documents]  # type: ignore[union-attr]
     assert results_in(finished)["results"][HARD]["tokens,none"] == pytest.approx(sum(tokens) / 4)
+
+
+def test_samples_hold_the_outcome_and_the_answer_read_of_each_problem_and_no_empty_errors(finished: Path) -> None:
+    for sample in samples_in(finished):
+        assert [[len(response) for response in order] for order in sample["read"]] == [[3], [3]]
+        (own,), (easy,) = sample["read"]
+        assert [one["problem"] for one in own] == sample["doc"]["problem_ids"]
+        assert sum(one["outcome"] == "unanswered" for one in own) / 3 == pytest.approx(sample["unanswered"])
+        assert all((one["answer"] is None) <= ("seen" in one) for one in (*own, *easy))
+        assert [name for name in sample if name.endswith("_stderr")] == []
+        assert set(sample["metrics"]) <= set(sample)
+        assert "read" not in sample["doc"]
+    assert [name for name in results_in(finished)["results"][HARD] if "_stderr_stderr" in name] == []
 
 
 def test_a_finished_run_is_not_asked_again_unless_told_so(random_model: Path, tmp_path: Path) -> None:
@@ -427,9 +444,52 @@ def test_the_compact_table() -> None:
     task |= {"score_stderr,none": 0.056, "alias": " roi_x [budget=9]", "sample_len": 30}
     rows = table_rows({"roi_x": task, "other": {"acc,none": 1.0}})
     assert rows == [
-        ["roi_x [budget=9]", "30", "1.23±0.06", "n/a", "2.00", "0.50", "n/a", "n/a", "n/a", "n/a", "100"],
+        ["roi_x [budget=9]", "30", "1.23±0.06", "n/a", "2.00", "0.50", *["n/a"] * 5, "100"],
     ]
+    task |= {"score_stderr,none": 0.0, "unanswered,none": 0.25, "empty,none": 0.5}
+    row = table_rows({"roi_x": task})[0]
+    assert (row[2], row[-2]) == ("1.23", "0.75")  # all exams agree: nothing says how certain that is
     assert not is_exam_result({"acc,none": 1.0})
+
+
+def read(*seen: str | None) -> dict[str, Any]:
+    """Return a logged sample of one response, of whose problems so much was seen; None: a wrong answer."""
+    problems = [
+        {"outcome": "wrong", "answer": "1"} if s is None else {"outcome": "unanswered", "seen": s} for s in seen
+    ]
+    return {"read": [[problems], [problems]]}
+
+
+def test_problems_without_an_answer_are_explained_where_they_are_many(tmp_path: Path) -> None:
+    few = [read(None, None, None), read("no_box", "na", "na"), read(None, None, None)]
+    many = [read("no_header", "no_header", "no_header"), read("cut_off", None, "na"), {"other": 1}]
+    lost = [{"read": [[[{"outcome": "error", "answer": None, "seen": "nothing"}]]]}]
+    lines = no_answer_lines({"roi_x": few, "roi_y": many, "roi_z": lost, "mmlu": [{"resps": []}]}, tmp_path / "a b")
+    assert len(lines) == 1
+    assert shown_in(lines[0], "roi_y", "67 %", f"{NO_ANSWER['no_header']} 50 %", f"{NO_ANSWER['cut_off']} 17 %")
+    assert f"roi-bench view '{tmp_path / 'a b'}'" in lines[0]
+
+
+def test_few_exams_are_for_trying_only() -> None:
+    counts = {name: {"original": 480} for name in ("roi_x", "roi_y", "roi_z")}
+    found = {"roi_x": (29, 29), "roi_y": (30, 5), "roi_z": (480, 4)}
+    estimates = {name: Estimate(1.0, 0.1, 0.1, *sizes) for name, sizes in found.items()}
+    (line,) = trial_lines(counts, estimates)
+    assert shown_in(line, "roi_x 29 of 480", "roi_z 480 of 480")
+    assert "roi_y" not in line
+    assert trial_lines(counts, {"roi_y": estimates["roi_y"]}) == []
+
+
+def test_an_ascii_locale_gets_its_table(random_model: Path, tmp_path: Path) -> None:
+    ascii_only = {"LC_ALL": "C", "LANG": "", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "roi_bench", "run", *command(random_model, tmp_path, limit=1)],
+        env={**os.environ, **ascii_only},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert shown_in(done.stdout.decode("utf-8"), HARD, str(results_path(tmp_path)))
 
 
 # ------------------------------------------------------------------------------------------------------------ doubts

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roi_bench.scoring.kinds import Attempt
-from roi_bench.scoring.metrics import ERROR, Sample, exam_term
+from roi_bench.scoring.metrics import ERROR, NO_ANSWER, Sample, answers_read, exam_term
 from roi_bench.scoring.outcomes import OUTCOMES, Response, TextFacts
 from roi_bench.scoring.statistics import Estimate, estimate_ratio
 from roi_bench.scoring.tokens import Usage
@@ -162,3 +162,32 @@ def test_a_sample_without_any_response_says_nothing_but_error() -> None:
     samples: tuple[Sample, ...] = scored[0]
     said = {name for name, metric in METRICS.items() if exam_term(metric, samples, "c") is not None}
     assert said == {ERROR.name}
+
+
+SEEN = [
+    ("I think it is three.", ("no_header", "no_header", "no_header")),
+    (r"\boxed{9}", (None, "few_boxes", "few_boxes")),
+    ("", ("nothing", "nothing", "nothing")),
+    ("<think>hm</think>", ("reasoning", "reasoning", "reasoning")),
+    ("### Problem 1\nwork\n### Problem 2\n\\boxed{}", ("no_box", "no_box", "never_begun")),
+    ("### Problem 1\n\\boxed{NA}\n### Problem 2\n\\boxed{9}\n### Problem 3\nwork", ("na", None, "no_box")),
+    ("### Problem 1\nNA\n### Problem 2\nNA\n### Problem 3\nNA", ("only_na", "only_na", "only_na")),
+]
+"""Response, and what is seen of each problem in place of an answer (None: an answer)."""
+
+
+@pytest.mark.parametrize(("text", "seen"), SEEN)
+def test_what_is_seen_where_there_is_no_answer(text: str, seen: tuple[str | None, ...]) -> None:
+    responses = (Response(text, Usage(9, "stop", "generated") if text else None),)
+    ((sample,),) = score_exams([exam_attempt(make_exam(), "hard", 100, responses, responses)], EqualityGrader())
+    assert tuple(sample.main.no_answer(problem) for problem in sample.main.problems) == seen
+    assert set(seen) - {None} <= NO_ANSWER.keys()
+    assert [one.get("seen") for one in answers_read([sample])[0][0]] == list(seen)
+
+
+@pytest.mark.parametrize(("tokens", "seen"), [(100, "cut_off"), (500, "over_budget")])
+def test_what_the_budget_ended_is_seen(tokens: int, seen: str) -> None:
+    responses = (Response("### Problem 1\nwork", Usage(tokens, "length", "generated")),)
+    ((sample,),) = score_exams([exam_attempt(make_exam(), "hard", 100, responses, responses)], EqualityGrader())
+    assert [sample.main.no_answer(problem) for problem in sample.main.problems] == [seen] * 3
+    assert [one["problem"] for one in answers_read([sample])[1][0]] == [p.id for p in make_exam().ordered("easy")]
