@@ -24,7 +24,7 @@ from roi_bench.exams.sets import load_exams
 from roi_bench.grading.grader import Grader
 from roi_bench.records.journal import canonical_json, parse_object
 from roi_bench.records.regrade import check_rule, score_recorded, score_recorded_solo
-from roi_bench.records.results import RecordedTask, find_results, read_results
+from roi_bench.records.results import RecordedTask, find_results, one_run_each, read_results
 from roi_bench.records.tokenizer import HFTokenCounter, recorded_token_counter
 from roi_bench.scoring.prompts import skipped_problem
 from roi_bench.scoring.tokens import TokenCounter
@@ -75,15 +75,19 @@ AS_RECORDED = ScoringOptions()
 """The recorded tokenizer, every core."""
 
 
-def read_all(paths: Sequence[Path]) -> list[RecordedTask]:
-    """Return every task of this benchmark in results files and folders, each file once.
+def read_all(paths: Sequence[Path], notify: Callable[[str], None] = silent) -> list[RecordedTask]:
+    """Return every task of this benchmark in results files and folders, each file once and each run once.
+
+    Of a task that was started several times the most complete counts; ``notify`` gets a line on the others.
 
     Raises:
         UsageError: A folder holds no results.
         RecordError: A file is damaged, or a task is of another reading rule.
     """
     files = list(dict.fromkeys(found.resolve() for path in paths for found in find_results(path)))
-    tasks = [task for file in files for task in read_results(file)]
+    tasks, lines = one_run_each([task for file in files for task in read_results(file)])
+    for line in lines:
+        notify(line)
     for task in tasks:
         check_rule(task)
     return tasks
@@ -132,7 +136,7 @@ def load_runs(
         UsageError: There is no exam task.
         RecordError: A file is damaged.
     """
-    tasks = read_all(paths)
+    tasks = read_all(paths, notify)
     profiles = []
     for task in tasks:
         if not task.record.kind.has_order:
@@ -156,7 +160,7 @@ def score_runs(
         UsageError: There is no exam task.
         RecordError: A file is damaged.
     """
-    return _score_exam_tasks(read_all(paths), paths, options, show, notify)
+    return _score_exam_tasks(read_all(paths, notify), paths, options, show, notify)
 
 
 def _score_exam_tasks(

@@ -9,7 +9,7 @@ from functools import cached_property
 
 from roi_bench.exams.exam import ORDERS, Exam, pools_of
 from roi_bench.records.regrade import estimate_metrics
-from roi_bench.records.results import RecordedTask, Sending
+from roi_bench.records.results import UNSAID, RecordedTask
 from roi_bench.scoring.metrics import Sample, exam_term, metrics_of
 from roi_bench.scoring.prompts import PROMPTS
 from roi_bench.scoring.statistics import Estimate, ExamTerm
@@ -111,29 +111,82 @@ def in_order(tasks: Sequence[RecordedTask]) -> list[RecordedTask]:
 def run_names(tasks: Sequence[RecordedTask]) -> list[str]:
     """Return a name for each run: prompt, and model and deviations where runs differ in them; numbered if need be.
 
-    If two runs differ only in how prompts were sent, their names say how. Names are unique among runs of one cell.
-    :func:`common_name` gives what all runs have in common.
+    If runs differ only in how prompts were sent or in what generated the responses (:func:`_setup_labels`), their names
+    say so. Names are unique among runs of one cell. :func:`common_name` and :func:`common_setup` give what all runs
+    have in common.
     """
     models = _model_names(tasks)
     shared = set(_shared_labels(tasks))
     asked = [
         (task.model, task.record.prompt, *(label for label in _labels(task) if label not in shared)) for task in tasks
     ]
-    alike: dict[tuple[str, ...], list[Sending]] = {}
+    alike: dict[tuple[str, ...], list[RecordedTask]] = {}
     for task, key in zip(tasks, asked, strict=True):
-        alike.setdefault(key, []).append(task.record.sending)
-    seen: Counter[tuple[str, str, int | None, str | None, int]] = Counter()
+        alike.setdefault(key, []).append(task)
     found = []
     for task, key in zip(tasks, asked, strict=True):
-        record, (model, prompt, *labels) = task.record, key
-        sent = record.sending.labels_beside(alike[key])
+        model, prompt, *labels = key
+        sent = task.record.sending.labels_beside([other.record.sending for other in alike[key]])
         labels = [*(label for label in labels if not any(longer.startswith(f"{label} ") for longer in sent)), *sent]
+        labels += _setup_labels(task, alike[key])
         name = prompt + (f" [{', '.join(labels)}]" if labels else "")
-        name = f"{models[model]} · {name}" if len(models) > 1 else name
-        place = (name, record.exam_set, record.exam_seed, record.order, record.budget)
-        seen[place] += 1
-        found.append(name if seen[place] == 1 else f"{name} #{seen[place]}")
+        found.append(f"{models[model]} · {name}" if len(models) > 1 else name)
+    return _unique(found, [_place(task) for task in tasks])
+
+
+BY_CELL = ("version", "batch_size")
+"""Facts that may differ from cell to cell of one run; they are named only where runs of one cell differ in them."""
+
+
+def _setup_labels(task: RecordedTask, alike: Sequence[RecordedTask]) -> list[str]:
+    """Return labels for what generated a run, as far as it differs among those with which it could be confused.
+
+    Two runs of one cell that differ in nothing else are called after their journals, whose names stand for model,
+    arguments, weights and seed.
+    """
+    beside = [other for other in alike if _place(other) == _place(task)]
+    mine = task.setup.facts
+    labels = []
+    for name, text in mine.items():
+        others = beside if name in BY_CELL else alike
+        if any(other.setup.facts.get(name) != text for other in others):
+            labels.append(text)
+    labels = labels[1:] if len(labels) > 1 and labels[1].startswith(f"{labels[0]} ") else labels
+    twins = [other for other in beside if other.setup.facts == mine and other.record.sending == task.record.sending]
+    journals = [other.setup.journal for other in twins]
+    if len(twins) > 1 and all(journals) and len(set(journals)) == len(journals):
+        labels.append(f"journal {task.setup.journal}")
+    return labels
+
+
+def _place(task: RecordedTask) -> tuple[object, ...]:
+    """Return the cell of a task as far as its record gives it; solo tasks have none."""
+    record = task.record
+    return record.exam_set, record.exam_seed, record.order, record.budget
+
+
+def _unique(names: Sequence[str], places: Sequence[tuple[object, ...]]) -> list[str]:
+    """Return ``names``, those that occur again at one place numbered."""
+    seen: Counter[tuple[object, ...]] = Counter()
+    found = []
+    for name, place in zip(names, places, strict=True):
+        seen[name, place] += 1
+        found.append(name if seen[name, place] == 1 else f"{name} #{seen[name, place]}")
     return found
+
+
+def common_setup(tasks: Sequence[RecordedTask]) -> str:
+    """Return what all ``tasks`` have in common of what generated them: ``hf 5.2.0, bfloat16, batch size 16, text``."""
+    rows = [
+        {**task.setup.facts, **({} if task.record.sending == UNSAID else {"sent": task.record.sending.title})}
+        for task in tasks
+    ]
+    shared = {name: text for name, text in rows[0].items() if all(row.get(name) == text for row in rows)}
+    if "version" in shared:
+        shared.pop("engine", None)
+    if "sent" in shared:
+        shared["sent"] = f"prompts sent as {shared['sent']}"
+    return ", ".join(shared.values())
 
 
 def _model_names(tasks: Sequence[RecordedTask]) -> dict[str, str]:

@@ -38,7 +38,7 @@ def profile(
 
     if out is not None:
         make_folder(out.parent)
-    task = choose_solo_task(read_all(results), task_name)
+    task = choose_solo_task(read_all(results, notify), task_name)
     made = profile_of(task, ScoringOptions(tokenizer, trust_remote_code, workers), skip_cost=skip_cost)
     print_tables([profile_table(made, list(exams_of(task).values()))], "text")
     if all(len({*zip(skill.costs, skill.correct, strict=True)}) == 1 for skill in made.skills.values()):

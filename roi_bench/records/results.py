@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from roi_bench.errors import RecordError, UsageError
 from roi_bench.exams.exam import EXAM_VERSION, ORDERS
 from roi_bench.reading.responses import READING_RULE
-from roi_bench.records.journal import parse_object, parse_usage
+from roi_bench.records.journal import canonical_json, parse_object, parse_usage
 from roi_bench.scoring.kinds import KINDS, Kind
 from roi_bench.scoring.outcomes import Response, TextFacts, ThinkTags, parse_tags
 
@@ -186,6 +187,45 @@ def identity_of(run: RunIdentity) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
+class Setup:
+    """What generated the responses of a run, as far as its results file says; empty texts where it does not.
+
+    Attributes:
+        engine: ``hf``, ``vllm``, ``api``, …
+        version: Version of the engine.
+        dtype: Data type of the weights.
+        quantization: Their quantisation, ``none`` where there is none.
+        batch_size: Requests at once.
+        journal: Digest of the run that its journal's name holds: model, arguments, weights, seed.
+        command: Model, arguments and seeds as canonical JSON, which tell runs without a journal apart.
+    """
+
+    engine: str = ""
+    version: str = ""
+    dtype: str = ""
+    quantization: str = ""
+    batch_size: str = ""
+    journal: str = ""
+    command: str = ""
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What is known of engine, weights and batches, in words for people, by the name of the attribute."""
+        said = {
+            "engine": self.engine,
+            "version": f"{self.engine} {self.version}" if self.version else "",
+            "dtype": self.dtype,
+            "quantization": "not quantised" if self.quantization == "none" else self.quantization,
+            "batch_size": f"batch size {self.batch_size}" if self.batch_size else "",
+        }
+        return {name: text for name, text in said.items() if text}
+
+
+UNKNOWN_SETUP = Setup()
+"""Of what was not recorded by lm_eval, such as submissions."""
+
+
+@dataclass(frozen=True, slots=True)
 class RecordedTask:
     """One task of one run, as recorded.
 
@@ -198,6 +238,7 @@ class RecordedTask:
         decoding: Generation arguments besides the budget, as recorded.
         values: Recorded numbers by name, ``score`` or ``score_stderr``; "N/A" where undefined.
         documents: Raw responses in file order.
+        setup: What generated them.
     """
 
     name: str
@@ -208,21 +249,77 @@ class RecordedTask:
     decoding: dict[str, Any]
     values: dict[str, float | str]
     documents: tuple[RecordedDocument, ...]
+    setup: Setup = UNKNOWN_SETUP
+
+    @property
+    def responses(self) -> int:
+        """Number of its responses that are there."""
+        texts = (one.text for document in self.documents for request in document.requests for one in request)
+        return sum(text is not None for text in texts)
+
+
+def one_run_each(tasks: Sequence[RecordedTask]) -> tuple[list[RecordedTask], list[str]]:
+    """Return ``tasks`` with each task of a run once, the most complete and of equals the latest, and a line on others.
+
+    A run that was tried with few exams, or started again after a kill, leaves a results file each time. They are of one
+    run if they have one journal; without one, if everything that was asked is the same and so are the responses to what
+    both asked.
+    """
+    found: list[list[RecordedTask]] = []
+    for task in sorted(tasks, key=lambda task: (task.responses, task.results_path.name), reverse=True):
+        home = next((members for members in found if _is_one_run(members[0], task)), None)
+        if home is None:
+            found.append([task])
+        else:
+            home.append(task)
+    kept = {id(members[0]) for members in found}
+    lines: dict[tuple[Path, tuple[Path, ...]], list[RecordedTask]] = {}
+    for first, *others in found:
+        if others:
+            lines.setdefault((first.results_path, tuple(one.results_path for one in others)), []).append(first)
+    return [task for task in tasks if id(task) in kept], [
+        f"{path.parent}: {', '.join(sorted(task.name for task in taken))} "
+        f"{'was' if len(taken) == 1 else 'were'} run {1 + len(others)} times; the most complete counts, {path.name} "
+        f"({', '.join(sorted({f'{len(task.documents)} {task.record.kind.noun}s' for task in taken}))}), not "
+        f"{', '.join(other.name for other in others)}"
+        for (path, others), taken in lines.items()
+    ]
+
+
+def _is_one_run(a: RecordedTask, b: RecordedTask) -> bool:
+    """Whether two tasks are of one run that was started twice."""
+    if (a.name, a.results_path.parent, a.record, a.decoding) != (b.name, b.results_path.parent, b.record, b.decoding):
+        return False
+    if a.setup.journal or b.setup.journal or not a.setup.command:
+        return a.setup.journal == b.setup.journal != ""
+    texts = [{one.id: [[r.text for r in request] for request in one.requests] for one in t.documents} for t in (a, b)]
+    return a.setup.command == b.setup.command and all(
+        texts[0][name] == texts[1][name] for name in texts[0].keys() & texts[1].keys()
+    )
+
+
+DATED = re.compile(r"_\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(\.\d+)?\.json$")
+"""End of the name of each results file; it begins with ``results`` unless ``--output_path`` named a file."""
 
 
 def find_results(path: Path) -> list[Path]:
-    """Return the results files that ``path`` names: itself, or every ``results_*.json`` in and below a folder.
+    """Return the results files that ``path`` names: itself, those in and below a folder, or those that lm_eval called
+    after it, which ``--output_path FOLDER/NAME.json`` asks for.
 
     Raises:
         UsageError: There are none.
     """
-    found = sorted(path.rglob("results_*.json")) if path.is_dir() else [path]
-    if not found and any(path.rglob("journal-*.jsonl")):
+    if path.is_dir():
+        files = path.rglob("*.json")
+        found = sorted(file for file in files if file.match("results_*.json") or DATED.search(file.name))
+    else:
+        found = [path] if path.exists() else sorted(path.parent.glob(f"{path.stem}_*.json"))
+    if not found and path.is_dir() and any(path.rglob("journal-*.jsonl")):
         raise UsageError(
             f"{path}: has the journal of an unfinished run but no results_*.json; run the same command again to "
-            "finish it"
+            "finish it, or look at what is there with roi-bench view"
         )
-    if not found or not found[0].exists():
+    if not found:
         raise UsageError(f"{path}: no results_*.json there; name the folder given to --output_path")
     return found
 
@@ -261,7 +358,10 @@ def read_results_file(path: Path) -> ResultsFile:
             if (record := (config.get("metadata") or {}).get("roi_bench")) is not None
         }
     except (OSError, ValueError, AttributeError) as error:
-        raise RecordError(f"{path}: not a results file of lm_eval, or a damaged one ({error})") from error
+        raise RecordError(
+            f"{path}: not a results file of lm_eval, or a damaged one ({error}); if it was cut off while it was "
+            "written, delete it and run the same command again"
+        ) from error
     if not ours:
         raise RecordError(f"{path}: has no task of roi-bench; was it written by `lm_eval --tasks roi_…`?")
     return ResultsFile(path, results, tuple(_read_task(path, results, name, record) for name, record in ours.items()))
@@ -286,15 +386,43 @@ def _read_task(path: Path, results: dict[str, Any], name: str, found: Any) -> Re
         raise RecordError(
             f"{samples_path}: has {len(documents)} documents, the run had {expected}; the file is cut off or altered"
         )
-    return RecordedTask(
-        name, path, samples_path, record, _model_name(results), _decoding(results, name), values, documents
+    model, decoding = _model_name(results), _decoding(results, name)
+    return RecordedTask(name, path, samples_path, record, model, decoding, values, documents, _setup(results))
+
+
+def _setup(results: dict[str, Any]) -> Setup:
+    config, run = _object(results.get("config")), _object(results.get("roi_bench"))
+    facts = _object(run.get("engine"))
+    is_hf = config.get("model") == "hf"
+    journal = JOURNAL_NAME.match(str(run.get("journal")))
+    asked = ("model", "model_args", "random_seed", "numpy_seed", "torch_seed", "fewshot_seed", "gen_kwargs")
+
+    def said(name: str, otherwise: object = None) -> str:
+        value = facts.get(name, otherwise)
+        return "" if value is None else str(value).removeprefix("torch.")
+
+    return Setup(
+        engine=said("name", config.get("model")),
+        version=said("version", results.get("transformers_version") if is_hf else None),
+        dtype=said("dtype", config.get("model_dtype")),
+        quantization="none" if "quantization" in facts and facts["quantization"] is None else said("quantization"),
+        batch_size=said("batch_size", config.get("batch_size")),
+        journal="" if journal is None else journal[1],
+        command=canonical_json({name: config.get(name) for name in asked}) if config else "",
     )
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+JOURNAL_NAME = re.compile(r"journal-([0-9a-f]{8})\.")
 
 
 def _model_name(results: dict[str, Any]) -> str:
     """Return the name under which lm_eval filed the results; where it made one up, the kind of model."""
-    config = results.get("config")
-    kind, given = (config.get("model"), config.get("model_args")) if isinstance(config, dict) else (None, None)
+    config = _object(results.get("config"))
+    kind, given = config.get("model"), config.get("model_args")
     invented = kind == "roi-playback" and "model" not in (given or ())
     return str((None if invented else results.get("model_name")) or kind or "unknown model")
 

@@ -10,12 +10,18 @@ import pytest
 from roi_bench.analysis.efficiency import allocations
 from roi_bench.analysis.profile import ProfiledRuns, match_notes, match_profiles
 from roi_bench.analysis.reports.report import report_figures, report_tables
-from roi_bench.analysis.reports.score_tables import comparison_table, outcome_table, ranking_table, score_table
+from roi_bench.analysis.reports.score_tables import (
+    comparison_table,
+    outcome_table,
+    ranking_table,
+    runs_table,
+    score_table,
+)
 from roi_bench.analysis.reports.tables import Interval
-from roi_bench.analysis.runs import Cell, common_name, in_order, run_names, short_name
+from roi_bench.analysis.runs import Cell, common_name, common_setup, in_order, run_names, short_name
 from roi_bench.errors import RecordError
 from roi_bench.records.regrade import estimate_metrics
-from roi_bench.records.results import RecordedTask, Sending
+from roi_bench.records.results import RecordedTask, Sending, Setup
 from tests.analysis.simulated_model import BUDGET
 from tests.support.messages import missing
 from tests.support.simulated_runs import (
@@ -66,6 +72,32 @@ def test_names_say_how_prompts_were_sent_where_this_alone_differs():
     assert run_names([one, two]) == ["direct [system_instruction 11111111]", "direct [system_instruction 22222222]"]
     assert run_names([bare, one]) == ["direct", "direct [system_instruction]"]
     assert run_names([bare, one, two])[1:] == run_names([one, two])
+
+
+def test_names_say_what_generated_runs_where_this_differs():
+    def made(engine: str = "hf", dtype: str = "float32", batch: int = 4, **changes: str) -> RecordedTask:
+        journal = changes.pop("journal", "")
+        setup = Setup(engine, "5.2", dtype, "none", str(batch), journal)
+        return replace(task_of(**changes), setup=setup)
+
+    assert run_names([made(), made(dtype="bfloat16")]) == ["direct [float32]", "direct [bfloat16]"]
+    assert run_names([made(), made("vllm")]) == ["direct [hf 5.2]", "direct [vllm 5.2]"]
+    assert run_names([made(), made("vllm", order="medium")]) == ["direct [hf]", "direct [vllm]"]
+    assert run_names([made(batch=1), made(batch=8)]) == ["direct [batch size 1]", "direct [batch size 8]"]
+    assert run_names([made(batch=1), made(batch=8, order="medium")]) == ["direct", "direct"]  # one run, two cells
+    assert run_names([made(), made(dtype="bfloat16", prompt="metacognitive")]) == ["direct", "metacognitive"]
+    twins = [made(journal="0123abcd"), made(journal="0123abce")]
+    assert run_names(twins) == ["direct [journal 0123abcd]", "direct [journal 0123abce]"]
+    assert run_names([twins[0], twins[0]]) == ["direct", "direct #2"]
+    assert run_names([made(), task_of()]) == ["direct [hf 5.2, float32, not quantised, batch size 4]", "direct"]
+    assert common_setup([made(), made(dtype="bfloat16")]) == "hf 5.2, not quantised, batch size 4"
+    assert common_setup([task_of()]) == ""
+    said = rows_of(runs_table([replace(RUNS[0], task=made()), RUNS[1]]))
+    assert [(row["engine"], row["dtype"], row["quantisation"], row["batch size"]) for row in said] == [
+        ("hf 5.2", "float32", "none", "4"),
+        (None, None, None, None),
+    ]
+    assert "hf 5.2, float32" in score_table([replace(RUNS[0], task=made())]).note
 
 
 def test_runs_are_listed_by_what_they_sat_then_by_prompt():

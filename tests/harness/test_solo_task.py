@@ -141,6 +141,7 @@ def test_what_is_changed_is_labelled(options: dict[str, Any], labels: list[str])
     assert f"at most {budget} tokens, and end" in model.prompts[0]
     document = results["samples"][SOLO][0]["doc"]
     seed = 3 if "exam_seed=3" in labels else 0
+    assert document.pop("read")
     assert document == {"problem": f"tiny/{seed}/easy/000", "tier": "easy", "budget": budget}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,13 @@ from roi_bench.records.regrade import (
     score_recorded,
     score_recorded_solo,
 )
-from roi_bench.records.results import NO_RESPONSE, find_results, read_results
+from roi_bench.records.results import NO_RESPONSE, RecordedTask, find_results, one_run_each, read_results
 from roi_bench.scoring.outcomes import Response
 from roi_bench.scoring.prompts import prompt_sha256
 from roi_bench.scoring.tokens import Usage
 from tests.support.exam_factory import respond
 from tests.support.graders import EqualityGrader
-from tests.support.messages import shows
+from tests.support.messages import shown_in, shows
 from tests.support.results import TASK, sample, write
 
 EXAMS = {exam.id: exam for exam in tiny_exams(0, 4)}
@@ -275,3 +276,82 @@ def test_missing_files(tmp_path: Path) -> None:
     path.write_text('{"conf', encoding="utf-8")
     with pytest.raises(RecordError, match=shows(path, "char 1")):
         read_results(path)
+
+
+# ------------------------------------------------------------------------------------------- one run, several starts
+def start(folder: Path, day: int, exams: int, *, text: str = "", journal: str | None = None, **config: Any) -> Path:
+    """Write what one start of a run leaves, and return the results file."""
+    folder.mkdir(exist_ok=True)
+    names = [f"tiny/0/{number:03d}" for number in range(exams)]
+    path = write(folder, [sample(name, [f"{text}{name}"], ["b"]) for name in names])
+    document = json.loads(path.read_text())
+    document["config"] = {"model": "hf", "model_args": {"pretrained": "m"}, **config}
+    if journal is not None:
+        document["roi_bench"] = {"journal": f"journal-{journal}.rank0.jsonl"}
+    dated = folder / f"results_2026-01-{day:02d}T00-00-00.json"
+    dated.write_text(json.dumps(document))
+    path.unlink()
+    (folder / f"samples_{TASK}_2026-01-02.jsonl").rename(folder / f"samples_{TASK}_{dated.stem[8:]}.jsonl")
+    return dated
+
+
+def tasks_in(*paths: Path) -> list[RecordedTask]:
+    return [task for path in paths for file in find_results(path) for task in read_results(file)]
+
+
+@pytest.mark.parametrize("journal", ["0123abcd", None])
+def test_a_task_that_was_started_several_times_is_one_run_the_most_complete(
+    tmp_path: Path, journal: str | None
+) -> None:
+    whole = start(tmp_path, 3, 4, journal=journal)
+    again = start(tmp_path, 4, 4, journal=journal)
+    small = start(tmp_path, 5, 2, journal=journal)
+    other = start(tmp_path / "elsewhere", 6, 2, journal=journal)
+    kept, lines = one_run_each(tasks_in(tmp_path))
+    assert [task.results_path for task in kept] == [other, again]  # of equals the latest; another folder is another run
+    assert len(lines) == 1
+    assert shown_in(lines[0], TASK, again.name, whole.name, small.name, 3, "4 exams")
+
+
+def test_runs_that_differ_are_kept(tmp_path: Path) -> None:
+    def kept(name: str, first: dict[str, Any], second: dict[str, Any]) -> int:
+        start(tmp_path / name, 3, 2, **first)
+        start(tmp_path / name, 4, 2, **second)
+        found, lines = one_run_each(tasks_in(tmp_path / name))
+        assert len(lines) == 2 - len(found)
+        return len(found)
+
+    assert kept("other weights", {"journal": "0123abcd"}, {"journal": "0123abce"}) == 2
+    assert kept("other responses", {}, {"text": "now "}) == 2  # weights may have changed where no journal says so
+    assert kept("other command", {}, {"torch_seed": 5}) == 2
+    assert kept("begun again", {"journal": "0123abcd"}, {"journal": "0123abcd", "text": "now "}) == 1
+
+
+def test_lost_responses_make_a_run_less_complete(tmp_path: Path) -> None:
+    whole = start(tmp_path, 3, 1, journal="0123abcd")
+    path = start(tmp_path, 4, 1, journal="0123abcd")
+    samples = path.with_name(f"samples_{TASK}_{path.stem[8:]}.jsonl")
+    samples.write_text(json.dumps(sample("tiny/0/000", [NO_RESPONSE], ["b"])) + "\n")
+    assert [task.results_path for task in one_run_each(tasks_in(tmp_path))[0]] == [whole]
+
+
+def test_results_named_by_a_file_are_found_in_its_folder_and_by_its_name(tmp_path: Path) -> None:
+    path = start(tmp_path, 3, 1)
+    named = path.rename(tmp_path / f"res{path.name.removeprefix('results')}")
+    (tmp_path / "config.json").write_text("{}")
+    assert find_results(tmp_path) == [named]
+    assert find_results(tmp_path / "res.json") == [named]
+    assert [task.name for task in read_results(named)] == [TASK]
+    with pytest.raises(UsageError, match=shows(tmp_path / "other.json")):
+        find_results(tmp_path / "other.json")
+
+
+def test_what_generated_a_run_is_read(tmp_path: Path) -> None:
+    plain = start(tmp_path, 3, 1, model_dtype="torch.bfloat16", batch_size="auto")
+    assert read_results(plain)[0].setup.facts == {"engine": "hf", "dtype": "bfloat16", "batch_size": "batch size auto"}
+    document = json.loads(plain.read_text())
+    facts = {"name": "vllm", "version": "0.9", "dtype": "float16", "quantization": None, "batch_size": 64}
+    document["roi_bench"] = {"engine": facts, "journal": "journal-0123abcd.rank0.jsonl"}
+    plain.write_text(json.dumps(document))
+    setup = read_results(plain)[0].setup
+    assert (setup.journal, setup.quantization, setup.facts["version"]) == ("0123abcd", "none", "vllm 0.9")
