@@ -122,13 +122,49 @@ def train() -> None:
 
 @train.command(short_help="Sample the base model, label its problems, build the examples.")
 @recipe_options
-def data(recipe: str, out: Path | None, changes: tuple[str, ...], dry_run: bool) -> None:
-    """The first half of mft: sample the base model, label its problems, build the examples."""
+@click.option(
+    "--exams-jsonl",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Only write the exams of RARL to this file: prompts, and what roi_bench.rewards needs of each.",
+)
+@click.option("--held-out", is_flag=True, help="With --exams-jsonl: the held-out exams in place of those trained on.")
+def data(
+    recipe: str,
+    out: Path | None,
+    changes: tuple[str, ...],
+    dry_run: bool,
+    exams_jsonl: Path | None,
+    held_out: bool,
+) -> None:
+    """The first half of mft: sample the base model, label its problems, build the examples.
+
+    With --exams-jsonl nothing is sampled: the exams that RARL would train on are written for another trainer.
+    """
+    if exams_jsonl is not None:
+        _write_exams(recipe, changes, exams_jsonl, held_out)
+        return
+    if held_out:
+        raise click.UsageError(
+            "--held-out goes with --exams-jsonl FILE; a run keeps its held-out exams apart by itself"
+        )
     if (loaded := _prepared(recipe, changes, out, dry_run, ("data",))) is not None:
         from roi_bench.training.stages.run import run_data
 
         with _resumable(out) as folder:
             click.echo(run_data(loaded, folder, _notify))
+
+
+def _write_exams(recipe: str, changes: tuple[str, ...], path: Path, held_out: bool) -> None:
+    """Write the exams of a recipe, a row a line."""
+    from roi_bench.machine import write_atomically
+    from roi_bench.training.plan.recipe import load_recipe
+    from roi_bench.training.rarl.rarl import exported_rows
+
+    rows = exported_rows(load_recipe(recipe, changes), held_out)
+    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, "".join(lines).encode("utf-8"))
+    click.echo(f"{path}: {len(rows)} {'held-out' if held_out else 'training'} exams")
 
 
 @train.command(short_help="Meta-Cognitive Fine-Tuning (data first, if need be).")

@@ -34,9 +34,8 @@ RECIPE = replace(
 
 
 def make_trainer(folder, recipe=RECIPE):
-    from roi_bench.training.rarl.budget_trainer import budget_trainer_class
+    from roi_bench.training.rarl.budget_trainer import ExamJudge, budget_trainer_class
     from roi_bench.training.rarl.rarl import exam_rows, grpo_arguments
-    from roi_bench.training.rarl.reward import ExamJudge
     from roi_bench.training.stages.model import base_model_name, load_model
 
     judge = ExamJudge([*EXAMS, *EXAMS[:2]], recipe.rarl.reward, tokenizer())
@@ -193,7 +192,7 @@ def test_generation_is_cut_at_the_budget_of_the_exams_while_the_normaliser_stays
     longest = found["completion_mask"].sum(dim=1).max().item()
     assert longest == budget if budget < 256 else 128 < longest <= 256  # three problems take 162 to 198 tokens
     assert found["completion_ids"].shape == (8, longest)
-    counted = trainer.judge.take_records()
+    counted = trainer.judge.take_judged()
     assert [item.budget for item in counted] == [budget] * 8
     assert trainer._metrics["train"]["completions/max_length"][-1] == longest
     assert trainer.max_completion_length == trainer.args.max_completion_length == 256
@@ -273,4 +272,4 @@ def test_a_short_training_takes_the_budgets_in_turn_and_logs_the_numbers_of_the_
         assert held_out["eval_regret_256"] == pytest.approx((easy - hard) / easy)
     scores = [held_out[f"eval_{name}_{budget}"] for name in ("score", "score_easy") for budget in BUDGETS]
     assert held_out["eval_held_out"] == pytest.approx(sum(scores) / 4)
-    assert trainer.judge.take_records() == []
+    assert trainer.judge.take_judged() == []

@@ -5,18 +5,11 @@ from __future__ import annotations
 import pytest
 
 from roi_bench.exams.tiny import tiny_training_exams
+from roi_bench.rewards import Reward, RolloutRecord, generated_response, record_of, training_numbers
 from roi_bench.scoring.metrics import ScoredResponse
 from roi_bench.scoring.outcomes import Response
 from roi_bench.scoring.tokens import Usage
-from roi_bench.training.plan.recipe import Reward
-from roi_bench.training.rarl.reward import (
-    ExamJudge,
-    Rollout,
-    RolloutRecord,
-    count,
-    held_out_numbers,
-    training_numbers,
-)
+from roi_bench.training.rarl.budget_trainer import ExamJudge, Judged, held_out_numbers
 from tests.support.outcomes import outcome
 from tests.training.tiny_labels import token_count, tokenizer
 
@@ -47,9 +40,13 @@ def worked(exam, order, levels, skip=()):
 # ----------------------------------------------------------------- ids to response
 
 
+def response(tokens, budget):
+    return generated_response(tokens, budget, tokenizer())
+
+
 def test_a_response_that_ended_by_itself():
     tokens = ids("9 1 +5\n\\boxed{14}")
-    assert judge().response([*tokens, end()], 128) == Response(
+    assert response([*tokens, end()], 128) == Response(
         "9 1 +5\n\\boxed{14}", Usage(len(tokens) + 1, "stop", "generated")
     )
 
@@ -57,22 +54,22 @@ def test_a_response_that_ended_by_itself():
 def test_a_response_at_the_boundary_of_its_budget():
     tokens = ids("9 1 +5\n\\boxed{14}")
     budget = len(tokens)
-    ended = judge().response([*tokens[:-1], end()], budget)  # its end is the last token that the budget allows
+    ended = response([*tokens[:-1], end()], budget)  # its end is the last token that the budget allows
     assert ended == Response("9 1 +5\n\\boxed{14", Usage(budget, "stop", "generated"))
-    cut = judge().response(tokens, budget)
+    cut = response(tokens, budget)
     assert cut == Response("9 1 +5\n\\boxed{14}", Usage(budget, "length", "generated"))
-    late = judge().response([*tokens, end()], budget)  # the end would have been one token too many
+    late = response([*tokens, end()], budget)  # the end would have been one token too many
     assert late == cut
-    assert judge().response([*tokens, *tokens], budget) == cut
-    assert judge().response([*tokens, end()], budget + 1).usage == Usage(budget + 1, "stop", "generated")
+    assert response([*tokens, *tokens], budget) == cut
+    assert response([*tokens, end()], budget + 1).usage == Usage(budget + 1, "stop", "generated")
 
 
 def test_padding_is_an_end_too():
-    assert judge().response([*ids("9 1"), tokenizer().pad_token_id], 3).usage.finish_reason == "stop"
+    assert response([*ids("9 1"), tokenizer().pad_token_id], 3).usage.finish_reason == "stop"
 
 
 def test_a_response_without_tokens():
-    assert judge().response([], 128) == Response("", Usage(0, "stop", "generated"))
+    assert response([], 128) == Response("", Usage(0, "stop", "generated"))
 
 
 # ----------------------------------------------------------------- rewards
@@ -117,11 +114,12 @@ def test_what_was_counted_is_taken_once():
     tokens = [*ids(worked(0, "hard", (2, 0, 3), skip=(2,))), end()]
     made.reward([tokens], [0], ["hard"], [256])
     made.reward([tokens[:40]], [0], ["hard"], [40])
-    whole, cut = made.take_records()
+    (*row, whole), (*other, cut) = made.take_judged()
+    assert (row, other) == ([0, "hard", 256], [0, "hard", 40])
     # Level-0 for the middle problem is a wrong forecast; the easy one, skipped, has no level to be right about
-    assert whole == RolloutRecord("hard", 256, 2, ("easy",), ((2, 2), (0, 1)), truncated=False)
-    assert cut == RolloutRecord("hard", 40, 0, (), ((2, 1),), truncated=True)
-    assert made.take_records() == []
+    assert whole == RolloutRecord(2, ("easy",), ((2, 2), (0, 1)), truncated=False)
+    assert cut == RolloutRecord(0, (), ((2, 1),), truncated=True)
+    assert made.take_judged() == []
 
 
 # ----------------------------------------------------------------- numbers
@@ -130,12 +128,11 @@ def test_what_was_counted_is_taken_once():
 def test_count_keeps_levels_of_attempts_only():
     outcomes = (outcome("correct", 0, 0), outcome("skipped", 2, None), outcome("truncated", None, 2))
     scored = ScoredResponse(outcomes, 128, None, None, over_budget=False, failed=False)
-    rollout = Rollout(EXAMS[0], "easy", 128, Response(""))
-    assert count(rollout, scored) == RolloutRecord("easy", 128, 1, ("easy",), ((0, 0),), truncated=False)
+    assert record_of(scored) == RolloutRecord(1, ("easy",), ((0, 0),), truncated=False)
 
 
 def counted(order, budget, correct, skipped=(), levels=(), truncated=False):
-    return RolloutRecord(order, budget, correct, tuple(skipped), tuple(levels), truncated)
+    return Judged(0, order, budget, RolloutRecord(correct, tuple(skipped), tuple(levels), truncated))
 
 
 BATCH = [
@@ -146,16 +143,20 @@ BATCH = [
 ]
 
 
+def numbers_of(judged):
+    return training_numbers([one.record for one in judged])
+
+
 def test_training_numbers_by_hand():
-    assert training_numbers(BATCH) == {
+    assert numbers_of(BATCH) == {
         "score": 1.0, "truncated": 0.5, "skip_rate_easy": 0.25, "skip_rate_middle": 0.0, "skip_rate_hard": 0.5,
         "level_accuracy": 0.8,
     }  # fmt: skip
 
 
 def test_without_levels_there_is_no_level_accuracy():
-    assert "level_accuracy" not in training_numbers(BATCH[1:2])
-    assert training_numbers([]) == {}
+    assert "level_accuracy" not in numbers_of(BATCH[1:2])
+    assert numbers_of([]) == {}
 
 
 def test_held_out_numbers_by_hand():

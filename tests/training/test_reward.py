@@ -9,10 +9,9 @@ import pytest
 from roi_bench.exams.exam import ORDERS, TIERS
 from roi_bench.exams.tiny import tiny_training_exams
 from roi_bench.grading.grader import shared_grader
+from roi_bench.rewards import Reward, problem_reward, rollout_of, score_rollouts, total_reward
 from roi_bench.scoring.outcomes import Response
 from roi_bench.scoring.tokens import Usage
-from roi_bench.training.plan.recipe import Reward
-from roi_bench.training.rarl.reward import Rollout, exam_reward, problem_reward, score_rollouts
 from tests.support.outcomes import outcome
 from tests.training.tiny_labels import HEAD, counter, token_count
 
@@ -49,8 +48,8 @@ def cut(order, parts, tokens):
 
 
 def rewards(*responses, order="easy", budget=256, settings=FULL):
-    rollouts = [Rollout(EXAM, order, budget, item) for item in responses]
-    return [exam_reward(scored, settings) for scored in score_rollouts(rollouts, shared_grader(), counter())]
+    rollouts = [rollout_of(EXAM, order, budget, item) for item in responses]
+    return [total_reward(scored, settings) for scored in score_rollouts(rollouts, shared_grader(), counter())]
 
 
 def expected(work, tag, settings=FULL):

@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from roi_bench.errors import DependencyError, UsageError, nearest
 from roi_bench.exams.exam import ORDERS
 from roi_bench.machine import data_folder
+from roi_bench.rewards import Reward
 
 # Checking recipes: known keys, values of the right type and range; changing a recipe. Pure.
 
@@ -333,20 +334,6 @@ class Mft:
     device_batch_size: int = 32
     epochs: float = 1.0
     trainer: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Reward:
-    """The reward of a response in RARL.
-
-    Attributes:
-        level: Pay a correct answer only where the predicted level is the actual one; false: pay every correct answer.
-        format_fault: Penalty for a problem skipped after another forecast than Level-3. The paper's reward
-            gives a skip 0 whatever its forecast, and training then unlearns Level-3. Ours.
-    """
-
-    level: bool = True
-    format_fault: float = 0.25
 
 
 @dataclass(frozen=True, slots=True)

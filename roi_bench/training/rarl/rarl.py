@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from roi_bench.errors import UsageError
 from roi_bench.exams.exam import ORDERS, Exam
 from roi_bench.scoring.outcomes import level_bounds
-from roi_bench.scoring.prompts import exam_messages
+from roi_bench.scoring.prompts import Message, exam_messages
 from roi_bench.training.data import (
     RARL_STREAM,
+    chat_wrapper,
     exam_stream,
     held_out_exams,
     refuse_evaluation_questions,
@@ -30,6 +31,7 @@ from roi_bench.training.plan.trainer_arguments import (
 from roi_bench.training.stages.model import (
     accumulation,
     adapter_settings,
+    base_model_name,
     load_model,
     load_tokenizer,
     place_settings,
@@ -115,8 +117,7 @@ def train_rarl(recipe: Recipe, out: Path, model: str | None = None) -> Path:
     """
     from transformers import EarlyStoppingCallback, set_seed
 
-    from roi_bench.training.rarl.budget_trainer import budget_trainer_class
-    from roi_bench.training.rarl.reward import ExamJudge
+    from roi_bench.training.rarl.budget_trainer import ExamJudge, budget_trainer_class
 
     name = model or str(out / "mft")
     if model is None and not (out / "mft" / "config.json").is_file():
@@ -181,14 +182,59 @@ def exam_rows(
     """
     from datasets import Dataset
 
-    rows = []
-    for item in schedule:
-        problems = exams[item.exam].ordered(item.order)
-        bounds = level_bounds(problems[0].pool)
-        asked = exam_messages([problem.question for problem in problems], item.budget, "metacognitive", bounds)
-        prompt = trl_prompt(asked, chat, tokenizer)
-        rows.append({"prompt": prompt, "exam": first + item.exam, "order": item.order, "budget": item.budget})
+    rows = [
+        {
+            "prompt": exam_prompt(exams[item.exam], item, chat, tokenizer),
+            "exam": first + item.exam,
+            "order": item.order,
+            "budget": item.budget,
+        }
+        for item in schedule
+    ]
     return Dataset.from_list(rows)
+
+
+def exported_rows(recipe: Recipe, held_out: bool = False) -> list[dict[str, Any]]:
+    """Return the exams of a run for any trainer, as plain data: each with its prompt and what a reward needs.
+
+    Args:
+        recipe: The recipe: its schedule gives exams, orders and budgets, its reward what a response earns.
+        held_out: The held-out exams of an evaluation in place of those of the training steps.
+
+    Returns:
+        Rows as :func:`exam_rows` makes them, with the columns of :func:`roi_bench.rewards.exam_row`.
+
+    Raises:
+        UsageError: The recipe asks for a chat template and the tokenizer has none.
+        DataError: A training pool is missing, or holds an evaluation problem.
+        ModelError: The tokenizer cannot be loaded.
+    """
+    from roi_bench.records.tokenizer import lasting_name
+    from roi_bench.rewards import TINY, exam_row
+
+    tokenizer = load_tokenizer(base_model_name(recipe))
+    chat_wrapper(recipe, tokenizer)  # refuses a chat template that is not there
+    if held_out:
+        exams: Sequence[Exam] = held_out_exams(recipe, recipe.rarl.evaluation_exams)
+        schedule = held_out_schedule(len(exams), recipe.budgets)
+    else:
+        exams, schedule = training_schedule(recipe)
+    name = TINY if recipe.model == "tiny" else str(lasting_name(recipe.model))
+    return [
+        {
+            "prompt": exam_prompt(exams[item.exam], item, recipe.chat, tokenizer),
+            **exam_row(exams[item.exam], item.order, item.budget, name, recipe.rarl.reward),
+        }
+        for item in schedule
+    ]
+
+
+def exam_prompt(exam: Exam, item: ScheduledExam, chat: bool, tokenizer: Any) -> str | list[Message]:
+    """Return the prompt of a scheduled exam in TRL's form."""
+    problems = exam.ordered(item.order)
+    bounds = level_bounds(problems[0].pool)
+    asked = exam_messages([problem.question for problem in problems], item.budget, "metacognitive", bounds)
+    return trl_prompt(asked, chat, tokenizer)
 
 
 def grpo_arguments(recipe: Recipe, checkpoints: Path) -> Any:
