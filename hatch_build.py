@@ -1,19 +1,31 @@
-"""Build hook: puts the start-up file of the bridge at the top of ``site-packages``.
+"""Build hooks: the start-up files of the bridge at the top of ``site-packages``, and the page that an index shows.
 
 A wheel and an editable installation get the same ``roi_bench_bridge.pth``. It is listed among the installed files, so
-``pip uninstall`` removes it. Its one line runs :mod:`roi_bench.harness.startup`, which says what that does and why.
+``pip uninstall`` removes it. Its one line runs :mod:`roi_bench.harness.startup`, which says what that does and why, and
+what its successor ``roi_bench_bridge.start`` is for.
 """
 
 from __future__ import annotations
 
 import ast
+import json
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+from hatchling.metadata.plugin.interface import MetadataHookInterface
 
-PTH_NAME = "roi_bench_bridge.pth"
+PTH_NAME, START_NAME = "roi_bench_bridge.pth", "roi_bench_bridge.start"
+STARTUP_COPY = "_roi_bench_startup"
+"""Module at the top of ``site-packages``, so that no start of Python imports roi_bench itself."""
+
+PAPER = "https://arxiv.org/abs/2601.03822"
+SETTINGS = Path("leaderboard", "submissions", "board.json")
+"""Settings of the shipped board; ``project_url`` in them is the one place that holds the project's own address."""
+
+RELATIVE_LINK = r"\[(?P<text>[^\]]*)\]\((?!#|\w+:)(?P<target>[^)\s]+)\)"
 STARTUP_SOURCE = Path("roi_bench", "harness", "startup.py")
 LINKS = ("tasks", "baselines", "reference_training")
 """Folders at the top that the package reaches through links of the same name."""
@@ -52,6 +64,51 @@ def pth_line(source: str) -> str:
     return f"import sys; exec({bare!a}, {{'__name__': 'roi_bench_startup'}})\n"
 
 
+def absolute_links(page: str, address: str) -> str:
+    """Return the README ``page`` as an index shows it, where nothing lies beside it.
+
+    Args:
+        page: Markdown, with links to files of the repository.
+        address: The project's own address, with a slash at the end; empty: such links become plain text, and pictures
+            are left out.
+    """
+
+    def picture(found: re.Match[str]) -> str:
+        return f"![{found['text']}]({address}raw/HEAD/{found['target']})" if address else ""
+
+    def link(found: re.Match[str]) -> str:
+        return f"[{found['text']}]({address}blob/HEAD/{found['target']})" if address else found["text"]
+
+    page = re.sub(rf"!{RELATIVE_LINK}", picture, page)
+    return re.sub(r"\n{3,}", "\n\n", re.sub(rf"(?<!!){RELATIVE_LINK}", link, page))
+
+
+def project_urls(address: str) -> dict[str, str]:
+    """Return the links of the project's page on an index; those to its own ``address`` only where it has one."""
+    own = {"Homepage": "", "Documentation": "tree/HEAD/docs", "Source": "", "Changelog": "blob/HEAD/CHANGELOG.md"}
+    own |= {"Issues": "issues"}
+    return {**({name: address + path for name, path in own.items()} if address else {}), "Paper": PAPER}
+
+
+def own_address(root: Path) -> str:
+    """Return the project's own address: ``project_url`` of the shipped board, or an empty text."""
+    board = root / SETTINGS
+    text = json.loads(board.read_text(encoding="utf-8")).get("project_url", "") if board.is_file() else ""
+    return text if not text or text.endswith("/") else f"{text}/"
+
+
+class IndexPageHook(MetadataHookInterface):
+    """Makes the page and the links that an index shows of README.md and of the one setting that holds our address."""
+
+    def update(self, metadata: dict[str, Any]) -> None:
+        """Add ``readme`` and ``urls`` to the metadata."""
+        root = Path(self.root)
+        address = own_address(root)
+        page = absolute_links((root / "README.md").read_text(encoding="utf-8"), address)
+        metadata["readme"] = {"content-type": "text/markdown", "text": page}
+        metadata["urls"] = project_urls(address)
+
+
 class BridgeBuildHook(BuildHookInterface[Any]):
     """Adds the start-up file to every wheel, editable ones included; refuses a wheel that would lack the task files."""
 
@@ -63,7 +120,10 @@ class BridgeBuildHook(BuildHookInterface[Any]):
                 f"{', '.join(broken)}: this checkout has no symbolic links, so the wheel would lack the task files; "
                 "check it out again after `git config core.symlinks true`, or use `pip install --editable .`"
             )
-        path = Path(tempfile.mkdtemp(prefix="roi_bench_build_"), PTH_NAME)
-        path.write_text(pth_line((Path(self.root) / STARTUP_SOURCE).read_text(encoding="utf-8")), encoding="ascii")
+        folder = Path(tempfile.mkdtemp(prefix="roi_bench_build_"))
+        source = (Path(self.root) / STARTUP_SOURCE).read_text(encoding="utf-8")
+        contents = {PTH_NAME: pth_line(source), START_NAME: f"{STARTUP_COPY}:install\n", f"{STARTUP_COPY}.py": source}
         target = "force_include_editable" if version == "editable" else "force_include"
-        build_data[target][str(path)] = PTH_NAME
+        for name, content in contents.items():
+            (folder / name).write_text(content, encoding="ascii")
+            build_data[target][str(folder / name)] = name

@@ -35,7 +35,7 @@ install_everything() {
     if ! .venv/bin/python -c 'import torch' 2>/dev/null; then
         "${pip[@]}" install "torch==2.13.0" || "${pip[@]}" install "torch>=2.6"
     fi
-    "${pip[@]}" install --editable ".[hf,api,train,leaderboard,dev]"
+    "${pip[@]}" install --editable ".[hf,api,train,leaderboard,fresh,dev]"
 }
 
 ensure_environment() {

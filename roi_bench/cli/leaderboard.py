@@ -82,7 +82,7 @@ WORKERS = click.option("--workers", type=click.IntRange(min=1), help="Processes 
 ALLOW_REFUSED = click.option("--allow-refused", is_flag=True, help="Exit with 0 even if submissions were refused.")
 
 
-class ExamPages(click.ParamType[int | None]):
+class ExamPages(click.ParamType):  # type: ignore[type-arg] # click before 8.4 takes no argument here
     """A number of exams, ``all`` or ``none``."""
 
     name = "N|all|none"

@@ -26,7 +26,7 @@ REFUSED = 5
 """Exit code where a submission was refused, that of a :class:`roi_bench.errors.RecordError`."""
 
 
-class Checked(click.ParamType[Any]):
+class Checked(click.ParamType):  # type: ignore[type-arg] # click before 8.4 takes no argument here
     """Click parameter type: a text parsed by a function, which may raise UsageError."""
 
     def __init__(self, name: str, parse: Callable[[str], object]) -> None:

@@ -368,7 +368,7 @@ def generate(family: Family, name: str) -> dict[str, Any]:
         from reasoning_gym import create_dataset
     except ImportError as error:
         raise DependencyError(
-            f"fresh exams need reasoning-gym ({error}); pip install 'reasoning-gym>=0.1.25,<0.2'"
+            f"fresh exams need reasoning-gym ({error}); pip install 'roi-bench[fresh]' (a C compiler builds part of it)"
         ) from None
     random = Random(int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]))
     config = {**family.config, **(family.draw(random) if family.draw else {})}

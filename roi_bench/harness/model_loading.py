@@ -1,4 +1,4 @@
-"""Loading the lm_eval model that a run names; every failure is one line."""
+"""Loading the lm_eval model that a run names, and choosing its engine; every failure is one line."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from roi_bench.errors import DependencyError, ModelError, RoiBenchError, UsageError, first_line, nearest
+from roi_bench.harness.engines.protocol import API, HUGGING_FACE, PLAYBACK, VLLM, Engine, generates_as, is_a
 from roi_bench.harness.engines.vllm_start import cause as vllm_cause
 from roi_bench.harness.engines.vllm_start import defaults as vllm_defaults
 from roi_bench.harness.engines.vllm_start import installed as vllm_installed
@@ -99,8 +100,6 @@ def check_tokenizer(lm: Any, model_args: Mapping[str, Any]) -> None:
     Raises:
         ModelError: The tokenizer is empty, so that every prompt would look the same to the model.
     """
-    from roi_bench.harness.engines.selection import HUGGING_FACE, VLLM, is_a
-
     if not is_a(lm, HUGGING_FACE) and not is_a(lm, VLLM):
         return
     if list(lm.tok_encode("Problem 1")) == list(lm.tok_encode("What is it?")):
@@ -152,3 +151,37 @@ def shown_arguments(model_args: Mapping[str, Any]) -> str:
     from roi_bench.harness.run_record import SECRETS
 
     return ",".join(f"{name}={value}" for name, value in model_args.items() if name not in SECRETS)
+
+
+def engine_of(lm: Any, *, seed: int | None = None, batch_size: int | None = None, longest: int | None = None) -> Engine:
+    """Return the engine for ``lm``.
+
+    Args:
+        lm: A loaded lm_eval model. A model of an unknown class is asked in batches through ``generate_until``.
+        seed: Seed of sampling; None leaves the generators alone.
+        batch_size: Requests at once, as the user wants it; None: the engine chooses.
+        longest: Tokens of the longest request, prompt and response, as far as that is known.
+    """
+    if is_a(lm, API):
+        from roi_bench.harness.engines.api import ApiEngine
+
+        return ApiEngine(lm, seed=seed)
+    if is_a(lm, VLLM) and generates_as(lm, VLLM):
+        from roi_bench.harness.engines.vllm import VllmEngine
+
+        return VllmEngine(lm, seed=seed, at_once=batch_size)
+    if is_a(lm, HUGGING_FACE) and generates_as(lm, HUGGING_FACE):
+        from roi_bench.harness.engines.huggingface import HuggingFaceEngine
+
+        return HuggingFaceEngine(lm, seed=seed, batch_size=batch_size, longest=longest)
+    if is_a(lm, HUGGING_FACE) or is_a(lm, VLLM):
+        from roi_bench.harness.engines.local import MeteredEngine
+
+        return MeteredEngine(lm, seed=seed, batch_size=batch_size, schedules=is_a(lm, VLLM))
+    if is_a(lm, PLAYBACK):
+        from roi_bench.harness.engines.playback import PlaybackEngine
+
+        return PlaybackEngine(lm)
+    from roi_bench.harness.engines.local import BatchedEngine
+
+    return BatchedEngine(lm, seed=seed, batch_size=batch_size)

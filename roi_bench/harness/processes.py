@@ -113,7 +113,7 @@ def processes_of(lm: Any, name: str, model_args: Mapping[str, Any]) -> Processes
         UsageError: Each process would pay for every request.
         ModelError: The other processes did not come.
     """
-    from roi_bench.harness.engines.selection import API, HUGGING_FACE, VLLM, is_a
+    from roi_bench.harness.engines.protocol import API, HUGGING_FACE, VLLM, is_a
 
     here = place()
     if here.size == 1 or is_one_model(model_args):

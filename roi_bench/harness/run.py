@@ -21,6 +21,7 @@ from roi_bench.harness.ending import EndedEarlyError, ended_by_signals
 from roi_bench.harness.engines.api import maybe_paid, paid
 from roi_bench.harness.engines.protocol import Engine
 from roi_bench.harness.processes import Processes, place, processes_of
+from roi_bench.harness.releases import evaluate, model_name, set_up_logging
 from roi_bench.harness.run_arguments import RunArguments, parse_arguments
 from roi_bench.harness.task import RoiTask
 from roi_bench.records.journal import Entry, Header, Journal, RequestKey, read_journal, read_starts
@@ -91,7 +92,7 @@ def log_externally(config: Any, results: dict[str, Any], samples: dict[str, Any]
         from lm_eval.loggers import WandbLogger
 
         loggers.append(("Weights & Biases", WandbLogger(config.wandb_args, config.wandb_config_args)))
-    if config.trackio_args:
+    if getattr(config, "trackio_args", None):  # not in every release
         from lm_eval.loggers import TrackioLogger
 
         loggers.append(("Trackio", TrackioLogger(config.trackio_args)))
@@ -168,10 +169,9 @@ def run(arguments: Sequence[str]) -> None:
 def _run(arguments: Sequence[str]) -> None:
     parsed = parse_arguments(arguments)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    _set_up_logging(parsed.config)
+    set_up_logging(parsed.config.verbosity)
     from roi_bench.harness import bridge
-    from roi_bench.harness.engines.selection import engine_of
-    from roi_bench.harness.model_loading import load_model
+    from roi_bench.harness.model_loading import engine_of, load_model
     from roi_bench.harness.run_arguments import load_tasks, select_tasks
 
     bridge.install()
@@ -327,7 +327,7 @@ def _notify(line: str) -> None:
 def _folder(config: Any) -> Path:
     from roi_bench.harness.run_record import output_folder
 
-    return output_folder(config.output_path, _model_name(config))
+    return output_folder(config.output_path, model_name(config.model_args, config.model))
 
 
 def _nowhere(header: Header, folder: Path) -> tuple[Journal, dict[RequestKey, Entry]]:
@@ -374,7 +374,6 @@ def _evaluate(
     model: Any,
     not_applicable: Mapping[str, str],
 ) -> None:
-    from lm_eval import simple_evaluate
     from lm_eval.loggers import EvaluationTracker
 
     config = parsed.config
@@ -382,10 +381,10 @@ def _evaluate(
         config.hf_hub_log_args["token"] = token
     tracker = EvaluationTracker(**{**config.hf_hub_log_args, "output_path": config.output_path})
     seeds = config.seed or [None] * 4
-    results = simple_evaluate(
-        model=model,
-        tasks=tasks,
-        task_manager=manager,
+    results = evaluate(
+        model,
+        tasks,
+        manager,
         evaluation_tracker=tracker,
         cache_requests=config.cache_requests.get("cache_requests", False),
         rewrite_requests_cache=config.cache_requests.get("rewrite_requests_cache", False),
@@ -482,17 +481,3 @@ def _print(
 
 def _sampling_seed(config: Any) -> int | None:
     return None if config.seed is None or config.seed[2] is None else int(config.seed[2])
-
-
-def _model_name(config: Any) -> str:
-    from lm_eval.loggers.evaluation_tracker import GeneralConfigTracker
-
-    return GeneralConfigTracker._get_model_name(config.model_args) or str(config.model)
-
-
-def _set_up_logging(config: Any) -> None:
-    """Show lm_eval's log at ``--verbosity`` or LMEVAL_LOG_LEVEL, and otherwise only its warnings."""
-    from lm_eval.utils import setup_logging
-
-    level = logging.getLevelName(str(config.verbosity or "WARNING"))
-    setup_logging(level if isinstance(level, int) else logging.WARNING)

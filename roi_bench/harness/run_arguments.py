@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from roi_bench.errors import RecordError, UsageError, nearest
-from roi_bench.harness.bridge import task_folders
+from roi_bench.harness.releases import configuration_class, run_parser, task_file, task_manager
 
 # Finding tasks by name without indexing the 14,000 that come with lm_eval, unless one of them is selected.
 
@@ -28,11 +28,8 @@ def select_tasks(names: Sequence[Any], include_path: str | None, metadata: dict[
     Raises:
         UsageError: A name is unknown.
     """
-    from lm_eval.tasks import TaskManager
-
-    folders: list[str | Path] = [*task_folders(), *([include_path] if include_path else [])]
     for defaults in (False, True):
-        manager = TaskManager(include_path=folders, include_defaults=defaults, metadata=metadata)
+        manager = task_manager(include_path, metadata, defaults=defaults)
         found = {str(name): _find(str(name), manager) for name in names}
         unknown = [name for name, matches in found.items() if not matches]
         if misspelt := [name for name in unknown if defaults or name.startswith(OUR_PREFIX)]:
@@ -61,14 +58,12 @@ def _find(name: str, manager: Any) -> list[Any]:
     """Return the tasks that ``name`` means: registered ones, else those of a file, a pattern of files, or a folder."""
     from glob import glob
 
-    from lm_eval.tasks._yaml_loader import load_yaml
-
     if not name.endswith(".yaml"):
         registered: list[Any] = manager.match_tasks([name])
         if registered or not Path(name).is_dir():
             return registered
         name = str(Path(name) / "*.yaml")
-    return [load_yaml(file, resolve_func=True) for file in sorted(glob(name))]  # noqa: PTH207 - patterns may be absolute
+    return [task_file(file) for file in sorted(glob(name))]  # noqa: PTH207 - patterns may be absolute
 
 
 def load_tasks(manager: Any, selected: Sequence[Any]) -> list[Any]:
@@ -116,12 +111,7 @@ API_OPTIONS = ("max_usd", "provider_batch", "wait", "dry_run")
 
 def build_parser() -> argparse.ArgumentParser:
     """Return lm_eval's parser of ``lm_eval run`` with our options added."""
-    from lm_eval._cli.run import Run
-
-    root = argparse.ArgumentParser(prog="roi-bench")
-    subparsers = root.add_subparsers()
-    Run.create(subparsers)
-    parser: argparse.ArgumentParser = subparsers.choices["run"]
+    parser = run_parser()
     parser.prog, parser.usage = "roi-bench run", "roi-bench run --model <model> --tasks <task> [options]"
     parser.description = (
         "Run exams with a model. Takes every option of `lm_eval run`; samples are always saved, results go to "
@@ -172,8 +162,7 @@ def parse_arguments(arguments: Sequence[str]) -> RunArguments:
         UsageError: An option is unknown, or a value is invalid.
         RecordError: The file of ``--config`` or ``--samples`` cannot be read.
     """
-    from lm_eval.config.evaluate_config import EvaluatorConfig
-
+    evaluator_config = configuration_class()
     parser = build_parser()
     namespace, rest = _parse(parser, arguments)
     if rest:
@@ -186,12 +175,12 @@ def parse_arguments(arguments: Sequence[str]) -> RunArguments:
     if not namespace.output_path and not namespace.config:
         namespace.output_path = DEFAULT_OUTPUT
     if namespace.config:
-        configured = _checked(EvaluatorConfig.load_yaml_config, namespace.config)
+        configured = _checked(evaluator_config.load_yaml_config, namespace.config)
         namespace.output_path = namespace.output_path or configured.get("output_path") or DEFAULT_OUTPUT
         sizes.append(configured.get("batch_size"))
     if not namespace.tasks and not namespace.config:
         raise UsageError("no tasks are named; add --tasks, e.g. --tasks roi_tiny_hard_128")
-    config = _checked(EvaluatorConfig.from_cli, namespace)
+    config = _checked(evaluator_config.from_cli, namespace)
     if config.limit is not None and config.limit <= 0:
         raise UsageError(f"--limit must be above 0, not {config.limit:g}; leave it out for all exams")
     _apply_api_options(config, money)

@@ -11,7 +11,7 @@ from typing import Any
 from roi_bench.api.settings import is_conversation
 from roi_bench.errors import ModelError, UsageError
 from roi_bench.exams.exam import sha256_text
-from roi_bench.harness.engines.selection import HUGGING_FACE, VLLM, is_a
+from roi_bench.harness.engines.protocol import HUGGING_FACE, VLLM, is_a
 from roi_bench.records.results import CHAT_TEMPLATE, MESSAGES, Sending
 from roi_bench.scoring.prompts import Message, folded
 from roi_bench.scoring.task_settings import MARK, Decoding

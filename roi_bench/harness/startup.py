@@ -1,5 +1,8 @@
 """The code that the interpreter runs at start once roi-bench is installed: all of ``roi_bench_bridge.pth``.
 
+Python 3.15 to 3.17 prefer ``roi_bench_bridge.start`` beside it, and 3.18 reads nothing else (PEP 829): that file names
+a function, :func:`install` in a copy of this module at the top of ``site-packages``.
+
 It puts a finder on ``sys.meta_path`` that does nothing until lm_eval itself imports one of the two modules named here;
 only then is :mod:`roi_bench.harness.bridge` imported, which does the work. Until that moment nothing is imported, not
 even roi_bench, so that a checkout is never shadowed by an installed copy. The cost is measured in
@@ -39,5 +42,10 @@ class RoiBenchFinder:
             return None
 
 
-if not any(getattr(finder, "roi_bench_bridge", False) for finder in sys.meta_path):
-    sys.meta_path.insert(0, RoiBenchFinder)
+def install() -> None:
+    """Add the finder, unless there is one."""
+    if not any(getattr(finder, "roi_bench_bridge", False) for finder in sys.meta_path):
+        sys.meta_path.insert(0, RoiBenchFinder)
+
+
+install()

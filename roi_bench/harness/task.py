@@ -21,6 +21,7 @@ from roi_bench.exams.tiny import TINY_CHAT_TEMPLATE
 from roi_bench.grading.grader import is_numeric_pool, shared_grader
 from roi_bench.harness.ending import install_one_line_errors
 from roi_bench.harness.engines.metering import metered
+from roi_bench.harness.releases import by_request, make_request, scores_nothing
 from roi_bench.harness.sending import (
     arguments_for,
     check_context,
@@ -137,23 +138,30 @@ class RoiTask(ConfigurableTask):
         self.generation_sent: dict[str, Any] = {}
         config["repeats"] = self.settings.repeats
         config["test_split"] = "test"
+        self._load_exams()
         super().__init__(config=config)
+        if self.dataset_is_deferred:
+            self._build_documents()
         self.metrics: tuple[Metric[Any], ...] = self.kind.metrics_of(pools_of(self.exams))
 
     warned_about_stray_tags = warned_about_bare_text = False  # for the current run of this process
 
     # ------------------------------------------------------------------------------------------------ documents
     def download(self, *_: Any, **__: Any) -> None:
-        """Load the exams and make the documents; nothing is written to disk."""
+        """Make the documents; nothing is written to disk. Releases of lm_eval call it early, late or not at all."""
+        self._build_documents()
+
+    def _load_exams(self) -> None:
         exams = load_exams(self.settings.exam_set, seed=self.settings.exam_seed or 0)
         self.exams: dict[str, Exam] = {exam.id: exam for exam in exams}
-        self._build_documents()
+        self.dataset_is_deferred = True  # until the documents are made
 
     def _build_documents(self) -> None:
         order, budget = self.settings.order, self.settings.budget
         self.known = self.kind.documents(self.exams)
         fields = [self.kind.fields(document, order, budget) for document in self.known.values()]
         self.dataset = {"test": datasets.Dataset.from_list(fields)}
+        self.dataset_is_deferred = False
 
     @property
     def kind(self) -> Kind:
@@ -294,13 +302,7 @@ class RoiTask(ConfigurableTask):
     def construct_requests(self, doc: dict[str, Any], ctx: list[str], **kwargs: Any) -> list[Instance]:
         """Return the requests of ``doc``."""
         return [
-            Instance(
-                request_type="generate_until",
-                doc=request,
-                arguments=(prompt, dict(self.generation_sent)),
-                idx=index,
-                metadata=kwargs["metadata"],
-            )
+            make_request(self, request, (prompt, dict(self.generation_sent)), index, kwargs)
             for index, (prompt, request) in enumerate(zip(ctx, self.requests_of(doc), strict=True))
         ]
 
@@ -348,8 +350,9 @@ class RoiTask(ConfigurableTask):
 
     def process_results(self, doc: dict[str, Any], results: list[list[Any]]) -> dict[str, ExamValue | None]:
         """Return every metric of one document; ``X_stderr`` follows ``X`` empty and is filled in by aggregation."""
-        if "bypass" in self._metric_fn_list:
+        if scores_nothing(self):
             return {"bypass": None}
+        results = by_request(results, self.settings.repeats)
         responses = [tuple(response_of(raw) for raw in raws) for raws in results]
         if any(response.usage is not None for of_one in responses for response in of_one) and isinstance(doc, dict):
             doc |= metered(results)  # the samples file of plain lm_eval shows the document, so no count is lost
@@ -372,7 +375,7 @@ class RoiTask(ConfigurableTask):
 
     def aggregation(self) -> dict[str, Callable[[list[Any]], Any]]:
         """Return one aggregation per metric, and one for the standard error that it computes."""
-        if "bypass" in self._metric_fn_list:
+        if scores_nothing(self):
             return dict(super().aggregation())
         found: dict[str, Callable[[list[Any]], Any]] = {}
         for metric in self.metrics:
@@ -381,6 +384,10 @@ class RoiTask(ConfigurableTask):
         for name in [name for name in FIXED_STDERR if name in found]:
             found[f"{name}_fixed_stderr"] = partial(self._stderr, name, "stderr_fixed")
         return found
+
+    def aggregate(self, bootstrap_iters: int | None = None) -> Any:
+        """Aggregate without lm_eval's bootstrap, which only 0.5 applies here: the standard errors are our own."""
+        return super().aggregate(bootstrap_iters=0)
 
     def higher_is_better(self) -> dict[str, bool]:
         """Return the direction of every metric that has one."""

@@ -12,8 +12,8 @@ from lm_eval.api.instance import Instance
 from roi_bench.harness.engines import huggingface as free_memory
 from roi_bench.harness.engines.huggingface import HuggingFaceEngine, can_leave, goes_in_stretches
 from roi_bench.harness.engines.local import MeteredEngine
-from roi_bench.harness.engines.selection import engine_of
 from roi_bench.harness.journaled_model import JournaledModel
+from roi_bench.harness.model_loading import engine_of
 from roi_bench.harness.run import run
 from roi_bench.records.journal import Header, Journal, read_journal, read_starts
 from roi_bench.scoring.tokens import Usage

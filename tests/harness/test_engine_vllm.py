@@ -23,7 +23,6 @@ from lm_eval.api.instance import Instance
 from roi_bench.errors import DependencyError, ModelError, RoiBenchError, UsageError
 from roi_bench.harness import model_loading
 from roi_bench.harness.engines import vllm_start
-from roi_bench.harness.engines.selection import engine_of
 from roi_bench.harness.engines.vllm import SECONDS_TO_END, VllmEngine
 from roi_bench.harness.engines.vllm_start import (
     BACKEND,
@@ -35,7 +34,7 @@ from roi_bench.harness.engines.vllm_start import (
     set_up_log,
 )
 from roi_bench.harness.journaled_model import JournaledModel
-from roi_bench.harness.model_loading import _said, load_model
+from roi_bench.harness.model_loading import _said, engine_of, load_model
 from roi_bench.records.journal import HEADER_BEGIN, Header, Journal, read_journal, read_starts
 from roi_bench.scoring.tokens import Usage
 from tests.harness.random_model import random_model

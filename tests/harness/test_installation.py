@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hatch_build import LINKS, PTH_NAME
+from hatch_build import LINKS, PTH_NAME, START_NAME, STARTUP_COPY
 from tests.harness.throwaway import ROOT, Environment, create, lm_eval_source
 
 pytestmark = pytest.mark.slow
@@ -53,6 +53,22 @@ def listed(environment: Environment, **variables: str) -> set[str]:
     return set(done.stdout.replace("|", " ").split())
 
 
+def started_by_pep_829(environment: Environment) -> list[object]:
+    """Do what Python 3.15 does with the successor file: whether the finder waits then, and what of ours is imported."""
+    (line,) = (environment.site_packages / START_NAME).read_text().splitlines()
+    code = f"""
+import json, pkgutil, sys
+sys.meta_path[:] = [finder for finder in sys.meta_path if not hasattr(finder, "roi_bench_bridge")]
+pkgutil.resolve_name({line!r})()
+ours = [name for name in sys.modules if name.partition(".")[0] == "roi_bench"]
+print(json.dumps([any(hasattr(finder, "roi_bench_bridge") for finder in sys.meta_path), ours]))
+"""
+    done = environment.run("python", "-c", code)
+    assert done.returncode == 0, done.stderr
+    found: list[object] = json.loads(done.stdout)
+    return found
+
+
 @pytest.fixture(scope="session")
 def harness(tmp_path_factory):
     return lm_eval_source(tmp_path_factory.mktemp("lm_eval_source"))
@@ -85,6 +101,7 @@ def test_plain_lm_eval_knows_every_task_until_ours_is_uninstalled(tmp_path, harn
     assert (version.returncode, version.stderr) == (0, "")
 
     assert (environment.site_packages / PTH_NAME).exists()
+    assert started_by_pep_829(environment) == [True, []]
     environment.pip("uninstall", "--yes", "roi-bench")
     assert [path.name for path in environment.site_packages.glob("*roi*bench*")] == []
     after = listed(environment)
@@ -176,10 +193,10 @@ def package_files() -> set[str]:
     return files
 
 
-def test_the_wheel_holds_the_package_the_start_up_file_and_nothing_else(built):
+def test_the_wheel_holds_the_package_the_start_up_files_and_nothing_else(built):
     (path,) = (built / "direct").glob("*.whl")
     names = {name for name in zipfile.ZipFile(path).namelist() if ".dist-info/" not in name}
-    assert names == package_files() | {PTH_NAME}
+    assert names == package_files() | {PTH_NAME, START_NAME, f"{STARTUP_COPY}.py"}
     assert {"roi_bench/tasks/roi_exam_hard_512.yaml", "roi_bench/data/exams_v1.json"} <= names
 
 

@@ -163,7 +163,7 @@ _Counter = Callable[[Any, Any, dict[str, Any]], list[Usage]]
 
 def _counter(lm: Any) -> _Counter | None:
     """Return how to count the tokens of one ``_model_generate`` call of ``lm``, or None for an unknown backend."""
-    from roi_bench.harness.engines.selection import HUGGING_FACE, VLLM, is_a
+    from roi_bench.harness.engines.protocol import HUGGING_FACE, VLLM, is_a
 
     if is_a(lm, HUGGING_FACE):
         return _count_hf

@@ -12,6 +12,34 @@ from typing import Any, Protocol
 
 from roi_bench.records.journal import Entry, Journal, RequestKey, request_key
 
+# What a loaded lm_eval model is.
+
+VLLM = ("lm_eval.models.vllm_causallms", "VLLM")
+HUGGING_FACE = ("lm_eval.models.huggingface", "HFLM")
+API = ("roi_bench.harness.engines.api_model", "ApiLM")
+PLAYBACK = ("roi_bench.harness.engines.playback", "PlaybackLM")
+
+
+def is_a(lm: Any, kind: tuple[str, str]) -> bool:
+    """Whether ``lm`` is of the class ``kind`` (module, name) or one derived from it.
+
+    Nothing is imported for this: if the module is not loaded, no object can be of its class.
+    """
+    found = _class(kind)
+    return found is not None and isinstance(lm, found)
+
+
+def generates_as(lm: Any, kind: tuple[str, str]) -> bool:
+    """Whether ``lm`` generates as the class ``kind`` does: a subclass may have its own generation loop."""
+    found = _class(kind)
+    names = ("generate_until", "_model_generate")
+    return found is not None and all(getattr(type(lm), name) is getattr(found, name) for name in names)
+
+
+def _class(kind: tuple[str, str]) -> Any:
+    return getattr(sys.modules.get(kind[0]), kind[1], None)
+
+
 # The sample index of a request that is made several times.
 
 

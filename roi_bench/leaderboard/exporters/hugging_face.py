@@ -127,7 +127,8 @@ def _check_dataset(dataset_id: str) -> None:
         from huggingface_hub.utils import validate_repo_id
     except ImportError as error:
         raise DependencyError(
-            f"results for the Hub need a newer huggingface_hub ({error}); pip install -U 'roi-bench[leaderboard]'"
+            f"results for the Hub need huggingface_hub 1.4 ({error}); pip install 'huggingface_hub>=1.4' "
+            "'transformers>=5', in another environment if this one needs transformers 4"
         ) from error
     try:
         validate_repo_id(dataset_id)

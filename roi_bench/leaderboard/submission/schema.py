@@ -372,7 +372,9 @@ def _validator() -> Any:
         from jsonschema import Draft202012Validator
         from jsonschema.validators import extend
     except ImportError as error:
-        raise DependencyError("checking submissions needs jsonschema; pip install 'roi-bench[leaderboard]'") from error
+        raise DependencyError(
+            "checking submissions needs jsonschema, which roi-bench brings; pip install jsonschema"
+        ) from error
 
     def whole(_: Any, value: Any) -> bool:
         return type(value) is int  # 1.0 is no whole number here
