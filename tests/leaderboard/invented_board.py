@@ -192,6 +192,7 @@ def invented_run(cell, prompt, skill, exams, number, rng):
         tokens_source="generated" if number % 2 else "retokenized",
         allocation=invented_allocation(score.value) if number % 3 == 0 else {},
         responses_sha256=sha256(repr((cell.slug, number, hard.tolist())).encode()).hexdigest(),
+        tokens_checked="counted",
         score_prompts=invented_spread(score) if number % 7 == 2 else None,
         regret_prompts=invented_spread(regret) if number % 7 == 2 and ratio is not None else None,
     )

@@ -349,8 +349,9 @@ def test_a_submission_of_such_answers_is_refused(
 
 def test_the_same_exams_twice_with_one_prompt_are_refused(checked: CheckedSubmission) -> None:
     twice = (*checked.tasks, replace(checked.tasks[0], name="another"))
+    counters, states = {**checked.counters, "another": None}, {**checked.token_checks, "another": "reported"}
     with pytest.raises(RecordError, match="same exams"):
-        grade_submission(replace(checked, tasks=twice, counters={**checked.counters, "another": None}), workers=1)
+        grade_submission(replace(checked, tasks=twice, counters=counters, token_checks=states), workers=1)
 
 
 def test_graded_twice_it_is_the_same(checked: CheckedSubmission, graded: Graded) -> None:

@@ -79,7 +79,7 @@ ROOTS = ("leaderboard.checks.rules", "leaderboard.board.grade", "leaderboard.boa
 """Modules that a grade rests on, with all that they import: what lets a submission in, what grades it, how it is kept,
 and the process of symbolic checks, which is started by name."""
 
-DATA = ("data/*.json", "leaderboard/submission/*.json")
+DATA = ("data/*.json", "data/reference_tokenizers/*.xz", "leaderboard/submission/*.json")
 """Files that a grade rests on."""
 
 PACKAGES = (

@@ -269,10 +269,9 @@ def grade_submission(
     graded = [
         graded_run(
             run,
-            checked.usd.get(run.task.name, {}),
+            checked,
             used.get(run.key),
             skills.get(run.key),
-            counted=checked.counters.get(run.task.name) is not None,
             group=groups.get(run.key),
         )
         for run in runs
@@ -314,28 +313,26 @@ def _used(matched: Sequence[ProfiledRuns], notes: list[str]) -> dict[RunKey, Eff
 
 def graded_run(
     run: ScoredRun,
-    usd: Mapping[str, Sequence[Sequence[float | None]]],
+    checked: CheckedSubmission,
     efficiency: Efficiency | None = None,
     solo: SoloWithin | None = None,
     *,
-    counted: bool = True,
     group: PromptGroup | None = None,
 ) -> GradedRun:
     """Return one exam task as pages show it.
 
     Args:
         run: The scored run.
-        usd: USD of each response by request and sample, by exam, where known.
+        checked: Its submission.
         efficiency: How it used its model's skill, in its own order; None without a solo profile.
         solo: What its model can do alone; None without a solo profile.
-        counted: Whether the tokens of its texts are known.
         group: The same asked in other words, None where it was not.
     """
     estimates, record = run.estimates(), run.task.record
     named = {f"{name}_acc": f"{tier}_acc" for tier, name in tier_names(pools_of(run.exams)).items()}
     scores, scores_easy = run.terms("score"), run.terms("score_easy")
     exam_ids = [exam for exam in run.exams if exam in scores]
-    cost = _cost(run.task, usd)
+    cost = _cost(run.task, checked.usd.get(run.task.name, {}))
     behaviour = behaviour_of(run, solo)
     return GradedRun(
         task=run.task.name,
@@ -362,9 +359,10 @@ def graded_run(
         level_counts=behaviour.level_counts,
         usd_per_exam=None if cost is None else cost.usd_per_exam,
         usd=None if cost is None or cost.unknown else cost.usd + cost.usd_easy,
-        tokens_source=tokens_source(run.task, counted=counted),
+        tokens_source=tokens_source(run.task, counted=checked.counters.get(run.task.name) is not None),
         allocation={} if efficiency is None else _allocation(efficiency),
         responses_sha256=responses_sha256(run.task.documents),
+        tokens_checked=checked.token_checks[run.task.name],
         score_prompts=prompt_spread(group, "score"),
         regret_prompts=prompt_spread(group, "regret"),
     )

@@ -102,6 +102,8 @@ class GradedRun:
             empty without a solo profile.
         responses_sha256: Hash of its responses (``submission.response_files.responses_sha256``); runs with the same
             responses have the same.
+        tokens_checked: How far its token counts were verified
+            (:func:`roi_bench.leaderboard.checks.response_rules.check_budget`).
         score_prompts: How far the score moves with the words of the prompt; None without paraphrase runs.
         regret_prompts: The same of regret.
     """
@@ -133,6 +135,7 @@ class GradedRun:
     tokens_source: str
     allocation: Mapping[str, Interval]
     responses_sha256: str
+    tokens_checked: str
     score_prompts: PromptSpread | None = None
     regret_prompts: PromptSpread | None = None
 

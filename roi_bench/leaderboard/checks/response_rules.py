@@ -9,6 +9,13 @@ from pathlib import Path
 from roi_bench.errors import ModelError, RecordError
 from roi_bench.exams.tiny import SHIPPED_MODELS, model_path
 from roi_bench.leaderboard.board.graded import Remark
+from roi_bench.leaderboard.checks.reference_tokens import (
+    REFERENCES,
+    counts_by_first,
+    first_over_budget,
+    most_tokens,
+    reference_of,
+)
 from roi_bench.leaderboard.submission.response_files import (
     Lengths,
     RecordedTokenCounter,
@@ -17,6 +24,7 @@ from roi_bench.leaderboard.submission.response_files import (
     is_unusual,
     lengths_of,
     miscounted,
+    shortened,
     too_few,
 )
 from roi_bench.leaderboard.submission.schema import SubmittedTask
@@ -49,7 +57,9 @@ def shipped_counter(name: str) -> TokenCounter:
 
 
 def counter_for(name: str, revision: str | None, *, recount: bool) -> TokenCounter | None:
-    """Return what to count again with: a shipped tokenizer always, one on the hub with ``recount``, else None.
+    """Return what to count again with: a shipped or a reference tokenizer always, one on the hub with ``recount``.
+
+    None where none of them is the one that is named.
 
     Raises:
         RecordError: The name, which is untrusted, is that of a folder here.
@@ -58,7 +68,11 @@ def counter_for(name: str, revision: str | None, *, recount: bool) -> TokenCount
     """
     if name.startswith(SHIPPED_PREFIX):
         return shipped_counter(name)
-    if name.startswith(LOCAL_PREFIX) or not recount:
+    if name.startswith(LOCAL_PREFIX):
+        return None
+    if (reference := reference_of(name)) is not None:
+        return reference
+    if not recount:
         return None
     if Path(name).exists():
         raise RecordError(f"tokenizer {shown(name)!r} is also a folder here and would be taken for it; work elsewhere")
@@ -170,6 +184,89 @@ def recorded_counter(
         reason = ", since that tokenizer cannot be loaded or used"
     text = f"{task.name}: tokens are as submitted, by {task.tokenizer}, and were not counted again{reason}"
     return RecordedTokenCounter(recorded), Remark("tokens", text)
+
+
+REPORTED, UNUSUAL_TOKENIZER, VISIBLE, COUNTED = "reported", "unusual tokenizer", "visible text counted", "counted"
+"""How far the tokens of a task were verified, least first: only reported, bounded by the reference tokenizers; counted
+again, by a tokenizer that packs far more text into a token than they do; counted again but for hidden reasoning, which
+is reported; counted again."""
+
+FEWER = 1.25
+"""The reference tokenizers count so many times the reported tokens of a task before a remark is made. Over whole sets
+of recorded responses the tokenizers that were held out need at least 0.95 of their count."""
+
+
+def check_budget(task: SubmittedTask, found: Responses, where: str, *, counted: bool) -> tuple[str, list[Remark]]:
+    """Return how far the tokens of a task were verified, and what readers have to know of that.
+
+    Tokens that were not counted again are bounded: by the tokenizers of
+    :mod:`~roi_bench.leaderboard.checks.reference_tokens`, which stand for those that a model may have.
+
+    Args:
+        task: The task.
+        found: Its responses.
+        where: Its file in messages.
+        counted: Whether the tokens were counted again with the tokenizer that it names.
+
+    Raises:
+        RecordError: A response whose tokens were not counted again is over the budget by every reference tokenizer.
+        DependencyError: tokenizers is not installed.
+    """
+    state = REPORTED if not counted else COUNTED if task.text_is_whole else VISIBLE
+    if counted and str(task.tokenizer).startswith(SHIPPED_PREFIX):
+        return state, []
+    texts: dict[str, str] = {}
+    for document, response in _each(found):
+        if isinstance(response.text, str):
+            texts.setdefault(response.text, document)
+    short = [shortened(text) for text in texts]
+    if (over := first_over_budget(short, task.budget)) is not None:
+        place, least = over
+        name = list(texts.values())[place]
+        why = (
+            f"has at least {least:.0f} tokens by each of the public tokenizers {', '.join(REFERENCES)}, the budget is "
+            f"{task.budget}"
+        )
+        if counted:
+            return UNUSUAL_TOKENIZER, [
+                Remark("tokens", f"{task.name}: a response to {shown(name)} {why}; by {task.tokenizer} it has fewer")
+            ]
+        raise RecordError(
+            f"{where}: a response to {shown(name)} {why}, and at most {most_tokens(task.budget)} are accepted "
+            "where the model's own tokenizer is not available; name a public tokenizer, so that tokens can be recounted"
+        )
+    return state, [] if counted else _few_reported(task, found, dict(zip(texts, short, strict=True)))
+
+
+def _few_reported(task: SubmittedTask, found: Responses, texts: Mapping[str, str]) -> list[Remark]:
+    """Return a remark where the reported tokens of a task are far fewer than public tokenizers need for its texts.
+
+    Args:
+        task: The task.
+        found: Its responses.
+        texts: What of each text is counted.
+    """
+    counts = dict(zip(texts, counts_by_first(list(texts.values())), strict=True))
+    said = by_reference = responses = 0
+    for _, response in _each(found):
+        if not isinstance(text := response.text, str):
+            continue
+        if response.usage is not None:
+            reported = response.usage.tokens
+        elif found.token_lengths is not None:
+            reported = len(found.token_lengths[text])
+        else:
+            continue
+        said, by_reference, responses = said + reported, by_reference + counts[text], responses + 1
+    if by_reference <= FEWER * said + responses:
+        return []
+    return [
+        Remark(
+            "tokens",
+            f"{task.name}: {said} tokens are reported for responses that have {by_reference} by the public tokenizer "
+            f"{REFERENCES[0]}",
+        )
+    ]
 
 
 def _check_usage(found: Responses, where: str) -> None:

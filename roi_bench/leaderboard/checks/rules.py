@@ -12,7 +12,13 @@ from pathlib import Path
 from roi_bench.errors import RecordError, UsageError
 from roi_bench.exams.exam import EXAM_VERSION
 from roi_bench.leaderboard.board.graded import Remark
-from roi_bench.leaderboard.checks.response_rules import TOO_FEW, UNUSUAL, check_responses, recorded_counter
+from roi_bench.leaderboard.checks.response_rules import (
+    TOO_FEW,
+    UNUSUAL,
+    check_budget,
+    check_responses,
+    recorded_counter,
+)
 from roi_bench.leaderboard.submission.response_files import Responses, read_responses, usd_of
 from roi_bench.leaderboard.submission.schema import (
     Submission,
@@ -174,6 +180,7 @@ class CheckedSubmission:
         usd: Costs of responses by task and document, where known.
         remarks: What was found that refuses nothing.
         recounted: The tokens of every text were counted again and are the recorded ones.
+        token_checks: How far the tokens of each task were verified (:func:`.response_rules.check_budget`).
     """
 
     submission: Submission
@@ -184,6 +191,7 @@ class CheckedSubmission:
     usd: Mapping[str, Mapping[str, Costs]]
     remarks: tuple[Remark, ...]
     recounted: bool
+    token_checks: Mapping[str, str]
 
 
 def content_hash(folder: Path) -> str:
@@ -215,7 +223,7 @@ def check_submission(folder: Path, *, recount: bool = False, today: date | None 
     _check_folder(folder, submission, files)
     check_paraphrases(submission.tasks, str(folder))
     content, size = content_of(files), sum(map(len, files.values()))
-    tasks, counters, usd, left = [], {}, {}, FOLDER_UNPACKED_BYTES
+    tasks, counters, usd, token_checks, left = [], {}, {}, {}, FOLDER_UNPACKED_BYTES
     recounted = True
     remarks: list[Remark] = []
     whole = True
@@ -233,13 +241,17 @@ def check_submission(folder: Path, *, recount: bool = False, today: date | None 
             raise RecordError(few.text)
         remarks += [one for one in noticed if not_counted is not None or one.rule not in (UNUSUAL, TOO_FEW)]
         remarks += [] if not_counted is None else [not_counted]
+        token_checks[task.name], bounded = check_budget(task, found, where, counted=not_counted is None)
+        remarks += bounded
         recounted = recounted and not_counted is None
         usd[task.name] = found.usd
         tasks.append(recorded)
     if submission.draft:
         remarks.insert(0, Remark("draft", NEEDLESS_DRAFT if whole else "not whole, and never published"))
     remarks += _cost_remarks(submission.usd, [costs for task in usd.values() for costs in task.values()])
-    return CheckedSubmission(submission, content, size, tuple(tasks), counters, usd, tuple(remarks), recounted)
+    return CheckedSubmission(
+        submission, content, size, tuple(tasks), counters, usd, tuple(remarks), recounted, token_checks
+    )
 
 
 def submitted_responses(task: SubmittedTask, packed: bytes, where: str, most: int = UNPACKED_BYTES) -> Responses:

@@ -140,6 +140,7 @@ COLUMNS: tuple[TableColumn, ...] = (
     _run("exams", "integer", lambda run: run.exams),
     _run("clusters", "integer", lambda run: run.clusters),
     _run("tokens_source", "text", lambda run: run.tokens_source),
+    _run("tokens_checked", "text", lambda run: run.tokens_checked),
     _text("date", lambda of: of.date),
     TableColumn("badge", "text", lambda row: row.entry.badge),
     TableColumn("draft", "flag", lambda row: row.entry.graded.submission.draft),

@@ -98,6 +98,13 @@ def _said(name: str) -> Callable[[Standing], CellContent]:
     return lambda standing: CellContent(getattr(standing.entry.graded.submission.metadata, name) or UNDEFINED)
 
 
+TOKEN_MARKS = {
+    "reported": "as reported",
+    "unusual tokenizer": "unusual tokenizer",
+    "visible text counted": "reasoning as reported",
+}
+"""What stands beside the tokens of a run, by how far they were verified; nothing where they were counted again."""
+
 COLUMNS: tuple[Column, ...] = (
     Column(
         "rank",
@@ -230,8 +237,8 @@ COLUMNS: tuple[Column, ...] = (
         "tokens",
         "number",
         False,
-        "generated tokens per exam",
-        lambda s: CellContent(number(s.run.number("tokens").value, 0)),
+        "generated tokens per exam; small: as reported, where they were not counted again",
+        lambda s: CellContent(number(s.run.number("tokens").value, 0), TOKEN_MARKS.get(s.run.tokens_checked, "")),
     ),
     Column("budget_use", "% budget used", "number", True, "mean of tokens / budget", _share("budget_use")),
     Column(
@@ -299,6 +306,14 @@ COLUMNS: tuple[Column, ...] = (
         False,
         "decoding (T: temperature), samples, and whatever makes the run other than what its task’s name promises",
         lambda s: CellContent(labels_of(s.run).replace("temperature=", "T=")),
+    ),
+    Column(
+        "tokens_checked",
+        "tokens checked",
+        "text",
+        True,
+        "yes: the tokens of the texts were counted again here; reported: they are the submitter’s word, within a bound",
+        lambda s: CellContent("yes" if s.run.tokens_checked == "counted" else s.run.tokens_checked),
     ),
 )
 """All columns, in the order of the table."""

@@ -13,6 +13,7 @@ from typing import Any
 
 from roi_bench.errors import UsageError, first_line, nearest
 from roi_bench.exams.tiny import SHIPPED_MODELS, model_path
+from roi_bench.leaderboard.checks.reference_tokens import hub_name_of
 from roi_bench.leaderboard.checks.response_rules import LOCAL_PREFIX, SHIPPED_PREFIX, shipped_name
 from roi_bench.leaderboard.submission.schema import Metadata
 from roi_bench.leaderboard.submission.untrusted_files import shown
@@ -39,11 +40,12 @@ def public_model(name: str) -> str:
 def public_tokenizer(name: str) -> str:
     """Return the name under which others find a tokenizer, ``local:…`` for one that they cannot have.
 
-    A copy of a shipped one is that one, whatever its folder is called.
+    A copy of a shipped one, or of a reference tokenizer, is that one, whatever its folder is called.
     """
     if not _is_path(name):
         return name if _HUB.fullmatch(name) else _local(name)
-    return _shipped(name) or _same_as_shipped(Path(name)) or _local(_last_part(name))
+    folder = Path(name)
+    return _shipped(name) or _same_as_shipped(folder) or hub_name_of(folder) or _local(_last_part(name))
 
 
 def _is_path(name: str) -> bool:

@@ -122,7 +122,7 @@ def miscounted(shown: int, usage: Usage) -> bool:
 def is_unusual(text: str, tokens: int) -> bool:
     """Return whether ``text`` is far longer than so many tokens of most tokenizers are."""
     most = UNUSUAL_OF_ONE * tokens + UNUSUAL_FREE
-    return len(text) > most and _without_runs(text) > most
+    return len(text) > most and len(shortened(text)) > most
 
 
 def too_few(text: str, tokens: int) -> str | None:
@@ -133,14 +133,14 @@ def too_few(text: str, tokens: int) -> str | None:
     """
     most = MEAN_TOKEN_CHARACTERS * tokens + TOKEN_CHARACTERS
     whole = len(text) <= TOKEN_CHARACTERS * max(tokens, 1)  # a tokenizer may see nothing in a few characters
-    if whole and (len(text) <= most or _without_runs(text) <= most):
+    if whole and (len(text) <= most or len(shortened(text)) <= most):
         return None
     return f"{len(text)} characters cannot be {tokens} tokens"
 
 
-def _without_runs(text: str) -> int:
-    """Return the number of characters of ``text`` with runs of one character cut to eight."""
-    return len(_RUN.sub(lambda run: run[0][:8], text))
+def shortened(text: str) -> str:
+    """Return ``text`` with runs of one character cut to eight, since models have tokens for long ones."""
+    return _RUN.sub(lambda run: run[0][:8], text)
 
 
 MOST_USD = 1e6
