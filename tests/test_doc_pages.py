@@ -79,3 +79,14 @@ def test_the_metrics_page_says_which_direction_is_better() -> None:
     pools = ("gsm8k", "math", "aime"), ("tiny-easy", "tiny-middle", "tiny-hard")
     metrics = {metric.name: arrows[metric.higher_is_better] for names in pools for metric in metrics_of(names)}
     assert said == metrics
+
+
+def test_the_tiny_page_shows_what_the_model_card_says() -> None:
+    card = (ROOT / "roi_bench" / "data" / "tiny_model" / "README.md").read_text(encoding="utf-8")
+    measured = re.findall(
+        r"^\| (\w+) \| (\d+) \| 240 \| ([\d.]+) .* \| ([\d.]+) .* \| ([\d.]+) .* \| ([\d.]*) \|$", card, re.M
+    )
+    page = (DOCS / "tiny-family.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^\| (\w+) \| (\d+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| ?([\d.]*) \|$", page, re.M)
+    assert len(shown) == 7
+    assert shown == measured
