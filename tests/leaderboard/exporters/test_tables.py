@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -158,4 +159,6 @@ def test_export_writes_the_files(tmp_path):
 
 def test_the_documentation_names_every_column():
     page = DOCS.read_text(encoding="utf-8")
-    assert [name for name in NAMES if not name.endswith(("_low", "_high")) and f"`{name}`" not in page] == []
+    rows = re.findall(r"^\| (`[^|]*) \|", page[page.index("| columns |") : page.index("## Hugging Face Hub")], re.M)
+    named = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    assert named == [name for name in NAMES if not name.endswith(("_low", "_high")) or name in named]  # in this order
