@@ -71,3 +71,19 @@ def test_the_pages_best_policies_come_back_from_the_shipped_profile(
     for order, budget, value in rows:
         line = rf"^{order} +{budget.replace(',', '')} +60 .* {re.escape(value.strip())} "
         assert re.search(line, done.output, re.MULTILINE), (order, budget, value)
+
+
+def test_the_pages_counts_of_outcomes_are_those_of_the_shipped_rows() -> None:
+    page = " ".join((real_models.ROOT / "docs/real-models.md").read_text().split())
+    rows = read_rows(real_models.ROOT / real_models.ROWS)
+    by_order = {
+        order: [row.outcomes.split("/") for row in rows.values() if row.key[:4] == ("qwen15", "direct", order, 512)]
+        for order in ("easy", "hard")
+    }
+    right = [sum(outcomes[k] == "correct" for outcomes in by_order["easy"]) for k in range(2)]
+    assert f"{right[0]} of 60 GSM8K and {right[1]} of 60 MATH problems" in page
+    assert [sum(outcomes[k] == "correct" for outcomes in by_order["hard"]) for k in range(3)] == [0, 1, 1]
+    first = [outcomes[0] for outcomes in by_order["hard"]]
+    assert f"in {first.count('truncated')} exams the budget ends inside the AIME problem" in page
+    assert f"in {first.count('wrong')} it is answered wrongly" in page
+    assert first.count("skipped") == 1
