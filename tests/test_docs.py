@@ -1,14 +1,11 @@
-"""What the documentation shows is run or, where it needs a hub or a GPU, parsed; links and numbers are checked.
-
-Fenced ``bash`` blocks are commands. A line that names a hub model, ``pip install`` or a set-up script is parsed only,
-and so is one that would ask an API for more than a dry run.
-"""
+"""What the documentation shows is run, by the tiny model where another is not at hand; links, numbers are checked."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
-import shlex
+import shutil
 import subprocess
 import sys
 from dataclasses import fields
@@ -19,93 +16,85 @@ import pytest
 from roi_bench.api.settings import ApiSettings, api_settings
 from roi_bench.harness.run_arguments import parse_arguments
 from roi_bench.scoring.statistics import ExamTerm, estimate_ratio
+from tests.support.doc_commands import FEW, PAGES, ROOT, DocCommand, doc_commands, stand_in
 from tests.support.warm_process import run as run_process
 
-ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
-PAGES += [ROOT / folder / "README.md" for folder in ("baselines", "leaderboard")]
-PAGES += sorted((ROOT / "docs").glob("*.md"))
-NOT_RUN = re.compile(
-    r"^(pip|bash|git|python -m venv|source|accelerate|torchrun|export|vllm|transformers) "
-    r"|pretrained=\w+/|benchmarks/|tiny_base|vllm|regrade results$| results/|allocate profile\.json| runs/"
-    r"|^roi-bench (submit|leaderboard) "
-)
+COMMANDS = doc_commands()
 
 
-def commands() -> list[tuple[str, str]]:
-    """Return ``(page, command)`` of every line of every bash block, continuations joined, comments dropped."""
-    found = []
-    for page in PAGES:
-        for block in re.findall(r"^```bash\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE):
-            for line in block.replace("\\\n", " ").splitlines():
-                command = shlex.join(shlex.split(line, comments=True)) if "$" not in line else line
-                if command:
-                    found.append((page.name, command))
-    return found
+def named(commands: list[DocCommand]) -> list[str]:
+    return [f"{command.page}:{command.text[:60]}" for command in commands]
 
 
-COMMANDS = commands()
-
-
-def test_the_documentation_shows_commands() -> None:
-    assert any(command.startswith("lm_eval") for _, command in COMMANDS)
-    assert any(command.startswith("roi-bench run") for _, command in COMMANDS)
-
-
-@pytest.mark.parametrize(("page", "command"), COMMANDS, ids=[f"{page}:{command[:60]}" for page, command in COMMANDS])
-def test_commands_name_what_exists(page: str, command: str) -> None:
-    words = shlex.split(command)
-    if words[0] in ("accelerate", "torchrun") and "roi_bench" in words:
-        words = ["roi-bench", *words[words.index("roi_bench") + 1 :]]  # what each process of the launch is told
+@pytest.mark.parametrize("command", COMMANDS, ids=named(COMMANDS))
+def test_commands_name_what_exists(command: DocCommand) -> None:
+    words, arguments = command.words, command.run_words
     names = re.findall(r"\broi_\w+\b", " ".join(words[1:])) if words[0] in ("lm_eval", "roi-bench") else []
     for name in names:
         files = [ROOT / folder / f"{name}.yaml" for folder in ("tasks", "baselines/tasks")]
-        assert name == "roi_bench" or any(file.exists() for file in files), f"{page}: no task {name}"
+        assert name == "roi_bench" or any(file.exists() for file in files), f"no task {name}"
     for word in words:
         if word.endswith((".sh", ".py")) and "/" in word:
-            assert (ROOT / word).exists(), f"{page}: no file {word}"
-    if words[0] == "lm_eval" or words[:2] == ["roi-bench", "run"]:
+            assert (ROOT / word).exists(), f"no file {word}"
+    if arguments is None:
+        return
+    if words[0] == "lm_eval":
         from lm_eval._cli.harness import HarnessCLI
 
-        arguments = words[2:] if words[:2] == ["roi-bench", "run"] or words[1] == "run" else words[1:]
-        if words[0] == "roi-bench":
-            parse_arguments(arguments)
-        elif arguments[0] != "ls":
-            HarnessCLI()._parser.parse_args(["run", *arguments])
-    if "roi-api" in words and words[0] == "roi-bench":
-        api_settings(parse_arguments(words[2:]).config.model_args)
+        HarnessCLI()._parser.parse_args(["run", *arguments])
+    elif "$" not in command.text:
+        parse_arguments(arguments)
+    if "roi-api" in arguments:
+        api_settings(parse_arguments(arguments).config.model_args)
 
 
-def test_commands_send_chat_models_messages() -> None:
-    asked = [command for _, command in COMMANDS if re.search(r"pretrained=\S+-Instruct", command)]
-    assert len(asked) >= 7
-    assert [command for command in asked if "--apply_chat_template" not in command] == []
+RUNS = [command for command in COMMANDS if command.run_words is not None]
 
 
-def is_run(command: str) -> bool:
-    return not NOT_RUN.search(command) and ("roi-api" not in command or "--dry-run" in command)
+@pytest.mark.parametrize("command", RUNS, ids=named(RUNS))
+def test_runs_send_chat_models_messages_and_save_what_came_of_them(command: DocCommand) -> None:
+    if re.search(r"pretrained=(\S+-Instruct|Qwen/Qwen3)", command.text):
+        assert "--apply_chat_template" in command.words
+    assert "--output_path" in command.words or "--dry-run" in command.words
+    assert "--log_samples" in command.words or command.words[0] != "lm_eval"
 
 
-STARTED_WARM = """roi-bench() { printf '%s\\0' -m roi_bench "$@"; }; lm_eval() { printf '%s\\0' -m lm_eval "$@"; }"""
-RUN = [(page, command) for page, command in COMMANDS if is_run(command)]
+def test_the_readme_runs_one_model_always_with_the_same_options() -> None:
+    shared = ("--apply_chat_template", "--batch_size", "--log_samples", "--model")
+    asked: dict[tuple[str, str], set[tuple[str | None, ...]]] = {}
+    for command in (command for command in RUNS if command.page == "README.md" and "pretrained=" in command.text):
+        words = command.run_words or []
+        values = tuple(words[words.index(name) + 1] if name in words else None for name in shared)
+        model = re.search(r"pretrained=([^, ]+)", command.text)
+        assert model is not None
+        program = " ".join(word for word in command.words if word in ("lm_eval", "roi-bench", "torchrun"))
+        asked.setdefault((program, model[1]), set()).add(values)
+    assert [ways for ways in asked.values() if len(ways) > 1] == []
+    assert {model for _, model in asked} == {"Qwen/Qwen2.5-1.5B-Instruct"}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("page", "command"), RUN, ids=[f"{page}:{command[:60]}" for page, command in RUN])
-def test_examples_run(page: str, command: str, data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    folder = tmp_path_factory.getbasetemp() / "docs"  # examples of a page may build on each other
-    folder.mkdir(exist_ok=True)
-    environment = {
+@pytest.fixture(scope="session")
+def environment(data_dir: Path) -> dict[str, str]:
+    return {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "ROI_BENCH_DATA_DIR": str(data_dir),
         "HF_HUB_OFFLINE": "1",
         "OMP_NUM_THREADS": "1",
     }
-    ours = command.startswith(("roi-bench ", "lm_eval "))
-    # bash expands a line of ours; what it would start begins where the imports are done. Other lines bash runs itself.
+
+
+STARTED_WARM = """roi-bench() { printf '%s\\0' -m roi_bench "$@"; }; lm_eval() { printf '%s\\0' -m lm_eval "$@"; }"""
+
+
+def start(text: str, environment: dict[str, str], folder: Path) -> str:
+    """Run a command line and return what it prints.
+
+    bash expands a line of ours; what it would start begins where the imports are done. Other lines bash runs itself.
+    """
+    ours = text.splitlines()[-1].startswith(("roi-bench ", "lm_eval "))
     done = subprocess.run(
-        ["bash", "-c", f"{STARTED_WARM}\n{command}" if ours else command],
+        ["bash", "-ec", f"{STARTED_WARM}\n{text}" if ours else text],
         cwd=folder,
         env=environment,
         capture_output=True,
@@ -113,17 +102,109 @@ def test_examples_run(page: str, command: str, data_dir: Path, tmp_path_factory:
         timeout=900,
         check=False,
     )
-    assert done.returncode == 0, f"{page}: {command}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
+    assert done.returncode == 0, f"{text}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
     if ours:
-        words = done.stdout.split("\0")[:-1]
-        done = run_process(words, environment, folder)
-    assert done.returncode == 0, f"{page}: {command}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
+        done = run_process(done.stdout.split("\0")[:-1], environment, folder)
+    assert done.returncode == 0, f"{text}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
+    return done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
+@pytest.fixture(scope="session")
+def prepared(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what the pages take for granted: runs of exams and of problems alone, responses of one's own."""
+    from roi_bench import load_exams
+
+    folder = tmp_path_factory.mktemp("prepared")
+    for task, name in (("roi_tiny_hard_128", "exams"), ("roi_tiny_solo_128", "solo")):
+        arguments = f"--model hf --model_args pretrained=MODEL --tasks {task} --output_path results/{name}"
+        page = DocCommand("", f"roi-bench run {arguments}")
+        start(stand_in(page) or "", environment, folder)
+    start("roi-bench profile results/solo --out profile.json", environment, folder)
+    lines = [
+        {"exam": exam.id, "order": order, "response": "### Problem 1\n\\boxed{NA}"}
+        for exam in load_exams("tiny")[:FEW]
+        for order in ("hard", "easy")
+    ]
+    (folder / "responses.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n")
+    return folder
+
+
+def started() -> list[DocCommand]:
+    """Return the commands that are run: of equal ones on a page only the first."""
+    found: dict[tuple[str, str], DocCommand] = {}
+    for command in COMMANDS:
+        if (text := stand_in(command)) is not None:
+            found.setdefault((command.page, text), command)
+    return list(found.values())
+
+
+STARTED = started()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", STARTED, ids=named(STARTED))
+def test_examples_run(
+    command: DocCommand, environment: dict[str, str], prepared: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Commands of a page build on each other and on what is prepared; what the page shows of their output is there."""
+    folder = tmp_path_factory.getbasetemp() / "docs" / command.page.replace("/", "-")
+    if not folder.exists():
+        shutil.copytree(prepared, folder)
+    printed = start(stand_in(command) or "", environment, folder)
+    if command.shown is not None:
+        said = " ".join(printed.split())
+        lines = [" ".join(line.split()) for line in command.shown.splitlines() if line.strip()]
+        pattern = ".*".join(".*".join(map(re.escape, line.split("…"))) for line in lines)
+        assert re.search(pattern, said), f"shown:\n{command.shown}\nprinted:\n{printed}"
+
+
+def slugs(text: str) -> set[str]:
+    """Return the anchors of the headings of a page, as GitHub makes them."""
+    found: list[str] = []
+    for heading in re.findall(
+        r"^#+ (.+)$", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE), re.MULTILINE
+    ):
+        slug = re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+        found.append(f"{slug}-{found.count(slug)}" if slug in found else slug)
+    return set(found)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_links_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\((?!https?://)([^)#]+)", page.read_text(encoding="utf-8")):
-        assert (page.parent / target).exists(), f"{page.name}: {target}"
+    text = page.read_text(encoding="utf-8")
+    for target, anchor in re.findall(r"\]\((?!https?://)([^)#]*)(?:#([^)]+))?\)", text):
+        path = page.parent / target if target else page
+        assert path.exists(), target
+        assert not anchor or anchor in slugs(path.read_text(encoding="utf-8")), f"{target}#{anchor}"
+
+
+def test_the_real_models_of_the_readme_have_the_numbers_of_their_page() -> None:
+    """Which are recomputed from the rows (tests/benchmarks/test_real_models.py)."""
+    names = {"Qwen2.5-Coder-1.5B-Instruct": "qwen15", "Qwen2.5-Coder-0.5B-Instruct": "qwen05"}
+    page = (ROOT / "docs" / "real-models.md").read_text(encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (Qwen\S+) \| (\d+), (\w+) \| (.+) \|$", readme, re.MULTILINE)
+    assert len(rows) >= 4
+    for name, budget, order, numbers in rows:
+        assert f"| {names[name]} | direct | {budget} | {order} | {numbers} |" in page
+
+
+def test_the_readme_says_what_a_task_asks(environment: dict[str, str], tmp_path: Path) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(
+        r"^\| .* \| ([\d,]+) \| ([\d.]+) M \| ([\d.]+) M \| (\d+) minutes \| \$[\d.]+ \|$", readme, re.MULTILINE
+    )
+    for (count, prompts, generated, minutes), task in zip(
+        rows, ("roi_exam_hard_512", "roi_exam_hard_1024", "roi_exam"), strict=True
+    ):
+        arguments = f"--model roi-api --model_args model=openai/gpt-4o-mini --tasks {task} --dry-run"
+        said = start(f"roi-bench run {arguments}", environment, tmp_path)
+        found = re.search(r"([\d,]+) requests, ([\d,]+) prompt tokens, at most ([\d,]+) generated", said)
+        assert found is not None
+        assert found[1] == count
+        tokens = [int(number.replace(",", "")) for number in found.groups()[1:]]
+        assert [f"{number / 1e6:.2f}" for number in tokens] == [prompts, generated]
+        assert round(tokens[1] / 2000 / 60) == int(minutes)
 
 
 def test_the_example_of_the_metrics_page() -> None:
@@ -331,18 +412,18 @@ def test_the_python_example_of_the_allocation_page(
     assert capsys.readouterr().out == "2.0 2.0\n"  # two of three at 50 fit into 128
 
 
-@pytest.mark.parametrize(("page", "command"), COMMANDS, ids=[f"{page}:{command[:60]}" for page, command in COMMANDS])
-def test_commands_have_the_options_that_are_shown(page: str, command: str) -> None:
+@pytest.mark.parametrize("command", COMMANDS, ids=named(COMMANDS))
+def test_commands_have_the_options_that_are_shown(command: DocCommand) -> None:
     import click
 
     from roi_bench.cli.main import cli
 
-    words = shlex.split(command)
-    if words[0] == "roi-bench" and words[1] in ("profile", "allocate", "report", "regrade", "submit", "leaderboard"):
+    words = command.words
+    if words[0] == "roi-bench" and words[1] != "run":
         found = cli.get_command(click.Context(cli), words[1])
         rest = words[2:]
         while isinstance(found, click.Group):
             name, *rest = rest
             found = found.get_command(click.Context(found), name)
-        assert found is not None, f"{page}: {command}"
+        assert found is not None
         found.make_parser(click.Context(found)).parse_args(rest)  # an option that is not there raises
