@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
@@ -14,6 +13,14 @@ if TYPE_CHECKING:
     from roi_bench.harness.installation import Finding
 
 MARKS = {"ok": ("ok", "green"), "note": ("note", "cyan"), "problem": ("PROBLEM", "yellow"), "broken": ("BROKEN", "red")}
+
+SLOW = {
+    "check_vllm": "importing vLLM (10–60 s)",
+    "check_discovery": "listing lm_eval's tasks and taking one exam (10–60 s)",
+    "check_data": "reading every problem (5–30 s)",
+    "check_machine": "asking torch for a GPU (2–20 s)",
+}
+"""What the slow checks are doing, said before each."""
 
 
 @click.command()
@@ -49,15 +56,15 @@ def _examine(quick: bool) -> Iterator[Finding]:
     from roi_bench.harness.installation import Finding
 
     checks: list[Callable[[], Iterator[Finding]]] = [installation.check_versions]
-    if not quick:
+    if not quick and installation.has_vllm():
         checks += [installation.check_vllm]
     checks += [installation.check_bridge]
     if not quick:
         checks += [installation.check_discovery, installation.check_data]
     checks += [installation.check_model, installation.check_machine]
     for check in checks:
-        if sys.stderr.isatty():
-            click.echo(f"\r{check.__name__.replace('_', ' ')} …\r", nl=False, err=True)
+        if slow := SLOW.get(check.__name__):
+            click.echo(f"roi-bench: {slow} …", err=True)
         try:
             yield from check()
         except Exception as error:  # noqa: BLE001 - one sick organ must not end the examination

@@ -1,6 +1,6 @@
 """Makes our tasks and models known to plain ``lm_eval``, without ``--include_path``.
 
-Released versions of lm_eval (0.4.13) load no plugins. So a start-up file (:mod:`roi_bench.harness.startup`) waits for
+Releases of lm_eval up to 0.4.13 load no plugins. So a start-up file (:mod:`roi_bench.harness.startup`) waits for
 lm_eval to import two of its modules, and this module changes them right after they are executed:
 
 - ``lm_eval.tasks.manager``: ``TaskManager`` indexes our folders of tasks after its own and before the user's

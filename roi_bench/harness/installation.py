@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion
 
 import roi_bench
@@ -124,6 +125,16 @@ def judge_tasks(declared: Iterable[str], found: Iterable[str], bridge_off: bool)
     return Finding("tasks", "discovery", "problem", detail, advice)
 
 
+def judge_exam(answer: Mapping[str, Any]) -> Finding:
+    """Return whether lm_eval could take an exam with a model that never answers, and scored it 0."""
+    if answer.get("score") == 0:
+        return Finding("tasks", "one exam", "ok", "built, put to a model and scored by lm_eval")
+    detail = answer.get("error") or f"nonsense scored {answer.get('score')}"
+    lines = importlib.metadata.requires(DISTRIBUTION) or []
+    wanted = next((line for line in lines if canonicalize_name(Requirement(line).name) == LM_EVAL), "lm_eval")
+    return Finding("tasks", "one exam", "broken", f"lm_eval cannot take one: {detail[:300]}", f"pip install '{wanted}'")
+
+
 def judge_disk(name: str, free_bytes: int, wanted_bytes: int) -> Finding:
     """Return whether the free space at ``name`` is enough."""
     detail = f"{free_bytes / 1e9:.1f} GB free"
@@ -135,8 +146,8 @@ def judge_disk(name: str, free_bytes: int, wanted_bytes: int) -> Finding:
 
 # Checks of the installation itself: versions, the bridge, and whether plain lm_eval finds our tasks.
 
-DISTRIBUTION = "roi-bench"
-START_UP_FILE = "roi_bench_bridge.pth"
+DISTRIBUTION, LM_EVAL = "roi-bench", "lm-eval"
+START_UP_FILE = "roi_bench_bridge.start" if sys.version_info >= (3, 15) else "roi_bench_bridge.pth"
 
 SECONDS = 300
 """Limit of each check that runs in a process of its own."""
@@ -158,14 +169,25 @@ DISCOVERY = """
 import json, lm_eval.models, lm_eval.tasks
 from lm_eval.api.registry import model_registry
 names = lm_eval.tasks.TaskManager().all_tasks
+exam = {}
+try:
+    from roi_bench.harness.bridge import task_folders
+    from lm_eval import simple_evaluate
+    manager = lm_eval.tasks.TaskManager(include_path=task_folders(), include_defaults=False)
+    found = simple_evaluate(model="dummy", tasks=["TRIED"], limit=1, task_manager=manager, bootstrap_iters=0,
+                            torch_random_seed=None, verbosity="ERROR")
+    exam = {"score": found["results"]["TRIED"]["score,none"]}
+except BaseException as error:
+    exam = {"error": " ".join(f"{type(error).__name__}: {error}".split())}
 try:
     from roi_bench.harness.bridge import state
 except ImportError:
     state = {}
 print("\\n" + json.dumps({"tasks": [n for n in names if n.startswith("roi_")], "all": len(names),
-                         "models": list(model_registry), "state": state}))
-"""
-"""What a user's own program would do, in a fresh interpreter and without any help of ours."""
+                         "models": list(model_registry), "state": state, "exam": exam}))
+""".replace("TRIED", "roi_tiny_hard_128")
+"""What a user's own program would do, in a fresh interpreter: list all tasks, then take one exam with a model that says
+always the same."""
 
 
 def check_versions() -> Iterator[Finding]:
@@ -182,17 +204,35 @@ def check_versions() -> Iterator[Finding]:
     else:
         yield Finding("versions", DISTRIBUTION, "ok", f"{installed} at {Path(roi_bench.__file__).parent}")
     always, extras = split_requirements(importlib.metadata.requires(DISTRIBUTION) or [])
-    seen = {requirement.name for requirement in always}
     for requirement in always:
         yield judge_version(requirement, version(requirement.name))
-    for extra in ("hf", "vllm", "api", "train", "leaderboard"):
-        for requirement in extras.get(extra, []):
-            if requirement.name not in seen:
-                seen.add(requirement.name)
-                if requirement.name == "vllm":
-                    yield _judge_vllm(requirement)
-                else:
-                    yield judge_version(requirement, version(requirement.name), extra)
+    seen = {requirement.name for requirement in always}
+    for extra in ("hf", "vllm", "api", "train", "leaderboard", "fresh"):
+        own = [requirement for requirement in extras.get(extra, []) if requirement.name not in seen]
+        shared = [requirement for requirement in extras.get(extra, []) if requirement.name in seen]
+        yield from _judge_extra(extra, own, shared)
+        seen |= {requirement.name for requirement in own}
+
+
+def _judge_extra(extra: str, own: Sequence[Requirement], shared: Sequence[Requirement]) -> Iterator[Finding]:
+    """Judge the requirements of an extra; those ``shared`` with others, judged before, are named only if they misfit.
+
+    An extra is in use where all of its requirements are installed. Otherwise a package in a version that it would not
+    take is no problem: it serves something else.
+    """
+    names = [requirement.name for requirement in (*own, *shared)]
+    is_used = all(has_vllm() if name == "vllm" else version(name) for name in names)
+    for requirement in own:
+        finding = _judge_vllm(requirement) if requirement.name == "vllm" else None
+        finding = finding or judge_version(requirement, version(requirement.name), extra)
+        if finding.status == "problem" and not is_used:
+            advice = f"if you need it: pip install 'roi-bench[{extra}]'"
+            finding = replace(finding, status="note", detail=f"{finding.detail} for extra {extra!r}", advice=advice)
+        yield finding
+    for requirement in shared if is_used else ():
+        finding = judge_version(requirement, version(requirement.name), extra)
+        if finding.status != "ok":
+            yield replace(finding, detail=f"{finding.detail} for extra {extra!r}")
 
 
 def _judge_vllm(requirement: Requirement) -> Finding:
@@ -204,10 +244,15 @@ def _judge_vllm(requirement: Requirement) -> Finding:
     return replace(finding, detail=f"{finding.detail}, installed as {found[0]}", advice=finding.advice and VLLM_PAGE)
 
 
+def has_vllm() -> bool:
+    """Whether there is a vLLM, of whichever distribution or of none."""
+    return vllm_installed() is not None or importlib.util.find_spec("vllm") is not None
+
+
 def check_vllm() -> Iterator[Finding]:
     """If vLLM is installed, import it in a fresh interpreter as a run does (10–60 s), and report its device."""
     found = vllm_installed()
-    if found is None and importlib.util.find_spec("vllm") is None:
+    if not has_vllm():
         return
     named = " ".join(found) if found else "a vllm folder that belongs to no distribution"
     answer = ask_fresh_interpreter(IMPORT_OF_VLLM)
@@ -263,8 +308,10 @@ def check_discovery() -> Iterator[Finding]:
     """Index all tasks in a fresh interpreter as plain lm_eval does (10–30 s) and check that ours are among them."""
     answer = ask_fresh_interpreter(DISCOVERY)
     if isinstance(answer, str):
-        yield Finding("tasks", "discovery", "broken", f"lm_eval cannot list its tasks: {answer}", "repair lm_eval")
+        advice = "bring up to date what these words name, or install roi-bench in an environment of its own"
+        yield Finding("tasks", "discovery", "broken", f"lm_eval cannot list its tasks: {answer}", advice)
         return
+    yield judge_exam(answer["exam"])
     off = bridge.switched_off()
     yield judge_tasks(declared_tasks(), answer["tasks"], off)
     for name, _ in bridge.MODELS:
@@ -344,6 +391,8 @@ def check_data() -> Iterator[Finding]:
     for exam_set in sets:
         try:
             count = len(load_exams(exam_set))
+        except DependencyError as error:
+            yield Finding("data", f"exams {exam_set}", "note", str(error), f"only roi_{exam_set}_… needs it")
         except RoiBenchError as error:
             advice = f"roi_{'exam' if exam_set == 'v1' else exam_set}_… cannot run; the other sets can"
             yield Finding("data", f"exams {exam_set}", "problem", str(error), advice)

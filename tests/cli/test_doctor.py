@@ -2,11 +2,13 @@
 
 import json
 import re
+import sys
 
 import pytest
 from click.testing import CliRunner
 
 from roi_bench.cli.doctor import doctor
+from roi_bench.exams import fresh, sets
 from roi_bench.harness import bridge, installation
 from roi_bench.harness import installation as surroundings
 from roi_bench.harness.installation import Finding
@@ -33,6 +35,7 @@ def answers(monkeypatch):
             "tasks": installation.declared_tasks(),
             "models": [name for name, _ in bridge.MODELS],
             "state": {"lm_eval.models": "bridged"},
+            "exam": {"score": 0.0},
         },
         "torch": {"torch": "2.13.0", "cuda": None, "names": [], "mps": False},
     }
@@ -126,9 +129,72 @@ def test_a_broken_lm_eval_breaks_everything(answers):
 
 def test_an_unknown_lm_eval_is_a_problem_that_names_the_way_round(answers):
     answers["TaskManager"] |= {"tasks": [], "models": [], "state": {"lm_eval.models": "failed: TypeError: x"}}
-    findings = list(installation.check_discovery())
+    findings = [finding for finding in installation.check_discovery() if finding.name != "one exam"]
     assert {finding.status for finding in findings} == {"problem"}
     assert all("roi-bench run" in finding.advice for finding in findings)
+
+
+@pytest.mark.parametrize(
+    ("exam", "shown"),
+    [
+        ({"error": "AttributeError: 'RoiTask' object has no attribute 'exams'"}, "'exams'"),
+        ({"score": 1.5}, "1.5"),
+    ],
+)
+def test_an_lm_eval_that_lists_the_tasks_and_cannot_take_one_is_broken(answers, monkeypatch, exam, shown):
+    monkeypatch.setattr(installation.importlib.metadata, "requires", lambda _: ["click", "lm_eval<0.5,>=0.4.12"])
+    answers["TaskManager"] |= {"exam": exam}
+    code, findings = examine()
+    assert code == 1
+    assert (findings["one exam"]["status"], findings["discovery"]["status"]) == ("broken", "ok")
+    assert shown in findings["one exam"]["detail"]
+    assert findings["one exam"]["advice"] == "pip install 'lm_eval<0.5,>=0.4.12'"
+
+
+REQUIRED = (
+    "numpy>=2.0",
+    'transformers>=4.51; extra == "hf"',
+    'peft>=0.18; extra == "train"',
+    'transformers>=5.2; extra == "train"',
+    'trl>=1.16; extra == "train"',
+)
+
+
+@pytest.mark.parametrize(
+    ("installed", "statuses"),
+    [
+        ({"numpy": "2.0"}, ["numpy ok", "transformers note", "peft note", "trl note"]),
+        ({"numpy": "1.26.4"}, ["numpy broken", "transformers note", "peft note", "trl note"]),
+        (
+            {"numpy": "2.0", "transformers": "5.0", "peft": "0.17"},  # lm_eval[hf] brings peft
+            ["numpy ok", "transformers ok", "peft note", "trl note"],
+        ),
+        (
+            {"numpy": "2.0", "transformers": "5.0", "peft": "0.18", "trl": "1.16"},
+            ["numpy ok", "transformers ok", "peft ok", "trl ok", "transformers problem"],
+        ),
+        (
+            {"numpy": "2.0", "transformers": "5.2", "peft": "0.17", "trl": "1.16"},
+            ["numpy ok", "transformers ok", "peft problem", "trl ok"],
+        ),
+    ],
+    ids=["base", "old numpy", "hf", "train beside an old transformers", "train beside an old peft"],
+)
+def test_an_extra_that_is_in_use_has_to_fit_as_a_whole(monkeypatch, installed, statuses):
+    monkeypatch.setattr(installation.importlib.metadata, "requires", lambda _: list(REQUIRED))
+    monkeypatch.setattr(installation, "version", {**installed, "roi-bench": "0"}.get)
+    found = [f"{finding.name} {finding.status}" for finding in list(installation.check_versions())[2:]]
+    assert found == statuses
+
+
+def test_without_the_extra_fresh_there_is_a_note(monkeypatch, invented_pools):
+    monkeypatch.setenv("ROI_BENCH_DATA_DIR", str(invented_pools))
+    monkeypatch.setitem(sys.modules, "reasoning_gym", None)
+    for cached in (sets._generated_exams, fresh._compose):
+        cached.cache_clear()
+    (finding,) = [finding for finding in installation.check_data() if finding.name == "exams fresh"]
+    assert finding.status == "note"
+    assert "pip install 'roi-bench[fresh]'" in finding.detail
 
 
 def test_the_off_switch_is_told(answers, monkeypatch):
