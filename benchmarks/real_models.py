@@ -190,7 +190,7 @@ def table(options: argparse.Namespace) -> None:
     ):
         behaviour.append(_behaviour([row for row in rows.values() if row.key[:4] == (model, prompt, order, budget)]))
     columns = (Column("model"), Column("prompt"), Column("budget", 0), Column("order"), Column("n", 0))
-    note = "Each with its 95 % interval for such problems in general, clustered by re-used problem."
+    note = "In brackets: 95 % intervals that generalise to new problems, clustered by re-used problem."
     print(to_markdown(Table("scores", "Scores", (*columns, *map(Column, SHOWN)), tuple(scores), note)))
     paired = [_paired(rows, model, prompt) for model, prompt, budget, order in cells if prompt != "direct"]
     heads = (Column("model"), Column("prompt"), Column("n", 0), Column("score"), Column("score_easy"))
