@@ -1,9 +1,13 @@
-"""The machine that this runs on: cores, folders of shipped data, and files that are written whole or not at all."""
+"""The machine that this runs on: cores, shipped data, files written whole or not at all, progress bars in logs."""
 
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
+
+TERMINAL_INTERVAL, LOG_INTERVAL = 0.5, 30.0
+"""Seconds between two states of a progress bar on a terminal, and in a log file, where each is a line."""
 
 
 def usable_cores() -> tuple[int, ...]:
@@ -33,3 +37,35 @@ def write_atomically(path: Path, content: bytes) -> None:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+class BarFile:
+    """The file that a progress bar writes to: stderr, where no terminal is a line for each state and no rest of one.
+
+    A bar moves back to the beginning of its line and overwrites it with blanks; a log file would keep all of that.
+    """
+
+    @property
+    def encoding(self) -> str:
+        """That of stderr; bars look at it for the characters that they may use."""
+        return sys.stderr.encoding or "ascii"
+
+    def write(self, text: str) -> None:
+        """Write one state of a bar."""
+        if sys.stderr.isatty():
+            sys.stderr.write(text)
+        elif state := text.strip("\r\n "):
+            sys.stderr.write(f"{state}\n")
+
+    def flush(self) -> None:
+        """Flush stderr."""
+        sys.stderr.flush()
+
+    def fileno(self) -> int:
+        """That of stderr, whose width a bar asks for."""
+        return sys.stderr.fileno()
+
+    @property
+    def interval(self) -> float:
+        """Least seconds between two states."""
+        return TERMINAL_INTERVAL if sys.stderr.isatty() else LOG_INTERVAL

@@ -273,5 +273,17 @@ def _count(number: int, what: str) -> str:
 def _progress(items: Iterable[GradedFolder], total: int) -> Iterable[GradedFolder]:
     from tqdm import tqdm
 
-    bar: Iterable[GradedFolder] = tqdm(items, total=total, desc="grading", unit="submission", leave=False, delay=2)
+    from roi_bench.machine import BarFile
+
+    file = BarFile()
+    bar: Iterable[GradedFolder] = tqdm(
+        items,
+        total=total,
+        desc="grading",
+        unit="submission",
+        leave=False,
+        delay=2,
+        file=file,
+        mininterval=file.interval,
+    )
     return bar

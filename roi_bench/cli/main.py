@@ -7,6 +7,7 @@ not import any of them.
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -36,6 +37,30 @@ COMMANDS = {
 
 INTERRUPTED, TERMINATED = 130, 143
 """Exit codes after Ctrl-C and after SIGTERM, as shells have them (128 + the signal's number)."""
+
+
+SLOW_PACKAGES = (
+    *("accelerate", "datasets", "litellm", "lm_eval", "math_verify", "matplotlib", "numpy", "openai", "pandas", "peft"),
+    *("pyarrow", "reasoning_gym", "scipy", "sympy", "tokenizers", "torch", "transformers", "trl", "vllm"),
+)
+"""Packages that take longer to import than this command line."""
+
+
+class LoadingNotice:
+    """An import finder that finds nothing: says what is being loaded when the first slow package is imported.
+
+    So every command prints its first line before it has anybody wait, wherever its imports stand.
+    """
+
+    def __init__(self, command: str) -> None:
+        self._command = command
+        self._is_silent = os.environ.get("RANK", "0") != "0"  # one process of a launch says it for all
+
+    def find_spec(self, fullname: str, path: object = None, target: object = None) -> None:
+        """Say it once."""
+        if fullname in SLOW_PACKAGES and not self._is_silent:
+            self._is_silent = True
+            click.echo(f"{self._command}: loading {fullname} …", err=True)
 
 
 class LazyGroup(click.Group):
@@ -91,8 +116,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     Args:
         arguments: The command line without the program's name; by default that of this process.
     """
+    given = None if arguments is None else list(arguments)
+    notice = LoadingNotice("roi-bench")
+    sys.meta_path.insert(0, notice)
     try:
-        given = None if arguments is None else list(arguments)
         result = cli.main(args=given, prog_name="roi-bench", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
@@ -108,6 +135,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         _fail("interrupted", INTERRUPTED)
     except OSError as error:
         _fail(_describe(error), 1)
+    finally:
+        sys.meta_path.remove(notice)
     sys.exit(result if isinstance(result, int) else 0)
 
 

@@ -103,7 +103,12 @@ def with_progress(what: str, unit: str = "task") -> Callable[[Iterable[Item]], I
     def show(items: Iterable[Item]) -> Iterable[Item]:
         from tqdm import tqdm
 
-        bar: Iterable[Item] = tqdm(items, desc=what, unit=unit, leave=False, delay=2)
+        from roi_bench.machine import BarFile
+
+        file = BarFile()
+        bar: Iterable[Item] = tqdm(
+            items, desc=what, unit=unit, leave=False, delay=2, file=file, mininterval=file.interval
+        )
         return bar
 
     return show

@@ -15,13 +15,10 @@ from roi_bench.harness.ending import EndedEarlyError
 from roi_bench.harness.engines.metering import MeteredText
 from roi_bench.harness.engines.protocol import Engine, Job, Request, distinct_requests
 from roi_bench.harness.processes import Processes
+from roi_bench.machine import BarFile
 from roi_bench.records.journal import Entry, Journal, RequestKey
 
 # The progress bar of a run: responses, tokens per second, money, time left.
-
-TERMINAL_INTERVAL = 0.5
-LOG_INTERVAL = 30.0
-"""Seconds between two updates on a terminal, and in a log file, where every update is a line."""
 
 
 class Progress:
@@ -37,13 +34,15 @@ class Progress:
     def __enter__(self) -> Progress:
         from tqdm import tqdm
 
+        file = BarFile()
         self._bar = tqdm(
             total=self._total,
             initial=self._done,
             desc="responses" if not self._done else f"responses ({self._done} from the journal)",
             unit="resp",
             disable=not self._visible,
-            mininterval=TERMINAL_INTERVAL if sys.stderr.isatty() else LOG_INTERVAL,
+            file=file,
+            mininterval=file.interval,
             dynamic_ncols=True,
         )
         self._begin = time.monotonic()

@@ -12,7 +12,8 @@ import logging
 import subprocess
 import sys
 from argparse import ArgumentParser
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -143,21 +144,44 @@ def set_up_logging(verbosity: str | None) -> None:
 
 
 def evaluate(model: Any, tasks: Sequence[Any], manager: Any, **settings: Any) -> dict[str, Any] | None:
-    """Run lm_eval's ``simple_evaluate`` on built ``tasks``.
+    """Run lm_eval's ``simple_evaluate`` on built ``tasks``, without what it says in vain."""
+    from lm_eval import evaluator
 
-    Outside a git repository it has git complain on stderr, as if the run had failed; here it does not.
+    with _silenced():
+        found: dict[str, Any] | None = evaluator.simple_evaluate(
+            model=model, tasks=list(tasks), task_manager=_manager_of_built(manager, tasks), **settings
+        )
+    return found
+
+
+@contextmanager
+def _silenced() -> Iterator[None]:
+    """Keep lm_eval quiet where it alarms or says nothing new.
+
+    Outside a repository it has git complain, as if the run had failed; a bar runs while prompts are built, which takes
+    milliseconds; and it takes every tokenizer with a chat template for a chat model's (ours warns where that is so).
     """
     from lm_eval import evaluator
 
     shipped: Callable[[], str | None] = evaluator.get_git_commit_hash
+    tasks = [sys.modules[name] for name in ("lm_eval.api.task", "lm_eval.api.task._task") if name in sys.modules]
+    bars = {module: module.tqdm for module in tasks if hasattr(module, "tqdm")}
+    logger = logging.getLogger(evaluator.__name__)
     evaluator.get_git_commit_hash = lambda: shipped() if _git_describes() else None
+    for module in bars:
+        module.tqdm = lambda items, **_: items  # type: ignore[attr-defined]
+    logger.addFilter(_is_no_guess)
     try:
-        found: dict[str, Any] | None = evaluator.simple_evaluate(
-            model=model, tasks=list(tasks), task_manager=_manager_of_built(manager, tasks), **settings
-        )
+        yield
     finally:
         evaluator.get_git_commit_hash = shipped
-    return found
+        for module, bar in bars.items():
+            module.tqdm = bar  # type: ignore[attr-defined]
+        logger.removeFilter(_is_no_guess)
+
+
+def _is_no_guess(record: logging.LogRecord) -> bool:
+    return "appears to be an instruct or chat variant" not in str(record.msg)
 
 
 def _git_describes() -> bool:

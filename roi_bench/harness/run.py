@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -171,7 +172,7 @@ def _run(arguments: Sequence[str]) -> None:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     set_up_logging(parsed.config.verbosity)
     from roi_bench.harness import bridge
-    from roi_bench.harness.model_loading import engine_of, load_model
+    from roi_bench.harness.model_loading import engine_of, load_model, shown_arguments
     from roi_bench.harness.run_arguments import load_tasks, select_tasks
 
     bridge.install()
@@ -179,9 +180,12 @@ def _run(arguments: Sequence[str]) -> None:
     manager, selected = select_tasks(config.tasks, config.include_path, config.metadata)
     config.tasks = selected
     tasks = selected if config.check_integrity else load_tasks(manager, selected)
+    began = time.monotonic()
+    _notify_once(f"loading {config.model} {shown_arguments(config.model_args)}".rstrip() + " …")
     lm = load_model(config)
     processes = processes_of(lm, config.model, config.model_args)
     engine = engine_of(lm, seed=_sampling_seed(config), batch_size=parsed.batch_size, longest=_longest(tasks))
+    _notify_once(f"loaded in {time.monotonic() - began:.0f} s")
     try:
         _evaluate_with_journal(parsed, tasks, manager, engine, processes)
     finally:
@@ -318,6 +322,12 @@ def _longest(tasks: Sequence[Any]) -> int:
     """Return the tokens of the longest request, prompt and response; prompts are taken to have 1,024."""
 
     return 1024 + max((task.settings.budget for task in budget_tasks(tasks)), default=1024)
+
+
+def _notify_once(line: str) -> None:
+    """Say it in the first process of a launch alone, which must be known before there is a model."""
+    if not place().rank:
+        _notify(line)
 
 
 def _notify(line: str) -> None:

@@ -1,6 +1,7 @@
 """The command line as a user meets it: help at once, one line for every expected failure, the right exit code."""
 
 import errno
+import os
 import subprocess
 import sys
 
@@ -8,7 +9,7 @@ import click
 import pytest
 
 from roi_bench import __version__
-from roi_bench.cli.main import COMMANDS, cli, main
+from roi_bench.cli.main import COMMANDS, SLOW_PACKAGES, LoadingNotice, cli, main
 from roi_bench.errors import DataError, DependencyError, ModelError, RecordError, UsageError
 from tests.support.messages import missing
 
@@ -109,3 +110,61 @@ def test_a_reader_that_leaves_early_is_no_error():
         assert run_.stderr is not None
         run_.stdout.close()
         assert run_.stderr.read() == b""
+
+
+STOPPED_AT_THE_FIRST_SLOW_IMPORT = f"""
+import os, sys
+from roi_bench.cli.main import main
+
+class Stop:
+    def find_spec(self, name, path=None, target=None):
+        if name in {set(SLOW_PACKAGES)!r}:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os.write(2, f"stopped at {{name}}".encode())
+            os._exit(0)
+
+sys.meta_path.insert(0, Stop())
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "run --help",
+        "run --model dummy --tasks roi_tiny_hard_128",
+        "report results",
+        "compare-engines a b",
+        "profile results --out p.json",
+        "allocate p.json",
+        "regrade results",
+        "train run tiny --dry-run",
+        "submit pack results --out s",
+        "submit check s",
+        "leaderboard build s --out board",
+        "exams verify",
+        "doctor",
+    ],
+)
+def test_every_command_says_a_word_before_the_first_slow_import(tmp_path, arguments):
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "results_1.json").write_text("{}")
+    (tmp_path / "p.json").write_text("{}")
+    command = [sys.executable, "-c", STOPPED_AT_THE_FIRST_SLOW_IMPORT, *arguments.split()]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, stdin=subprocess.DEVNULL)
+    said = (done.stdout + done.stderr).splitlines()
+    assert said
+    assert not said[0].startswith("stopped at")
+    if said[-1].startswith("stopped at") and not done.stdout:
+        assert said[0].startswith("roi-bench: loading")
+
+
+def test_the_notice_comes_once_and_from_the_first_process_of_a_launch(monkeypatch, capsys):
+    notice = LoadingNotice("roi-bench")
+    for name in ("json", "torch", "scipy"):
+        assert notice.find_spec(name) is None
+    assert capsys.readouterr().err == "roi-bench: loading torch …\n"
+    monkeypatch.setitem(os.environ, "RANK", "1")
+    LoadingNotice("roi-bench").find_spec("torch")
+    assert capsys.readouterr().err == ""

@@ -104,3 +104,19 @@ def test_a_limit_is_no_reason_to_shout(caplog):
         parsed = parse_arguments(["--model", "dummy", "--tasks", NAME, "--limit", "4"])
     assert parsed.config.limit == 4
     assert [record for record in caplog.records if "limit" in record.getMessage().lower()] == []
+
+
+def test_nothing_is_said_that_alarms_in_vain(monkeypatch, caplog, capfd, loaded):
+    manager, tasks = loaded
+    messages = ["%s appears to be an instruct or chat variant but …", "something else about %s"]
+
+    def evaluation(**_):
+        for message in messages:
+            logging.getLogger(evaluator.__name__).warning(message, "m")
+        tasks[0].build_all_requests(limit=2, rank=0, world_size=1)
+        return {}
+
+    monkeypatch.setattr(evaluator, "simple_evaluate", evaluation)
+    releases.evaluate(None, tasks, manager)
+    assert [record.msg for record in caplog.records if record.name == evaluator.__name__] == messages[1:]
+    assert "it/s" not in capfd.readouterr().err
