@@ -35,6 +35,7 @@ EDGE = {
     "records.journal": "locks a file and appends to it",
     "records.results": "reads results and samples",
     "records.tokenizer": "loads tokenizers and reads their folders",
+    "records.unfinished": "reads the journals of a folder",
 }
 """The modules of the core that touch the world outside, each with its reason. All others compute, and nothing else."""
 

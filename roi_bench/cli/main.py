@@ -19,6 +19,7 @@ from roi_bench.errors import RoiBenchError, nearest
 
 COMMANDS = {
     "run": ("roi_bench.cli.run:run", "Run exams with a model: lm_eval's flags, exact token counts, resumable."),
+    "view": ("roi_bench.cli.view:view", "Show what a model wrote, exam by exam: pages, or one exam in the terminal."),
     "report": ("roi_bench.cli.report:report", "Report on runs: tables, comparisons, tiers, pictures."),
     "compare-engines": (
         "roi_bench.cli.compare_engines:compare_engines",

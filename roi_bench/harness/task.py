@@ -21,6 +21,7 @@ from roi_bench.exams.tiny import TINY_CHAT_TEMPLATE
 from roi_bench.grading.grader import is_numeric_pool, shared_grader
 from roi_bench.harness.ending import install_one_line_errors
 from roi_bench.harness.engines.metering import metered
+from roi_bench.harness.engines.protocol import ASKED
 from roi_bench.harness.releases import by_request, make_request, scores_nothing
 from roi_bench.harness.sending import (
     arguments_for,
@@ -301,10 +302,13 @@ class RoiTask(ConfigurableTask):
 
     def construct_requests(self, doc: dict[str, Any], ctx: list[str], **kwargs: Any) -> list[Instance]:
         """Return the requests of ``doc``."""
-        return [
-            make_request(self, request, (prompt, dict(self.generation_sent)), index, kwargs)
-            for index, (prompt, request) in enumerate(zip(ctx, self.requests_of(doc), strict=True))
-        ]
+        settings = self.settings
+        asked = {"prompt": settings.prompt, **({"paraphrase": settings.paraphrase} if settings.paraphrase else {})}
+        instances = []
+        for index, (prompt, request) in enumerate(zip(ctx, self.requests_of(doc), strict=True)):
+            instances.append(make_request(self, request, (prompt, dict(self.generation_sent)), index, kwargs))
+            setattr(instances[-1], ASKED, asked)
+        return instances
 
     # ------------------------------------------------------------------------------------------------ results
     def apply_filters(self) -> None:

@@ -200,6 +200,18 @@ def test_filters_keep_the_right_rows_and_stand_in_the_address(page, table, filte
     assert page.get_by_label(next(iter(filters)), exact=True).input_value() == next(iter(filters.values()))
 
 
+def test_the_list_of_exams_is_filtered_by_outcome(page, real, served):
+    path = next((served.folder / "real/models").glob("made-up-alpha*/*_direct.html"))
+    page.goto(f"{real}{path.relative_to(served.folder / 'real')}?outcome=wrong")
+    rows = page.locator("#board tbody tr")
+    texts = [row.inner_text() for row in rows.all() if row.is_visible()]
+    assert 0 < len(texts) < rows.count()
+    assert all("wrong" in text for text in texts)
+    assert not any("wrong" in row.inner_text() for row in rows.all() if not row.is_visible())
+    page.get_by_label("Outcome", exact=True).select_option("")
+    assert page.locator("#board tbody tr:visible").count() == rows.count()
+
+
 def test_an_address_restores_everything_and_ignores_what_it_does_not_know(page, table):
     show_all(page, table, "?prompt=direct&sort=-tokens&columns=rank,model,tokens,provider")
     shown = page.locator("#board thead th:visible").evaluate_all("all => all.map(th => th.dataset.key)")

@@ -275,7 +275,7 @@ def test_an_answer_that_does_not_count_has_no_note_on_how_it_was_graded():
     [
         ("### Problem 1\nwork", Usage(32, "length", "generated"), 32, "The budget of 32 tokens ended", "truncated"),
         ("### Problem 1\n\\boxed{1}", Usage(40, "stop", "generated"), 32, "more tokens than the budget", "truncated"),
-        (None, None, 32, "No response could be had", "error"),
+        (None, None, 32, "There is no response", "error"),
         ("### Problem 1", Usage(9, "error", "provider"), 32, "The provider failed in the middle of it", "error"),
         ("", Usage(32, "length", "provider"), 32, "its tokens went into hidden reasoning", "empty"),
         ("<think>draft", Usage(32, "length", "provider"), 32, "Nothing visible but reasoning. The budget", "empty"),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from roi_bench.records.journal import Entry, Journal, RequestKey, request_key
+from roi_bench.scoring.outcomes import opens_reasoning
 
 # What a loaded lm_eval model is.
 
@@ -133,14 +134,26 @@ def fixed_batches(requests: Sequence[Request], size: int, length: Callable[[str]
 
 
 def exam_fields(request: Request) -> dict[str, Any]:
-    """Return the exam, order and budget (or problem and budget) of a request, for readers of the journal."""
+    """Return exam, order, budget and prompt (or problem, budget and prompt) of a request, for readers of the journal.
+
+    ``starts_in_reasoning`` is there where the prompt as sent ends inside a block of reasoning.
+    """
     doc = request.origin.doc
     if not isinstance(doc, Mapping):
         return {}
     if "problem" in doc:
-        return {name: doc[name] for name in ("problem", "budget") if name in doc}
-    named = {"exam": "exam_id", "order": "order", "budget": "budget"}
-    return {name: doc[key] for name, key in named.items() if key in doc} if "exam_id" in doc else {}
+        found = {name: doc[name] for name in ("problem", "budget") if name in doc}
+    else:
+        named = {"exam": "exam_id", "order": "order", "budget": "budget"}
+        found = {name: doc[key] for name, key in named.items() if key in doc} if "exam_id" in doc else {}
+    if found:
+        found |= getattr(request.origin, ASKED, {})
+        found |= {"starts_in_reasoning": True} if opens_reasoning(request.prompt) else {}
+    return found
+
+
+ASKED = "roi_bench_asked"
+"""Attribute of lm_eval's instances of our tasks: name and paraphrase of their prompt, as the journal shows them."""
 
 
 def derived_seed(seed: int, keys: Sequence[RequestKey]) -> int:

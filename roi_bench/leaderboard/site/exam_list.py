@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
-from roi_bench.analysis.runs import ScoredRun
-from roi_bench.exams.exam import Exam
+from roi_bench.analysis.runs import Cell, ScoredRun
 from roi_bench.leaderboard.site.page import UNDEFINED, number
 from roi_bench.records.results import Costs
 from roi_bench.scoring.metrics import ScoredResponse
@@ -16,6 +17,42 @@ from roi_bench.scoring.statistics import mean_or_none
 
 ExamCosts = Mapping[str, Costs]
 """USD of each response of a task, by document; a document of which no cost is known may be left out."""
+
+
+class ShownRun(Protocol):
+    """What lists and pages of responses say of a run; :class:`~roi_bench.leaderboard.board.graded.GradedRun` too."""
+
+    @property
+    def cell(self) -> Cell:
+        """Exams, order and budget."""
+
+    @property
+    def prompt(self) -> str:
+        """Name of the prompt, or of the run."""
+
+    @property
+    def decoding(self) -> str:
+        """Generation arguments, or an empty text."""
+
+    @property
+    def exams(self) -> int:
+        """Number of exams with a response in both orders."""
+
+    @property
+    def repeats(self) -> int:
+        """Samples per request."""
+
+    @property
+    def exam_ids(self) -> tuple[str, ...]:
+        """Ids of these exams."""
+
+    @property
+    def scores(self) -> tuple[float, ...]:
+        """Correct answers of each in the task's order."""
+
+    @property
+    def scores_easy(self) -> tuple[float, ...]:
+        """Correct answers of each in easy order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +81,7 @@ class ListRow:
 
 def page_name(exam_id: str) -> str:
     """Return the file name of an exam's page of responses: ``tiny-0-012.html``."""
-    return exam_id.replace("/", "-") + ".html"
+    return re.sub(r"[^A-Za-z0-9._+-]", "-", exam_id) + ".html"
 
 
 def exam_rows(run: ScoredRun, usd: ExamCosts, paged: Collection[str]) -> list[ListRow]:
@@ -55,29 +92,32 @@ def exam_rows(run: ScoredRun, usd: ExamCosts, paged: Collection[str]) -> list[Li
         usd: What its responses cost, by exam; an empty mapping where unknown.
         paged: Ids of the exams that have a page of responses.
     """
-    order = run.cell.order
+    order, kind = run.cell.order, run.task.record.kind
     rows = []
-    for exam_id, exam in run.exams.items():
-        if exam_id not in run.scored:
+    for name, document in kind.documents(run.exams).items():
+        if name not in run.scored:
             continue
-        samples = run.scored[exam_id]
-        cells = (
-            ListCell("-".join(tier[0].upper() for tier in exam.tiers(order))),
-            *_order_cells([sample.main for sample in samples]),
-            *_order_cells([sample.easy for sample in samples]),
-            ListCell(money(total_usd(usd.get(exam_id, ())))),
-        )
-        rows.append(ListRow(exam_id, page_name(exam_id) if exam_id in paged else None, cells))
+        samples: Sequence[Any] = run.scored[name]
+        usd_cell = ListCell(money(total_usd(usd.get(name, ()))))
+        if kind.has_order:
+            tiers = "-".join(tier[0].upper() for tier in document.tiers(order))
+            both = [[sample.main for sample in samples], [sample.easy for sample in samples]]
+        else:
+            tiers, both = document.tier, [list(samples)]
+        cells = (ListCell(tiers), *(cell for responses in both for cell in _order_cells(responses)), usd_cell)
+        rows.append(ListRow(name, page_name(name) if name in paged else None, cells))
     return rows
 
 
-def paged_exams(runs: Sequence[ScoredRun], most: int | None) -> dict[str, Exam]:
-    """Return the exams that get a page of responses, by id: the first ``most`` (None: all) exams asked of each set."""
-    found: dict[str, Exam] = {}
+def paged_exams(runs: Sequence[ScoredRun], most: int | None) -> dict[str, Any]:
+    """Return the documents (exams, or problems asked alone) that get a page of responses, by id: of each set the first
+    ``most`` (None: all) that were asked.
+    """
+    found: dict[str, Any] = {}
     for run in runs:
-        for exam_id in list(run.exams)[:most]:
-            if exam_id in run.scored:
-                found.setdefault(exam_id, run.exams[exam_id])
+        for name, document in list(run.task.record.kind.documents(run.exams).items())[:most]:
+            if name in run.scored:
+                found.setdefault(name, document)
     return found
 
 

@@ -60,7 +60,8 @@ class PageOptions:
 def render(template: str, path: str, context: Mapping[str, Any]) -> PageFile:
     """Return the page at ``path`` made by ``template``; everything in ``context`` is escaped.
 
-    Templates also know ``root`` (relative way to the site's folder, empty or ``../``…), ``policy`` and ``release``.
+    Templates also know ``root`` (relative way to the site's folder, empty or ``../``…), ``policy`` and ``release``;
+    ``layout`` names the frame of pages that boards and local views share, a board's unless ``context`` has another.
     """
     root = "../" * path.count("/")
     text = _environment().get_template(template).render(root=root, path=path, **context)
@@ -88,7 +89,7 @@ def _environment() -> Any:
         auto_reload=False,
         finalize=_readable,
     )
-    environment.globals |= {"policy": CONTENT_SECURITY_POLICY, "release": __version__}
+    environment.globals |= {"policy": CONTENT_SECURITY_POLICY, "release": __version__, "layout": "base.html"}
     environment.filters |= {
         "number": number,
         "interval": interval,

@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from roi_bench.analysis.runs import Cell, ScoredRun
 from roi_bench.exams.exam import POOL_TIERS, TIERS, Exam, Problem
-from roi_bench.leaderboard.board.graded import GradedRun, GradedSubmission
+from roi_bench.leaderboard.board.graded import GradedSubmission
 from roi_bench.leaderboard.site.exam_list import (
     ExamCosts,
+    ShownRun,
     exam_rows,
     finish_of,
     money,
@@ -23,7 +25,7 @@ from roi_bench.leaderboard.site.exam_list import (
 )
 from roi_bench.leaderboard.site.page import OUTCOME_MEANINGS, TOKEN_SOURCES, PageFile, PageOptions, number, render
 from roi_bench.reading.responses import Reading
-from roi_bench.scoring.metrics import Sample, ScoredResponse
+from roi_bench.scoring.metrics import NO_ANSWER, Sample, ScoredResponse
 from roi_bench.scoring.outcomes import ProblemOutcome, Response
 
 # A response cut into what it says, as it was read: the problems, the text around them, and the marks that count.
@@ -194,16 +196,23 @@ class ResponseView:
     ending: str
 
 
-def response_views(run: ScoredRun, exam: Exam, requests: Sequence[Sequence[Response]]) -> list[ResponseView]:
-    """Return all responses of ``run`` to ``exam``.
+def response_views(run: ScoredRun, exam: Any, requests: Sequence[Sequence[Response]]) -> list[ResponseView]:
+    """Return all responses of ``run`` to a document.
 
     Args:
         run: The run.
-        exam: The exam.
+        exam: The document: an exam, or a problem that was asked alone.
         requests: Its raw responses, by request and sample.
     """
+    kind = run.task.record.kind
+    if not kind.has_order:
+        alone: Sequence[Any] = run.scored[exam.problem.id]
+        return [
+            _exam_view(f"Asked alone{_sample_title(number, alone)}", response, scored)
+            for number, (response, scored) in enumerate(zip(requests[0], alone, strict=True), start=1)
+        ]
     samples = run.scored[exam.id]
-    if not run.task.record.kind.together:
+    if not kind.together:
         return [
             _alone_view(exam, tier, response, sample, _sample_title(number, samples))
             for tier, responses in zip(TIERS, requests, strict=True)
@@ -220,7 +229,7 @@ def response_views(run: ScoredRun, exam: Exam, requests: Sequence[Sequence[Respo
     ]
 
 
-def _sample_title(number: int, samples: Sequence[Sample]) -> str:
+def _sample_title(number: int, samples: Sequence[object]) -> str:
     return f", sample {number} of {len(samples)}" if len(samples) > 1 else ""
 
 
@@ -236,6 +245,11 @@ def _exam_view(title: str, response: Response, scored: ScoredResponse) -> Respon
             continue
         outcome = scored.problems[piece.position - 1]
         notes = [f"{outcome.tier} problem {outcome.problem_id}", *_notes(outcome, piece)]
+        if outcome.outcome in ("unanswered", "empty") and (seen := scored.no_answer(outcome)) not in (
+            None,
+            "never_begun",
+        ):
+            notes.append(NO_ANSWER[str(seen)])
         views.append(PieceView(piece.title, outcome.outcome, tuple(notes), piece.spans))
     summary = f"{scored.score} of {len(scored.problems)} correct, {_spent(scored)}"
     return ResponseView(title, summary, tuple(views), _ending(response, scored))
@@ -314,11 +328,7 @@ def _ending(response: Response, scored: ScoredResponse) -> str:
     finish = finish_of(scored)
     text = _text(response)
     if finish == "error":
-        return (
-            "The provider failed in the middle of it: it counts as no response."
-            if text
-            else "No response could be had."
-        )
+        return "The provider failed in the middle of it: it counts as no response." if text else "There is no response."
     if finish == "over":
         return f"It took more tokens than the budget of {scored.budget} allows: nothing in it counts."
     cut = f"The budget of {scored.budget} tokens ended the response here." if finish == "length" else ""
@@ -387,44 +397,71 @@ def submission_pages(
         options: How many exams get a page, and whether licensed problems are shown.
         usd: What each response cost, by task name (see :data:`roi_bench.leaderboard.site.exam_list.ExamCosts`).
     """
-    folder = f"models/{graded.submission.id}"
-    costs = usd or {}
+    shown = {run.slug: run for run in graded.runs}
+    costs = {run.slug: (usd or {}).get(run.task, {}) for run in graded.runs}
+    yield from run_pages(
+        f"models/{graded.submission.id}/", graded.submission.metadata.model, shown, runs, options, costs
+    )
+    whole = [run.slug for run in graded.runs if len(run.exam_ids) == len(runs[run.slug].exams)]
+    yield scores_file(graded, whole, list(paged_exams(list(runs.values()), options.exam_pages)))
+
+
+def run_pages(
+    folder: str,
+    model: str,
+    shown: Mapping[str, ShownRun],
+    runs: Mapping[str, ScoredRun],
+    options: PageOptions,
+    usd: Mapping[str, ExamCosts],
+    layout: str = "base.html",
+) -> Iterator[PageFile]:
+    """Yield the exam lists and the exam pages of runs.
+
+    Args:
+        folder: Where they are, with a slash at its end; an empty text for the site's own folder.
+        model: What the runs are called together, and the page ``index.html`` above them.
+        shown: What pages say of each run, by slug.
+        runs: The scored runs by slug.
+        options: How many exams get a page, and whether licensed problems are shown.
+        usd: What each response cost, by slug.
+        layout: Template of the frame of pages.
+    """
     paged = paged_exams(list(runs.values()), options.exam_pages)
-    shared = {"model": graded.submission.metadata.model, "meanings": OUTCOME_MEANINGS}
-    for run in graded.runs:
-        scored = runs[run.slug]
-        rows = exam_rows(scored, costs.get(run.task, {}), paged)
-        yield render(
-            "exam_list.html",
-            f"{folder}/{run.slug}.html",
-            {**shared, "run": run, "rows": rows, "tiers": _tier_order(run.cell), "priced": run.usd is not None},
-        )
+    shared = {"model": model, "meanings": OUTCOME_MEANINGS, "layout": layout}
+    for slug, run in shown.items():
+        scored, costs = runs[slug], usd.get(slug, {})
+        priced = bool(costs) and all(total_usd(costs.get(d.id, ())) is not None for d in scored.task.documents)
+        kind = scored.task.record.kind
+        context = {
+            "run": run,
+            "rows": exam_rows(scored, costs, paged),
+            "tiers": _tier_order(run.cell) if kind.has_order else "",
+            "priced": priced,
+            "noun": kind.noun,
+        }
+        yield render("exam_list.html", f"{folder}{slug}.html", {**shared, **context})
     ids = list(paged)
-    runs_of = {exam_id: [run for run in graded.runs if exam_id in runs[run.slug].scored] for exam_id in ids}
     documents = {slug: {d.id: d.requests for d in run.task.documents if d.id in paged} for slug, run in runs.items()}
-    for index, exam_id in enumerate(ids):
-        exam = paged[exam_id]
+    for index, name in enumerate(ids):
+        document = paged[name]
+        problems = list(zip(TIERS, document.problems, strict=True)) if isinstance(document, Exam) else [document]
         views = [
-            _run_view(run, runs[run.slug], exam, documents[run.slug][exam_id], costs.get(run.task, {}))
-            for run in runs_of[exam_id]
+            _run_view(slug, run, runs[slug], document, name, documents[slug][name], usd.get(slug, {}))
+            for slug, run in shown.items()
+            if name in runs[slug].scored
         ]
         beside = [ids[i] if 0 <= i < len(ids) else None for i in (index - 1, index + 1)]
-        yield render(
-            "exam.html",
-            f"{folder}/exams/{page_name(exam_id)}",
-            {
-                **shared,
-                "exam": exam,
-                "problems": [_problem_view(exam, tier, options) for tier in TIERS],
-                "runs": views,
-                "before": beside[0],
-                "after": beside[1],
-                "page_name": page_name,
-                "marks": MARKS,
-            },
-        )
-    whole = [run.slug for run in graded.runs if len(run.exam_ids) == len(runs[run.slug].exams)]
-    yield scores_file(graded, whole, ids)
+        context = {
+            "noun": "Exam" if isinstance(document, Exam) else "Problem",
+            "exam": name,
+            "problems": [_problem_view(tier, problem, options) for tier, problem in problems],
+            "runs": views,
+            "before": beside[0],
+            "after": beside[1],
+            "page_name": page_name,
+            "marks": MARKS,
+        }
+        yield render("exam.html", f"{folder}exams/{page_name(name)}", {**shared, **context})
 
 
 def _tier_order(cell: Cell) -> str:
@@ -433,24 +470,30 @@ def _tier_order(cell: Cell) -> str:
 
 
 def _run_view(
-    run: GradedRun, scored: ScoredRun, exam: Exam, requests: Sequence[Sequence[Response]], usd: ExamCosts
+    slug: str,
+    run: ShownRun,
+    scored: ScoredRun,
+    document: Any,
+    name: str,
+    requests: Sequence[Sequence[Response]],
+    usd: ExamCosts,
 ) -> RunView:
-    place = run.exam_ids.index(exam.id) if exam.id in run.exam_ids else None
+    place = run.exam_ids.index(name) if name in run.exam_ids else None
     digits = 0 if run.repeats == 1 else 2
-    cost = total_usd(usd.get(exam.id, ()))
+    cost = total_usd(usd.get(name, ()))
+    easy = run.scores_easy if scored.task.record.kind.has_order else None
     return RunView(
-        slug=run.slug,
+        slug=slug,
         title=f"{run.cell.title} · {run.prompt}",
         decoding=run.decoding,
         score=number(None if place is None else run.scores[place], digits),
-        score_easy=number(None if place is None else run.scores_easy[place], digits),
+        score_easy=number(None if place is None or easy is None else easy[place], digits),
         usd=None if cost is None else money(cost),
-        responses=tuple(response_views(scored, exam, requests)),
+        responses=tuple(response_views(scored, document, requests)),
     )
 
 
-def _problem_view(exam: Exam, tier: str, options: PageOptions) -> ProblemView:
-    problem: Problem = exam.problems[TIERS.index(tier)]
+def _problem_view(tier: str, problem: Problem, options: PageOptions) -> ProblemView:
     shown = options.with_problems or problem.pool not in POOL_TIERS
     return ProblemView(
         tier=tier,

@@ -73,6 +73,7 @@
 
   const FILTERS = [
     { key: 'q', label: 'Search', type: 'search', column: null },
+    { key: 'outcome', label: 'Outcome', type: 'outcome', column: null },
     { key: 'prompt', label: 'Prompt', type: 'select', column: 'prompt' },
     { key: 'provider', label: 'Provider', type: 'select', column: 'provider' },
     { key: 'open', label: 'Open weights', type: 'select', column: 'open' },
@@ -83,8 +84,12 @@
     { key: 'since', label: 'Since', type: 'date', column: 'date' },
   ];
 
+  // Outcomes that the cells of problems begin with or, of several samples, count.
+  const OUTCOMES = ['correct', 'wrong', 'skipped', 'truncated', 'unanswered', 'empty', 'error'];
+
   function passes(filter, wanted, text) {
     if (filter.type === 'select') return text === wanted;
+    if (filter.type === 'outcome') return text.split(/\W+/).includes(wanted);
     if (filter.type === 'date') return /^\d{4}-/.test(text) && text >= wanted;
     if (filter.type === 'search') {
       const found = text.toLowerCase();
@@ -96,7 +101,7 @@
   }
 
   function isKnown(filter, input, wanted) {
-    if (filter.type === 'select') return [...input.options].some((option) => option.value === wanted);
+    if (filter.type === 'select' || filter.type === 'outcome') return [...input.options].some((option) => option.value === wanted);
     if (filter.type === 'date') return /^\d{4}-\d\d-\d\d$/.test(wanted);
     return filter.type === 'search' || (wanted !== '' && Number.isFinite(Number(wanted)));
   }
@@ -146,13 +151,16 @@
       filters.setAttribute('aria-label', 'Filters');
       for (const filter of FILTERS) {
         if (filter.column !== null && !this.byKey.has(filter.column)) continue;
-        const input = make(filter.type === 'select' ? 'select' : 'input', { id: `filter-${filter.key}` });
-        if (filter.type === 'select') input.append(make('option', { value: '' }, 'any'));
+        if (filter.type === 'outcome' && !this.byKey.has('p1')) continue;
+        const chosen = filter.type === 'select' || filter.type === 'outcome';
+        const input = make(chosen ? 'select' : 'input', { id: `filter-${filter.key}` });
+        if (chosen) input.append(make('option', { value: '' }, 'any'));
         else input.type = filter.type;
         if (filter.type === 'number') Object.assign(input, { min: 0, step: 'any' });
         input.addEventListener('input', () => this.show());
         this.inputs.set(filter, input);
-        filters.append(make('div', { className: `filter ${filter.key}` }, make('label', { htmlFor: input.id }, filter.label), input));
+        const name = filter.type === 'outcome' ? 'filter' : `filter ${filter.key}`; // .outcome is the style of a mark
+        filters.append(make('div', { className: name }, make('label', { htmlFor: input.id }, filter.label), input));
       }
       this.status = make('p', { className: 'shown' });
       this.status.setAttribute('role', 'status');
@@ -213,6 +221,10 @@
         }
       }
       for (const [filter, input] of this.inputs) {
+        if (filter.type === 'outcome') {
+          const there = OUTCOMES.filter((outcome) => this.rows.some((found) => passes(filter, outcome, this.problems(found))));
+          input.append(...there.map((value) => make('option', { value }, value)));
+        }
         if (filter.type !== 'select') continue;
         const { index } = this.byKey.get(filter.column);
         const values = [...new Set(this.rows.map(({ texts }) => texts[index]).filter(Boolean))].sort();
@@ -220,6 +232,15 @@
       }
       this.readState(new URLSearchParams(location.search));
       this.show();
+    }
+
+    problems({ texts }) {
+      return this.columns.filter(({ key }) => /^(easy_)?p[123]$/.test(key)).map(({ index }) => texts[index] ?? '').join(' ');
+    }
+
+    textFor(filter, found) {
+      if (filter.type === 'outcome') return this.problems(found);
+      return filter.column === null ? found.all : found.texts[this.byKey.get(filter.column).index] ?? '';
     }
 
     readColumns(query) {
@@ -271,9 +292,7 @@
     show() {
       const wanted = [...this.inputs].map(([filter, input]) => [filter, input.value.trim()]).filter(([, value]) => value);
       this.visible = this.inOrder().filter((found) => {
-        const hit = wanted.every(([filter, value]) =>
-          passes(filter, value, filter.column === null ? found.all : found.texts[this.byKey.get(filter.column).index] ?? ''),
-        );
+        const hit = wanted.every(([filter, value]) => passes(filter, value, this.textFor(filter, found)));
         found.row.hidden = !hit;
         return hit;
       });
