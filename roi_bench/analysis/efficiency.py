@@ -422,8 +422,8 @@ def value_table(
             rows.append(
                 (
                     *(of_order.order, budget, len(of_order.exams), found["random"].value, found["sequential"].value),
-                    *(interval_of(found["optimal"], target), found["plug_in"].value, found["hindsight"].value),
-                    interval_of(foresight, target),
+                    *(interval_of(found["optimal"], "v_dp", target), found["plug_in"].value, found["hindsight"].value),
+                    interval_of(foresight, None, target),
                 )
             )
     return Table(
@@ -451,9 +451,9 @@ def efficiency_table(found: Sequence[tuple[str, Efficiency]], target: str = "gen
     """Return how runs used their model's skill: score = V_DP · AE · SR."""
     rows = [
         (
-            *(name, item.exam_set, item.order, item.budget, item.exams, interval_of(item.score, target)),
-            *(interval_of(item.optimal, target), interval_of(item.allocation_efficiency, target)),
-            *(interval_of(item.solve_retention, target), interval_of(item.lift, target)),
+            *(name, item.exam_set, item.order, item.budget, item.exams, interval_of(item.score, "score", target)),
+            *(interval_of(item.optimal, "v_dp", target), interval_of(item.allocation_efficiency, "ae", target)),
+            *(interval_of(item.solve_retention, "sr", target), interval_of(item.lift, "lift", target)),
             *(item.replay.value, item.random.value, item.attempt_rate),
         )
         for name, item in found
@@ -482,4 +482,4 @@ def curve_means(curves: ValueCurves) -> dict[str, FloatArray]:
 def curve_bands(curves: ValueCurves, budgets: Sequence[int], target: str = "general") -> Mapping[int, Interval]:
     """Return the mean of V_DP with its interval at each of ``budgets``."""
     ones = np.ones(len(curves.exams))
-    return {b: interval_of(ratio_over(curves.exams, curves.optimal[:, b], ones), target) for b in budgets}
+    return {b: interval_of(ratio_over(curves.exams, curves.optimal[:, b], ones), "v_dp", target) for b in budgets}

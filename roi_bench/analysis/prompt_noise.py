@@ -21,6 +21,7 @@ from roi_bench.analysis.reports.tables import Column, Table, interval_around
 from roi_bench.analysis.runs import ScoredRun
 from roi_bench.errors import UsageError
 from roi_bench.records.journal import canonical_json
+from roi_bench.scoring.metrics import range_of
 from roi_bench.scoring.statistics import ExamTerm, confidence_interval, estimate_ratio
 
 FloatArray = NDArray[np.float64]
@@ -305,13 +306,13 @@ def prompt_noise_table(groups: Sequence[PromptGroup], target: str = "general") -
         for metric, noise in found.items():
             if noise is None:  # undefined under some of the prompts
                 known = (run.name, run.cell.title, metric, len(group.paraphrases) + 1, None)
-                rows.append((*known, interval_of(estimates[metric], target), *[None] * 5))
+                rows.append((*known, interval_of(estimates[metric], metric, target), *[None] * 5))
                 continue
-            wide = interval_around(estimates[metric].value, noise.interval)
+            wide = interval_around(estimates[metric].value, noise.interval, range_of(metric))
             rows.append(
                 (
                     *(run.name, run.cell.title, metric, len(noise.values), noise.exams),
-                    *(interval_of(estimates[metric], target), wide),
+                    *(interval_of(estimates[metric], metric, target), wide),
                     *(noise.low, noise.high, noise.spread, noise.prompt_sd),
                 )
             )

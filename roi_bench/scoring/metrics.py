@@ -272,6 +272,29 @@ def metrics_of(pools: Sequence[str]) -> tuple[Metric[Sample], ...]:
     )
 
 
+Range = tuple[float | None, float | None]
+"""Least and greatest possible value; None: no bound."""
+
+EFFICIENCIES: dict[str, Range] = {
+    **dict.fromkeys(("v_dp", "v_replay"), (0.0, 3.0)),
+    "ae": (0.0, 1.0),
+    "sr": (0.0, None),
+    "lift": (-3.0, 3.0),
+}
+"""Possible values of what a solo profile adds (SPEC section 11)."""
+
+
+def range_of(name: str) -> Range:
+    """Return the possible values of the metric ``name``, within which its interval stays (SPEC section 9)."""
+    if name in EFFICIENCIES:
+        return EFFICIENCIES[name]
+    if name == "regret":
+        return None, 1.0
+    if name in ("score", "score_easy", "level_mae"):
+        return 0.0, 3.0
+    return 0.0, None if name.endswith("tokens") or name == "budget_use" else 1.0
+
+
 UNBOXED = "share of graded answers read from an answer line or conclusion, without a box, 0–1"
 """What the metric ``unboxed`` is, of exams and of problems asked alone."""
 

@@ -6,12 +6,14 @@ import re
 from dataclasses import asdict, replace
 
 import pytest
+from matplotlib.text import Text
 
 from roi_bench.analysis.efficiency import allocations
 from roi_bench.analysis.profile import ProfiledRuns, match_notes, match_profiles
 from roi_bench.analysis.reports.report import report_figures, report_tables
 from roi_bench.analysis.reports.score_tables import (
     comparison_table,
+    interval_of,
     outcome_table,
     ranking_table,
     runs_table,
@@ -22,6 +24,7 @@ from roi_bench.analysis.runs import Cell, common_name, common_setup, in_order, r
 from roi_bench.errors import RecordError
 from roi_bench.records.regrade import estimate_metrics
 from roi_bench.records.results import RecordedTask, Sending, Setup
+from roi_bench.scoring.statistics import Estimate
 from tests.analysis.simulated_model import BUDGET
 from tests.support.messages import missing
 from tests.support.simulated_runs import (
@@ -31,6 +34,7 @@ from tests.support.simulated_runs import (
     RUNS,
     everything,
     named,
+    only_hard,
     rows_of,
     run_of,
     task_of,
@@ -110,6 +114,34 @@ def test_runs_are_listed_by_what_they_sat_then_by_prompt():
     ]
     assert Cell("fresh", 7, "hard", 512).title == "fresh/7 hard 512"
     assert Cell("v1", None, "hard", 512).slug == "v1_hard_512"
+
+
+def test_few_exams_have_no_rank_and_no_interval_outside_what_is_possible():
+    few = [run_of(everything, "direct", exams=EXAMS[:count], name=name) for name, count in (("a", 3), ("b", 29))]
+    table = score_table(few)
+    for row in rows_of(table):
+        for name, (low, high) in (("score", (0, 3)), ("score in easy order", (0, 3)), ("regret", (-9, 1))):
+            found = row[name]
+            assert low <= (found.value if found.low is None else found.low)
+            assert (found.value if found.high is None else found.high) <= high
+    assert interval_of(Estimate(2.9, 0.5, 0.5, 40, 40), "score").high == 3.0
+    assert interval_of(Estimate(2.9, 0.5, 0.5, 40, 40)).high > 3.0
+    assert not missing(["a 3 of 90 exams", "b 29 of 90 exams"], table.note)
+    runs = [*few, *RUNS]
+    ranked = rows_of(ranking_table(runs))
+    assert [(row["run"], row["rank"], row["tier"]) for row in ranked[-2:]] == [("a", None, None), ("b", None, None)]
+    assert ranked[:-2] == rows_of(ranking_table(RUNS))
+    assert not missing(["a 3 of 90 exams"], ranking_table(runs).note)
+    assert "trying" not in score_table(RUNS).note + ranking_table(RUNS).note
+
+
+def test_pictures_name_the_model_and_the_number_of_exams():
+    figures = report_figures([run_of(everything, "direct"), run_of(only_hard, "direct", exams=EXAMS[:20], name="few")])
+    for figure in figures.values():
+        said = " ".join(text.get_text() for text in figure.findobj(Text)).replace("\n", " ")
+        assert not missing(["simulated", "n = "], said)
+    said = [" ".join(t.get_text() for t in f.findobj(Text)) for n, f in figures.items() if n.startswith("scores_")]
+    assert not missing(["n = 90", "n = 20, for trying only"], said[0].replace("\n", " "))
 
 
 def test_estimates_are_computed_once_a_run(monkeypatch):

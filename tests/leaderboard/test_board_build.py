@@ -14,6 +14,7 @@ from roi_bench.analysis.runs import Cell
 from roi_bench.leaderboard.board.board import BoardSettings, Refused, Review
 from roi_bench.leaderboard.board.build import load_board, make_board
 from roi_bench.leaderboard.board.gather import GradingOptions
+from roi_bench.leaderboard.site.page import labels_of
 from roi_bench.scoring.statistics import ExamTerm
 from tests.leaderboard.invented_board import CELLS, MAIN, invented_submission
 from tests.leaderboard.made_submissions import MadeTask, made_submission
@@ -76,6 +77,17 @@ def test_ranks_and_tiers_are_those_of_the_report():
     found = {standing.entry.id: (standing.ranks, standing.tier) for standing in table.standings}
     assert len({tier for _, tier in found.values()}) > 1
     assert found == expected
+
+
+def test_runs_with_few_exams_have_no_rank_and_change_no_other():
+    large = [invented(number, exams=120) for number in (0, 2, 30)]
+    few = invented(60, exams=29)
+    (alone,), (table,) = board_of(large).cells, board_of([*large, few]).cells
+    found = {standing.entry.id: (standing.ranks, standing.tier) for standing in table.standings}
+    assert found.pop(few.submission.id) == (None, None)
+    assert found == {standing.entry.id: (standing.ranks, standing.tier) for standing in alone.standings}
+    assert "29 exams" in labels_of(few.runs[0])
+    assert "exams" not in labels_of(large[0].runs[0])
 
 
 def test_each_run_is_compared_with_three_above_and_three_below():

@@ -81,9 +81,9 @@ def test_every_number_is_that_of_the_report_of_the_same_run(graded: Graded, resu
     for run in submission.runs:
         assert scored[run.slug].scored == reported[run.slug].scored
         estimates = reported[run.slug].estimates()
-        assert {**run.numbers} == {name: interval_of(found) for name, found in estimates.items()}
-        assert run.score_fixed == interval_of(estimates["score"], "fixed")
-        assert run.regret_fixed == interval_of(estimates["regret"], "fixed")
+        assert {**run.numbers} == {name: interval_of(found, name) for name, found in estimates.items()}
+        assert run.score_fixed == interval_of(estimates["score"], "score", "fixed")
+        assert run.regret_fixed == interval_of(estimates["regret"], "regret", "fixed")
         assert (run.exams, run.clusters) == (EXAMS, EXAMS)
 
 
@@ -163,8 +163,8 @@ def test_allocation_is_that_of_the_report(graded: Graded, results: Path) -> None
             if (name, item.order, item.budget) == (names[run.slug], run.cell.order, run.cell.budget)
         ]
         assert run.allocation
-        assert run.allocation["v_dp"] == interval_of(of_run[0].optimal)
-        assert run.allocation["ae"] == interval_of(of_run[0].allocation_efficiency)
+        assert run.allocation["v_dp"] == interval_of(of_run[0].optimal, "v_dp")
+        assert run.allocation["ae"] == interval_of(of_run[0].allocation_efficiency, "ae")
         values = [run.allocation[name] for name in ("v_dp", "ae", "sr")]
         skill, choice, retention = (number.value or 0.0 for number in values)
         assert skill * choice * retention == pytest.approx(run.numbers["score"].value)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roi_bench.scoring.kinds import Attempt
-from roi_bench.scoring.metrics import ERROR, NO_ANSWER, Sample, answers_read, exam_term
+from roi_bench.scoring.metrics import ERROR, NO_ANSWER, Sample, answers_read, exam_term, range_of
 from roi_bench.scoring.outcomes import OUTCOMES, Response, TextFacts
 from roi_bench.scoring.statistics import Estimate, estimate_ratio
 from roi_bench.scoring.tokens import Usage
@@ -191,3 +191,15 @@ def test_what_the_budget_ended_is_seen(tokens: int, seen: str) -> None:
     ((sample,),) = score_exams([exam_attempt(make_exam(), "hard", 100, responses, responses)], EqualityGrader())
     assert [sample.main.no_answer(problem) for problem in sample.main.problems] == [seen] * 3
     assert [one["problem"] for one in answers_read([sample])[1][0]] == [p.id for p in make_exam().ordered("easy")]
+
+
+def test_metrics_have_possible_values() -> None:
+    ranges = {name: range_of(name) for name in METRICS}
+    assert (ranges["score"], ranges["regret"], ranges["level_mae"]) == ((0, 3), (None, 1), (0, 3))
+    shares = {name for name, found in ranges.items() if found == (0, 1)}
+    assert shares == {name for name, metric in METRICS.items() if metric.meaning.endswith(", 0–1")} | {
+        *("p1_acc", "p2_acc", "p3_acc", "gsm8k_acc", "math_acc", "aime_acc")
+    }
+    assert {name for name in METRICS if ranges[name] == (0, None)} == {
+        *("tokens", "p1_tokens", "p2_tokens", "p3_tokens", "planning_tokens", "budget_use")
+    }

@@ -41,6 +41,7 @@ from roi_bench.analysis.reports.score_tables import (
     cells_of,
     comparison_table,
     interval_of,
+    is_for_trying,
     outcome_table,
     ranking_table,
     runs_table,
@@ -49,7 +50,7 @@ from roi_bench.analysis.reports.score_tables import (
 from roi_bench.analysis.reports.tables import Cell, Column, Interval, Table, to_csv, to_frame, to_markdown, to_text
 from roi_bench.analysis.reports.views import accuracies_by_position, position_table, tier_position_table, token_table
 from roi_bench.analysis.reports.views import tokens_by_position_and_tier as token_summaries
-from roi_bench.analysis.runs import ScoredRun
+from roi_bench.analysis.runs import ScoredRun, short_name
 from roi_bench.errors import UsageError, nearest
 
 if TYPE_CHECKING:
@@ -278,7 +279,7 @@ def sweep_figure(
         else:
             drawn.append(Curve(name, x, y))
     points = [
-        Point(f"scored: {name}", float(item.budget), interval_of(item.score, target))
+        Point(f"scored: {name}", float(item.budget), interval_of(item.score, "score", target))
         for name, item in found
         if item.order == curves.order
     ]
@@ -309,16 +310,17 @@ def report_figures(
     figures: dict[str, Figure] = {}
     solo = solo_within(matched)
     for cell, members in cells_of(runs).items():
+        what = f"{_models(members)}{cell.title}"
         figures[f"scores_{_slug(cell.slug)}"] = scores_of_runs(
-            [_scores(run, target) for run in members], f"Score and regret: {cell.title}", INTERVALS[target]
+            [_scores(run, target) for run in members], f"Score and regret: {what}", INTERVALS[target]
         )
         figures[f"accuracy_by_position_{_slug(cell.slug)}"] = accuracy_by_position(
-            [_positions(run, target) for run in members], f"Accuracy by position: {cell.title}", INTERVALS[target]
+            [_positions(run, target) for run in members], f"Accuracy by position: {what}", INTERVALS[target]
         )
     taken: set[str] = set()
     for run in runs:
         name = _unused(f"{_slug(run.cell.slug)}_{_slug(run.name)}", taken)
-        title = f"{run.name}, {run.cell.title}"
+        title = f"{_models(runs)}{_row(run)}, {run.cell.title}"
         summaries = token_summaries(run.scored, run.cell.order)
         if any(summary.quantiles for summary in summaries):
             figures[f"tokens_{name}"] = tokens_by_position_and_tier(
@@ -334,9 +336,21 @@ def report_figures(
     return figures
 
 
+def _models(runs: Sequence[ScoredRun]) -> str:
+    """Return the model of ``runs`` for a title, a comma behind it; nothing for several, whose rows name them."""
+    models = {run.task.model for run in runs}
+    return f"{short_name(models.pop())}, " if len(models) == 1 else ""
+
+
+def _row(run: ScoredRun) -> str:
+    """Return what a picture calls a run: its name and number of exams."""
+    exams = run.estimates()["score"].exams
+    return f"{run.name} (n = {exams}{', for trying only' if is_for_trying(run) else ''})"
+
+
 def _scores(run: ScoredRun, target: str) -> RunScores:
     found = run.estimates()
-    return RunScores(run.name, interval_of(found["score"], target), interval_of(found["regret"], target))
+    return RunScores(_row(run), *(interval_of(found[name], name, target) for name in ("score", "regret")))
 
 
 def _positions(run: ScoredRun, target: str) -> PositionBars:
@@ -344,7 +358,7 @@ def _positions(run: ScoredRun, target: str) -> PositionBars:
     found: list[Interval] = [
         item.accuracy for item in accuracies_by_position(run.scored, order, clusters) if item.order == order
     ]
-    return PositionBars(run.name, found)
+    return PositionBars(_row(run), found)
 
 
 def _unused(name: str, taken: set[str]) -> str:

@@ -36,14 +36,18 @@ class Interval:
     high: float | None = None
 
 
-def interval_around(value: float | None, ends: tuple[float, float] | None) -> Interval:
+def interval_around(
+    value: float | None, ends: tuple[float, float] | None, within: tuple[float | None, float | None] = (None, None)
+) -> Interval:
     """Return ``value`` with its interval, without one where nothing varied.
 
-    If all of a few exams agree, the number is not certain, as an interval of no width would suggest.
+    If all of a few exams agree, the number is not certain, as an interval of no width would suggest. ``within``: the
+    possible values, to which the interval is cut.
     """
     if value is None or ends is None or ends[1] - ends[0] < _NOISE:
         return Interval(value, None, None)
-    return Interval(value, *ends)
+    (low, high), (least, most) = ends, within
+    return Interval(value, low if least is None else max(low, least), high if most is None else min(high, most))
 
 
 _NOISE = 1e-12

@@ -88,10 +88,7 @@ def ratio(
     metric = Metric("", part, None, "")
     terms = [exam_term(metric, scored[exam], cluster_of(exam, clusters)) for exam in sorted(scored)]
     estimate = estimate_ratio([term for term in terms if term is not None])
-    found = interval_around(estimate.value, confidence_interval(estimate))
-    if found.low is None or found.high is None:
-        return found
-    return Interval(found.value, max(found.low, bounds[0]), min(found.high, bounds[1]))
+    return interval_around(estimate.value, confidence_interval(estimate), bounds)
 
 
 def interval_note(clusters: Clusters | None) -> str:

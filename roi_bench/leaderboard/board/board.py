@@ -80,8 +80,9 @@ class Standing:
     Attributes:
         entry: Its submission.
         run: The run.
-        ranks: Best and worst rank that the comparisons leave open; None where the score is undefined.
-        tier: Tier from 1; None where the score is undefined.
+        ranks: Best and worst rank that the comparisons leave open; None where the score is undefined, or the exams are
+            too few (:func:`roi_bench.scoring.statistics.is_small`).
+        tier: Tier from 1; None likewise.
         pareto: No other run of the cell has a score at least as high for less money, or a higher one for the same; None
             where its cost is unknown or its score undefined.
     """

@@ -32,6 +32,7 @@ from roi_bench.leaderboard.board.gather import GradedFolder, GradingOptions, gra
 from roi_bench.leaderboard.board.graded import GradedRun, GradedSubmission, Remark
 from roi_bench.leaderboard.submission.schema import Submission
 from roi_bench.leaderboard.submission.untrusted_files import shown
+from roi_bench.scoring.statistics import is_small
 
 # Numbers of the literature, read from ``reported.json``: reported, not reproduced here (SPEC section 10).
 
@@ -361,13 +362,18 @@ def _place(cell: Cell) -> tuple[str, int, int, int]:
 
 
 def _table(cell: Cell, rows: Sequence[tuple[Entry, GradedRun]]) -> CellTable:
-    """Return the table of one cell: best score first, equal scores by name, undefined ones last."""
+    """Return the table of one cell: best score first, equal scores by name, undefined ones last.
+
+    Runs with too few exams for a rank have none, and no other is ranked against them.
+    """
     rows = sorted(rows, key=_standing_key)
     terms = [mean_terms(run.exam_ids, run.exam_clusters, run.scores) for _, run in rows]
-    ranks = rank_many(terms)
+    large = [i for i, (_, run) in enumerate(rows) if not is_small(run.exams, run.clusters)]
+    found = rank_many([terms[i] for i in large])
+    ranks, tiers = dict(zip(large, found.ranks, strict=True)), dict(zip(large, found.tiers, strict=True))
     efficient = _pareto([run for _, run in rows])
     standings = tuple(
-        Standing(entry, run, ranks.ranks[i], ranks.tiers[i], efficient[i]) for i, (entry, run) in enumerate(rows)
+        Standing(entry, run, ranks.get(i), tiers.get(i), efficient[i]) for i, (entry, run) in enumerate(rows)
     )
     pairs = [(a, b) for a in range(len(rows)) for b in range(a + 1, min(a + 1 + NEIGHBOURS, len(rows)))]
     neighbours = tuple(pair for pair in paired_lines(terms, pairs) if pair.difference.value is not None)

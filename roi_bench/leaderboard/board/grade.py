@@ -43,7 +43,7 @@ from roi_bench.records.regrade import score_recorded, score_recorded_solo
 from roi_bench.records.results import RecordedTask
 from roi_bench.scoring.costs import TaskCost, task_cost
 from roi_bench.scoring.kinds import GraderLike
-from roi_bench.scoring.metrics import Part, Sample, tier_names
+from roi_bench.scoring.metrics import Part, Sample, range_of, tier_names
 from roi_bench.scoring.outcomes import OUTCOMES, VerdictLike
 
 if TYPE_CHECKING:
@@ -216,7 +216,7 @@ def prompt_spread(group: PromptGroup | None, metric: str) -> PromptSpread | None
         high=noise.high,
         spread=noise.spread,
         prompt_sd=noise.prompt_sd,
-        noisy=interval_around(group.canonical.estimates()[metric].value, noise.interval),
+        noisy=interval_around(group.canonical.estimates()[metric].value, noise.interval, range_of(metric)),
     )
 
 
@@ -344,9 +344,9 @@ def graded_run(
         deviations=record.deviations,
         exams=estimates["score"].exams,
         clusters=estimates["score"].clusters,
-        numbers={named.get(name, name): interval_of(found) for name, found in estimates.items()},
-        score_fixed=interval_of(estimates["score"], "fixed"),
-        regret_fixed=interval_of(estimates["regret"], "fixed"),
+        numbers={named.get(name, name): interval_of(found, name) for name, found in estimates.items()},
+        score_fixed=interval_of(estimates["score"], "score", "fixed"),
+        regret_fixed=interval_of(estimates["regret"], "regret", "fixed"),
         exam_ids=tuple(exam_ids),
         exam_clusters=tuple(run.exams[exam].cluster for exam in exam_ids),
         scores=tuple(scores[exam].numerator for exam in exam_ids),
@@ -435,7 +435,7 @@ def _allocation(found: Efficiency) -> dict[str, Interval]:
         "sr": found.solve_retention,
         "lift": found.lift,
     }
-    return {name: interval_of(estimate) for name, estimate in estimates.items()}
+    return {name: interval_of(estimate, name) for name, estimate in estimates.items()}
 
 
 def _cost(task: RecordedTask, usd: Mapping[str, Sequence[Sequence[float | None]]]) -> TaskCost | None:

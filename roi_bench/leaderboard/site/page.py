@@ -15,6 +15,7 @@ from roi_bench.leaderboard.board.board import Standing
 from roi_bench.leaderboard.board.graded import GradedRun, PromptSpread
 from roi_bench.leaderboard.site.plots import Plot, svg
 from roi_bench.leaderboard.site.shown_text import visible
+from roi_bench.scoring.statistics import is_small
 
 # Pages as files: the Jinja environment, how numbers are written, and what every page knows.
 
@@ -180,7 +181,8 @@ def labels_of(run: GradedRun) -> str:
     parts = [run.decoding or "greedy"]
     if run.repeats > 1:
         parts.append(f"{run.repeats} samples")
-    return "; ".join([", ".join(parts), *run.deviations])
+    few = [f"for trying only: {run.exams} exams"] if is_small(run.exams, run.clusters) else []
+    return "; ".join([", ".join(parts), *run.deviations, *few])
 
 
 def outcome_bar(run: GradedRun) -> tuple[tuple[int, int], ...]:

@@ -113,18 +113,20 @@ def _summary_row(item: StageRun) -> tuple[TableCell, ...]:
     skips = {s.tier: s for s in skip_skills(run.scored, order, clusters, item.solo) if s.order == order}
     used = item.efficiency
 
-    def shown(estimate: Estimate | None) -> Interval:
-        return _NOTHING if estimate is None else interval_of(estimate, TARGET)
+    def shown(estimate: Estimate | None, name: str) -> Interval:
+        return _NOTHING if estimate is None else interval_of(estimate, name, TARGET)
 
     return (
         *(run.cell.title, order, run.cell.budget, item.stage, item.prompt, found["score"].exams),
-        *(shown(found[name]) for name in ("score", "score_easy", "regret")),
+        *(shown(found[name], name) for name in ("score", "score_easy", "regret")),
         *(positions.get(position, _NOTHING) for position in (1, 2, 3)),
         *(skips[tier].skip_rate for tier in TIERS),
         *(skips[None].precision, skips[None].plain_precision, skips[None].recall),
         level_forecast(run.scored, clusters).accuracy,
-        *map(shown, (used.optimal, used.allocation_efficiency, used.solve_retention) if used else (None,) * 3),
-        shown(found["tokens"]),
+        shown(used.optimal if used else None, "v_dp"),
+        shown(used.allocation_efficiency if used else None, "ae"),
+        shown(used.solve_retention if used else None, "sr"),
+        shown(found["tokens"], "tokens"),
     )
 
 
