@@ -226,6 +226,10 @@ def _response(entry: Entry | None) -> str | None:
     return MeteredText(entry.response, entry.usage, entry.extra.get("usd"), entry.extra.get("prompt_tokens"))
 
 
+NO_SERVER = ("Connection refused", "Name or service not known", "Failed to get a valid response")
+"""What lm_eval's backends say when nothing answers at the address; the last is all that its ``gguf`` says."""
+
+
 def failure_line(error: Exception, engine: Engine, journal: Journal) -> str:
     """Return one line that says what failed in the engine, what is kept, and how to go on."""
     said = " ".join(str(error).split())[:300] or type(error).__name__
@@ -236,4 +240,6 @@ def failure_line(error: Exception, engine: Engine, journal: Journal) -> str:
         smaller = f" with a smaller --batch_size, e.g. {size // 2}" if size > 1 else ""
         return f"{name} is out of memory with batches of {size} ({said}); {go_on}{smaller}"
     said += "".join(f" ({note})" for note in getattr(error, "__notes__", ()))  # what the engine knows of it
+    if any(sign in said for sign in NO_SERVER):
+        said += " (the server cannot be reached; is it running, and is base_url right?)"
     return f"{name} failed: {type(error).__name__}: {said}; {go_on}"

@@ -40,6 +40,7 @@ def load_model(config: Any) -> Any:
     if config.model not in model_registry:
         raise UsageError(f"unknown model {config.model!r}; {nearest(config.model, list(model_registry.keys()))}")
     _refuse_missing_folders(config)
+    _refuse_text_for_chats(config)
     is_vllm, errors = config.model.startswith("vllm"), None
     try:
         if is_vllm:
@@ -65,6 +66,11 @@ def load_model(config: Any) -> Any:
     except TypeError as error:
         raise UsageError(f"--model_args do not fit model {config.model!r}: {first_line(error)}") from error
     except Exception as error:  # backends raise anything over weights, a configuration or a device
+        if isinstance(error, AttributeError) and "'torch'" in str(error) and "dtype" in config.model_args:
+            raise UsageError(
+                f"dtype={config.model_args['dtype']} in --model_args is no data type of torch; use auto, bfloat16, "
+                "float16 or float32"
+            ) from error
         said = _said(error) if isinstance(error, EXPECTED_ERRORS) else f"{type(error).__name__}: {first_line(error)}"
         raise ModelError(
             f"cannot load model {config.model!r} {shown_arguments(config.model_args)}: {vllm_cause(errors) or said}"
@@ -92,6 +98,19 @@ def _refuse_missing_folders(config: Any) -> None:
                 f"cannot load model {config.model!r} {shown_arguments(config.model_args)}: there is no folder {value} "
                 f"({name})"
             )
+
+
+def _refuse_text_for_chats(config: Any) -> None:
+    """Refuse lm_eval's own chat backends without a chat template; each request would end in an assertion.
+
+    Raises:
+        UsageError: The template is not applied.
+    """
+    if config.model.endswith("chat-completions") and not config.apply_chat_template:
+        raise UsageError(
+            f"model {config.model!r} takes chat messages; add --apply_chat_template, or use --model roi-api, which "
+            "counts every token as well (docs/api-models.md)"
+        )
 
 
 def check_tokenizer(lm: Any, model_args: Mapping[str, Any]) -> None:

@@ -28,6 +28,7 @@ from roi_bench.harness.task import RoiTask
 from roi_bench.records.journal import Entry, Header, Journal, RequestKey, read_journal, read_starts
 from roi_bench.scoring.costs import task_cost
 from roi_bench.scoring.statistics import Estimate
+from roi_bench.scoring.task_settings import temperature_of
 
 # The cost of a run of an API model, for its results file and its last lines.
 
@@ -141,6 +142,27 @@ def applicable_tasks(
     return left, reasons
 
 
+PLAYED_BACK = "roi-playback"
+"""lm_eval's name of the model that plays recorded responses back; its samples are whatever was recorded."""
+
+
+def refuse_equal_samples(tasks: Sequence[Any], gen_kwargs: Mapping[str, Any] | None, model: str) -> None:
+    """Refuse to ask greedily for several samples, which would be copies of one; what the model itself decides may pass.
+
+    Raises:
+        UsageError: A task asks for them.
+    """
+    for task in budget_tasks(tasks):
+        generation = {**task.config.generation_kwargs, **(gen_kwargs or {})}
+        own = "temperature" in str((task.config.metadata or {}).get("omit") or "") or task.settings.decoding == "model"
+        greedy = not generation.get("do_sample") and not temperature_of(generation)
+        if task.settings.repeats > 1 and greedy and not own and model != PLAYED_BACK:
+            raise UsageError(
+                f"{task.config.task}: {task.settings.repeats} samples (repeats) of greedy decoding would all be equal; "
+                "add --gen_kwargs do_sample=True,temperature=0.7, or leave repeats out"
+            )
+
+
 def budget_tasks(tasks: Sequence[Any]) -> list[RoiTask]:
     """Return the tasks of this benchmark among ``tasks``; names, as in lm_eval's integrity check, are ignored."""
     return [task for task in _leaves(tasks) if isinstance(task, RoiTask)]
@@ -180,6 +202,7 @@ def _run(arguments: Sequence[str]) -> None:
     manager, selected = select_tasks(config.tasks, config.include_path, config.metadata)
     config.tasks = selected
     tasks = selected if config.check_integrity else load_tasks(manager, selected)
+    refuse_equal_samples(tasks, config.gen_kwargs, config.model)
     began = time.monotonic()
     _notify_once(f"loading {config.model} {shown_arguments(config.model_args)}".rstrip() + " …")
     lm = load_model(config)

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import os
+import re
 import shlex
+import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +21,7 @@ from roi_bench.harness.engines.metering import metered
 from roi_bench.harness.engines.protocol import Engine
 from roi_bench.reading.responses import READING_RULE
 from roi_bench.records.journal import Header, canonical_json, parse_header
-from roi_bench.records.results import NO_RESPONSE
+from roi_bench.records.results import NO_RESPONSE, PART
 from roi_bench.scoring.metrics import NO_ANSWER
 from roi_bench.scoring.prompts import PROMPT_VERSION
 from roi_bench.scoring.statistics import FEWEST_CLUSTERS, FEWEST_EXAMS, Estimate, is_small
@@ -296,32 +300,82 @@ def trial_lines(n_samples: Mapping[str, Mapping[str, Any]], estimates: Mapping[s
 def write_results(tracker: Any, results: dict[str, Any], samples: Mapping[str, list[dict[str, Any]]]) -> Path:
     """Write the results file and one samples file a task through lm_eval's tracker, and return the former.
 
+    They are written whole or not at all: into a folder of their own first, the results file moved last.
+
     Raises:
-        RecordError: Not all of them were written (lm_eval only logs a warning).
+        RecordError: Not all of them could be written (lm_eval only logs a warning).
     """
     counts = {name: len(samples[name]) for name in results["configs"]}
-    tracker.save_results_aggregated(results=results, samples=samples)
-    for name in results["configs"]:
-        tracker.save_results_samples(task_name=name, samples=samples[name])
-    if tracker.push_results_to_hub or tracker.push_samples_to_hub:
-        tracker.recreate_metadata_card()
-    path = _results_path(tracker)
+    asked = Path(tracker.output_path)
+    home = asked.parent if asked.suffix == ".json" else asked / str(tracker.general_config_tracker.model_name_sanitized)
+    part = home / f"{PART}{os.getpid()}"
+    log = _LastWords()
     try:
+        part.mkdir(parents=True, exist_ok=True)
+        tracker.output_path = str(part / asked.name) if asked.suffix == ".json" else str(part)
+        with log:
+            tracker.save_results_aggregated(results=results, samples=samples)
+            for name in results["configs"]:
+                tracker.save_results_samples(task_name=name, samples=samples[name])
+        if tracker.push_results_to_hub or tracker.push_samples_to_hub:
+            tracker.recreate_metadata_card()
+        path = _results_path(tracker)
         json.loads(path.read_text(encoding="utf-8"))
+        files = []
         for name, count in counts.items():
-            with path.with_name(f"samples_{name}_{tracker.date_id}.jsonl").open("rb") as lines:
+            files.append(path.with_name(f"samples_{name}_{tracker.date_id}.jsonl"))
+            with files[-1].open("rb") as lines:
                 written = sum(1 for _ in lines)
             if written != count:
                 raise ValueError(f"{written} of {count} samples of {name}")
+        for file in (*files, path):
+            file.replace(home / file.name)
     except (OSError, ValueError) as error:
         raise RecordError(
-            f"results were not completely written to {path} ({error}); every response is safe in the journal beside "
-            "it: make room and run the same command again"
+            f"no results were written to {home} ({log.said or error}); every response is safe in the journal there: "
+            "make room and run the same command again"
         ) from error
-    return path
+    finally:
+        tracker.output_path = str(asked)
+        shutil.rmtree(part, ignore_errors=True)
+    return home / path.name
+
+
+class _LastWords(logging.Handler):
+    """Keeps the last error that lm_eval's tracker logs: what it cannot write it passes over, at level INFO.
+
+    A context manager.
+
+    Attributes:
+        said: The error, an empty text without any.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.said = ""
+        self._logger = logging.getLogger("lm_eval.loggers.evaluation_tracker")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep an error as ``No space left on device``."""
+        if found := re.match(r"OSError\(\d+, '(.+?)'\)", record.getMessage()):
+            self.said = found[1]
+
+    def __enter__(self) -> _LastWords:
+        self._level, self._spreads = self._logger.level, self._logger.propagate
+        self._logger.addHandler(self)
+        if self._logger.getEffectiveLevel() > logging.INFO:
+            self._logger.setLevel(logging.INFO)
+            self._logger.propagate = False  # others asked for warnings alone, and get a line of ours
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._logger.setLevel(self._level)
+        self._logger.propagate = self._spreads
+        self._logger.removeHandler(self)
 
 
 def _results_path(tracker: Any) -> Path:
+    """Return the results file that lm_eval's tracker has just written, or was to write."""
     path, date = Path(tracker.output_path), getattr(tracker, "date_id", "unknown")
     if path.suffix == ".json":
         return path.with_name(f"{path.stem}_{date}.json")

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
@@ -456,11 +457,18 @@ def _parse(data: bytes, path: Path) -> _Content:
             if last or (number == len(lines) - 1 and not lines[-1] and b"\0" in line):
                 break
             raise RecordError(
-                f"journal {path}, line {number} is damaged ({error}); restore the file or begin a new one "
-                "in another output folder"
+                f"journal {path}, line {number} is damaged ({error}); restore the file, or begin a new one in another "
+                f"output folder{_deleting(number, path, content.header is None)}"
             ) from error
         content.intact += len(line) + (not last)
     return content
+
+
+def _deleting(number: int, path: Path, is_header: bool) -> str:
+    """Return how a damaged line is deleted, and what that means; nothing for the first, which every other needs."""
+    if is_header:
+        return ""
+    return f", or delete line {number} (sed -i {number}d {shlex.quote(str(path))}): its one response is asked for again"
 
 
 KEPT_IN_MEMORY = ("usd", "maybe_paid_usd", "prompt_tokens")

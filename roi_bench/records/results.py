@@ -298,6 +298,9 @@ def _is_one_run(a: RecordedTask, b: RecordedTask) -> bool:
     )
 
 
+PART = ".roi-bench-part-"
+"""Beginning of the name of a folder in which results are being written; what a kill leaves there is no result."""
+
 DATED = re.compile(r"_\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(\.\d+)?\.json$")
 """End of the name of each results file; it begins with ``results`` unless ``--output_path`` named a file."""
 
@@ -310,7 +313,7 @@ def find_results(path: Path) -> list[Path]:
         UsageError: There are none.
     """
     if path.is_dir():
-        files = path.rglob("*.json")
+        files = (file for file in path.rglob("*.json") if not any(part.startswith(PART) for part in file.parts))
         found = sorted(file for file in files if file.match("results_*.json") or DATED.search(file.name))
     else:
         found = [path] if path.exists() else sorted(path.parent.glob(f"{path.stem}_*.json"))

@@ -198,7 +198,7 @@ def test_a_real_model_is_regraded_to_the_last_digit(tmp_path: Path) -> None:
     run([
         *("--model", "hf", "--model_args", f"pretrained={model_path()},dtype=float32", "--device", "cpu"),
         *("--batch_size", "18", "--tasks", f"{KNAPSACK},roi_tiny_hard_128_greedy_knapsack,{SOLO}", "--limit", "3"),
-        *("--metadata", "repeats=2", "--output_path", str(tmp_path)),
+        *("--metadata", "repeats=2", "--gen_kwargs", "temperature=0.7", "--output_path", str(tmp_path)),
     ])  # fmt: skip
     found = regraded(tmp_path)
     assert all(row["equal"] for numbers in found.values() for row in numbers.values())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from roi_bench.cli.main import cli
 from roi_bench.cli.run import run as run_command
 from roi_bench.errors import DataError, DependencyError, ModelError, RecordError, RoiBenchError, UsageError
 from roi_bench.harness.engines import huggingface
@@ -34,7 +34,7 @@ from roi_bench.harness.run_record import (
     trial_lines,
 )
 from roi_bench.records.journal import HEADER_BEGIN, read_journal
-from roi_bench.records.results import NO_RESPONSE, find_results, read_results
+from roi_bench.records.results import NO_RESPONSE, PART, find_results, read_results
 from roi_bench.scoring.metrics import NO_ANSWER
 from roi_bench.scoring.statistics import Estimate
 from tests.harness.harness_runs import simple_evaluate
@@ -202,7 +202,7 @@ def test_a_killed_run_resumes_and_equals_an_uninterrupted_one(
     random_model: Path, tmp_path: Path, sampling: tuple[str, ...]
 ) -> None:
     arguments = {"tasks": f"{HARD},{MEDIUM}", "limit": 6}
-    repeats = ("--metadata", "repeats=2", *sampling)
+    repeats = ("--metadata", "repeats=2", *sampling) if sampling else ()
     run(command(random_model, tmp_path / "whole", *repeats, **arguments))  # type: ignore[arg-type]
     broken = command(random_model, tmp_path / "broken", *repeats, **arguments)  # type: ignore[arg-type]
     child = in_process(broken)
@@ -277,9 +277,39 @@ def test_results_that_cannot_be_written_are_an_error(random_model: Path, tmp_pat
     arguments = command(random_model, tmp_path, limit=3)
     child = run_process(["-c", code, "run", *arguments], {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"})
     assert child.returncode == RecordError.exit_code, child.stderr[-2000:]
-    assert re.search(r"results_\S+\.json\b.*\bjournal\b", child.stderr.splitlines()[-1])
+    assert shown_in(child.stderr.splitlines()[-1], journal_in(tmp_path).parent, "File too large", "journal")
+    left = {path.name for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {journal_in(tmp_path).name, f"{journal_in(tmp_path).name}.lock"}
     run(arguments)
     assert len(samples_in(tmp_path)) == 3
+    assert {path.parent for path in tmp_path.rglob("*") if path.is_file()} == {journal_in(tmp_path).parent}
+
+
+def test_what_a_kill_left_of_results_that_were_being_written_is_no_result(finished: Path, tmp_path: Path) -> None:
+    path = results_path(finished)
+    part = tmp_path / f"{PART}123" / "model" / path.name
+    part.parent.mkdir(parents=True)
+    part.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(UsageError, match=shows(tmp_path)):
+        find_results(tmp_path)
+
+
+def test_greedy_repeats_are_refused_before_a_model_is_loaded(random_model: Path, tmp_path: Path) -> None:
+    arguments = [*command(random_model / "none", tmp_path), "--metadata", "repeats=3"]
+    with pytest.raises(UsageError, match=shows(HARD, 3, "repeats", "--gen_kwargs")):
+        run(arguments)
+    with pytest.raises(ModelError, match=shows(random_model / "none")):
+        run([*arguments, "--gen_kwargs", "temperature=0.5"])
+    with pytest.raises(ModelError, match=shows(random_model / "none")):
+        run(command(random_model / "none", tmp_path, "--metadata", "repeats=3", tasks="roi_tiny_solo_128"))  # sampled
+
+
+def test_results_named_by_a_file_are_understood_by_regrade(random_model: Path, tmp_path: Path) -> None:
+    run(command(random_model, tmp_path / "res.json", limit=1))
+    assert [path.name.split("_")[0] for path in find_results(tmp_path)] == ["res"]
+    for named in (tmp_path, tmp_path / "res.json"):
+        done = CliRunner().invoke(cli, ["regrade", str(named)])
+        assert done.exit_code == 0, done.output
 
 
 def test_out_of_memory_says_how_to_go_on(random_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -296,6 +326,15 @@ def test_out_of_memory_says_how_to_go_on(random_model: Path, tmp_path: Path, mon
     monkeypatch.undo()
     run([*command(random_model, tmp_path), "--batch_size", "2"])
     assert len(read_journal(journal_in(tmp_path))[1]) == 8
+
+
+def test_a_server_that_is_not_there_is_named_and_what_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: None)  # lm_eval waits between its attempts
+    nowhere = ("--model", "gguf", "--model_args", "base_url=http://127.0.0.1:9", "--tasks", HARD, "--limit", "1")
+    with pytest.raises(ModelError, match=shows("base_url", 0)) as caught:
+        run([*nowhere, "--output_path", str(tmp_path)])
+    assert str(journal_in(tmp_path)) in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_missing_responses_make_the_run_incomplete_and_are_asked_again(tmp_path: Path) -> None:
@@ -339,6 +378,8 @@ BAD_INPUT: list[tuple[type[RoiBenchError], str, list[str]]] = [
     (UsageError, "'hf'.*no_such_argument", ["--model_args", "pretrained={model},no_such_argument=1"]),
     (ModelError, "'hf' pretrained=/no/such/folder", ["--model_args", "pretrained=/no/such/folder"]),
     (ModelError, "--apply_chat_template", ["--apply_chat_template"]),
+    (UsageError, r"dtype=float31\b.*\bbfloat16\b", ["--model_args", "pretrained={model},dtype=float31"]),
+    (UsageError, "'local-chat-completions'.*--apply_chat_template", ["--model", "local-chat-completions"]),
     (ModelError, r"\b2000\b.*\b2048\b", ["--metadata", "budget=2000"]),
     (RecordError, r"/no/such\.yaml", ["--config", "/no/such.yaml"]),
     (DependencyError, "'vllm'", ["--model", "vllm"]),
