@@ -19,6 +19,7 @@ from roi_bench.leaderboard.board.cache import PACKAGE
 from roi_bench.leaderboard.board.grade import grade_submission
 from roi_bench.leaderboard.checks.response_rules import shipped_name
 from roi_bench.leaderboard.checks.rules import check_submission, content_hash
+from roi_bench.leaderboard.submission.schema import LINKS
 from roi_bench.records.results import KEYS, SENT_AS
 from roi_bench.scoring.kinds import KINDS
 from tests.leaderboard.made_submissions import SOLO, MadeTask, made_submission, tampered
@@ -477,7 +478,7 @@ def test_the_schema_is_whole_and_knows_every_field() -> None:
     ):
         names = {field.name for field in fields(kind)}
         assert set(part["properties"]) - {"format", "format_version"} == names
-        later = {"paraphrase", *KEYS}  # left out: the canonical text, and not recorded
+        later = {"paraphrase", *KEYS, *submission.LINKS}  # left out: the canonical text, not recorded, none
         assert set(part["required"]) == set(part["properties"]) - later
 
 
@@ -493,3 +494,24 @@ def test_the_schema_allows_what_the_code_knows() -> None:
     assert set(task["sent_as"]["enum"]) == {*SENT_AS, None}
     (shipped,) = (one["enum"] for one in task["tokenizer"]["anyOf"] if "enum" in one)
     assert set(shipped) == {shipped_name(folder) for folder in SHIPPED_MODELS.values()}
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "https://example.org",
+        "https://huggingface.co/org/name",
+        "https://arxiv.org/abs/2601.03822v2",
+        "https://openreview.net/forum?id=aB_3-x&noteId=7#top",
+        "https://xn--e1afmkfd.example/%D0%B0~b/",
+    ],
+)
+def test_links_of_model_paper_and_code_are_let_in(whole: Path, tmp_path: Path, link: str) -> None:
+    linked = tampered(whole, tmp_path, document=set_metadata(model_url=link, paper_url=link, code_url=None))
+    said = check_submission(linked, today=TODAY).submission.metadata
+    assert (said.model_url, said.paper_url, said.code_url) == (link, link, None)
+
+
+def test_a_submission_without_links_has_the_fields_that_it_always_had(whole: Path) -> None:
+    document = json.loads((whole / "submission.json").read_text(encoding="utf-8"))
+    assert set(document["metadata"]).isdisjoint(LINKS)

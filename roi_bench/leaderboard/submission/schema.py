@@ -55,6 +55,9 @@ class Metadata:
         contamination: Statement on what of the exams the model may have seen in training.
         contact: Who answers questions about this submission.
         notes: Anything else, or an empty text.
+        model_url: Where the model can be had or is described, or None.
+        paper_url: Where a paper on it is, or None.
+        code_url: Where the code of the run is, or None.
     """
 
     model: str
@@ -69,6 +72,13 @@ class Metadata:
     parameters: int | None = None
     hardware: str | None = None
     notes: str = ""
+    model_url: str | None = None
+    paper_url: str | None = None
+    code_url: str | None = None
+
+
+LINKS = ("model_url", "paper_url", "code_url")
+"""Fields of :class:`Metadata` that hold an address; a document without one leaves its field out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +158,9 @@ PATTERNS = {
     "^[a-z0-9_]{1,64}$": "at most 64 small letters, digits and underscores",
     "^[A-Za-z0-9_.-]{1,64}$": "at most 64 letters, digits, dots, hyphens and underscores",
     "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$": "the name of a package such as lm_eval",
+    "^https://([A-Za-z0-9-]{1,63}[.])+[A-Za-z]{2,24}([/?#][A-Za-z0-9._~%+@:,;=!?&#()/-]*)?$": (
+        "a plain https address such as https://example.org/model"
+    ),
 }
 """What each pattern of the schema allows, in words."""
 
@@ -306,6 +319,9 @@ def task_name(
 def submission_document(submission: Submission) -> dict[str, Any]:
     """Return ``submission`` as the JSON value of its file."""
     found = json.loads(json.dumps(asdict(submission)))
+    for name in LINKS:  # so that a submission without links is what it was before there were any
+        if found["metadata"][name] is None:
+            del found["metadata"][name]
     return {"format": FORMAT, "format_version": FORMAT_VERSION, **found}
 
 
