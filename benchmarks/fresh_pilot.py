@@ -36,6 +36,7 @@ SIZES: dict[str, list[dict[str, Any]]] = {
     "shopping": [
         {"lines": 3},
         {"lines": 6},
+        {"lines": 2},
     ],
     "ages": [
         {"people": 2},
@@ -44,6 +45,7 @@ SIZES: dict[str, list[dict[str, Any]]] = {
     "journey": [
         {"legs": 3},
         {"legs": 6},
+        {"legs": 2},
     ],
     "meeting": [
         {},
@@ -52,10 +54,12 @@ SIZES: dict[str, list[dict[str, Any]]] = {
         {"days": 3},
         {"days": 7},
         {"days": 24},
+        {"days": 2},
     ],
     "mean": [
         {"values": 4},
         {"values": 9},
+        {"values": 3},
     ],
     "packing": [
         {},
@@ -77,6 +81,7 @@ SIZES: dict[str, list[dict[str, Any]]] = {
     "stretch": [
         {"step": (3, 9), "terms": (8, 20)},
         {"step": (7, 19), "terms": (20, 40), "rest": 1},
+        {"step": (3, 9), "terms": (4, 6)},
     ],
     "gcd": [
         {"gcd": (4, 40), "factors": (3, 12)},
@@ -107,6 +112,7 @@ SIZES: dict[str, list[dict[str, Any]]] = {
         {"order": 2, "p": (1, 3), "q": (0, 0), "n": (8, 10)},
         {"order": 1, "p": (3, 9), "q": (2, 19), "n": (10, 12), "mod": 1},
         {"order": 1, "p": (3, 9), "q": (2, 19), "n": (40, 60), "mod": 1},
+        {"order": 1, "p": (2, 2), "q": (1, 9), "n": (3, 4)},
     ],
     "pattern": [
         {"degree": 1},
@@ -134,6 +140,7 @@ SIZES: dict[str, list[dict[str, Any]]] = {
     "network": [
         {"towns": (4, 5), "density": 0.5},
         {"towns": (11, 13), "density": 0.4},
+        {"towns": (3, 4), "density": 0.5},
     ],
     "knapsack": [
         {"items": (4, 4)},
@@ -183,7 +190,7 @@ SIZES: dict[str, list[dict[str, Any]]] = {
         {"lines": 3, "gaps": (7, 8, 9, 11, 12, 14, 15, 18)},
     ],
 }
-"""Sizes by kind, small to large."""
+"""Sizes by kind: those of the first round, small to large; then smaller ones, since too few of the first were easy."""
 
 AT_ONCE = 96
 
