@@ -158,6 +158,8 @@ def build(
         f"{_count(len(built.board.entries), 'submission')}, {built.graded} of them graded now; "
         f"{_count(built.files, 'file')}, {built.written} written, {built.removed} removed"
     )
+    if not built.board.project_url:
+        notify("board.json has no project_url: pages have no links to the project")
     if with_problems:
         notify("this site shows licensed problem texts; do not publish it")
     if built.board.drafts:

@@ -195,6 +195,7 @@ def invented_run(cell, prompt, skill, exams, number, rng):
         tokens_checked="counted",
         score_prompts=invented_spread(score) if number % 7 == 2 else None,
         regret_prompts=invented_spread(regret) if number % 7 == 2 and ratio is not None else None,
+        outcomes="".join("s" * (3 - right) + "c" * right for right in hard.tolist()),
     )
 
 

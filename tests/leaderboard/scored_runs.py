@@ -7,6 +7,7 @@ import numpy as np
 
 from roi_bench.analysis.runs import ScoredRun
 from roi_bench.exams.sets import load_exams
+from roi_bench.leaderboard.board.grade import letters_of
 from roi_bench.leaderboard.board.graded import GradedSubmission
 from roi_bench.leaderboard.submission.schema import Metadata, Submission
 from roi_bench.records.regrade import score_recorded
@@ -78,6 +79,7 @@ def graded_run(run):
         exam_clusters=tuple(run.exams[exam].cluster for exam in ids),
         scores=tuple(terms["score"][exam].numerator for exam in ids),
         scores_easy=tuple(terms["score_easy"][exam].numerator for exam in ids),
+        outcomes="".join(letters_of(run.scored[exam]) for exam in ids),
     )
 
 

@@ -119,7 +119,7 @@ def test_pareto_rows_are_those_that_no_other_row_dominates(found):
     known = [
         (row.run.usd_per_exam, row.run.numbers["score"].value, row.pareto)
         for row in table.standings
-        if row.run.usd_per_exam is not None and row.run.numbers["score"].value is not None
+        if row.run.usd_per_exam and row.run.numbers["score"].value is not None
     ]
     for usd, score, pareto in known:
         dominated = any(u <= usd and s >= score and (u, s) != (usd, score) for u, s, _ in known)

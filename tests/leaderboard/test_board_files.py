@@ -1,7 +1,9 @@
 """A folder of submissions as its maintainers arranged it: folders, reviews, settings, and what does not belong."""
 
 import json
+import os
 import re
+import subprocess
 
 import pytest
 
@@ -10,10 +12,12 @@ from roi_bench.leaderboard.board.board import (
     BoardSettings,
     Review,
     check_address,
+    read_accepted,
     read_reviews,
     read_settings,
     submission_folders,
 )
+from roi_bench.leaderboard.board.build import days_in_history, read_sources
 from tests.support.messages import missing
 
 REVIEW = {
@@ -125,10 +129,19 @@ def test_settings_are_read(tmp_path):
     write(
         tmp_path,
         "board.json",
-        {"title": "Ours", "base_url": "https://example.org/board", "main_cell": "tiny_7_hard_128", "description": None},
+        {
+            "title": "Ours",
+            "base_url": "https://example.org/board",
+            "main_cell": "tiny_7_hard_128",
+            "description": None,
+            "project_url": "https://example.org/us/project",
+        },
     )
     assert read_settings(tmp_path) == BoardSettings(
-        title="Ours", base_url="https://example.org/board/", main_cell="tiny_7_hard_128"
+        title="Ours",
+        base_url="https://example.org/board/",
+        main_cell="tiny_7_hard_128",
+        project_url="https://example.org/us/project/",
     )
 
 
@@ -136,8 +149,9 @@ def test_settings_are_read(tmp_path):
     ("settings", "facts"),
     [
         ([], ["JSON"]),
-        ({"titel": "Ours"}, ["'titel'", "title, description, base_url, main_cell"]),
+        ({"titel": "Ours"}, ["'titel'", "title, description, base_url, main_cell, project_url"]),
         ({"base_url": "javascript:alert(1)"}, ["base_url", "'javascript:alert(1)'"]),
+        ({"project_url": "ftp://example.org/"}, ["project_url", "'ftp://example.org/'"]),
         ({"main_cell": "../../etc"}, ["main_cell", "'../../etc'"]),
     ],
 )
@@ -167,3 +181,68 @@ def test_an_address_ends_with_a_slash(given, found):
 def test_an_address_that_is_none_is_told(address):
     with pytest.raises(UsageError, match=re.escape(repr(address))):
         check_address(address)
+
+
+def git(folder, *arguments, day):
+    names = {f"GIT_{who}_{what}": "a@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    days = {f"GIT_{who}_DATE": f"{day}T12:00:00Z" for who in ("AUTHOR", "COMMITTER")}
+    subprocess.run(["git", "-C", folder, *arguments], env=os.environ | names | days, check=True, capture_output=True)
+
+
+def submitted(folder, name, day):
+    (folder / "board" / name).mkdir(parents=True)
+    write(folder / "board" / name, "submission.json", {})
+    git(folder, "add", ".", day=day)
+    git(folder, "commit", "-qm", name, day=day)
+
+
+@pytest.fixture
+def history(tmp_path):
+    """Return a repository: one submission on the main branch, one merged a year after it was committed."""
+    repository = tmp_path / "repository"
+    repository.mkdir()
+    git(repository, "init", "-qb", "main", day="2026-01-01")
+    submitted(repository, "first-0123456789ab", "2026-03-01")
+    git(repository, "checkout", "-qb", "change", day="2026-03-02")
+    submitted(repository, "merged-0123456789ab", "2025-04-01")
+    git(repository, "checkout", "-q", "main", day="2026-03-02")
+    git(repository, "merge", "-q", "--no-ff", "-m", "Merge", "change", day="2026-05-06")
+    return repository
+
+
+def test_the_day_of_acceptance_is_that_of_the_branch_and_not_the_submitters(history):
+    expected = {"first-0123456789ab": "2026-03-01", "merged-0123456789ab": "2026-05-06"}
+    assert days_in_history(history / "board") == expected
+    (history / "board/waiting-0123456789ab").mkdir()
+    write(history / "board/waiting-0123456789ab", "submission.json", {})
+    assert read_sources(history / "board").accepted == expected
+    write(
+        history / "board", "accepted.json", {"waiting-0123456789ab": "2026-06-01", "first-0123456789ab": "2026-02-01"}
+    )
+    assert read_sources(history / "board").accepted == expected | {
+        "waiting-0123456789ab": "2026-06-01",
+        "first-0123456789ab": "2026-02-01",
+    }
+
+
+def test_a_history_that_is_cut_off_or_not_there_tells_no_day(history, tmp_path):
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "-q", "--depth", "1", history.as_uri(), str(clone), day="2026-07-01")
+    assert days_in_history(clone / "board") == {}
+    assert days_in_history(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    ("content", "facts"),
+    [
+        ([], ["object"]),
+        ({"b-2": "2026-01-01"}, ["'b-2'"]),
+        ({"a-1": "yesterday"}, ["a-1", "'yesterday'", "2026-11-24"]),
+        ({"a-1": None}, ["a-1", "None"]),
+    ],
+)
+def test_a_wrong_file_of_days_is_told(tmp_path, content, facts):
+    write(tmp_path, "accepted.json", content)
+    with pytest.raises(RecordError) as error:
+        read_accepted(tmp_path, [tmp_path / "a-1"])
+    assert missing(["accepted.json", *facts], str(error.value)) == []

@@ -1,17 +1,21 @@
 """The site in a real browser: tables, addresses, downloads, themes, phones, keyboards, and what attacks it."""
 
 import csv
+import gzip
 import io
 import json
 import re
+from html import escape
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from roi_bench.leaderboard.site.page import STATIC, PageOptions, spread_lines
+from roi_bench.leaderboard.exporters.tables import board_tables, harmless
+from roi_bench.leaderboard.site.page import STATIC, PageFile, PageOptions
 from roi_bench.leaderboard.site.pages import board_pages
+from roi_bench.leaderboard.site.shown_text import visible
 from roi_bench.leaderboard.site.site import BuildOptions, build_site
 from tests.leaderboard.invented_board import invented_board
 from tests.leaderboard.made_submissions import MadeTask, made_submission
@@ -45,7 +49,7 @@ def real(served, tmp_path_factory):
 @pytest.fixture(scope="session")
 def table(served):
     """The address of the first page of an invented board with forty runs a table."""
-    return served.write("invented", board_pages(BOARD, PageOptions()))
+    return served.write("invented", [*board_pages(BOARD, PageOptions()), *board_tables(BOARD)])
 
 
 @pytest.fixture(scope="session")
@@ -79,10 +83,14 @@ def addresses(url, served):
         "cells/tiny_hard_512.html",
         "charts/index.html",
         "charts/tiny_hard.html",
+        "budgets/tiny_hard.html",
+        "matrix/tiny_hard_128.html",
         f"models/{evil.name}/index.html",
         f"models/{evil.name}/tiny_hard_512_direct.html",
         f"models/{evil.name}/exams/tiny-0-001.html",
         "compare.html",
+        "read.html",
+        "submit.html",
         "method.html",
         "changelog.html",
     ]
@@ -119,8 +127,8 @@ def show_all(page, url, query=""):
 def test_the_script_is_small_and_no_page_holds_script_or_style(real, served):
     assert (STATIC / "app.js").stat().st_size < 20_000
     for path in (served.folder / "real").rglob("*.html"):
-        content = path.read_text(encoding="utf-8")
-        assert not re.search(r"<style|<[^>]*\s(?:style|on\w+)\s*=|<script(?![^>]*\ssrc=)", content), path
+        content = re.sub(r'"[^"]*"', '""', path.read_text(encoding="utf-8"))  # what values say is text
+        assert not re.search(r"<style|<[^>]*\s(?:style|on\w+)\s*=|<script(?![^>]*\ssrc=\"\")", content), path
 
 
 @pytest.mark.parametrize(
@@ -236,7 +244,7 @@ def test_columns_can_be_chosen(page, table):
     extras = page.locator("#board thead th[data-extra]").evaluate_all("all => all.map(th => th.dataset.key)")
     assert extras
     assert not set(extras) & set(usual)
-    page.locator("#controls summary").click()
+    page.locator("#controls .chooser summary").click()
     page.locator("#controls .choices").get_by_label("provider", exact=True).check()
     page.get_by_label("regret ↓").uncheck()
     found = heads.evaluate_all(visible)
@@ -254,39 +262,85 @@ def download(page, name):
     return started.value.suggested_filename, Path(started.value.path()).read_bytes().decode("utf-8")
 
 
-def test_downloads_hold_what_is_shown(page, table):
+def test_the_button_gives_the_shown_rows_of_the_file_that_the_page_links_to(page, table, served):
     show_all(page, table, "?provider=local&sort=size&columns=rank,model,score,usd,size")
-    models, sizes = column(page, "model"), column(page, "size")
+    models = column(page, "model")
     name, text = download(page, "CSV")
-    assert name == "roi-bench-index.csv"
-    rows = list(csv.DictReader(io.StringIO(text)))
-    assert list(rows[0]) == ["rank", "model", "score", "score_interval", "score_prompts", "usd", "size"]
-    assert [row["model"] for row in rows] == models
-    assert [row["size"] or "–" for row in rows] == sizes
+    assert name == "roi-bench-v1_hard_512.csv"
+    head, *lines = (served.folder / "invented/data/v1_hard_512.csv").read_text(encoding="utf-8").splitlines()
+    found_head, *found = text.splitlines()
+    assert found_head == head
+    assert len(found) == len(models) > 1
+    assert set(found) <= set(lines)
+    assert [row["model"] for row in csv.DictReader(io.StringIO(text))] == models
     name, text = download(page, "JSON")
-    assert name == "roi-bench-index.json"
-    found = json.loads(text)
-    assert [row["model"] for row in found] == models
-    by_model = {said(standing).model: standing.run for standing in ROWS}
-    for row in found:
-        run = by_model[row["model"]]
-        score = run.numbers["score"]
-        assert row["score"] == round(score.value, 2)
-        assert row["score_interval"] == f"{score.low:.2f} to {score.high:.2f}"
-        lines = [" ".join(line) for line in spread_lines(run.score_prompts)]
-        assert row["score_prompts"] == (" ".join(lines) or None)
-        assert (row["usd"] is None) == (run.usd_per_exam is None)
-    assert any(row["score_prompts"] for row in found)
+    assert name == "roi-bench-v1_hard_512.json"
+    rows = json.loads((served.folder / "invented/data/v1_hard_512.json").read_text(encoding="utf-8"))["rows"]
+    assert json.loads(text) == [next(row for row in rows if row["model"] == model) for model in models]
 
 
-def test_what_looks_like_a_formula_is_guarded_in_the_download(page, real):
-    page.goto(f"{real}cells/tiny_hard_512.html?columns=model,provider,licence")
-    _, text = download(page, "CSV")
-    (row,) = csv.DictReader(io.StringIO(text))
-    assert row["model"].startswith("'=1+1<script>")
-    assert row["provider"].startswith("'=1+1<script>")
-    _, text = download(page, "JSON")
-    assert json.loads(text)[0]["provider"].startswith("=1+1<script>")
+FORMULAS = ["=1+1", "+1x", "-1x", "@x", "a;=1+1", "\uff1d1", "a;\uff0b1", "1=1", "a-b", "a; b", 'a,"b"']
+
+
+def test_tables_without_a_file_guard_formulas_as_the_files_do(page, served):
+    rows = "".join(f"<tr><th scope=row>{escape(text)}" for text in FORMULAS)
+    table = f"<table id=board><thead><tr><th data-key=exam data-kind=text>x<tbody>{rows}</table>"
+    start = '<!doctype html><html lang=en><script src="static/app.js"></script><div id=controls hidden></div>'
+    content = f"{start}{table}".encode()
+    page.goto(served.write("guarded", [PageFile("list.html", content)]) + "list.html")
+    name, text = download(page, "CSV")
+    assert name == "roi-bench-list.csv"
+    assert [row["exam"] for row in csv.DictReader(io.StringIO(text))] == [harmless(text) for text in FORMULAS]
+    assert sum(harmless(text) != text for text in FORMULAS) == 7
+
+
+def test_any_response_can_be_read_beside_another(page, real, served):
+    """What is shown is what was submitted, hidden characters written out; exams need no page for it."""
+    folder = served.folder / "real"
+    evil = next(path for path in sorted((folder / "models").iterdir()) if path.name.startswith("1-1-script"))
+    alpha = next(path for path in sorted((folder / "models").iterdir()) if path.name.startswith("made-up-alpha"))
+    lines = gzip.decompress((evil / "responses/roi_tiny_hard_512.jsonl.gz").read_bytes()).decode().splitlines()
+    rows = {row["id"]: row["requests"] for row in map(json.loads, lines)}
+    (exam,) = [name for name in rows if name.endswith("/010")]
+    assert not (evil / "exams/tiny-0-010.html").exists()
+    page.goto(f"{real}read.html?cell=tiny_hard_512&a={evil.name}/direct&exam={exam}")
+    page.locator("#responses pre").first.wait_for()
+    shown = page.locator("#responses pre").all_text_contents()
+    assert shown == [visible(request[0]["text"]) for request in rows[exam]]
+    assert "<script>window.__owned=1</script>" in shown[0]
+    assert page.evaluate("window.__owned") is None
+    assert page.locator("#responses :is(img, script)").count() == 0
+    page.goto(f"{real}read.html?cell=tiny_hard_128&a={evil.name}/direct&b={alpha.name}/direct&exam={exam}")
+    page.locator("#responses .side").nth(1).wait_for()
+    assert page.locator("#exam").input_value() == exam
+    assert page.locator("#responses .side:first-child .outcome").count() == 3
+    page.get_by_role("button", name="Next").click()
+    page.wait_for_url(re.compile("exam=tiny/0/011"))
+    assert page.get_by_role("button", name="Next").is_disabled()
+    page.get_by_label("only exams with different scores").check()
+    page.wait_for_function("document.querySelectorAll('#exam option').length < 12")
+    labels = page.locator("#exam option").all_inner_texts()
+    scores = [re.search(r"\((\S+) and (\S+) correct", label).groups() for label in labels]
+    assert all(one != other for one, other in scores)
+
+
+def test_a_list_of_exams_leads_to_every_response(page, real, served):
+    address = next(one for one in addresses(real, served) if one.endswith("tiny_hard_512_direct.html"))
+    page.goto(address)
+    page.get_by_role("link", name="tiny/0/010").click()
+    page.locator("#responses pre").first.wait_for()
+    assert page.get_by_role("status").inner_text() == "Exam tiny/0/010, 11 of 12."
+
+
+def test_files_of_responses_are_those_that_were_submitted(real, served):
+    count = 0
+    for path in (served.folder / "real/models").rglob("*.jsonl.gz"):
+        (source,) = served.folder.parent.glob(f"submissions[0-9]/submissions/{path.parts[-3]}/{path.name}")
+        assert path.read_bytes() == source.read_bytes()
+        page = (path.parents[1] / "index.html").read_text(encoding="utf-8")
+        assert f'href="responses/{path.name}"' in page
+        count += 1
+    assert count == 5
 
 
 def background(page):
@@ -334,6 +388,8 @@ def test_without_script_the_whole_table_is_there(browser, table, real):
     assert found.locator("#board tbody tr").last.locator(":scope > *:visible").count() == heads.count()
     assert found.locator("#controls").is_hidden()
     assert found.locator("button:visible, select:visible, input:visible").count() == 0
+    found.goto(f"{real}read.html")
+    assert "needs JavaScript" in found.locator("main").inner_text()
     found.goto(f"{real}compare.html")
     assert "roi-bench report" in found.locator("main").inner_text()
     assert found.locator("select:visible").count() == 0
@@ -376,6 +432,24 @@ def test_the_usual_columns_fit_and_a_phone_shows_the_score(page, table):
         assert all(fits for _, fits in prompts), prompts
 
 
+def test_a_phone_shows_a_row_and_its_score_within_one_screen(page, table, real, served):
+    page.set_viewport_size({"width": 390, "height": 844})
+    show_all(page, table)
+    row = page.locator("#board tbody tr").first.bounding_box()
+    assert row["y"] + row["height"] < 844
+    assert page.locator("#filter-prompt").is_hidden()
+    page.get_by_text("Filter", exact=True).click()
+    assert page.locator("#filter-prompt").is_visible()
+    show_all(page, table, "?prompt=direct")  # what the address filters by can be seen
+    assert page.locator("#filter-prompt").is_visible()
+    show_all(page, table, "?columns=rank,tier,model")
+    assert page.locator("#board thead th:visible").count() == 3
+    alpha = next(path for path in (served.folder / "real/models").iterdir() if path.name.startswith("made-up-alpha"))
+    page.goto(f"{real}models/{alpha.name}/index.html")
+    score = page.locator(".results tbody b").first.bounding_box()
+    assert score["x"] + score["width"] <= 390 - 16
+
+
 def test_no_page_scrolls_sideways_on_a_phone(page, real, served):
     page.set_viewport_size({"width": 390, "height": 844})
     wide = "document.documentElement.scrollWidth"
@@ -387,7 +461,7 @@ def test_no_page_scrolls_sideways_on_a_phone(page, real, served):
         )
         assert all(place == 0 and called for place, called in regions), address  # else no keyboard could scroll them
     page.goto(f"{real}index.html")
-    page.locator("#controls summary").click()
+    page.locator("#controls .chooser summary").click()
     assert page.evaluate(wide) <= 390
     assert page.locator(".scroll:has(#board)").evaluate("region => region.scrollWidth > region.clientWidth")
 
@@ -401,7 +475,7 @@ def test_everything_can_be_done_with_the_keyboard(page, table):
     page.get_by_label("Search", exact=True).focus()
     page.keyboard.type("elm")
     assert all("Elm" in model for model in column(page, "model"))
-    page.locator("#controls summary").focus()
+    page.locator("#controls .chooser summary").focus()
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
     page.keyboard.press("Space")  # the first column goes away
@@ -435,6 +509,52 @@ def test_lists_of_exams_can_be_searched_and_lead_to_responses(page, real, served
     assert page.get_by_role("link", name="tiny/0/002").count() == 1
     page.get_by_role("link", name="tiny/0/004").click()
     assert page.locator("h1").inner_text() == "Exam tiny/0/004"
+
+
+def test_lists_of_exams_can_be_filtered_by_outcome(page, real, served):
+    address = next(one for one in addresses(real, served) if one.endswith("tiny_hard_512_direct.html"))
+    page.goto(address)
+    everything = column(page, "p1"), column(page, "p2")
+    page.locator("#filter-p2").select_option("correct")
+    kept = [text for text in everything[1] if text.startswith("correct")]
+    assert column(page, "p2") == kept
+    assert 0 < len(kept) < 12
+    assert state(page) == "p2=correct"
+    page.get_by_label("Search", exact=True).fill("no such exam")
+    assert page.locator("#controls [role=status]").inner_text() == "0 of 12 rows: nothing matches"
+    page.reload()
+    page.get_by_role("button", name="Reset").click()
+    assert (column(page, "p1"), state(page)) == (everything[0], "")
+
+
+def test_another_budget_is_looked_at_likewise(page, table):
+    show_all(page, table, "?prompt=direct&sort=-tokens")
+    page.get_by_role("link", name="1024 tokens").click()
+    assert page.locator("h1").inner_text() == "v1 hard 1024"
+    assert (state(page), set(column(page, "prompt"))) == ("prompt=direct&sort=-tokens", {"direct"})
+    page.get_by_role("link", name="512 tokens").click()
+    page.get_by_role("link", name="medium order").click()
+    assert page.locator("h1").inner_text() == "v1 medium 512"
+
+
+def test_the_head_of_a_long_table_stays_in_sight(page, table):
+    show_all(page, table)
+    region = page.locator(".scroll:has(#board)")
+    region.evaluate("region => { region.scrollTop = 400; }")
+    gap = page.locator("#board thead th").first.evaluate(
+        "th => th.getBoundingClientRect().top - th.closest('.scroll').getBoundingClientRect().top"
+    )
+    assert region.evaluate("region => region.scrollTop") == 400
+    assert abs(gap) < 2
+
+
+def test_a_click_elsewhere_closes_the_choice_of_columns(page, table):
+    show_all(page, table)
+    page.locator("#controls .chooser summary").click()
+    page.locator("#controls .choices").get_by_label("provider", exact=True).check()
+    assert page.locator("#controls .choices").is_visible()
+    page.locator("h1").click()
+    assert page.locator("#controls .choices").is_hidden()
 
 
 def test_a_hostile_submission_runs_nothing_and_no_page_breaks_its_policy(context, real, served):

@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import replace
+from urllib.parse import urlencode
 
 import pytest
 
@@ -146,7 +147,9 @@ def test_choices_stand_in_the_address_and_unknown_ones_are_ignored(page, served)
     assert all(model in said for model in models)
     links = [link.get_attribute("href") for link in page.locator("#discordant-rows a").all()]
     assert links
-    assert all(re.fullmatch(r"models/[a-z0-9-]+/exams/v1-00[01]\.html#v1_hard_512_\w+", link) for link in links)
+    assert len(links) == page.locator("#discordant-rows tr").count()  # every one can be read
+    query = urlencode({"cell": "v1_hard_512", "a": f"{first[3].entry.id}/{first[3].run.prompt}"}, safe="/")
+    assert all(link.startswith(f"read.html?{query}&b=") for link in links)
     page.get_by_role("combobox", name="Exams, order, budget").select_option("tiny_hard_128")
     page.wait_for_url(re.compile("cell=tiny_hard_128"))
     same = page.locator("#a").evaluate("a => a.selectedIndex")
@@ -167,22 +170,6 @@ def test_what_cannot_be_read_is_said(page, served):
     page.goto((served.folder / "empty" / "compare.html").as_uri())
     page.get_by_text("roi-bench leaderboard serve").wait_for()
     assert page.locator("#compare :is(select, button):visible").count() == 0  # no list with nothing in it
-
-
-@pytest.mark.parametrize(
-    ("most", "sentence"),
-    [
-        (30, "Only the first 30 exams of a set have pages of responses on this board."),
-        (0, "No exam has a page of responses on this board."),
-        (None, ""),
-    ],
-)
-def test_why_most_exams_have_no_page_is_said(most, sentence):
-    pages = {
-        p.path: p.content.decode() for p in compare_pages(invented_board(2, exams=4), PageOptions(exam_pages=most))
-    }
-    assert sentence in pages["compare.html"]
-    assert ("on this board." in pages["compare.html"]) == bool(sentence)
 
 
 def test_the_lists_name_every_run_of_every_cell_once():
@@ -228,3 +215,14 @@ def test_hostile_names_are_text_in_the_lists(page, served):
     assert page.locator("main img, main script").count() == 0
     assert page.title() == "Compare two models · roi-bench"
     assert dialogs == []
+
+
+def test_the_page_opens_on_two_runs_that_differ(page, served):
+    board = invented_board(3, exams=8, cells=(MAIN,))
+    table = board.cells[0]
+    first, second, third = table.standings
+    copied = replace(second, run=replace(second.run, responses_sha256=first.run.responses_sha256))
+    board = replace(board, cells=(replace(table, standings=(first, copied, third)),))
+    address = served.write("copied", site_of(board))
+    page.goto(f"{address}compare.html")
+    page.wait_for_url(address + compare_link(first, third))

@@ -64,7 +64,9 @@ def test_the_runs_of_a_submission_are_listed_by_cell():
     runs = (replace(first, prompt="direct"), replace(second, prompt="direct"), replace(first, prompt="metacognitive"))
     changed = replace(entry, graded=replace(entry.graded, runs=runs))
     (event,) = events(replace(board, entries=(changed,)))
-    assert event.text == "v1 hard 512 (direct, metacognitive); v1 medium 512 (direct). Badge: regraded."
+    assert (
+        event.text == "v1 hard 512 (direct, metacognitive); v1 medium 512 (direct). Run of 2026-01-01. Badge: regraded."
+    )
 
 
 def test_what_atom_asks_for_is_there():
@@ -92,3 +94,15 @@ def test_hostile_text_leaves_the_feed_well_formed(text):
     (title,) = (found for found in texts(root, "title") if found.startswith("New: a") and found.endswith("b"))
     plain = text in ("]]>", "<b>&amp;</b>")
     assert title == f"New: a{text}b" if plain else f"⟦U+{ord(text):04X}⟧" in title
+
+
+def test_what_is_accepted_today_stands_on_top_however_old_its_run():
+    board = invented_board(60, exams=10, cells=(MAIN,))
+    last = board.entries[-1]
+    accepted = {entry.id: "2026-10-01" for entry in board.entries} | {last.id: "2026-11-30"}
+    entries = tuple(replace(entry, accepted=accepted[entry.id], review=None) for entry in board.entries)
+    root = feed_of(replace(board, entries=entries))
+    first = root.find(f"{ATOM}entry")
+    assert first.find(f"{ATOM}id").text.split("/")[4] == last.id
+    assert first.find(f"{ATOM}updated").text == root.find(f"{ATOM}updated").text == "2026-11-30T00:00:00Z"
+    assert f"Run of {last.graded.submission.metadata.date}." in first.find(f"{ATOM}summary").text

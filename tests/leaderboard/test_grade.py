@@ -25,7 +25,7 @@ from roi_bench.leaderboard.board.grade import (
     sampling_stderr,
     tokens_source,
 )
-from roi_bench.leaderboard.board.graded import GradedRun, GradedSubmission
+from roi_bench.leaderboard.board.graded import LETTERS, MIXED, GradedRun, GradedSubmission
 from roi_bench.leaderboard.checks.rules import CheckedSubmission, check_submission
 from roi_bench.leaderboard.submission.response_files import responses_sha256
 from roi_bench.leaderboard.submission.untrusted_files import ANSWERS_AT_ONCE, LIMIT_VERDICTS
@@ -120,6 +120,19 @@ def test_views_agree_with_the_numbers(checked: CheckedSubmission, graded: Graded
         boxes = [box for box in run.token_boxes if box.order == run.cell.order]
         assert {box.tier for box in boxes if box.position == 1} <= {"hard", "easy", "middle"}
         assert sum(box.attempted for box in boxes) <= 3 * EXAMS * run.repeats
+
+
+def test_letters_tell_what_became_of_every_problem(graded: Graded) -> None:
+    for run in graded[0].runs:
+        assert len(run.outcomes) == 3 * run.exams
+        exams = [run.outcomes[start : start + 3] for start in range(0, len(run.outcomes), 3)]
+        if run.repeats == 1:
+            assert [float(letters.count("c")) for letters in exams] == list(run.scores)
+            for outcome, letter in LETTERS.items():
+                shares = [of_tier.get(outcome, 0.0) for of_tier in run.outcomes_by_tier.values()]
+                assert run.outcomes.count(letter) == pytest.approx(sum(shares) * run.exams)
+        else:
+            assert MIXED in run.outcomes
 
 
 def test_skips_have_a_level_where_a_profile_tells_it(checked: CheckedSubmission, graded: Graded) -> None:

@@ -2,20 +2,25 @@ import posixpath
 import re
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from urllib.parse import urlsplit
+from xml.etree import ElementTree
 
+import numpy as np
 import pytest
+import yaml
 
 from roi_bench.analysis.ranking import ComparedPair
 from roi_bench.analysis.reports.tables import Interval
 from roi_bench.leaderboard.board.board import Board, CellTable, Standing
 from roi_bench.leaderboard.board.build import load_reported
+from roi_bench.leaderboard.board.graded import Remark
 from roi_bench.leaderboard.site.page import CONTENT_SECURITY_POLICY, STATIC, PageOptions
 from roi_bench.leaderboard.site.pages import board_pages, static_files
 from roi_bench.leaderboard.site.table_page import COLUMNS
 from roi_bench.scoring.prompts import PROMPTS, prompt_sha256
 from tests.leaderboard.html_reader import by_id, read_html, rows_of
-from tests.leaderboard.invented_board import CELLS, HOSTILE, MAIN, hostile_board, invented_board, invented_table
+from tests.leaderboard.invented_board import CELLS, HOSTILE, MAIN, hostile_board, invented_board, invented_table, spread
 
 EMPTY = Board("A board", "", "", (), (), (), drafts=False)
 BOARDS = {"invented": invented_board(6, exams=30), "hostile": hostile_board(), "empty": EMPTY}
@@ -44,13 +49,15 @@ def test_nothing_runs_or_styles_from_within_a_page(site):
             assert not [name for name in element.attributes if name.startswith("on") or name == "style"], path
             if element.tag == "script":
                 assert element.text == "", path
-                assert re.fullmatch(r"(\.\./)*static/[a-z]+\.js", element.get("src")), path
+                assert re.fullmatch(r"(/|(\.\./)*)static/[a-z]+\.js", element.get("src")), path
 
 
 def test_nothing_comes_from_elsewhere_and_every_link_leads_somewhere(site):
     trees, files = site
     static = {page.path for page in static_files()}
-    later = re.compile(r"models/[a-z0-9-]+/(data\.json|[a-z0-9_]+\.html)|data/[a-z0-9_]+\.(csv|json)")
+    later = re.compile(
+        r"models/[a-z0-9-]+/(data\.json|[a-z0-9_]+\.html|responses/[a-z0-9_]+\.jsonl\.gz)|data/[a-z0-9_]+\.(csv|json)"
+    )
     for path, root in trees.items():
         for element in root.all():
             for name in ("href", "src"):
@@ -60,6 +67,7 @@ def test_nothing_comes_from_elsewhere_and_every_link_leads_somewhere(site):
                 parts = urlsplit(target)
                 assert (parts.scheme, parts.netloc) == ("", ""), (path, target)
                 place = posixpath.normpath(posixpath.join(posixpath.dirname(path), parts.path)) if parts.path else path
+                place = place.removeprefix("/")  # of the page that stands for any that is not there
                 assert place in files or place in static or later.fullmatch(place), (path, target)
                 if parts.fragment:
                     assert by_id(trees[place], parts.fragment), (path, target)
@@ -226,23 +234,28 @@ def test_lines_may_end_behind_underscores_of_a_prompt_and_nowhere_within_it(inve
     assert "table.runs wbr { display: none; }" in STYLE
 
 
-def test_costs_that_nobody_knows_are_said_once():
-    board = invented_board(5, exams=10, cells=(MAIN, CELLS[2]))
-    said = pages_of(board)["charts/v1_hard.html"].decode()
-    assert said.count("Score against cost, ") == 2
-    assert "has a known cost" not in said
+def test_costs_that_nobody_knows_are_left_out_and_a_cost_of_nothing_is_compared_with_none():
+    board = invented_board(5, exams=60, cells=(MAIN, CELLS[2]))
 
-    def unpriced(table):
-        runs = (replace(s, run=replace(s.run, usd_per_exam=None), pareto=None) for s in table.standings)
+    def priced(table, usd):
+        runs = [replace(s, run=replace(s.run, usd_per_exam=cost)) for s, cost in zip(table.standings, usd, strict=True)]
         return replace(table, standings=tuple(runs))
 
-    first, second = board.cells
-    said = pages_of(replace(board, cells=(unpriced(first), second)))["charts/v1_hard.html"].decode()
-    assert said.count("No run under this budget has a known cost.") == 1
-    assert said.count("Score against cost, ") == 2
-    said = pages_of(replace(board, cells=(unpriced(first), unpriced(second))))["charts/v1_hard.html"].decode()
-    assert said.count("No run of v1 hard has a known cost.") == said.count("known cost") == 1
-    assert said.count("Score against cost") == 1
+    def page(usd):
+        first, second = board.cells
+        return read_html(pages_of(replace(board, cells=(priced(first, usd), second)))["charts/v1_hard.html"])
+
+    def costs(root):
+        table = next(t for t in root.all("table") if "at 512 tokens" in next(t.all("caption")).text)
+        return [(row[4], "cost" in row[7]) for row in rows_of(table)]
+
+    assert "No run under this budget has a known cost." not in page([1e-3] * 5).text
+    assert page([None] * 5).text.count("No run under this budget has a known cost.") == 1
+    assert costs(page([None, 2e-3, None, 1e-3, 0.0])) == [
+        *(("–", False), ("2", True), ("–", False), ("1", True), ("0", False)),
+    ]
+    assert "3 without a known cost are left out." in page([None, 2e-3, None, 1e-3, 0.0]).text
+    assert "1 far off the scale stands at its edge." in page([1e-300, 2e-3, 3e-3, 1e-3, 0.01]).text
 
 
 def test_a_model_page_begins_with_its_contents(site):
@@ -292,7 +305,7 @@ def test_a_model_page_shows_both_intervals_and_what_was_checked(invented):
     run = entry.graded.runs[0]
     table = next(t for t in root.all("table") if "results" in t.classes)
     general, fixed = run.numbers["score"], run.score_fixed
-    assert rows_of(table)[0][4:7] == [
+    assert rows_of(table)[0][2:5] == [
         f"{general.value:.2f}",
         f"{general.low:.2f} to {general.high:.2f}",
         f"{fixed.low:.2f} to {fixed.high:.2f}",
@@ -311,7 +324,8 @@ def test_the_method_page_names_the_versions_of_prompts_and_exams(invented):
 
 def test_the_changelog_tells_of_corrections_reviews_and_refusals(invented):
     root = read_html(invented["changelog.html"])
-    events = rows_of(by_id(root, "events").parent.all("table").__next__())
+    table = rows_of(by_id(root, "events").parent.all("table").__next__())
+    events = [[*row[0].split(" "), *row[1:]] for row in table]
     assert [row[1] for row in events].count("correction") == 1
     assert any("The wrong revision was named." in row[3] for row in events if row[1] == "correction")
     assert any(row[0] == "2026-11-20" and "30 exams run again" in row[3] for row in events if row[1] == "review")
@@ -394,3 +408,207 @@ def test_colours_can_be_told_apart(theme):
         assert contrast(found[fill], found[f"on-{ink}"]) >= 4.5, fill
     for fill in ("passed", "cut", "left"):
         assert contrast(found[fill], found["on-light"]) >= 4.5, fill
+
+
+LINKED = {"model_url": "https://example.org/m?a=1&b=2", "paper_url": "https://arxiv.org/abs/1", "code_url": None}
+
+
+def linked_board(**links):
+    """Return a board of one submission with links, beside one without."""
+    board = invented_board(2, exams=10, cells=(MAIN,))
+    first, *others = board.entries
+    submission = first.graded.submission
+    submission = replace(submission, metadata=replace(submission.metadata, **links))
+    entries = (replace(first, graded=replace(first.graded, submission=submission)), *others)
+    return replace(board, entries=entries, cells=(invented_table(MAIN, entries),))
+
+
+def outside(root):
+    """Return address and rel of each link of a page that leaves the site."""
+    return [(a.get("href"), a.get("rel")) for a in root.all("a") if urlsplit(a.get("href")).scheme]
+
+
+def test_links_of_a_submission_are_text_and_link_and_vouch_for_nothing():
+    board = linked_board(**LINKED)
+    first, second = (read_html(pages_of(board)[f"models/{entry.id}/index.html"]) for entry in board.entries)
+    rel = "nofollow ugc noopener noreferrer"
+    assert outside(first) == [(LINKED["model_url"], rel), (LINKED["paper_url"], rel)]
+    assert [a.text for a in first.all("a") if urlsplit(a.get("href")).scheme] == [
+        LINKED["model_url"],
+        LINKED["paper_url"],
+    ]
+    assert outside(second) == []
+
+
+@pytest.mark.parametrize("address", ["javascript:alert(1)", "http://example.org/", 'https://x"><script>'])
+def test_a_link_that_the_schema_would_not_let_in_is_no_way_out(address):
+    page = read_html(pages_of(linked_board(model_url=address))[f"models/{linked_board().entries[0].id}/index.html"])
+    assert all(target.startswith("https://") for target, _ in outside(page))
+    assert not [e for e in page.all("script") if e.get("src") is None]
+
+
+def test_links_to_the_project_come_from_one_setting():
+    board, address = invented_board(2, exams=10, cells=(MAIN,)), "https://example.org/the/project/"
+    without = {path: content for path, content in pages_of(board).items() if path.endswith(".html")}
+    assert {path for path, content in without.items() if outside(read_html(content))} == set()
+    found = pages_of(replace(board, project_url=address))
+    for path in without:
+        assert (address, "noopener") in outside(read_html(found[path])), path
+    assert f"url = {{{address}}}" in found["submit.html"].decode()
+    assert "url = {https://board.example/}" in found["submit.html"].decode()
+
+
+def test_what_is_to_be_cited_is_what_the_citation_file_says():
+    page = read_html(pages_of(EMPTY)["submit.html"]).text
+    citation = yaml.safe_load(Path("CITATION.cff").read_text(encoding="utf-8"))
+    (paper,) = citation["references"]
+    authors = " and ".join(f"{one['family-names']}, {one['given-names']}" for one in paper["authors"])
+    for field, value in {
+        "title": citation["title"],
+        "version": citation["version"],
+        "license": citation["license"],
+        "author": authors,
+        "year": str(paper["year"]),
+        "eprint": paper["notes"].removeprefix("arXiv:"),
+    }.items():
+        assert f"{field} = {{{value}}}" in page, field
+    assert f"title = {{{paper['title']}}}" in page
+    assert f"{{{{{citation['authors'][0]['name']}}}}}" in page
+    assert page.count("{") == page.count("}")
+
+
+def test_a_title_cannot_break_the_entry_of_a_bibliography():
+    board = replace(BOARDS["invented"], title="A {b} \\evil{c} 100 % # & _ ~ ^ $ x")
+    page = read_html(pages_of(board)["submit.html"]).text
+    assert re.search(r"title = \{A b evilc 100 +x\},", page)
+
+
+def test_every_page_says_what_it_is_to_those_who_link_to_it(site):
+    for path, root in site[0].items():
+        meta = {e.get("property") or e.get("name"): e.get("content") for e in root.all("meta")}
+        assert meta["description"] == meta["og:description"], path
+        assert meta["description"], path
+        assert meta["og:title"], path
+        assert len(meta["description"]) < 500, path
+
+
+def test_what_came_lately_is_marked_unless_everything_did():
+    board = invented_board(3, exams=10, cells=(MAIN,))
+
+    def table(*days):
+        entries = tuple(replace(entry, accepted=day) for entry, day in zip(board.entries, days, strict=True))
+        changed = replace(board, entries=entries, cells=(invented_table(MAIN, entries),))
+        (body,) = by_id(read_html(pages_of(changed)["index.html"]), "board").all("tbody")
+        rows = {next(row.all("a")).get("href").split("/")[1]: next(row.all("th")).text for row in body.all("tr")}
+        return [rows[entry.id].endswith(" new") for entry in entries], changed.updated
+
+    assert table("2026-11-30", "2026-11-01", "2026-10-01") == ([True, True, False], "2026-11-30")
+    assert table("2026-11-30", "2026-11-30", "2026-11-29") == ([False] * 3, "2026-11-30")
+    assert table("2026-11-30", None, "2026-10-01")[0] == [True, False, False]
+
+
+def test_a_badge_is_a_picture_that_says_score_and_rank():
+    board = hostile_board()
+    files = pages_of(board)
+    standing = board.cells[0].standings[0]
+    root = ElementTree.fromstring(files[f"models/{standing.entry.id}/badge.svg"])  # noqa: S314 (our own)
+    score = standing.run.numbers["score"].value
+    assert root.get("aria-label") == f"roi-bench v1 hard 512: {score:.2f}, rank 1–3 of 3"
+    for entry in board.entries:
+        ElementTree.fromstring(files[f"models/{entry.id}/badge.svg"])  # noqa: S314 (our own)
+
+
+def test_a_matrix_has_every_exam_and_every_run_of_its_table(invented):
+    table = BOARDS["invented"].cells[0]
+    root = read_html(invented["matrix/v1_hard_512.html"])
+    rows = rows_of(by_id(root, "board"))
+    runs = [standing.run for standing in table.standings]
+    assert [row[0] for row in rows] == sorted(runs[0].exam_ids)
+    for index, row in enumerate(rows):
+        assert row[1] == runs[0].exam_clusters[index]
+        assert row[2] == f"{sum(run.scores[index] for run in runs) / len(runs):.2f}"
+        assert row[3:] == [run.outcomes[3 * index : 3 * index + 3] for run in runs]
+    everywhere = sum(all(run.outcomes[3 * index + 2] == "c" for run in runs) for index in range(30))
+    nowhere = sum(all(run.outcomes[3 * index + 2] != "c" for run in runs) for index in range(30))
+    assert f"Problem 3: {everywhere} right in every run, {nowhere} in none." in root.text
+    link = next(next(by_id(root, "board").all("tbody")).all("a")).get("href")
+    assert link == "../read.html?cell=v1_hard_512&exam=v1/000"
+
+
+def test_a_matrix_of_many_runs_and_whole_sets_stays_small():
+    board = invented_board(30, exams=480, cells=(MAIN,))
+    page = pages_of(board)["matrix/v1_hard_512.html"]
+    assert len(page) < 400_000
+    assert "the 24 best of 30" in page.decode()
+
+
+def test_budgets_are_compared_where_runs_sat_several(invented):
+    assert [path for path in invented if path.startswith("budgets/")] == ["budgets/v1_hard.html"]
+    assert "budgets/v1_hard.html" in invented["charts/v1_hard.html"].decode()
+    assert "budgets/" not in invented["charts/tiny_hard.html"].decode()
+    root = read_html(invented["budgets/v1_hard.html"])
+    assert "6 runs with several budgets give 15 comparisons" in root.text
+
+
+def crossing(scores):
+    """Return a board of runs with the given scores at 512 and at 1024 tokens."""
+    board = invented_board(len(scores), exams=60, cells=(MAIN, CELLS[2]))
+    entries = []
+    for entry, at in zip([e for e in board.entries if not e.replaced_by], scores, strict=True):
+        runs = []
+        for run, (mean, seed) in zip(entry.graded.runs, at, strict=True):
+            drawn = np.random.default_rng(seed).binomial(3, mean / 3, 60).astype(float)
+            numbers = {**run.numbers, "score": spread(drawn, run.exam_clusters)}
+            runs.append(replace(run, scores=tuple(drawn.tolist()), numbers=numbers))
+        entries.append(replace(entry, graded=replace(entry.graded, runs=tuple(runs))))
+    cells = tuple(invented_table(cell, entries) for cell in (MAIN, CELLS[2]))
+    return replace(board, entries=tuple(entries), cells=cells)
+
+
+def test_runs_that_change_places_are_told_and_where_a_score_is_reached():
+    board = crossing([((2.0, 1), (1.5, 2)), ((1.0, 3), (2.8, 4))])
+    first, second = (entry.graded.submission.metadata.model for entry in board.entries if not entry.replaced_by)
+    root = read_html(pages_of(board)["budgets/v1_hard.html"])
+    places, reach = (t for t in root.all("table") if "plain" in t.classes)
+    (row,) = rows_of(places)
+    assert row[0].startswith(first)
+    assert row[1].startswith(second)
+    assert (row[2], row[6], row[7]) == ("512 → 1024", "< 0.001", "they change places")
+    assert row[3].startswith("+")
+    assert row[4].startswith("−")
+    assert "in 1 of these the lead changes hands, and in 1 each run is significantly ahead" in root.text
+    heads = [head.text for head in next(reach.all("thead")).all("th")]
+    reached = {row[0].split(" ")[0]: dict(zip(heads[1:], row[1:], strict=True)) for row in rows_of(reach)}
+    assert reached[first]["1.75"].startswith("512")
+    assert reached[second]["1.75"] == "1024"
+    assert reached[second]["2.50"].startswith("1024")
+    assert reached[first]["2.50"] == ""
+
+
+def test_a_remark_leads_to_the_submissions_that_it_names():
+    board = invented_board(2, exams=10, cells=(MAIN,))
+    first, second = board.entries
+    remark = Remark("responses", f"its responses are those of {second.id} and of none-such-0123456789ab <b>")
+    changed = replace(first, graded=replace(first.graded, remarks=(remark,)))
+    root = read_html(pages_of(replace(board, entries=(changed, second)))[f"models/{first.id}/index.html"])
+    (line,) = (item for item in root.all("li") if "its responses are those of" in item.text)
+    assert [link.get("href") for link in line.all("a")] == [f"../../models/{second.id}/index.html"]
+    assert line.text.endswith("none-such-0123456789ab <b>")
+
+
+def test_a_perfect_score_without_an_interval_is_as_strong_as_others():
+    board = invented_board(1, exams=10, cells=(MAIN,))
+    (standing,) = board.cells[0].standings
+    numbers = {**standing.run.numbers, "score": Interval(3.0)}
+    perfect = replace(standing, run=replace(standing.run, numbers=numbers))
+    page = pages_of(replace(board, cells=(replace(board.cells[0], standings=(perfect,)),)))["index.html"]
+    assert b"<td><b>3.00</b>" in page
+
+
+def test_a_drawn_interval_is_to_scale():
+    board = invented_board(1, exams=10, cells=(MAIN,))
+    (standing,) = board.cells[0].standings
+    numbers = {**standing.run.numbers, "score": Interval(1.5, -0.2, 1.75)}
+    changed = replace(standing, run=replace(standing.run, numbers=numbers))
+    page = pages_of(replace(board, cells=(replace(board.cells[0], standings=(changed,)),)))["index.html"].decode()
+    assert 'viewBox="0 0 300 12"><path d="M0 6h175"/><path d="M150 0v12"/>' in page

@@ -1,5 +1,6 @@
 import re
 from dataclasses import replace
+from datetime import date
 from itertools import pairwise
 from xml.etree import ElementTree
 
@@ -10,9 +11,9 @@ from hypothesis import strategies as st
 
 from roi_bench.analysis.reports.tables import Interval
 from roi_bench.leaderboard.board.graded import TokenBox
+from roi_bench.leaderboard.site.charts import COST, DATE, SIZE, BudgetLine, Point, budget_plot, far_rows, point_plot
 from roi_bench.leaderboard.site.charts import LEFT as LEFT_OF_SCORES
 from roi_bench.leaderboard.site.charts import RIGHT as RIGHT_OF_SCORES
-from roi_bench.leaderboard.site.charts import BudgetLine, CostPoint, budget_plot, cost_plot
 from roi_bench.leaderboard.site.model_page import BOTTOM, LEFT, RIGHT, TOP, accuracy_plot, outcome_plot, tokens_plot
 from roi_bench.leaderboard.site.page import BAR_WIDTH, money_text, outcome_bar, size_text
 from roi_bench.leaderboard.site.plots import Label, Plot, Scale, Stroke, log_ticks, number_text, svg, ticks, units
@@ -148,39 +149,60 @@ def test_runs_of_one_budget_stand_side_by_side_and_the_best_are_numbered():
     plot = budget_plot(lines, (128, 512, 1024))
     first = [points(*strokes(plot, f"k{k} mark")) for k in range(8)]
     assert [len(found) for found in first] == [2] * 8
-    across = [found[0][0] for found in first]
-    assert across == sorted(across)
-    assert len(set(across)) == 8
-    assert [label.text for label in plot.labels if label.kind == "m"] == list("87654321")
+    assert len({found[0][0] for found in first}) == 8
+    numbers = [label for label in plot.labels if label.kind == ""]
+    assert sorted(label.text for label in numbers) == list("12345678")
+    assert len({label.x for label in numbers}) == 1  # beside the last budget
+    heights = sorted(float(label.y) for label in numbers)
+    assert all(below - above >= 11.9 for above, below in pairwise(heights))
     assert len(strokes(plot, "other mark")) == 2
-    assert {"128", "512", "1024", "budget, tokens"} <= set(labels(plot))
+    assert {"128", "512", "1024", "budget, tokens, logarithmic"} <= set(labels(plot))
     assert budget_plot([BudgetLine("run", (Interval(None), None, None))], (128, 512, 1024)) is None
     assert budget_plot([], (128,)) is None
 
 
-@pytest.mark.parametrize(("count", "budgets"), [(1, 1), (9, 2), (200, 1), (200, 4), (500, 2)])
-def test_many_runs_stay_within_their_budget_and_numbers_apart(count, budgets):
-    lines = [BudgetLine("run", (Interval(1.0, 0.9, 1.1),) * budgets) for _ in range(count)]
-    plot = budget_plot(lines, tuple(range(100, 100 + budgets)))
-    width = (RIGHT_OF_SCORES - LEFT_OF_SCORES) / budgets
-    for stroke in plot.strokes:
-        if stroke.kind.endswith("mark"):
-            for index, (x, _) in enumerate(points(stroke.path)):
-                assert LEFT_OF_SCORES + index * width < x < LEFT_OF_SCORES + (index + 1) * width
-    numbered = sorted(float(label.x) for label in plot.labels if label.kind == "m")
-    assert all(right - left >= 6.4 for left, right in pairwise(numbered))
+@pytest.mark.parametrize("count", [1, 9, 12, 50, 200, 500])
+@pytest.mark.parametrize("budgets", [(512,), (128, 256), (128, 512, 1024), (100, 101, 4096)])
+def test_a_budget_keeps_its_runs_together_and_their_order_says_nothing(count, budgets):
+    """Spread over the step to the next budget, and sorted by score, they looked like a curve that falls with tokens."""
+    rng = np.random.default_rng(count)
+    names = rng.permutation(count)
+    scores = [Interval(2.9 - 2.8 * k / count, 2.8 - 2.8 * k / count, 3.0 - 2.8 * k / count) for k in range(count)]
+    lines = [BudgetLine(f"run {name:03d}", (score,) * len(budgets)) for name, score in zip(names, scores, strict=True)]
+    plot = budget_plot(lines, budgets)
+    centres = [float(label.x) for label in plot.labels if label.text in set(map(str, budgets)) and label.kind == "m f"]
+    steps = [right - left for left, right in pairwise(centres)] or [RIGHT_OF_SCORES - LEFT_OF_SCORES]
+    marks = [points(stroke.path) for stroke in plot.strokes if stroke.kind.endswith("mark")]
+    for index, centre in enumerate(centres):
+        places = [found[index][0] for found in marks]
+        assert max(places) - min(places) <= 0.2 * min(steps)
+        assert all(abs(place - centre) <= 0.1 * min(steps) + 0.2 for place in places)
+    if count >= 50:
+        across, up = zip(*[found[0] for found in marks], strict=True)
+        assert abs(np.corrcoef(across, up)[0, 1]) < 0.35
     assert ("crowd" in plot.kind) == (count >= 40)
+
+
+def test_budgets_stand_on_a_logarithmic_axis_unless_two_would_touch():
+    def places(*budgets):
+        plot = budget_plot([BudgetLine("run", (Interval(1.0),) * len(budgets))], budgets)
+        return [float(label.x) for label in plot.labels if label.text in set(map(str, budgets)) and label.kind == "m f"]
+
+    first, second, third = places(128, 512, 1024)
+    assert (second - first) / (third - second) == pytest.approx(2, abs=0.01)
+    first, second, third = places(100, 101, 4096)
+    assert second - first == pytest.approx(third - second, abs=0.2)
 
 
 def test_the_line_of_best_value_climbs_in_steps():
     found = [
-        CostPoint("cheap", 0.001, Interval(0.5), True, 3),
-        CostPoint("dear", 0.1, Interval(1.5), True, 1),
-        CostPoint("worse", 0.01, Interval(0.4), False, 4),
-        CostPoint("middle", 0.01, Interval(1.0), True, 2),
-        CostPoint("undefined", 0.01, Interval(None), False, 5),
+        Point("cheap", 0.001, Interval(0.5), True, 3),
+        Point("dear", 0.1, Interval(1.5), True, 1),
+        Point("worse", 0.01, Interval(0.4), False, 4),
+        Point("middle", 0.01, Interval(1.0), True, 2),
+        Point("undefined", 0.01, Interval(None), False, 5),
     ]
-    plot = cost_plot(found, 512)
+    plot = point_plot(found, COST, 512)
     stairs = points(*strokes(plot, "front"))
     assert len(stairs) == 5
     assert all(a[0] == b[0] or a[1] == b[1] for a, b in pairwise(stairs))
@@ -189,3 +211,28 @@ def test_the_line_of_best_value_climbs_in_steps():
     assert gaps[0] == pytest.approx(gaps[1], abs=0.2)  # both tenfold
     assert [label.text for label in plot.labels if label.kind == "e"] == ["3", "1", "2"]
     assert len(strokes(plot, "other mark")) == 1
+
+
+@pytest.mark.parametrize("absurd", [1e-300, 1e9])
+def test_one_absurd_cost_hides_no_other(absurd):
+    usual = [Point(f"run {k}", 0.5 * (k + 1), Interval(1.0 + k / 10), False, k + 1) for k in range(5)]
+    found = [*usual, Point("absurd", absurd, Interval(2.0), True, 6)]
+    plot = point_plot(found, COST, 512)
+    places = [points(path)[0][0] for path in strokes(plot, "other mark")]
+    assert max(places) - min(places) > 0.6 * (RIGHT_OF_SCORES - LEFT_OF_SCORES)
+    (far,) = strokes(plot, "k0 mark far")
+    assert points(far)[0][0] == (LEFT_OF_SCORES if absurd < 1 else RIGHT_OF_SCORES)
+    numbers = [float(text) for text in labels(plot) if re.fullmatch(r"[\d.]+", text)]
+    assert sum(0.2 <= number <= 5 for number in numbers) >= 2
+    assert far_rows(found, COST) == {6}
+
+
+def test_a_date_axis_has_months_and_a_size_axis_millions_and_billions():
+    days = [date(2026, month, 5).toordinal() for month in (1, 6, 11)]
+    found = [Point(f"run {k}", float(day), Interval(1.0 + k), True, k + 1) for k, day in enumerate(days)]
+    plot = point_plot(found, DATE, 512)
+    shown = [text for text in labels(plot) if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text)]
+    assert shown == ["2026-01-01", "2026-04-01", "2026-07-01", "2026-10-01"]
+    assert point_plot(found[:1], DATE, 512) is not None  # a single day
+    sizes = [Point("small", 8e5, Interval(1.0), True, 2), Point("large", 7e9, Interval(2.0), True, 1)]
+    assert {"1M", "1B"} <= set(labels(point_plot(sizes, SIZE, 512)))

@@ -354,7 +354,7 @@ def test_a_list_shows_both_orders_of_every_exam_and_links_pages_that_exist():
     run = scored_run(requests)
     usd = {run.task.name: {"tiny/0/001": ((0.001,), (0.0005,)), FIRST: ((None,), (0.1,))}}
     found = pages([run], PageOptions(exam_pages=2), usd=usd)
-    rows = exam_rows(run, usd[run.task.name], {FIRST, "tiny/0/001"})
+    rows = exam_rows(run, usd[run.task.name], {FIRST, "tiny/0/001"}, "read {}".format)
     cells = [cell.text for cell in rows[1].cells]
     assert cells[0] == "H-M-E"
     assert cells[1:5] == ["0", "skipped 3→ · 7", "wrong 1→0 · 7", "unanswered 0→0 · 6"]
@@ -362,7 +362,8 @@ def test_a_list_shows_both_orders_of_every_exam_and_links_pages_that_exist():
     assert cells[7:11] == ["3", "correct →0 · 6", "correct →0 · 6", "correct →0 · 6"]
     assert cells[13] == "0.0015"
     assert rows[0].cells[13].text == "–"  # one of its costs is unknown
-    assert [row.page for row in rows] == ["tiny-0-000.html", "tiny-0-001.html", None, None]
+    pages_of_both = ["exams/tiny-0-000.html", "exams/tiny-0-001.html"]
+    assert [row.link for row in rows] == [*pages_of_both, "read tiny/0/002", "read tiny/0/003"]
     assert sorted(path for path in found if "/exams/" in path) == [
         f"models/{ID}/exams/tiny-0-000.html",
         f"models/{ID}/exams/tiny-0-001.html",
@@ -370,7 +371,9 @@ def test_a_list_shows_both_orders_of_every_exam_and_links_pages_that_exist():
     links = [
         value for name, value in Shape(found[f"models/{ID}/tiny_hard_128_direct.html"]).attributes if name == "href"
     ]
-    assert [link for link in links if link.startswith("exams/")] == ["exams/tiny-0-000.html", "exams/tiny-0-001.html"]
+    assert [link for link in links if link.startswith("exams/")] == pages_of_both
+    reader = f"../../read.html?cell=tiny_hard_128&a={ID}/direct&exam=tiny/0/00"
+    assert [link for link in links if "read.html" in link] == [f"{reader}2", f"{reader}3"]
 
 
 def test_several_samples_are_counted_in_the_list_and_shown_one_by_one_on_the_page():
@@ -422,6 +425,10 @@ def test_data_hold_the_scores_and_which_exams_have_pages():
         "pages": [FIRST, "tiny/0/001"],
         "runs": {
             "tiny_hard_128_direct": {
+                "task": "roi_tiny_hard_128_direct",
+                "form": "exam",
+                "order": "hard",
+                "outcomes": "ccccccmmm",
                 "scores": [3.0, 3.0, 1.0],
                 "scores_easy": [0.0, 0.0, 0.0],
                 "exams": [FIRST, "tiny/0/001", "tiny/0/002"],

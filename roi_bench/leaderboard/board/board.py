@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -60,17 +60,25 @@ class Entry:
         badge: One of :data:`BADGES`.
         review: The review behind the badge, or None.
         replaced_by: Id of the submission that corrects it; such an entry keeps its page and leaves the tables.
+        accepted: Day on which it came to the board, None where nobody knows. Unlike the day of the run it is not the
+            submitter's word.
     """
 
     graded: GradedSubmission
     badge: str
     review: Review | None
     replaced_by: str | None
+    accepted: str | None = None
 
     @property
     def id(self) -> str:
         """Id of the submission."""
         return self.graded.submission.id
+
+    @property
+    def day(self) -> str:
+        """Day on which it is news: that of its acceptance; where that is unknown, that of the run."""
+        return self.accepted or self.graded.submission.metadata.date
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +160,7 @@ class Board:
         cells: Tables, the board's main cell first.
         refused: What was refused.
         drafts: Whether drafts are among the entries (a board that must not be published).
+        project_url: Address of the project, with a slash at the end, or an empty text: then nothing leads to it.
     """
 
     title: str
@@ -161,11 +170,33 @@ class Board:
     cells: Sequence[CellTable]
     refused: Sequence[Refused]
     drafts: bool
+    project_url: str = ""
+
+    @property
+    def updated(self) -> str | None:
+        """Day of the latest acceptance or review; None on an empty board."""
+        reviews = [entry.review.date for entry in self.entries if entry.review is not None]
+        return max([entry.day for entry in self.entries] + reviews, default=None)
+
+    def is_new(self, entry: Entry) -> bool:
+        """Return whether ``entry`` came in the last :data:`NEW_DAYS` days before the board's latest change.
+
+        On a board on which everything is that young nothing is.
+        """
+        if self.updated is None or entry.accepted is None:
+            return False
+        since = (date.fromisoformat(self.updated) - timedelta(days=NEW_DAYS)).isoformat()
+        return entry.accepted >= since and any(one.day < since for one in self.entries)
+
+
+NEW_DAYS = 30
+"""Days for which a submission is called new, counted back from the board's latest change, not from today: pages do not
+change by themselves."""
 
 
 # What lies in a folder of submissions: the submissions' own folders, ``reviews.json`` and ``board.json``.
 
-REVIEWS_FILE, SETTINGS_FILE = "reviews.json", "board.json"
+REVIEWS_FILE, SETTINGS_FILE, ACCEPTED_FILE = "reviews.json", "board.json", "accepted.json"
 """Files of the board's maintainers beside the submissions' folders."""
 
 TITLE = "roi-bench"
@@ -174,7 +205,15 @@ DESCRIPTION = "Three problems, one generation, one hard token budget: which mode
 MAIN_CELL = "v1_hard_512"
 """Slug of the cell that is shown first if it has a run and ``board.json`` names no other."""
 
-LONGEST = {"title": 200, "description": 2000, "base_url": 500, "main_cell": 100, "by": 200, "note": 2000}
+LONGEST = {
+    "title": 200,
+    "description": 2000,
+    "base_url": 500,
+    "project_url": 500,
+    "main_cell": 100,
+    "by": 200,
+    "note": 2000,
+}
 """Most characters of a text, by field."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
@@ -192,12 +231,15 @@ class BoardSettings:
         base_url: Address at which it is published, with a slash at the end, or an empty text.
         main_cell: Slug of the cell that is shown first; None: :data:`MAIN_CELL` if it is there, else the cell with most
             rows.
+        project_url: Address of the project: of the repository that holds the submissions, and to which new ones are
+            sent. The one place where it is set; empty: no page leads there.
     """
 
     title: str = TITLE
     description: str = DESCRIPTION
     base_url: str = ""
     main_cell: str | None = None
+    project_url: str = ""
 
 
 def submission_folders(submissions: Path) -> tuple[list[Path], list[Refused]]:
@@ -219,7 +261,7 @@ def submission_folders(submissions: Path) -> tuple[list[Path], list[Refused]]:
         raise UsageError(f"{submissions}: is one submission, it has {METADATA_FILE}; name the folder above, {above}")
     folders, refused = [], []
     for entry in entries:
-        if entry.name.startswith(".") or entry.name in (REVIEWS_FILE, SETTINGS_FILE):
+        if entry.name.startswith(".") or entry.name in (REVIEWS_FILE, SETTINGS_FILE, ACCEPTED_FILE):
             continue
         if entry.is_symlink():
             refused.append(Refused(shown(entry.name), "is a link; links are not followed"))
@@ -257,6 +299,27 @@ def read_reviews(submissions: Path, folders: Sequence[Path]) -> tuple[Review, ..
     )
 
 
+def read_accepted(submissions: Path, folders: Sequence[Path]) -> dict[str, str]:
+    """Return the day on which submissions were accepted, by id, as ``accepted.json`` says; none without such a file.
+
+    Raises:
+        RecordError: It is damaged, or names a submission that has no folder.
+    """
+    path = submissions / ACCEPTED_FILE
+    found = _read(path)
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise RecordError(f"{path}: is not an object of days by submission")
+    known = {folder.name for folder in folders}
+    for name, day in found.items():
+        if name not in known:
+            raise RecordError(f"{path} names the unknown submission {shown(name)!r}; name a folder beside it")
+        if not isinstance(day, str) or not _is_day(day):
+            raise RecordError(f"{path}: {name} has the day {shown(day)!r}; write it as 2026-11-24")
+    return found
+
+
 def read_settings(submissions: Path) -> BoardSettings:
     """Return what ``board.json`` says, defaults where there is no such file.
 
@@ -267,13 +330,13 @@ def read_settings(submissions: Path) -> BoardSettings:
     found = _read(path)
     if found is None:
         return BoardSettings()
-    keys = ("title", "description", "base_url", "main_cell")
+    keys = ("title", "description", "base_url", "main_cell", "project_url")
     texts = _texts(str(path), found, (), keys)
-    if "base_url" in texts:
+    for name in ("base_url", "project_url"):
         try:
-            texts["base_url"] = check_address(texts["base_url"])
+            texts[name] = check_address(texts.get(name, ""))
         except UsageError as error:
-            raise RecordError(f"{path}: base_url {error}") from error
+            raise RecordError(f"{path}: {name} {error}") from error
     if not _CELL.fullmatch(texts.get("main_cell", MAIN_CELL)):
         raise RecordError(
             f"{path}: main_cell {shown(texts['main_cell'])!r} is not a slug of a table, such as {MAIN_CELL!r}"

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -24,6 +27,7 @@ from roi_bench.leaderboard.board.board import (
     Review,
     Standing,
     check_address,
+    read_accepted,
     read_reviews,
     read_settings,
     submission_folders,
@@ -31,7 +35,7 @@ from roi_bench.leaderboard.board.board import (
 from roi_bench.leaderboard.board.gather import GradedFolder, GradingOptions, grade_many, look_up
 from roi_bench.leaderboard.board.graded import GradedRun, GradedSubmission, Remark
 from roi_bench.leaderboard.submission.schema import Submission
-from roi_bench.leaderboard.submission.untrusted_files import shown
+from roi_bench.leaderboard.submission.untrusted_files import METADATA_FILE, shown
 from roi_bench.scoring.statistics import is_small
 
 # Numbers of the literature, read from ``reported.json``: reported, not reproduced here (SPEC section 10).
@@ -246,12 +250,14 @@ class Sources:
         refused: What else lies there.
         reviews: Content of ``reviews.json``.
         settings: Content of ``board.json``, with the address that the caller gave.
+        accepted: Day on which each submission came to the board, where known.
     """
 
     folders: tuple[Path, ...]
     refused: tuple[Refused, ...]
     reviews: tuple[Review, ...]
     settings: BoardSettings
+    accepted: Mapping[str, str]
 
 
 def read_sources(submissions: Path, base_url: str | None = None) -> Sources:
@@ -268,9 +274,45 @@ def read_sources(submissions: Path, base_url: str | None = None) -> Sources:
     folders, refused = submission_folders(submissions)
     settings, reviews = read_settings(submissions), read_reviews(submissions, folders)
     if base_url is not None:
-        address = check_address(base_url)
-        settings = BoardSettings(settings.title, settings.description, address, settings.main_cell)
-    return Sources(tuple(folders), tuple(refused), reviews, settings)
+        settings = replace(settings, base_url=check_address(base_url))
+    accepted = days_in_history(submissions) | read_accepted(submissions, folders)
+    return Sources(tuple(folders), tuple(refused), reviews, settings, accepted)
+
+
+def days_in_history(submissions: Path) -> dict[str, str]:
+    """Return the day on which each submission came to the branch that is checked out, by id, as git knows it.
+
+    The branch's own commits count, not those of what was merged: their days are whatever the submitter's clock said.
+    Nothing outside of git, nor where the history is cut off (a shallow clone), since its end would seem to be the day.
+    """
+
+    def git(*arguments: str) -> str | None:
+        command = ["git", "-C", str(submissions), "--no-pager", *arguments]
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+        try:
+            done = subprocess.run(command, capture_output=True, check=False, env=environment)
+        except OSError:  # no git here
+            return None
+        return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else None
+
+    if git("rev-parse", "--is-shallow-repository") != "false\n":
+        return {}
+    options = ("--first-parent", "-m", "--no-renames", "--diff-filter=A", "--relative", "--name-only", "-z")
+    listed = git("log", *options, "--format=%x00%cs", "--", f":(glob)*/{METADATA_FILE}") or ""
+    days: dict[str, str] = {}
+    day = ""
+    for part in listed.split("\0"):
+        text = part.strip("\n")
+        if _DAY.fullmatch(text):
+            day = text
+        elif text.endswith(f"/{METADATA_FILE}"):
+            days[text.removesuffix(f"/{METADATA_FILE}")] = (
+                day  # newest first: of one that left and came again the first
+            )
+    return days
+
+
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 
 
 def load_board(
@@ -304,7 +346,14 @@ def load_board(
                 graded.append(done.graded)
             elif done.refused is not None:
                 refused.append(Refused(shown(done.folder.name), done.refused))
-    return make_board(graded, [*sources.refused, *refused], sources.reviews, sources.settings, drafts=options.drafts)
+    return make_board(
+        graded,
+        [*sources.refused, *refused],
+        sources.reviews,
+        sources.settings,
+        drafts=options.drafts,
+        accepted=sources.accepted,
+    )
 
 
 def make_board(
@@ -314,17 +363,25 @@ def make_board(
     settings: BoardSettings,
     *,
     drafts: bool,
+    accepted: Mapping[str, str] | None = None,
 ) -> Board:
     """Return the board of graded submissions, given in whatever order.
 
     A main cell without runs is ignored.
     """
+    days = accepted or {}
     standing, replaced, more = settle(graded)
     best: dict[str, Review] = {}
     for review in sorted(reviews, key=lambda one: (BADGES.index(one.badge), one.date)):
         best[review.submission] = review
     entries = [
-        Entry(one, best[one.submission.id].badge if one.submission.id in best else "regraded", review, correction)
+        Entry(
+            one,
+            best[one.submission.id].badge if one.submission.id in best else "regraded",
+            review,
+            correction,
+            days.get(one.submission.id),
+        )
         for one in standing
         for review, correction in [(best.get(one.submission.id), replaced.get(one.submission.id))]
     ]
@@ -337,6 +394,7 @@ def make_board(
         cells=_tables(entries, settings.main_cell),
         refused=tuple(sorted([*refused, *more], key=lambda one: (one.folder, one.reason))),
         drafts=drafts and any(entry.graded.submission.draft for entry in entries),
+        project_url=settings.project_url,
     )
 
 
@@ -371,7 +429,8 @@ def _table(cell: Cell, rows: Sequence[tuple[Entry, GradedRun]]) -> CellTable:
     large = [i for i, (_, run) in enumerate(rows) if not is_small(run.exams, run.clusters)]
     found = rank_many([terms[i] for i in large])
     ranks, tiers = dict(zip(large, found.ranks, strict=True)), dict(zip(large, found.tiers, strict=True))
-    efficient = _pareto([run for _, run in rows])
+    # A cost of 0 would beat whatever was paid for, so it is as good as unknown.
+    efficient = on_front([(run.usd_per_exam or None, run.numbers["score"].value) for _, run in rows])
     standings = tuple(
         Standing(entry, run, ranks.get(i), tiers.get(i), efficient[i]) for i, (entry, run) in enumerate(rows)
     )
@@ -386,22 +445,18 @@ def _standing_key(row: tuple[Entry, GradedRun]) -> tuple[float, str, str, str]:
     return -score if score is not None else float("inf"), entry.graded.submission.metadata.model, run.prompt, entry.id
 
 
-def _pareto(runs: Sequence[GradedRun]) -> list[bool | None]:
-    """Return for each run whether no other one scores as high for less money, or higher for the same.
+def on_front(points: Sequence[tuple[float | None, float | None]]) -> list[bool | None]:
+    """Return for each ``(at, score)`` whether no other has a score as high for less, or a higher one for the same.
 
-    None where the score is undefined or the cost unknown.
+    None where one of the two is unknown.
     """
-    points = [
-        (run.usd_per_exam, -score, index)
-        for index, run in enumerate(runs)
-        if run.usd_per_exam is not None and (score := run.numbers["score"].value) is not None
-    ]
-    found: list[bool | None] = [None] * len(runs)
+    known = [(at, -score, index) for index, (at, score) in enumerate(points) if at is not None and score is not None]
+    found: list[bool | None] = [None] * len(points)
     # By rising price, and of one price the best score first: a run is efficient if it beats all cheaper ones, or ties
     # with the one that last did so in both price and score.
     frontier = (0.0, float("inf"))
-    for usd, negative_score, index in sorted(points):
+    for at, negative_score, index in sorted(known):
         if negative_score < frontier[1]:
-            frontier = usd, negative_score
-        found[index] = (usd, negative_score) == frontier
+            frontier = at, negative_score
+        found[index] = (at, negative_score) == frontier
     return found

@@ -19,8 +19,8 @@ from roi_bench.leaderboard.board.graded import GradedSubmission
 from roi_bench.leaderboard.checks.rules import check_submission, content_hash
 from roi_bench.leaderboard.exporters.every_eval_ever import write_samples
 from roi_bench.leaderboard.site.page import PageFile, PageOptions
-from roi_bench.leaderboard.site.response_pages import submission_pages
-from roi_bench.leaderboard.submission.untrusted_files import shown
+from roi_bench.leaderboard.site.response_pages import response_files, submission_pages
+from roi_bench.leaderboard.submission.untrusted_files import content_of, read_folder, shown
 from roi_bench.machine import usable_cores
 
 
@@ -116,7 +116,12 @@ def grade_one(folder: Path, options: GradingOptions) -> GradedFolder:
         store_graded(options.cache, graded, recount=options.recount)
     if options.samples is not None:
         write_samples(graded, runs, options.samples)
-    pages = () if options.pages is None else tuple(submission_pages(graded, runs, options.pages, usd=checked.usd))
+    if options.pages is None:
+        return GradedFolder(folder, graded)
+    files = read_folder(folder)
+    if content_of(files) != graded.content:
+        return GradedFolder(folder, None, "was changed while it was graded; build again")
+    pages = (*submission_pages(graded, runs, options.pages, usd=checked.usd), *response_files(graded, files))
     return GradedFolder(folder, graded, None, pages)
 
 

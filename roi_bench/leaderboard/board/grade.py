@@ -30,6 +30,8 @@ from roi_bench.exams.exam import TIERS, pools_of
 from roi_bench.grading.answers import MAX_ANSWER_CHARACTERS, Check
 from roi_bench.grading.grader import Grader
 from roi_bench.leaderboard.board.graded import (
+    LETTERS,
+    MIXED,
     GradedRun,
     GradedSubmission,
     PromptSpread,
@@ -365,7 +367,15 @@ def graded_run(
         tokens_checked=checked.token_checks[run.task.name],
         score_prompts=prompt_spread(group, "score"),
         regret_prompts=prompt_spread(group, "regret"),
+        outcomes="".join(letters_of(run.scored[exam]) for exam in exam_ids),
     )
+
+
+def letters_of(samples: Sequence[Sample]) -> str:
+    """Return what became of an exam's problems in the task's order, a letter each."""
+    by_position = zip(*(sample.main.problems for sample in samples), strict=True)
+    found = [{problem.outcome for problem in problems} for problems in by_position]
+    return "".join(LETTERS[outcomes.pop()] if len(outcomes) == 1 else MIXED for outcomes in found)
 
 
 def sampling_stderr(exams: Sequence[Sequence[Sample]]) -> float | None:

@@ -86,6 +86,8 @@ class GradedRun:
         exam_clusters: Cluster of each.
         scores: Correct answers of each exam in the task's order, mean over samples.
         scores_easy: The same in easy order.
+        outcomes: What became of the problems, in the task's order: three letters of :data:`LETTERS` an exam, by
+            position, one exam after the other.
         sampling_stderr: Part of the score's standard error that sampling again would change, from K > 1 samples (SPEC
             section 9: repeats separate sampling noise from exam noise); None for one sample.
         outcomes_by_tier: Share of each outcome (:data:`scoring.outcomes.OUTCOMES`, without ``error``) by tier, in
@@ -138,6 +140,7 @@ class GradedRun:
     tokens_checked: str
     score_prompts: PromptSpread | None = None
     regret_prompts: PromptSpread | None = None
+    outcomes: str = ""
 
     @property
     def kind(self) -> Kind:
@@ -152,6 +155,21 @@ class GradedRun:
     def number(self, name: str) -> Interval:
         """Return the number ``name`` of :attr:`numbers` or :attr:`allocation`, an undefined one where there is none."""
         return self.numbers.get(name) or self.allocation.get(name) or Interval(None)
+
+
+MIXED = "m"
+"""Letter of a problem whose samples came out differently."""
+
+LETTERS = {
+    "correct": "c",
+    "wrong": "w",
+    "skipped": "s",
+    "truncated": "t",
+    "unanswered": "u",
+    "empty": "e",
+    "error": "x",
+}
+"""Letters of outcomes (:data:`roi_bench.scoring.outcomes.OUTCOMES`); :data:`MIXED` is none of them."""
 
 
 @dataclass(frozen=True, slots=True)

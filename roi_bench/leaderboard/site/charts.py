@@ -1,14 +1,20 @@
-"""Pages of charts: for each exam set and order score against budget and score against cost, each beside a table."""
+"""Pages of charts: for each exam set and order score against budget, cost, size and date, each beside a table."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from math import log10
+from datetime import date
+from itertools import pairwise
+from math import log2, log10
+from statistics import median
 
 from roi_bench.analysis.reports.tables import Interval
+from roi_bench.exams.exam import ORDERS
 from roi_bench.leaderboard.board.board import Board, CellTable, Standing
-from roi_bench.leaderboard.site.page import PageFile, interval, money_text, number, render
+from roi_bench.leaderboard.board.build import on_front
+from roi_bench.leaderboard.site.budgets import runs_by_budget
+from roi_bench.leaderboard.site.page import PageFile, interval, money_text, number, render, size_text
 from roi_bench.leaderboard.site.plots import (
     Label,
     Plot,
@@ -26,7 +32,7 @@ from roi_bench.leaderboard.site.plots import (
 from roi_bench.leaderboard.site.shown_text import visible_line
 from roi_bench.leaderboard.site.table_page import chart_slug
 
-# Pictures of many runs: score against budget, and score against cost with the line of best value.
+# Pictures of many runs: score against budget, and score against cost, size and date with the line of best value.
 
 WIDTH, HEIGHT = 480, 330
 LEFT, RIGHT, TOP, BOTTOM = 36, 470, 26, 288
@@ -36,6 +42,16 @@ NAMED = 8
 
 CROWD = 40
 """Runs from which on the grey ones are drawn fainter."""
+
+DODGE = 0.18
+"""Share of the distance between two budgets over which runs of one budget are spread, so that intervals can be told
+apart: no more, or a row of runs would look like a curve over tokens."""
+
+LABEL_HEIGHT = 12.0
+"""Least distance of two numbers, in units of the picture."""
+
+FAR = 3.0
+"""Powers of ten from the median beyond which a cost is off the scale: one absurd value must not hide all others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,28 +68,29 @@ class BudgetLine:
 
 
 @dataclass(frozen=True, slots=True)
-class CostPoint:
-    """A run by cost.
+class Point:
+    """A run by cost, size or date.
 
     Attributes:
         name: Its name.
-        usd: USD per exam, more than 0.
+        at: Where it stands across: USD per 1,000 exams or parameters, more than 0, or the number of a day.
         score: Its score.
-        pareto: No other run has a score at least as high for less.
+        front: No other run has a score at least as high for less.
         row: Its row in the table beside the picture, from 1.
     """
 
     name: str
-    usd: float
+    at: float
     score: Interval
-    pareto: bool
+    front: bool
     row: int
 
 
 def budget_plot(lines: Sequence[BudgetLine], budgets: Sequence[int]) -> Plot | None:
     """Return score against budget of ``lines``, the best first; None where no score is defined.
 
-    Runs of one budget stand beside one another, so that their intervals do not overlap.
+    Budgets stand on a logarithmic axis. Runs of one budget stand close together in the order of their names, which says
+    nothing of their scores.
     """
     scores = [score for one in lines for score in one.scores if score is not None]
     scale = _score_scale(scores)
@@ -81,15 +98,20 @@ def budget_plot(lines: Sequence[BudgetLine], budgets: Sequence[int]) -> Plot | N
         return None
     values = ticks(0.0, scale.high, 6)
     strokes, labels = left_axis(scale, LEFT, RIGHT, values, [number_text(value) for value in values])
-    width = (RIGHT - LEFT) / len(budgets)
-    labels += [label(LEFT + width * (i + 0.5), BOTTOM + 18, str(b), "m f") for i, b in enumerate(budgets)]
-    labels += [label((LEFT + RIGHT) / 2, BOTTOM + 35, "budget, tokens", "m f"), label(4, TOP - 12, "score", "f")]
-    offsets = _offsets(len(lines), width * 0.85)
+    centres, step = _budget_places(budgets)
+    labels += [label(x, BOTTOM + 18, str(budget), "m f") for x, budget in zip(centres, budgets, strict=True)]
+    labels.append(label((LEFT + RIGHT) / 2, BOTTOM + 35, "budget, tokens, logarithmic", "m f"))
+    labels.append(label(4, TOP - 12, "score", "f"))
+    by_name = sorted(range(len(lines)), key=lambda index: (lines[index].name, index))
+    apart = min(7.0, DODGE * step / max(1, len(lines) - 1))
+    offsets = {index: (place - (len(lines) - 1) / 2) * apart for place, index in enumerate(by_name)}
+    ends: list[tuple[int, float, float, int]] = []
     for index in reversed(range(len(lines))):
-        centres = [LEFT + width * (i + 0.5) + offsets[index] for i in range(len(budgets))]
-        drawn, numbers = _budget_line(lines[index], centres, scale, index)
+        places = [x + offsets[index] for x in centres]
+        drawn, end = _budget_line(lines[index], places, scale, index)
         strokes += drawn
-        labels += numbers
+        ends += [] if end is None or index >= NAMED else [(*end, index)]
+    strokes_of_labels, numbers = _numbers(ends, centres, (len(lines) - 1) / 2 * apart)
     return Plot(
         id="budget",
         kind="many crowd" if len(lines) >= CROWD else "many",
@@ -98,91 +120,190 @@ def budget_plot(lines: Sequence[BudgetLine], budgets: Sequence[int]) -> Plot | N
         title="Score against budget, with 95 % intervals",
         description="Each run has a dot and an interval at each budget that it sat, joined by a line. Numbers are rows "
         "of the table below, which holds all values.",
-        strokes=tuple(strokes),
-        labels=tuple(labels),
+        strokes=(*strokes, *strokes_of_labels),
+        labels=(*labels, *numbers),
     )
 
 
-def _offsets(count: int, width: float) -> list[float]:
-    """Return where runs stand within the ``width`` of their budget; numbered ones take room for their numbers first."""
-    numbered = min(count, NAMED)
-    step = min(24.0, width / max(1, count - 1))
-    wide = max(step, min(11.0, width * 0.6 / NAMED))
-    rest = min(step, (width - numbered * wide) / max(1, count - numbered))
-    places = [
-        index * wide if index < numbered else numbered * wide + (index - numbered) * rest for index in range(count)
-    ]
-    return [place - places[-1] / 2 for place in places]
+def _budget_places(budgets: Sequence[int]) -> tuple[list[float], float]:
+    """Return where budgets stand across, and the least distance of two.
+
+    Logarithmic, unless two would then stand too close together to be read: evenly.
+    """
+    room = (RIGHT - LEFT) / len(budgets)
+    first, last = LEFT + room / 2, RIGHT - room / 2
+    if len(budgets) < 2:
+        return [(first + last) / 2], room
+    across = Scale(log2(budgets[0]), log2(budgets[-1]), first, last)
+    found = [across.at(log2(budget)) for budget in budgets]
+    step = min(after - before for before, after in pairwise(found))
+    if step < 0.4 * room:
+        return [first + index * room for index in range(len(budgets))], room
+    return found, step
 
 
 def _budget_line(
-    one: BudgetLine, centres: Sequence[float], scale: Scale, index: int
-) -> tuple[list[Stroke], list[Label]]:
+    one: BudgetLine, places: Sequence[float], scale: Scale, index: int
+) -> tuple[list[Stroke], tuple[int, float, float] | None]:
+    """Return the strokes of a run, and its last budget (by index) with the place of its dot there."""
     kind = f"k{index}" if index < NAMED else "other"
-    points, bars, tip = [], "", 0.0
-    for x, score in zip(centres, one.scores, strict=True):
+    points, bars, end = [], "", None
+    for budget, (x, score) in enumerate(zip(places, one.scores, strict=True)):
         if score is None or score.value is None:
             continue
         points.append((x, scale.at(score.value)))
-        tip = scale.at(score.value if score.high is None else score.high)
+        end = budget, x, scale.at(score.value)
         if score.low is not None and score.high is not None:
             bars += line(x, scale.at(score.low), x, scale.at(score.high))
     if not points:
-        return [], []
+        return [], None
     strokes = [Stroke(f"{kind} thread", polyline(points))] if len(points) > 1 else []
     strokes += [Stroke(f"{kind} whisker", bars)] if bars else []
     strokes.append(Stroke(f"{kind} mark", "".join(dot(*point) for point in points), one.name))
-    return strokes, [label(points[-1][0], tip - 5, str(index + 1), "m")] if index < NAMED else []
+    return strokes, end
 
 
-def cost_plot(points: Sequence[CostPoint], budget: int) -> Plot | None:
-    """Return score against USD per exam (logarithmic) with the line of best value; None where no cost is known."""
+def _numbers(
+    ends: Sequence[tuple[int, float, float, int]], centres: Sequence[float], half: float
+) -> tuple[list[Stroke], list[Label]]:
+    """Return the numbers of runs beside their last dots, none upon another, and the lines that lead to them."""
+    strokes, labels = [], []
+    for budget, centre in enumerate(centres):
+        here = sorted((y, index, x) for last, x, y, index in ends if last == budget)
+        for (y, index, x), place in zip(here, _apart([y for y, _, _ in here]), strict=True):
+            at = centre + half + 16
+            strokes.append(Stroke(f"k{index} lead", line(x + 4, y, at - 3, place)))
+            labels.append(label(at, place + 4, str(index + 1)))
+    return strokes, labels
+
+
+def _apart(heights: Sequence[float]) -> list[float]:
+    """Return ascending ``heights`` moved so that neighbours are :data:`LABEL_HEIGHT` apart, their mean kept."""
+    found: list[float] = []
+    for height in heights:
+        found.append(max(height, found[-1] + LABEL_HEIGHT) if found else height)
+    moved = sum(found) / len(found) - sum(heights) / len(heights) if found else 0.0
+    lowest = min(0.0, BOTTOM - (found[-1] - moved)) if found else 0.0
+    return [height - moved + lowest for height in found]
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """What runs are shown against.
+
+    Attributes:
+        name: What it is, ``cost``.
+        title: What stands below the axis.
+        place: Returns the place of a value on a linear axis.
+        marks: Returns values that bear a number, between two ends.
+        text: Returns what a number says.
+        column: Heading of the column of its values in the table.
+        best: What the runs on the line have in common.
+    """
+
+    name: str
+    title: str
+    place: Callable[[float], float]
+    marks: Callable[[float, float], Sequence[float]]
+    text: Callable[[float], str]
+    best: str
+
+
+def _days(low: float, high: float) -> list[float]:
+    """Return days between two: first days of up to six months or quarters or years, the two ends if there are none."""
+    first, last = date.fromordinal(int(low)), date.fromordinal(int(high))
+    months = [date(year, month, 1).toordinal() for year in range(first.year, last.year + 1) for month in range(1, 13)]
+    inside = [float(day) for day in months if low <= day <= high]
+    for every in (1, 3, 12, 60):
+        found = [day for day in inside if (date.fromordinal(int(day)).month - 1) % min(every, 12) == 0]
+        found = found if every <= 12 else [day for day in found if date.fromordinal(int(day)).year % 5 == 0]
+        if len(found) <= 6:
+            return found or [low]
+    return found[:: len(found) // 6 + 1]
+
+
+COST = Axis("cost", "USD per 1,000 exams, logarithmic", log10, log_ticks, money_text, "none is better for less")
+SIZE = Axis(
+    "size",
+    "parameters, logarithmic",
+    log10,
+    log_ticks,
+    lambda value: size_text(round(value)),
+    "none smaller is as good",
+)
+DATE = Axis(
+    "date",
+    "day of the run, as submitted",
+    float,
+    _days,
+    lambda value: date.fromordinal(int(value)).isoformat(),
+    "none was as good before",
+)
+
+
+def point_plot(points: Sequence[Point], axis: Axis, budget: int) -> Plot | None:
+    """Return score against what ``axis`` says, with the line of best value; None where no score is defined.
+
+    Costs and sizes that are absurdly far from the others stand at the edge.
+    """
     scale = _score_scale([point.score for point in points])
     if scale is None:
         return None
-    low, high = min(point.usd for point in points), max(point.usd for point in points)
-    across = Scale(log10(low / 1.4), log10(high * 1.4), LEFT, RIGHT)
+    far = far_rows(points, axis)
+    inside = [point.at for point in points if point.row not in far]
+    low, high = axis.place(min(inside)), axis.place(max(inside))
+    room = 0.15 if axis is not DATE else 1.0
+    across = Scale(low - max(room, 0.04 * (high - low)), high + max(room, 0.04 * (high - low)), LEFT, RIGHT)
     values = ticks(0.0, scale.high, 6)
     strokes, labels = left_axis(scale, LEFT, RIGHT, values, [number_text(value) for value in values])
+    ends = (across.low, across.high) if axis is DATE else (10**across.low, 10**across.high)
     labels += [
-        label(across.at(log10(usd)), BOTTOM + 18, money_text(usd), "m f") for usd in log_ticks(low / 1.4, high * 1.4)
+        label(min(max(across.at(axis.place(value)), LEFT + 22), RIGHT - 22), BOTTOM + 18, axis.text(value), "m f")
+        for value in axis.marks(*ends)
     ]
-    labels += [
-        label((LEFT + RIGHT) / 2, BOTTOM + 35, "USD per exam, logarithmic", "m f"),
-        label(4, TOP - 12, "score", "f"),
-    ]
-    drawn, numbers = _cost_points(points, across, scale)
+    labels += [label((LEFT + RIGHT) / 2, BOTTOM + 35, axis.title, "m f"), label(4, TOP - 12, "score", "f")]
+    drawn, numbers = _points(points, axis, across, scale, far)
     return Plot(
-        id=f"cost-{budget}",
+        id=f"{axis.name}-{budget}",
         kind="many cost",
         width=WIDTH,
         height=HEIGHT,
-        title=f"Score against cost at {budget} tokens, with 95 % intervals",
-        description="Each run is a dot with an interval. The line joins the runs than which none is better for less; "
+        title=f"Score against {axis.name} at {budget} tokens, with 95 % intervals",
+        description=f"Each run is a dot with an interval. The line joins the runs of which {axis.best}; "
         "they are numbered by their rows in the table below, which holds all values.",
         strokes=(*strokes, *drawn),
         labels=(*labels, *numbers),
     )
 
 
-def _cost_points(points: Sequence[CostPoint], across: Scale, scale: Scale) -> tuple[list[Stroke], list[Label]]:
+def far_rows(points: Sequence[Point], axis: Axis) -> frozenset[int]:
+    """Return the rows of the points that are off the scale: more than :data:`FAR` powers of ten from the median."""
+    if axis is DATE or not points:
+        return frozenset()
+    middle = median(log10(point.at) for point in points)
+    return frozenset(point.row for point in points if abs(log10(point.at) - middle) > FAR)
+
+
+def _points(
+    points: Sequence[Point], axis: Axis, across: Scale, scale: Scale, far: frozenset[int]
+) -> tuple[list[Stroke], list[Label]]:
     strokes: list[Stroke] = []
     labels: list[Label] = []
-    front = sorted((point for point in points if point.pareto), key=lambda point: point.usd)
+    front = sorted((point for point in points if point.front), key=lambda point: point.at)
     stairs: list[tuple[float, float]] = []
     for point in front:
-        x, y = across.at(log10(point.usd)), scale.at(point.score.value or 0.0)
+        x, y = across.at(axis.place(point.at)), scale.at(point.score.value or 0.0)
         stairs += [(x, stairs[-1][1]), (x, y)] if stairs else [(x, y)]
-    for point in sorted(points, key=lambda point: point.pareto):
+    for point in sorted(points, key=lambda point: point.front):
         if point.score.value is None:
             continue
-        x, y = across.at(log10(point.usd)), scale.at(point.score.value)
-        kind = "k0" if point.pareto else "other"
+        x, y = across.at(axis.place(point.at)), scale.at(point.score.value)
+        kind = "k0" if point.front else "other"
         if point.score.low is not None and point.score.high is not None:
             bar = line(x, scale.at(point.score.low), x, scale.at(point.score.high))
             strokes.append(Stroke(f"{kind} whisker", bar))
-        strokes.append(Stroke(f"{kind} mark", dot(x, y), point.name))
-        if point.pareto:
+        strokes.append(Stroke(f"{kind} mark{' far' if point.row in far else ''}", dot(x, y), point.name))
+        if point.front:
             labels.append(label(x - 6, y - 6, str(point.row), "e"))
     if len(stairs) > 1:
         strokes.insert(0, Stroke("front", polyline(stairs)))
@@ -208,26 +329,27 @@ class BudgetRow:
 
 
 @dataclass(frozen=True, slots=True)
-class CostRow:
-    """A run by cost, in text."""
+class PointRow:
+    """A run by cost, size and date, in text; ``best``: names of the pictures on whose line it is."""
 
     link: str
     name: str
     prompt: str
     usd: str
+    size: str
+    date: str
     score: str
     interval: str
-    pareto: bool
+    best: str
 
 
 @dataclass(frozen=True, slots=True)
-class CostView:
-    """Score against cost under one budget; ``unknown`` runs of the cell have no known cost."""
+class PointsView:
+    """Score against cost, size and date under one budget: pictures with what is left out of each, and their table."""
 
     budget: int
-    plot: Plot | None
-    rows: tuple[CostRow, ...]
-    unknown: int
+    plots: tuple[tuple[Plot, str], ...]
+    rows: tuple[PointRow, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,12 +365,13 @@ class ChartLink:
 def chart_pages(board: Board) -> Iterator[PageFile]:
     """Yield ``charts/index.html`` and ``charts/<set>_<order>.html``."""
     groups: dict[str, list[CellTable]] = {}
-    for table in board.cells:
+    for table in sorted(board.cells, key=lambda table: (table.cell.set_title, ORDERS.index(table.cell.order))):
         groups.setdefault(chart_slug(table), []).append(table)
     links = tuple(_link(slug, tables) for slug, tables in groups.items())
     yield render("charts.html", "charts/index.html", {"board": board, "links": links})
+    several = runs_by_budget(board)
     for slug, tables in groups.items():
-        yield _chart_page(board, slug, sorted(tables, key=lambda table: table.cell.budget))
+        yield _chart_page(board, slug, sorted(tables, key=lambda table: table.cell.budget), slug in several)
 
 
 def _link(slug: str, tables: Sequence[CellTable]) -> ChartLink:
@@ -260,7 +383,7 @@ def _title(tables: Sequence[CellTable]) -> str:
     return f"{tables[0].cell.set_title} {tables[0].cell.order}"
 
 
-def _chart_page(board: Board, slug: str, tables: Sequence[CellTable]) -> PageFile:
+def _chart_page(board: Board, slug: str, tables: Sequence[CellTable], several: bool) -> PageFile:
     by_run: dict[tuple[str, str], dict[int, Standing]] = {}
     for table in tables:
         for standing in table.standings:
@@ -277,8 +400,9 @@ def _chart_page(board: Board, slug: str, tables: Sequence[CellTable]) -> PageFil
             "budgets": budgets,
             "plot": budget_plot(lines, budgets),
             "rows": [_budget_row(run, budgets) for run in runs],
-            "costs": [_cost_view(table) for table in tables],
+            "views": [_points_view(table) for table in tables if table.standings],
             "cells": [table.cell for table in tables],
+            "budget_page": f"budgets/{slug}.html" if several else None,
         },
     )
 
@@ -308,23 +432,58 @@ def _budget_row(run: dict[int, Standing], budgets: Sequence[int]) -> BudgetRow:
     )
 
 
-def _cost_view(table: CellTable) -> CostView:
-    known = [standing for standing in table.standings if standing.run.usd_per_exam]
-    points = [
-        CostPoint(_name(s), s.run.usd_per_exam or 0.0, s.run.number("score"), bool(s.pareto), row)
-        for row, s in enumerate(known, start=1)
-    ]
-    rows = tuple(
-        CostRow(
-            link=s.entry.id,
-            name=s.entry.graded.submission.metadata.model,
-            prompt=s.run.prompt,
-            usd=money_text(s.run.usd_per_exam),
-            score=number(s.run.number("score").value),
-            interval=interval(s.run.number("score")),
-            pareto=bool(s.pareto),
-        )
-        for s in known
+def _points_view(table: CellTable) -> PointsView:
+    standings = table.standings
+    plots: list[tuple[Plot, str]] = []
+    on_line: dict[int, list[str]] = {row: [] for row in range(1, len(standings) + 1)}
+    for axis in (COST, SIZE, DATE):
+        known = [(row, s, at) for row, s in enumerate(standings, start=1) if (at := _at(s, axis)) is not None]
+        if len({at for *_, at in known}) < (1 if axis is COST else 2):
+            continue  # nothing to see
+        best = on_front([(at, s.run.number("score").value) for _, s, at in known])
+        points = [
+            Point(_name(s), at, s.run.number("score"), bool(front), row)
+            for (row, s, at), front in zip(known, best, strict=True)
+        ]
+        for point in points:
+            on_line[point.row] += [axis.name] if point.front else []
+        plot = point_plot(points, axis, table.cell.budget)
+        if plot is not None:
+            plots.append((plot, _left_out(points, axis, len(standings))))
+    rows = tuple(_point_row(standing, ", ".join(on_line[row])) for row, standing in enumerate(standings, start=1))
+    return PointsView(table.cell.budget, tuple(plots), rows)
+
+
+def _left_out(points: Sequence[Point], axis: Axis, runs: int) -> str:
+    """Return the caption of a picture."""
+    said = f"Score against {axis.name}. The line joins the runs of which {axis.best}."
+    if unknown := runs - len(points):
+        said += f" {unknown} without a known {axis.name} {'is' if unknown == 1 else 'are'} left out."
+    if far := len(far_rows(points, axis)):
+        said += f" {far} far off the scale {'stands' if far == 1 else 'stand'} at its edge."
+    return said
+
+
+def _at(standing: Standing, axis: Axis) -> float | None:
+    """Return where a run stands on ``axis``; None where that is unknown. A cost of 0 is none that could be compared."""
+    said = standing.entry.graded.submission.metadata
+    if axis is COST:
+        return 1000 * standing.run.usd_per_exam if standing.run.usd_per_exam else None
+    if axis is SIZE:
+        return float(said.parameters) if said.parameters else None
+    return float(date.fromisoformat(said.date).toordinal())
+
+
+def _point_row(standing: Standing, best: str) -> PointRow:
+    said, usd = standing.entry.graded.submission.metadata, standing.run.usd_per_exam
+    return PointRow(
+        link=standing.entry.id,
+        name=said.model,
+        prompt=standing.run.prompt,
+        usd=money_text(None if usd is None else 1000 * usd),
+        size=size_text(said.parameters),
+        date=said.date,
+        score=number(standing.run.number("score").value),
+        interval=interval(standing.run.number("score")),
+        best=best,
     )
-    budget = table.cell.budget
-    return CostView(budget, cost_plot(points, budget) if points else None, rows, len(table.standings) - len(known))

@@ -1,15 +1,18 @@
-"""The list of all exams of one run: one row per exam, both orders, compact enough for 480 rows."""
+"""Lists of exams, compact enough for 480 rows: of one run in both orders, and of all runs of a table side by side."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
+from urllib.parse import urlencode
 
 from roi_bench.analysis.runs import Cell, ScoredRun
-from roi_bench.leaderboard.site.page import UNDEFINED, number
+from roi_bench.leaderboard.board.board import Board
+from roi_bench.leaderboard.board.graded import LETTERS, MIXED, GradedRun
+from roi_bench.leaderboard.site.page import UNDEFINED, PageFile, number, render
 from roi_bench.records.results import Costs
 from roi_bench.scoring.metrics import ScoredResponse
 from roi_bench.scoring.outcomes import ProblemOutcome
@@ -69,13 +72,13 @@ class ListRow:
 
     Attributes:
         exam: Its id.
-        page: File name of its page of responses, or None where it has none.
+        link: From the list's folder: its page of responses; where it has none, the page that reads any response.
         cells: Tiers by position; of the task's own order correct answers, problem 1 to 3, tokens, finish; the same
             five of easy order; USD of all its responses.
     """
 
     exam: str
-    page: str | None
+    link: str
     cells: tuple[ListCell, ...]
 
 
@@ -84,13 +87,22 @@ def page_name(exam_id: str) -> str:
     return re.sub(r"[^A-Za-z0-9._+-]", "-", exam_id) + ".html"
 
 
-def exam_rows(run: ScoredRun, usd: ExamCosts, paged: Collection[str]) -> list[ListRow]:
+def reader_link(submission: str, run: ShownRun, exam_id: str) -> str:
+    """Return the address, from the folder of its submission, at which any response of a run can be read."""
+    query = {"cell": run.cell.slug, "a": f"{submission}/{run.prompt}", "exam": exam_id}
+    return f"../../read.html?{urlencode(query, safe='/')}"
+
+
+def exam_rows(
+    run: ScoredRun, usd: ExamCosts, paged: Collection[str], reader: Callable[[str], str] | None = None
+) -> list[ListRow]:
     """Return the rows of ``run``, in the order of the set.
 
     Args:
         run: The run.
         usd: What its responses cost, by exam; an empty mapping where unknown.
         paged: Ids of the exams that have a page of responses.
+        reader: Returns where the responses to another exam can be read, from its id; None: nowhere.
     """
     order, kind = run.cell.order, run.task.record.kind
     rows = []
@@ -105,7 +117,8 @@ def exam_rows(run: ScoredRun, usd: ExamCosts, paged: Collection[str]) -> list[Li
         else:
             tiers, both = document.tier, [list(samples)]
         cells = (ListCell(tiers), *(cell for responses in both for cell in _order_cells(responses)), usd_cell)
-        rows.append(ListRow(name, page_name(name) if name in paged else None, cells))
+        link = f"exams/{page_name(name)}" if name in paged else "" if reader is None else reader(name)
+        rows.append(ListRow(name, link, cells))
     return rows
 
 
@@ -181,3 +194,72 @@ def _counts(names: Sequence[str]) -> str:
     if len(names) == 1:
         return names[0]
     return ", ".join(f"{count} {name}" for name, count in Counter(names).most_common())
+
+
+# The matrix of a table: what became of every problem in every run.
+
+MOST_RUNS = 24
+"""Runs in a matrix, the best of its table: 480 rows of more columns are more than a screen and half a megabyte."""
+
+
+@dataclass(frozen=True, slots=True)
+class MatrixRow:
+    """One exam of a matrix.
+
+    Attributes:
+        exam: Its id.
+        cluster: The re-used problem that it shares with others.
+        mean: Its score, mean over the runs.
+        cells: Letters of its three problems in the task's order and their correct answers, run by run; None where a run
+            did not sit it.
+    """
+
+    exam: str
+    cluster: str
+    mean: str
+    cells: tuple[tuple[str, int] | None, ...]
+
+
+def matrix_pages(board: Board) -> Iterator[PageFile]:
+    """Yield ``matrix/<cell>.html`` of every table with a run: exams by runs."""
+    for table in board.cells:
+        standings = table.standings[:MOST_RUNS]
+        if not standings:
+            continue
+        rows = _matrix_rows([standing.run for standing in standings])
+        yield render(
+            "matrix.html",
+            f"matrix/{table.cell.slug}.html",
+            {
+                "board": board,
+                "cell": table.cell,
+                "standings": standings,
+                "of": len(table.standings),
+                "rows": rows,
+                "clustered": any(row.cluster != row.exam for row in rows),
+                "extremes": [_extremes(rows, position) for position in range(3)],
+                "letters": {letter: outcome for outcome, letter in LETTERS.items() if outcome != "error"},
+                "mixed": MIXED if any(standing.run.repeats > 1 for standing in standings) else None,
+            },
+        )
+
+
+def _matrix_rows(runs: Sequence[GradedRun]) -> list[MatrixRow]:
+    clusters: dict[str, str] = {}
+    for run in runs:
+        clusters |= dict(zip(run.exam_ids, run.exam_clusters, strict=True))
+    places = [{exam: place for place, exam in enumerate(run.exam_ids)} for run in runs]
+    rows = []
+    for exam in sorted(clusters):  # ids of a set count up with leading zeros
+        sat = [(run, place.get(exam)) for run, place in zip(runs, places, strict=True)]
+        cells = [None if place is None else run.outcomes[3 * place : 3 * place + 3] for run, place in sat]
+        scores = [run.scores[place] for run, place in sat if place is not None]
+        shown = tuple(None if cell is None else (cell, cell.count(LETTERS["correct"])) for cell in cells)
+        rows.append(MatrixRow(exam, clusters[exam], number(mean_or_none(scores)), shown))
+    return rows
+
+
+def _extremes(rows: Sequence[MatrixRow], position: int) -> tuple[int, int]:
+    """Return how many problems at a position every run got right, and how many none did."""
+    found = [{cell[0][position] == LETTERS["correct"] for cell in row.cells if cell is not None} for row in rows]
+    return found.count({True}), found.count({False})

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 from urllib.parse import urlencode
 
@@ -42,6 +43,7 @@ from roi_bench.leaderboard.site.plots import (
     polyline,
     ticks,
 )
+from roi_bench.leaderboard.site.response_pages import responses_path
 from roi_bench.leaderboard.site.shown_text import visible_line
 
 # Pictures of how one run behaves: accuracy by position, tokens by position and tier, outcomes by tier.
@@ -215,7 +217,8 @@ def compare_link(a: Standing, b: Standing) -> str:
 
 def compare_pages(board: Board, options: PageOptions) -> Iterator[PageFile]:
     """Yield ``compare.html``, ``data/models.json`` (runs by cell) and ``data/exams/<set>.json`` (exams, clusters)."""
-    yield render("compare.html", "compare.html", {"board": board, "exam_pages": options.exam_pages})
+    yield render("compare.html", "compare.html", {"board": board})
+    yield render("read.html", "read.html", {"board": board, "exam_pages": options.exam_pages})
     yield _json_file("data/models.json", {"cells": [_cell(table) for table in board.cells if table.standings]})
     sets: dict[str, list[Standing]] = {}
     for table in board.cells:
@@ -237,7 +240,13 @@ def _cell(table: CellTable) -> dict[str, Any]:
         "title": f"{table.cell.title} ({len(names)} {'run' if len(names) == 1 else 'runs'})",
         "set": _set_name(table.cell),
         "runs": [
-            {"id": standing.entry.id, "prompt": standing.run.prompt, "slug": standing.run.slug, "name": name}
+            {
+                "id": standing.entry.id,
+                "prompt": standing.run.prompt,
+                "slug": standing.run.slug,
+                "name": name,
+                "responses": standing.run.responses_sha256[:16],
+            }
             for standing, name in zip(table.standings, names, strict=True)
         ],
     }
@@ -342,6 +351,9 @@ def model_pages(board: Board) -> Iterator[PageFile]:
     names = {entry.id: entry.graded.submission.metadata.model for entry in board.entries}
     for entry in board.entries:
         yield _model_page(board, entry, rows, names)
+        text = badge_text(entry, rows)
+        if text:
+            yield PageFile(f"models/{entry.id}/badge.svg", badge(text).encode("utf-8"))
 
 
 def _table_rows(board: Board) -> dict[tuple[str, str], TableRow]:
@@ -354,6 +366,32 @@ def _table_rows(board: Board) -> dict[tuple[str, str], TableRow]:
         for index, standing in enumerate(table.standings):
             found[standing.entry.id, standing.run.slug] = TableRow(table, index, tuple(lines.get(index, ())))
     return found
+
+
+def badge_text(entry: Entry, rows: Mapping[tuple[str, str], TableRow]) -> str:
+    """Return what a submission's badge says: score and rank of its first run in a table; nothing without any."""
+    for run in entry.graded.runs:
+        row = rows.get((entry.id, run.slug))
+        score = run.number("score").value
+        if row is not None and score is not None:
+            rank = f", rank {ranks_text(row.standing)} of {len(row.table.standings)}" if row.standing.ranks else ""
+            return f"{run.cell.title}: {number(score)}{rank}"
+    return ""
+
+
+def badge(text: str) -> str:
+    """Return a picture for other pages: ``roi-bench`` and ``text``, which is escaped."""
+    left, right = 66, round(14 + 6.3 * len(text))
+    safe = escape(visible_line(text))
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + right}" height="20" role="img" '
+        f'aria-label="roi-bench {safe}"><title>roi-bench {safe}</title>'
+        f'<rect width="{left}" height="20" fill="#3b4148"/>'
+        f'<rect x="{left}" width="{right}" height="20" fill="#0068a5"/>'
+        '<g fill="#fff" text-anchor="middle" font-family="Verdana,DejaVu Sans,sans-serif" font-size="11">'
+        f'<text x="{left / 2:g}" y="14">roi-bench</text>'
+        f'<text x="{left + right / 2:g}" y="14" textLength="{right - 14}">{safe}</text></g></svg>\n'
+    )
 
 
 def _model_page(
@@ -370,12 +408,27 @@ def _model_page(
             "submission": submission,
             "metadata": submission.metadata,
             "facts": _facts(entry),
+            "links": _links(entry),
+            "others": [one for one in board.entries if one.id != entry.id and _same_model(one, entry)],
+            "responses_path": responses_path,
+            "badge_text": badge_text(entry, rows),
             "checked": CHECKED[entry.badge],
             "names": names,
             "runs": runs,
             "tasks": submission.tasks,
         },
     )
+
+
+def _same_model(one: Entry, other: Entry) -> bool:
+    return one.graded.submission.metadata.model == other.graded.submission.metadata.model
+
+
+def _links(entry: Entry) -> list[tuple[str, str]]:
+    """Return what the submitter links to, by name; the schema lets in plain https addresses only."""
+    said = entry.graded.submission.metadata
+    found = (("model", said.model_url), ("paper", said.paper_url), ("code", said.code_url))
+    return [(name, url) for name, url in found if url is not None and url.startswith("https://")]
 
 
 def _facts(entry: Entry) -> list[tuple[str, str]]:
@@ -409,7 +462,7 @@ def _run_view(run: GradedRun, row: TableRow | None, number_on_page: int) -> RunV
         tier=UNDEFINED if standing is None or standing.tier is None else str(standing.tier),
         of=len(row.table.standings) if row else 0,
         labels=labels_of(run),
-        usd=money_text(run.usd_per_exam),
+        usd=money_text(None if run.usd_per_exam is None else 1000 * run.usd_per_exam),
         tokens_source=TOKEN_SOURCES[run.tokens_source],
         accuracy=accuracy_plot(run, number_on_page),
         tokens=tokens_plot(run, number_on_page),

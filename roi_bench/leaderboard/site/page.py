@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -11,7 +12,7 @@ from typing import Any
 
 from roi_bench import __version__
 from roi_bench.analysis.reports.tables import Interval
-from roi_bench.leaderboard.board.board import Standing
+from roi_bench.leaderboard.board.board import DESCRIPTION, Standing
 from roi_bench.leaderboard.board.graded import GradedRun, PromptSpread
 from roi_bench.leaderboard.site.plots import Plot, svg
 from roi_bench.leaderboard.site.shown_text import visible
@@ -27,6 +28,8 @@ CONTENT_SECURITY_POLICY = (
     "base-uri 'none'; form-action 'none'"
 )
 """Of every page: nothing from elsewhere, no script or style in the page itself."""
+
+_IDS = re.compile(r"([a-z0-9][a-z0-9-]*-[0-9a-f]{12})", re.ASCII)
 
 UNDEFINED = "–"
 """How pages show a number that is undefined or unknown."""
@@ -65,7 +68,7 @@ def render(template: str, path: str, context: Mapping[str, Any]) -> PageFile:
     ``layout`` names the frame of pages that boards and local views share, a board's unless ``context`` has another.
     """
     root = "../" * path.count("/")
-    text = _environment().get_template(template).render(root=root, path=path, **context)
+    text = _environment().get_template(template).render({"root": root, "path": path, "board": None, **context})
     return PageFile(path, text.encode("utf-8"))
 
 
@@ -81,6 +84,12 @@ def _environment() -> Any:
         """Return ``text`` escaped, with a place for the end of a line behind each underscore."""
         return escape(visible(text)).replace("_", Markup("_<wbr>"))
 
+    def linked(text: str, names: Container[str], way: str) -> Markup:
+        """Return ``text`` escaped, ids of submissions among ``names`` as links to their pages."""
+        parts = _IDS.split(visible(text))
+        link = Markup('<a href="{}models/{}/index.html">{}</a>')
+        return Markup().join(link.format(way, part, part) if part in names else part for part in parts)
+
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -90,13 +99,19 @@ def _environment() -> Any:
         auto_reload=False,
         finalize=_readable,
     )
-    environment.globals |= {"policy": CONTENT_SECURITY_POLICY, "release": __version__, "layout": "base.html"}
+    environment.globals |= {
+        "policy": CONTENT_SECURITY_POLICY,
+        "release": __version__,
+        "layout": "base.html",
+        "DESCRIPTION": DESCRIPTION,
+    }
     environment.filters |= {
         "number": number,
         "interval": interval,
         "percent": percent,
         "draw": draw,
         "breaking": breaking,
+        "linked": linked,
     }
     return environment
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
+from urllib.parse import urlsplit
 
 from roi_bench.exams.exam import TIERS, sha256_text
 from roi_bench.leaderboard.board.board import BADGES, Board, Entry, Review
 from roi_bench.leaderboard.board.build import load_reported
 from roi_bench.leaderboard.board.graded import GradedRun
+from roi_bench.leaderboard.site.budgets import budget_pages
 from roi_bench.leaderboard.site.charts import chart_pages
+from roi_bench.leaderboard.site.exam_list import matrix_pages
 from roi_bench.leaderboard.site.model_page import CHECKED, compare_pages, model_pages
 from roi_bench.leaderboard.site.page import OUTCOME_MEANINGS, STATIC, PageFile, PageOptions, render
 from roi_bench.leaderboard.site.shown_text import visible
@@ -34,7 +37,7 @@ class Event:
     """Something that happened.
 
     Attributes:
-        date: Day.
+        date: Day: of a submission that of its acceptance, where that is unknown that of its run.
         kind: ``submission``, ``correction`` or ``review``.
         submission: Id of the submission.
         title: What happened, in a few words.
@@ -82,12 +85,12 @@ def events(board: Board) -> list[Event]:
 
 def _submitted(entry: Entry) -> Event:
     submission = entry.graded.submission
-    cells = _cells_text(entry.graded.runs)
+    rest = f"{_cells_text(entry.graded.runs)}. Run of {submission.metadata.date}."
     if submission.replaces is None:
         title = f"New: {submission.metadata.model}"
-        return Event(submission.metadata.date, "submission", entry.id, title, f"{cells}. Badge: {entry.badge}.")
-    text = f"Replaces {submission.replaces}: {submission.reason or 'no reason given'}. {cells}."
-    return Event(submission.metadata.date, "correction", entry.id, f"Corrected: {submission.metadata.model}", text)
+        return Event(entry.day, "submission", entry.id, title, f"{rest} Badge: {entry.badge}.")
+    text = f"Replaces {submission.replaces}: {submission.reason or 'no reason given'}. {rest}"
+    return Event(entry.day, "correction", entry.id, f"Corrected: {submission.metadata.model}", text)
 
 
 def _cells_text(runs: Sequence[GradedRun]) -> str:
@@ -197,6 +200,13 @@ def _version(package: str) -> str | None:
         return None
 
 
+def submit_page(board: Board) -> PageFile:
+    """Return ``submit.html``: how to submit, how to cite, and what may be done with what is here."""
+    plain = _without_noncharacters(board.title).translate({ord(character): None for character in "\\{}%#$&~^_"})
+    context = {"board": board, "plain_title": plain, "year": (board.updated or "")[:4]}
+    return render("submit.html", "submit.html", context)
+
+
 def board_pages(board: Board, options: PageOptions) -> Iterator[PageFile]:
     """Yield every page that depends on more than one submission, and the data of the compare page.
 
@@ -206,10 +216,14 @@ def board_pages(board: Board, options: PageOptions) -> Iterator[PageFile]:
     """
     yield from table_pages(board)
     yield from chart_pages(board)
+    yield from budget_pages(board)
+    yield from matrix_pages(board)
     yield from model_pages(board)
     yield from compare_pages(board, options)
     yield method_page(board)
+    yield submit_page(board)
     yield from history_pages(board)
+    yield render("not_found.html", "404.html", {"board": board, "root": urlsplit(board.base_url).path})
 
 
 def static_files() -> Iterator[PageFile]:

@@ -6,8 +6,9 @@ They depend on the submission alone, so a build that finds it unchanged leaves t
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from roi_bench.analysis.runs import Cell, ScoredRun
@@ -21,6 +22,7 @@ from roi_bench.leaderboard.site.exam_list import (
     money,
     page_name,
     paged_exams,
+    reader_link,
     total_usd,
 )
 from roi_bench.leaderboard.site.page import OUTCOME_MEANINGS, TOKEN_SOURCES, PageFile, PageOptions, number, render
@@ -151,8 +153,8 @@ def _spans(text: str, start: int, end: int, marks: list[Mark]) -> tuple[Span, ..
 # What a page says beside a response: outcome, forecast, tokens and grading of each problem, and what ended it.
 
 GRADED = {
-    ("string", True): "written as the right answer is",
-    ("string", False): "not written as the right answer is, which is no number",
+    ("string", True): "the same text as the right answer",
+    ("string", False): "another text than the right answer, which is no number",
     ("number", True): "equal to the right answer in value",
     ("number", False): "other than the right answer in value or in form",
     ("symbolic", True): "shown by algebra to equal the right answer",
@@ -400,7 +402,13 @@ def submission_pages(
     shown = {run.slug: run for run in graded.runs}
     costs = {run.slug: (usd or {}).get(run.task, {}) for run in graded.runs}
     yield from run_pages(
-        f"models/{graded.submission.id}/", graded.submission.metadata.model, shown, runs, options, costs
+        f"models/{graded.submission.id}/",
+        graded.submission.metadata.model,
+        shown,
+        runs,
+        options,
+        costs,
+        reader=partial(reader_link, graded.submission.id),
     )
     whole = [run.slug for run in graded.runs if len(run.exam_ids) == len(runs[run.slug].exams)]
     yield scores_file(graded, whole, list(paged_exams(list(runs.values()), options.exam_pages)))
@@ -414,6 +422,7 @@ def run_pages(
     options: PageOptions,
     usd: Mapping[str, ExamCosts],
     layout: str = "base.html",
+    reader: Callable[[ShownRun, str], str] | None = None,
 ) -> Iterator[PageFile]:
     """Yield the exam lists and the exam pages of runs.
 
@@ -425,6 +434,7 @@ def run_pages(
         options: How many exams get a page, and whether licensed problems are shown.
         usd: What each response cost, by slug.
         layout: Template of the frame of pages.
+        reader: Returns where the responses of a run to an exam without a page can be read; None: nowhere.
     """
     paged = paged_exams(list(runs.values()), options.exam_pages)
     shared = {"model": model, "meanings": OUTCOME_MEANINGS, "layout": layout}
@@ -434,7 +444,7 @@ def run_pages(
         kind = scored.task.record.kind
         context = {
             "run": run,
-            "rows": exam_rows(scored, costs, paged),
+            "rows": exam_rows(scored, costs, paged, None if reader is None else partial(reader, run)),
             "tiers": _tier_order(run.cell) if kind.has_order else "",
             "priced": priced,
             "noun": kind.noun,
@@ -505,6 +515,22 @@ def _problem_view(tier: str, problem: Problem, options: PageOptions) -> ProblemV
     )
 
 
+def response_files(graded: GradedSubmission, files: Mapping[str, bytes]) -> Iterator[PageFile]:
+    """Yield the files of responses as they were submitted, byte by byte, so that their hashes can be checked.
+
+    Args:
+        graded: The submission.
+        files: All files of its folder.
+    """
+    for task in graded.submission.tasks:
+        yield PageFile(f"models/{graded.submission.id}/{responses_path(task.name)}", files[task.file])
+
+
+def responses_path(task: str) -> str:
+    """Return where the responses of a task are, from the folder of its submission."""
+    return f"responses/{task}.jsonl.gz"
+
+
 def scores_file(graded: GradedSubmission, whole: Collection[str], paged: Sequence[str]) -> PageFile:
     """Return ``data.json``: the scores of every exam by run, which the compare page reads.
 
@@ -517,6 +543,10 @@ def scores_file(graded: GradedSubmission, whole: Collection[str], paged: Sequenc
         "pages": list(paged),
         "runs": {
             run.slug: {
+                "task": run.task,
+                "form": run.form,
+                "order": run.cell.order,
+                "outcomes": run.outcomes,
                 "scores": list(run.scores),
                 "scores_easy": list(run.scores_easy),
                 "exams": None if run.slug in whole else list(run.exam_ids),

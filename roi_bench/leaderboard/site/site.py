@@ -261,7 +261,12 @@ def build_site(
             for done in show(arriving, len(todo)):
                 made.take(done)
     board = make_board(
-        list(made.graded.values()), made.refused, sources.reviews, sources.settings, drafts=options.drafts
+        list(made.graded.values()),
+        made.refused,
+        sources.reviews,
+        sources.settings,
+        drafts=options.drafts,
+        accepted=sources.accepted,
     )
     made.refuse([one for one in board.refused if one not in made.refused])
     for name in made.pages.keys() - {entry.id for entry in board.entries}:
@@ -466,6 +471,20 @@ class _Handler(SimpleHTTPRequestHandler):
     def list_directory(self, path: Any) -> None:
         """List nothing."""
         self.send_error(HTTPStatus.NOT_FOUND, "no such page")
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Send the site's own page where there is no such page."""
+        page = Path(self.directory) / "404.html"
+        if code != HTTPStatus.NOT_FOUND or not page.is_file():
+            super().send_error(code, message, explain)
+            return
+        content = page.read_bytes()
+        self.send_response(code, message)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(content)
 
     def end_headers(self) -> None:
         """Send the headers of every answer too."""

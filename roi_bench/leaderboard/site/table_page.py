@@ -37,7 +37,10 @@ class CellContent:
         below: What stands small below it, words and numbers: what paraphrases of the prompt say of it.
         link: Id of the submission that it links to, or an empty text.
         bar: Stretches ``(start, length)`` of the bar of outcomes, an empty stretch for an outcome that never came.
+        drawn: Start, length and middle of its drawn interval, in hundredths of a correct answer; none without interval.
         breaks: A line may end behind its underscores.
+        new: It is marked as new.
+        strong: It is one of the two numbers that the table is about.
     """
 
     text: str
@@ -45,7 +48,10 @@ class CellContent:
     below: tuple[tuple[str, str], ...] = ()
     link: str = ""
     bar: tuple[tuple[int, int], ...] = ()
+    drawn: tuple[int, int, int] | None = None
     breaks: bool = False
+    new: bool = False
+    strong: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +78,18 @@ class Column:
 def _with_interval(name: str) -> Callable[[Standing], CellContent]:
     def show(standing: Standing) -> CellContent:
         found = standing.run.number(name)
-        return CellContent(number(found.value), interval(found))
+        return CellContent(number(found.value), interval(found), strong=found.value is not None)
 
     return show
 
 
 def _score(standing: Standing) -> CellContent:
-    shown = _with_interval("score")(standing)
-    return replace(shown, below=spread_lines(standing.run.score_prompts))
+    shown, found = _with_interval("score")(standing), standing.run.number("score")
+    drawn = None
+    if found.value is not None and found.low is not None and found.high is not None:
+        low, middle, high = (round(100 * min(max(end, 0.0), 3.0)) for end in (found.low, found.value, found.high))
+        drawn = low, high - low, middle
+    return replace(shown, below=spread_lines(standing.run.score_prompts), drawn=drawn)
 
 
 def _share(name: str) -> Callable[[Standing], CellContent]:
@@ -243,11 +253,11 @@ COLUMNS: tuple[Column, ...] = (
     Column("budget_use", "% budget used", "number", True, "mean of tokens / budget", _share("budget_use")),
     Column(
         "usd",
-        "USD per exam",
+        "USD per 1,000",
         "number",
         False,
-        "what the responses in this order cost per exam, as submitted; – where unknown",
-        lambda s: CellContent(money_text(s.run.usd_per_exam)),
+        "what the responses in this order cost per 1,000 exams, as submitted; – where unknown",
+        lambda s: CellContent(money_text(None if s.run.usd_per_exam is None else 1000 * s.run.usd_per_exam)),
     ),
     Column(
         "usd_all",
@@ -315,6 +325,14 @@ COLUMNS: tuple[Column, ...] = (
         "yes: the tokens of the texts were counted again here; reported: they are the submitter’s word, within a bound",
         lambda s: CellContent("yes" if s.run.tokens_checked == "counted" else s.run.tokens_checked),
     ),
+    Column(
+        "accepted",
+        "accepted",
+        "date",
+        True,
+        "day on which it came to the board, by the board’s history; – where that does not tell",
+        lambda s: CellContent(s.entry.accepted or UNDEFINED),
+    ),
 )
 """All columns, in the order of the table."""
 
@@ -339,6 +357,16 @@ class RowView:
 
 
 @dataclass(frozen=True, slots=True)
+class Switch:
+    """A way from a table to another of its exam set: ``kind`` is ``order`` or ``budget``, which alone differs."""
+
+    kind: str
+    slug: str
+    text: str
+    current: bool
+
+
+@dataclass(frozen=True, slots=True)
 class TableView:
     """A table as its page shows it.
 
@@ -350,12 +378,14 @@ class TableView:
         tiers: What the tiers hold, in words.
         columns: Its columns.
         rows: Its rows.
+        switches: Ways to the tables of the same exams in other orders, then under other budgets; none without others.
     """
 
     slug: str
     title: str
     chart: str
     exams: str
+    switches: tuple[Switch, ...]
     tiers: tuple[str, ...]
     columns: tuple[Column, ...]
     rows: tuple[RowView, ...]
@@ -424,25 +454,40 @@ def count_text(count: int, noun: str) -> str:
 
 
 def _page(template: str, path: str, board: Board, table: CellTable | None, reported: Sequence[Reported]) -> PageFile:
-    view = _view(table) if table is not None else None
+    view = _view(board, table) if table is not None else None
     return render(template, path, {"board": board, "view": view, "grids": grids(board, table), "reported": reported})
 
 
-def _view(table: CellTable) -> TableView:
+def _view(board: Board, table: CellTable) -> TableView:
     rows, above = [], None
     for standing in table.standings:
         first = above is not None and standing.tier != above
         above = standing.tier
-        rows.append(RowView(tuple(column.show(standing) for column in COLUMNS), first))
+        cells = tuple(column.show(standing) for column in COLUMNS)
+        if board.is_new(standing.entry):
+            cells = tuple(replace(cell, new=True) if cell.link else cell for cell in cells)
+        rows.append(RowView(cells, first))
     return TableView(
         slug=table.cell.slug,
         title=table.cell.title,
         chart=chart_slug(table),
         exams=_exams_text(table.standings),
+        switches=_switches(board, table),
         tiers=_tier_texts(table.standings),
         columns=COLUMNS,
         rows=tuple(rows),
     )
+
+
+def _switches(board: Board, table: CellTable) -> tuple[Switch, ...]:
+    """Return the orders at this table's budget and the budgets in its order; a kind without a choice is left out."""
+    cell = table.cell
+    alike = [other.cell for other in board.cells if other.cell.set_title == cell.set_title]
+    orders = sorted((one for one in alike if one.budget == cell.budget), key=lambda one: _order_place(one.order))
+    budgets = sorted((one for one in alike if one.order == cell.order), key=lambda one: one.budget)
+    found = [Switch("order", one.slug, f"{one.order} order", one == cell) for one in orders if len(orders) > 1]
+    found += [Switch("budget", one.slug, f"{one.budget} tokens", one == cell) for one in budgets if len(budgets) > 1]
+    return tuple(found)
 
 
 def _exams_text(standings: Sequence[Standing]) -> str:
@@ -454,12 +499,12 @@ def _exams_text(standings: Sequence[Standing]) -> str:
 
 
 def _tier_texts(standings: Sequence[Standing]) -> tuple[str, ...]:
-    """Return one text per tier: ``tier 1: not told apart from the best (3 runs)``."""
+    """Return one text per tier: ``tier 1: no significant difference from the best (3 runs)``."""
     counts = Counter(standing.tier for standing in standings if standing.tier is not None)
     texts = []
     for tier in sorted(counts)[:TIERS_IN_WORDS]:
-        which = "not told apart from the best" if tier == 1 else f"told apart from the best of tier {tier - 1}"
+        which = "no significant difference from the best" if tier == 1 else f"below the best of tier {tier - 1}"
         texts.append(f"tier {tier}: {which} ({count_text(counts[tier], 'run')})")
     if len(counts) > TIERS_IN_WORDS:
-        texts.append(f"and so on to tier {max(counts)}")
+        texts.append(f"further tiers down to tier {max(counts)}")
     return tuple(texts)

@@ -49,6 +49,8 @@
 
   setTheme(rememberedTheme());
 
+  const narrow = () => matchMedia('(max-width: 40rem)').matches;
+
   // What a cell says.
 
   const UNITS = { k: 1e3, M: 1e6, B: 1e9, G: 1e9, T: 1e12 };
@@ -69,6 +71,11 @@
     return found ? Number(found[1]) * (UNITS[found[2]] ?? 1) : null;
   }
 
+  // As exporters/tables.py: an apostrophe wherever a spreadsheet would read a text, or a part of it, as a formula.
+  function harmless(value) {
+    return typeof value === 'string' ? value.replace(/(^|[;\t\r\n])(?=[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20])/g, "$1'") : String(value ?? '');
+  }
+
   // Filters: which column each reads, and whether a cell passes.
 
   const FILTERS = [
@@ -82,14 +89,18 @@
     { key: 'size_from', label: 'Size from (B)', type: 'number', column: 'size' },
     { key: 'size_to', label: 'Size to (B)', type: 'number', column: 'size' },
     { key: 'since', label: 'Since', type: 'date', column: 'date' },
+    // In a list of exams these columns are words: outcomes, with more behind them.
+    ...[1, 2, 3].map((k) => ({ key: `p${k}`, label: `Problem ${k}`, type: 'word', column: `p${k}` })),
   ];
 
   // Outcomes that the cells of problems begin with or, of several samples, count.
   const OUTCOMES = ['correct', 'wrong', 'skipped', 'truncated', 'unanswered', 'empty', 'error'];
+  const wordsIn = (text) => text.match(/[a-z]{2,}/g) ?? [];
+  const chosen = (filter) => ['select', 'word', 'outcome'].includes(filter.type);
 
   function passes(filter, wanted, text) {
     if (filter.type === 'select') return text === wanted;
-    if (filter.type === 'outcome') return text.split(/\W+/).includes(wanted);
+    if (filter.type === 'word' || filter.type === 'outcome') return wordsIn(text).includes(wanted);
     if (filter.type === 'date') return /^\d{4}-/.test(text) && text >= wanted;
     if (filter.type === 'search') {
       const found = text.toLowerCase();
@@ -101,7 +112,7 @@
   }
 
   function isKnown(filter, input, wanted) {
-    if (filter.type === 'select' || filter.type === 'outcome') return [...input.options].some((option) => option.value === wanted);
+    if (chosen(filter)) return [...input.options].some((option) => option.value === wanted);
     if (filter.type === 'date') return /^\d{4}-\d\d-\d\d$/.test(wanted);
     return filter.type === 'search' || (wanted !== '' && Number.isFinite(Number(wanted)));
   }
@@ -116,7 +127,8 @@
           : [],
       );
       this.byKey = new Map(this.columns.map((column) => [column.key, column]));
-      this.usual = this.columns.filter((column) => !column.extra).map((column) => column.key);
+      // The tier is told by the rules between rows too, and a phone has to show the score.
+      this.usual = this.columns.filter(({ key, extra }) => !extra && !(narrow() && key === 'tier')).map(({ key }) => key);
       this.shown = new Set(this.usual);
       this.sorted = null; // { key, descending }
       this.rows = [];
@@ -151,10 +163,10 @@
       filters.setAttribute('aria-label', 'Filters');
       for (const filter of FILTERS) {
         if (filter.column !== null && !this.byKey.has(filter.column)) continue;
-        if (filter.type === 'outcome' && !this.byKey.has('p1')) continue;
-        const chosen = filter.type === 'select' || filter.type === 'outcome';
-        const input = make(chosen ? 'select' : 'input', { id: `filter-${filter.key}` });
-        if (chosen) input.append(make('option', { value: '' }, 'any'));
+        if (filter.type === 'word' && this.byKey.get(filter.column).kind !== 'text') continue;
+        if (filter.type === 'outcome' && this.byKey.get('p1')?.kind !== 'text') continue;
+        const input = make(chosen(filter) ? 'select' : 'input', { id: `filter-${filter.key}` });
+        if (chosen(filter)) input.append(make('option', { value: '' }, 'any'));
         else input.type = filter.type;
         if (filter.type === 'number') Object.assign(input, { min: 0, step: 'any' });
         input.addEventListener('input', () => this.show());
@@ -174,13 +186,18 @@
         { className: 'actions' },
         this.status,
         this.chooser(),
-        button('CSV', () => this.download('csv', 'text/csv', this.csv())),
-        button('JSON', () => this.download('json', 'application/json', this.json())),
+        ...(this.table.dataset.file && location.protocol === 'file:' // such a page may read no other file; it has links to them
+          ? []
+          : [button('CSV', () => this.save('csv', 'text/csv')), button('JSON', () => this.save('json', 'application/json'))]),
         button('Reset', () => this.reset()),
       );
-      actions.children[2].setAttribute('aria-label', 'Download what is shown as CSV');
-      actions.children[3].setAttribute('aria-label', 'Download what is shown as JSON');
-      place.append(filters, actions);
+      for (const found of actions.querySelectorAll('button')) {
+        if (found.textContent !== 'Reset') found.setAttribute('aria-label', `Download what is shown as ${found.textContent}`);
+      }
+      // Where the screen is narrow the table comes first: filters wait behind a heading, unless the address sets some.
+      const set = new URLSearchParams(location.search);
+      const open = !narrow() || [...this.inputs.keys()].some(({ key }) => set.has(key));
+      place.append(make('details', { className: 'filterbox', open }, make('summary', {}, 'Filter'), filters), actions);
       place.hidden = false;
     }
 
@@ -201,6 +218,9 @@
         list.append(make('label', {}, box, ` ${column.label}`));
       }
       const details = make('details', { className: 'chooser' }, make('summary', {}, 'Columns'), list);
+      document.addEventListener('click', ({ target }) => {
+        if (!details.contains(target)) details.open = false;
+      });
       details.addEventListener('keydown', (event) => {
         if (event.key !== 'Escape' || !details.open) return;
         details.open = false;
@@ -215,9 +235,7 @@
       for (const body of this.table.tBodies) {
         for (const row of body.rows) {
           const texts = [...row.cells].map(textOf);
-          const inner = (selector) => [...row.cells].map((cell) => [...cell.querySelectorAll(selector)].map(textOf).join(' '));
-          const [small, below] = [inner('small:not(.p)'), inner('small.p')];
-          this.rows.push({ row, body, texts, small, below, all: texts.join(' ') });
+          this.rows.push({ row, body, texts, place: this.rows.length, all: texts.join(' ') });
         }
       }
       for (const [filter, input] of this.inputs) {
@@ -225,9 +243,10 @@
           const there = OUTCOMES.filter((outcome) => this.rows.some((found) => passes(filter, outcome, this.problems(found))));
           input.append(...there.map((value) => make('option', { value }, value)));
         }
-        if (filter.type !== 'select') continue;
+        if (!chosen(filter) || filter.column === null) continue;
         const { index } = this.byKey.get(filter.column);
-        const values = [...new Set(this.rows.map(({ texts }) => texts[index]).filter(Boolean))].sort();
+        const found = this.rows.flatMap(({ texts }) => (filter.type === 'word' ? wordsIn(texts[index]) : [texts[index]]));
+        const values = [...new Set(found.filter(Boolean))].sort();
         input.append(...values.map((value) => make('option', { value }, value)));
       }
       this.readState(new URLSearchParams(location.search));
@@ -270,6 +289,7 @@
       if (keys.join() !== this.usual.join()) query.set('columns', keys.join());
       const search = query.toString().replace(/%2C/g, ',');
       history.replaceState(null, '', location.pathname + (search && `?${search}`) + location.hash);
+      for (const link of document.querySelectorAll('.switch a')) link.search = search; // another table, looked at likewise
     }
 
     reset() {
@@ -300,7 +320,8 @@
         if (this.sorted?.key === key) head.setAttribute('aria-sort', this.sorted.descending ? 'descending' : 'ascending');
         else head.removeAttribute('aria-sort');
       }
-      this.status.textContent = `${this.visible.length} of ${this.rows.length} rows`;
+      const none = this.rows.length && !this.visible.length ? ': nothing matches' : '';
+      this.status.textContent = `${this.visible.length} of ${this.rows.length} rows${none}`;
       this.writeState();
     }
 
@@ -327,34 +348,35 @@
 
     // Downloads.
 
-    // Keys and values of what is shown; what stands small beside a number (its interval) or below it (what other words of
-    // the prompt make of it) becomes a column of its own.
+    // A table of runs: the rows that are shown, of the files that its page links to. So there is one definition of their
+    // columns, values and guards, that of exporters/tables.py.
+    async fileRows(ending) {
+      const answer = await fetch(`${this.table.dataset.file}.${ending}`);
+      if (!answer.ok) throw new Error(`${answer.status}`);
+      const places = this.visible.map((found) => found.place);
+      if (ending === 'json') {
+        const { rows } = await answer.json();
+        return JSON.stringify(places.map((place) => rows[place]), null, 1) + '\n';
+      }
+      const [names, ...lines] = (await answer.text()).split('\n');
+      return [names, ...places.map((place) => lines[place])].join('\n') + '\n';
+    }
+
+    // Any other table: what it shows.
     records() {
       const columns = this.columns.filter(({ key }) => this.shown.has(key));
       const value = (text, kind) => {
         if (text === '' || text === '\u2013') return null;
         return kind === 'number' && /^-?\d+(\.\d+)?$/.test(plain(text)) ? Number(plain(text)) : text;
       };
-      const fields = columns.flatMap(({ key, kind, index }) => {
-        const small = ({ small: texts }) => texts[index] ?? '';
-        const below = ({ below: texts }) => texts[index] ?? '';
-        const notes = (found) => [small(found), below(found)].filter(Boolean).join(' ');
-        const main = ({ texts }) => texts[index] ?? '';
-        const field = (found) => value(main(found).slice(0, main(found).length - notes(found).length).trim(), kind);
-        const noted = this.rows.some((found) => notes(found) && main(found).endsWith(notes(found)));
-        if (!noted) return [[key, (found) => value(main(found), kind)]];
-        const worded = this.rows.some(below) ? [[`${key}_prompts`, (found) => value(below(found), 'text')]] : [];
-        return [[key, field], [`${key}_interval`, (found) => value(small(found), 'text')], ...worded];
-      });
-      return { keys: fields.map(([key]) => key), rows: this.visible.map((found) => fields.map(([, of]) => of(found))) };
+      const rows = this.visible.map(({ texts }) => columns.map(({ kind, index }) => value(texts[index] ?? '', kind)));
+      return { keys: columns.map(({ key }) => key), rows };
     }
 
     csv() {
-      // A spreadsheet would compute a text that begins like a formula.
-      const guarded = (value) => (typeof value === 'string' && /^[=+\-@\t\r]/.test(value) ? `'${value}` : String(value ?? ''));
       const quoted = (text) => (/[",\r\n]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text);
       const { keys, rows } = this.records();
-      return [keys, ...rows].map((row) => row.map((value) => quoted(guarded(value))).join()).join('\r\n') + '\r\n';
+      return [keys, ...rows].map((row) => row.map((value) => quoted(harmless(value))).join()).join('\n') + '\n';
     }
 
     json() {
@@ -362,8 +384,16 @@
       return JSON.stringify(rows.map((row) => Object.fromEntries(row.map((value, i) => [keys[i], value]))), null, 1) + '\n';
     }
 
+    async save(ending, type) {
+      try {
+        this.download(ending, type, this.table.dataset.file ? await this.fileRows(ending) : this[ending]());
+      } catch (error) {
+        this.status.textContent = `The data could not be read (${error.message}).`;
+      }
+    }
+
     download(ending, type, content) {
-      const name = location.pathname.split('/').pop().replace(/\.html$/, '') || 'index';
+      const name = (this.table.dataset.file ?? location.pathname.replace(/\.html$/, '')).split('/').pop();
       const url = URL.createObjectURL(new Blob([content], { type: `${type};charset=utf-8` }));
       make('a', { href: url, download: `roi-bench-${name}.${ending}` }).click();
       setTimeout(() => URL.revokeObjectURL(url), 10_000);

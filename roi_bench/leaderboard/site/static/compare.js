@@ -4,31 +4,11 @@
 (() => {
   'use strict';
 
-  const UNDEFINED = '\u2013';
-  const byId = (name) => document.getElementById(name);
+  const { UNDEFINED, byId, make, load, fill, digits } = window.roiBench;
   const selects = { cell: byId('cell'), a: byId('a'), b: byId('b') };
   const status = byId('compare-status');
-  const loaded = new Map();
   let cells = [];
   let turn = 0; // answers to an older choice are dropped
-
-  function make(tag, properties, ...children) {
-    const element = Object.assign(document.createElement(tag), properties);
-    element.append(...children);
-    return element;
-  }
-
-  function load(path) {
-    if (!loaded.has(path)) {
-      const reading = fetch(path).then((answer) => {
-        if (!answer.ok) throw new Error(`${path}: ${answer.status}`);
-        return answer.json();
-      });
-      reading.catch(() => loaded.delete(path));
-      loaded.set(path, reading);
-    }
-    return loaded.get(path);
-  }
 
   // Statistics.
 
@@ -121,7 +101,7 @@
         load(`data/exams/${cell.set}.json`),
         ...runs.map((run) => load(`models/${encodeURIComponent(run.id)}/data.json`)),
       ]);
-      if (now === turn) draw(runs, data, set);
+      if (now === turn) draw(cell, runs, data, set);
     } catch (error) {
       if (now === turn) say(`The scores could not be read (${error.message}).`);
     }
@@ -139,8 +119,6 @@
     byId('choice').hidden = true;
     say(text);
   }
-
-  const digits = (value, places) => value.toFixed(places).replace('-', '\u2212');
 
   function number(name, value, places = 3) {
     if (value === null) return make('span', {}, UNDEFINED);
@@ -165,11 +143,11 @@
     return row;
   }
 
-  function pageLink(run, exam, data, label) {
-    if (!data.pages.includes(exam)) return UNDEFINED;
-    const href = `models/${encodeURIComponent(run.id)}/exams/${exam.replaceAll('/', '-')}.html#${run.slug}`;
-    const link = make('a', { href }, 'responses');
-    link.setAttribute('aria-label', `Responses of ${label} to ${exam}`);
+  // Both runs' responses to an exam, side by side.
+  function readLink(cell, runs, exam) {
+    const query = new URLSearchParams({ cell: cell.slug, a: valueOf(runs[0]), b: valueOf(runs[1]), exam });
+    const link = make('a', { href: `read.html?${query.toString().replaceAll('%2F', '/')}` }, 'read both');
+    link.setAttribute('aria-label', `Read both responses to ${exam}`);
     return link;
   }
 
@@ -177,7 +155,14 @@
     return Number.isInteger(value) ? String(value) : digits(value, 2);
   }
 
-  function draw(runs, data, set) {
+  // What became of the three problems, in words.
+  function lettersOf(run, data, set, exam) {
+    const own = data.runs[run.slug];
+    const place = (own.exams ?? set.exams).indexOf(exam);
+    return [...own.outcomes.slice(3 * place, 3 * place + 3)].map((letter) => window.roiBench.OUTCOMES[letter] ?? letter).join(', ');
+  }
+
+  function draw(cell, runs, data, set) {
     const [a, b] = runs.map((run, index) => scoresOf(run, data[index], set));
     const exams = [...a.keys()].filter((exam) => b.has(exam));
     if (!exams.length) return say('The two runs have no exam in common.');
@@ -204,8 +189,9 @@
           make('th', { scope: 'row' }, exam),
           make('td', {}, shortScore(a.get(exam).score)),
           make('td', {}, shortScore(b.get(exam).score)),
-          make('td', {}, pageLink(runs[0], exam, data[0], 'A')),
-          make('td', {}, pageLink(runs[1], exam, data[1], 'B')),
+          make('td', { className: 'letters' }, lettersOf(runs[0], data[0], set, exam)),
+          make('td', { className: 'letters' }, lettersOf(runs[1], data[1], set, exam)),
+          make('td', {}, readLink(cell, runs, exam)),
         ),
       ),
     );
@@ -217,16 +203,12 @@
 
   const valueOf = (run) => `${run.id}/${run.prompt}`;
 
-  function fill(select, values, labels, wanted, otherwise) {
-    select.replaceChildren(...values.map((value, place) => make('option', { value }, labels[place])));
-    select.selectedIndex = values.includes(wanted) ? values.indexOf(wanted) : Math.min(otherwise, values.length - 1);
-  }
-
   function fillRuns(wantedA, wantedB) {
     const { runs } = cells[selects.cell.selectedIndex];
     const [values, labels] = [runs.map(valueOf), runs.map((run) => run.name)];
     fill(selects.a, values, labels, wantedA, 0);
-    fill(selects.b, values, labels, wantedB, values[0] === wantedB || selects.a.selectedIndex === 1 ? 0 : 1);
+    const other = runs.findIndex((run, place) => place !== selects.a.selectedIndex && run.responses !== runs[selects.a.selectedIndex].responses);
+    fill(selects.b, values, labels, wantedB, other >= 0 ? other : selects.a.selectedIndex === 0 ? 1 : 0);
   }
 
   function writeState(cell, [a, b]) {
