@@ -76,7 +76,8 @@ def doc_commands() -> list[DocCommand]:
 
 NOT_STARTED = re.compile(
     r"^(pip|bash|git|python -m (venv|build)|python3 -m venv|source|export|pre-commit|for) "  # installations and scripts
-    r"|^(vllm|transformers|llama-server|mkdocs) "  # servers, each with tests of its own
+    r"|^(vllm|transformers|llama-server) "  # servers, with tests of their own
+    r"|^trl "  # tests/test_rewards.py
     r"|^(accelerate|torchrun) (?!.*roi_bench run)"  # training
     r"|^python (-m )?benchmarks|^python scripts"  # measurements and generators
     r"|^roi-bench leaderboard (build leaderboard|serve|review|export|comment)"  # tests/leaderboard
@@ -133,10 +134,14 @@ def _changed(arguments: list[str]) -> list[str]:
     values = {name: index + 1 for index, name in enumerate(found) if name.startswith("--")}
     model, model_args = found[values["--model"]], found[values["--model_args"]]
     tiny = str(model_path())
+    alone = "_solo_" in found[values["--tasks"]]
+    limit = str(3 * FEW if alone else FEW)  # three problems an exam
     if "--limit" in values:
-        found[values["--limit"]] = str(FEW)
+        found[values["--limit"]] = limit
     else:
-        found += ["--limit", str(FEW)]
+        found += ["--limit", limit]
+    if alone and "--metadata" not in values:
+        found += ["--metadata", '{"repeats": 2}']
     if model == "roi-api":
         found[values["--model_args"]] = re.sub(r"\btokenizer=[^,]+", f"tokenizer={tiny}", model_args)
         return found if "--dry-run" in found else [*found, "--dry-run"]
