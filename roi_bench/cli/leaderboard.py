@@ -34,9 +34,21 @@ if TYPE_CHECKING:
 )
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File for the outcome, as JSON.")
 @click.option("--recount", is_flag=True, help="Count tokens again with tokenizers of the hub too.")
+@click.option(
+    "--cache",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Cache of the board's build, so that what stands on it is not read again.",
+)
 @click.option("--workers", type=click.IntRange(min=1), help="Processes that grade (default: one per core).")
 def review(
-    submissions: str, base: str, head: str, repository: Path, out: Path | None, recount: bool, workers: int | None
+    submissions: str,
+    base: str,
+    head: str,
+    repository: Path,
+    out: Path | None,
+    recount: bool,
+    cache: Path | None,
+    workers: int | None,
 ) -> int:
     """Check what REF adds to the folder SUBMISSIONS of a repository: new submissions, and nothing else.
 
@@ -49,7 +61,8 @@ def review(
     from roi_bench.leaderboard.review_comment import comment_text
 
     check_place(repository, submissions.strip("/"), base, head)
-    found = review_change(repository, submissions.strip("/"), base, head, recount=recount, workers=workers)
+    place = submissions.strip("/")
+    found = review_change(repository, place, base, head, recount=recount, cache=cache, workers=workers)
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(json.dumps(found, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

@@ -12,12 +12,13 @@ from typing import Any
 
 from roi_bench.analysis.reports.tables import Interval
 from roi_bench.errors import RecordError, UsageError
-from roi_bench.leaderboard.board.build import is_related, settle_corrections
+from roi_bench.leaderboard.board.build import settle_corrections, shares_by_id
+from roi_bench.leaderboard.board.cache import load_graded
 from roi_bench.leaderboard.board.gather import GradedFolder, GradingOptions, grade_many
-from roi_bench.leaderboard.board.graded import GradedRun, GradedSubmission
+from roi_bench.leaderboard.board.graded import GradedRun, GradedSubmission, Remark
+from roi_bench.leaderboard.board.same_responses import RunPrints, fingerprints, prints_of, run_prints
 from roi_bench.leaderboard.checks.rules import submitted_responses
 from roi_bench.leaderboard.review_comment import FORMAT, FORMAT_VERSION
-from roi_bench.leaderboard.submission.response_files import responses_sha256
 from roi_bench.leaderboard.submission.schema import Submission, parse_submission
 from roi_bench.leaderboard.submission.untrusted_files import (
     FILE_BYTES,
@@ -25,6 +26,7 @@ from roi_bench.leaderboard.submission.untrusted_files import (
     FOLDER_BYTES,
     METADATA_BYTES,
     METADATA_FILE,
+    content_of,
     shown,
 )
 
@@ -200,7 +202,7 @@ def _git(repository: Path, *arguments: str, most: int = 1 << 26) -> bytes:
     return output
 
 
-# What stands on a board before a change, read from git: submissions, and whose responses a new one has.
+# What stands on a board before a change, read from git: submissions, and whose responses a new one shares.
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,56 +240,60 @@ def read_base(repository: Path, submissions: str, base: str) -> BaseBoard:
     return BaseBoard(repository, submissions, at, found)
 
 
-def responses_on(board: BaseBoard, tasks: Collection[str]) -> dict[tuple[str, str], list[str]]:
-    """Return which submissions of ``board`` have which responses: ids by name of the task and hash of its responses.
+def prints_on(
+    board: BaseBoard, exams: Collection[tuple[str, int | None]], cache: Path | None, *, recount: bool = False
+) -> list[RunPrints]:
+    """Return the fingerprints of the runs on ``board``.
 
     Args:
         board: The board.
-        tasks: Names of the tasks of which responses are read; reading all of a large board would take many minutes.
+        exams: Exam sets and seeds of which runs are wanted.
+        cache: Folder of a build's cache, which has those of all that was graded; what is not there is read, which takes
+            about a second a run.
+        recount: Whether the build counted tokens again.
     """
-    found: dict[tuple[str, str], list[str]] = {}
+    found: list[RunPrints] = []
     for submission in board.submissions.values():
-        for task in submission.tasks:
-            if task.name not in tasks:
+        asked = [task for task in submission.tasks if task.kind.has_order and not task.paraphrase]
+        wanted = [task for task in asked if (task.exam_set, task.exam_seed) in exams]
+        if not wanted:
+            continue
+        try:
+            files = {name: _file_on(board, submission, name) for name in _files_of(submission)}
+            graded = None if cache is None else load_graded(cache, content_of(files), recount=recount)
+            if graded is not None:
+                found += prints_of(graded)
                 continue
-            path = f"{board.folder}/{submission.id}/{task.file}"
-            try:
-                packed = file_of(board.repository, board.commit, path, FILE_BYTES)
-                documents = submitted_responses(task, packed, path).documents
-            except RecordError:
-                continue  # no build takes it
-            found.setdefault((task.name, responses_sha256(documents)), []).append(submission.id)
+            for task in wanted:
+                documents = submitted_responses(task, files[task.file], task.file).documents
+                names = [document.id for document in documents]
+                found.append(run_prints(submission, task.name, names, fingerprints(documents, names)))
+        except RecordError:
+            continue  # no build takes it
     return found
 
 
-def why_copied(
-    graded: GradedSubmission, responses: Mapping[tuple[str, str], Sequence[str]], by_id: Mapping[str, Submission]
-) -> str | None:
-    """Return why a new submission is refused for responses that the board has already; None where they are its own.
+def _files_of(submission: Submission) -> list[str]:
+    return [METADATA_FILE, *(task.file for task in submission.tasks)]
 
-    Only tasks of the same name are compared: the same exams in the same order under the same budget and
-    prompt. What is copied otherwise, the board's pages tell (:func:`roi_bench.leaderboard.board.build.settle`).
 
-    Args:
-        graded: The submission.
-        responses: What :func:`responses_on` found of its tasks.
-        by_id: All submissions, new ones too, between which corrections may lie.
-    """
-    for run in graded.runs:
-        for name in responses.get((run.task, run.responses_sha256), ()):
-            if not is_related(graded.submission, by_id[name], by_id):
-                return (
-                    f"{run.task}: its responses are those of {name}, which is on this board; a submission has "
-                    "responses of its own, or names in `replaces` what it corrects"
-                )
-    return None
+def _file_on(board: BaseBoard, submission: Submission, name: str) -> bytes:
+    path = f"{board.folder}/{submission.id}/{name}"
+    return file_of(board.repository, board.commit, path, METADATA_BYTES if name == METADATA_FILE else FILE_BYTES)
 
 
 # What a change to a board amounts to: every submission that it adds, checked and graded.
 
 
 def review_change(
-    repository: Path, submissions: str, base: str, head: str, *, recount: bool = False, workers: int | None = None
+    repository: Path,
+    submissions: str,
+    base: str,
+    head: str,
+    *,
+    recount: bool = False,
+    cache: Path | None = None,
+    workers: int | None = None,
 ) -> dict[str, Any]:
     """Return what the submissions that ``head`` adds to ``base`` are worth, as a JSON value.
 
@@ -297,6 +303,7 @@ def review_change(
         base: What is changed.
         head: The change.
         recount: Count tokens again with tokenizers from the hub too.
+        cache: Folder of the board's cache, of which only what stands on the board is read; None: none.
         workers: Processes that grade.
 
     Raises:
@@ -311,8 +318,10 @@ def review_change(
         with tempfile.TemporaryDirectory(prefix="roi-bench-review-") as folder:
             places, too_large = _written(repository, added, Path(folder))
             graded = [*too_large, *grade_many(places, GradingOptions(drafts=True, recount=recount), workers)]
-        refused = _refused_beside(board, [one.graded for one in graded if one.graded is not None])
-        found = [_reviewed(one, refused) for one in graded]
+        new = [one.graded for one in graded if one.graded is not None]
+        refused = _refused_beside(board, new)
+        shared = _shared_with(board, new, prints_on(board, _exams_of(new), cache, recount=recount))
+        found = [_reviewed(one, refused, shared) for one in graded]
     except RecordError as error:
         problem = str(error)
     found.sort(key=lambda one: str(one["folder"]))
@@ -343,14 +352,10 @@ def _refused_beside(board: BaseBoard, graded: Sequence[GradedSubmission]) -> dic
         for one in graded
         if one.submission.draft
     }
-    responses = responses_on(board, {run.task for one in whole for run in one.runs})
     replaced = settle_corrections([*board.submissions.values()]).replaced
-    by_id = {**board.submissions, **{one.submission.id: one.submission for one in whole}}
     for one in whole:
         target = str(one.submission.replaces)
-        if (why := why_copied(one, responses, by_id)) is not None:
-            refused[one.submission.id] = why
-        elif (first := replaced.get(target)) is not None:
+        if (first := replaced.get(target)) is not None:
             refused[one.submission.id] = (
                 f"corrects {target}, which {first} corrects already; correct that one, the last of the chain"
             )
@@ -359,7 +364,21 @@ def _refused_beside(board: BaseBoard, graded: Sequence[GradedSubmission]) -> dic
     return refused | {one.id: settled.refused[one.id] for one in new if one.id in settled.refused}
 
 
-def _reviewed(one: GradedFolder, refused_beside: Mapping[str, str]) -> dict[str, Any]:
+def _exams_of(graded: Sequence[GradedSubmission]) -> set[tuple[str, int | None]]:
+    return {(run.cell.exam_set, run.cell.exam_seed) for one in graded for run in one.runs}
+
+
+def _shared_with(
+    board: BaseBoard, new: Sequence[GradedSubmission], known: Sequence[RunPrints]
+) -> dict[str, list[Remark]]:
+    """Return the remarks on responses that new submissions share with each other and with those on the board, by id."""
+    runs = [*known, *(run for one in new for run in prints_of(one))]
+    return shares_by_id(runs, {**board.submissions, **{one.submission.id: one.submission for one in new}})
+
+
+def _reviewed(
+    one: GradedFolder, refused_beside: Mapping[str, str], shared: Mapping[str, Sequence[Remark]]
+) -> dict[str, Any]:
     graded = one.graded
     refused = one.refused if graded is None else refused_beside.get(graded.submission.id)
     content = {"folder": one.folder.name, "refused": refused}
@@ -369,7 +388,7 @@ def _reviewed(one: GradedFolder, refused_beside: Mapping[str, str]) -> dict[str,
         **content,
         "model": graded.submission.metadata.model,
         "replaces": graded.submission.replaces,
-        "remarks": [remark.text for remark in graded.remarks],
+        "remarks": [remark.text for remark in (*graded.remarks, *shared.get(graded.submission.id, ()))],
         "runs": [_run(run) for run in graded.runs],
     }
 

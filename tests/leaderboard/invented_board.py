@@ -1,5 +1,6 @@
 """A board of invented graded submissions, made by code: plausible numbers, nothing in it was ever measured."""
 
+from base64 import b64encode
 from dataclasses import replace
 from hashlib import sha256
 from statistics import NormalDist
@@ -192,11 +193,18 @@ def invented_run(cell, prompt, skill, exams, number, rng):
         tokens_source="generated" if number % 2 else "retokenized",
         allocation=invented_allocation(score.value) if number % 3 == 0 else {},
         responses_sha256=sha256(repr((cell.slug, number, hard.tolist())).encode()).hexdigest(),
+        fingerprints=invented_prints(exams, cell.slug, number, hard.tolist()),
         tokens_checked="counted",
         score_prompts=invented_spread(score) if number % 7 == 2 else None,
         regret_prompts=invented_spread(regret) if number % 7 == 2 and ratio is not None else None,
         outcomes="".join("s" * (3 - right) + "c" * right for right in hard.tolist()),
     )
+
+
+def invented_prints(exams, *parts):
+    """Return fingerprints of responses that nobody else gave, as long as ``parts`` are no other's."""
+    seed = int.from_bytes(sha256(repr(parts).encode()).digest()[:8], "big")
+    return b64encode(np.random.default_rng(seed).bytes(exams * 2 * 6)).decode("ascii")
 
 
 def invented_spread(found):

@@ -8,15 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roi_bench.leaderboard.board.build import settle
-from tests.leaderboard.invented_board import MAIN, invented_submission
+from tests.leaderboard.invented_board import MAIN, invented_prints, invented_submission
 from tests.support.messages import missing
 
-PLAIN = invented_submission(0, exams=3, cells=(MAIN,))
+PLAIN = invented_submission(0, exams=6, cells=(MAIN,))
 
 
 def submission(name, *, date="2026-01-01", model="A/model", replaces=None, responses=None):
-    """Return a graded submission called ``name``; ``responses``: what its responses hash to."""
-    runs = tuple(replace(run, responses_sha256=responses or name) for run in PLAIN.runs)
+    """Return a graded submission called ``name``; ``responses``: what its responses follow from."""
+    runs = tuple(replace(run, fingerprints=invented_prints(6, responses or name)) for run in PLAIN.runs)
     metadata = replace(PLAIN.submission.metadata, date=date, model=model)
     changed = replace(PLAIN.submission, id=name, metadata=metadata, replaces=replaces)
     return replace(PLAIN, submission=changed, content=name, runs=runs, remarks=())
@@ -111,25 +111,6 @@ def remarks_of(*graded):
         found.append({one.submission.id: [(r.rule, r.text) for r in one.remarks] for one in standing})
     assert all(one == found[0] for one in found)
     return found[0]
-
-
-def test_the_same_responses_are_told_of_both_and_nobody_wins_by_a_date():
-    task = PLAIN.runs[0].task
-    found = remarks_of(
-        submission("a", date="2026-02-01", responses="same"),
-        submission("b", date="2026-01-01", model="B/model", responses="same"),
-        submission("c", responses="own"),
-    )
-    told = {name: [(rule, *text.split()) for rule, text in remarks] for name, remarks in found.items()}
-    facts = {name: [(rule, words[0], words[-1]) for rule, *words in remarks] for name, remarks in told.items()}
-    assert facts == {"a": [("responses", f"{task}:", "b")], "b": [("responses", f"{task}:", "a")], "c": []}
-
-
-def test_of_many_the_first_are_named():
-    graded = [submission(name, responses="same") for name in "abcdefg"]
-    standing, _, _ = settle(graded)
-    assert standing[1].remarks[-1].text.endswith(" a, c, d and 3 more")
-    assert settle(graded[:4])[0][0].remarks[-1].text.endswith(" b, c and d")
 
 
 def test_what_a_correction_keeps_is_no_copy():

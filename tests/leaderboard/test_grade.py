@@ -26,8 +26,8 @@ from roi_bench.leaderboard.board.grade import (
     tokens_source,
 )
 from roi_bench.leaderboard.board.graded import LETTERS, MIXED, GradedRun, GradedSubmission
+from roi_bench.leaderboard.board.same_responses import fingerprints
 from roi_bench.leaderboard.checks.rules import CheckedSubmission, check_submission
-from roi_bench.leaderboard.submission.response_files import responses_sha256
 from roi_bench.leaderboard.submission.untrusted_files import ANSWERS_AT_ONCE, LIMIT_VERDICTS
 from roi_bench.records.regrade import estimate_metrics
 from roi_bench.records.results import RecordedTask, read_results
@@ -315,12 +315,12 @@ def test_exams_without_a_response_are_left_out(checked: CheckedSubmission) -> No
     assert (run.exams, run.numbers["error"].value) == (EXAMS - 1, 1 / EXAMS)
 
 
-def test_the_hash_of_responses_is_there_for_every_run(checked: CheckedSubmission, graded: Graded) -> None:
-    by_name = {task.name: responses_sha256(task.documents) for task in checked.tasks}
-    assert {run.task: run.responses_sha256 for run in graded[0].runs} == {
-        run.task: by_name[run.task] for run in graded[0].runs
+def test_the_fingerprints_of_responses_are_there_for_every_run(checked: CheckedSubmission, graded: Graded) -> None:
+    by_name = {task.name: task.documents for task in checked.tasks}
+    assert {run.task: run.fingerprints for run in graded[0].runs} == {
+        run.task: fingerprints(by_name[run.task], run.exam_ids) for run in graded[0].runs
     }
-    assert len({run.responses_sha256 for run in graded[0].runs}) == len(graded[0].runs)
+    assert len({run.fingerprints for run in graded[0].runs}) == len(graded[0].runs)
 
 
 class Slow:

@@ -167,6 +167,7 @@ def with_scores(scores: tuple[float, ...] = (1.0, 1 / 3, 0.1 + 0.2)) -> GradedSu
         tokens_source="generated",
         allocation={"v_dp": number, "ae": number},
         responses_sha256="ef" * 32,
+        fingerprints="ef" * 32,
         tokens_checked="counted",
     )
     metadata = Metadata("a model", "2026-11-24", "none", "nobody")

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from roi_bench.cli.leaderboard import leaderboard
 from roi_bench.errors import RecordError
 from roi_bench.leaderboard import review as added_folders
+from roi_bench.leaderboard.board.gather import GradingOptions, grade_one
 from roi_bench.leaderboard.review import is_accepted, review_change
 from roi_bench.leaderboard.review_comment import LONGEST_COMMENT, comment_text, read_review
 from tests.leaderboard.made_submissions import MadeTask, made_submission, tampered
@@ -118,25 +119,30 @@ def corrected(old: Path, out: Path, by: Path | None = None, **changes: Any) -> P
     return tampered(by or old, out, document=correct)
 
 
-def test_responses_that_are_on_the_board_are_refused_whatever_their_date_and_file(
+def test_responses_that_are_on_the_board_or_in_the_change_are_told_and_refuse_nothing(
     repository: Path, submission: Path, tmp_path: Path
 ) -> None:
-    def older(content: dict[str, Any]) -> None:
-        content["metadata"].update(model="somebody/else", date="2026-01-01")
+    """An honest greedy run of the same weights gives them too: people decide."""
 
-    def shuffle(rows: list[dict[str, Any]]) -> None:
-        rows.reverse()
+    def somebody_else(content: dict[str, Any]) -> None:
+        content["metadata"].update(model="somebody/else", date="2026-01-01", contact="somebody@else.example")
 
-    copy = tampered(submission, tmp_path / "copy", document=older)
-    shuffled = tampered(submission, tmp_path / "shuffled", document=older, rows=shuffle)
+    padded = tampered(submission, tmp_path / "padded", document=somebody_else, rows=lambda rows: rows.reverse())
+    again = tampered(submission, tmp_path / "again", document=lambda content: content["metadata"].update(version="2"))
     stand(repository, submission)
-    for folder in (copy, shuffled, corrected(submission, tmp_path / "correction")):
+    for folder in (padded, again, corrected(submission, tmp_path / "correction")):
         add(repository, folder)
-    found = reviewed(repository)
-    assert copy.name != shuffled.name
-    for folder in (copy, shuffled):
-        assert missing(["roi_tiny_hard_128", submission.name], str(found.pop(folder.name))) == []
-    assert list(found.values()) == [None], "a correction may keep the responses"
+    for cache in (None, tmp_path / "cache"):
+        if cache is not None:
+            for folder in (repository / BOARD).glob("made-up-*"):
+                grade_one(folder, GradingOptions(cache=cache, drafts=True))
+        review = review_change(repository, BOARD, "main", "change", workers=1, cache=cache)
+        assert is_accepted(review)
+        told = {one["folder"]: [text for text in one["remarks"] if "960" in text] for one in review["submissions"]}
+        assert missing([submission.name, again.name, "another contact", "another name"], told[padded.name][0]) == []
+        assert missing([submission.name, padded.name, "the same contact"], told[again.name][0]) == []
+        assert all(len(texts) == 1 for texts in told.values())
+        assert told[padded.name][0].partition(":")[0] in comment_text(review)
 
 
 def test_a_correction_that_the_board_would_refuse_is_refused(

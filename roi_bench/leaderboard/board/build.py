@@ -34,6 +34,14 @@ from roi_bench.leaderboard.board.board import (
 )
 from roi_bench.leaderboard.board.gather import GradedFolder, GradingOptions, grade_many, look_up
 from roi_bench.leaderboard.board.graded import GradedRun, GradedSubmission, Remark
+from roi_bench.leaderboard.board.same_responses import (
+    NAMED,
+    RunPrints,
+    prints_of,
+    share_remarks,
+    shared_responses,
+    unrelated,
+)
 from roi_bench.leaderboard.submission.schema import Submission
 from roi_bench.leaderboard.submission.untrusted_files import METADATA_FILE, shown
 from roi_bench.scoring.statistics import is_small
@@ -74,9 +82,6 @@ def reported_rows(cell: Cell) -> tuple[Reported, ...]:
 # nothing between two that claim the same; the review of a change does know what was there before
 # (:mod:`roi_bench.leaderboard.review`).
 
-NAMED = 3
-"""How many submissions with the same responses a remark names; of the others it gives the number."""
-
 
 @dataclass(frozen=True, slots=True)
 class Corrections:
@@ -98,8 +103,7 @@ def settle(
 ) -> tuple[list[GradedSubmission], dict[str, str], list[Refused]]:
     """Return the submissions that stand, the id of the correction of each corrected one, and what is refused.
 
-    Submissions with the same responses to a task all stand, each with a remark that names the others, unless one
-    corrects the other.
+    Submissions that share responses all stand, each with a remark that names the others, unless one corrects the other.
     """
     found = settle_corrections([one.submission for one in graded])
     standing = [one for one in graded if one.submission.id in found.standing]
@@ -146,18 +150,6 @@ def settle_corrections(submissions: Sequence[Submission]) -> Corrections:
     return Corrections(standing, replaced, refused)
 
 
-def is_related(a: Submission, b: Submission, by_id: Mapping[str, Submission]) -> bool:
-    """Return whether one of two submissions corrects the other, directly or through others, or both correct the same.
-
-    Args:
-        a: A submission.
-        b: Another.
-        by_id: All submissions between which corrections may lie.
-    """
-    corrected = {a.id, *_corrected_by(a, by_id)}
-    return b.id in corrected or any(name in corrected for name in _corrected_by(b, by_id))
-
-
 def _why_not(correction: Submission, corrected: Submission) -> str | None:
     """Return why ``correction`` cannot correct a submission that stands; None where it can."""
     if correction.metadata.model != corrected.metadata.model:
@@ -191,23 +183,24 @@ def _dangling(submission: Submission, by_id: Mapping[str, Submission], refused: 
     return f"corrects {target}, which is not among the submissions; name one that is, or leave `replaces` out"
 
 
+def shares_by_id(runs: Sequence[RunPrints], by_id: Mapping[str, Submission]) -> dict[str, list[Remark]]:
+    """Return the remarks on responses that unrelated submissions share, by id.
+
+    Args:
+        runs: The runs of all submissions.
+        by_id: The submissions, between which corrections may lie.
+    """
+    corrected = {name: set(_corrected_by(one, by_id)) for name, one in by_id.items()}
+    return share_remarks(unrelated(shared_responses(runs), corrected))
+
+
 def _with_remarks(standing: Sequence[GradedSubmission], by_id: Mapping[str, Submission]) -> list[GradedSubmission]:
-    """Return submissions with a remark for each run whose responses are those of other submissions."""
-    holders: dict[str, list[Submission]] = {}
-    for one in standing:
-        for digest in sorted({run.responses_sha256 for run in one.runs}):
-            holders.setdefault(digest, []).append(one.submission)
-    found = []
-    for one in standing:
-        remarks = []
-        for run in one.runs:
-            same = [other for other in holders[run.responses_sha256] if other.id != one.submission.id]
-            unrelated = sorted(other.id for other in same if not is_related(one.submission, other, by_id))
-            if unrelated:
-                text = f"{run.task}: its responses to these exams are those of {_listed(unrelated)}"
-                remarks.append(Remark("responses", text))
-        found.append(replace(one, remarks=(*one.remarks, *remarks)) if remarks else one)
-    return found
+    """Return submissions with a remark for each run that shares responses with other submissions."""
+    found = shares_by_id([run for one in standing for run in prints_of(one)], by_id)
+    return [
+        replace(one, remarks=(*one.remarks, *found[one.submission.id])) if one.submission.id in found else one
+        for one in standing
+    ]
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -38,6 +38,7 @@ from roi_bench.leaderboard.board.graded import (
     Remark,
     TokenBox,
 )
+from roi_bench.leaderboard.board.same_responses import fingerprints
 from roi_bench.leaderboard.submission.response_files import responses_sha256
 from roi_bench.leaderboard.submission.schema import Submission
 from roi_bench.leaderboard.submission.untrusted_files import ANSWERS_AT_ONCE, LIMIT_VERDICTS
@@ -364,6 +365,7 @@ def graded_run(
         tokens_source=tokens_source(run.task, counted=checked.counters.get(run.task.name) is not None),
         allocation={} if efficiency is None else _allocation(efficiency),
         responses_sha256=responses_sha256(run.task.documents),
+        fingerprints=fingerprints(run.task.documents, exam_ids),
         tokens_checked=checked.token_checks[run.task.name],
         score_prompts=prompt_spread(group, "score"),
         regret_prompts=prompt_spread(group, "regret"),

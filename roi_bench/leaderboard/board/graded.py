@@ -104,6 +104,8 @@ class GradedRun:
             empty without a solo profile.
         responses_sha256: Hash of its responses (``submission.response_files.responses_sha256``); runs with the same
             responses have the same.
+        fingerprints: What its responses are recognised by
+            (:func:`roi_bench.leaderboard.board.same_responses.fingerprints`), in the order of ``exam_ids``.
         tokens_checked: How far its token counts were verified
             (:func:`roi_bench.leaderboard.checks.response_rules.check_budget`).
         score_prompts: How far the score moves with the words of the prompt; None without paraphrase runs.
@@ -137,6 +139,7 @@ class GradedRun:
     tokens_source: str
     allocation: Mapping[str, Interval]
     responses_sha256: str
+    fingerprints: str
     tokens_checked: str
     score_prompts: PromptSpread | None = None
     regret_prompts: PromptSpread | None = None
