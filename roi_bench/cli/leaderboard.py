@@ -81,6 +81,50 @@ def comment(file: Path) -> None:
     click.echo(comment_text(read_review(content, str(file))), nl=False)
 
 
+@click.command()
+@click.argument("submission", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@click.option("--by", metavar="NAME", help="Who ran it again; writes the entry for the badge `reproduced`.")
+@click.option("--date", "day", metavar="DAY", help="When, 2026-11-24 (default: today).")
+@click.option(
+    "--reviews",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File for the entry.  [default: reviews.json beside SUBMISSION]",
+)
+@click.option("--workers", type=click.IntRange(min=1), help="Processes for symbolic checks (default: one per core).")
+def reproduce(
+    submission: Path,
+    results: tuple[Path, ...],
+    by: str | None,
+    day: str | None,
+    reviews: Path | None,
+    workers: int | None,
+) -> None:
+    """Compare a re-run with the submission in the folder SUBMISSION, response by response.
+
+    RESULTS are results_*.json files or folders of the re-run, or a submission of it; some exams of a set are enough.
+    With --by an entry for the badge `reproduced` is written, unless fewer than half of the exams came out alike.
+    """
+    from datetime import date
+
+    from roi_bench.cli.table_output import print_tables
+    from roi_bench.leaderboard.board.board import REVIEWS_FILE, write_review
+    from roi_bench.leaderboard.board.same_responses import compare_rerun, rerun_record, rerun_table
+    from roi_bench.leaderboard.submission.metadata import parse_day
+
+    if by is None and (day is not None or reviews is not None):
+        raise UsageError("--date and --reviews are those of an entry; give --by NAME to have it written")
+    today = date.today()
+    written = today.isoformat() if day is None else parse_day(day, today)
+    found = compare_rerun(submission, results, workers=workers)
+    print_tables([rerun_table(found)], "text")
+    if by is not None:
+        folder = submission.resolve()
+        place = folder.parent / REVIEWS_FILE if reviews is None else reviews
+        write_review(place, rerun_record(folder.name, found, by, written), folder)
+        notify(f"written to {place}: an entry for the badge `reproduced`")
+
+
 SUBMISSIONS = click.argument("submissions", type=click.Path(path_type=Path))
 CACHE = click.option(
     "--cache",
@@ -117,6 +161,7 @@ def leaderboard() -> None:
 
 leaderboard.add_command(review)
 leaderboard.add_command(comment)
+leaderboard.add_command(reproduce)
 
 
 @leaderboard.command()

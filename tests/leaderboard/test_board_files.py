@@ -13,11 +13,14 @@ from roi_bench.leaderboard.board.board import (
     Review,
     check_address,
     read_accepted,
+    exams_in,
     read_reviews,
     read_settings,
     submission_folders,
+    write_review,
 )
 from roi_bench.leaderboard.board.build import days_in_history, read_sources
+from tests.leaderboard.made_submissions import MadeTask, made_submission
 from tests.support.messages import missing
 
 REVIEW = {
@@ -80,6 +83,12 @@ def test_reviews_are_read(tmp_path):
         ({"exams": None}, ["exams"]),
         ({"exams": True}, ["exams"]),
         ({"exams": 0}, ["exams"]),
+        ({"exams": 9_999_999}, ["9999999", "128000"]),
+        ({"agreed": 31}, ["agreed", "30", "31"]),
+        ({"agreed": -1}, ["agreed", "-1"]),
+        ({"agreed": True}, ["agreed"]),
+        ({"badge": "maintainer-run", "exams": None, "agreed": 3}, ["agreed"]),
+        ({"date": "2999-01-01"}, ["2999-01-01"]),
         ({"badge": "maintainer-run"}, ["exams"]),
         ({"stars": 5}, ["'stars'"]),
         ({"by": 7}, ["by"]),
@@ -92,6 +101,32 @@ def test_a_wrong_review_is_told_with_its_number(tmp_path, changes, facts):
     with pytest.raises(RecordError) as error:
         reviews_of(tmp_path, [REVIEW, REVIEW | changes])
     assert missing(["review 2", *facts], str(error.value)) == []
+
+
+def test_no_more_exams_are_run_again_than_the_submission_has(tmp_path):
+    folder = made_submission(tmp_path, [MadeTask(exams=3), MadeTask(exams=4, order="medium")])
+    assert exams_in(folder) == 7
+    for exams in (7, 9):
+        write(tmp_path, "reviews.json", [REVIEW | {"submission": folder.name, "exams": exams, "agreed": 6}])
+        if exams == 7:
+            (review,) = read_reviews(tmp_path, [folder])
+            assert (review.exams, review.agreed) == (7, 6)
+        else:
+            with pytest.raises(RecordError, match=r"review 1.*9 exams.*7"):
+                read_reviews(tmp_path, [folder])
+
+
+def test_an_entry_is_added_and_takes_the_place_of_its_predecessor(tmp_path):
+    path, folder = tmp_path / "reviews.json", tmp_path / "a-1"
+    write_review(path, REVIEW, folder)
+    write_review(path, REVIEW | {"by": "Others"}, folder)
+    write_review(path, REVIEW | {"agreed": 29}, folder)
+    found = json.loads(path.read_text(encoding="utf-8"))
+    assert found == [REVIEW | {"by": "Others"}, REVIEW | {"agreed": 29}]
+    before = path.read_bytes()
+    with pytest.raises(RecordError, match="31"):
+        write_review(path, REVIEW | {"agreed": 31}, folder)
+    assert path.read_bytes() == before
 
 
 def test_a_review_needs_all_its_fields(tmp_path):

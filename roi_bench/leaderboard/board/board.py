@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -15,6 +16,7 @@ from roi_bench.errors import RecordError, UsageError
 from roi_bench.exams.exam import ORDERS
 from roi_bench.exams.sets import EXAM_SETS
 from roi_bench.leaderboard.board.graded import GradedRun, GradedSubmission
+from roi_bench.leaderboard.submission.schema import parse_submission
 from roi_bench.leaderboard.submission.untrusted_files import (
     METADATA_BYTES,
     METADATA_DEPTH,
@@ -22,6 +24,7 @@ from roi_bench.leaderboard.submission.untrusted_files import (
     parse_strict,
     shown,
 )
+from roi_bench.machine import write_atomically
 
 # A board: graded submissions side by side, with ranks, tiers, badges, corrections, and numbers of the literature.
 
@@ -41,6 +44,7 @@ class Review:
         date: When, ``2026-11-24``.
         exams: Number of exams that were run again; None for ``maintainer-run``.
         note: What was found.
+        agreed: Number of these exams whose problems all came out as in the submission; None where it was not said.
     """
 
     submission: str
@@ -49,6 +53,7 @@ class Review:
     date: str
     exams: int | None
     note: str
+    agreed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +221,9 @@ LONGEST = {
 }
 """Most characters of a text, by field."""
 
+COUNTS = ("exams", "agreed")
+"""Fields of a review that are numbers."""
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _ADDRESS = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~%+-]*)*", re.ASCII)
 _CELL = re.compile(rf"({'|'.join(EXAM_SETS)})(_[0-9]+)?_({'|'.join(ORDERS)})_[0-9]+", re.ASCII)
@@ -294,7 +302,7 @@ def read_reviews(submissions: Path, folders: Sequence[Path]) -> tuple[Review, ..
     if not isinstance(found, list):
         raise RecordError(f"{path}: is not a list of reviews")
     return tuple(
-        _review(f"{path}: review {number}", entry, [folder.name for folder in folders])
+        _review(f"{path}: review {number}", entry, {folder.name: folder for folder in folders})
         for number, entry in enumerate(found, start=1)
     )
 
@@ -359,10 +367,9 @@ def check_address(address: str) -> str:
     return address if address.endswith("/") else f"{address}/"
 
 
-def _review(where: str, entry: Any, known: Sequence[str]) -> Review:
-    texts = _texts(where, entry, ("submission", "badge", "by", "date"), ("note", "exams"))
-    exams = entry.get("exams")
-    if texts["submission"] not in known:
+def _review(where: str, entry: Any, folders: Mapping[str, Path]) -> Review:
+    texts = _texts(where, entry, ("submission", "badge", "by", "date"), ("note", *COUNTS))
+    if texts["submission"] not in folders:
         raise RecordError(
             f"{where} names the unknown submission {shown(texts['submission'])!r}; name a folder beside it"
         )
@@ -372,12 +379,59 @@ def _review(where: str, entry: Any, known: Sequence[str]) -> Review:
         )
     if not _is_day(texts["date"]):
         raise RecordError(f"{where}: date {shown(texts['date'])!r} is not valid; write it as 2026-11-24")
+    if date.fromisoformat(texts["date"]) > date.today() + timedelta(days=1):
+        raise RecordError(f"{where}: date {texts['date']} lies in the future")
+    exams, agreed = (entry.get(name) for name in COUNTS)
     needed = texts["badge"] == "reproduced"
     if needed != (type(exams) is int and exams > 0) or not (needed or exams is None):
         raise RecordError(
             f"{where}: exams must be the number that was run again for 'reproduced', and null or left out for others"
         )
-    return Review(texts["submission"], texts["badge"], texts["by"], texts["date"], exams, texts.get("note", ""))
+    if agreed is not None and not (type(agreed) is int and needed and 0 <= agreed <= exams):
+        raise RecordError(f"{where}: agreed must be how many of the {exams} exams came out alike, not {shown(agreed)}")
+    if needed and exams > (most := exams_in(folders[texts["submission"]])):
+        raise RecordError(f"{where}: {exams} exams cannot have been run again, the submission has {most}")
+    return Review(texts["submission"], texts["badge"], texts["by"], texts["date"], exams, texts.get("note", ""), agreed)
+
+
+def exams_in(folder: Path) -> int:
+    """Return how many exams the tasks of a submission have together; the bound of the schema where it cannot be read.
+
+    A submission that cannot be read is refused by every build, whatever its reviews say.
+    """
+    try:
+        found = parse_submission(_bytes(folder / METADATA_FILE), folder.name)
+    except (OSError, RecordError):
+        return MOST_EXAMS
+    return sum(task.documents for task in found.tasks if task.kind.has_order)
+
+
+MOST_EXAMS = 64 * 2000
+"""Most exams that a submission can have: tasks times documents, by its schema."""
+
+
+def write_review(path: Path, record: Mapping[str, Any], folder: Path) -> None:
+    """Add an entry to a ``reviews.json``, in the place of one of the same badge by the same person if there is one.
+
+    Args:
+        path: The file; made if need be.
+        record: The entry.
+        folder: Folder of the submission.
+
+    Raises:
+        RecordError: The file is damaged, or the entry would be refused.
+        UsageError: It cannot be written.
+    """
+    _review(str(path), dict(record), {folder.name: folder})
+    found = _read(path) or []
+    if not isinstance(found, list):
+        raise RecordError(f"{path}: is not a list of reviews")
+    key = ("submission", "badge", "by")
+    kept = [one for one in found if not isinstance(one, dict) or any(one.get(k) != record[k] for k in key)]
+    try:
+        write_atomically(path, (json.dumps([*kept, record], ensure_ascii=False, indent=1) + "\n").encode("utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written ({error.strerror or error}); name another file") from error
 
 
 def _is_day(text: str) -> bool:
@@ -403,7 +457,7 @@ def _texts(where: str, found: Any, needed: Sequence[str], optional: Sequence[str
         raise RecordError(f"{where}: unknown key {shown(unknown[0])!r}; known: {', '.join(allowed)}")
     texts = {}
     for key, value in found.items():
-        if key == "exams" or (value is None and key not in needed):
+        if key in COUNTS or (value is None and key not in needed):
             continue
         if not isinstance(value, str) or len(value) > LONGEST.get(key, 200) or _CONTROL.search(value):
             raise RecordError(
@@ -421,7 +475,12 @@ def _read(path: Path) -> Any:
     if path.is_symlink() or not path.is_file():
         raise RecordError(f"{path}: is not a plain file; a board's own files must be")
     try:
-        with path.open("rb") as stream:
-            return parse_strict(stream.read(METADATA_BYTES + 1), largest=METADATA_BYTES, deepest=METADATA_DEPTH)
+        return parse_strict(_bytes(path), largest=METADATA_BYTES, deepest=METADATA_DEPTH)
     except (OSError, ValueError) as error:
         raise RecordError(f"{path}: cannot be read: {error}") from error
+
+
+def _bytes(path: Path) -> bytes:
+    """Return the content of a file, of one that is too large a byte more than it may have."""
+    with path.open("rb") as stream:
+        return stream.read(METADATA_BYTES + 1)

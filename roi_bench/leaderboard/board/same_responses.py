@@ -9,17 +9,38 @@ from __future__ import annotations
 import re
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import fmean
 from typing import Any
 from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
 
+from roi_bench.analysis.engines.agreement import (
+    Engine,
+    EngineRun,
+    Share,
+    check_comparable,
+    compare_engines,
+    score_difference,
+    share,
+)
+from roi_bench.analysis.load import ScoringOptions, exams_of, read_all
+from roi_bench.analysis.paired import PairedDifference
+from roi_bench.analysis.reports.tables import Cell, Column, Interval, Table, interval_around
+from roi_bench.analysis.runs import ScoredRun
+from roi_bench.errors import RecordError, UsageError
+from roi_bench.grading.grader import Grader
 from roi_bench.leaderboard.board.graded import GradedSubmission, Remark
-from roi_bench.leaderboard.submission.schema import Metadata, Submission
-from roi_bench.records.results import RecordedDocument
-from roi_bench.scoring.kinds import KINDS
+from roi_bench.leaderboard.checks.rules import check_submission
+from roi_bench.leaderboard.submission.schema import Metadata, Submission, task_name
+from roi_bench.leaderboard.submission.untrusted_files import METADATA_FILE
+from roi_bench.records.regrade import score_recorded
+from roi_bench.records.results import RecordedDocument, RecordedTask
+from roi_bench.scoring.kinds import KINDS, GraderLike
+from roi_bench.scoring.tokens import TokenCounter
 
 # Fingerprints: what of each response is kept, so that responses of many submissions can be compared.
 
@@ -253,3 +274,173 @@ def unrelated(shares: Iterable[Shared], corrected: Mapping[str, set[str]]) -> It
         of_a, of_b = {a, *corrected.get(a, ())}, {b, *corrected.get(b, ())}
         if not of_a & of_b:
             yield one
+
+
+# A re-run beside a submission: the evidence for the badge `reproduced`.
+
+TASKS_IN_NOTE = 8
+"""Tasks that the note of an entry describes; of the others it gives the number."""
+
+LEAST_AGREED = 0.5
+"""Share of the exams that have to come out alike for a greedy re-run to be recorded as a reproduction.
+
+Engines round differently, so that texts part; but outcomes of half of the exams differ only between models."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rerun:
+    """One task of a submission that somebody ran again.
+
+    Attributes:
+        task: Its name.
+        exams: Exams that were run again.
+        agreed: Exams of which all problems of all responses came out alike.
+        responses: Responses that both have.
+        texts: How many of them are the same text.
+        lengths: How many of them have the same number of tokens, of those where both are known.
+        tokens: Mean tokens of a response in the submission and in the re-run; None where one is unknown.
+        score: Score of the re-run minus that of the submission, on these exams; None where it is undefined.
+        sampled: Responses were sampled, so that texts and outcomes differ by chance.
+    """
+
+    task: str
+    exams: int
+    agreed: int
+    responses: int
+    texts: int
+    lengths: Share
+    tokens: tuple[float, float] | None
+    score: PairedDifference | None
+    sampled: bool
+
+
+def compare_rerun(folder: Path, results: Sequence[Path], *, workers: int | None = None) -> list[Rerun]:
+    """Return how far a re-run agrees with a submission, task by task, on the exams that the re-run has.
+
+    Args:
+        folder: The submission's folder.
+        results: Results files or folders of the re-run, or a submission of it.
+        workers: Processes for symbolic checks; by default one per core.
+
+    Raises:
+        UsageError: They have no task in common, or differ in what was sent or how it was decoded.
+        RecordError: The submission would be refused, or a file is damaged.
+        DataError: The exams cannot be loaded.
+        ModelError: A tokenizer cannot be loaded.
+    """
+    checked = check_submission(folder)
+    submitted = {one.name: one for one in checked.tasks if one.record.kind.together and not one.record.paraphrase}
+    pairs = []
+    for task, counter in _run_again(results):
+        known = submitted.get(_submitted_name(task))
+        if known is not None:
+            check_comparable(known, task, allow_sampled=True)
+            names = {document.id for document in task.documents}
+            pairs.append((replace(known, documents=tuple(d for d in known.documents if d.id in names)), task, counter))
+    if not pairs:
+        raise UsageError(
+            f"{', '.join(map(str, results))}: no task of {folder.name} was run again; it has {', '.join(submitted)}"
+        )
+    with Grader(workers=workers) as grader:
+        return [
+            _rerun(_engine_run("submission", known, checked.counters[known.name], grader), again)
+            for known, task, counter in pairs
+            for again in [_engine_run("re-run", task, counter, grader)]
+        ]
+
+
+def _run_again(results: Sequence[Path]) -> Iterator[tuple[RecordedTask, TokenCounter | None]]:
+    for path in results:
+        if (path / METADATA_FILE).is_file():
+            found = check_submission(path)
+            yield from ((task, found.counters[task.name]) for task in found.tasks)
+        else:
+            yield from ((task, ScoringOptions().counter(task)) for task in read_all([path]))
+
+
+def _submitted_name(task: RecordedTask) -> str:
+    r = task.record
+    return task_name(r.exam_set, r.exam_seed, r.order, r.budget, r.prompt, r.paraphrase)
+
+
+def _engine_run(name: str, task: RecordedTask, counter: TokenCounter | None, grader: GraderLike) -> EngineRun:
+    exams = exams_of(task)
+    run = ScoredRun(name, task, exams, score_recorded(task, exams, grader, counter))
+    return EngineRun(name, Engine(name, {}), run, {})
+
+
+def _rerun(a: EngineRun, b: EngineRun) -> Rerun:
+    pair = compare_engines(a, b)
+    alike: dict[str, bool] = {}
+    for one in pair.responses:
+        alike[one.exam] = alike.get(one.exam, True) and one.same_outcomes
+    tokens = [(p.a.usage.tokens, p.b.usage.tokens) for p in pair.responses if p.a.usage and p.b.usage]
+    return Rerun(
+        task=a.run.task.name,
+        exams=len(alike),
+        agreed=sum(alike.values()),
+        responses=len(pair.responses),
+        texts=pair.texts.count,
+        lengths=share(one.same_tokens for one in pair.responses),
+        tokens=(fmean(x for x, _ in tokens), fmean(y for _, y in tokens)) if tokens else None,
+        score=score_difference(pair, "score"),
+        sampled=bool(a.run.task.decoding.get("temperature") or a.run.task.decoding.get("do_sample")),
+    )
+
+
+def rerun_table(found: Sequence[Rerun]) -> Table:
+    """Return a re-run beside its submission as a table, one row a task."""
+    columns = (
+        *(Column("task"), Column("exams"), Column("same outcomes"), Column("responses"), Column("same texts")),
+        *(Column("same lengths"), Column("tokens"), Column("tokens again"), Column("score", 3)),
+        *(Column("score again", 3), Column("difference", 3)),
+    )
+    rows: list[tuple[Cell, ...]] = []
+    for one in found:
+        tokens = one.tokens or (None, None)
+        score: tuple[Cell, ...] = (None, None, Interval(None))
+        if one.score is not None:
+            difference = interval_around(one.score.difference, one.score.interval)
+            score = one.score.value_b, one.score.value_a, difference
+        rows.append((one.task, one.exams, one.agreed, one.responses, one.texts, one.lengths.count, *tokens, *score))
+    note = (
+        "Exams that were run again, and how many of them have the same outcome of every problem in both orders; "
+        "responses of both, and the same texts and token counts among them; mean tokens and score on these exams, and "
+        "the re-run's score minus the submission's with its 95 % interval. Sampled runs differ by chance: there the "
+        "difference counts."
+    )
+    return Table("re-run", "Re-run beside the submission", columns, tuple(rows), note)
+
+
+def rerun_record(submission: str, found: Sequence[Rerun], by: str, day: str) -> dict[str, Any]:
+    """Return the entry of ``reviews.json`` that a re-run gives.
+
+    Args:
+        submission: Id of the submission.
+        found: What :func:`compare_rerun` found.
+        by: Who ran it again.
+        day: When, ``2026-11-24``.
+
+    Raises:
+        RecordError: Too few exams of a greedy re-run came out alike.
+    """
+    exams, agreed = sum(one.exams for one in found), sum(one.agreed for one in found)
+    if agreed < LEAST_AGREED * exams and not all(one.sampled for one in found):
+        raise RecordError(
+            f"{submission}: {agreed} of {exams} exams came out alike, which is no reproduction; nothing was recorded"
+        )
+    parts = [
+        f"{one.task}: {one.agreed} of {one.exams} exams with the same outcomes, {one.texts} of {one.responses} texts "
+        f"and {one.lengths.count} of {one.lengths.of} token counts the same"
+        for one in found[:TASKS_IN_NOTE]
+    ]
+    more = [f"and {len(found) - TASKS_IN_NOTE} more tasks"] if len(found) > TASKS_IN_NOTE else []
+    return {
+        "submission": submission,
+        "badge": "reproduced",
+        "by": by,
+        "date": day,
+        "exams": exams,
+        "agreed": agreed,
+        "note": "; ".join([*parts, *more]),
+    }
