@@ -125,6 +125,48 @@ def reproduce(
         notify(f"written to {place}: an entry for the badge `reproduced`")
 
 
+@click.command()
+@click.argument("submission", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--by", metavar="NAME", help="Who asked the contact; writes the entry.")
+@click.option("--note", metavar="TEXT", help="How the contact agreed.")
+@click.option("--date", "day", metavar="DAY", help="When, 2026-11-24 (default: today).")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes that grade (default: one per core).")
+def confirm(submission: Path, by: str | None, note: str | None, day: str | None, workers: int | None) -> None:
+    """Show what the correction in the folder SUBMISSION changes, and record that the old contact agrees.
+
+    What it corrects lies beside it. Without --by and --note nothing is written.
+    """
+    from datetime import date
+
+    from roi_bench.leaderboard.board.board import CONFIRMED, REVIEWS_FILE, write_review
+    from roi_bench.leaderboard.board.gather import GradingOptions, grade_many
+    from roi_bench.leaderboard.board.graded import correction_changes
+    from roi_bench.leaderboard.submission.metadata import parse_day
+    from roi_bench.leaderboard.submission.schema import parse_submission
+    from roi_bench.leaderboard.submission.untrusted_files import METADATA_FILE, read_folder
+
+    if (by is None) != (note is None):
+        raise UsageError("--by and --note come together: say who asked the old contact, and how the contact agreed")
+    folder, today = submission.resolve(), date.today()
+    written = today.isoformat() if day is None else parse_day(day, today)
+    new = parse_submission(read_folder(folder).get(METADATA_FILE, b""), str(submission))
+    if new.replaces is None:
+        raise UsageError(f"{submission}: corrects no other submission, so there is nothing to confirm")
+    graded = {}
+    for done in grade_many([folder, folder.parent / new.replaces], GradingOptions(drafts=True), workers):
+        if done.graded is None:
+            raise RecordError(f"{done.folder.name}: {done.refused}")
+        graded[done.folder.name] = done.graded
+    old = graded[new.replaces].submission.metadata
+    click.echo(f"{folder.name} corrects {new.replaces}, whose contact is {old.contact!r}; old → new:")
+    for change in correction_changes(graded[folder.name], graded[new.replaces]):
+        click.echo(f"  {change}")
+    if by is not None:
+        entry = {"submission": folder.name, "badge": CONFIRMED, "by": by, "date": written, "note": note}
+        write_review(folder.parent / REVIEWS_FILE, entry, folder)
+        notify(f"written to {folder.parent / REVIEWS_FILE}: the correction takes the row")
+
+
 SUBMISSIONS = click.argument("submissions", type=click.Path(path_type=Path))
 CACHE = click.option(
     "--cache",
@@ -162,6 +204,7 @@ def leaderboard() -> None:
 leaderboard.add_command(review)
 leaderboard.add_command(comment)
 leaderboard.add_command(reproduce)
+leaderboard.add_command(confirm)
 
 
 @leaderboard.command()
@@ -218,6 +261,10 @@ def build(
     )
     if not built.board.project_url:
         notify("board.json has no project_url: pages have no links to the project")
+    for entry in built.board.entries:
+        if entry.awaits:
+            how = f"roi-bench leaderboard confirm {submissions / entry.id}"
+            notify(f"{entry.id} corrects another one and has no row until that is confirmed: {how}")
     if with_problems:
         notify("this site shows licensed problem texts; do not publish it")
     if built.board.drafts:

@@ -12,10 +12,11 @@ from typing import Any
 
 from roi_bench.analysis.reports.tables import Interval
 from roi_bench.errors import RecordError, UsageError
+from roi_bench.leaderboard.board.board import BADGES, REGRADED, REVIEWS_FILE, Review, confirmed_by, reviews_of
 from roi_bench.leaderboard.board.build import settle_corrections, shares_by_id
 from roi_bench.leaderboard.board.cache import load_graded
-from roi_bench.leaderboard.board.gather import GradedFolder, GradingOptions, grade_many
-from roi_bench.leaderboard.board.graded import GradedRun, GradedSubmission, Remark
+from roi_bench.leaderboard.board.gather import GradedFolder, GradingOptions, grade_many, grade_one
+from roi_bench.leaderboard.board.graded import GradedRun, GradedSubmission, Remark, correction_changes
 from roi_bench.leaderboard.board.same_responses import RunPrints, fingerprints, prints_of, run_prints
 from roi_bench.leaderboard.checks.rules import submitted_responses
 from roi_bench.leaderboard.review_comment import FORMAT, FORMAT_VERSION
@@ -25,8 +26,10 @@ from roi_bench.leaderboard.submission.untrusted_files import (
     FILES,
     FOLDER_BYTES,
     METADATA_BYTES,
+    METADATA_DEPTH,
     METADATA_FILE,
     content_of,
+    parse_strict,
     shown,
 )
 
@@ -214,12 +217,14 @@ class BaseBoard:
         folder: Folder of the submissions in it, with slashes.
         commit: Hash of the commit.
         submissions: The submissions by id; what is damaged, or is none, is left out.
+        reviews: What its maintainers say of them; nothing where their file is damaged.
     """
 
     repository: Path
     folder: str
     commit: str
     submissions: Mapping[str, Submission]
+    reviews: tuple[Review, ...]
 
 
 def read_base(repository: Path, submissions: str, base: str) -> BaseBoard:
@@ -237,7 +242,18 @@ def read_base(repository: Path, submissions: str, base: str) -> BaseBoard:
             continue  # a file of the maintainers' own, or a folder that no build takes
         if one.id == name and not one.draft:
             found[name] = one
-    return BaseBoard(repository, submissions, at, found)
+    return BaseBoard(repository, submissions, at, found, _reviews(repository, submissions, at))
+
+
+def _reviews(repository: Path, submissions: str, at: str) -> tuple[Review, ...]:
+    path = f"{submissions}/{REVIEWS_FILE}"
+    try:
+        content = file_of(repository, at, path, METADATA_BYTES)
+        value = parse_strict(content, largest=METADATA_BYTES, deepest=METADATA_DEPTH)
+        names = known_submissions(repository, submissions, at)
+        return reviews_of(value, path, {name: Path(path) / name for name in names})
+    except (RecordError, ValueError):
+        return ()  # there is none, or a build refuses it, which its maintainers will see
 
 
 def prints_on(
@@ -317,11 +333,13 @@ def review_change(
         added = added_folders(repository, submissions, base, head)
         with tempfile.TemporaryDirectory(prefix="roi-bench-review-") as folder:
             places, too_large = _written(repository, added, Path(folder))
-            graded = [*too_large, *grade_many(places, GradingOptions(drafts=True, recount=recount), workers)]
-        new = [one.graded for one in graded if one.graded is not None]
-        refused = _refused_beside(board, new)
+            options = GradingOptions(cache=None, drafts=True, recount=recount)
+            graded = [*too_large, *grade_many(places, options, workers)]
+            new = [one.graded for one in graded if one.graded is not None]
+            refused = _refused_beside(board, new)
+            old = _corrected_ones(board, new, cache, options, Path(folder) / "corrected")
         shared = _shared_with(board, new, prints_on(board, _exams_of(new), cache, recount=recount))
-        found = [_reviewed(one, refused, shared) for one in graded]
+        found = [_reviewed(one, refused, shared, old) for one in graded]
     except RecordError as error:
         problem = str(error)
     found.sort(key=lambda one: str(one["folder"]))
@@ -352,16 +370,64 @@ def _refused_beside(board: BaseBoard, graded: Sequence[GradedSubmission]) -> dic
         for one in graded
         if one.submission.draft
     }
-    replaced = settle_corrections([*board.submissions.values()]).replaced
+    confirmed = confirmed_by(board.reviews)
+    there = settle_corrections([*board.submissions.values()], confirmed).standing
+    corrected = {one.replaces: one.id for one in there.values() if one.replaces is not None}
     for one in whole:
         target = str(one.submission.replaces)
-        if (first := replaced.get(target)) is not None:
+        if (first := corrected.get(target)) is not None:
             refused[one.submission.id] = (
                 f"corrects {target}, which {first} corrects already; correct that one, the last of the chain"
             )
     new = [one.submission for one in whole if one.submission.id not in refused]
-    settled = settle_corrections([*board.submissions.values(), *new])
+    settled = settle_corrections([*board.submissions.values(), *new], confirmed)
     return refused | {one.id: settled.refused[one.id] for one in new if one.id in settled.refused}
+
+
+@dataclass(frozen=True, slots=True)
+class Corrected:
+    """What a new submission corrects.
+
+    Attributes:
+        graded: It, graded.
+        badge: Its badge on the board.
+    """
+
+    graded: GradedSubmission
+    badge: str
+
+
+def _corrected_ones(
+    board: BaseBoard, new: Sequence[GradedSubmission], cache: Path | None, options: GradingOptions, folder: Path
+) -> dict[str, Corrected]:
+    """Return what new submissions correct, by id: from the change itself, from the cache, or graded in ``folder``."""
+    by_id = {one.submission.id: one for one in new}
+    badges = {review.submission: review.badge for review in board.reviews if review.badge in BADGES}
+    found = {}
+    for target in sorted({one.submission.replaces for one in new if one.submission.replaces is not None}):
+        graded = by_id.get(target)
+        if graded is None and target in board.submissions:
+            graded = _graded_on(board, board.submissions[target], cache, options, folder)
+        if graded is not None:
+            found[target] = Corrected(graded, badges.get(target, REGRADED))
+    return found
+
+
+def _graded_on(
+    board: BaseBoard, submission: Submission, cache: Path | None, options: GradingOptions, folder: Path
+) -> GradedSubmission | None:
+    """Return a submission of the board, graded; None where no build takes it."""
+    try:
+        files = {name: _file_on(board, submission, name) for name in _files_of(submission)}
+    except RecordError:
+        return None
+    if cache is not None and (known := load_graded(cache, content_of(files), recount=options.recount)) is not None:
+        return known
+    place = folder / submission.id
+    place.mkdir(parents=True)
+    for name, content in files.items():
+        (place / name).write_bytes(content)
+    return grade_one(place, options).graded
 
 
 def _exams_of(graded: Sequence[GradedSubmission]) -> set[tuple[str, int | None]]:
@@ -377,19 +443,32 @@ def _shared_with(
 
 
 def _reviewed(
-    one: GradedFolder, refused_beside: Mapping[str, str], shared: Mapping[str, Sequence[Remark]]
+    one: GradedFolder,
+    refused_beside: Mapping[str, str],
+    shared: Mapping[str, Sequence[Remark]],
+    corrected: Mapping[str, Corrected],
 ) -> dict[str, Any]:
     graded = one.graded
     refused = one.refused if graded is None else refused_beside.get(graded.submission.id)
     content = {"folder": one.folder.name, "refused": refused}
     if graded is None or refused is not None:
-        return {**content, "model": None, "replaces": None, "remarks": [], "runs": []}
+        return {**content, "model": None, "correction": None, "remarks": [], "runs": []}
+    old = corrected.get(str(graded.submission.replaces))
     return {
         **content,
         "model": graded.submission.metadata.model,
-        "replaces": graded.submission.replaces,
+        "correction": None if old is None else _correction(graded, old),
         "remarks": [remark.text for remark in (*graded.remarks, *shared.get(graded.submission.id, ()))],
         "runs": [_run(run) for run in graded.runs],
+    }
+
+
+def _correction(new: GradedSubmission, old: Corrected) -> dict[str, Any]:
+    return {
+        "of": old.graded.submission.id,
+        "badge": old.badge,
+        "contact": old.graded.submission.metadata.contact,
+        "changes": correction_changes(new, old.graded),
     }
 
 

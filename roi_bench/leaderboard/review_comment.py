@@ -15,7 +15,7 @@ from roi_bench.errors import RecordError
 from roi_bench.leaderboard.site.page import interval, number
 from roi_bench.leaderboard.submission.untrusted_files import parse_strict, shown
 
-FORMAT, FORMAT_VERSION = "roi-bench-review", 1
+FORMAT, FORMAT_VERSION = "roi-bench-review", 2
 
 LARGEST_BYTES, DEEPEST = 1 << 20, 8
 
@@ -38,8 +38,11 @@ def read_review(content: bytes, where: str) -> dict[str, Any]:
         if (review["format"], review["format_version"]) != (FORMAT, FORMAT_VERSION):
             raise ValueError("is not a review, or one of another version")
         for one in review["submissions"]:
-            kinds = dict.fromkeys(("refused", "model", "replaces"), _text_or_none)
-            _shape(one, {"folder": _text, **kinds, "remarks": _list, "runs": _list})
+            kinds = {"folder": _text, "refused": _text_or_none, "model": _text_or_none, "correction": _object_or_none}
+            _shape(one, {**kinds, "remarks": _list, "runs": _list})
+            if one["correction"] is not None:
+                _shape(one["correction"], {"of": _text, "badge": _text, "contact": _text, "changes": _list})
+                _each(one["correction"]["changes"], _text)
             _each(one["remarks"], _text)
             for run in one["runs"]:
                 _shape(run, {"task": _text, "exams": _count, "score": _three, "regret": _three, "tokens": _number})
@@ -83,8 +86,9 @@ def _submission(one: Mapping[str, Any]) -> Iterator[str]:
     if one["refused"] is not None:
         yield f"\n**Refused**: {code(one['refused'])}"
         return
-    corrects = f", corrects {code(one['replaces'])}" if one["replaces"] is not None else ""
-    yield f"\n{code(one['model'] or '')} passes all checks and earns the badge *regraded*{corrects}.\n"
+    yield f"\n{code(one['model'] or '')} passes all checks and earns the badge *regraded*.\n"
+    if one["correction"] is not None:
+        yield from _correction(one["correction"])
     if one["runs"]:
         yield "| task | exams | score (0–3) | regret | tokens |"
         yield "|---|---:|---:|---:|---:|"
@@ -93,6 +97,16 @@ def _submission(one: Mapping[str, Any]) -> Iterator[str]:
         yield f"| {code(run['task'])} | {run['exams']} | {score} | {regret} | {number(run['tokens'], 0)} |"
     for remark in one["remarks"][:_ROWS]:
         yield f"\n- {code(remark)}"
+
+
+def _correction(found: Mapping[str, Any]) -> Iterator[str]:
+    yield (
+        f"**It corrects {code(found['of'])}**, whose badge is {code(found['badge'])}. It takes that row only when the "
+        f"contact of the old submission, {code(found['contact'])}, has agreed and the maintainers have recorded so "
+        "(`roi-bench leaderboard confirm`). Old → new:\n"
+    )
+    yield from (f"- {code(change)}" for change in found["changes"][:_ROWS])
+    yield ""
 
 
 def _with_interval(values: list[float | None]) -> str:
@@ -126,6 +140,10 @@ def _text(value: Any) -> bool:
 
 def _text_or_none(value: Any) -> bool:
     return value is None or isinstance(value, str)
+
+
+def _object_or_none(value: Any) -> bool:
+    return value is None or isinstance(value, dict)
 
 
 def _count(value: Any) -> bool:

@@ -163,12 +163,31 @@ def test_a_corrected_submission_keeps_its_entry_and_leaves_the_tables():
     old, other = invented(0, model="A", date="2026-01-01"), invented(1, model="B", date="2026-03-01")
     new = invented(2, model="A", date="2026-02-01")
     new = replace(new, submission=replace(new.submission, replaces=old.submission.id))
-    board = board_of([old, new, other], refused=[Refused("z", "damaged"), Refused("a", "damaged")])
+    agreed = Review(new.submission.id, "correction", "Us", "2026-03-01", None, "By mail.")
+    refused = [Refused("z", "damaged"), Refused("a", "damaged")]
+    board = board_of([old, new, other], refused=refused, reviews=[agreed])
     assert [entry.id for entry in board.entries] == [one.submission.id for one in (other, new, old)]
     assert [entry.replaced_by for entry in board.entries] == [None, None, new.submission.id]
     assert sorted(names(board.cells[0])) == ["A", "B"]
     assert all(standing.entry.id != old.submission.id for standing in board.cells[0].standings)
     assert [one.folder for one in board.refused] == ["a", "z"]
+
+
+def test_a_correction_that_is_not_confirmed_has_no_row_and_says_what_it_would_change():
+    old, new = invented(0, model="A", date="2026-01-01"), invented(2, model="A", date="2026-02-01")
+    new = replace(new, submission=replace(new.submission, replaces=old.submission.id))
+    run = Review(old.submission.id, "maintainer-run", "Us", "2026-01-01", None, "")
+    board = board_of([old, new], reviews=[run])
+    (row,) = board.cells[0].standings
+    assert row.entry.id == old.submission.id
+    assert {entry.id: entry.has_rows for entry in board.entries} == {old.submission.id: True, new.submission.id: False}
+    for entry in board.entries:
+        told = [remark.text for remark in entry.graded.remarks if remark.rule == "correction"]
+        before, after = (one.submission.metadata.contact for one in (old, new))
+        assert f"contact: {before!r} → {after!r}" in told
+        scores = [f"{one.runs[0].numbers['score'].value:.2f}" for one in (old, new)]
+        assert any(f"score {scores[0]} → {scores[1]}" in text for text in told)
+    assert "maintainer-run" in board.entries[0].graded.remarks[-len(told)].text
 
 
 def test_a_board_says_whether_it_holds_drafts():

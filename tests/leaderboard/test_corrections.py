@@ -22,12 +22,17 @@ def submission(name, *, date="2026-01-01", model="A/model", replaces=None, respo
     return replace(PLAIN, submission=changed, content=name, runs=runs, remarks=())
 
 
-def settled(*graded):
+EVERY = frozenset("abcdefg")
+
+
+def settled(*graded, confirmed=EVERY):
     """Return names that stand, corrections, and reasons by refused name; the same for every order of arrival."""
     found = []
     for order in permutations(graded):
-        standing, replaced, refused = settle(order)
-        found.append((sorted(one.submission.id for one in standing), replaced, {r.folder: r.reason for r in refused}))
+        standing, corrections = settle(order, confirmed)
+        names = sorted(one.submission.id for one in standing)
+        assert names == sorted(corrections.standing)
+        found.append((names, dict(corrections.replaced), dict(corrections.refused)))
     assert all(one == found[0] for one in found)
     return found[0]
 
@@ -79,6 +84,29 @@ def test_of_two_corrections_of_one_submission_neither_counts_whatever_their_date
     assert missing(["corrects b", "`replaces`"], refused["d"]) == []
 
 
+def test_a_correction_without_the_word_of_the_old_contact_takes_no_row():
+    pair = submission("a"), submission("b", replaces="a")
+    _, corrections = settle(pair, ())
+    assert (corrections.replaced, corrections.awaiting) == ({}, {"b"})
+    _, corrections = settle(pair, {"b"})
+    assert (corrections.replaced, corrections.awaiting) == ({"a": "b"}, set())
+
+
+def test_what_corrects_an_unconfirmed_correction_awaits_the_word_too():
+    chain = submission("a"), submission("b", replaces="a"), submission("c", replaces="b")
+    _, corrections = settle(chain, {"c"})
+    assert (corrections.replaced, corrections.awaiting) == ({}, {"b", "c"})
+
+
+def test_a_confirmed_correction_is_kept_from_nobody_by_rivals():
+    rivals = submission("a"), submission("b", replaces="a"), submission("c", replaces="a")
+    assert settled(*rivals, confirmed={"b"}) == (
+        ["a", "b"],
+        {"a": "b"},
+        {"c": "corrects a, as b does; the board's maintainers keep one of them"},
+    )
+
+
 def test_a_correction_that_cannot_count_is_no_rival():
     standing, replaced, refused = settled(
         submission("a"), submission("b", replaces="a"), submission("c", model="C/model", replaces="a")
@@ -106,8 +134,8 @@ def remarks_of(*graded):
     """Return the remarks on responses by id; the same for every order of arrival."""
     found = []
     for order in permutations(graded):
-        standing, _, refused = settle(order)
-        assert refused == []
+        standing, corrections = settle(order, EVERY)
+        assert corrections.refused == {}
         found.append({one.submission.id: [(r.rule, r.text) for r in one.remarks] for one in standing})
     assert all(one == found[0] for one in found)
     return found[0]
@@ -128,10 +156,14 @@ names = st.sampled_from("abcdef")
 @given(st.lists(st.tuples(names, st.none() | names, st.integers(1, 3)), max_size=6, unique_by=lambda row: row[0]))
 def test_every_submission_stands_or_is_refused_and_corrections_are_chains(rows):
     graded = [submission(name, replaces=target, date=f"2026-01-0{day}") for name, target, day in rows]
-    standing, replaced, refused = settle(graded)
-    accepted = {one.submission.id: one.submission for one in standing}
-    assert sorted([*accepted, *(one.folder for one in refused)]) == sorted(name for name, _, _ in rows)
+    standing, corrections = settle(graded, EVERY)
+    accepted, replaced = {one.submission.id: one.submission for one in standing}, corrections.replaced
+    assert sorted([*accepted, *corrections.refused]) == sorted(name for name, _, _ in rows)
     assert {old: new for new, s in accepted.items() if (old := s.replaces)} == replaced
+    assert corrections.awaiting == set()
+    nobody = settle(graded, ())[1]
+    assert nobody.standing == corrections.standing
+    assert (nobody.replaced, nobody.awaiting) == ({}, {name for name, one in accepted.items() if one.replaces})
     assert len(set(replaced.values())) == len(replaced)
     for name in accepted:
         seen = [name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,12 @@ from click.testing import CliRunner, Result
 
 from roi_bench.cli.leaderboard import leaderboard
 from roi_bench.errors import RecordError, UsageError
-from roi_bench.leaderboard.board.board import read_reviews
+from roi_bench.leaderboard.board.board import read_reviews, write_review
+from roi_bench.leaderboard.board.build import load_board
+from roi_bench.leaderboard.board.gather import GradingOptions
 from roi_bench.leaderboard.board.same_responses import compare_rerun, rerun_record, rerun_table
-from tests.leaderboard.made_submissions import MadeTask, made_submission, write_results
+from tests.leaderboard.made_submissions import MadeTask, made_submission, tampered, write_results
+from tests.support.messages import missing
 
 TASKS = [MadeTask(exams=12), MadeTask(exams=12, order="medium")]
 
@@ -91,3 +95,44 @@ def test_the_command_shows_the_table_and_writes_the_entry(submission: Path, tmp_
     assert isinstance(invoke(submission, results, "--date", "2026-11-25").exception, UsageError)
     by_nobody = invoke(submission, results, "--by", "a\nb", "--reviews", reviews, "--workers", 1)
     assert isinstance(by_nobody.exception, RecordError)
+
+
+def test_a_correction_is_confirmed_after_its_change_was_shown(submission: Path, tmp_path: Path) -> None:
+    shutil.copytree(submission, tmp_path / submission.name)
+    correction = tampered(
+        submission,
+        tmp_path,
+        document=lambda content: (
+            content.update(replaces=submission.name, reason="because"),
+            content["metadata"].update(contact="evil@example.org"),
+        ),
+    )
+
+    def confirm(*arguments: object) -> Result:
+        return CliRunner().invoke(
+            leaderboard, ["confirm", *map(str, arguments), "--workers", "1"], standalone_mode=False
+        )
+
+    shown = confirm(correction)
+    assert shown.exception is None
+    for fact in (submission.name, "'nobody@example.org'", "'evil@example.org'", "roi_tiny_hard_128: score "):
+        assert fact in shown.output
+    assert not (tmp_path / "reviews.json").exists()
+    assert isinstance(confirm(correction, "--by", "Us").exception, UsageError)
+    assert isinstance(confirm(tmp_path / submission.name).exception, UsageError)
+    board = load_board(tmp_path, GradingOptions(drafts=True), workers=1)
+    assert {entry.id: entry.has_rows for entry in board.entries} == {submission.name: True, correction.name: False}
+    for entry in board.entries:
+        told = " ".join(remark.text for remark in entry.graded.remarks if remark.rule == "correction")
+        assert missing(["evil@example.org", "nobody@example.org", "no row until", "score"], told) == []
+    assert confirm(correction, "--by", "Us", "--note", "By mail.", "--date", "2026-11-26").exception is None
+    board = load_board(tmp_path, GradingOptions(drafts=True), workers=1)
+    assert {entry.id: entry.has_rows for entry in board.entries} == {submission.name: False, correction.name: True}
+    (row,) = {standing.entry.id for table in board.cells for standing in table.standings}
+    assert row == correction.name
+    with pytest.raises(RecordError, match="corrects no other"):
+        write_review(
+            tmp_path / "reviews.json",
+            {"submission": submission.name, "badge": "correction", "by": "Us", "date": "2026-11-26"},
+            tmp_path / submission.name,
+        )

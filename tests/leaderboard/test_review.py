@@ -17,7 +17,8 @@ from roi_bench.leaderboard import review as added_folders
 from roi_bench.leaderboard.board.gather import GradingOptions, grade_one
 from roi_bench.leaderboard.review import is_accepted, review_change
 from roi_bench.leaderboard.review_comment import LONGEST_COMMENT, comment_text, read_review
-from tests.leaderboard.made_submissions import MadeTask, made_submission, tampered
+from roi_bench.leaderboard.submission.response_files import lengths_of
+from tests.leaderboard.made_submissions import MadeTask, made_submission, tampered, tiny_counter
 from tests.support.git_repository import commit_all, git
 from tests.support.messages import missing
 
@@ -171,6 +172,47 @@ def test_a_correction_that_the_board_would_refuse_is_refused(
     assert missing([f"corrects {first.name}", "2026-11-23"], str(found[younger.name])) == []
 
 
+def nothing_answered(rows: list[dict[str, Any]]) -> None:
+    text = "".join(f"### Problem {k}\n\\boxed{{NA}}\n" for k in (1, 2, 3))
+    lengths = lengths_of(tiny_counter().token_starts(text))
+    usage = {"tokens": len(lengths) + 1, "finish_reason": "stop", "source": "generated"}
+    for row in rows:
+        for samples in row["requests"]:
+            samples[0].update(text=text, token_lengths=list(lengths), usage=usage)
+
+
+def test_a_strangers_correction_shows_what_it_would_take_over(
+    repository: Path, submission: Path, tmp_path: Path
+) -> None:
+    stand(repository, submission)
+    (repository / BOARD / "reviews.json").write_text(
+        json.dumps([{"submission": submission.name, "badge": "maintainer-run", "by": "Us", "date": "2026-11-25"}])
+    )
+    git(repository, "checkout", "--quiet", "main")
+    commit_all(repository)
+    git(repository, "checkout", "--quiet", "-B", "change")
+    stranger = tampered(
+        corrected(submission, tmp_path / "a", contact="evil@example.org", organisation="Evil"),
+        tmp_path / "b",
+        rows=nothing_answered,
+    )
+    add(repository, stranger)
+    review = review_change(repository, BOARD, "main", "change", workers=1)
+    assert is_accepted(review)
+    (found,) = review["submissions"]
+    correction = found["correction"]
+    assert (correction["of"], correction["badge"]) == (submission.name, "maintainer-run")
+    assert correction["contact"] == "nobody@example.org"
+    assert correction["changes"][:2] == [
+        "contact: 'nobody@example.org' → 'evil@example.org'",
+        "organisation: nothing → 'Evil'",
+    ]
+    assert re.fullmatch(r"roi_tiny_hard_128: score [12]\.\d\d → 0\.00, .*tokens \d+ → \d+", correction["changes"][-1])
+    comment = comment_text(read_review(json.dumps(review).encode(), "f"))
+    facts = [submission.name, "maintainer-run", "nobody@example.org", "evil@example.org", "→ 0.00"]
+    assert missing(facts, comment) == []
+
+
 def test_what_is_damaged_on_the_board_hinders_nobody(repository: Path, submission: Path) -> None:
     git(repository, "checkout", "--quiet", "main")
     (repository / BOARD / "broken-0123456789ab").mkdir()
@@ -207,8 +249,8 @@ def test_one_that_is_too_large_leaves_the_others_alone(
 
 def review(**changes: Any) -> dict[str, Any]:
     run = {"task": "t", "exams": 480, "score": [1.0, 0.9, 1.1], "regret": [None] * 3, "tokens": 70.0}
-    one = {"folder": "a-0", "refused": None, "model": "m", "replaces": None, "remarks": [], "runs": [run]}
-    whole = {"format": "roi-bench-review", "format_version": 1, "problem": None, "submissions": [one]}
+    one = {"folder": "a-0", "refused": None, "model": "m", "correction": None, "remarks": [], "runs": [run]}
+    whole = {"format": "roi-bench-review", "format_version": 2, "problem": None, "submissions": [one]}
     for path, value in changes.items():
         at: Any = {"whole": whole, "one": one, "run": run}[path.split("__")[0]]
         at[path.split("__")[1]] = value
@@ -224,7 +266,7 @@ def test_a_healthy_review_reads_as_it_was_written() -> None:
     "content",
     [
         review(whole__format="another"),
-        review(whole__format_version=2),
+        review(whole__format_version=1),
         review(whole__more=1),
         review(whole__problem=["x"]),
         review(whole__submissions={}),
@@ -232,6 +274,9 @@ def test_a_healthy_review_reads_as_it_was_written() -> None:
         review(one__model=3),
         review(one__remarks=[{"a": 1}]),
         review(one__runs=[None]),
+        review(one__correction="a"),
+        review(one__correction={"of": "a"}),
+        review(one__correction={"of": "a", "badge": "b", "contact": "c", "changes": [1]}),
         review(run__exams="480 | <b>"),
         review(run__exams=True),
         review(run__score=[1, 2]),
@@ -257,8 +302,9 @@ HOSTILE = "](http://evil) @everyone #1 <img src=x> `|`\n| a | b |\n# title\n```\
 
 
 def test_a_strangers_text_is_code_on_one_line_wherever_it_stands() -> None:
-    fields = {f"one__{name}": HOSTILE for name in ("folder", "model", "replaces")}
-    text = comment_text(review(**fields, one__remarks=[HOSTILE], run__task=HOSTILE))
+    fields = {f"one__{name}": HOSTILE for name in ("folder", "model")}
+    correction = {"of": HOSTILE, "badge": HOSTILE, "contact": HOSTILE, "changes": [HOSTILE]}
+    text = comment_text(review(**fields, one__correction=correction, one__remarks=[HOSTILE], run__task=HOSTILE))
     text += comment_text(review(one__refused=HOSTILE)) + comment_text(review(whole__problem=HOSTILE))
     outside = "".join(part for line in text.splitlines() for part in line.split("`")[::2])
     assert text.count("`") % 2 == 0

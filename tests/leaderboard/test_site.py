@@ -28,7 +28,16 @@ def submissions(tmp_path_factory):
     """Return a folder of three drafts, one of which corrects another, a damaged folder, and the board's own files."""
     folder = tmp_path_factory.mktemp("made") / "submissions"
     first = made_submission(folder, SMALL, model="made-up/one", date="2026-11-01")
-    made_submission(folder, SMALL, model="made-up/one", date="2026-11-02", replaces=first.name, notes="Better.")
+    better = {"date": "2026-11-02", "replaces": first.name, "notes": "Better."}
+    correction = made_submission(folder, SMALL, model="made-up/one", **better)
+    agreed = {
+        "submission": correction.name,
+        "badge": "correction",
+        "by": "Us",
+        "date": "2026-11-03",
+        "note": "By mail.",
+    }
+    (folder / "reviews.json").write_text(json.dumps([agreed]))
     made_submission(folder, SMALL[:1], model="made-up/two", date="2026-11-03", parameters=1000)
     (folder / "broken-0123456789ab").mkdir()
     (folder / "broken-0123456789ab/submission.json").write_text("[" * 1000)

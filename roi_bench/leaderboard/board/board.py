@@ -16,7 +16,7 @@ from roi_bench.errors import RecordError, UsageError
 from roi_bench.exams.exam import ORDERS
 from roi_bench.exams.sets import EXAM_SETS
 from roi_bench.leaderboard.board.graded import GradedRun, GradedSubmission
-from roi_bench.leaderboard.submission.schema import parse_submission
+from roi_bench.leaderboard.submission.schema import Submission, parse_submission
 from roi_bench.leaderboard.submission.untrusted_files import (
     METADATA_BYTES,
     METADATA_DEPTH,
@@ -33,13 +33,21 @@ BADGES = ("reported", "regraded", "reproduced", "maintainer-run")
 exams run again by us with the same outcomes; run by the board's maintainers (SPEC section 13)."""
 
 
+REGRADED = BADGES[1]
+"""What a submission earns by passing."""
+
+CONFIRMED = "correction"
+"""What stands in the place of a badge where maintainers record that a correction has the word of the old contact."""
+
+
 @dataclass(frozen=True, slots=True)
 class Review:
     """What the board's maintainers say of a submission (``reviews.json`` of the board), never the submitter.
 
     Attributes:
         submission: Id of the submission.
-        badge: ``reproduced`` or ``maintainer-run``.
+        badge: ``reproduced`` or ``maintainer-run``; or :data:`CONFIRMED`, which is none: it corrects another one, whose
+            contact has agreed.
         by: Who.
         date: When, ``2026-11-24``.
         exams: Number of exams that were run again; None for ``maintainer-run``.
@@ -67,6 +75,7 @@ class Entry:
         replaced_by: Id of the submission that corrects it; such an entry keeps its page and leaves the tables.
         accepted: Day on which it came to the board, None where nobody knows. Unlike the day of the run it is not the
             submitter's word.
+        awaits: It corrects another one whose contact is not known to agree; it has a page, and no row until then.
     """
 
     graded: GradedSubmission
@@ -74,6 +83,12 @@ class Entry:
     review: Review | None
     replaced_by: str | None
     accepted: str | None = None
+    awaits: bool = False
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether its runs stand in tables."""
+        return self.replaced_by is None and not self.awaits
 
     @property
     def id(self) -> str:
@@ -299,12 +314,28 @@ def read_reviews(submissions: Path, folders: Sequence[Path]) -> tuple[Review, ..
     found = _read(path)
     if found is None:
         return ()
+    return reviews_of(found, str(path), {folder.name: folder for folder in folders})
+
+
+def reviews_of(found: Any, where: str, folders: Mapping[str, Path]) -> tuple[Review, ...]:
+    """Return the reviews in a JSON value.
+
+    Args:
+        found: The value.
+        where: Its file in messages.
+        folders: Folders of the submissions by id.
+
+    Raises:
+        RecordError: It is no list of reviews, or one of them is wrong or impossible.
+    """
     if not isinstance(found, list):
-        raise RecordError(f"{path}: is not a list of reviews")
-    return tuple(
-        _review(f"{path}: review {number}", entry, {folder.name: folder for folder in folders})
-        for number, entry in enumerate(found, start=1)
-    )
+        raise RecordError(f"{where}: is not a list of reviews")
+    return tuple(_review(f"{where}: review {number}", entry, folders) for number, entry in enumerate(found, start=1))
+
+
+def confirmed_by(reviews: Sequence[Review]) -> frozenset[str]:
+    """Return the ids of corrections that have the word of the contact of what they correct."""
+    return frozenset(review.submission for review in reviews if review.badge == CONFIRMED)
 
 
 def read_accepted(submissions: Path, folders: Sequence[Path]) -> dict[str, str]:
@@ -373,9 +404,9 @@ def _review(where: str, entry: Any, folders: Mapping[str, Path]) -> Review:
         raise RecordError(
             f"{where} names the unknown submission {shown(texts['submission'])!r}; name a folder beside it"
         )
-    if texts["badge"] not in BADGES[2:]:
+    if texts["badge"] not in (given := (*BADGES[2:], CONFIRMED)):
         raise RecordError(
-            f"{where}: badge {shown(texts['badge'])!r} is not one that a review gives: {', '.join(BADGES[2:])}"
+            f"{where}: badge {shown(texts['badge'])!r} is not one that a review gives: {', '.join(given)}"
         )
     if not _is_day(texts["date"]):
         raise RecordError(f"{where}: date {shown(texts['date'])!r} is not valid; write it as 2026-11-24")
@@ -389,21 +420,25 @@ def _review(where: str, entry: Any, folders: Mapping[str, Path]) -> Review:
         )
     if agreed is not None and not (type(agreed) is int and needed and 0 <= agreed <= exams):
         raise RecordError(f"{where}: agreed must be how many of the {exams} exams came out alike, not {shown(agreed)}")
-    if needed and exams > (most := exams_in(folders[texts["submission"]])):
+    about = submission_in(folders[texts["submission"]])
+    if needed and exams > (most := MOST_EXAMS if about is None else exams_of(about)):
         raise RecordError(f"{where}: {exams} exams cannot have been run again, the submission has {most}")
+    if texts["badge"] == CONFIRMED and about is not None and about.replaces is None:
+        raise RecordError(f"{where}: {about.id} corrects no other submission, so there is nothing to confirm")
     return Review(texts["submission"], texts["badge"], texts["by"], texts["date"], exams, texts.get("note", ""), agreed)
 
 
-def exams_in(folder: Path) -> int:
-    """Return how many exams the tasks of a submission have together; the bound of the schema where it cannot be read.
-
-    A submission that cannot be read is refused by every build, whatever its reviews say.
-    """
+def submission_in(folder: Path) -> Submission | None:
+    """Return what a folder says of its submission; None where it cannot be read, and every build refuses it."""
     try:
-        found = parse_submission(_bytes(folder / METADATA_FILE), folder.name)
+        return parse_submission(_bytes(folder / METADATA_FILE), folder.name)
     except (OSError, RecordError):
-        return MOST_EXAMS
-    return sum(task.documents for task in found.tasks if task.kind.has_order)
+        return None
+
+
+def exams_of(submission: Submission) -> int:
+    """Return how many exams the tasks of a submission have together."""
+    return sum(task.documents for task in submission.tasks if task.kind.has_order)
 
 
 MOST_EXAMS = 64 * 2000

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -18,6 +18,7 @@ from roi_bench.exams.exam import ORDERS
 from roi_bench.leaderboard.board.board import (
     BADGES,
     MAIN_CELL,
+    REGRADED,
     Board,
     BoardSettings,
     CellTable,
@@ -27,13 +28,14 @@ from roi_bench.leaderboard.board.board import (
     Review,
     Standing,
     check_address,
+    confirmed_by,
     read_accepted,
     read_reviews,
     read_settings,
     submission_folders,
 )
 from roi_bench.leaderboard.board.gather import GradedFolder, GradingOptions, grade_many, look_up
-from roi_bench.leaderboard.board.graded import GradedRun, GradedSubmission, Remark
+from roi_bench.leaderboard.board.graded import GradedRun, GradedSubmission, Remark, correction_changes
 from roi_bench.leaderboard.board.same_responses import (
     NAMED,
     RunPrints,
@@ -91,34 +93,38 @@ class Corrections:
         standing: Submissions that are not refused, corrected ones too, by id.
         replaced: Id of the correction of each corrected one.
         refused: Why others are refused, by id.
+        awaiting: Corrections among those that stand that take no row yet, since the word of the contact of what they
+            correct, or of what that corrects, is missing.
     """
 
     standing: Mapping[str, Submission]
     replaced: Mapping[str, str]
     refused: Mapping[str, str]
+    awaiting: frozenset[str]
 
 
 def settle(
-    graded: Sequence[GradedSubmission],
-) -> tuple[list[GradedSubmission], dict[str, str], list[Refused]]:
-    """Return the submissions that stand, the id of the correction of each corrected one, and what is refused.
+    graded: Sequence[GradedSubmission], confirmed: Collection[str]
+) -> tuple[list[GradedSubmission], Corrections]:
+    """Return the submissions that stand, with remarks, and what corrects what.
 
     Submissions that share responses all stand, each with a remark that names the others, unless one corrects the other.
+
+    Args:
+        graded: The submissions.
+        confirmed: Ids of corrections that have the word of the contact of what they correct.
     """
-    found = settle_corrections([one.submission for one in graded])
+    found = settle_corrections([one.submission for one in graded], confirmed)
     standing = [one for one in graded if one.submission.id in found.standing]
-    return (
-        _with_remarks(standing, found.standing),
-        dict(found.replaced),
-        [Refused(name, reason) for name, reason in sorted(found.refused.items())],
-    )
+    return _with_remarks(standing, found.standing), found
 
 
-def settle_corrections(submissions: Sequence[Submission]) -> Corrections:
+def settle_corrections(submissions: Sequence[Submission], confirmed: Collection[str]) -> Corrections:
     """Return which of ``submissions`` stand, whatever order they come in.
 
-    A correction names a submission that stands, of the same model and not younger; chains of corrections are fine. Two
-    corrections of one submission are both refused: the board's maintainers keep one of them.
+    A correction names a submission that stands, of the same model and not younger; chains of corrections are fine. Of
+    several corrections of one submission the confirmed one stands; if there is none, or more than one, all are refused:
+    the board's maintainers keep one of them.
     """
     by_id = {submission.id: submission for submission in submissions}
     standing = {name: one for name, one in by_id.items() if one.replaces is None}
@@ -126,6 +132,7 @@ def settle_corrections(submissions: Sequence[Submission]) -> Corrections:
     # What is still waiting then hangs on a refused or missing submission, or on a circle.
     replaced: dict[str, str] = {}
     refused: dict[str, str] = {}
+    awaiting: set[str] = set()
     waiting = [one for one in by_id.values() if one.replaces is not None]
     while ready := [one for one in waiting if one.replaces in standing]:
         waiting = [one for one in waiting if one.replaces not in standing]
@@ -138,16 +145,20 @@ def settle_corrections(submissions: Sequence[Submission]) -> Corrections:
             else:
                 refused[submission.id] = reason
         for target, corrections in fit.items():
-            if len(corrections) == 1:
-                standing[corrections[0].id] = corrections[0]
-                replaced[target] = corrections[0].id
+            chosen, others = _choose(target, corrections, confirmed)
+            refused |= others
+            if chosen is None:
+                continue
+            standing[chosen.id] = chosen
+            if chosen.id in confirmed and target not in awaiting:
+                replaced[target] = chosen.id
             else:
-                refused |= _rivals(target, sorted(one.id for one in corrections))
+                awaiting.add(chosen.id)
     while waiting:
         ends = [one for one in waiting if one.replaces in refused or one.replaces not in by_id] or waiting
         refused |= {one.id: _dangling(one, by_id, refused) for one in ends}
         waiting = [one for one in waiting if one not in ends]
-    return Corrections(standing, replaced, refused)
+    return Corrections(standing, replaced, refused, frozenset(awaiting))
 
 
 def _why_not(correction: Submission, corrected: Submission) -> str | None:
@@ -163,6 +174,18 @@ def _why_not(correction: Submission, corrected: Submission) -> str | None:
             "before); a correction names an older submission"
         )
     return None
+
+
+def _choose(
+    target: str, corrections: Sequence[Submission], confirmed: Collection[str]
+) -> tuple[Submission | None, dict[str, str]]:
+    """Return which of the corrections of ``target`` stands, if one does, and why the others are refused, by id."""
+    if len(corrections) == 1:
+        return corrections[0], {}
+    agreed = [one for one in corrections if one.id in confirmed]
+    chosen = agreed[0] if len(agreed) == 1 else None
+    refused = _rivals(target, sorted(one.id for one in corrections))
+    return chosen, {name: why for name, why in refused.items() if chosen is None or name != chosen.id}
 
 
 def _rivals(target: str, names: Sequence[str]) -> dict[str, str]:
@@ -201,6 +224,39 @@ def _with_remarks(standing: Sequence[GradedSubmission], by_id: Mapping[str, Subm
         replace(one, remarks=(*one.remarks, *found[one.submission.id])) if one.submission.id in found else one
         for one in standing
     ]
+
+
+MOST_CHANGES = 16
+"""Changes of a correction that remarks tell one by one."""
+
+
+def _with_corrections(
+    standing: Sequence[GradedSubmission], badges: Mapping[str, str], corrections: Corrections
+) -> list[GradedSubmission]:
+    """Return submissions with remarks on what corrections change, on the correction and on what it corrects."""
+    by_id = {one.submission.id: one for one in standing}
+    remarks: dict[str, list[Remark]] = {}
+    for new in standing:
+        old = by_id.get(str(new.submission.replaces))
+        if old is None:
+            continue
+        awaits = f"; {AWAITS}" if new.submission.id in corrections.awaiting else ""
+        badge = badges.get(old.submission.id, REGRADED)
+        changes = correction_changes(new, old)
+        more = [f"{len(changes) - MOST_CHANGES} more changes"] if len(changes) > MOST_CHANGES else []
+        listed = [Remark("correction", text) for text in (*changes[:MOST_CHANGES], *more)]
+        head = f"corrects {old.submission.id}, whose badge is {badge}{awaits}"
+        remarks.setdefault(new.submission.id, []).extend([Remark("correction", head), *listed])
+        head = f"{new.submission.id} corrects this submission{awaits}"
+        remarks.setdefault(old.submission.id, []).extend([Remark("correction", head), *listed])
+    return [
+        replace(one, remarks=(*one.remarks, *remarks[one.submission.id])) if one.submission.id in remarks else one
+        for one in standing
+    ]
+
+
+AWAITS = "it takes no row until the maintainers have recorded that the contact of what it corrects agrees"
+"""What is said of a correction that is not confirmed."""
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -363,21 +419,24 @@ def make_board(
     A main cell without runs is ignored.
     """
     days = accepted or {}
-    standing, replaced, more = settle(graded)
+    standing, corrections = settle(graded, confirmed_by(reviews))
     best: dict[str, Review] = {}
-    for review in sorted(reviews, key=lambda one: (BADGES.index(one.badge), one.date)):
+    given = [review for review in reviews if review.badge in BADGES]
+    for review in sorted(given, key=lambda one: (BADGES.index(one.badge), one.date)):
         best[review.submission] = review
+    badges = {one.submission.id: best[one.submission.id].badge for one in standing if one.submission.id in best}
     entries = [
         Entry(
             one,
-            best[one.submission.id].badge if one.submission.id in best else "regraded",
-            review,
-            correction,
+            badges.get(one.submission.id, REGRADED),
+            best.get(one.submission.id),
+            corrections.replaced.get(one.submission.id),
             days.get(one.submission.id),
+            awaits=one.submission.id in corrections.awaiting,
         )
-        for one in standing
-        for review, correction in [(best.get(one.submission.id), replaced.get(one.submission.id))]
+        for one in _with_corrections(standing, badges, corrections)
     ]
+    more = [Refused(name, reason) for name, reason in corrections.refused.items()]
     entries.sort(key=lambda entry: (entry.graded.submission.metadata.date, entry.id), reverse=True)
     return Board(
         title=settings.title,
@@ -394,7 +453,7 @@ def make_board(
 def _tables(entries: Sequence[Entry], main: str | None) -> tuple[CellTable, ...]:
     rows: dict[Cell, list[tuple[Entry, GradedRun]]] = {}
     for entry in entries:
-        if entry.replaced_by is None:
+        if entry.has_rows:
             for run in entry.graded.runs:
                 rows.setdefault(run.cell, []).append((entry, run))
     order = sorted(rows, key=_place)

@@ -7,7 +7,7 @@ what depends on other submissions is in :mod:`roi_bench.leaderboard.board.board`
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from functools import lru_cache
 from sys import intern
@@ -209,6 +209,59 @@ class GradedSubmission:
     profiles: tuple[str, ...]
     remarks: tuple[Remark, ...]
     recounted: bool
+
+
+# What a correction changes: what it corrects beside it, for the comment on a pull request and for pages.
+
+COMPARED = ("score", "score_easy", "regret", "tokens")
+"""Numbers of a run that are set side by side."""
+
+IDENTITY = (
+    "contact",
+    "organisation",
+    "provider",
+    "version",
+    "parameters",
+    "open_weights",
+    "licence",
+    "hardware",
+    "date",
+)
+"""Metadata whose change is shown, those first by which a stranger's correction can be recognised."""
+
+
+def correction_changes(new: GradedSubmission, old: GradedSubmission) -> list[str]:
+    """Return what ``new`` changes of ``old``, which it corrects: metadata, then numbers old → new, a line each."""
+    lines = []
+    for name in IDENTITY:
+        before, after = (getattr(one.submission.metadata, name) for one in (old, new))
+        if before != after:
+            lines.append(f"{name}: {_said(before)} → {_said(after)}")
+        elif name in IDENTITY[:2]:
+            lines.append(f"{name}: unchanged, {_said(after)}")
+    before_by, after_by = ({run.task: run for run in one.runs} for one in (old, new))
+    for task in sorted({*before_by, *after_by}):
+        if task not in after_by:
+            lines.append(f"{task}: left out")
+        elif task not in before_by:
+            lines.append(f"{task}: new")
+        else:
+            lines.append(f"{task}: {', '.join(_numbers(before_by[task], after_by[task]))}")
+    return lines
+
+
+def _numbers(old: GradedRun, new: GradedRun) -> Iterator[str]:
+    for name in COMPARED:
+        then, now = (_digits(run.number(name).value, name) for run in (old, new))
+        yield f"{name.replace('_', ' ')} {then} → {now}"
+
+
+def _said(value: object) -> str:
+    return "nothing" if value is None else repr(value) if isinstance(value, str) else str(value)
+
+
+def _digits(value: float | None, name: str) -> str:
+    return "undefined" if value is None else f"{value:.0f}" if name == "tokens" else f"{value:.2f}"
 
 
 # A graded submission as JSON and back, exactly: every float to the last bit, every mapping in its order. Pure.

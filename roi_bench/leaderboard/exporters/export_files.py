@@ -20,7 +20,7 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}", re.ASCII)
 
 def published(board: Board) -> list[Entry]:
     """Return the entries to publish: neither drafts nor those replaced by a correction."""
-    return [e for e in board.entries if e.replaced_by is None and not e.graded.submission.draft]
+    return [e for e in board.entries if e.has_rows and not e.graded.submission.draft]
 
 
 def safe_name(name: str) -> str:

@@ -89,8 +89,10 @@ def _submitted(entry: Entry) -> Event:
     if submission.replaces is None:
         title = f"New: {submission.metadata.model}"
         return Event(entry.day, "submission", entry.id, title, f"{rest} Badge: {entry.badge}.")
-    text = f"Replaces {submission.replaces}: {submission.reason or 'no reason given'}. {rest}"
-    return Event(entry.day, "correction", entry.id, f"Corrected: {submission.metadata.model}", text)
+    title = "Correction awaits consent" if entry.awaits else "Corrected"
+    what = "Asks to replace" if entry.awaits else "Replaces"
+    text = f"{what} {submission.replaces}: {submission.reason or 'no reason given'}. {rest}"
+    return Event(entry.day, "correction", entry.id, f"{title}: {submission.metadata.model}", text)
 
 
 def _cells_text(runs: Sequence[GradedRun]) -> str:
