@@ -22,6 +22,7 @@ from roi_bench.leaderboard.checks.rules import check_submission, content_hash
 from roi_bench.leaderboard.submission.schema import LINKS
 from roi_bench.records.results import KEYS, SENT_AS
 from roi_bench.scoring.kinds import KINDS
+from roi_bench.scoring.prompts import prompt_sha256
 from tests.leaderboard.made_submissions import SOLO, MadeTask, made_submission, tampered
 from tests.support.messages import missing, shows
 
@@ -315,6 +316,35 @@ def test_recount_asks_for_no_remote_code(whole: Path, tmp_path: Path, monkeypatc
     monkeypatch.setattr(recount, "load_token_counter", load)
     assert check_submission(folder, recount=True).recounted
     assert asked == [("made-up/tokenizer", "abc", False)]
+
+
+@pytest.mark.parametrize(
+    ("asked", "submitted", "counts"),
+    [
+        ("metacognitive", "direct", ["6 of 6", "direct"]),
+        ("metacognitive", "metacognitive", []),
+        ("direct", "direct", []),
+        ("direct", "metacognitive", ["none of 6", "metacognitive"]),
+    ],
+)
+def test_responses_look_like_ones_to_their_prompt(
+    tmp_path: Path, asked: str, submitted: str, counts: list[str]
+) -> None:
+    folder = made_submission(tmp_path / "made", [MadeTask(exams=3, prompt=asked)], draft=True)
+    name = MadeTask(prompt=submitted).name
+
+    def rename(document: dict[str, Any]) -> None:
+        task = document["tasks"][0]
+        task.update(name=name, file=f"{name}.jsonl.gz", prompt=submitted, prompt_sha256=prompt_sha256(submitted))
+        document["claimed"] = {}
+
+    if asked != submitted:
+        file = next(folder.glob("*.gz"))
+        folder = tampered(folder, tmp_path / "renamed", document=rename)
+        (folder / file.name).rename(folder / f"{name}.jsonl.gz")
+    told = [remark.text for remark in check_submission(folder).remarks if remark.rule == "prompt"]
+    assert len(told) == bool(counts)
+    assert all(missing([name, *counts], text) == [] for text in told)
 
 
 def set_task(**changes: Any) -> Callable[[dict[str, Any]], None]:

@@ -31,7 +31,7 @@ from roi_bench.leaderboard.submission.schema import SubmittedTask
 from roi_bench.leaderboard.submission.untrusted_files import UNUSUAL_MEAN, UNUSUAL_OF_ONE, shown
 from roi_bench.records.tokenizer import FileTokenCounter, load_token_counter
 from roi_bench.scoring.outcomes import Response
-from roi_bench.scoring.prompts import skipped_problem
+from roi_bench.scoring.prompts import LEVEL_TAG, find_prompt, skipped_problem
 from roi_bench.scoring.tokens import TokenCounter, is_over_budget
 
 # Counting the tokens of a submission again, with the tokenizer that it names; never with code that it brings.
@@ -143,6 +143,30 @@ def check_responses(task: SubmittedTask, found: Responses, where: str, *, draft:
         _refuse_gaps(missing, uncounted, where)
     noticed = _remarks(task, missing, uncounted, unusual, characters / tokens if tokens else 0.0)
     return [*([] if few is None else [few]), *noticed]
+
+
+LEVELS_SEEN = 0.1
+"""Share of responses with level tags from which on a prompt that asks for none is doubted."""
+
+_LEVEL = LEVEL_TAG.partition(">")[0]
+
+
+def prompt_remarks(task: SubmittedTask, found: Responses) -> list[Remark]:
+    """Return a remark where responses do not look like ones to the prompt that a task names: by their level tags."""
+    texts = [response.text for _, response in _each(found) if isinstance(response.text, str)]
+    tagged = sum(_LEVEL in text for text in texts)
+    asks = _LEVEL in find_prompt(task.prompt, task.paraphrase).template
+    if not asks and tagged > LEVELS_SEEN * len(texts):
+        why = "which that prompt does not ask for: was another one asked, or a model that was trained to write them?"
+        return [
+            Remark("prompt", f"{task.name}: {tagged} of {len(texts)} responses to {task.prompt} have level tags, {why}")
+        ]
+    if asks and texts and not tagged:
+        why = "which that prompt asks for before each problem"
+        return [
+            Remark("prompt", f"{task.name}: none of {len(texts)} responses to {task.prompt} has a level tag, {why}")
+        ]
+    return []
 
 
 def recorded_counter(

@@ -17,6 +17,7 @@ from roi_bench.leaderboard.checks.response_rules import (
     UNUSUAL,
     check_budget,
     check_responses,
+    prompt_remarks,
     recorded_counter,
 )
 from roi_bench.leaderboard.submission.response_files import Responses, read_responses, usd_of
@@ -243,6 +244,7 @@ def check_submission(folder: Path, *, recount: bool = False, today: date | None 
         remarks += [] if not_counted is None else [not_counted]
         token_checks[task.name], bounded = check_budget(task, found, where, counted=not_counted is None)
         remarks += bounded
+        remarks += prompt_remarks(task, found)
         recounted = recounted and not_counted is None
         usd[task.name] = found.usd
         tasks.append(recorded)
