@@ -261,6 +261,8 @@ def build(
     )
     if not built.board.project_url:
         notify("board.json has no project_url: pages have no links to the project")
+    for note in built.board.notes:
+        notify(note)
     for entry in built.board.entries:
         if entry.awaits:
             how = f"roi-bench leaderboard confirm {submissions / entry.id}"

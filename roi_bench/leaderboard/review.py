@@ -12,8 +12,18 @@ from typing import Any
 
 from roi_bench.analysis.reports.tables import Interval
 from roi_bench.errors import RecordError, UsageError
-from roi_bench.leaderboard.board.board import BADGES, REGRADED, REVIEWS_FILE, Review, confirmed_by, reviews_of
-from roi_bench.leaderboard.board.build import settle_corrections, shares_by_id
+from roi_bench.leaderboard.board.board import (
+    BADGES,
+    REGRADED,
+    REVIEWS_FILE,
+    SETTINGS_FILE,
+    BoardSettings,
+    Review,
+    confirmed_by,
+    reviews_of,
+    settings_of,
+)
+from roi_bench.leaderboard.board.build import name_remarks, settle_corrections, shares_by_id, why_not_on
 from roi_bench.leaderboard.board.cache import load_graded
 from roi_bench.leaderboard.board.gather import GradedFolder, GradingOptions, grade_many, grade_one
 from roi_bench.leaderboard.board.graded import GradedRun, GradedSubmission, Remark, correction_changes
@@ -218,6 +228,7 @@ class BaseBoard:
         commit: Hash of the commit.
         submissions: The submissions by id; what is damaged, or is none, is left out.
         reviews: What its maintainers say of them; nothing where their file is damaged.
+        settings: Its settings; the usual ones where their file is damaged.
     """
 
     repository: Path
@@ -225,6 +236,7 @@ class BaseBoard:
     commit: str
     submissions: Mapping[str, Submission]
     reviews: tuple[Review, ...]
+    settings: BoardSettings
 
 
 def read_base(repository: Path, submissions: str, base: str) -> BaseBoard:
@@ -242,18 +254,21 @@ def read_base(repository: Path, submissions: str, base: str) -> BaseBoard:
             continue  # a file of the maintainers' own, or a folder that no build takes
         if one.id == name and not one.draft:
             found[name] = one
-    return BaseBoard(repository, submissions, at, found, _reviews(repository, submissions, at))
-
-
-def _reviews(repository: Path, submissions: str, at: str) -> tuple[Review, ...]:
-    path = f"{submissions}/{REVIEWS_FILE}"
+    places = {name: Path(submissions) / name for name in known_submissions(repository, submissions, at)}
     try:
-        content = file_of(repository, at, path, METADATA_BYTES)
-        value = parse_strict(content, largest=METADATA_BYTES, deepest=METADATA_DEPTH)
-        names = known_submissions(repository, submissions, at)
-        return reviews_of(value, path, {name: Path(path) / name for name in names})
+        reviews = reviews_of(_value(repository, at, f"{submissions}/{REVIEWS_FILE}"), REVIEWS_FILE, places)
     except (RecordError, ValueError):
-        return ()  # there is none, or a build refuses it, which its maintainers will see
+        reviews = ()  # there are none, or a build refuses them, which the maintainers will see
+    try:
+        settings = settings_of(_value(repository, at, f"{submissions}/{SETTINGS_FILE}"), SETTINGS_FILE)
+    except (RecordError, ValueError):
+        settings = BoardSettings()
+    return BaseBoard(repository, submissions, at, found, reviews, settings)
+
+
+def _value(repository: Path, at: str, path: str) -> Any:
+    content = file_of(repository, at, path, METADATA_BYTES)
+    return parse_strict(content, largest=METADATA_BYTES, deepest=METADATA_DEPTH)
 
 
 def prints_on(
@@ -375,7 +390,9 @@ def _refused_beside(board: BaseBoard, graded: Sequence[GradedSubmission]) -> dic
     corrected = {one.replaces: one.id for one in there.values() if one.replaces is not None}
     for one in whole:
         target = str(one.submission.replaces)
-        if (first := corrected.get(target)) is not None:
+        if (why := why_not_on(one.submission, board.settings)) is not None:
+            refused[one.submission.id] = why
+        elif (first := corrected.get(target)) is not None:
             refused[one.submission.id] = (
                 f"corrects {target}, which {first} corrects already; correct that one, the last of the chain"
             )
@@ -437,9 +454,11 @@ def _exams_of(graded: Sequence[GradedSubmission]) -> set[tuple[str, int | None]]
 def _shared_with(
     board: BaseBoard, new: Sequence[GradedSubmission], known: Sequence[RunPrints]
 ) -> dict[str, list[Remark]]:
-    """Return the remarks on responses that new submissions share with each other and with those on the board, by id."""
+    """Return the remarks on what submissions share with each other, the new ones and those on the board, by id."""
     runs = [*known, *(run for one in new for run in prints_of(one))]
-    return shares_by_id(runs, {**board.submissions, **{one.submission.id: one.submission for one in new}})
+    by_id = {**board.submissions, **{one.submission.id: one.submission for one in new}}
+    names, shares = name_remarks(by_id.values()), shares_by_id(runs, by_id)
+    return {name: [*names.get(name, ()), *shares.get(name, ())] for name in by_id}
 
 
 def _reviewed(

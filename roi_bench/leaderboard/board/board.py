@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +182,7 @@ class Board:
         refused: What was refused.
         drafts: Whether drafts are among the entries (a board that must not be published).
         project_url: Address of the project, with a slash at the end, or an empty text: then nothing leads to it.
+        notes: What its maintainers should know of their own files.
     """
 
     title: str
@@ -191,6 +193,7 @@ class Board:
     refused: Sequence[Refused]
     drafts: bool
     project_url: str = ""
+    notes: Sequence[str] = ()
 
     @property
     def updated(self) -> str | None:
@@ -236,6 +239,12 @@ LONGEST = {
 }
 """Most characters of a text, by field."""
 
+BUDGETS = (128, 256, 512, 1024)
+"""Budgets of the shipped tasks, which a board takes if ``board.json`` names no others."""
+
+MOST_BUDGETS = 16
+"""Most budgets that a board takes; each has tables of its own."""
+
 COUNTS = ("exams", "agreed")
 """Fields of a review that are numbers."""
 
@@ -256,6 +265,7 @@ class BoardSettings:
             rows.
         project_url: Address of the project: of the repository that holds the submissions, and to which new ones are
             sent. The one place where it is set; empty: no page leads there.
+        budgets: Budgets of exam tasks that the board takes; others would only add tables.
     """
 
     title: str = TITLE
@@ -263,6 +273,7 @@ class BoardSettings:
     base_url: str = ""
     main_cell: str | None = None
     project_url: str = ""
+    budgets: tuple[int, ...] = BUDGETS
 
 
 def submission_folders(submissions: Path) -> tuple[list[Path], list[Refused]]:
@@ -369,8 +380,31 @@ def read_settings(submissions: Path) -> BoardSettings:
     found = _read(path)
     if found is None:
         return BoardSettings()
-    keys = ("title", "description", "base_url", "main_cell", "project_url")
-    texts = _texts(str(path), found, (), keys)
+    return settings_of(found, str(path))
+
+
+def settings_of(found: Any, path: str) -> BoardSettings:
+    """Return the settings in a JSON value.
+
+    Args:
+        found: The value.
+        path: Its file in messages.
+
+    Raises:
+        RecordError: It is no object of settings, or one of them is wrong.
+    """
+    keys = ("title", "description", "base_url", "main_cell", "project_url", "budgets")
+    texts = _texts(path, found, (), keys)
+    budgets = found.get("budgets")
+    if budgets is not None and not (
+        isinstance(budgets, list)
+        and 0 < len(set(map(str, budgets))) == len(budgets) <= MOST_BUDGETS
+        and all(type(one) is int and 0 < one <= 1_000_000 for one in budgets)
+    ):
+        raise RecordError(
+            f"{path}: budgets must be a list of at most {MOST_BUDGETS} numbers of tokens, such as {list(BUDGETS)}, not "
+            f"{shown(budgets)}"
+        )
     for name in ("base_url", "project_url"):
         try:
             texts[name] = check_address(texts.get(name, ""))
@@ -380,7 +414,7 @@ def read_settings(submissions: Path) -> BoardSettings:
         raise RecordError(
             f"{path}: main_cell {shown(texts['main_cell'])!r} is not a slug of a table, such as {MAIN_CELL!r}"
         )
-    return BoardSettings(**texts)
+    return BoardSettings(**texts, budgets=BUDGETS if budgets is None else tuple(sorted(budgets)))
 
 
 def check_address(address: str) -> str:
@@ -489,10 +523,11 @@ def _texts(where: str, found: Any, needed: Sequence[str], optional: Sequence[str
         raise RecordError(f"{where}: {missing[0]!r} is missing")
     allowed = [*needed, *optional]
     if unknown := [key for key in found if key not in allowed]:
-        raise RecordError(f"{where}: unknown key {shown(unknown[0])!r}; known: {', '.join(allowed)}")
+        hint = "".join(f"; did you mean {one!r}?" for one in get_close_matches(str(unknown[0])[:80], allowed, n=1))
+        raise RecordError(f"{where}: unknown key {shown(unknown[0])!r}{hint or ';'} known: {', '.join(allowed)}")
     texts = {}
     for key, value in found.items():
-        if key in COUNTS or (value is None and key not in needed):
+        if key in (*COUNTS, "budgets") or (value is None and key not in needed):
             continue
         if not isinstance(value, str) or len(value) > LONGEST.get(key, 200) or _CONTROL.search(value):
             raise RecordError(

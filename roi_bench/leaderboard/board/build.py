@@ -14,6 +14,7 @@ from pathlib import Path
 
 from roi_bench.analysis.ranking import mean_terms, paired_lines, rank_many
 from roi_bench.analysis.runs import Cell
+from roi_bench.errors import nearest
 from roi_bench.exams.exam import ORDERS
 from roi_bench.leaderboard.board.board import (
     BADGES,
@@ -45,7 +46,7 @@ from roi_bench.leaderboard.board.same_responses import (
     unrelated,
 )
 from roi_bench.leaderboard.submission.schema import Submission
-from roi_bench.leaderboard.submission.untrusted_files import METADATA_FILE, shown
+from roi_bench.leaderboard.submission.untrusted_files import METADATA_FILE, shown, skeleton
 from roi_bench.scoring.statistics import is_small
 
 # Numbers of the literature, read from ``reported.json``: reported, not reproduced here (SPEC section 10).
@@ -217,9 +218,26 @@ def shares_by_id(runs: Sequence[RunPrints], by_id: Mapping[str, Submission]) -> 
     return share_remarks(unrelated(shared_responses(runs), corrected))
 
 
+def name_remarks(submissions: Iterable[Submission]) -> dict[str, list[Remark]]:
+    """Return a remark for each submission whose model has a name that looks like another one's, by id."""
+    alike: dict[str, list[Submission]] = {}
+    for one in submissions:
+        alike.setdefault(skeleton(one.metadata.model), []).append(one)
+    found: dict[str, list[Remark]] = {}
+    for group in alike.values():
+        for one in group:
+            others = sorted(other.id for other in group if other.metadata.model != one.metadata.model)
+            if others:
+                text = f"the name {one.metadata.model!a} looks like that of {_listed(others)}"
+                found[one.id] = [Remark("name", text)]
+    return found
+
+
 def _with_remarks(standing: Sequence[GradedSubmission], by_id: Mapping[str, Submission]) -> list[GradedSubmission]:
     """Return submissions with a remark for each run that shares responses with other submissions."""
-    found = shares_by_id([run for one in standing for run in prints_of(one)], by_id)
+    shares = shares_by_id([run for one in standing for run in prints_of(one)], by_id)
+    names = name_remarks(by_id.values())
+    found = {one: [*names.get(one, ()), *shares.get(one, ())] for one in {*names, *shares}}
     return [
         replace(one, remarks=(*one.remarks, *found[one.submission.id])) if one.submission.id in found else one
         for one in standing
@@ -416,10 +434,12 @@ def make_board(
 ) -> Board:
     """Return the board of graded submissions, given in whatever order.
 
-    A main cell without runs is ignored.
+    A main cell without runs is ignored, and told of.
     """
     days = accepted or {}
-    standing, corrections = settle(graded, confirmed_by(reviews))
+    outside = {one.submission.id: why for one in graded if (why := why_not_on(one.submission, settings)) is not None}
+    admitted = [one for one in graded if one.submission.id not in outside]
+    standing, corrections = settle(admitted, confirmed_by(reviews))
     best: dict[str, Review] = {}
     given = [review for review in reviews if review.badge in BADGES]
     for review in sorted(given, key=lambda one: (BADGES.index(one.badge), one.date)):
@@ -436,18 +456,41 @@ def make_board(
         )
         for one in _with_corrections(standing, badges, corrections)
     ]
-    more = [Refused(name, reason) for name, reason in corrections.refused.items()]
+    more = [Refused(name, reason) for name, reason in {**outside, **corrections.refused}.items()]
     entries.sort(key=lambda entry: (entry.graded.submission.metadata.date, entry.id), reverse=True)
+    cells = _tables(entries, settings.main_cell)
     return Board(
         title=settings.title,
         description=settings.description,
         base_url=settings.base_url,
         entries=tuple(entries),
-        cells=_tables(entries, settings.main_cell),
+        cells=cells,
         refused=tuple(sorted([*refused, *more], key=lambda one: (one.folder, one.reason))),
         drafts=drafts and any(entry.graded.submission.draft for entry in entries),
         project_url=settings.project_url,
+        notes=tuple(_notes(settings, [table.cell.slug for table in cells])),
     )
+
+
+def why_not_on(submission: Submission, settings: BoardSettings) -> str | None:
+    """Return why a board with these settings does not take a submission, or None."""
+    for task in submission.tasks:
+        if task.kind.has_order and task.budget not in settings.budgets:
+            admitted = ", ".join(map(str, settings.budgets))
+            return (
+                f"{task.name}: budget {task.budget} is none of this board's, which are {admitted}; its maintainers can "
+                "add it to `budgets` in board.json"
+            )
+    return None
+
+
+def _notes(settings: BoardSettings, slugs: Sequence[str]) -> Iterator[str]:
+    """Yield what is odd about the settings of a board, though nothing is wrong with them by themselves."""
+    if settings.main_cell is not None and slugs and settings.main_cell not in slugs:
+        yield (
+            f"board.json: main_cell {settings.main_cell!r} has no runs, so {slugs[0]!r} is shown first; "
+            f"{nearest(settings.main_cell, list(slugs))}"
+        )
 
 
 def _tables(entries: Sequence[Entry], main: str | None) -> tuple[CellTable, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import fsum, sqrt
 from typing import TYPE_CHECKING
@@ -344,7 +344,7 @@ def graded_run(
         form=record.form,
         repeats=record.repeats,
         decoding=decoding_text(run.task.decoding),
-        deviations=record.deviations,
+        deviations=shown_labels(record.deviations),
         exams=estimates["score"].exams,
         clusters=estimates["score"].clusters,
         numbers={named.get(name, name): interval_of(found, name) for name, found in estimates.items()},
@@ -398,13 +398,77 @@ def sampling_stderr(exams: Sequence[Sequence[Sample]]) -> float | None:
 
 
 def decoding_text(decoding: Mapping[str, object]) -> str:
-    """Return generation arguments in a line, ``temperature=0.7, top_p=0.9``; an empty text for greedy decoding."""
+    """Return generation arguments in a line, ``temperature=0.7, top_p=0.9``; an empty text for greedy decoding.
+
+    Names and values are the submitter's, so only :data:`ARGUMENTS` are shown; of others it says how many there are.
+    """
     given = {name: value for name, value in sorted(decoding.items()) if value is not None}
     if not given.get("do_sample") and not given.get("temperature"):
         given = {name: value for name, value in given.items() if name not in _OF_SAMPLING}
     elif given.get("temperature") and given.get("do_sample") is True:
         del given["do_sample"]  # implied by the temperature
-    return ", ".join(f"{name}={value}" for name, value in given.items())
+    return ", ".join(_known_only({f"{name}={value}": name for name, value in given.items()}, "argument"))
+
+
+ARGUMENTS = frozenset(
+    [
+        "best_of",
+        "decoding",
+        "diversity_penalty",
+        "do_sample",
+        "dry_multiplier",
+        "dynatemp_range",
+        "early_stopping",
+        "epsilon_cutoff",
+        "eta_cutoff",
+        "frequency_penalty",
+        "ignore_eos",
+        "length_penalty",
+        "min_length",
+        "min_new_tokens",
+        "min_p",
+        "min_tokens",
+        "mirostat",
+        "no_repeat_ngram_size",
+        "num_beam_groups",
+        "num_beams",
+        "omit",
+        "penalty_alpha",
+        "presence_penalty",
+        "reasoning_effort",
+        "repeat_penalty",
+        "repetition_penalty",
+        "seed",
+        "skip_special_tokens",
+        "system_instruction",
+        "temperature",
+        "top_k",
+        "top_n_sigma",
+        "top_p",
+        "typical_p",
+        "until",
+        "use_cache",
+        "xtc_probability",
+        "xtc_threshold",
+    ]
+)
+"""Generation arguments, and labels of a run, that tables show by name."""
+
+SHOWN_OF_ARGUMENT, MOST_ARGUMENTS = 48, 12
+"""Characters of an argument with its value that are shown, and how many arguments."""
+
+
+def shown_labels(deviations: Sequence[str]) -> tuple[str, ...]:
+    """Return the labels of a run as tables show them."""
+    return tuple(_known_only({label: label.partition("=")[0] for label in deviations}, "label"))
+
+
+def _known_only(names: Mapping[str, str], what: str) -> Iterator[str]:
+    """Yield the texts whose names are known, cut to length, and how many others there are."""
+    known = [text for text, name in names.items() if name in ARGUMENTS][:MOST_ARGUMENTS]
+    yield from (text if len(text) <= SHOWN_OF_ARGUMENT else f"{text[: SHOWN_OF_ARGUMENT - 1]}…" for text in known)
+    if rest := len(names) - len(known):
+        yield f"{rest} other {what}{'' if rest == 1 else 's'}"
 
 
 _OF_SAMPLING = ("do_sample", "temperature", "top_p", "top_k", "min_p", "seed")

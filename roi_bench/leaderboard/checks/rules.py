@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -146,9 +147,24 @@ def _wrong_exams(task: SubmittedTask) -> str | None:
     return None
 
 
+OTHER_LABELS = re.compile(
+    r"system_instruction|decoding=model|omit=[a-z_]{1,30}(\+[a-z_]{1,30}){0,9}|(paraphrase|budget|exam_seed)=[0-9]{1,18}"
+    r"|until=\[('[ -&(-~]{1,16}'(, '[ -&(-~]{1,16}'){0,3})?\]",
+    re.ASCII,
+)
+"""Labels that do not follow from the decoding of a task (:func:`roi_bench.scoring.task_settings.deviations`)."""
+
+
 def _wrong_labels(task: SubmittedTask) -> str | None:
-    missing = [label for label in expected_deviations(task) if label not in task.deviations]
-    return f"decoding has {shown(missing[0])}, and deviations do not say so" if missing else None
+    expected = expected_deviations(task)
+    if missing := [label for label in expected if label not in task.deviations]:
+        return f"decoding has {shown(missing[0])}, and deviations do not say so"
+    strange = [one for one in task.deviations if one not in expected and not OTHER_LABELS.fullmatch(one)]
+    if strange:
+        return (
+            f"deviations have {shown(strange[0])!r}, which is no label of a run; what you want to say belongs in notes"
+        )
+    return None
 
 
 def _wrong_tokenizer(task: SubmittedTask) -> str | None:

@@ -143,8 +143,8 @@ def shortened(text: str) -> str:
     return _RUN.sub(lambda run: run[0][:8], text)
 
 
-MOST_USD = 1e6
-"""No single response costs more, in USD."""
+LEAST_USD, MOST_USD = 1e-12, 1e4
+"""No single response costs less, if it costs anything, or more, in USD."""
 
 _RESPONSE_KEYS = {"text", "usage", "token_lengths", "usd"}
 
@@ -291,7 +291,7 @@ class _Reader:
             raise ValueError("a response's text is neither text nor null")
         if text is not None and len(text) > self.longest:
             raise ValueError(f"a response of {len(text)} characters; none has more than {self.longest}")
-        if not (usd is None or (type(usd) in (int, float) and 0 <= usd <= MOST_USD)):
+        if not (usd is None or (type(usd) in (int, float) and (usd == 0 or LEAST_USD <= usd <= MOST_USD))):
             raise ValueError(f"usd must be null or an amount, not {shown(usd)}")
         self._take_lengths(text, lengths)
         return Response(text, parse_usage(found["usage"])), None if usd is None else float(usd)

@@ -19,8 +19,11 @@ from roi_bench.leaderboard.submission.untrusted_files import (
     METADATA_BYTES,
     METADATA_DEPTH,
     SHOWN_OF_MESSAGE,
+    mixed_scripts,
     parse_strict,
     shown,
+    too_dense,
+    unseen,
 )
 from roi_bench.reading.responses import READING_RULE
 from roi_bench.records.journal import canonical_json
@@ -298,6 +301,9 @@ SLUG_CHARACTERS = 40
 LONG_TEXTS = ("contamination", "notes", "reason")
 """Fields that may have several lines."""
 
+NAMES = ("model", "organisation", "provider")
+"""Fields that tables show as names."""
+
 _BIDIRECTIONAL = re.compile("[\u202a-\u202e\u2066-\u2069\u2028\u2029\ufeff]")
 
 
@@ -424,6 +430,12 @@ def _check_texts(document: Mapping[str, Any]) -> None:
         bad = [c for c in text if c not in allowed and unicodedata.category(c) in ("Cc", "Cs")]
         if bad or _BIDIRECTIONAL.search(text):
             raise ValueError(f"{shown(name)} contains a control character")
+        if name not in LONG_TEXTS and (which := unseen(text)) is not None:
+            raise ValueError(f"{shown(name)} contains a character that cannot be seen, {which}; leave it out")
+        if (why := too_dense(text)) is not None:
+            raise ValueError(f"{shown(name)} {why}; shorten it")
+        if name in NAMES and (word := mixed_scripts(text)) is not None:
+            raise ValueError(f"{shown(name)} mixes letters of several scripts in {word!r}; write a word in one script")
 
 
 def _texts(value: Any, name: str) -> Iterator[tuple[str, str]]:

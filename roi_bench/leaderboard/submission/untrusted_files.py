@@ -8,6 +8,7 @@ import math
 import os
 import re
 import stat
+import unicodedata
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -177,6 +178,62 @@ def _check_text(value: Any) -> None:
         for key, item in value.items():
             _check_text(key)
             _check_text(item)
+
+
+# Texts as they are drawn: what names may be made of, how tall and dense a text may be, which names look alike. Pure.
+
+MOST_LINES, MOST_MARKS = 40, 3
+"""Most lines of a text that may have several, and most combining marks on one letter."""
+
+_UNSEEN = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202f\u205f-\u206f\u2800\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+"""Unicode's Default_Ignorable_Code_Point, and characters that are drawn as nothing or as a space of another width."""
+
+_LETTERS = re.compile(r"[^\W\d_]+")
+_MARKS = re.compile(
+    r"[\u0300-\u036f\u0483-\u0489\u0591-\u05bd\u0610-\u061a\u064b-\u065f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+"
+)
+_LOOK_LATIN = ("LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE", "COPTIC", "LISU")
+"""Scripts with letters that look like those of another of them."""
+
+_ALIKE = str.maketrans(
+    "асеорхуіјѕһԁԛԝѵькмтнвгзпёαβγεηικνορτυχωζμօսհոցզıɑɡ0|1iΗΥΝΡΜ",
+    "aceopxyijshdqwvbkmthbr3neabyenlkvoptuxwzuouhngqlagolllHYNPM",
+)
+"""Characters and what they look like: those of UTS 39 that stand in names for Latin letters, and 0, 1, i and l."""
+
+
+def unseen(text: str) -> str | None:
+    """Return the first character of ``text`` that cannot be seen, ``U+200D``, or None."""
+    found = _UNSEEN.search(text)
+    return None if found is None else f"U+{ord(found[0]):04X}"
+
+
+def too_dense(text: str) -> str | None:
+    """Return why ``text`` would cover what stands around it, or None."""
+    if text.count("\n") >= MOST_LINES:
+        return f"has more than {MOST_LINES} lines"
+    if any(len(found[0]) > MOST_MARKS for found in _MARKS.finditer(unicodedata.normalize("NFC", text))):
+        return f"has more than {MOST_MARKS} marks on one letter"
+    return None
+
+
+def mixed_scripts(text: str) -> str | None:
+    """Return a word of ``text`` that mixes letters of scripts that look alike, or None."""
+    for found in _LETTERS.finditer(text):
+        names = (unicodedata.name(letter, "").partition(" ")[0] for letter in found[0])
+        if len({name for name in names if name in _LOOK_LATIN}) > 1:
+            return found[0]
+    return None
+
+
+def skeleton(name: str) -> str:
+    """Return the same text for all names that look alike: other scripts, capitals, widths, accents or separators."""
+    plain = unicodedata.normalize("NFKD", _UNSEEN.sub("", name)).translate(_ALIKE).casefold().translate(_ALIKE)
+    letters = "".join(c for c in plain if not unicodedata.combining(c))
+    return re.sub(r"[\W_]+", "-", letters).strip("-").replace("rn", "m").replace("vv", "w")
 
 
 # Reading an untrusted folder: no links, no devices, nothing outside it, no more bytes than allowed.
