@@ -12,11 +12,12 @@ from roi_bench.leaderboard.board.board import (
     BoardSettings,
     Review,
     check_address,
+    exams_of,
     read_accepted,
-    exams_in,
     read_reviews,
     read_settings,
     submission_folders,
+    submission_in,
     write_review,
 )
 from roi_bench.leaderboard.board.build import days_in_history, read_sources
@@ -105,7 +106,9 @@ def test_a_wrong_review_is_told_with_its_number(tmp_path, changes, facts):
 
 def test_no_more_exams_are_run_again_than_the_submission_has(tmp_path):
     folder = made_submission(tmp_path, [MadeTask(exams=3), MadeTask(exams=4, order="medium")])
-    assert exams_in(folder) == 7
+    submission = submission_in(folder)
+    assert submission is not None
+    assert exams_of(submission) == 7
     for exams in (7, 9):
         write(tmp_path, "reviews.json", [REVIEW | {"submission": folder.name, "exams": exams, "agreed": 6}])
         if exams == 7:
