@@ -207,6 +207,7 @@ def _as_dict(folder: Path, graded: GradedSubmission) -> dict[str, Any]:
             {
                 "task": run.task,
                 "exams": run.exams,
+                "tokens_checked": run.tokens_checked,
                 "numbers": {name: [n.value, n.low, n.high] for name, n in run.numbers.items()},
                 "over_prompts": {
                     name: asdict(found)

@@ -261,7 +261,7 @@ def test_a_long_response_claims_no_few_tokens(whole: Path, tmp_path: Path) -> No
 
 def test_a_repeated_line_that_is_one_token_passes_where_it_is_counted_again(tmp_path: Path) -> None:
     tag = "<predicted_level>Level-3</predicted_level>\n"
-    task = MadeTask(exams=3, text=lambda _, text: tag * 40 + text)
+    task = MadeTask(exams=3, prompt="metacognitive", text=lambda _, text: tag * 40 + text)
     folder = made_submission(tmp_path / "made", [task], draft=True)
     assert [remark.rule for remark in check_submission(folder).remarks] == ["draft"]
     local = tampered(folder, tmp_path / "local", document=set_task(tokenizer="local:mine"))

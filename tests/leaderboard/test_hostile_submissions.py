@@ -271,8 +271,7 @@ def test_markup_in_every_text_is_just_text(draft: Path, tmp_path: Path) -> None:
         for name in ("model", "version", "provider", "organisation", "licence", "hardware", "contact"):
             document["metadata"][name] = script
         document["metadata"].update(notes=script + "\n" + script, contamination=script)
-        document["tasks"][0].update(deviations=[script], decoding={"stop": script})
-        document["tasks"][0]["deviations"].append(f"stop={script}")
+        document["tasks"][0].update(deviations=[f"stop={script}"], decoding={"stop": script})
         document["software"] = {"package": script[:80]}
 
     checked = check_submission(tampered(draft, tmp_path, document=fill))

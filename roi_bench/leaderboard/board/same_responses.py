@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode, b64encode
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -190,7 +191,7 @@ AT_ONCE = 96
 def _shared_of(runs: Sequence[RunPrints]) -> Iterator[Shared]:
     owners = np.unique([run.submission.id for run in runs], return_inverse=True)[1]
     places = {name: place for place, name in enumerate(dict.fromkeys(name for run in runs for name in run.exam_ids))}
-    counts = np.zeros((2, len(runs), len(runs)), np.uint32)
+    same, alike = counts = Counter[int](), Counter[int]()  # by pair of runs, of which few share anything
     compared = np.zeros(len(runs), np.uint32)
     for slot in dict.fromkeys(slot for run in runs for slot in run.slots):
         members = np.array([i for i, run in enumerate(runs) if slot in run.slots])
@@ -204,11 +205,14 @@ def _shared_of(runs: Sequence[RunPrints]) -> Iterator[Shared]:
             compared[members] += np.count_nonzero(table[:, :, 0], axis=1).astype(np.uint32)
             for half in (0, 1):
                 for a, b in _equal_pairs(table[:, :, half], owners[members]):
-                    np.add.at(counts[half], (members[a], members[b]), 1)
-                    np.add.at(counts[half], (members[b], members[a]), 1)
-    same, alike = counts
-    for i, j in np.argwhere((alike >= LEAST_SHARED) & (alike >= LEAST_SHARE * compared[:, None])):
-        yield Shared(runs[i], runs[j], int(same[i, j]), int(alike[i, j]), int(compared[i]))
+                    pairs = np.minimum(members[a], members[b]) * len(runs) + np.maximum(members[a], members[b])
+                    found, times = np.unique(pairs, return_counts=True)
+                    counts[half].update(dict(zip(found.tolist(), times.tolist(), strict=True)))
+    for pair, count in sorted(alike.items()):
+        first, second = divmod(pair, len(runs))
+        for i, j in ((first, second), (second, first)):
+            if count >= max(LEAST_SHARED, LEAST_SHARE * compared[i]):
+                yield Shared(runs[i], runs[j], same[pair], count, int(compared[i]))
 
 
 def _equal_pairs(

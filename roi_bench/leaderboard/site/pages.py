@@ -104,7 +104,8 @@ def _cells_text(runs: Sequence[GradedRun]) -> str:
 
 
 def _reviewed(entry: Entry, review: Review) -> Event:
-    exams = f", {review.exams} exams run again" if review.exams else ""
+    agreed = f", {review.agreed} with the same outcomes" if review.agreed is not None else ""
+    exams = f", {review.exams} exams run again{agreed}" if review.exams else ""
     title = f"Reviewed: {entry.graded.submission.metadata.model} is {review.badge}"
     return Event(review.date, "review", entry.id, title, f"{review.by}{exams}: {review.note}")
 
