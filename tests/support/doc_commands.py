@@ -80,6 +80,7 @@ NOT_STARTED = re.compile(
     r"|^trl "  # tests/test_rewards.py
     r"|^(accelerate|torchrun) (?!.*roi_bench run)"  # training
     r"|^python (-m )?benchmarks|^python scripts"  # measurements and generators
+    r"|^roi-bench view (?!.*(--exam|--list|--out))"  # a server; tests/cli
     r"|^roi-bench leaderboard (build leaderboard|serve|review|export|comment)"  # tests/leaderboard
     r"|^roi-bench (submit (check|pack .*--replaces)|leaderboard)"
     r"|^roi-bench train (?!.*--dry-run)"  # minutes; tests/training
@@ -119,7 +120,8 @@ def stand_in(command: DocCommand) -> str | None:
         if NOT_STARTED.search(command.text):
             return None
         draft = " --draft" if command.text.startswith("roi-bench submit pack") else ""
-        return "\n".join([*command.before, command.text + draft])
+        text = command.text.replace("v1/", "tiny/0/") if command.text.startswith("roi-bench view") else command.text
+        return "\n".join([*command.before, text + draft])
     if command.words[0] == "lm_eval" and "roi-api" in arguments:
         return None  # plain lm_eval has no dry run
     if "$" in command.text:  # the shipped model, named as a reader would
