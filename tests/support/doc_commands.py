@@ -83,6 +83,7 @@ NOT_STARTED = re.compile(
     r"|^roi-bench view (?!.*(--exam|--list|--out))"  # a server; tests/cli
     r"|^roi-bench leaderboard (build leaderboard|serve|review|export|comment)"  # tests/leaderboard
     r"|^roi-bench (submit (check|pack .*--replaces)|leaderboard)"
+    r"|^roi-bench view (?!.*--(list|exam|out))"  # serves until Ctrl-C; tests/cli/test_view.py
     r"|^roi-bench train (?!.*--dry-run)"  # minutes; tests/training
 )
 """Commands that are only looked at: their options where they are ours, the files that they name."""
@@ -120,7 +121,11 @@ def stand_in(command: DocCommand) -> str | None:
         if NOT_STARTED.search(command.text):
             return None
         draft = " --draft" if command.text.startswith("roi-bench submit pack") else ""
+<<<<<<< HEAD
         text = command.text.replace("v1/", "tiny/0/") if command.text.startswith("roi-bench view") else command.text
+=======
+        text = re.sub(r"(--exam )v1/", r"\1tiny/0/", command.text)
+>>>>>>> 4cb9899 (A page on troubleshooting: a score of 0, N/A, two runs for one, slow, stopped)
         return "\n".join([*command.before, text + draft])
     if command.words[0] == "lm_eval" and "roi-api" in arguments:
         return None  # plain lm_eval has no dry run
