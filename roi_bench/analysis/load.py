@@ -381,8 +381,14 @@ def _read_engine(path: Path, notify: Callable[[str], None]) -> RecordedEngine:
     seconds: dict[Path, float] = {}
     generated: dict[Path, int] = {}
     engines = []
-    for file in [found.resolve() for found in find_results(path)]:
-        document, read = parse_object(file.read_bytes()), read_results(file)
+    found = {file: read_results(file) for file in (one.resolve() for one in find_results(path))}
+    kept, lines = one_run_each([task for read in found.values() for task in read])
+    for line in lines:
+        notify(line)
+    for file, whole in found.items():
+        if not (read := [task for task in whole if any(task is one for one in kept)]):
+            continue
+        document = parse_object(file.read_bytes())
         sent = {task.name: _sent_prompts(task) for task in read}
         for task in read:
             check_rule(task)

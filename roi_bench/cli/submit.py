@@ -121,7 +121,7 @@ def pack(
 
     if (replaces is None) != (reason is None):
         raise UsageError("--replaces and --reason come together: name the submission that is corrected, and say why")
-    loaded = load_results(results)
+    loaded = load_results(results, notify)
     metadata = make_metadata(
         loaded, metadata_file, {name: value for name, value in fields.items() if value is not None}
     )

@@ -296,6 +296,17 @@ def test_several_results_files_make_one_submission(tmp_path: Path) -> None:
         pack_submission(load_results([tmp_path / "two"]), tmp_path / "out", metadata(), draft=True)
 
 
+def test_a_task_that_was_started_twice_into_one_folder_is_packed_once(tmp_path: Path) -> None:
+    write_results(tmp_path, [MadeTask(exams=1)])
+    for path in list(tmp_path.iterdir()):
+        path.rename(path.with_name(path.name.replace("T10-00", "T09-00")))
+    whole = write_results(tmp_path, [EXAM])
+    lines: list[str] = []
+    loaded = load_results([tmp_path], lines.append)
+    assert [(file.path, len(task.documents)) for file in loaded for task in file.tasks] == [(whole.resolve(), 2)]
+    assert len(lines) == 1
+
+
 def test_models_that_end_alike_are_told_apart_and_one_written_twice_is_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -424,7 +435,8 @@ def test_an_unknown_tokenizer_and_another_one(tmp_path: Path) -> None:
 
 
 def test_costs_of_runs_that_share_a_journal_count_once(tmp_path: Path) -> None:
-    for name, usd, journal in (("a", 0.5, "j1"), ("b", 0.75, "j1"), ("c", 0.25, "j2")):
+    for name, usd, digest in (("a", 0.5, "0123abcd"), ("b", 0.75, "0123abcd"), ("c", 0.25, "0123abce")):
+        journal = f"journal-{digest}.rank0.jsonl"
         path = write_results(tmp_path / name, [EXAM])
         content = json.loads(path.read_text()) | {"roi_bench": {"journal": journal, "cost": {"total_usd": usd}}}
         path.unlink()

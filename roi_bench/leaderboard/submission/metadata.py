@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, fields, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path, PureWindowsPath
@@ -17,7 +17,7 @@ from roi_bench.leaderboard.checks.reference_tokens import hub_name_of
 from roi_bench.leaderboard.checks.response_rules import LOCAL_PREFIX, SHIPPED_PREFIX, shipped_name
 from roi_bench.leaderboard.submission.schema import Metadata
 from roi_bench.leaderboard.submission.untrusted_files import shown
-from roi_bench.records.results import RecordedTask, ResultsFile, find_results, read_results_file
+from roi_bench.records.results import RecordedTask, ResultsFile, find_results, one_run_each, read_results_file
 
 # Names of models and tokenizers fit to be published: no path of the submitter's machine among them.
 
@@ -88,15 +88,23 @@ LOCAL_BACKENDS = ("hf", "vllm")
 """Backends that run a model on the submitter's own machine."""
 
 
-def load_results(results: Sequence[Path]) -> tuple[ResultsFile, ...]:
+def load_results(results: Sequence[Path], tell: Callable[[str], None] = lambda _: None) -> tuple[ResultsFile, ...]:
     """Return the results files in files and folders, each read once.
+
+    Of a task that was started several times the most complete counts; ``tell`` gets a line on the others.
 
     Raises:
         UsageError: There are none.
         RecordError: A file is damaged.
     """
     paths = dict.fromkeys(found.resolve() for path in results for found in find_results(path))
-    return tuple(read_results_file(path) for path in paths)
+    files = [read_results_file(path) for path in paths]
+    kept, lines = one_run_each([task for file in files for task in file.tasks])
+    for line in lines:
+        tell(line)
+    wanted = {id(task) for task in kept}
+    left = [replace(file, tasks=tuple(task for task in file.tasks if id(task) in wanted)) for file in files]
+    return tuple(file for file in left if file.tasks)
 
 
 def metadata_defaults(results: Sequence[ResultsFile]) -> dict[str, Any]:
