@@ -20,6 +20,7 @@ from roi_bench.analysis.reports.tables import (
     break_text,
     display_width,
     format_cell,
+    interval_around,
     printable,
     to_csv,
     to_markdown,
@@ -217,3 +218,10 @@ def test_forms_end_with_a_line_break_and_do_not_depend_on_the_moment() -> None:
     for form in (to_text, to_markdown, to_csv):
         assert form(table(ROW, BARE)) == form(table(ROW, BARE))
         assert form(table(ROW, BARE)).endswith("\n")
+
+
+def test_intervals_are_cut_to_what_is_possible_and_hold_their_value() -> None:
+    assert interval_around(0.5, (-1.0, 2.0), (0.0, 1.0)) == Interval(0.5, 0.0, 1.0)
+    assert interval_around(0.5, (-1.0, 2.0), (None, 1.0)) == Interval(0.5, -1.0, 1.0)
+    assert interval_around(1.03, (0.9, 1.1), (0.0, 1.0)) == Interval(1.03, 0.9, 1.03)
+    assert interval_around(0.5, (0.5, 0.5), (0.0, 1.0)) == Interval(0.5)

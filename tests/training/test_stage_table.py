@@ -80,7 +80,7 @@ def test_rows_hold_what_counting_by_hand_gives():
         assert row["tokens"]["value"] == pytest.approx(mean(sample.main.tokens for sample in samples))
         assert row["V_DP"]["value"] * row["AE"]["value"] * row["SR"]["value"] == pytest.approx(row["score"]["value"])
         for name in ("score", "regret", "AE", "tokens"):
-            assert row[name]["low"] < row[name]["value"] < row[name]["high"], name
+            assert row[name]["low"] < row[name]["value"] <= row[name]["high"], name  # AE may lie at its end, 1
     assert rows[1]["skipped hard"]["value"] == 1
     assert rows[1]["AE"]["value"] > rows[0]["AE"]["value"]
 

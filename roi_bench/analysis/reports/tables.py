@@ -42,12 +42,13 @@ def interval_around(
     """Return ``value`` with its interval, without one where nothing varied.
 
     If all of a few exams agree, the number is not certain, as an interval of no width would suggest. ``within``: the
-    possible values, to which the interval is cut.
+    possible values, to which the interval is cut; an estimate beyond them (AE, a ratio of estimates) stays inside.
     """
     if value is None or ends is None or ends[1] - ends[0] < _NOISE:
         return Interval(value, None, None)
     (low, high), (least, most) = ends, within
-    return Interval(value, low if least is None else max(low, least), high if most is None else min(high, most))
+    low = low if least is None else min(value, max(low, least))
+    return Interval(value, low, high if most is None else max(value, min(high, most)))
 
 
 _NOISE = 1e-12
