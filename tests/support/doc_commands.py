@@ -121,11 +121,7 @@ def stand_in(command: DocCommand) -> str | None:
         if NOT_STARTED.search(command.text):
             return None
         draft = " --draft" if command.text.startswith("roi-bench submit pack") else ""
-<<<<<<< HEAD
         text = command.text.replace("v1/", "tiny/0/") if command.text.startswith("roi-bench view") else command.text
-=======
-        text = re.sub(r"(--exam )v1/", r"\1tiny/0/", command.text)
->>>>>>> 4cb9899 (A page on troubleshooting: a score of 0, N/A, two runs for one, slow, stopped)
         return "\n".join([*command.before, text + draft])
     if command.words[0] == "lm_eval" and "roi-api" in arguments:
         return None  # plain lm_eval has no dry run
