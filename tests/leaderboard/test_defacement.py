@@ -72,6 +72,15 @@ def test_what_would_cover_or_imitate_something_is_refused(
         check_submission(tampered(draft, tmp_path, document=change))
 
 
+@pytest.mark.parametrize("usd", [1e-320, 1e6])
+def test_absurd_costs_are_refused(draft: Path, tmp_path: Path, usd: float) -> None:
+    def cost(rows: list[dict[str, Any]]) -> None:
+        rows[1]["requests"][0][0]["usd"] = usd
+
+    with pytest.raises(RecordError, match=r"roi_tiny_hard_128\.jsonl\.gz:2: usd"):
+        check_submission(tampered(draft, tmp_path, rows=cost))
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -259,9 +259,9 @@ def share_remarks(shares: Iterable[Shared]) -> dict[str, list[Remark]]:
 
 def _share_text(one: Shared) -> str:
     other, own = one.other.submission, one.own.submission
-    counts = f"{one.same} are those of {other.id} ({one.other.task})"
-    if one.alike > one.same:
-        counts += f" and {one.alike - one.same} are alike"
+    where, like = f"{other.id} ({one.other.task})", one.alike - one.same
+    more = f", and {like} are like its" if like else ""
+    counts = f"{one.same} are those of {where}{more}" if one.same else f"{like} are like those of {where}"
     if is_same_party(own.metadata, other.metadata):
         return f"{counts}, from the same contact"
     if one.own.sampled and one.other.sampled:
