@@ -60,6 +60,13 @@ def test_actions_are_pinned_and_githubs_own() -> None:
     assert [name for name in used if not re.fullmatch(r"actions/[a-z-]+(/restore)?@v\d+", name)] == []
 
 
+def test_boards_count_again_with_public_tokenizers() -> None:
+    commands = [step["run"] for step in all_steps() if "roi-bench leaderboard " in step.get("run", "")]
+    made = [command for command in commands if "leaderboard review" in command or "leaderboard build" in command]
+    assert len(made) == 2
+    assert all("--recount" in command for command in made)
+
+
 def test_no_expression_stands_in_a_shell_command() -> None:
     commands = [step["run"] for step in all_steps() if "run" in step]
     assert len(commands) > 5
