@@ -268,6 +268,7 @@ def invented_task(run):
         documents=run.exams,
         file=f"{run.task}.jsonl.gz",
         sha256="f" * 64,
+        **({"engine": "vllm", "engine_version": "0.18.0", "dtype": "bfloat16"} if run.prompt == "direct" else {}),
     )
 
 

@@ -252,6 +252,7 @@ def tampered(
         files[entry["file"]] = gzip.compress(text.encode("utf-8"), mtime=0)
         if consistent:
             entry |= {"sha256": sha256(files[entry["file"]]).hexdigest(), "documents": len(lines)}
+            entry["lines_sha256"] = sha256(text.encode("utf-8")).hexdigest()
     if document is not None:
         document(content)
     if consistent:

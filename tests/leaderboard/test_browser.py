@@ -178,6 +178,7 @@ def said(standing):
         ({"Search": "plan_and_solve"}, "q=plan_and_solve", lambda s: s.run.prompt == "plan_and_solve"),
         ({"Provider": "local"}, "provider=local", lambda s: said(s).provider == "local"),
         ({"Open weights": "yes"}, "open=yes", lambda s: said(s).open_weights is True),
+        ({"Engine": "vllm 0.18.0"}, "engine=vllm+0.18.0", lambda s: s.run.prompt == "direct"),
         ({"Badge": "reproduced"}, "badge=reproduced", lambda s: s.entry.badge == "reproduced"),
         ({"Since": "2026-06-01"}, "since=2026-06-01", lambda s: said(s).date >= "2026-06-01"),
         ({"Size from (B)": "7"}, "size_from=7", lambda s: (said(s).parameters or 0) >= 7e9),

@@ -187,7 +187,7 @@ def test_runs_called_alike_are_told_apart_by_their_submission():
     about = board.entries[0].graded.submission.metadata
     entries = []
     for entry in board.entries:
-        submission = replace(entry.graded.submission, metadata=about)
+        submission = replace(entry.graded.submission, metadata=about, tasks=())
         run = replace(entry.graded.runs[0], prompt="direct", decoding="")
         entries.append(replace(entry, graded=replace(entry.graded, submission=submission, runs=(run,))))
     found = files(replace(board, cells=(invented_table(MAIN, entries),)))

@@ -8,6 +8,7 @@ import re
 import shutil
 from collections import Counter
 from datetime import date
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from roi_bench.cli.submit import submit
 from roi_bench.errors import ModelError, RecordError, UsageError
 from roi_bench.exams.tiny import model_path
 from roi_bench.grading.grader import Grader
-from roi_bench.leaderboard.checks.rules import CheckedSubmission, check_submission
+from roi_bench.leaderboard.checks.rules import CheckedSubmission, check_submission, content_hash
 from roi_bench.leaderboard.submission.metadata import (
     load_results,
     make_metadata,
@@ -35,12 +36,20 @@ from roi_bench.leaderboard.submission.metadata import (
     total_usd,
 )
 from roi_bench.leaderboard.submission.pack import Correction, pack_submission
-from roi_bench.leaderboard.submission.schema import load_set, task_name
+from roi_bench.leaderboard.submission.schema import SETUP, load_set, submission_id, task_name
 from roi_bench.leaderboard.submission.untrusted_files import shown
 from roi_bench.records.regrade import estimate_task, flat_values
 from roi_bench.records.results import NO_RESPONSE, RecordedTask, read_results
 from roi_bench.scoring.tokens import TokenCounter
-from tests.leaderboard.made_submissions import SOLO, MadeTask, metadata, write_results
+from tests.leaderboard.made_submissions import (
+    SOLO,
+    MadeTask,
+    made_submission,
+    metadata,
+    tampered,
+    write_folder,
+    write_results,
+)
 from tests.support.messages import missing
 
 EXAM = MadeTask(exams=2)
@@ -462,3 +471,53 @@ def test_the_command_reads_every_file_once(tmp_path: Path, monkeypatch: pytest.M
     found = {path.name: count for path, count in reads.items() if path.parent == results.resolve().parent}
     assert set(found.values()) == {1}
     assert len(found) == 2  # results and samples
+
+
+def repacked(folder: Path, out: Path) -> Path:
+    """Return a copy of a submission whose files another release of zlib might have packed."""
+    content = json.loads((folder / "submission.json").read_text(encoding="utf-8"))
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    for task in content["tasks"]:
+        lines = gzip.decompress(files[task["file"]])
+        files[task["file"]] = gzip.compress(lines, compresslevel=1, mtime=7)
+        task["sha256"] = sha256(files[task["file"]]).hexdigest()
+    return write_folder(out / submission_id(content), content, files)
+
+
+def test_a_submission_packed_by_another_zlib_is_the_same_one(tmp_path: Path) -> None:
+    folder = made_submission(tmp_path / "made", [MadeTask(exams=3)])
+    other = repacked(folder, tmp_path / "other")
+    assert other.name == folder.name
+    assert content_hash(other) != content_hash(folder)
+    assert check_submission(other).submission.id == check_submission(folder).submission.id
+    assert made_submission(tmp_path / "other", [MadeTask(exams=3)]) == other  # packed again it is found, not refused
+    changed = tampered(folder, tmp_path / "changed", rows=lambda rows: rows[0]["requests"].reverse())
+    assert changed.name != folder.name
+
+
+def test_lines_that_are_not_those_of_the_id_are_refused(tmp_path: Path) -> None:
+    folder = made_submission(tmp_path / "made", [MadeTask(exams=3)])
+    wrong = tampered(folder, tmp_path, document=lambda content: content["tasks"][0].update(lines_sha256="0" * 64))
+    with pytest.raises(RecordError, match=r"000000000000.*altered"):
+        check_submission(wrong)
+
+
+def test_a_submission_from_before_keeps_its_id(tmp_path: Path) -> None:
+    """Its id counts the packed files, as it always did."""
+    folder = made_submission(tmp_path / "made", [MadeTask(exams=3)])
+    old = tampered(folder, tmp_path / "old", document=lambda content: content["tasks"][0].pop("lines_sha256"))
+    assert check_submission(old).submission.tasks[0].lines_sha256 is None
+    assert repacked(old, tmp_path / "again").name != old.name
+
+
+def test_what_generated_the_responses_is_packed_as_it_was_recorded(tmp_path: Path) -> None:
+    path = write_results(tmp_path / "results", [MadeTask(exams=3)])
+    document = json.loads(path.read_text(encoding="utf-8"))
+    engine = {"name": "vllm", "version": "0.18.0+cpu", "dtype": "torch.bfloat16", "quantization": None}
+    document["roi_bench"] = {"engine": {**engine, "batch_size": "all of /home/me"}}
+    path.write_text(json.dumps(document), encoding="utf-8")
+    folder = pack_submission(load_results([path]), tmp_path / "submissions", metadata(), draft=True)
+    (task,) = check_submission(folder).submission.tasks
+    assert [getattr(task, name) for name in SETUP] == ["vllm", "0.18.0+cpu", "bfloat16", "none", "all of -home-me"]
+    (plain,) = check_submission(made_submission(tmp_path / "plain", [MadeTask(exams=3)])).submission.tasks
+    assert (plain.engine, plain.engine_version, plain.dtype) == ("hf", "5.23.0", None)

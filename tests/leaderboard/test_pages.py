@@ -1,3 +1,4 @@
+import json
 import posixpath
 import re
 from dataclasses import replace
@@ -373,7 +374,9 @@ def test_the_stylesheet_knows_which_columns_hold_words():
     ]  # those whose widths the stylesheet sets
     printed = re.search(r":root:not\(\.js\) table\.runs tr > :is\(([^{]+)\) \{ display: none", STYLE)
     extra = {place for place, column in enumerate(COLUMNS, start=1) if column.extra}
-    assert {int(place) for place in re.findall(r"nth-child\((\d+)\)", printed[1])} == extra
+    hidden = {int(place) for place in re.findall(r"nth-child\((\d+)\)", printed[1])}
+    assert "nth-child(n + 32)" in printed[1]
+    assert hidden | set(range(32, len(COLUMNS) + 1)) == extra
 
 
 def colours(theme):
@@ -612,3 +615,26 @@ def test_a_drawn_interval_is_to_scale():
     changed = replace(standing, run=replace(standing.run, numbers=numbers))
     page = pages_of(replace(board, cells=(replace(board.cells[0], standings=(changed,)),)))["index.html"].decode()
     assert 'viewBox="0 0 300 12"><path d="M0 6h175"/><path d="M150 0v12"/>' in page
+
+
+def test_what_generated_a_run_is_shown_and_sets_runs_apart_that_are_called_alike():
+    board = invented_board(2, exams=10, cells=(MAIN,))
+    about = board.entries[0].graded.submission.metadata
+    entries = []
+    for entry, version in zip(board.entries, ("0.18.0", "0.19.0"), strict=True):
+        submission = entry.graded.submission
+        tasks = tuple(
+            replace(task, engine="vllm", engine_version=version, quantization="awq") for task in submission.tasks
+        )
+        run = replace(entry.graded.runs[0], prompt="direct", decoding="")
+        submission = replace(submission, metadata=about, tasks=tasks)
+        entries.append(replace(entry, graded=replace(entry.graded, submission=submission, runs=(run,))))
+    pages = pages_of(replace(board, entries=tuple(entries), cells=(invented_table(MAIN, entries),)))
+    keys = [column.key for column in COLUMNS]
+    rows = [dict(zip(keys, row, strict=True)) for row in rows_of(by_id(read_html(pages["index.html"]), "board"))]
+    assert sorted(row["engine"] for row in rows) == ["vllm 0.18.0", "vllm 0.19.0"]
+    assert {row["dtype"].split(" ")[-1] for row in rows} == {"awq"}
+    names = [run["name"] for run in json.loads(pages["data/models.json"])["cells"][0]["runs"]]
+    assert all("vllm 0.1" in name for name in names)
+    assert len(set(names)) == 2
+    assert "vllm, 0.18.0" in read_html(pages[f"models/{entries[0].id}/index.html"]).text

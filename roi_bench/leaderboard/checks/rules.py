@@ -249,6 +249,11 @@ def check_submission(folder: Path, *, recount: bool = False, today: date | None 
         check_task(task, where)
         found = submitted_responses(task, files.pop(task.file), where, most=left)
         left -= found.unpacked
+        if task.lines_sha256 not in (None, found.lines_sha256):
+            raise RecordError(
+                f"{where} has lines of SHA-256 {found.lines_sha256[:12]}…, {METADATA_FILE} says "
+                f"{str(task.lines_sha256)[:12]}…; it was altered"
+            )
         recorded = recorded_task(folder, submission, task, found)
         _check_documents(recorded, where, draft=submission.draft)
         noticed = check_responses(task, found, where, draft=submission.draft)

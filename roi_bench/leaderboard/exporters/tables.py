@@ -19,7 +19,7 @@ from roi_bench.leaderboard.board.graded import GradedRun, PromptSpread
 from roi_bench.leaderboard.exporters.export_files import safe_name, write_pages
 from roi_bench.leaderboard.site.page import PageFile
 from roi_bench.leaderboard.site.shown_text import visible_line
-from roi_bench.leaderboard.submission.schema import Metadata
+from roi_bench.leaderboard.submission.schema import SETUP, Metadata
 
 # The columns of downloaded tables: their names, kinds and order, and the rows of a cell.
 
@@ -51,6 +51,16 @@ def _text(name: str, read: Callable[[Metadata], str | None]) -> TableColumn:
 
 def _run(name: str, kind: Kind, read: Callable[[GradedRun], Value]) -> TableColumn:
     return TableColumn(name, kind, lambda row: read(row.run))
+
+
+def _task_field(name: str) -> TableColumn:
+    """Return the column of a field of the task that a run was submitted as."""
+
+    def read(row: Standing) -> Value:
+        tasks = row.entry.graded.submission.tasks
+        return next((getattr(task, name) for task in tasks if task.name == row.run.task), None)
+
+    return TableColumn(name, "text", read)
 
 
 def _number(name: str, read: Callable[[GradedRun], Interval]) -> tuple[TableColumn, ...]:
@@ -141,6 +151,7 @@ COLUMNS: tuple[TableColumn, ...] = (
     _run("clusters", "integer", lambda run: run.clusters),
     _run("tokens_source", "text", lambda run: run.tokens_source),
     _run("tokens_checked", "text", lambda run: run.tokens_checked),
+    *(_task_field(name) for name in (*SETUP, "sent_as", "chat_template_sha256")),
     _text("date", lambda of: of.date),
     TableColumn("accepted", "text", lambda row: row.entry.accepted),
     TableColumn("badge", "text", lambda row: row.entry.badge),

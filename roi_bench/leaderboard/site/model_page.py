@@ -45,6 +45,7 @@ from roi_bench.leaderboard.site.plots import (
 )
 from roi_bench.leaderboard.site.response_pages import responses_path
 from roi_bench.leaderboard.site.shown_text import visible_line
+from roi_bench.leaderboard.submission.schema import SETUP
 
 # Pictures of how one run behaves: accuracy by position, tokens by position and tier, outcomes by tier.
 
@@ -253,16 +254,27 @@ def _cell(table: CellTable) -> dict[str, Any]:
 
 
 def _names(standings: Sequence[Standing]) -> list[str]:
-    """Return ``model · prompt`` of each run; where two would be called alike, with the end of the submission's id."""
-    names = []
-    for standing in standings:
-        parts = [standing.entry.graded.submission.metadata.model, standing.run.prompt, standing.run.decoding]
-        names.append(" · ".join(visible_line(part) for part in parts if part))
-    seen = Counter(names)
-    return [
-        name if seen[name] == 1 else f"{name} · {standing.entry.id[-12:]}"
-        for standing, name in zip(standings, names, strict=True)
+    """Return ``model · prompt`` of each run; where two would be called alike, with more of what sets them apart.
+
+    First what generated them, and at last the end of the submission's id.
+    """
+    parts = [
+        [standing.entry.graded.submission.metadata.model, standing.run.prompt, standing.run.decoding]
+        for standing in standings
     ]
+    for more in (_setup_text, lambda standing: standing.entry.id[-12:]):
+        seen = Counter(map(tuple, parts))
+        parts = [
+            one if seen[tuple(one)] == 1 else [*one, more(standing)]
+            for standing, one in zip(standings, parts, strict=True)
+        ]
+    return [" · ".join(visible_line(part) for part in one if part) for one in parts]
+
+
+def _setup_text(standing: Standing) -> str:
+    """Return what generated a run, ``vllm 0.18.0 bfloat16``; an empty text where nothing was recorded."""
+    task = next((one for one in standing.entry.graded.submission.tasks if one.name == standing.run.task), None)
+    return " ".join(text for name in SETUP if task is not None and (text := getattr(task, name)))
 
 
 def _value(standing: Standing) -> str:
@@ -411,6 +423,9 @@ def _model_page(
             "links": _links(entry),
             "others": [one for one in board.entries if one.id != entry.id and _same_model(one, entry)],
             "responses_path": responses_path,
+            "setups": {
+                task.name: [text for name in SETUP if (text := getattr(task, name))] for task in submission.tasks
+            },
             "badge_text": badge_text(entry, rows),
             "checked": CHECKED[entry.badge],
             "names": names,

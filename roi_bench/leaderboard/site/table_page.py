@@ -115,6 +115,25 @@ TOKEN_MARKS = {
 }
 """What stands beside the tokens of a run, by how far they were verified; nothing where they were counted again."""
 
+
+def _submitted(name: str) -> Callable[[Standing], str | None]:
+    """Return what reads a field of the task that a run was submitted as."""
+
+    def read(standing: Standing) -> str | None:
+        tasks = standing.entry.graded.submission.tasks
+        return next((getattr(task, name) for task in tasks if task.name == standing.run.task), None)
+
+    return read
+
+
+def _joined(*names: str) -> Callable[[Standing], CellContent]:
+    def show(standing: Standing) -> CellContent:
+        known = [text for name in names if (text := _submitted(name)(standing))]
+        return CellContent(" ".join(known) or UNDEFINED)
+
+    return show
+
+
 COLUMNS: tuple[Column, ...] = (
     Column(
         "rank",
@@ -332,6 +351,22 @@ COLUMNS: tuple[Column, ...] = (
         True,
         "day on which it came to the board, by the board’s history; – where that does not tell",
         lambda s: CellContent(s.entry.accepted or UNDEFINED),
+    ),
+    Column(
+        "engine",
+        "engine",
+        "text",
+        True,
+        "what generated the responses, and its version, as its results recorded it",
+        _joined("engine", "engine_version"),
+    ),
+    Column(
+        "dtype",
+        "weights as",
+        "text",
+        True,
+        "data type and quantisation of the weights, likewise (none: not quantised)",
+        _joined("dtype", "quantization"),
     ),
 )
 """All columns, in the order of the table."""

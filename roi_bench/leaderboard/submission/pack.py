@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 import shutil
 import tempfile
 from array import array
@@ -19,8 +20,9 @@ from roi_bench.exams.exam import EXAM_VERSION
 from roi_bench.leaderboard.board.graded import Remark
 from roi_bench.leaderboard.checks.rules import NEEDLESS_DRAFT, check_submission, content_hash
 from roi_bench.leaderboard.submission.metadata import one_model, public_tokenizer, software, total_usd
-from roi_bench.leaderboard.submission.response_files import Responses, lengths_of, write_responses
+from roi_bench.leaderboard.submission.response_files import Responses, lengths_of, lines_digest, write_responses
 from roi_bench.leaderboard.submission.schema import (
+    SETUP,
     Metadata,
     Submission,
     SubmittedTask,
@@ -156,9 +158,19 @@ def _pack_task(task: RecordedTask, options: ScoringOptions, tell: Callable[[str]
         documents=len(documents),
         file=file,
         sha256=hashlib.sha256(content).hexdigest(),
+        lines_sha256=lines_digest(content),
+        **_setup(task),
         skip_token_lengths=None if counter is None else tuple(lengths_of(counter.token_starts(skip))),
     )
     return submitted, content
+
+
+def _setup(task: RecordedTask) -> dict[str, Any]:
+    """Return what generated the responses of a task, as its results recorded it, in plain characters."""
+    said = task.setup
+    found = (said.engine, said.version, said.dtype, said.quantization, said.batch_size)
+    plain = [re.sub(r"[^A-Za-z0-9 ._+:-]+", "-", value).lstrip(" ._+:-")[:40] for value in found]
+    return {name: value or None for name, value in zip(SETUP, plain, strict=True)}
 
 
 def _documents(task: RecordedTask, tell: Callable[[str], None]) -> tuple[RecordedDocument, ...]:
@@ -227,10 +239,18 @@ def _write(out: Path, submission: Submission, files: dict[str, bytes], tell: Cal
         if Remark("draft", NEEDLESS_DRAFT) in checked.remarks:
             tell(f"a draft, {NEEDLESS_DRAFT}")
         if target.exists():
-            if content_hash(target) == content_hash(folder):
+            if _is_same(target, folder, submission.id):
                 return target
             raise UsageError(f"{target} exists and differs from what was packed; submissions are never overwritten")
         folder.rename(target)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return target
+
+
+def _is_same(target: Path, folder: Path, name: str) -> bool:
+    """Return whether the submission in ``target`` is the one in ``folder``, maybe packed by another release of zlib."""
+    try:
+        return content_hash(target) == content_hash(folder) or check_submission(target).submission.id == name
+    except RecordError:
+        return False

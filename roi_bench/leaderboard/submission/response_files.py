@@ -158,12 +158,14 @@ class Responses:
         token_lengths: Lengths of the tokens of every text, by text; None where no tokenizer was known.
         usd: Costs by document.
         unpacked: Bytes of the file's lines, line ends left out; 0 for what was not read from a file.
+        lines_sha256: Hash of the lines (:func:`lines_digest`); empty for what was not read from a file.
     """
 
     documents: tuple[RecordedDocument, ...]
     token_lengths: Mapping[str, array[int]] | None
     usd: Mapping[str, Costs]
     unpacked: int = 0
+    lines_sha256: str = ""
 
 
 def write_responses(responses: Responses) -> bytes:
@@ -218,11 +220,12 @@ def read_responses(
     Raises:
         RecordError: It is damaged, has another number of lines or responses, or values that no run writes.
     """
-    reader = _Reader(form, repeats, longest)
+    reader, digest = _Reader(form, repeats, longest), hashlib.sha256()
     number = unpacked = 0
     try:
         for number, line in enumerate(unpacked_lines(packed, most), start=1):
             unpacked += len(line)
+            digest.update(line + b"\n")
             if number > documents:
                 raise ValueError(f"has more lines than the {documents} in submission.json")
             reader.read(parse_strict(line, largest=LINE_BYTES, deepest=LINE_DEPTH))
@@ -231,7 +234,15 @@ def read_responses(
     if number != documents:
         raise RecordError(f"{where}: has {number} lines, submission.json says {documents}; a document is missing")
     lengths = reader.lengths if reader.counted is True else None
-    return Responses(tuple(reader.documents), lengths, reader.usd, unpacked)
+    return Responses(tuple(reader.documents), lengths, reader.usd, unpacked, digest.hexdigest())
+
+
+def lines_digest(packed: bytes) -> str:
+    """Return the SHA-256 over the lines of a file of responses, each with a line feed, however they are packed."""
+    digest = hashlib.sha256()
+    for line in unpacked_lines(packed):
+        digest.update(line + b"\n")
+    return digest.hexdigest()
 
 
 def responses_sha256(documents: Sequence[RecordedDocument]) -> str:

@@ -101,6 +101,13 @@ class SubmittedTask(RunIdentity):
         sha256: Hash of its bytes.
         skip_token_lengths: Tokens of a written skip (:func:`scoring.prompts.skipped_problem`), which a solo profile
             needs, in the form of the response files; None where no tokenizer was known.
+        lines_sha256: Hash of its lines as they unpack (:func:`~.response_files.lines_digest`), the same however they
+            were packed; None in submissions older than it.
+        engine: What generated the responses (``hf``, ``vllm``), as the results recorded it; None: they did not.
+        engine_version: Its version, likewise.
+        dtype: Data type of the weights.
+        quantization: Their quantisation, ``none`` where there is none.
+        batch_size: Requests at once.
     """
 
     name: str
@@ -111,6 +118,16 @@ class SubmittedTask(RunIdentity):
     file: str
     sha256: str
     skip_token_lengths: tuple[int, ...] | None = None
+    lines_sha256: str | None = None
+    engine: str | None = None
+    engine_version: str | None = None
+    dtype: str | None = None
+    quantization: str | None = None
+    batch_size: str | None = None
+
+
+SETUP = ("engine", "engine_version", "dtype", "quantization", "batch_size")
+"""Fields of :class:`SubmittedTask` that say what generated the responses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +178,7 @@ PATTERNS = {
     "^[a-z0-9_]{1,64}$": "at most 64 small letters, digits and underscores",
     "^[A-Za-z0-9_.-]{1,64}$": "at most 64 letters, digits, dots, hyphens and underscores",
     "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$": "the name of a package such as lm_eval",
+    "^[A-Za-z0-9][A-Za-z0-9 ._+:-]{0,39}$": "at most 40 plain characters, such as vllm, 0.18.0 or bfloat16",
     "^https://([A-Za-z0-9-]{1,63}[.])+[A-Za-z]{2,24}([/?#][A-Za-z0-9._~%+@:,;=!?&#()/-]*)?$": (
         "a plain https address such as https://example.org/model"
     ),
@@ -325,15 +343,25 @@ def task_name(
 def submission_document(submission: Submission) -> dict[str, Any]:
     """Return ``submission`` as the JSON value of its file."""
     found = json.loads(json.dumps(asdict(submission)))
-    for name in LINKS:  # so that a submission without links is what it was before there were any
-        if found["metadata"][name] is None:
-            del found["metadata"][name]
+    # What is not there is left out, so that a submission without it is what it was before there was such a field.
+    for part, names in ((found["metadata"], LINKS), *((task, ("lines_sha256", *SETUP)) for task in found["tasks"])):
+        for name in names:
+            if part[name] is None:
+                del part[name]
     return {"format": FORMAT, "format_version": FORMAT_VERSION, **found}
 
 
 def submission_id(document: Mapping[str, Any]) -> str:
-    """Return the id that the content of a ``submission.json`` makes: a slug of the model, a hash of all but the id."""
+    """Return the id that the content of a ``submission.json`` makes: a slug of the model, a hash of all but the id.
+
+    Of a file whose lines have a hash that one counts, not the hash of the packed file: other releases of zlib pack the
+    same lines to other bytes, and the same submission would have two ids.
+    """
     rest = {name: value for name, value in document.items() if name != "id"}
+    rest["tasks"] = [
+        {name: value for name, value in task.items() if name != "sha256" or "lines_sha256" not in task}
+        for task in document["tasks"]
+    ]
     plain = unicodedata.normalize("NFKD", document["metadata"]["model"]).encode("ascii", "ignore").decode()
     slug = re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-")[:SLUG_CHARACTERS].strip("-")
     return f"{slug or 'model'}-{sha256_text(canonical_json(rest))[:12]}"

@@ -85,6 +85,7 @@
     { key: 'provider', label: 'Provider', type: 'select', column: 'provider' },
     { key: 'open', label: 'Open weights', type: 'select', column: 'open' },
     { key: 'badge', label: 'Badge', type: 'select', column: 'badge' },
+    { key: 'engine', label: 'Engine', type: 'select', column: 'engine' },
     { key: 'tokens_checked', label: 'Tokens', type: 'select', column: 'tokens_checked' },
     { key: 'size_from', label: 'Size from (B)', type: 'number', column: 'size' },
     { key: 'size_to', label: 'Size to (B)', type: 'number', column: 'size' },
