@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 
 import pytest
@@ -45,11 +46,22 @@ def test_building_says_what_was_refused_and_where_the_board_is(capsys, submissio
     code, out, err = build(capsys, submissions, site, cache)
     assert code == 5
     assert missing([f"{site}/index.html", f"roi-bench leaderboard serve {site}"], out) == []
-    first, second, third = [line for line in err.splitlines() if line.startswith("roi-bench")]  # else a progress bar
+    lines = [line for line in err.splitlines() if line.startswith("roi-bench")]  # else a progress bar
+    first, second, third, fourth = [line for line in lines if ": loading " not in line]
     assert missing(["refused no-submission", "submission.json"], first) == []
     assert missing(["1 submission", "1 of them"], second) == []
-    assert missing(["drafts"], third) == []
+    assert missing(["board.json", "project_url"], third) == []
+    assert missing(["drafts"], fourth) == []
     assert (site / "index.html").exists()
+
+
+def test_a_board_with_an_address_of_its_project_says_nothing_of_it(capsys, submissions, cache, tmp_path):
+    folder = tmp_path / "submissions"
+    shutil.copytree(submissions, folder)
+    (folder / "board.json").write_text(json.dumps({"project_url": "https://example.org/us/project"}), encoding="utf-8")
+    _, _, err = build(capsys, folder, tmp_path / "site", cache)
+    assert "project_url" not in err
+    assert 'href="https://example.org/us/project/"' in (tmp_path / "site/submit.html").read_text(encoding="utf-8")
 
 
 def test_refused_submissions_can_be_allowed(capsys, submissions, cache, tmp_path):

@@ -88,6 +88,16 @@ def test_nothing_but_pages_is_sent(server, path):
     assert headers["X-Content-Type-Options"] == "nosniff"
 
 
+def test_a_site_says_itself_that_there_is_no_such_page(site, server):
+    (site / "404.html").write_text("<h1>No such page</h1>", encoding="utf-8")
+    try:
+        status, headers, body = get(server, "/nothing.html")
+    finally:
+        (site / "404.html").unlink()
+    assert (status, body, headers["Content-Type"]) == (404, b"<h1>No such page</h1>", "text/html; charset=utf-8")
+    assert headers["Content-Security-Policy"].startswith("default-src 'none'")
+
+
 def test_the_way_to_a_folder_is_shown(server):
     status, headers, _ = get(server, "/models/a")
     assert (status, headers["Location"]) == (301, "/models/a/")
@@ -117,7 +127,8 @@ def test_it_ends_quietly(site):
         os.kill(process.pid, signal.SIGINT)
         out, err = process.communicate(timeout=30)
     assert "http://127.0.0.1:" in line
-    assert (process.returncode, out, err) == (0, "", "")
+    assert (process.returncode, out) == (0, "")
+    assert [line for line in err.splitlines() if ": loading " not in line] == []
 
 
 def test_the_address_says_where(server):
