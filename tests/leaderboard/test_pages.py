@@ -312,7 +312,10 @@ def test_a_model_page_shows_both_intervals_and_what_was_checked(invented):
         f"{fixed.low:.2f} to {fixed.high:.2f}",
     ]
     assert "30 exams run again: 30 of 30 exams came out alike." in root.text
-    assert len([e for e in root.all("svg") if "plot" in e.classes]) == 3 * len(entry.graded.runs)
+    plots = [e for e in root.all("svg") if "plot" in e.classes]
+    assert len(plots) == 3 * len(entry.graded.runs)
+    said = f"{entry.graded.submission.metadata.model}, {run.cell.title}, {run.exams} exams"
+    assert all(said in next(plot.all("title")).text for plot in plots[:3])
 
 
 def test_the_method_page_names_the_versions_of_prompts_and_exams(invented):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
 from urllib.parse import urlencode
@@ -410,7 +410,10 @@ def _model_page(
     board: Board, entry: Entry, rows: Mapping[tuple[str, str], TableRow], names: Mapping[str, str]
 ) -> PageFile:
     submission = entry.graded.submission
-    runs = [_run_view(run, rows.get((entry.id, run.slug)), n) for n, run in enumerate(entry.graded.runs, start=1)]
+    runs = [
+        _run_view(run, submission.metadata.model, rows.get((entry.id, run.slug)), n)
+        for n, run in enumerate(entry.graded.runs, start=1)
+    ]
     return render(
         "model.html",
         f"models/{entry.id}/index.html",
@@ -469,7 +472,13 @@ def _facts(entry: Entry) -> list[tuple[str, str]]:
     return [(name, value) for name, value in facts if value]
 
 
-def _run_view(run: GradedRun, row: TableRow | None, number_on_page: int) -> RunView:
+def _named(plot: Plot, model: str, run: GradedRun) -> Plot:
+    """Return a picture whose title names the model, the exams and how many they are."""
+    return replace(plot, title=f"{plot.title}: {model}, {run.cell.title}, {run.exams} exams")
+
+
+def _run_view(run: GradedRun, model: str, row: TableRow | None, number_on_page: int) -> RunView:
+    tokens = tokens_plot(run, number_on_page)
     standing = row.standing if row else None
     return RunView(
         run=run,
@@ -479,9 +488,9 @@ def _run_view(run: GradedRun, row: TableRow | None, number_on_page: int) -> RunV
         labels=labels_of(run),
         usd=money_text(None if run.usd_per_exam is None else 1000 * run.usd_per_exam),
         tokens_source=TOKEN_SOURCES[run.tokens_source],
-        accuracy=accuracy_plot(run, number_on_page),
-        tokens=tokens_plot(run, number_on_page),
-        outcomes=outcome_plot(run.outcomes_by_tier, number_on_page),
+        accuracy=_named(accuracy_plot(run, number_on_page), model, run),
+        tokens=None if tokens is None else _named(tokens, model, run),
+        outcomes=_named(outcome_plot(run.outcomes_by_tier, number_on_page), model, run),
         levels=_level_rows(run),
         neighbours=_neighbours(row),
     )
