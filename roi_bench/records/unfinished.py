@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from roi_bench.exams.sets import load_exams
 from roi_bench.records.journal import Entry, Header, RequestKey, parse_object, read_journal
 from roi_bench.records.results import JOURNAL_NAME, RecordedDocument, RecordedTask, RunRecord, Setup
 from roi_bench.records.tokenizer import lasting_name
@@ -70,18 +71,27 @@ def unfinished_tasks(path: Path, finished: Iterable[RecordedTask] = ()) -> list[
 
 
 def _is_covered(task: RecordedTask, finished: Sequence[RecordedTask]) -> bool:
-    """Whether results hold every exam of ``task``, whatever else was asked of them."""
+    """Whether results hold every document of ``task``, whatever else was asked of them."""
     wanted = {document.id for document in task.documents}
-    if task.record.order == "easy":
-        alike = [one for one in finished if one.record.budget == task.record.budget]
-    else:
-        alike = [one for one in finished if _place(one.record) == _place(task.record)]
-    return any(wanted <= {document.id for document in one.documents} for one in alike)
+    mine = task.record
+    alike = [one for one in finished if one.record.budget == mine.budget and one.record.exam_set == mine.exam_set]
+    if mine.order is None:
+        alike = [one for one in alike if not one.record.kind.together]
+    elif mine.order != "easy":
+        alike = [one for one in alike if (one.record.form, one.record.order) == (mine.form, mine.order)]
+    if mine.order != "easy" and NOT_SAID not in mine.deviations:
+        asked = mine.prompt, mine.paraphrase
+        alike = [one for one in alike if mine.order is None or (one.record.prompt, one.record.paraphrase) == asked]
+    return any(wanted <= _documents(one, alone=mine.order is None) for one in alike)
 
 
-def _place(record: RunRecord) -> tuple[object, ...]:
-    prompt = None if NOT_SAID in record.deviations else (record.prompt, record.paraphrase)
-    return record.form, record.exam_set, record.order, record.budget, prompt
+def _documents(task: RecordedTask, *, alone: bool) -> set[str]:
+    """Return the ids of a task's documents; ``alone``: of the problems in them."""
+    names = {document.id for document in task.documents}
+    if not alone or not task.record.kind.has_order:
+        return names
+    exams = load_exams(task.record.exam_set, seed=task.record.exam_seed or 0)
+    return {problem.id for exam in exams if exam.id in names for problem in exam.problems}
 
 
 def _tasks(files: Sequence[Path], digest: str) -> list[RecordedTask]:

@@ -116,6 +116,14 @@ def test_journals_of_older_versions_do_not_say_the_prompt(unfinished: Path, tmp_
     assert done.stdout == view(unfinished, "--list")
 
 
+def test_a_finished_run_of_an_older_version_is_not_shown_again(finished: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    shutil.copytree(finished, folder)
+    (path,) = folder.rglob("journal-*.jsonl")
+    path.write_text(re.sub(r', "prompt": "direct"', "", path.read_text()))
+    assert "not finished" not in CliRunner().invoke(cli, ["view", str(folder), "--list"]).stderr
+
+
 def journal_of(folder: Path, extra: dict[str, object], text: str, **more: object) -> None:
     """Write a journal of one response."""
     header = Header({"model": "roi-api", "model_args": {"model": "made-up/m"}, **more}, {"engine": {"name": "api"}})
