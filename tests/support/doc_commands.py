@@ -80,7 +80,6 @@ NOT_STARTED = re.compile(
     r"|^trl "  # tests/test_rewards.py
     r"|^(accelerate|torchrun) (?!.*roi_bench run)"  # training
     r"|^python (-m )?benchmarks|^python scripts"  # measurements and generators
-    r"|^roi-bench view (?!.*(--exam|--list|--out))"  # a server; tests/cli
     r"|^roi-bench leaderboard (build leaderboard|serve|review|export|comment)"  # tests/leaderboard
     r"|^roi-bench (submit (check|pack .*--replaces)|leaderboard)"
     r"|^roi-bench view (?!.*--(list|exam|out))"  # serves until Ctrl-C; tests/cli/test_view.py
