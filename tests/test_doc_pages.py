@@ -9,6 +9,7 @@ import pytest
 
 from roi_bench import grade, read_response
 from roi_bench.scoring.metrics import metrics_of
+from roi_bench.scoring.statistics import FEWEST_CLUSTERS, FEWEST_EXAMS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -96,3 +97,8 @@ def test_the_tiny_page_shows_what_the_model_card_says() -> None:
     shown = re.findall(r"^\| (\w+) \| (\d+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| ?([\d.]*) \|$", page, re.M)
     assert len(shown) == 7
     assert shown == measured
+
+
+def test_the_metrics_page_says_which_runs_are_for_trying_only() -> None:
+    page = " ".join((DOCS / "metrics.md").read_text(encoding="utf-8").split())
+    assert f"Runs of fewer than {FEWEST_EXAMS} exams or {FEWEST_CLUSTERS} clusters are for trying only" in page
