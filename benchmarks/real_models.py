@@ -183,7 +183,7 @@ def table(options: argparse.Namespace) -> None:
         samples = samples_of(rows, model, prompt, budget, order)
         if not samples:
             continue
-        found = [interval_of(estimate_ratio(_terms(metric, samples))) for metric in _metrics()]
+        found = [interval_of(estimate_ratio(_terms(metric, samples)), metric.name) for metric in _metrics()]
         scores.append((model, prompt, budget, order, len(samples), *found))
     for model, prompt, budget, order in sorted(
         {(row.model, row.prompt, row.budget, row.order) for row in rows.values()}

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from benchmarks import real_models
 from benchmarks.real_models import SHOWN, keep, read_rows, samples_of, table
+from roi_bench.analysis.reports.score_tables import interval_of
 from roi_bench.cli.allocate import allocate
 from roi_bench.scoring.statistics import estimate_ratio
 from tests.support.playback_run import TASKS, sit
@@ -89,3 +90,17 @@ def test_the_pages_counts_of_outcomes_are_those_of_the_shipped_rows() -> None:
     assert f"in {first.count('truncated')} exams the budget ends inside the AIME problem" in page
     assert f"in {first.count('wrong')} it is answered wrongly" in page
     assert first.count("skipped") == 1
+
+
+def test_the_scores_beside_the_best_policies_are_those_of_the_same_exams() -> None:
+    page = (real_models.ROOT / "docs/real-models.md").read_text()
+    rows = read_rows(real_models.ROOT / real_models.ROWS)
+    metrics = {metric.name: metric for metric in real_models._metrics()}
+    shown = re.findall(r"^\| (easy|medium|hard) \| (512|1,024) \| ([\d.]+) \[([\d.]+), ([\d.]+)\]", page, re.MULTILINE)
+    assert len(shown) == 5
+    for order, budget, *numbers in shown:
+        asked = samples_of(rows, "qwen05", "direct", int(budget.replace(",", "")), "hard" if order == "easy" else order)
+        first = {exam: sample for exam, sample in asked.items() if int(exam.removeprefix("v1/")) < 60}
+        name = "score_easy" if order == "easy" else "score"
+        found = interval_of(estimate_ratio(real_models._terms(metrics[name], first)), "score")
+        assert [f"{number:.2f}" for number in (found.value, found.low, found.high)] == numbers
