@@ -1,34 +1,80 @@
 #!/usr/bin/env bash
-# See it work: the three shipped tiny models (trained from scratch, after MFT, after MFT and RARL) sit the tiny hard and medium
-# exams under the tight budget, through plain lm_eval; then the report on all of them, and the board with them beside the
-# shipped submissions. Further arguments go to lm_eval, e.g. --limit 60 (the board shows such runs as drafts). Results,
-# samples, tables, pictures and the site are written to results/demo; those of an earlier demo are replaced.
+# See it work: the three shipped tiny models (trained from scratch, after MFT, after MFT and RARL) take the tiny hard and medium
+# exams under the tight budget; then a report on all of them, and a board with them beside the shipped submissions. Nothing is
+# downloaded but Python packages. Further arguments go to lm_eval and roi-bench run, e.g. --limit 60 (the board shows such runs as
+# drafts). Everything is written to results/demo, in place of an earlier demo's; what the commands print, to results/demo/logs.
 set -euo pipefail
+began_at=$PWD
 . "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
-ensure_environment
 
-export HF_HUB_OFFLINE=1 # everything it needs is in the package
+demo=results/demo stages=(base mft rarl)
 draft=() drafts=()
 for argument in "$@"; do
     case $argument in --limit | --limit=* | -L*) draft=(--draft) drafts=(--drafts) ;; esac
 done
-rm -rf results/demo/runs results/demo/submissions
-budget=$(python -c 'from roi_bench.exams.tiny import TINY_BUDGETS; print(TINY_BUDGETS[0])')
-for stage in base mft rarl; do
-    model=$(python -c "from roi_bench.exams.tiny import model_path; print(model_path('$stage'))")
-    prompt=_metacognitive # what MFT and RARL train; the base model is asked directly
-    [ "$stage" = base ] && prompt=
-    lm_eval --model hf --model_args "pretrained=$model,dtype=float32" --device cpu --batch_size 64 \
-        --tasks "roi_tiny_hard_$budget$prompt,roi_tiny_medium_$budget$prompt" \
-        --output_path "results/demo/runs/$stage" --log_samples "$@"
-done
-roi-bench report results/demo/runs --out results/demo/report
 
-mkdir -p results/demo/submissions
-cp -R leaderboard/submissions/. results/demo/submissions
-for stage in base mft rarl; do
-    roi-bench submit pack "results/demo/runs/$stage" --out results/demo/submissions --model "demo: tiny $stage" \
+# heading TEXT: the next step, and how long the last one took.
+heading() {
+    ended
+    printf '== %s\n' "$1"
+    step_began=$SECONDS
+}
+ended() {
+    [ -z "${step_began:-}" ] || printf '   %d s\n\n' $((SECONDS - step_began))
+}
+
+# kept LOG COMMAND…: runs a command with what it prints in a file; its last lines are shown if it fails.
+kept() {
+    local log=$demo/logs/$1.txt
+    shift
+    "$@" >"$log" 2>&1 </dev/null || {
+        echo "This failed: $*" >&2
+        tail -n 15 "$log" >&2
+        echo "All of it: $log" >&2
+        return 1
+    }
+}
+
+# exams STAGE ARGUMENTS…: one model takes its exams, the base model through plain lm_eval.
+exams() {
+    local stage=$1 prompt=_metacognitive program=(roi-bench run) began=$SECONDS model
+    shift
+    [ "$stage" = base ] && prompt='' program=(lm_eval run --log_samples) # MFT and RARL train the metacognitive prompt
+    model=$(python -c "from roi_bench.exams.tiny import model_path; print(model_path('$stage'))")
+    kept "$stage" "${program[@]}" --model hf --model_args "pretrained=$model,dtype=float32" --device cpu --batch_size 64 \
+        --tasks "roi_tiny_hard_$budget$prompt,roi_tiny_medium_$budget$prompt" --output_path "$demo/runs/$stage" "$@"
+    printf '   %-5s %s: %d s\n' "$stage" "${program[*]:0:2}" $((SECONDS - began))
+}
+
+heading "1/4  The environment .venv, with the extras hf and leaderboard"
+ensure_environment hf,leaderboard
+export HF_HUB_OFFLINE=1 # everything else is in the package
+rm -rf "$demo/runs" "$demo/submissions" "$demo/logs"
+mkdir -p "$demo/logs"
+
+heading "2/4  Three models take 480 exams in hard, medium and easy order, two models at a time"
+budget=$(python -c 'from roi_bench.exams.tiny import TINY_BUDGETS; print(TINY_BUDGETS[0])')
+exams base "$@" &
+base=$!
+for stage in mft rarl; do exams "$stage" "$@" || { kill "$base" 2>/dev/null || true; exit 1; }; done
+wait "$base"
+
+heading "3/4  A report: $demo/report/report.md, and pictures beside it"
+kept report roi-bench report "$demo/runs" --out "$demo/report"
+
+heading "4/4  Submissions, graded again from their responses, and a board: $demo/board"
+# The shipped submissions but for the invented one, whose fresh exams need another extra.
+mkdir -p "$demo/submissions"
+cp -R leaderboard/submissions/board.json leaderboard/submissions/reviews.json leaderboard/submissions/roi-bench-* "$demo/submissions"
+for stage in "${stages[@]}"; do
+    kept "pack_$stage" roi-bench submit pack "$demo/runs/$stage" --out "$demo/submissions" --model "demo: tiny $stage" \
         --contamination "Trained on generated problems; no evaluation problem is among them." --contact "whoever ran the demo" \
         --organisation roi-bench --licence apache-2.0 --open-weights --notes "Made by scripts/demo.sh." "${draft[@]}"
 done
-roi-bench leaderboard build results/demo/submissions --out results/demo/board "${drafts[@]}"
+kept board roi-bench leaderboard build "$demo/submissions" --out "$demo/board" "${drafts[@]}"
+ended
+
+python scripts/demo_numbers.py "$demo/runs"
+command=.venv/bin/roi-bench board=$demo/board
+[ "$began_at" = "$PWD" ] || command=$PWD/$command board=$PWD/$board
+printf '\n%d s in all. Look at the board, with every response, in a browser:\n\n    %q leaderboard serve %q\n' "$SECONDS" "$command" "$board"

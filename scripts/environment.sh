@@ -29,27 +29,33 @@ files = ("pyproject.toml", "hatch_build.py", "roi_bench/harness/startup.py", "ro
 print(hashlib.sha256(b"".join(open(name, "rb").read() for name in files) + sys.version.encode()).hexdigest())'
 }
 
-install_everything() {
+# Bytecode is made where a module is first imported: compiling all of torch and transformers would take longer than installing them.
+install() {
     local pip=(.venv/bin/python -m pip -qq --disable-pip-version-check)
     "${pip[@]}" install --upgrade "pip>=24"
     if ! .venv/bin/python -c 'import torch' 2>/dev/null; then
-        "${pip[@]}" install "torch==2.13.0" || "${pip[@]}" install "torch>=2.6"
+        "${pip[@]}" install --no-compile "torch==2.13.0" || "${pip[@]}" install --no-compile "torch>=2.6"
     fi
-    "${pip[@]}" install --editable ".[hf,api,train,leaderboard,fresh,dev]"
+    "${pip[@]}" install --no-compile --editable ".[$1]"
 }
 
+# ensure_environment [EXTRAS]: with these extras of ours, joined by commas; by default with all that the tests need.
 ensure_environment() {
-    local python key
+    local python key extras=${1:-hf,api,train,leaderboard,fresh,dev} mark=.venv/roi-bench.key began=$SECONDS
     python=$(find_python) || exit 1
     key=$(environment_key "$python")
     if [ ! -x .venv/bin/python ]; then
         echo "Making .venv with $("$python" --version) …" >&2
         "$python" -m venv .venv
     fi
-    if [ "$(cat .venv/roi-bench.key 2>/dev/null)" != "$key" ]; then
+    if [ -n "${1:-}" ] && [ "$(cat "$mark" 2>/dev/null)" != "$key" ]; then
+        mark=.venv/roi-bench.$1.key
+    fi
+    if [ "$(cat "$mark" 2>/dev/null)" != "$key" ]; then
         echo "Installing roi-bench and what it needs into .venv (minutes at first, nothing later) …" >&2
-        install_everything
-        printf '%s\n' "$key" >.venv/roi-bench.key
+        install "$extras"
+        printf '%s\n' "$key" >"$mark"
+        echo "Installed in $((SECONDS - began)) s: $(du -sm .venv | cut -f1) MB" >&2
     fi
     PATH="$PWD/.venv/bin:$PATH"
     export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}" # models as small as ours are slower on more threads

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from scripts import index_page, try_installed
+from tests.support.git_repository import commit_all, git
 from tests.support.messages import shown_in
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -61,6 +63,23 @@ def test_an_environment_that_is_up_to_date_is_used_as_it_is(checkout):
     (checkout / "pyproject.toml").write_text("changed")
     done = make_environment(checkout, sys.executable)
     assert "roi-bench" in done.stderr
+
+
+def test_what_the_demo_needs_is_kept_apart_from_what_the_tests_need(checkout):
+    for name in ("pyproject.toml", "hatch_build.py", "roi_bench/harness/startup.py", "roi_bench/__init__.py"):
+        (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, checkout / name)
+    (checkout / ".venv" / "bin").mkdir(parents=True)
+    (checkout / ".venv" / "bin" / "python").symlink_to(shutil.which("true"))
+    text = '. scripts/environment.sh; install() { echo "install $1"; }; '
+    text += (
+        "ensure_environment a,b; ensure_environment a,b; ensure_environment; ensure_environment a,b; ensure_environment"
+    )
+    environment = {**os.environ, "PYTHON": sys.executable}
+    done = subprocess.run(
+        ["bash", "-c", text], capture_output=True, text=True, check=True, cwd=checkout, env=environment
+    )
+    assert done.stdout.split() == ["install", "a,b", "install", "hf,api,train,leaderboard,fresh,dev"]
 
 
 def command(folder, name, text):
@@ -162,6 +181,78 @@ def test_the_check_of_litellm_runs_the_tests_of_apis_at_each_end_and_fails_if_on
     assert (unknown.returncode, "oldest" in unknown.stderr) == (2, True)
 
 
+@pytest.mark.parametrize("end", ["lowest", "newest"])
+def test_the_check_of_an_end_tries_each_set_with_its_own_python_and_fails_if_one_does(checkout, end):
+    for name, code in (("use", 1), ("train", 0)):
+        lines = f'[ "$1" = -m ] || {{ echo "{name}: $1 ${{@: -1}}"; exit {code}; }}'
+        command(checkout / "there" / f"{end}-{name}" / "bin", "python", lines)
+    words = ["bash", f"scripts/check_{end}.sh", "--folder", "there", "--sets"]
+    done = subprocess.run([*words, "use,train"], capture_output=True, text=True, check=False, cwd=checkout)
+    assert done.returncode == 1, done.stderr
+    assert done.stdout.splitlines() == [
+        f"== {end} use",
+        "use: scripts/try_installed.py doctor,task,plain,drawn,report,pack,board",
+        f"== {end} train",
+        "train: scripts/try_installed.py doctor,train",
+    ]
+    known = set(try_installed.PARTS)
+    assert {part for line in done.stdout.splitlines()[1::2] for part in line.split()[-1].split(",")} <= known
+    done = subprocess.run([*words, "train"], capture_output=True, text=True, check=False, cwd=checkout)
+    assert done.returncode == 0
+    done = subprocess.run([*words, "all"], capture_output=True, text=True, check=False, cwd=checkout)
+    assert (done.returncode, "all" in done.stderr) == (2, True)
+
+
+@pytest.fixture
+def repository(checkout):
+    """A repository whose release is refused for no other reason than that of a test."""
+    (checkout / "roi_bench").mkdir()
+    (checkout / "roi_bench" / "__init__.py").write_text('__version__ = "1.2.0"\n')
+    (checkout / "CITATION.cff").write_text("version: 1.2.0\n")
+    (checkout / "CHANGELOG.md").write_text("## [Unreleased]\n")
+    git(checkout, "init", "--quiet")
+    commit_all(checkout)
+    return checkout
+
+
+def uncommitted(repository):
+    (repository / "CITATION.cff").write_text("version: 1.2.0\n\n")
+
+
+def two_versions(repository):
+    (repository / "CITATION.cff").write_text("version: 1.1.0\n")
+    commit_all(repository)
+
+
+def tagged(repository):
+    git(repository, "tag", "v1.2.0")
+
+
+@pytest.mark.parametrize(
+    ("make", "arguments", "shown"),
+    [
+        (uncommitted, [], "git status"),
+        (two_versions, [], "1.2.0"),
+        (tagged, [], "v1.2.0"),
+        (lambda repository: None, ["--tag"], "CHANGELOG.md"),
+    ],
+    ids=["uncommitted", "two versions", "tagged", "no section"],
+)
+def test_nothing_is_built_of_what_cannot_be_released(repository, make, arguments, shown):
+    make(repository)
+    words = ["bash", "scripts/release.sh", *arguments]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=repository)
+    assert done.returncode == 1
+    assert (done.stdout, len(done.stderr.splitlines())) == ("", 1)
+    assert shown in done.stderr
+    assert not (repository / "dist").exists()
+
+
+def test_dead_links_of_an_index_page_are_found():
+    page = "[a](docs/a.md) [b](https://example.org) [c](#c) ![d](d.png)\n```\n[e](e.md)\n```\n"
+    assert index_page.dead_links(page) == ["docs/a.md", "d.png"]
+
+
 def check_vllm(checkout, *arguments):
     command = ["bash", "scripts/check_vllm.sh", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=checkout)
@@ -219,10 +310,17 @@ def test_the_first_command_of_the_readme_ends_with_a_board(tmp_path):
     )
     assert done.returncode == 0, done.stderr[-3000:]
     demo = tmp_path / "results" / "demo"
-    shipped = {folder.name for folder in (ROOT / "leaderboard" / "submissions").iterdir() if folder.is_dir()}
+    shipped = {folder.name for folder in (ROOT / "leaderboard" / "submissions").glob("roi-bench-*")}
     submitted = {folder.name for folder in (demo / "submissions").iterdir() if folder.is_dir()}
     assert shipped < submitted
     assert len(submitted - shipped) == 3
     pages = {page.parent.name for page in (demo / "board" / "models").glob("*/index.html")}
     assert submitted <= pages
     assert (demo / "report" / "scores.csv").is_file()
+    lines = done.stdout.splitlines()
+    assert len(lines) <= 80
+    assert [line[:6] for line in lines if line.startswith("==")] == [f"== {step}/4" for step in range(1, 5)]
+    assert "published" not in done.stdout + done.stderr
+    table = next(number for number, line in enumerate(lines) if line.startswith("model "))
+    assert [line.split("  ")[0] for line in lines[table + 1 : table + 4]] == ["base", "MFT", "MFT + RARL"]
+    assert lines[-1].strip() == f"{tmp_path}/.venv/bin/roi-bench leaderboard serve {tmp_path}/results/demo/board"

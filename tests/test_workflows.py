@@ -39,7 +39,7 @@ def all_steps() -> list[dict[str, Any]]:
 
 
 def test_the_workflows_are_there() -> None:
-    assert [file.stem for file in FILES] == ["ci", "leaderboard", "leaderboard_comment", "litellm", "vllm"]
+    assert [file.stem for file in FILES] == ["ci", "installs", "leaderboard", "leaderboard_comment", "litellm", "vllm"]
     assert workflow("leaderboard_comment")["on"]["workflow_run"]["workflows"] == [workflow("leaderboard")["name"]]
 
 
@@ -50,8 +50,16 @@ def test_other_environments_are_checked_every_week_and_by_hand_never_for_a_pull_
     assert [command.split()[:2] for command in commands] == [["bash", f"scripts/check_{name}.sh"]]
 
 
-def test_both_ends_of_litellm_are_checked() -> None:
-    assert workflow("litellm")["jobs"]["check"]["strategy"]["matrix"]["end"] == ["lowest", "newest"]
+@pytest.mark.parametrize("name", ["litellm", "installs"])
+def test_both_ends_are_checked(name: str) -> None:
+    assert workflow(name)["jobs"]["check"]["strategy"]["matrix"]["end"] == ["lowest", "newest"]
+
+
+def test_the_lowest_and_the_newest_set_are_checked_every_week_and_by_hand() -> None:
+    assert set(workflow("installs")["on"]) == {"schedule", "workflow_dispatch"}
+    (command,) = [step["run"] for step in workflow("installs")["jobs"]["check"]["steps"] if "run" in step]
+    scripts = [command.split()[1].strip('"').replace("$END", end) for end in ("lowest", "newest")]
+    assert all((ROOT / script).is_file() for script in scripts)
 
 
 def test_actions_are_pinned_and_githubs_own() -> None:
@@ -75,7 +83,8 @@ def test_no_expression_stands_in_a_shell_command() -> None:
 
 def test_rights_are_as_small_as_can_be() -> None:
     comment, board = workflow("leaderboard_comment"), workflow("leaderboard")
-    assert [workflow(file.stem)["permissions"] for file in FILES] == [READ_ONLY, READ_ONLY, {}, READ_ONLY, READ_ONLY]
+    wanted = {file.stem: READ_ONLY for file in FILES} | {"leaderboard_comment": {}}
+    assert {file.stem: workflow(file.stem)["permissions"] for file in FILES} == wanted
     assert "permissions" not in board["jobs"]["check"]
     assert comment["jobs"]["comment"]["permissions"] == {"actions": "read", **READ_ONLY, "pull-requests": "write"}
     assert board["jobs"]["publish"]["permissions"] == {"pages": "write", "id-token": "write"}
@@ -221,7 +230,7 @@ def comment(folder: Path, actual: str = HEAD, ours: str = "") -> subprocess.Comp
 )
 def test_what_was_found_is_commented_once(handed_on: Path, ours: str, written: str) -> None:
     done = comment(handed_on, ours=ours)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, "roi-bench: loading numpy …\n")
     marker, *text = (handed_on / "posted").read_text().splitlines()
     assert marker == "<!-- roi-bench review -->"
     assert any("`<b>@all`" in line for line in text)  # in code, so that it is no mention

@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# roi-bench beside the lowest versions that pyproject.toml allows, in environments made for it: a task, a report, a pack, a board,
+# the trainer. Exit code 0 only if all of it works. Twenty minutes on two cores, 4 GB; what is tried: scripts/installed_sets.sh.
+#
+#   bash scripts/check_lowest.sh [--sets base,use,train] [--folder DIR]
+#
+# The lowest versions are those that uv resolves (it is installed into an environment of its own): of each package that we name the
+# lowest that goes together with the others. What those bring is the newest that they allow, as a user gets it.
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/installed_sets.sh"
+read_options "$@"
+
+pip_arguments() {
+    local named extra=()
+    named=$(extras "$1")
+    for name in ${named//,/ }; do extra+=(--extra "$name"); done
+    [ -x "$scratch/uv/bin/uv" ] || { make_environment "$scratch/uv" && pip_of "$scratch/uv" install uv; }
+    [ -z "$named" ] || echo "$TORCH" >"$scratch/override"
+    touch "$scratch/override"
+    "$scratch/uv/bin/uv" pip compile --quiet --resolution lowest-direct --no-header --no-annotate "${extra[@]}" \
+        --python "$(find_python)" --override "$scratch/override" ${PIP_FIND_LINKS:+--find-links "$PIP_FIND_LINKS"} pyproject.toml \
+        --output-file "$scratch/lowest-$1.txt" >&2
+    printf '%s\n' --constraint "$scratch/lowest-$1.txt"
+}
+
+try_sets lowest
