@@ -2,7 +2,7 @@
 
 python scripts/house_figures.py
 
-docs/measurements.md holds what it prints; tests/test_architecture.py holds the limits.
+docs/measurements.md has the limits; tests/test_architecture.py enforces them.
 """
 
 from __future__ import annotations
