@@ -17,7 +17,7 @@ from roi_bench.exams.tiny import model_path
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
-PAGES += [ROOT / folder / "README.md" for folder in ("baselines", "leaderboard")]
+PAGES += [ROOT / folder / "README.md" for folder in ("baselines", "findings", "leaderboard", "reference_training")]
 PAGES += sorted((ROOT / "docs").glob("*.md"))
 
 
