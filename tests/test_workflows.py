@@ -210,7 +210,7 @@ def handed_on(tmp_path: Path) -> Path:
     """A folder with an artifact and a command `gh` that notes its calls."""
     (tmp_path / "gh").write_text(GH)
     (tmp_path / "gh").chmod(0o755)
-    review = {"format": "roi-bench-review", "format_version": 1, "problem": "<b>@all", "submissions": []}
+    review = {"format": "roi-bench-review", "format_version": 2, "problem": "<b>@all", "submissions": []}
     write(tmp_path, "review/review.json", json.dumps(review))
     write(tmp_path, "review/number", "7\n")
     return tmp_path
