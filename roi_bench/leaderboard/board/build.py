@@ -354,7 +354,7 @@ def days_in_history(submissions: Path) -> dict[str, str]:
     """
 
     def git(*arguments: str) -> str | None:
-        command = ["git", "-C", str(submissions), "--no-pager", *arguments]
+        command = ["git", "-C", str(submissions), "-c", "log.showSignature=false", "--no-pager", *arguments]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
         try:
             done = subprocess.run(command, capture_output=True, check=False, env=environment)
