@@ -1,6 +1,7 @@
 import json
 import posixpath
 import re
+import shlex
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -481,6 +482,37 @@ def test_what_is_to_be_cited_is_what_the_citation_file_says():
     assert f"title = {{{paper['title']}}}" in page
     assert f"{{{{{citation['authors'][0]['name']}}}}}" in page
     assert page.count("{") == page.count("}")
+
+
+def test_the_commands_of_the_page_on_submitting_can_be_run():
+    """Commands of roi-bench have the options that they are shown with; the run is one that the harness takes."""
+    import click
+
+    from roi_bench.cli.main import cli
+    from roi_bench.harness.run_arguments import parse_arguments
+
+    page = read_html(pages_of(EMPTY)["submit.html"])
+    lines = [
+        line
+        for block in page.all("pre")
+        for line in "".join(block.children).splitlines()
+        if line.startswith("roi-bench")
+    ]
+    commands = [shlex.split(line)[1:] for line in lines]
+    assert [words[:2] if words[0] != "run" else words[:1] for words in commands] == [
+        ["run"],
+        ["submit", "pack"],
+        ["submit", "check"],
+    ]
+    for name, *words in commands:
+        if name == "run":
+            assert parse_arguments(words).config.tasks == ["roi_exam"]
+            continue
+        group = cli.get_command(click.Context(cli), name)
+        found = group.get_command(click.Context(group), words[0])
+        found.make_parser(click.Context(found)).parse_args(words[1:])  # an option that is not there raises
+    for option in re.findall(r"--(?:model|paper|code)-url", page.text):
+        assert any(option in one.opts for one in cli.get_command(click.Context(cli), "submit").commands["pack"].params)
 
 
 def test_a_title_cannot_break_the_entry_of_a_bibliography():
