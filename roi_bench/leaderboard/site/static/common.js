@@ -35,6 +35,7 @@
   async function unpack(answer) {
     const bytes = new Uint8Array(await answer.arrayBuffer());
     const packed = bytes[0] === 0x1f && bytes[1] === 0x8b;
+    if (packed && !('DecompressionStream' in window)) throw new Error('this browser cannot unpack it; download the file');
     const stream = new Blob([bytes]).stream();
     const text = await new Response(packed ? stream.pipeThrough(new DecompressionStream('gzip')) : stream).text();
     const lines = text.split('\n').filter(Boolean).map((line) => JSON.parse(line));
