@@ -405,7 +405,8 @@ def profile_table(profile: Profile, exams: Sequence[Exam]) -> Table:
 
 def profile_title(profile: Profile, exams: int) -> str:
     """Return the title for values of ``profile`` on so many exams."""
-    return f"{short_name(profile.model)}, {profile.set_title}, {exams} exams, {profile.samples} samples a problem"
+    count = "1 exam" if exams == 1 else f"{exams} exams"
+    return f"{short_name(profile.model)}, {profile.set_title}, {count}, {profile.samples} samples a problem"
 
 
 def value_table(

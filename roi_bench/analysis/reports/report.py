@@ -320,7 +320,7 @@ def report_figures(
     taken: set[str] = set()
     for run in runs:
         name = _unused(f"{_slug(run.cell.slug)}_{_slug(run.name)}", taken)
-        title = f"{_models(runs)}{_row(run)}, {run.cell.title}"
+        title = f"{_models(runs)}{run.name}, {run.cell.title}, n = {run.estimates()['score'].exams}"
         summaries = token_summaries(run.scored, run.cell.order)
         if any(summary.quantiles for summary in summaries):
             figures[f"tokens_{name}"] = tokens_by_position_and_tier(
