@@ -166,17 +166,8 @@ def add_usage(samples: Mapping[str, Sequence[dict[str, Any]]]) -> None:
         for name in ("usage", "usd", "prompt_tokens"):
             sample["doc"].pop(name, None)  # where plain lm_eval has to keep them
         if (read := sample["doc"].pop("read", None)) is not None:
-            _tidy(sample)
             sample["read"] = read
         sample["resps"] = [[NO_RESPONSE if text is None else text for text in request] for request in responses]
-
-
-def _tidy(sample: dict[str, Any]) -> None:
-    """Drop standard errors from a sample: lm_eval asks for them by document, though only whole tasks have them."""
-    empty = [name for name in sample["metrics"] if name.endswith("_stderr") and sample.get(name) is None]
-    sample["metrics"] = [name for name in sample["metrics"] if name not in empty]
-    for name in empty:
-        sample.pop(name, None)
 
 
 def drop_doubled_errors(results: Mapping[str, dict[str, Any]]) -> None:

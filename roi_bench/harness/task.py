@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, ItemsView, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial
@@ -105,6 +105,22 @@ def exam_value(metric: Metric[Any], term: ExamTerm | None) -> ExamValue | None:
     if metric.name == "regret":
         return ExamValue(term.numerator, term)
     return ExamValue(term.numerator / term.denominator, term)
+
+
+class DocumentValues(dict[str, ExamValue | None]):
+    """The metrics of one document, of which :meth:`items` yields the standard errors too, always None.
+
+    lm_eval aggregates what ``items`` yields; into the samples file it copies the keys, where standard errors of single
+    documents would say nothing.
+    """
+
+    def __init__(self, values: Mapping[str, ExamValue | None]) -> None:
+        super().__init__({name: value for name, value in values.items() if not name.endswith("_stderr")})
+        self._all = dict(values)
+
+    def items(self) -> ItemsView[str, ExamValue | None]:  # type: ignore[override]
+        """Return metrics and standard errors."""
+        return self._all.items()
 
 
 logger = logging.getLogger(__name__)
@@ -353,7 +369,7 @@ class RoiTask(ConfigurableTask):
             )
 
     def process_results(self, doc: dict[str, Any], results: list[list[Any]]) -> dict[str, ExamValue | None]:
-        """Return every metric of one document; ``X_stderr`` follows ``X`` empty and is filled in by aggregation."""
+        """Return every metric of one document; its :meth:`~DocumentValues.items` name standard errors too."""
         if scores_nothing(self):
             return {"bypass": None}
         results = by_request(results, self.settings.repeats)
@@ -368,7 +384,7 @@ class RoiTask(ConfigurableTask):
             values[metric.name] = exam_value(metric, exam_term(metric, samples, self.kind.cluster(document)))
             values[f"{metric.name}_stderr"] = None
         values.update({f"{name}_fixed_stderr": None for name in FIXED_STDERR if name in values})
-        return values
+        return DocumentValues(values)
 
     def _samples(self, doc: Mapping[str, Any], responses: list[tuple[Response, ...]]) -> tuple[Any, tuple[Any, ...]]:
         """Return the document that ``doc`` names, and its samples made of the K ``responses`` to each request."""

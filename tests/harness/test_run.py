@@ -65,6 +65,8 @@ def test_the_numbers_are_those_of_plain_lm_eval(random_model: Path, finished: Pa
     )
     ours = results_in(finished)
     for task in (HARD, MEDIUM):
+        assert [name for sample in plain["samples"][task] for name in sample if name.endswith("_stderr")] == []
+        assert [sample["doc"]["read"] for sample in plain["samples"][task]]
         assert [sample["resps"] for sample in plain["samples"][task]] == [
             sample["resps"] for sample in samples_in(finished, task)
         ]
