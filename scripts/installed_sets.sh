@@ -38,13 +38,13 @@ parts() {
 
 make_environment() { # where
     "$(find_python)" -m venv "$1"
-    "$1/bin/python" -m pip --quiet --disable-pip-version-check install --upgrade "pip>=24"
+    "$1/bin/python" -m pip -qq --disable-pip-version-check install --upgrade "pip>=24"
 }
 
 pip_of() { # environment, arguments
     local environment=$1
     shift
-    "$environment/bin/python" -m pip --quiet --disable-pip-version-check "$@"
+    "$environment/bin/python" -m pip -qq --disable-pip-version-check "$@"
 }
 
 # install ENVIRONMENT SET ARGUMENTS…: ours with the extras of the set, as users install it; the arguments go to pip.
