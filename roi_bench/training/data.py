@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import lru_cache, partial
 from itertools import islice
@@ -29,25 +29,36 @@ def chat_wrapper(recipe: Recipe, tokenizer: Any) -> Callable[[Sequence[Message]]
         UsageError: The recipe asks for a chat template and the tokenizer has none.
     """
     if not recipe.chat:
-        return as_text
+        return lambda messages: as_text(instructed(messages, recipe.system_prompt))
     if not tokenizer.chat_template:
         raise UsageError(
             f"recipe {recipe.name}: chat is true, but the tokenizer of {recipe.model!r} has no chat template"
         )
-    return partial(rendered, render=template_of(tokenizer))
+    render = template_of(tokenizer, recipe.chat_template_kwargs)
+    return lambda messages: rendered(instructed(messages, recipe.system_prompt), render)
 
 
-def template_of(tokenizer: Any) -> Callable[[list[Message]], str]:
+def instructed(messages: Sequence[Message], system_prompt: str | None) -> list[Message]:
+    """Return messages with the recipe's system prompt before their own instructions, as lm_eval puts it."""
+    if not system_prompt:
+        return list(messages)
+    own = [message["content"] for message in messages[:1] if message["role"] == "system"]
+    system: Message = {"role": "system", "content": "\n\n".join([system_prompt, *own])}
+    return [system, *messages[len(own) :]]
+
+
+def template_of(tokenizer: Any, arguments: Mapping[str, Any]) -> Callable[[list[Message]], str]:
     """Return a function that applies the tokenizer's chat template to messages, up to the start of the response."""
     render: Callable[[list[Message]], str] = partial(
-        tokenizer.apply_chat_template, tokenize=False, add_generation_prompt=True
+        tokenizer.apply_chat_template, tokenize=False, add_generation_prompt=True, **arguments
     )
     return render
 
 
-def trl_prompt(messages: Sequence[Message], chat: bool, tokenizer: Any) -> str | list[Message]:
+def trl_prompt(messages: Sequence[Message], recipe: Recipe, tokenizer: Any) -> str | list[Message]:
     """Return a prompt in TRL's form: messages, to which TRL applies the chat template, or bare text."""
-    return templated(messages, template_of(tokenizer)) if chat else as_text(messages)
+    asked = instructed(messages, recipe.system_prompt)
+    return templated(asked, template_of(tokenizer, recipe.chat_template_kwargs)) if recipe.chat else as_text(asked)
 
 
 # What may be trained on: problems, exams, and exams held out to monitor training; never an evaluation problem.

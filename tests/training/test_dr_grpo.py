@@ -44,8 +44,8 @@ def make_trainer(folder, recipe=RECIPE):
         model=load_model(base_model_name(recipe), recipe),
         reward_funcs=judge.reward,
         args=grpo_arguments(recipe, folder),
-        train_dataset=exam_rows(EXAMS, turns, False, tokenizer()),
-        eval_dataset=exam_rows(EXAMS[:2], held_out_schedule(2, recipe.budgets), False, tokenizer(), len(EXAMS)),
+        train_dataset=exam_rows(EXAMS, turns, RECIPE, tokenizer()),
+        eval_dataset=exam_rows(EXAMS[:2], held_out_schedule(2, recipe.budgets), recipe, tokenizer(), len(EXAMS)),
         processing_class=tokenizer(),
         judge=judge,
     )
@@ -150,7 +150,7 @@ def rows(budget, count=2, order="hard"):
     from roi_bench.training.rarl.rarl import exam_rows
 
     turns = [ScheduledExam(number, order, budget) for number in range(count)]
-    return [row for row in exam_rows(EXAMS, turns, False, tokenizer()) for _ in range(4)]
+    return [row for row in exam_rows(EXAMS, turns, RECIPE, tokenizer()) for _ in range(4)]
 
 
 def generated(trainer, budget, rewards=None, monkeypatch=None):

@@ -26,7 +26,7 @@ from roi_bench.training.plan.checks import (
 from roi_bench.training.plan.dry_run import ModelFacts, look_at_model, make_plan, memory_findings, plan_text, workload
 from roi_bench.training.plan.memory_estimate import Shape, Workload, estimate, shape_of
 from roi_bench.training.plan.recipe import Lora, TierCounts, load_recipe, recipe_names
-from roi_bench.training.plan.trainer_arguments import FIXED_GRPO, FIXED_SFT, check_trainer_arguments
+from roi_bench.training.plan.rules import FIXED_GRPO, FIXED_SFT, check_trainer_arguments
 from roi_bench.training.stages.evaluation import STAGES, stage_calls
 from tests.support.messages import missing
 
@@ -630,7 +630,7 @@ def test_too_little_memory_for_the_states_is_a_warning_about_them():
 
 
 def test_vllm_beside_the_trainer_takes_its_share_unless_it_sleeps():
-    recipe = tiny(["rarl.rollouts=vllm", "rarl.trainer.vllm_gpu_memory_utilization=0.4"])
+    recipe = tiny(["rarl.rollouts=vllm", "vllm.beside_training=0.4"])
     text = detail(memory_findings(recipe, ALL, FACTS, 1, 10**12), "rarl memory")[1]
     assert missing(["40%", "vLLM", "600.0", "1000.0 GB"], text) == []
     asleep = replace(recipe, rarl=replace(recipe.rarl, trainer={"vllm_enable_sleep_mode": True}))

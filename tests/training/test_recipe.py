@@ -17,17 +17,20 @@ from roi_bench.training.plan.recipe import (
     Labels,
     Lora,
     Mft,
+    OrderShares,
     Rarl,
     Recipe,
     Reward,
     Sampling,
     TierCounts,
+    differences,
     load_recipe,
     parse_recipe,
     recipe_names,
     recipe_text,
+    stage_settings,
 )
-from roi_bench.training.plan.trainer_arguments import FIXED_GRPO, FIXED_SFT, check_trainer_arguments
+from roi_bench.training.plan.rules import FIXED_GRPO, FIXED_SFT, check_trainer_arguments
 from tests.support.messages import missing
 
 SMALL = {"name": "a", "model": "tiny", "family": "tiny", "budgets": [128, 256]}
@@ -44,7 +47,7 @@ def test_a_recipe_with_four_settings_has_the_documented_defaults():
     recipe = parse_recipe(SMALL, "here.yaml")
     assert recipe == Recipe("a", "tiny", "tiny", (128, 256))
     assert (recipe.dtype, recipe.chat, recipe.lora) == ("bfloat16", False, None)
-    assert recipe.rarl.orders == {"easy": 1.0, "medium": 1.0, "hard": 1.0}
+    assert recipe.rarl.orders == recipe.mft.orders == OrderShares(1.0, 1.0, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -130,11 +133,18 @@ def test_the_advice_about_exponents_is_right():
         ({"rarl": {"steps": 0}}, ("rarl.steps", "0")),
         ({"rarl": {"generations": 1}}, ("rarl.generations", "1")),
         ({"rarl": {"prompts": 3}}, ("rarl.prompts × rarl.generations", "24", "rarl.device_batch_size", "(64)")),
-        ({"mft": {"orders": {"hard": 0.5}}}, ("mft.orders.hard", "0.5")),
-        ({"mft": {"orders": {"hard": 0}}}, ("mft.orders", "{'hard': 0}")),
-        ({"rarl": {"orders": {}}}, ("rarl.orders", "{}")),
-        ({"rarl": {"orders": {"easy": 0}}}, ("rarl.orders", "{'easy': 0}")),
-        ({"rarl": {"orders": {"mixed": 1}}}, ("rarl.orders", "{'mixed': 1}")),
+        ({"mft": {"orders": {"hard": 0.5}}}, ("mft.orders", "'hard': 0.5", "whole")),
+        ({"mft": {"orders": {"easy": 0, "medium": 0, "hard": 0}}}, ("mft.orders", "'hard': 0")),
+        ({"rarl": {"orders": {"easy": 0.0, "medium": 0, "hard": 0}}}, ("rarl.orders", "'easy': 0")),
+        ({"rarl": {"orders": {"hard": float("inf")}}}, ("rarl.orders", "inf")),
+        ({"rarl": {"orders": {"mixed": 1}}}, ("'rarl.orders.mixed'",)),
+        ({"chat_template_kwargs": {"enable_thinking": False}}, ("chat_template_kwargs", "chat is false")),
+        ({"context": 256}, ("context", "256", "(256)")),
+        ({"vllm": {"beside_training": 0}}, ("vllm.beside_training", "0")),
+        ({"vllm": {"gpu_memory_utilization": 1.5}}, ("vllm.gpu_memory_utilization", "1.5")),
+        ({"vllm": {"tensor_parallel_size": 0}}, ("vllm.tensor_parallel_size", "0")),
+        ({"evaluation": {"model_args": {"max_model_len": 9}}}, ("evaluation.model_args.max_model_len", "set context")),
+        ({"evaluation": {"model_args": {"enable_thinking": True}}}, ("enable_thinking", "set chat_template_kwargs")),
         ({"rarl": {"orders": {"easy": 2, "hard": -1}}}, ("rarl.orders", "-1")),
         ({"rarl": {"curriculum": {512: 0.5}}}, ("rarl.curriculum", "{512: 0.5}")),
         ({"rarl": {"curriculum": {128: 0.6, 256: 0.6}}}, ("rarl.curriculum", "0.6")),
@@ -149,6 +159,43 @@ def test_the_advice_about_exponents_is_right():
 )  # fmt: skip
 def test_a_value_that_cannot_be_meant_is_refused(changes, facts):
     assert missing(("here.yaml", *facts), refusal(changes)) == []
+
+
+def test_one_order_leaves_the_others_as_they_are(file):
+    for stage in ("mft", "rarl"):
+        for change in (f"{stage}.orders.hard=2", f"{stage}.orders={{hard: 2}}"):
+            found = getattr(load_recipe(str(file), [change]), stage).orders
+            assert found == OrderShares(1.0, 1.0, 2)
+            assert found.text() == "easy 25%, medium 25%, hard 50%"
+    assert load_recipe("tiny", ["rarl.orders.easy=0"]).rarl.orders == OrderShares(0, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("change", "stages"),
+    [
+        ("evaluation.limit=3", ()),
+        ("sampling.batch_size=7", ()),
+        ("mft.device_batch_size=5", ()),
+        ("rarl.device_batch_size=8", ()),
+        ("vllm.tensor_parallel_size=2", ()),
+        ("rarl.steps=9", ("rarl",)),
+        ("rarl.reward.level=false", ("rarl",)),
+        ("mft.epochs=2", ("mft",)),
+        ("mft.exams=99", ("data",)),
+        ("mft.batch_size=40", ("data", "mft")),
+        ("budgets=[64, 256]", ("data", "rarl")),
+        ("seed=3", ("data", "mft", "rarl")),
+        ("system_prompt=Be brief.", ("data", "mft", "rarl")),
+    ],
+)
+def test_each_stage_depends_on_what_it_uses(change, stages):
+    asked = load_recipe("test", [change])
+    changed = [
+        stage
+        for stage in ("data", "mft", "rarl")
+        if differences(stage_settings(load_recipe("test"), stage), stage_settings(asked, stage))
+    ]
+    assert tuple(changed) == stages
 
 
 def test_no_evaluation_while_training_needs_no_exams_for_it():
@@ -254,7 +301,7 @@ def valid_recipes(draw):
             generations=generations,
             device_batch_size=generations,
             learning_rate=draw(RATES),
-            orders=draw(st.dictionaries(st.sampled_from(["easy", "medium", "hard"]), SHARES, min_size=1)),
+            orders=draw(st.builds(OrderShares, SHARES, SHARES, SHARES)),
             curriculum={budgets[0]: draw(SHARES)},
             reward=Reward(draw(st.booleans()), draw(SHARES)),
             rollouts=draw(st.sampled_from(["transformers", "vllm", "vllm-server"])),

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from contextlib import nullcontext
+from errno import ENOSPC
 from types import SimpleNamespace
 
 import pytest
+from safetensors import SafetensorError
 
 from roi_bench.errors import DependencyError, ModelError, RecordError, UsageError
 from roi_bench.harness.installation import version
 from roi_bench.training.data import NAMES, load_examples, load_rows, save_data
 from roi_bench.training.mft.labels import Example, LabelledProblem
-from roi_bench.training.plan.recipe import load_recipe, recipe_text
+from roi_bench.training.plan.recipe import load_recipe, recipe_text, stage_settings
 from roi_bench.training.stages import model as training_checkpoints
 from roi_bench.training.stages import run
 from roi_bench.training.stages.model import (
@@ -42,30 +45,78 @@ def test_the_recipe_is_written_whole_and_read_back(tmp_path):
     open_run(TEST, tmp_path)
 
 
-@pytest.mark.parametrize(
-    "change",
-    ["sampling.batch_size=7", "mft.device_batch_size=5", "rarl.device_batch_size=8", "evaluation.limit=3"],
-)
-def test_what_is_lowered_when_memory_runs_out_may_differ(tmp_path, change):
-    open_run(TEST, tmp_path)
-    open_run(load_recipe("test", [change]), tmp_path)
-    assert load_recipe(str(tmp_path / "recipe.yaml")) == load_recipe("test", [change])
+def made(tmp_path, changes=(), stage="mft", **record):
+    """A folder with data and a finished stage, made by the test recipe with ``changes``."""
+    recipe = load_recipe("test", changes)
+    save_data(recipe, [LABEL], [EXAMPLE], tmp_path)
+    (tmp_path / run.SETTINGS).write_text(json.dumps(stage_settings(recipe, "data")), "utf-8")
+    settings = {"settings": stage_settings(recipe, stage), **record}
+    return finished(tmp_path / stage, {}, **settings)
+
+
+def test_a_change_of_rarl_leaves_the_stages_before_it_alone(tmp_path):
+    told = []
+    made(tmp_path)
+    recipe = load_recipe("test", ["rarl.steps=9", "rarl.learning_rate=1.0e-5", "evaluation.limit=2"])
+    assert run_mft(recipe, tmp_path, told.append) == tmp_path / "mft"
+    assert load_recipe(str(tmp_path / "recipe.yaml")) == recipe
 
 
 @pytest.mark.parametrize(
-    ("change", "there", "asked"),
+    ("change", "facts"),
     [
-        ("seed=1", "seed: 0", "seed: 1"),
-        ("sampling.samples=3", "samples: 2", "samples: 3"),
-        ("mft.batch_size=40", "batch_size: 20", "batch_size: 40"),
-        ("rarl.learning_rate=1.0e-5", "learning_rate: 0.0003", "learning_rate: 1.0e-05"),
+        ("sampling.samples=3", ("data", "sampling.samples", "2", "3")),
+        ("mft.learning_rate=0.5", ("mft", "mft.learning_rate", "0.0003", "0.5")),
+        ("mft.trainer.warmup_steps=9", ("mft", "mft.trainer.warmup_steps", "2", "9")),
     ],
 )
-def test_what_changes_the_outcome_may_not(tmp_path, change, there, asked):
-    open_run(TEST, tmp_path)
+def test_what_a_stage_was_made_with_may_not_change(tmp_path, change, facts):
+    made(tmp_path)
     with pytest.raises(UsageError, match=re.escape(str(tmp_path))) as refused:
-        open_run(load_recipe("test", [change]), tmp_path)
-    assert missing([there, asked], str(refused.value)) == []
+        run_mft(load_recipe("test", [change]), tmp_path, silent)
+    assert missing(facts, str(refused.value)) == []
+    with pytest.raises(UsageError, match=facts[1]) if facts[0] == "mft" else nullcontext():
+        run.check_stage(load_recipe("test", [change]), tmp_path, "mft")  # RARL asks this of what it starts from
+
+
+def test_the_evaluation_asks_with_the_prompts_of_the_training_and_any_other_setting(tmp_path):
+    made(tmp_path)
+    run.check_prompts(load_recipe("test", ["mft.epochs=3", "seed=4"]), tmp_path)
+    with pytest.raises(UsageError, match=r"mft .*system_prompt.*'Be brief\.'"):
+        run.check_prompts(load_recipe("test", ["system_prompt=Be brief."]), tmp_path)
+
+
+def test_a_folder_of_an_older_version_is_named_as_one(tmp_path):
+    save_data(TEST, [LABEL], [EXAMPLE], tmp_path)
+    with pytest.raises(RecordError, match=r"data was made by an older version.*--out"):
+        run_mft(TEST, tmp_path, silent)
+    finished(tmp_path / "rarl", {})
+    with pytest.raises(RecordError, match=r"rarl was made by an older version"):
+        run_rarl(TEST, tmp_path, silent)
+
+
+def test_a_finished_rarl_takes_more_steps_and_no_fewer(tmp_path, monkeypatch):
+    rarl, told = made(tmp_path, stage="rarl", steps=4), []
+    trained = []
+    monkeypatch.setattr("roi_bench.training.rarl.rarl.train_rarl", lambda recipe, *_: trained.append(recipe.rarl.steps))
+    monkeypatch.setattr(run, "_write_card", lambda *_: None)
+    longer = load_recipe("test", ["rarl.steps=8"])
+    with pytest.raises(RecordError, match=r"no checkpoints"):
+        run_rarl(longer, tmp_path, silent)
+    checkpoint(tmp_path / "rarl-checkpoints", 4, {})
+    run_rarl(longer, tmp_path, told.append)
+    assert trained == [8]
+    assert missing([rarl, "step 4", "8"], told[0]) == []
+    with pytest.raises(UsageError, match=r"rarl.steps is 4 there, 3 asked"):
+        run_rarl(load_recipe("test", ["rarl.steps=3"]), tmp_path, silent)
+    with pytest.raises(UsageError, match=r"rarl.temperature"):
+        run_rarl(load_recipe("test", ["rarl.steps=8", "rarl.temperature=0.5"]), tmp_path, silent)
+
+
+def test_more_steps_do_not_stretch_a_curriculum(tmp_path):
+    made(tmp_path, ["rarl.curriculum={128: 0.5}"], stage="rarl")
+    with pytest.raises(UsageError, match=r"8 are asked for.*curriculum"):
+        run_rarl(load_recipe("test", ["rarl.curriculum={128: 0.5}", "rarl.steps=8"]), tmp_path, silent)
 
 
 # ----------------------------------------------------------------- what is missing
@@ -121,6 +172,7 @@ def test_damaged_data_are_said_to_be(tmp_path):
 
 def test_an_example_whose_problems_cannot_be_told_is_refused(tmp_path):
     save_data(TEST, [LABEL], [EXAMPLE], tmp_path)
+    (tmp_path / run.SETTINGS).write_text(json.dumps(stage_settings(TEST, "data")), "utf-8")
     with pytest.raises(RecordError, match=r"example 0 in .*examples"):
         run_mft(TEST, tmp_path, silent)
 
@@ -129,6 +181,7 @@ def test_an_example_whose_problems_cannot_be_told_is_refused(tmp_path):
 
 
 INPUTS = {"model to start from": "a", "set of examples": "b"}
+SETTINGS = {"rarl.steps": 4, "seed": 0}
 
 
 class FailingTrainer:
@@ -147,12 +200,44 @@ class FailingTrainer:
 )
 def test_out_of_memory_says_what_to_lower_and_that_nothing_is_lost(tmp_path, message):
     with pytest.raises(ModelError, match=rf"x\.device_batch_size.*{re.escape(str(tmp_path))}"):
-        train_to_the_end(FailingTrainer(message), tmp_path, "x.device_batch_size", INPUTS)
+        train_to_the_end(FailingTrainer(message), tmp_path, "x.device_batch_size", INPUTS, {})
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(ENOSPC, "No space left on device"),
+        RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 576 vs 534"),
+        SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
+    ],
+    ids=["file", "torch", "safetensors"],
+)
+def test_a_full_disk_is_named_and_what_is_whole_goes_on(tmp_path, error):
+    def train(resume_from_checkpoint):
+        raise error
+
+    checkpoint(tmp_path, 5, {})
+    (tmp_path / IDENTITY).write_text(json.dumps({"inputs": INPUTS, "settings": SETTINGS, "seconds": 40}), "utf-8")
+    checkpoint(tmp_path, 10)  # what was written when the disk filled up
+    with pytest.raises(ModelError, match=rf"disk is full.*{re.escape(str(tmp_path))}"):
+        train_to_the_end(SimpleNamespace(train=train), tmp_path, "x", INPUTS, SETTINGS)
+    assert begin(tmp_path).resumed == str(tmp_path / "checkpoint-5")
+
+
+def test_checkpoints_of_other_settings_are_refused(tmp_path):
+    begin(tmp_path)
+    checkpoint(tmp_path, 5, {})
+    for asked, facts in (({"seed": 1}, "seed is 0 there, 1 asked"), ({"rarl.steps": 3}, "rarl.steps is 4 there")):
+        with pytest.raises(UsageError, match=facts):
+            train_to_the_end(FailingTrainer(""), tmp_path, "x", INPUTS, {**SETTINGS, **asked})
+    with pytest.raises(ModelError):
+        train_to_the_end(FailingTrainer("out of memory"), tmp_path, "x", INPUTS, {**SETTINGS, "rarl.steps": 9})
+    assert json.loads((tmp_path / IDENTITY).read_text("utf-8"))["settings"]["rarl.steps"] == 9
 
 
 def test_another_failure_is_not_called_out_of_memory(tmp_path):
     with pytest.raises(RuntimeError, match="shapes differ"):
-        train_to_the_end(FailingTrainer("shapes differ"), tmp_path, "x", INPUTS)
+        train_to_the_end(FailingTrainer("shapes differ"), tmp_path, "x", INPUTS, {})
 
 
 def checkpoint(folder, step, state=None):
@@ -165,7 +250,7 @@ def begin(folder, inputs=INPUTS, patience=0):
     """Begin a training that fails at once, or go on with it."""
     trainer = FailingTrainer("out of memory")
     with pytest.raises(ModelError):
-        train_to_the_end(trainer, folder, "x", inputs, patience)
+        train_to_the_end(trainer, folder, "x", inputs, SETTINGS, patience)
     return trainer
 
 
@@ -181,7 +266,7 @@ def test_training_goes_on_from_the_newest_complete_checkpoint(tmp_path):
 def test_training_does_not_go_on_from_what_another_one_left(tmp_path, name):
     begin(tmp_path)
     with pytest.raises(UsageError, match=f"{re.escape(str(tmp_path))}.*{name}"):
-        train_to_the_end(FailingTrainer(""), tmp_path, "x", {**INPUTS, name: "c"})
+        train_to_the_end(FailingTrainer(""), tmp_path, "x", {**INPUTS, name: "c"}, {})
 
 
 @pytest.mark.parametrize("text", [None, "{", "[]", '{"inputs": {}}'])
@@ -190,17 +275,17 @@ def test_checkpoints_of_which_nothing_is_known_are_refused(tmp_path, text):
     if text is not None:
         (tmp_path / IDENTITY).write_text(text, "utf-8")
     with pytest.raises(RecordError, match=re.escape(str(tmp_path))):
-        train_to_the_end(FailingTrainer(""), tmp_path, "x", INPUTS)
+        train_to_the_end(FailingTrainer(""), tmp_path, "x", INPUTS, {})
 
 
 def test_the_seconds_before_an_interruption_count(tmp_path, monkeypatch):
     begin(tmp_path)
-    (tmp_path / IDENTITY).write_text(json.dumps({"inputs": INPUTS, "seconds": 40}), "utf-8")
+    (tmp_path / IDENTITY).write_text(json.dumps({"inputs": INPUTS, "settings": {}, "seconds": 40}), "utf-8")
     trainer = FailingTrainer("")
     trainer.train = lambda resume_from_checkpoint: None
     clock = iter((100.0, 107.4))
     monkeypatch.setattr(training_checkpoints, "time", SimpleNamespace(monotonic=lambda: next(clock)))
-    assert train_to_the_end(trainer, tmp_path, "x", INPUTS) == 47
+    assert train_to_the_end(trainer, tmp_path, "x", INPUTS, {}) == 47
     assert json.loads((tmp_path / IDENTITY).read_text("utf-8"))["seconds"] == 47
 
 
@@ -215,23 +300,23 @@ def test_a_training_that_had_lost_patience_is_not_trained_further(tmp_path, coun
     trainer = FailingTrainer("must not train")
     trainer._load_best_model = lambda: loaded.append(trainer.state.global_step)
     loaded: list[int] = []
-    assert train_to_the_end(trainer, tmp_path, "x", INPUTS, patience) == 0
+    assert train_to_the_end(trainer, tmp_path, "x", INPUTS, SETTINGS, patience) == 0
     assert loaded == [20]
 
 
 # ----------------------------------------------------------------- finished stages, all stages
 
 
-def finished(folder, inputs):
+def finished(folder, inputs, **record):
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(f'{{"x": "{folder.name}"}}', "utf-8")
-    (folder / "training.json").write_text(json.dumps({"inputs": inputs}), "utf-8")
+    (folder / "training.json").write_text(json.dumps({"inputs": inputs, **record}), "utf-8")
     return folder
 
 
 def test_a_finished_rarl_model_is_of_the_mft_model_there(tmp_path):
-    mft, told = finished(tmp_path / "mft", {}), []
-    finished(tmp_path / "rarl", {"model to start from": start_of(str(mft))})
+    mft, told = finished(tmp_path / "mft", {}, settings=stage_settings(TEST, "mft")), []
+    finished(tmp_path / "rarl", {"model to start from": start_of(str(mft))}, settings=stage_settings(TEST, "rarl"))
     assert run_rarl(TEST, tmp_path, told.append) == tmp_path / "rarl"
     (line,) = told
     assert missing([tmp_path / "rarl", "rarl-checkpoints"], line) == []

@@ -28,6 +28,8 @@ from roi_bench.training.mft.mft import (
 from roi_bench.training.plan.recipe import Sampling, TierCounts, load_recipe
 from tests.training.tiny_labels import problems, tokenizer
 
+ASKED = load_recipe("test", ["context=900", "vllm.gpu_memory_utilization=0.5", "vllm.tensor_parallel_size=2"])
+
 
 def seeds(batch, requests=()):
     return Seeds(batch, requests)
@@ -211,10 +213,10 @@ class FakeVllm(ModuleType):
         self.failure, self.finish, self.calls, self.loaded = failure or {}, finish, [], []
         self.SamplingParams = SimpleNamespace
 
-    def LLM(self, model):  # noqa: N802 - vLLM's name
+    def LLM(self, model, **settings):  # noqa: N802 - vLLM's name
         if "load" in self.failure:
             raise self.failure["load"]
-        self.loaded.append(model)
+        self.loaded.append((model, settings))
         return SimpleNamespace(generate=self.generate)
 
     def generate(self, prompts, sampling_params, use_tqdm):
@@ -242,8 +244,9 @@ def fake_vllm(monkeypatch):
 def test_vllm_gets_token_ids_and_a_seed_for_each_request(fake_vllm, finish):
     fake = fake_vllm(finish=finish)
     prompts = [solo_prompt(problem) for problem in small_problems()["easy"][:3]]
-    generate = vllm_generator("some/model", tokenizer(), 0.7, 40)
-    assert fake.loaded == ["some/model"]
+    generate = vllm_generator("some/model", tokenizer(), ASKED, 40)
+    settings = {"max_model_len": 900, "gpu_memory_utilization": 0.5, "tensor_parallel_size": 2}
+    assert fake.loaded == [("some/model", settings)]
     answers = generate(prompts, seeds(5, range(70, 73)))
     ((tokens, settings),) = fake.calls
     assert tokens == [{"prompt_token_ids": tokens_of(prompt)} for prompt in prompts]
@@ -261,16 +264,16 @@ def test_a_model_that_vllm_cannot_load_is_named(fake_vllm, error):
     fake_vllm(failure={"load": error})
     reason = str(error).splitlines()[0] if str(error) else "OSError"
     with pytest.raises(ModelError, match=rf"'some/model'.*{reason}.*sampling\.backend: transformers"):
-        vllm_generator("some/model", tokenizer(), 0.7, 40)
+        vllm_generator("some/model", tokenizer(), ASKED, 40)
 
 
 def test_vllm_out_of_memory_says_what_to_do(fake_vllm):
     fake_vllm(failure={"generate": RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")})
     with pytest.raises(ModelError, match=r"vLLM.*CUDA out of memory"):
-        vllm_generator("some/model", tokenizer(), 0.7, 40)(["Start at 5."], seeds(0, [0]))
+        vllm_generator("some/model", tokenizer(), ASKED, 40)(["Start at 5."], seeds(0, [0]))
     fake_vllm(failure={"generate": RuntimeError("another failure")})
     with pytest.raises(RuntimeError, match="another failure"):
-        vllm_generator("some/model", tokenizer(), 0.7, 40)(["Start at 5."], seeds(0, [0]))
+        vllm_generator("some/model", tokenizer(), ASKED, 40)(["Start at 5."], seeds(0, [0]))
 
 
 def test_vllm_gets_all_prompts_in_one_call_and_the_run_writes_so(monkeypatch, fake_vllm, tmp_path, small):
@@ -282,5 +285,5 @@ def test_vllm_gets_all_prompts_in_one_call_and_the_run_writes_so(monkeypatch, fa
     ((tokens, settings),) = fake.calls
     assert len(tokens) == 24 < VLLM_BATCH
     assert [one.seed for one in settings] == list(range(2_000_006, 2_000_030))
-    assert fake.loaded == [str(model_path())]
+    assert fake.loaded == [(str(model_path()), {})]
     assert header_of(tmp_path)["about"] == {"backend": "vllm", "batch_size": VLLM_BATCH}

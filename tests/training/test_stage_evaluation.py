@@ -110,7 +110,7 @@ def test_models_of_the_stages(tmp_path, monkeypatch):
 def test_the_command_says_to_the_real_parser_what_was_meant():
     call = Call("mft", ("roi_tiny_hard_128", "roi_tiny_medium_128"), {"repeats": 3, "budget": 90}, 12)
     odd = "/tmp/a, b=c/mft"
-    full = recipe("evaluation.batch_size=7", "evaluation.model_args={dtype: float16, max_length: 900}", "chat=true")
+    full = recipe("evaluation.batch_size=7", "evaluation.model_args={dtype: float16}", "chat=true", "context=900")
     command = stage_command(full, call, odd, Path("/tmp/results/mft"), cuda=False)
     assert command[0] == "run"
     config = parse_arguments(command[1:]).config
@@ -129,6 +129,16 @@ def test_what_is_not_asked_for_is_not_in_the_command():
     assert not {"--device", "--limit", "--metadata", "--apply_chat_template"} & set(command)
     assert command[command.index("--model") + 1] == "vllm"
     assert json.loads(command[command.index("--model_args") + 1]) == {"pretrained": "org/m", "dtype": "bfloat16"}
+    settings = ("context=900", "vllm.gpu_memory_utilization=0.5", "vllm.tensor_parallel_size=2")
+    split = stage_command(recipe("evaluation.backend=vllm", *settings), call, "org/m", Path("r"), cuda=True)
+    found = json.loads(split[split.index("--model_args") + 1])
+    assert (found["max_model_len"], found["gpu_memory_utilization"], found["tensor_parallel_size"]) == (900, 0.5, 2)
+
+
+def test_settings_of_transformers_reach_its_evaluation():
+    call = Call("mft", ("roi_tiny_hard_128",), {}, None)
+    command = stage_command(recipe("attn_implementation=eager"), call, "org/m", Path("r"), cuda=True)
+    assert json.loads(command[command.index("--model_args") + 1])["attn_implementation"] == "eager"
 
 
 # ---------------------------------------------------------------- what goes wrong

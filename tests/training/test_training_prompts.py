@@ -7,13 +7,15 @@ as well; others have no BOS. The prompts go through the real SFTTrainer, GRPOTra
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
 from roi_bench.exams.tiny import TINY_CHAT_TEMPLATE, model_path
+from roi_bench.harness.run_arguments import parse_arguments
 from roi_bench.scoring.prompts import as_text, exam_messages
 from roi_bench.training.data import chat_wrapper, exam_stream, trl_prompt
 from roi_bench.training.mft.labels import Example
@@ -26,8 +28,11 @@ from roi_bench.training.mft.mft import (
 )
 from roi_bench.training.plan.recipe import load_recipe
 from roi_bench.training.rarl.rarl import ScheduledExam, exam_rows, grpo_arguments
+from roi_bench.training.stages.evaluation import Call, stage_command
 from roi_bench.training.stages.model import load_model
 from roi_bench.training.tiny.model import build_tokenizer
+
+CALL = Call("mft", ("roi_tiny_hard_128_metacognitive",), {}, 1)
 
 BOS = "<|pad|>"
 """A special token that the tiny model knows and no prompt holds stands for BOS."""
@@ -55,12 +60,13 @@ class Prompts:
 
     tokenizer: Any
     chat: bool
+    changes: tuple[str, ...] = ()
 
     def __post_init__(self):
-        self.recipe = replace(load_recipe("test"), chat=self.chat)
+        self.recipe = load_recipe("test", [f"chat={str(self.chat).lower()}", *self.changes])
         self.model = load_model(str(model_path()), self.recipe).eval()
         exam = next(exam_stream("tiny", 5))
-        self.rows = exam_rows([exam], [ScheduledExam(0, "easy", 128)], self.chat, self.tokenizer)
+        self.rows = exam_rows([exam], [ScheduledExam(0, "easy", 128)], self.recipe, self.tokenizer)
         questions = [problem.question for problem in exam.ordered("easy")]
         self.messages = exam_messages(questions, 128, "metacognitive", (32, 64, 128))
         self.sent = chat_wrapper(self.recipe, self.tokenizer)(self.messages)
@@ -74,12 +80,12 @@ class Prompts:
         asked = []
         fake = ModuleType("vllm")
         fake.SamplingParams = SimpleNamespace
-        fake.LLM = lambda model: SimpleNamespace(
+        fake.LLM = lambda model, **_: SimpleNamespace(
             generate=lambda prompts, settings, use_tqdm: asked.extend(prompts) or []
         )
         with monkeypatch.context() as patch:  # TRL, imported later, must not take it for vLLM
             patch.setitem(sys.modules, "vllm", fake)
-            vllm_generator("tiny", self.tokenizer, 0.7, 3)([self.sent], Seeds(0, (0,)))
+            vllm_generator("tiny", self.tokenizer, self.recipe, 3)([self.sent], Seeds(0, (0,)))
         return asked[0]["prompt_token_ids"]
 
     def of_mft(self, folder):
@@ -91,7 +97,7 @@ class Prompts:
         trainer = SFTTrainer(
             model=self.model,
             args=sft_arguments(self.recipe, folder),
-            train_dataset=Dataset.from_list([sft_row(example, self.chat, self.tokenizer)]),
+            train_dataset=Dataset.from_list([sft_row(example, self.recipe, self.tokenizer)]),
             processing_class=self.tokenizer,
         )
         row = trainer.train_dataset[0]
@@ -112,12 +118,18 @@ class Prompts:
         return trainer._tokenize_prompts([self.rows[0]["prompt"]])[0][0]
 
     def of_lm_eval(self, monkeypatch):
-        """What ``generate_until`` asks of the model, with the context that ``--apply_chat_template`` makes."""
+        """What ``generate_until`` asks of the model, with the context that the arguments of ``roi-bench run`` make."""
         from lm_eval.api.instance import Instance
         from lm_eval.models.huggingface import HFLM
 
-        measured = HFLM(pretrained=self.model, tokenizer=self.tokenizer, backend="causal", device="cpu", batch_size=2)
-        context = measured.apply_chat_template(self.messages) if self.chat else as_text(self.messages)
+        config = parse_arguments(stage_command(self.recipe, CALL, "m", Path("r"), cuda=False)[1:]).config
+        template = {key: value for key, value in config.model_args.items() if key == "chat_template_args"}
+        sizes = {"backend": "causal", "device": "cpu", "batch_size": 2}
+        measured = HFLM(pretrained=self.model, tokenizer=self.tokenizer, **sizes, **template)
+        own = [message["content"] for message in self.messages[:-1]]
+        system = "\n\n".join(filter(None, [config.system_instruction, *own]))  # as the task joins them
+        messages = [{"role": "system", "content": system}, self.messages[-1]]
+        context = measured.apply_chat_template(messages) if config.apply_chat_template else as_text(messages)
         settings = {"until": [], "max_gen_toks": 3, "do_sample": False}
         requests = [Instance("generate_until", {}, (text, settings), 0) for text in (context, context * 2)]
         return without_padding(asked_of(self.model, monkeypatch, lambda: measured.generate_until(requests, True)))
@@ -168,6 +180,22 @@ def test_a_prompt_is_the_same_tokens_everywhere(tmp_path, monkeypatch, adds_bos,
     assert prompts.of_rarl(tmp_path) == measured
 
 
+@pytest.mark.parametrize("chat", [False, True])
+def test_system_prompt_and_arguments_of_the_template_hold_everywhere(tmp_path, monkeypatch, chat):
+    tokenizer = build_tokenizer()
+    tokenizer.chat_template = "{% if thinking is false %}<|pad|>{% endif %}" + TINY_CHAT_TEMPLATE
+    changes = ["system_prompt=Start at 5.", *(["chat_template_kwargs={thinking: false}"] if chat else [])]
+    prompts = Prompts(tokenizer, chat, tuple(changes))
+    assert ("<|pad|>" in prompts.sent) == chat
+    assert "Start at 5.\n\nAnswer the three problems" in prompts.sent
+    measured = prompts.of_lm_eval(monkeypatch)
+    assert measured == tokenizer.encode(prompts.sent, add_special_tokens=False)
+    assert prompts.of_sampling(monkeypatch) == measured
+    assert prompts.of_vllm(monkeypatch) == measured
+    assert prompts.of_mft(tmp_path) == measured
+    assert prompts.of_rarl(tmp_path) == measured
+
+
 def test_where_a_chat_template_lacks_the_bos_that_the_tokenizer_adds_sampling_follows_the_measurement(
     tmp_path, monkeypatch
 ):
@@ -187,9 +215,10 @@ def test_where_a_template_refuses_the_system_turn_training_keeps_the_instruction
         + TINY_CHAT_TEMPLATE
     )
     messages = exam_messages(["A?", "B?", "C?"], 128, "metacognitive", (32, 64, 128))
-    (user,) = trl_prompt(messages, True, tokenizer)
-    assert user == {"role": "user", "content": f"{messages[0]['content']}\n\n{messages[1]['content']}"}
-    sent = chat_wrapper(replace(load_recipe("test"), chat=True), tokenizer)(messages)
+    recipe = load_recipe("test", ["chat=true", "system_prompt=Be brief."])
+    (user,) = trl_prompt(messages, recipe, tokenizer)
+    assert user == {"role": "user", "content": f"Be brief.\n\n{messages[0]['content']}\n\n{messages[1]['content']}"}
+    sent = chat_wrapper(recipe, tokenizer)(messages)
     assert sent == f"<|user|>\n{user['content']}<|end|>\n<|assistant|>\n"
 
 

@@ -339,7 +339,7 @@ def _exams(
     skip: LabelledProblem,
 ) -> Iterator[Example]:
     """Yield exams whose written problems fit the budget, orders and budgets in turn."""
-    orders = [order for order in ORDERS for _ in range(settings.orders.get(order, 0))]
+    orders = [order for order in ORDERS for _ in range(int(settings.orders[order]))]
     number, rejected = 0, 0
     while True:
         items = [_draw(rng, by_tier[tier]) for tier in TIERS]

@@ -34,8 +34,8 @@ from roi_bench.training.mft.labels import (
     label,
     mft_examples,
 )
-from roi_bench.training.plan.recipe import Recipe
-from roi_bench.training.plan.trainer_arguments import FIXED_SFT, check_trainer_arguments, renamed_arguments
+from roi_bench.training.plan.recipe import Recipe, stage_settings
+from roi_bench.training.plan.rules import FIXED_SFT, check_trainer_arguments, renamed_arguments
 from roi_bench.training.stages.model import (
     accumulation,
     adapter_settings,
@@ -171,7 +171,17 @@ def response_of(tokens: Sequence[int], ends: set[int], tokenizer: Any) -> tuple[
     return text, Usage(len(kept), "length" if stop is None else "stop", "generated")
 
 
-def vllm_generator(name: str, tokenizer: Any, temperature: float, cap: int) -> Generator:
+def vllm_settings(recipe: Recipe) -> dict[str, Any]:
+    """Return vLLM's own arguments where it has the GPUs for itself, under its names; what is not set stays its own."""
+    settings = {
+        "max_model_len": recipe.context,
+        "gpu_memory_utilization": recipe.vllm.gpu_memory_utilization,
+        "tensor_parallel_size": recipe.vllm.tensor_parallel_size if recipe.vllm.tensor_parallel_size > 1 else None,
+    }
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+def vllm_generator(name: str, tokenizer: Any, recipe: Recipe, cap: int) -> Generator:
     """Return a generator on vLLM, in the type of the model's own configuration; the model is loaded now.
 
     Raises:
@@ -180,7 +190,7 @@ def vllm_generator(name: str, tokenizer: Any, temperature: float, cap: int) -> G
     from vllm import LLM, SamplingParams
 
     try:
-        engine = LLM(model=name)
+        engine = LLM(model=name, **vllm_settings(recipe))
     except (OSError, RuntimeError, ValueError) as error:
         raise ModelError(
             f"vLLM cannot load {name!r}: {first_line(error)}; see what vLLM printed above, or take "
@@ -188,6 +198,7 @@ def vllm_generator(name: str, tokenizer: Any, temperature: float, cap: int) -> G
         ) from error
 
     def generate(prompts: Sequence[str], seeds: Seeds) -> list[tuple[str, Usage]]:
+        temperature = recipe.sampling.temperature
         settings = [SamplingParams(temperature=temperature, max_tokens=cap, seed=seed) for seed in seeds.requests]
         tokens = [{"prompt_token_ids": row} for row in prompt_tokens(prompts, tokenizer)]
         try:
@@ -387,7 +398,7 @@ def make_labels(recipe: Recipe, out: Path) -> list[LabelledProblem]:
 
     def make_generator() -> Generator:
         if backend == "vllm":
-            return vllm_generator(name, tokenizer, recipe.sampling.temperature, cap)
+            return vllm_generator(name, tokenizer, recipe, cap)
         model = on_gpu(load_model(name, recipe).eval())
         return transformers_generator(model, tokenizer, recipe.sampling.temperature, cap)
 
@@ -425,7 +436,7 @@ def train_mft(recipe: Recipe, examples: list[Example], out: Path) -> Path:
     name = base_model_name(recipe)
     tokenizer = load_tokenizer(name)
     set_seed(recipe.seed)
-    rows = Dataset.from_list([sft_row(example, recipe.chat, tokenizer) for example in examples])
+    rows = Dataset.from_list([sft_row(example, recipe, tokenizer) for example in examples])
     inputs = {"model to start from": start_of(name), "set of examples": sha256_text(canonical_json(rows.to_list()))}
     trainer = SFTTrainer(
         model=load_model(name, recipe),
@@ -435,17 +446,21 @@ def train_mft(recipe: Recipe, examples: list[Example], out: Path) -> Path:
         peft_config=adapter_settings(recipe.lora),
     )
     lower = "mft.device_batch_size (the step stays the same by accumulation)"
-    seconds = train_to_the_end(trainer, out / "mft-checkpoints", lower, inputs)
+    seconds = train_to_the_end(trainer, out / "mft-checkpoints", lower, inputs, stage_settings(recipe, "mft"))
     data = dict(Counter(f"{example.kind} examples" for example in examples))
     record = stage_record("mft", recipe, trainer, data, inputs, seconds)
     save_stage(trainer, name, recipe, out / "mft", record)
     return out / "mft"
 
 
-def sft_row(example: Example, chat: bool, tokenizer: Any) -> dict[str, Any]:
+def sft_row(example: Example, recipe: Recipe, tokenizer: Any) -> dict[str, Any]:
     """Return an example in TRL's prompt–completion form, conversational where prompts are chat messages."""
-    completion = [{"role": "assistant", "content": example.completion}] if chat else example.completion
-    return {"prompt": trl_prompt(example.prompt, chat, tokenizer), "completion": completion}
+    prompt = trl_prompt(example.prompt, recipe, tokenizer)
+    if not recipe.chat:
+        return {"prompt": prompt, "completion": example.completion}
+    row = {"prompt": prompt, "completion": [{"role": "assistant", "content": example.completion}]}
+    template = dict(recipe.chat_template_kwargs)
+    return {**row, "chat_template_kwargs": template} if template else row
 
 
 def sft_arguments(recipe: Recipe, checkpoints: Path) -> Any:
@@ -453,7 +468,7 @@ def sft_arguments(recipe: Recipe, checkpoints: Path) -> Any:
 
     Raises:
         UsageError: A key under ``mft.trainer`` is unknown or fixed by the method, or a step cannot be divided.
-        ValueError: TRL refuses a value; ``argument_checks.try_arguments`` says which.
+        ValueError: TRL refuses a value; ``plan.checks.try_arguments`` says which.
         TypeError: The same.
     """
     from trl import SFTConfig

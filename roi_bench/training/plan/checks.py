@@ -17,8 +17,8 @@ from roi_bench.errors import DataError, DependencyError, UsageError, first_line
 from roi_bench.exams.exam import POOL_TIERS, TIERS
 from roi_bench.harness.installation import judge_version, split_requirements
 from roi_bench.training.mft.mft import sft_arguments
-from roi_bench.training.plan.recipe import Recipe, TierCounts, exponent_remark
-from roi_bench.training.plan.trainer_arguments import check_trainer_arguments, fixed_arguments
+from roi_bench.training.plan.recipe import Recipe, TierCounts
+from roi_bench.training.plan.rules import check_trainer_arguments, exponent_remark, fixed_arguments
 from roi_bench.training.rarl.rarl import grpo_arguments
 from roi_bench.training.stages.model import accumulation, launched_processes
 

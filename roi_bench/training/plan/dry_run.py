@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from itertools import islice
 from math import ceil
@@ -24,7 +24,7 @@ from roi_bench.training.plan.checks import (
 )
 from roi_bench.training.plan.memory_estimate import USABLE, Memory, Shape, Workload, estimate, shape_of
 from roi_bench.training.plan.recipe import Recipe
-from roi_bench.training.plan.trainer_arguments import renamed_arguments
+from roi_bench.training.plan.rules import renamed_arguments
 from roi_bench.training.stages.model import base_model_name, launched_processes, load_tokenizer
 
 # A recipe's requirements for its model: context, chat template, memory; from the configuration, without weights.
@@ -34,9 +34,6 @@ PROMPT_EXAMS = 24
 
 UNKNOWN_PROMPT = 1000
 """Tokens of a prompt where none could be counted (a metacognitive prompt with three real problems has some 700)."""
-
-VLLM_SHARE = 0.3
-"""Share of a device that TRL gives to colocated vLLM (``vllm_gpu_memory_utilization``)."""
 
 GB = 1e9
 
@@ -123,30 +120,32 @@ def _longest_prompt(recipe: Recipe, tokenizer: Any) -> int:
     Raises:
         DataError: A training pool is missing.
     """
-    from roi_bench.harness.sending import rendered
     from roi_bench.scoring.outcomes import level_bounds
-    from roi_bench.scoring.prompts import as_text, exam_messages
-    from roi_bench.training.data import RARL_STREAM, exam_stream, stream_seed, template_of
+    from roi_bench.scoring.prompts import exam_messages
+    from roi_bench.training.data import RARL_STREAM, chat_wrapper, exam_stream, stream_seed
 
     longest = 0
+    wrap = chat_wrapper(recipe if tokenizer.chat_template else replace(recipe, chat=False), tokenizer)
     for exam in islice(exam_stream(recipe.family, stream_seed(recipe.seed, RARL_STREAM)), PROMPT_EXAMS):
         questions = [problem.question for problem in exam.problems]
         asked = exam_messages(questions, recipe.budgets[-1], "metacognitive", level_bounds(exam.problems[0].pool))
-        has_template = recipe.chat and tokenizer.chat_template
-        text = rendered(asked, template_of(tokenizer)) if has_template else as_text(asked)
-        longest = max(longest, len(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]))
+        longest = max(longest, len(tokenizer(wrap(asked), add_special_tokens=False, verbose=False)["input_ids"]))
     return longest
 
 
 def _context_finding(recipe: Recipe, shape: Shape, longest: int) -> Finding:
     budget = recipe.budgets[-1]
     what = f"longest of {PROMPT_EXAMS} exam prompts {longest} tokens + budget {budget} = {longest + budget}"
-    if shape.context is None:
+    holds = f"the model holds {shape.context}" if recipe.context is None else f"context is {recipe.context}"
+    limit = min(filter(None, (shape.context, recipe.context)), default=None)
+    if recipe.context is not None and shape.context is not None and recipe.context > shape.context:
+        return Finding("problem", "context", f"{holds}, more than the model's {shape.context}; lower context")
+    if limit is None:
         return Finding("warning", "context", f"{what}; the model does not say how much it holds")
-    if longest + budget > shape.context:
-        detail = f"{what}, the model holds {shape.context}; lower budgets, or take a model with a longer context"
+    if longest + budget > limit:
+        detail = f"{what}, {holds}; lower budgets, raise context, or take a model with a longer one"
         return Finding("problem", "context", detail)
-    return Finding("ok", "context", f"{what}, the model holds {shape.context}")
+    return Finding("ok", "context", f"{what}, {holds}")
 
 
 def memory_findings(
@@ -241,7 +240,7 @@ def _memory_finding(recipe: Recipe, stage: str, work: Workload, memory: Memory, 
     reserved = 0.0
     trainer = recipe.rarl.trainer
     if stage == "rarl" and recipe.rarl.rollouts == "vllm" and not trainer.get("vllm_enable_sleep_mode", False):
-        reserved = float(trainer.get("vllm_gpu_memory_utilization", VLLM_SHARE))
+        reserved = recipe.vllm.beside_training
         detail += f", beside {reserved:.0%} of the device for vLLM"
     if device_bytes is None:
         return Finding("ok", what, detail)
@@ -394,6 +393,7 @@ def _mft_work(recipe: Recipe) -> tuple[int, list[tuple[str, str]]]:
     return samples * cap, [
         ("samples", f"{problems:,} problems × {sampling.samples} = {samples:,} solutions of at most {cap:,} tokens"),
         ("MFT examples", f"at most {mft.singles:,} single problems, {mft.exams:,} exams, {mft.solo:,} without a level"),
+        ("MFT orders", mft.orders.text()),
         ("MFT steps", f"at most {steps:,} of {mft.batch_size} examples ({mft.epochs:g} epochs)"),
     ]
 
@@ -403,6 +403,7 @@ def _rarl_work(recipe: Recipe) -> tuple[int, list[tuple[str, str]]]:
     responses = rarl.prompts * rarl.generations
     work = [
         ("RARL steps", f"{rarl.steps:,} of {rarl.prompts} exams × {rarl.generations} = {responses} responses"),
+        ("RARL orders", rarl.orders.text()),
         ("RARL responses", f"{rarl.steps * responses:,} of at most {budget:,} tokens"),
     ]
     held_out = 0

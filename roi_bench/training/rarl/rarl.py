@@ -22,8 +22,8 @@ from roi_bench.training.data import (
     stream_seed,
     trl_prompt,
 )
-from roi_bench.training.plan.recipe import Rarl, Recipe
-from roi_bench.training.plan.trainer_arguments import (
+from roi_bench.training.plan.recipe import Rarl, Recipe, stage_settings
+from roi_bench.training.plan.rules import (
     check_trainer_arguments,
     fixed_arguments,
     renamed_arguments,
@@ -82,10 +82,9 @@ def exam_schedule(settings: Rarl, budgets: Sequence[int], seed: int) -> list[Sch
     for budget, share in settings.curriculum.items():
         plan += [budget] * round(share * settings.steps)
     plan += [budgets[index % len(budgets)] for index in range(settings.steps - len(plan))]
-    names = [order for order in ORDERS if order in settings.orders]
-    weights = [settings.orders[order] for order in names]
+    weights = [settings.orders[order] for order in ORDERS]
     return [
-        ScheduledExam(step * settings.prompts + number, rng.choices(names, weights)[0], budget)
+        ScheduledExam(step * settings.prompts + number, rng.choices(ORDERS, weights)[0], budget)
         for step, budget in enumerate(plan[: settings.steps])
         for number in range(settings.prompts)
     ]
@@ -137,17 +136,18 @@ def train_rarl(recipe: Recipe, out: Path, model: str | None = None) -> Path:
         model=load_model(name, recipe),
         reward_funcs=judge.reward,
         args=arguments,
-        train_dataset=exam_rows(exams, schedule, recipe.chat, tokenizer),
+        train_dataset=exam_rows(exams, schedule, recipe, tokenizer),
         eval_dataset=exam_rows(
-            held_out, held_out_schedule(len(held_out), recipe.budgets), recipe.chat, tokenizer, len(exams)
+            held_out, held_out_schedule(len(held_out), recipe.budgets), recipe, tokenizer, len(exams)
         ),
         processing_class=tokenizer,
         peft_config=adapter_settings(recipe.lora),
         judge=judge,
         callbacks=[EarlyStoppingCallback(recipe.rarl.patience)] if recipe.rarl.patience else [],
     )
-    lower = "rarl.device_batch_size (the step stays the same by accumulation) or vllm_gpu_memory_utilization"
-    seconds = train_to_the_end(trainer, out / "rarl-checkpoints", lower, inputs, recipe.rarl.patience)
+    lower = "rarl.device_batch_size (the step stays the same by accumulation) or vllm.beside_training"
+    settings = stage_settings(recipe, "rarl")
+    seconds = train_to_the_end(trainer, out / "rarl-checkpoints", lower, inputs, settings, recipe.rarl.patience)
     data = {"exams": len(exams), "responses": len(exams) * recipe.rarl.generations}
     record = stage_record("rarl", recipe, trainer, data, inputs, seconds)
     if model is not None:
@@ -169,14 +169,14 @@ def training_schedule(recipe: Recipe) -> tuple[list[Exam], list[ScheduledExam]]:
 
 
 def exam_rows(
-    exams: Sequence[Exam], schedule: Sequence[ScheduledExam], chat: bool, tokenizer: Any, first: int = 0
+    exams: Sequence[Exam], schedule: Sequence[ScheduledExam], recipe: Recipe, tokenizer: Any, first: int = 0
 ) -> Dataset:
     """Return the schedule in TRL's form: ``prompt``, ``exam`` (its number in the judge's list), ``order``, ``budget``.
 
     Args:
         exams: The exams to which ``schedule`` refers.
         schedule: Exam number, order and budget of each row.
-        chat: Prompts as chat messages.
+        recipe: Its prompts: chat messages or bare text, with its system prompt.
         tokenizer: Its chat template decides whether a prompt keeps its system turn.
         first: Number of ``exams[0]`` in the judge's list.
     """
@@ -184,7 +184,7 @@ def exam_rows(
 
     rows = [
         {
-            "prompt": exam_prompt(exams[item.exam], item, chat, tokenizer),
+            "prompt": exam_prompt(exams[item.exam], item, recipe, tokenizer),
             "exam": first + item.exam,
             "order": item.order,
             "budget": item.budget,
@@ -222,19 +222,19 @@ def exported_rows(recipe: Recipe, held_out: bool = False) -> list[dict[str, Any]
     name = TINY if recipe.model == "tiny" else str(lasting_name(recipe.model))
     return [
         {
-            "prompt": exam_prompt(exams[item.exam], item, recipe.chat, tokenizer),
+            "prompt": exam_prompt(exams[item.exam], item, recipe, tokenizer),
             **exam_row(exams[item.exam], item.order, item.budget, name, recipe.rarl.reward),
         }
         for item in schedule
     ]
 
 
-def exam_prompt(exam: Exam, item: ScheduledExam, chat: bool, tokenizer: Any) -> str | list[Message]:
+def exam_prompt(exam: Exam, item: ScheduledExam, recipe: Recipe, tokenizer: Any) -> str | list[Message]:
     """Return the prompt of a scheduled exam in TRL's form."""
     problems = exam.ordered(item.order)
     bounds = level_bounds(problems[0].pool)
     asked = exam_messages([problem.question for problem in problems], item.budget, "metacognitive", bounds)
-    return trl_prompt(asked, chat, tokenizer)
+    return trl_prompt(asked, recipe, tokenizer)
 
 
 def grpo_arguments(recipe: Recipe, checkpoints: Path) -> Any:
@@ -246,7 +246,7 @@ def grpo_arguments(recipe: Recipe, checkpoints: Path) -> Any:
 
     Raises:
         UsageError: A key under ``rarl.trainer`` is unknown or fixed by the method, or a step cannot be divided.
-        ValueError: TRL refuses a value; ``argument_checks.try_arguments`` says which.
+        ValueError: TRL refuses a value; ``plan.checks.try_arguments`` says which.
         TypeError: The same.
     """
     from trl import GRPOConfig
@@ -280,15 +280,30 @@ def grpo_arguments(recipe: Recipe, checkpoints: Path) -> Any:
         "gradient_accumulation_steps": accumulation(
             settings.prompts * settings.generations, settings.device_batch_size
         ),
-        "use_vllm": settings.rollouts != "transformers",
+        "chat_template_kwargs": dict(recipe.chat_template_kwargs) or None,
+        **_rollout_arguments(recipe),
         "eval_strategy": "steps" if every else "no",
         "eval_steps": every or None,
     }
-    if settings.rollouts != "transformers":
-        fixed["vllm_mode"] = "server" if settings.rollouts == "vllm-server" else "colocate"
     if settings.patience:
         fixed |= {"load_best_model_at_end": True, "save_steps": every}  # the best checkpoint is one that was evaluated
     if settings.patience or settings.trainer.get("load_best_model_at_end"):
         fixed |= {"metric_for_best_model": BEST, "greater_is_better": True}
     chosen = renamed_arguments(settings.trainer, known)
     return GRPOConfig(output_dir=str(checkpoints), **{**defaults, **chosen, **fixed})
+
+
+def _rollout_arguments(recipe: Recipe) -> dict[str, Any]:
+    """Return the arguments of TRL's configuration that say who writes the responses."""
+    rollouts = recipe.rarl.rollouts
+    if rollouts == "transformers":
+        return {"use_vllm": False}
+    if rollouts == "vllm-server":
+        return {"use_vllm": True, "vllm_mode": "server"}
+    return {
+        "use_vllm": True,
+        "vllm_mode": "colocate",
+        "vllm_gpu_memory_utilization": recipe.vllm.beside_training,
+        "vllm_tensor_parallel_size": recipe.vllm.tensor_parallel_size,
+        "vllm_max_model_length": recipe.context,
+    }

@@ -16,6 +16,7 @@ from roi_bench.errors import DependencyError, RecordError, UsageError, nearest
 from roi_bench.exams import tiny
 from roi_bench.exams.sets import load_exams
 from roi_bench.scoring.kinds import solo_problems
+from roi_bench.training.mft.mft import vllm_settings
 from roi_bench.training.plan.recipe import Recipe
 from roi_bench.training.stages.process import StageRunner, check_exit, stage_runner
 
@@ -201,14 +202,31 @@ def stage_command(recipe: Recipe, call: Call, model: str, results: Path, *, cuda
         cuda: Whether the backend finds a device by itself; false asks for the CPU.
     """
     arguments: dict[str, Any] = {"pretrained": model, "dtype": recipe.dtype, **recipe.evaluation.model_args}
+    arguments |= _everywhere(recipe)
     command = ["run", "--model", recipe.evaluation.backend]
     command += ["--model_args", json.dumps(arguments), "--tasks", ",".join(call.tasks)]
     command += ["--batch_size", str(recipe.evaluation.batch_size), "--log_samples", "--output_path", str(results)]
     command += [] if cuda else ["--device", "cpu"]
     command += ["--apply_chat_template"] if recipe.chat else []
+    command += ["--system_instruction", recipe.system_prompt] if recipe.system_prompt else []
     command += ["--limit", str(call.limit)] if call.limit is not None else []
     command += ["--metadata", json.dumps(dict(call.metadata))] if call.metadata else []
     return command
+
+
+def _everywhere(recipe: Recipe) -> dict[str, Any]:
+    """Return the settings of the whole recipe as arguments of lm_eval's model."""
+    arguments: dict[str, Any] = {}
+    if recipe.evaluation.backend == "vllm":
+        arguments |= vllm_settings(recipe)
+    else:
+        if recipe.context is not None:
+            arguments["max_length"] = recipe.context
+        if recipe.attn_implementation is not None:
+            arguments["attn_implementation"] = recipe.attn_implementation
+    if recipe.chat_template_kwargs:
+        arguments["chat_template_args"] = dict(recipe.chat_template_kwargs)
+    return arguments
 
 
 def _run_call(stage: str, command: list[str], results: Path, run: StageRunner) -> Path:

@@ -6,19 +6,62 @@ import json
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import fields, replace
+from errno import EDQUOT, ENOSPC
 from pathlib import Path
 from typing import Any
 
 from roi_bench.errors import DependencyError, ModelError, RecordError, UsageError, first_line
 from roi_bench.harness.run_record import fingerprint
 from roi_bench.machine import write_atomically
-from roi_bench.training.plan.recipe import Lora, Recipe, recipe_text
+from roi_bench.training.plan.recipe import Lora, Recipe, differences, recipe_text, stage_settings
 
 # Resuming training from checkpoints, and only from those of the same training.
 
 IDENTITY = "training.json"
-"""File beside the checkpoints: what the training started from, and the seconds that it has taken so far."""
+"""File beside the checkpoints: what the training started from, its settings, and the seconds that it has taken so far.
+
+The model of a finished stage has one of the same name, with the same ``inputs`` and ``settings``."""
+
+OLDER = "was made by an older version of roi-bench, which did not record what each stage depends on"
+
+
+def check_settings_of(known: object, asked: Mapping[str, Any], where: Path) -> bool:
+    """Make sure that a stage was made with the settings that the recipe asks for.
+
+    A finished RARL may be asked for more steps, as long as its first ones stay what they were: not with a curriculum,
+    whose shares would stretch.
+
+    Args:
+        known: Settings that were recorded, as :func:`~roi_bench.training.plan.recipe.stage_settings` returns them.
+        asked: The recipe's.
+        where: What was made with them.
+
+    Returns:
+        Whether more steps are asked for.
+
+    Raises:
+        RecordError: None were recorded, as by older versions.
+        UsageError: They are others.
+    """
+    if not isinstance(known, Mapping):
+        raise RecordError(f"{where} {OLDER}; give another --out, or the version of roi-bench that made it")
+    steps, more = "rarl.steps", False
+    there = dict(known)
+    if steps in there and steps in asked and asked[steps] > there[steps]:
+        if any(key.startswith("rarl.curriculum.") for key in asked):
+            raise UsageError(
+                f"{where} has {there[steps]} steps, {asked[steps]} are asked for: with rarl.curriculum the first ones "
+                "would have been others; give another --out"
+            )
+        there[steps], more = asked[steps], True
+    if changed := differences(there, asked):
+        raise UsageError(
+            f"{where} was made with other settings ({'; '.join(changed[:3])}); give another --out, the settings it was "
+            "made with, or remove it"
+        )
+    return more
 
 
 def is_main_process() -> bool:
@@ -31,12 +74,27 @@ def is_out_of_memory(error: BaseException) -> bool:
     return any(words in str(error) for words in ("out of memory", "can't allocate memory", "not enough memory"))
 
 
+def is_disk_full(error: BaseException) -> bool:
+    """Return whether a failure says that a disk, or a quota on it, is full."""
+    if isinstance(error, OSError) and error.errno in (ENOSPC, EDQUOT):
+        return True
+    # safetensors says so in words; torch's writer only that its file has another length than was written
+    return any(words in str(error) for words in ("No space left", "inline_container", "iostream error"))
+
+
 def start_of(model: str) -> str:
     """Return the identity of the weights that a stage starts from: a hash of the folder's files, or the hub's name."""
     return fingerprint(Path(model)) if Path(model).is_dir() else model
 
 
-def train_to_the_end(trainer: Any, checkpoints: Path, lower: str, inputs: Mapping[str, str], patience: int = 0) -> int:
+def train_to_the_end(
+    trainer: Any,
+    checkpoints: Path,
+    lower: str,
+    inputs: Mapping[str, str],
+    settings: Mapping[str, Any],
+    patience: int = 0,
+) -> int:
     """Train, from the newest complete checkpoint in ``checkpoints`` if there is one.
 
     Args:
@@ -44,35 +102,50 @@ def train_to_the_end(trainer: Any, checkpoints: Path, lower: str, inputs: Mappin
         checkpoints: Its folder of checkpoints.
         lower: What to lower when memory runs out.
         inputs: Inputs besides the recipe, by name: weights to start from, data.
+        settings: Settings of the recipe that the stage depends on.
         patience: Evaluations without a better one after which training ends; 0: it never does.
 
     Returns:
         Seconds of training, those before an interruption included.
 
     Raises:
-        UsageError: The checkpoints are of a training with other inputs.
+        UsageError: The checkpoints are of a training with other inputs or settings.
         RecordError: It is unknown which training they belong to.
-        ModelError: Out of memory.
+        ModelError: Out of memory, or the disk is full.
     """
-    before = _claim(checkpoints, inputs)
+    before = _claim(checkpoints, inputs, settings)
     checkpoint = last_checkpoint(checkpoints)
     if checkpoint is not None and patience and _bad_evaluations(checkpoint) >= patience:
         _load_best(trainer, checkpoint)
         return before
     started = time.monotonic()
     try:
-        trainer.train(resume_from_checkpoint=checkpoint)
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        raise ModelError(
-            f"out of memory; lower {lower} and run the same command again: it resumes from the checkpoints in "
-            f"{checkpoints}. Or train adapters (lora: {{rank: 32}}) in another --out"
-        ) from error
+        _train(trainer, checkpoint, checkpoints, lower)
     finally:
         seconds = before + round(time.monotonic() - started)
-        _write(checkpoints, inputs, seconds)
+        with suppress(OSError):  # on a full disk the error that is under way says more
+            _write(checkpoints, inputs, settings, seconds)
     return seconds
+
+
+def _train(trainer: Any, checkpoint: str | None, checkpoints: Path, lower: str) -> None:
+    """Train; memory and disk that run out are named, and what goes on from there."""
+    from safetensors import SafetensorError
+
+    try:
+        trainer.train(resume_from_checkpoint=checkpoint)
+    except (RuntimeError, OSError, SafetensorError) as error:
+        if is_out_of_memory(error):
+            raise ModelError(
+                f"out of memory; lower {lower} and run the same command again: it resumes from the checkpoints in "
+                f"{checkpoints}. Or train adapters (lora: {{rank: 32}}) in another --out"
+            ) from error
+        if is_disk_full(error):
+            raise ModelError(
+                f"the disk is full: a checkpoint could not be written to {checkpoints}; free some space and run the "
+                "same command again: it resumes from the newest whole checkpoint there"
+            ) from error
+        raise
 
 
 def last_checkpoint(folder: Path) -> str | None:
@@ -84,8 +157,8 @@ def last_checkpoint(folder: Path) -> str | None:
     return str(max(complete, key=lambda path: int(path.name.rpartition("-")[2]))) if complete else None
 
 
-def _claim(checkpoints: Path, inputs: Mapping[str, str]) -> int:
-    """Make sure that the checkpoints are of a training with these ``inputs``; return its seconds so far."""
+def _claim(checkpoints: Path, inputs: Mapping[str, str], settings: Mapping[str, Any]) -> int:
+    """Make sure that the checkpoints are of a training with these inputs and settings; return its seconds so far."""
     path = checkpoints / IDENTITY
     if not path.exists():
         if last_checkpoint(checkpoints) is not None:
@@ -93,7 +166,7 @@ def _claim(checkpoints: Path, inputs: Mapping[str, str]) -> int:
                 f"{checkpoints} has checkpoints but no {IDENTITY}, so their starting point is unknown; "
                 "remove the folder to train from the beginning"
             )
-        _write(checkpoints, inputs, 0)
+        _write(checkpoints, inputs, settings, 0)
         return 0
     try:
         known = json.loads(path.read_text(encoding="utf-8"))
@@ -106,13 +179,15 @@ def _claim(checkpoints: Path, inputs: Mapping[str, str]) -> int:
             f"{checkpoints} has checkpoints of a training with another {' and another '.join(changed)}; remove the "
             "folder to train from the beginning, or give another --out"
         )
+    if last_checkpoint(checkpoints) is not None:
+        check_settings_of(known.get("settings"), settings, checkpoints)
     return seconds
 
 
-def _write(checkpoints: Path, inputs: Mapping[str, str], seconds: int) -> None:
+def _write(checkpoints: Path, inputs: Mapping[str, str], settings: Mapping[str, Any], seconds: int) -> None:
     if is_main_process():
         checkpoints.mkdir(parents=True, exist_ok=True)
-        content = json.dumps({"inputs": dict(inputs), "seconds": seconds}) + "\n"
+        content = json.dumps({"inputs": dict(inputs), "settings": dict(settings), "seconds": seconds}) + "\n"
         write_atomically(checkpoints / IDENTITY, content.encode("utf-8"))
 
 
@@ -170,11 +245,13 @@ def load_model(name: str, recipe: Recipe) -> Any:
     from transformers import AutoModelForCausalLM
 
     settings: dict[str, Any] = {"dtype": getattr(torch, recipe.dtype)}
+    if recipe.attn_implementation is not None:
+        settings["attn_implementation"] = recipe.attn_implementation
     if recipe.lora is not None and recipe.lora.quantised:
         settings["quantization_config"] = _four_bits(recipe.dtype)
     try:
         return AutoModelForCausalLM.from_pretrained(name, **settings)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, ImportError) as error:
         raise ModelError(
             f"cannot load model {name!r}: {first_line(error)}; give a folder with config.json, or the "
             "name of a model on the hub that can be reached"
@@ -246,6 +323,8 @@ def save_stage(trainer: Any, name: str, recipe: Recipe, folder: Path, record: Ma
         record: Content of ``training.json``, which comes last: a folder that has it is complete.
     """
     saved = folder if recipe.lora is None else folder.with_name(f"{folder.name}-adapters")
+    if trainer.accelerator.is_main_process:
+        (folder / "training.json").unlink(missing_ok=True)  # of the model that this one replaces
     trainer.save_model(str(saved))
     if not trainer.accelerator.is_main_process:
         return
@@ -288,6 +367,7 @@ def stage_record(
         "stage": stage,
         "data": dict(data),
         "inputs": dict(inputs),
+        "settings": stage_settings(recipe, stage),
         "recipe": recipe_text(recipe),
         "steps": trainer.state.global_step,
         "kept_step": trainer.state.best_global_step

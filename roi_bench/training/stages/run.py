@@ -1,54 +1,94 @@
-"""The stages of a training run in its folder; a run can be continued only by its own recipe."""
+"""The stages of a training run in its folder; each goes on, or is used, only with the settings that it depends on."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from roi_bench.errors import DependencyError, RecordError, UsageError
 from roi_bench.machine import write_atomically
 from roi_bench.training.plan.checks import require_arguments
-from roi_bench.training.plan.recipe import Evaluation, Recipe, load_recipe, recipe_names, recipe_text
-from roi_bench.training.stages.model import is_main_process, start_of
+from roi_bench.training.plan.recipe import (
+    ASKED,
+    Recipe,
+    load_recipe,
+    recipe_names,
+    recipe_of_text,
+    recipe_text,
+    stage_settings,
+)
+from roi_bench.training.stages.model import check_settings_of, is_main_process, last_checkpoint, start_of
 from roi_bench.training.stages.process import StageRunner, check_exit, stage_runner
 
 Notify = Callable[[str], None]
 
 
+SETTINGS = Path("data") / "settings.json"
+"""File of a run with the settings that its data were made with."""
+
+
 def open_run(recipe: Recipe, out: Path) -> None:
-    """Write the recipe to ``out / "recipe.yaml"``, or make sure that it is the one there.
+    """Make the folder of a run, and write the recipe of the newest command to ``recipe.yaml``.
 
-    Only the evaluation and the device batch sizes (lowered when memory runs out) may differ.
-
-    Raises:
-        UsageError: The folder belongs to a run of another recipe.
+    Whether what is there may be used, each stage decides by the settings that it depends on.
     """
     out.mkdir(parents=True, exist_ok=True)
-    path = out / "recipe.yaml"
-    if path.exists():
-        known = load_recipe(str(path))
-        if _trained(known) != _trained(recipe):
-            changed = _differences(recipe_text(known), recipe_text(recipe))
-            raise UsageError(
-                f"{out} has a run of another recipe ({changed}); give another --out, or the settings it was begun with"
-            )
     if is_main_process():
-        write_atomically(path, recipe_text(recipe).encode("utf-8"))
+        write_atomically(out / "recipe.yaml", recipe_text(recipe).encode("utf-8"))
 
 
-def _trained(recipe: Recipe) -> Recipe:
-    """Return ``recipe`` without what does not change the outcome of training."""
-    return replace(
-        recipe,
-        evaluation=Evaluation(),
-        sampling=replace(recipe.sampling, batch_size=1),
-        mft=replace(recipe.mft, device_batch_size=1),
-        rarl=replace(recipe.rarl, device_batch_size=1),
-    )
+def check_stage(recipe: Recipe, out: Path, stage: str) -> None:
+    """Make sure that what ``data`` or ``mft`` left in ``out``, if anything, was made with the recipe's settings.
+
+    Raises:
+        UsageError: It was made with others.
+        RecordError: Its record is damaged, or of an older version.
+    """
+    if stage == "data":
+        if (out / "data" / "examples" / "README.md").is_file():
+            known = (
+                _json(out / SETTINGS, "remove the folder data to make it again") if (out / SETTINGS).is_file() else None
+            )
+            check_settings_of(known, stage_settings(recipe, "data"), out / "data")
+    elif (record := _record(out / stage)) is not None:
+        check_settings_of(record.get("settings"), stage_settings(recipe, stage), out / stage)
+
+
+def check_prompts(recipe: Recipe, out: Path) -> None:
+    """Make sure that the trained stages in ``out`` were trained on the prompts that the recipe would ask them with.
+
+    Raises:
+        UsageError: They were not.
+    """
+    for stage in ("mft", "rarl"):
+        known = (_record(out / stage) or {}).get("settings")
+        if isinstance(known, dict):
+            asked = stage_settings(recipe, stage)
+            there, now = ({k: held[k] for k in held if k.split(".")[0] in ASKED} for held in (known, asked))
+            check_settings_of(there, now, out / stage)
+
+
+def _record(folder: Path) -> dict[str, Any] | None:
+    """Return ``training.json`` of a finished stage, None if it is not finished."""
+    path = folder / "training.json"
+    return _json(path, _again(folder)) if path.is_file() else None
+
+
+def _json(path: Path, advice: str) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise RecordError(f"{path} is damaged; {advice}")
+    return found
+
+
+def _again(folder: Path) -> str:
+    return f"remove {folder} and {folder.name}-checkpoints beside it to train it again"
 
 
 def require_packages(recipe: Recipe, stage: str, installed: Callable[[str], str | None] | None = None) -> None:
@@ -70,12 +110,6 @@ def require_packages(recipe: Recipe, stage: str, installed: Callable[[str], str 
             raise DependencyError(f"{finding.what}: {finding.detail}")
 
 
-def _differences(known: str, asked: str) -> str:
-    pairs = zip(known.splitlines(), asked.splitlines(), strict=False)
-    changed = [f"{old.strip()} there, {new.strip()} asked" for old, new in pairs if old != new]
-    return "; ".join(changed[:3])
-
-
 def run_data(recipe: Recipe, out: Path, notify: Notify) -> Path:
     """Sample, label and build the examples, unless they are there; return their folder.
 
@@ -86,6 +120,7 @@ def run_data(recipe: Recipe, out: Path, notify: Notify) -> Path:
     from roi_bench.training.mft.mft import make_examples, make_labels
 
     require_packages(recipe, "mft")
+    check_stage(recipe, out, "data")
     open_run(recipe, out)
     if not (out / "data" / "examples" / "README.md").is_file():
         _refuse_several_processes(
@@ -94,6 +129,8 @@ def run_data(recipe: Recipe, out: Path, notify: Notify) -> Path:
         )
         labels = make_labels(recipe, out)
         notify(label_table(labels))
+        (out / "data").mkdir(exist_ok=True)
+        write_atomically(out / SETTINGS, json.dumps(stage_settings(recipe, "data")).encode("utf-8"))
         save_data(recipe, labels, make_examples(recipe, labels), out)
     return out / "data"
 
@@ -107,8 +144,11 @@ def run_mft(recipe: Recipe, out: Path, notify: Notify) -> Path:
     from roi_bench.training.mft.mft import train_mft
 
     require_packages(recipe, "mft")
+    check_stage(recipe, out, "data")
+    check_stage(recipe, out, "mft")
     open_run(recipe, out)
-    if _is_done(out / "mft", notify):
+    if _record(out / "mft") is not None:
+        notify(f"{out / 'mft'} is finished; {_again(out / 'mft')}")
         return out / "mft"
     require_arguments(recipe, ("mft",))
     run_data(recipe, out, notify)
@@ -129,13 +169,16 @@ def run_rarl(recipe: Recipe, out: Path, notify: Notify, model: str | None = None
     """Train with RARL from the MFT model (or from ``model``); return the model's folder.
 
     Raises:
-        UsageError: The finished model there started from another one.
+        UsageError: The finished model there started from another one, or was made with other settings.
     """
     from roi_bench.training.rarl.rarl import train_rarl
 
     require_packages(recipe, "rarl")
+    if model is None:
+        check_stage(recipe, out, "mft")
+    done = _rarl_is_done(recipe, out, notify, model or _folder_there(out / "mft"))
     open_run(recipe, out)
-    if not _is_done(out / "rarl", notify, model or _folder_there(out / "mft")):
+    if not done:
         require_arguments(recipe, ("rarl",))
         train_rarl(recipe, out, model)
         _write_card("rarl", recipe, out)
@@ -190,6 +233,8 @@ def run_evaluation(
 
     _refuse_several_processes("evaluation is the work of one process; give the command without accelerate launch")
     require_packages(recipe, "evaluate")
+    if not shipped:
+        check_prompts(recipe, out)
     open_run(recipe, out)
     folder = evaluate_stages(recipe, out, notify=notify, run=run, shipped=shipped)
     for stage in () if shipped else ("mft", "rarl"):
@@ -199,9 +244,9 @@ def run_evaluation(
 
 
 def _write_card(stage: str, recipe: Recipe, out: Path, summary: Path | None = None) -> None:
-    if is_main_process():
-        record = json.loads((out / stage / "training.json").read_text(encoding="utf-8"))
-        (out / stage / "README.md").write_text(card_of(stage, recipe, record, summary), encoding="utf-8")
+    if is_main_process() and (record := _record(out / stage)) is not None:
+        made_by = recipe_of_text(record["recipe"], str(out / stage / "training.json")) if "recipe" in record else recipe
+        (out / stage / "README.md").write_text(card_of(stage, made_by, record, summary), encoding="utf-8")
 
 
 def card_of(stage: str, recipe: Recipe, record: Mapping[str, Any], summary: Path | None = None) -> str:
@@ -241,22 +286,31 @@ def _folder_there(folder: Path) -> str | None:
     return str(folder) if folder.is_dir() else None
 
 
-def _is_done(folder: Path, notify: Notify, start: str | None = None) -> bool:
-    """Return whether a stage is finished; ``start`` is None if the model it started from no longer exists.
+def _rarl_is_done(recipe: Recipe, out: Path, notify: Notify, start: str | None) -> bool:
+    """Return whether RARL is finished, with all the steps that the recipe asks for.
+
+    Args:
+        recipe: The recipe.
+        out: Folder of the run.
+        notify: Called with a line on what is there.
+        start: Model to start from; None if the one that it started from no longer exists.
 
     Raises:
-        UsageError: It is, and started from another model than ``start`` is now.
-        RecordError: Its ``training.json`` cannot be read.
+        UsageError: It is finished, and started from another model than ``start`` is now, or with other settings.
+        RecordError: Its ``training.json`` is damaged or of an older version, or more steps have no checkpoint.
     """
-    path = folder / "training.json"
-    if not path.is_file():
+    folder = out / "rarl"
+    record = _record(folder)
+    if record is None:
         return False
-    again = f"remove {folder} and {folder.name}-checkpoints beside it to train it again"
-    try:
-        known = json.loads(path.read_text(encoding="utf-8")).get("inputs", {}).get("model to start from")
-    except (ValueError, AttributeError) as error:
-        raise RecordError(f"{path} is damaged; {again}") from error
+    inputs = record.get("inputs")
+    known = inputs.get("model to start from") if isinstance(inputs, dict) else None
     if start is not None and known is not None and known != start_of(start):
-        raise UsageError(f"{folder} is finished, and started from another model than {start} is now; {again}")
-    notify(f"{folder} is finished; {again}")
-    return True
+        raise UsageError(f"{folder} is finished, and started from another model than {start} is now; {_again(folder)}")
+    if not check_settings_of(record.get("settings"), stage_settings(recipe, "rarl"), folder):
+        notify(f"{folder} is finished; {_again(folder)}")
+        return True
+    if last_checkpoint(out / "rarl-checkpoints") is None:
+        raise RecordError(f"{folder} is finished, and has no checkpoints to go on from; {_again(folder)}")
+    notify(f"{folder} goes on from step {record.get('steps')} to {recipe.rarl.steps}")
+    return False
