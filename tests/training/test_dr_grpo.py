@@ -9,6 +9,7 @@ import pytest
 from roi_bench.errors import UsageError
 from roi_bench.exams.tiny import tiny_training_exams
 from roi_bench.training.plan.recipe import Rarl, load_recipe
+from roi_bench.training.rarl.budget_trainer import Rollouts
 from roi_bench.training.rarl.rarl import ScheduledExam, exam_schedule, held_out_schedule
 from tests.training.tiny_labels import tokenizer
 
@@ -158,6 +159,7 @@ def generated(trainer, budget, rewards=None, monkeypatch=None):
 
     if rewards is not None:
         monkeypatch.setattr(trainer, "reward_funcs", [lambda **unused: rewards])
+        monkeypatch.setattr(trainer, "rollout_func", Rollouts(rows(budget)))
     torch.manual_seed(0)
     trainer.model.train()
     return trainer._generate_and_score_completions(rows(budget))
@@ -187,7 +189,8 @@ def test_truncated_responses_stay_in_the_loss(trainer, monkeypatch):
 
 
 @pytest.mark.parametrize("budget", [40, 128, 256])
-def test_generation_is_cut_at_the_budget_of_the_exams_while_the_normaliser_stays(trainer, budget):
+def test_generation_is_cut_at_the_budget_of_the_exams_while_the_normaliser_stays(trainer, budget, monkeypatch):
+    monkeypatch.setattr(trainer, "rollout_func", Rollouts(rows(budget)))
     found = generated(trainer, budget)
     longest = found["completion_mask"].sum(dim=1).max().item()
     assert longest == budget if budget < 256 else 128 < longest <= 256  # three problems take 162 to 198 tokens
@@ -259,7 +262,7 @@ def test_a_short_training_takes_the_budgets_in_turn_and_logs_the_numbers_of_the_
     training, evaluation = seen[:2], seen[2:]
     assert [(budgets, count) for budgets, count, _ in training] == [([128], 8), ([256], 8)]
     assert training[0][2] == 128 < training[1][2] <= 256
-    assert sum(count for _, count, _ in evaluation) == 2 * 2 * 2  # exams, orders, budgets
+    assert sum(count for _, count, _ in evaluation) == 2 * 3 * 2  # exams, orders, budgets
     first, second, held_out, _ = trainer.state.log_history
     for entry in (first, second):
         assert {"score", "truncated", "skip_rate_hard", "frac_reward_zero_std", "completions/clipped_ratio"} <= set(
@@ -270,6 +273,9 @@ def test_a_short_training_takes_the_budgets_in_turn_and_logs_the_numbers_of_the_
     easy, hard = held_out["eval_score_easy_256"], held_out["eval_score_256"]
     if easy:
         assert held_out["eval_regret_256"] == pytest.approx((easy - hard) / easy)
-    scores = [held_out[f"eval_{name}_{budget}"] for name in ("score", "score_easy") for budget in BUDGETS]
-    assert held_out["eval_held_out"] == pytest.approx(sum(scores) / 4)
+    scores = [
+        held_out[f"eval_{name}_{budget}"] for name in ("score", "score_medium", "score_easy") for budget in BUDGETS
+    ]
+    assert held_out["eval_held_out"] == pytest.approx(sum(scores) / 6)
+    assert "eval_loss" not in held_out
     assert trainer.judge.take_judged() == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 import pytest
 
 from roi_bench.exams.tiny import tiny_training_exams
@@ -132,7 +134,11 @@ def test_count_keeps_levels_of_attempts_only():
 
 
 def counted(order, budget, correct, skipped=(), levels=(), truncated=False):
-    return Judged(0, order, budget, RolloutRecord(correct, tuple(skipped), tuple(levels), truncated))
+    return Judged(next(NUMBERS), order, budget, RolloutRecord(correct, tuple(skipped), tuple(levels), truncated))
+
+
+NUMBERS = count()
+"""Each response is to another exam."""
 
 
 BATCH = [
@@ -182,9 +188,21 @@ def test_regret_is_left_out_where_nothing_was_right_in_easy_order():
     assert (numbers["score_128"], numbers["score_easy_128"], numbers["held_out"]) == (1.0, 0.0, 0.5)
 
 
+def test_rows_that_fill_up_a_batch_of_several_processes_count_once():
+    """accelerate repeats the first rows where the last batch would be smaller on one process."""
+    rows = [counted("hard", 128, 3), counted("hard", 128, 0), counted("easy", 128, 3)]
+    assert held_out_numbers([*rows, rows[0], rows[0]]) == held_out_numbers(rows)
+    assert held_out_numbers([*rows, rows[0]])["score_128"] == 1.5
+
+
+def test_medium_order_has_a_score_and_a_regret():
+    numbers = held_out_numbers([counted("hard", 128, 1), counted("medium", 128, 2), counted("easy", 128, 2)])
+    assert (numbers["score_medium_128"], numbers["regret_medium_128"], numbers["regret_128"]) == (2.0, 0.0, 0.5)
+    assert numbers["held_out"] == pytest.approx(5 / 3)
+
+
 def test_groups_weigh_the_same_in_the_number_that_checkpoints_are_compared_by():
-    """A data set that is not divisible may end with a few responses of one group too many."""
-    numbers = held_out_numbers([counted("hard", 128, 3)] * 9 + [counted("easy", 128, 1)])
+    numbers = held_out_numbers([counted("hard", 128, 3) for _ in range(9)] + [counted("easy", 128, 1)])
     assert numbers["held_out"] == 2.0
 
 

@@ -94,11 +94,13 @@ def test_the_seed_draws_the_orders():
     assert [(turn.exam, turn.budget) for turn in other] == [(turn.exam, turn.budget) for turn in first]
 
 
-def test_held_out_exams_are_sat_in_both_orders_under_each_budget():
+def test_held_out_exams_are_asked_in_every_order_under_each_budget():
     assert held_out_schedule(2, (128, 256)) == [
         ScheduledExam(0, "hard", 128), ScheduledExam(1, "hard", 128),
+        ScheduledExam(0, "medium", 128), ScheduledExam(1, "medium", 128),
         ScheduledExam(0, "easy", 128), ScheduledExam(1, "easy", 128),
         ScheduledExam(0, "hard", 256), ScheduledExam(1, "hard", 256),
+        ScheduledExam(0, "medium", 256), ScheduledExam(1, "medium", 256),
         ScheduledExam(0, "easy", 256), ScheduledExam(1, "easy", 256),
     ]  # fmt: skip
     assert held_out_schedule(0, (128,)) == []
@@ -106,4 +108,4 @@ def test_held_out_exams_are_sat_in_both_orders_under_each_budget():
 
 @pytest.mark.parametrize("number", [0, 1, 7])
 def test_held_out_turns_are_as_many_as_must_be(number):
-    assert len(held_out_schedule(number, BUDGETS)) == number * 2 * 3
+    assert len(held_out_schedule(number, BUDGETS)) == number * 3 * 3

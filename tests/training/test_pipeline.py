@@ -140,8 +140,9 @@ def test_rarl_logged_what_the_issue_asks_for(run):
     keys = {f"eval_{name}_{budget}" for budget in (128, 256) for name in ("score", "score_easy", "regret", "truncated")}
     assert keys <= set(evaluations[-1])
     last = evaluations[-1]
-    four = [last[f"eval_{name}_{budget}"] for budget in (128, 256) for name in ("score", "score_easy")]
-    assert last["eval_held_out"] == pytest.approx(sum(four) / 4)
+    names = ("score", "score_medium", "score_easy")
+    six = [last[f"eval_{name}_{budget}"] for budget in (128, 256) for name in names]
+    assert last["eval_held_out"] == pytest.approx(sum(six) / 6)
     assert last["eval_regret_256"] == pytest.approx(1 - last["eval_score_256"] / last["eval_score_easy_256"])
 
 

@@ -689,11 +689,13 @@ def test_the_work_of_the_tiny_recipe_by_hand():
     work = dict(make_plan(tiny(changes), "run", processes=1, installed=VERSIONS.get).work)
     assert missing(["60 problems", "3", "180 solutions", "128 tokens"], work["samples"]) == []
     assert missing(["5", "32 examples"], work["MFT steps"]) == []  # 75 examples: 3 steps, times 1.5
+    assert work["MFT orders"] == "easy 33%, medium 33%, hard 33%"
+    assert work["RARL orders"] == "easy 25%, medium 25%, hard 50%"
     assert missing(["150", "8 exams", "64 responses"], work["RARL steps"]) == []
     assert missing(["9,600", "256 tokens"], work["RARL responses"]) == []
-    assert missing(["3", "60 exams", "2 orders", "2 budgets", "240 responses"], work["RARL evaluations"]) == []
+    assert missing(["3", "60 exams", "3 orders", "2 budgets", "360 responses"], work["RARL evaluations"]) == []
     assert missing(["1,800 responses", "540 solo samples"], work["evaluation"]) == []
-    tokens = 180 * 128 + 9600 * 256 + 3 * 60 * 2 * (128 + 256) + 900 * (128 + 256) + 540 * 256
+    tokens = 180 * 128 + 9600 * 256 + 3 * 60 * 3 * (128 + 256) + 900 * (128 + 256) + 540 * 256
     assert missing([f"{tokens:,}"], work["tokens to generate"]) == []
 
 

@@ -438,9 +438,10 @@ def train_mft(recipe: Recipe, examples: list[Example], out: Path) -> Path:
     set_seed(recipe.seed)
     rows = Dataset.from_list([sft_row(example, recipe, tokenizer) for example in examples])
     inputs = {"model to start from": start_of(name), "set of examples": sha256_text(canonical_json(rows.to_list()))}
+    arguments = sft_arguments(recipe, out / "mft-checkpoints")  # first: they tell ZeRO-3 to load a part a process
     trainer = SFTTrainer(
         model=load_model(name, recipe),
-        args=sft_arguments(recipe, out / "mft-checkpoints"),
+        args=arguments,
         train_dataset=rows,
         processing_class=tokenizer,
         peft_config=adapter_settings(recipe.lora),

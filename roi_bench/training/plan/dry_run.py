@@ -25,6 +25,7 @@ from roi_bench.training.plan.checks import (
 from roi_bench.training.plan.memory_estimate import USABLE, Memory, Shape, Workload, estimate, shape_of
 from roi_bench.training.plan.recipe import Recipe
 from roi_bench.training.plan.rules import renamed_arguments
+from roi_bench.training.rarl.rarl import HELD_OUT_ORDERS
 from roi_bench.training.stages.model import base_model_name, launched_processes, load_tokenizer
 
 # A recipe's requirements for its model: context, chat template, memory; from the configuration, without weights.
@@ -409,9 +410,10 @@ def _rarl_work(recipe: Recipe) -> tuple[int, list[tuple[str, str]]]:
     held_out = 0
     if rarl.evaluate_every:
         times = rarl.steps // rarl.evaluate_every
-        each = rarl.evaluation_exams * 2 * len(recipe.budgets)
-        held_out = times * rarl.evaluation_exams * 2 * sum(recipe.budgets)
-        parts = f"{rarl.evaluation_exams} exams × 2 orders × {len(recipe.budgets)} budgets"
+        orders = len(HELD_OUT_ORDERS)
+        each = rarl.evaluation_exams * orders * len(recipe.budgets)
+        held_out = times * rarl.evaluation_exams * orders * sum(recipe.budgets)
+        parts = f"{rarl.evaluation_exams} exams × {orders} orders × {len(recipe.budgets)} budgets"
         work.append(("RARL evaluations", f"{times} of {parts} = {each:,} responses"))
     return rarl.steps * responses * budget + held_out, work
 

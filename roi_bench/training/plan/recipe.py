@@ -161,7 +161,7 @@ class Rarl:
         curriculum: Budgets that come first, each with its share of the steps; the rest of the steps mixes all budgets.
         reward: What a response earns.
         evaluate_every: Steps between two evaluations on held-out exams; 0 for none.
-        evaluation_exams: Held-out training exams of an evaluation; each is asked in two orders at each budget.
+        evaluation_exams: Held-out training exams of an evaluation; each is asked in every order at each budget.
         patience: Evaluations without a better held-out score before training stops; 0 never stops.
         rollouts: ``transformers``, ``vllm`` (on the same GPUs) or ``vllm-server`` (``trl vllm-serve`` elsewhere).
         trainer: Further arguments of ``trl.GRPOConfig``.

@@ -32,6 +32,7 @@ from roi_bench.training.stages.model import (
     accumulation,
     adapter_settings,
     base_model_name,
+    launched_processes,
     load_model,
     load_tokenizer,
     place_settings,
@@ -47,8 +48,8 @@ if TYPE_CHECKING:
 
 # The schedule of a training run: exam, order and budget, step by step. Pure.
 
-HELD_OUT_ORDERS = ("hard", "easy")
-"""Orders in which held-out exams are asked: their scores give the regret."""
+HELD_OUT_ORDERS = ("hard", "medium", "easy")
+"""Orders in which held-out exams are asked: the scores of the first two against the last give the regrets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +92,14 @@ def exam_schedule(settings: Rarl, budgets: Sequence[int], seed: int) -> list[Sch
 
 
 def held_out_schedule(exams: int, budgets: Sequence[int]) -> list[ScheduledExam]:
-    """Return the schedule of an evaluation: each exam in both orders under each budget."""
+    """Return the schedule of an evaluation: each exam in every order under each budget."""
     return [
         ScheduledExam(exam, order, budget) for budget in budgets for order in HELD_OUT_ORDERS for exam in range(exams)
     ]
 
 
 BEST = "eval_held_out"
-"""The number by which checkpoints are compared: mean score over budgets and both orders on held-out exams."""
+"""The number by which checkpoints are compared: mean score over budgets and orders on held-out exams."""
 
 
 def train_rarl(recipe: Recipe, out: Path, model: str | None = None) -> Path:
@@ -262,7 +263,7 @@ def grpo_arguments(recipe: Recipe, checkpoints: Path) -> Any:
         "logging_steps": 10,
         "save_steps": every or 50,
         "save_total_limit": 2,
-        "per_device_eval_batch_size": settings.device_batch_size,
+        "per_device_eval_batch_size": evaluation_batch(recipe),
     }
     fixed: dict[str, Any] = {
         "loss_type": "dr_grpo",
@@ -307,3 +308,14 @@ def _rollout_arguments(recipe: Recipe) -> dict[str, Any]:
         "vllm_tensor_parallel_size": recipe.vllm.tensor_parallel_size,
         "vllm_max_model_length": recipe.context,
     }
+
+
+def evaluation_batch(recipe: Recipe) -> int:
+    """Return how many held-out exams a process answers at once: as many responses as a step generates there.
+
+    vLLM gets all at once: it fills places as they become free, and would wake up and fall asleep for each batch.
+    """
+    rarl = recipe.rarl
+    if rarl.rollouts == "transformers":
+        return max(1, rarl.prompts * rarl.generations // launched_processes())
+    return max(1, rarl.evaluation_exams * len(HELD_OUT_ORDERS) * len(recipe.budgets))
