@@ -141,7 +141,11 @@ def started() -> list[DocCommand]:
             continue
         folder = re.search(r" --output_path (\S+)", text)
         others = [other.words[1:] for other in COMMANDS if other.page == command.page and other.run_words is None]
-        read = folder is not None and any(f"{word}/".startswith(f"{folder[1]}/") for words in others for word in words)
+        read = folder is not None and any(
+            f"{word}/".startswith(f"{folder[1]}/") or folder[1].startswith(f"{word}/")
+            for words in others
+            for word in words
+        )
         alone = command.words[1] in ("doctor", "exams", "train") or (folder is not None and not read)
         key = ("" if alone else command.page, text.replace(folder[0], "") if folder is not None and alone else text)
         found.setdefault(key, command)
@@ -160,8 +164,10 @@ def test_examples_run(
     folder = tmp_path_factory.getbasetemp() / "docs" / command.page.replace("/", "-")
     if not folder.exists():
         own = " ".join(other.text for other in COMMANDS if other.page == command.page)
-        made = [name for name in ("exams", "solo") if f"results/{name}" not in own or f"_path results/{name}" in own]
-        shutil.copytree(prepared, folder, ignore=shutil.ignore_patterns(*made))
+        named = [name for name in ("exams", "solo") if f"results/{name}" in own]
+        taken = named if named or "_path results" in own else ["exams"]
+        left = [name for name in ("exams", "solo") if name not in taken or f"_path results/{name}" in own]
+        shutil.copytree(prepared, folder, ignore=shutil.ignore_patterns(*left))
     printed = start(stand_in(command) or "", environment, folder)
     if command.shown is not None:
         said = " ".join(printed.split())
