@@ -12,7 +12,14 @@ import torch
 from roi_bench.exams.tiny import model_path, tiny_training_exams
 from roi_bench.training.plan.recipe import load_recipe
 from roi_bench.training.rarl import budget_trainer
-from roi_bench.training.rarl.budget_trainer import ExamJudge, Rollouts, budget_trainer_class, generate, with_advantage
+from roi_bench.training.rarl.budget_trainer import (
+    ExamJudge,
+    Rollouts,
+    budget_trainer_class,
+    generate,
+    share_corrected,
+    with_advantage,
+)
 from roi_bench.training.rarl.rarl import exam_rows, exam_schedule, grpo_arguments, held_out_schedule
 from roi_bench.training.stages.model import load_model
 from tests.training.tiny_labels import tokenizer
@@ -53,6 +60,18 @@ def test_rows_that_leave_the_batch_early_write_the_same_texts_as_transformers(mo
     lengths = [len(response) for response in found]
     assert len(set(lengths)) > 3
     assert {response[-1] == end for response in found} == {True, False}
+
+
+def test_a_cache_that_rows_cannot_leave_is_left_to_transformers(model, monkeypatch):
+    ids = [tokenizer()(row["prompt"])["input_ids"] for row in rows(count=1)]
+    end, pad = [tokenizer().eos_token_id], tokenizer().pad_token_id
+    limits = [40, 90, 130, 200, 60, 256][: len(ids)]
+    with torch.no_grad():
+        found = generate(model, ids, limits, end, pad, None)
+        monkeypatch.setattr(budget_trainer, "_with_room", lambda cache: None)
+        monkeypatch.setattr(model.generation_config, "repetition_penalty", 5.0)  # the model's own, not asked for
+        assert generate(model, ids, limits, end, pad, None) == found
+    assert model.generation_config.repetition_penalty == 5.0
 
 
 def test_samples_are_drawn_at_the_temperature(model):
@@ -131,6 +150,22 @@ def test_a_batch_without_advantages_keeps_one_row_and_its_padding_is_trimmed():
     assert batch["importance_sampling_ratio"].shape == (1, 1)
     second, share = with_advantage({**inputs, "advantages": torch.tensor([0.0, 1.0])})
     assert (second["prompt_ids"].tolist(), second["completion_ids"].tolist(), share) == ([[7]], [[8]], 0.5)
+
+
+def test_the_correction_of_vllms_probabilities_is_by_token_and_says_how_often_it_is_at_its_bound():
+    arguments = grpo_arguments(load_recipe("test", ["rarl.rollouts=vllm", "context=900"]), "unused")
+    chosen = (arguments.vllm_importance_sampling_mode, arguments.vllm_importance_sampling_clip_max)
+    assert (arguments.vllm_importance_sampling_correction, *chosen) == (True, "token_truncate", 3.0)
+    assert (arguments.vllm_max_model_length, arguments.vllm_gpu_memory_utilization) == (900, 0.3)
+    mask = torch.tensor([[1, 1, 1, 0], [1, 1, 0, 0]])
+    ratios = torch.tensor([[1.0, 3.0, 0.5, 3.0], [3.0, 0.0, 1.0, 1.0]])
+    assert share_corrected({"importance_sampling_ratio": ratios, "completion_mask": mask}, arguments) == pytest.approx(
+        2 / 5
+    )
+    other = load_recipe("test", ["rarl.rollouts=vllm", "rarl.trainer.vllm_importance_sampling_mode=sequence_mask"])
+    masked = grpo_arguments(other, "unused")
+    whole = {"importance_sampling_ratio": torch.tensor([[0.0], [2.0]]), "completion_mask": mask}
+    assert share_corrected(whole, masked) == 0.5
 
 
 @pytest.mark.parametrize("training", [True, False])

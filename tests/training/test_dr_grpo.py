@@ -130,6 +130,16 @@ def test_the_gradient_is_that_of_the_policy_gradient_by_hand(trainer):
     assert not torch.allclose(found, other, rtol=1e-3, atol=1e-5 * by_hand.abs().max().item())
 
 
+def test_the_log_says_how_often_the_correction_of_vllm_was_at_its_bound(trainer, monkeypatch):
+    monkeypatch.setattr(trainer.args, "vllm_importance_sampling_mode", "token_truncate")
+    trl_loss(trainer, importance_sampling_ratio=batch()["completion_mask"] * 3.0)
+    logs = {}
+    trainer.log(logs)
+    assert logs["importance_ratio_at_bound"] == 1.0
+    trainer.log(again := {})
+    assert "importance_ratio_at_bound" not in again
+
+
 def test_a_step_in_several_passes_is_the_mean_of_them(trainer):
     assert trl_loss(trainer, accumulated=2).item() == pytest.approx(trl_loss(trainer).item() / 2)
 

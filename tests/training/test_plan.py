@@ -5,12 +5,15 @@ import json
 import re
 import shutil
 import sys
+import tomllib
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from packaging.requirements import Requirement
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from roi_bench.errors import DependencyError, UsageError
@@ -22,6 +25,7 @@ from roi_bench.training.plan.checks import (
     check_versions,
     device_batch_sizes,
     require_arguments,
+    trls_vllm,
 )
 from roi_bench.training.plan.dry_run import ModelFacts, look_at_model, make_plan, memory_findings, plan_text, workload
 from roi_bench.training.plan.memory_estimate import Shape, Workload, estimate, shape_of
@@ -173,6 +177,23 @@ def test_a_package_is_asked_for_by_the_setting_that_needs_it(changes, package, r
     assert f"package {package}" not in kinds(check_versions(TINY, ALL, without))
     kind, text = detail(check_versions(tiny(changes), ALL, without), f"package {package}")
     assert (kind, missing([reason, "pip install"], text)) == ("problem", [])
+
+
+def test_rollouts_of_vllm_are_held_to_the_versions_that_trl_itself_names():
+    (bound,) = trls_vllm()
+    assert bound.specifier
+    assert not bound.specifier.contains("99.0")
+    asked = tiny(["rarl.rollouts=vllm"])
+    kind, text = detail(check_versions(asked, ALL, {**VERSIONS, "vllm": "99.0"}.get), "package vllm")
+    assert (kind, missing(["99.0", str(bound.specifier)], text)) == ("problem", [])
+    sampled = tiny(["sampling.backend=vllm"])
+    assert "package vllm" not in kinds(check_versions(sampled, ALL, {**VERSIONS, "vllm": "99.0"}.get))
+
+
+def test_the_extra_for_training_beside_vllm_takes_trls_bounds():
+    extras = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))["project"]
+    names = [Requirement(line) for line in extras["optional-dependencies"]["train-vllm"]]
+    assert {(item.name, *item.extras) for item in names} == {("roi-bench", "train"), ("trl", "vllm")}
 
 
 def test_deepspeed_is_needed_where_accelerate_launched_with_it(monkeypatch):

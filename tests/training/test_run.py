@@ -119,6 +119,19 @@ def test_more_steps_do_not_stretch_a_curriculum(tmp_path):
         run_rarl(load_recipe("test", ["rarl.curriculum={128: 0.5}", "rarl.steps=8"]), tmp_path, silent)
 
 
+def test_a_saved_stage_ends_where_its_base_does_and_has_no_decoding_of_its_own(tmp_path):
+    from transformers import GenerationConfig
+
+    own = {"repetition_penalty": 1.1, "top_k": 20, "top_p": 0.8, "do_sample": True, "min_new_tokens": 3}
+    GenerationConfig(eos_token_id=[5, 6], pad_token_id=0, bos_token_id=1, **own).save_pretrained(tmp_path)
+    training_checkpoints._write_plain_generation_config(tmp_path)
+    found = json.loads((tmp_path / "generation_config.json").read_text("utf-8"))
+    found.pop("transformers_version")
+    assert found.pop("_from_model_config", False) is False
+    assert found == {"eos_token_id": [5, 6], "pad_token_id": 0, "bos_token_id": 1}
+    training_checkpoints._write_plain_generation_config(tmp_path / "nothing there")
+
+
 # ----------------------------------------------------------------- what is missing
 
 

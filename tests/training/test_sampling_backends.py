@@ -106,6 +106,18 @@ def test_the_shipped_model_samples_the_same_for_the_same_seed_and_within_the_cap
     assert sum("\\boxed{" in text for text, _ in first) >= 3
 
 
+def test_settings_of_the_models_own_do_not_shape_samples():
+    from roi_bench.training.stages.model import base_model_name, load_model
+
+    small = load_recipe("test")
+    model = load_model(base_model_name(small), small).eval()
+    prompts = [solo_prompt(problem) for problem in problems(3)["easy"]]
+    plain = transformers_generator(model, tokenizer(), 0.7, 20)(prompts, seeds(7))
+    config = model.generation_config
+    config.repetition_penalty, config.no_repeat_ngram_size, config.top_k, config.min_new_tokens = 5.0, 1, 1, 19
+    assert transformers_generator(model, tokenizer(), 0.7, 20)(prompts, seeds(7)) == plain
+
+
 def test_a_prompt_is_answered_beside_longer_ones():
     """Padding stands before the prompt; behind it, the model would continue the padding."""
     from roi_bench.training.stages.model import base_model_name, load_model

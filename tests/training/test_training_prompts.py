@@ -27,6 +27,7 @@ from roi_bench.training.mft.mft import (
     vllm_generator,
 )
 from roi_bench.training.plan.recipe import load_recipe
+from roi_bench.training.rarl import budget_trainer
 from roi_bench.training.rarl.rarl import ScheduledExam, exam_rows, grpo_arguments
 from roi_bench.training.stages.evaluation import Call, stage_command
 from roi_bench.training.stages.model import load_model
@@ -72,9 +73,12 @@ class Prompts:
         self.sent = chat_wrapper(self.recipe, self.tokenizer)(self.messages)
 
     def of_sampling(self, monkeypatch):
-        generate = transformers_generator(self.model, self.tokenizer, 0.7, 3)
-        texts = [self.sent, self.sent * 2]
-        return without_padding(asked_of(self.model, monkeypatch, lambda: generate(texts, Seeds(0, ()))))
+        write = transformers_generator(self.model, self.tokenizer, 0.7, 3)
+        asked = []
+        with monkeypatch.context() as patch:
+            patch.setattr(budget_trainer, "generate", lambda model, prompts, *_: asked.extend(prompts) or prompts)
+            write([self.sent, self.sent * 2], Seeds(0, ()))
+        return asked[0]
 
     def of_vllm(self, monkeypatch):
         asked = []
@@ -115,7 +119,9 @@ class Prompts:
             eval_dataset=self.rows,
             processing_class=self.tokenizer,
         )
-        return trainer._tokenize_prompts([self.rows[0]["prompt"]])[0][0]
+        (own,) = trainer._tokenize_prompts([self.rows[0]["prompt"]])[0]
+        assert budget_trainer.prompt_ids([self.rows[0]["prompt"]], trainer) == [own]
+        return own
 
     def of_lm_eval(self, monkeypatch):
         """What ``generate_until`` asks of the model, with the context that the arguments of ``roi-bench run`` make."""

@@ -138,29 +138,22 @@ def release_memory() -> None:
 
 
 def transformers_generator(model: Any, tokenizer: Any, temperature: float, cap: int) -> Generator:
-    """Return a generator on a loaded transformers model."""
+    """Return a generator on a loaded transformers model: plain sampling, whatever the model's own settings say."""
 
-    def generate(prompts: Sequence[str], seeds: Seeds) -> list[tuple[str, Usage]]:
+    def write(prompts: Sequence[str], seeds: Seeds) -> list[tuple[str, Usage]]:
         import torch
 
-        torch.manual_seed(seeds.batch)
-        tokens = {"input_ids": prompt_tokens(prompts, tokenizer)}
-        inputs = tokenizer.pad(tokens, padding_side="left", return_tensors="pt").to(model.device)
-        with torch.inference_mode():
-            output = model.generate(
-                **inputs,
-                max_new_tokens=cap,
-                do_sample=True,
-                temperature=temperature,
-                top_k=0,
-                top_p=1.0,
-                repetition_penalty=1.0,  # plain sampling, whatever the model's own settings say
-            )
-        ends = model.generation_config.eos_token_id
-        ends = set(ends if isinstance(ends, list) else [ends])
-        return [response_of(row, ends, tokenizer) for row in output[:, inputs["input_ids"].shape[1] :].tolist()]
+        from roi_bench.training.rarl.budget_trainer import generate
 
-    return generate
+        torch.manual_seed(seeds.batch)
+        ends = model.generation_config.eos_token_id
+        ends = ends if isinstance(ends, list) else [ends]
+        asked, limits = prompt_tokens(prompts, tokenizer), [cap] * len(prompts)
+        with torch.inference_mode():
+            rows = generate(model, asked, limits, ends, tokenizer.pad_token_id, temperature)
+        return [response_of(row, set(ends), tokenizer) for row in rows]
+
+    return write
 
 
 def response_of(tokens: Sequence[int], ends: set[int], tokenizer: Any) -> tuple[str, Usage]:

@@ -200,6 +200,8 @@ def check_versions(recipe: Recipe, stages: Stages, installed: Installed) -> Iter
     """Compare installed versions with the recipe's requirements; one finding for all that are fine."""
     always, extras = split_requirements(importlib.metadata.requires("roi-bench") or [])
     asked = {item.name: item for item in (*always, *extras.get("train", []))}
+    if "rarl" in stages and recipe.rarl.rollouts != "transformers":
+        asked |= {item.name: item for item in trls_vllm()}
     well = []
     for name, reason in _needed(recipe, stages).items():
         found = judge_version(asked.get(name, Requirement(name)), installed(name))
@@ -211,8 +213,19 @@ def check_versions(recipe: Recipe, stages: Stages, installed: Installed) -> Iter
         yield Finding("ok", "packages", ", ".join(well))
     sampling = recipe.sampling
     if "mft" in stages and recipe.family != "tiny" and sampling.backend == "auto" and installed("vllm") is None:
-        detail = "vllm is not installed, so transformers samples the solutions, many times slower; pip install vllm"
+        detail = "vllm is not installed, so transformers samples the solutions, many times slower; "
+        detail += "pip install 'roi-bench[train-vllm]'"
         yield Finding("warning", "sampling", detail)
+
+
+def trls_vllm() -> list[Requirement]:
+    """Return what the installed TRL asks of vLLM by its own metadata; nothing without TRL."""
+    try:
+        lines = importlib.metadata.requires("trl") or []
+    except importlib.metadata.PackageNotFoundError:
+        return []
+    _, extras = split_requirements(lines)
+    return [item for item in extras.get("vllm", []) if item.name == "vllm"]
 
 
 def _needed(recipe: Recipe, stages: Stages) -> dict[str, str]:

@@ -144,9 +144,11 @@ def _roomy_layer_class() -> Any:
 
 
 def _with_room(cache: Any) -> Any:
-    """Return a cache whose growing layers are roomy ones; layers of other kinds stay as they are."""
+    """Return a cache whose growing layers are roomy ones; None if it has layers of a kind without a batch to select."""
     from transformers.cache_utils import DynamicLayer
 
+    if not all(isinstance(layer, DynamicLayer) for layer in getattr(cache, "layers", [None])):
+        return None
     for index, layer in enumerate(cache.layers):
         if type(layer) is DynamicLayer:
             roomy = _roomy_layer_class()()
@@ -169,7 +171,7 @@ def generate(
     it writes the same texts.
 
     Args:
-        model: A causal language model of transformers whose cache is a ``DynamicCache``.
+        model: A causal language model of transformers.
         prompts: Token ids of each prompt, B of them.
         limits: Most tokens of each response, B of them.
         ends: Ids that end a response.
@@ -183,6 +185,8 @@ def generate(
 
     device = model.device
     name, cache, logits, mask, position = _begun(model, prompts, pad)
+    if cache is None:  # of a kind that rows cannot leave
+        return _in_step(model, prompts, limits, ends, pad, temperature)
     stops, most = torch.tensor(list(ends), device=device), torch.tensor(list(limits), device=device)
     responses: list[list[int]] = [[] for _ in prompts]
     numbers, done = list(range(len(prompts))), torch.zeros(len(prompts), dtype=torch.bool, device=device)
@@ -216,8 +220,8 @@ def _begun(model: Any, prompts: Sequence[Sequence[int]], pad: int) -> tuple[str,
     """Compute prompts, equal ones once.
 
     Returns:
-        The name by which the model takes its cache; the cache; logits of the first token (B, vocabulary); the mask of
-        the prompts (B, longest); the position of the first token (B,).
+        The name by which the model takes its cache; the cache, None if rows cannot leave it; logits of the first token
+        (B, vocabulary); the mask of the prompts (B, longest); the position of the first token (B,).
     """
     import torch
 
@@ -231,7 +235,8 @@ def _begun(model: Any, prompts: Sequence[Sequence[int]], pad: int) -> tuple[str,
     output = model(input_ids=ids, attention_mask=mask, position_ids=first, use_cache=True, logits_to_keep=1)
     name = "cache" if "cache" in output else "past_key_values"  # transformers 5.24 renamed it
     cache = _with_room(output[name])
-    cache.batch_select_indices(rows)
+    if cache is not None:
+        cache.batch_select_indices(rows)
     return name, cache, output.logits[:, -1][rows], mask[rows], mask.sum(1)[rows]
 
 
@@ -320,7 +325,12 @@ def _with_transformers(ids: list[list[int]], limits: list[int], trainer: Any) ->
 
 
 def _in_step(
-    model: Any, ids: list[list[int]], limits: list[int], ends: list[int], pad: int, temperature: float | None
+    model: Any,
+    ids: Sequence[Sequence[int]],
+    limits: Sequence[int],
+    ends: Sequence[int],
+    pad: int,
+    temperature: float | None,
 ) -> list[list[int]]:
     """Generate with transformers' own method, which keeps processes in step that hold parts of the weights."""
     import torch
@@ -330,10 +340,14 @@ def _in_step(
     sampled = (
         {"do_sample": False} if temperature is None else {"do_sample": True, "temperature": temperature, "top_k": 0}
     )
-    config = GenerationConfig(max_new_tokens=max(limits), eos_token_id=ends, pad_token_id=pad, **sampled)
-    inputs = torch.tensor([[pad] * (width - len(one)) + one for one in ids], device=model.device)
+    config = GenerationConfig(max_new_tokens=max(limits), eos_token_id=list(ends), pad_token_id=pad, **sampled)
+    inputs = torch.tensor([[pad] * (width - len(one)) + list(one) for one in ids], device=model.device)
     mask = torch.tensor([[0] * (width - len(one)) + [1] * len(one) for one in ids], device=model.device)
-    written = model.generate(input_ids=inputs, attention_mask=mask, generation_config=config)[:, width:].tolist()
+    own, model.generation_config = model.generation_config, config  # else it fills up what this one leaves open
+    try:
+        written = model.generate(input_ids=inputs, attention_mask=mask)[:, width:].tolist()
+    finally:
+        model.generation_config = own
     found = []
     for row, limit in zip(written, limits, strict=True):
         stop = next((index + 1 for index, token in enumerate(row) if token in ends), len(row))
@@ -378,6 +392,23 @@ def with_advantage(inputs: Mapping[str, Any]) -> tuple[dict[str, Any], float]:
     return batch, len(kept) / count
 
 
+def share_corrected(inputs: Mapping[str, Any], args: Any) -> float:
+    """Return the share of importance ratios that TRL's correction truncated, or set to 0 where it masks.
+
+    Args:
+        inputs: TRL's batch, with ratios by token or by response, after the correction.
+        args: TRL's configuration, which names the bounds.
+    """
+    ratios = inputs["importance_sampling_ratio"]
+    counted = inputs["completion_mask"].bool() if ratios.shape[1] > 1 else ratios.new_ones(ratios.shape).bool()
+    if args.vllm_importance_sampling_mode.endswith("mask"):
+        bound = ratios == 0
+    else:
+        low, high = args.vllm_importance_sampling_clip_min, args.vllm_importance_sampling_clip_max
+        bound = (ratios >= (float("inf") if high is None else high)) | (ratios <= (-1.0 if low is None else low))
+    return float((bound & counted).sum() / counted.sum().clamp(min=1))
+
+
 @cache
 def budget_trainer_class() -> Any:
     """Return the trainer's class; TRL is imported now.
@@ -401,10 +432,19 @@ def budget_trainer_class() -> Any:
                 warnings.filterwarnings("ignore", message="You are using 'rollout_func'")  # tests pin what we use of it
                 super().__init__(*args, rollout_func=Rollouts(rows), **kwargs)
             self.judge = judge
+            self.corrected: list[float] = []
+
+        def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+            if self.corrected and self.model.training:
+                logs["importance_ratio_at_bound"] = sum(self.corrected) / len(self.corrected)
+                self.corrected = []
+            super().log(logs, *args, **kwargs)
 
         def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
             if not self.model.training:
                 return inputs["advantages"].new_zeros(())
+            if "importance_sampling_ratio" in inputs:
+                self.corrected.append(share_corrected(inputs, self.args))
             batch, share = with_advantage(inputs)
             return super().compute_loss(model, batch, *args, **kwargs) * share
 

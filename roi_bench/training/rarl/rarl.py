@@ -102,6 +102,19 @@ BEST = "eval_held_out"
 """The number by which checkpoints are compared: mean score over budgets and orders on held-out exams."""
 
 
+IMPORTANCE = {
+    "vllm_importance_sampling_correction": True,
+    "vllm_importance_sampling_mode": "token_truncate",
+    "vllm_importance_sampling_clip_max": 3.0,
+}
+"""TRL's correction for what vLLM computes otherwise than the trainer: each token counts min(p_trainer / p_vLLM, 3).
+
+TRL's own default multiplies a whole response by the product of its ratios, and drops those above 3. The product spreads
+with length (384 tokens of a real 135 M model: 0.15 to 4.49), so that long exams would be damped or dropped for how they
+were computed. Truncated ratios by token: Yao et al. 2025, "Your Efficient RL Framework Secretly Brings You Off-Policy
+RL Training"; ``rarl.trainer`` can set another mode."""
+
+
 def train_rarl(recipe: Recipe, out: Path, model: str | None = None) -> Path:
     """Train the MFT model (or another) and return the folder of the result; goes on from a checkpoint if there is one.
 
@@ -264,6 +277,7 @@ def grpo_arguments(recipe: Recipe, checkpoints: Path) -> Any:
         "save_steps": every or 50,
         "save_total_limit": 2,
         "per_device_eval_batch_size": evaluation_batch(recipe),
+        **(IMPORTANCE if settings.rollouts != "transformers" else {}),
     }
     fixed: dict[str, Any] = {
         "loss_type": "dr_grpo",

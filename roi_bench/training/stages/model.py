@@ -336,10 +336,26 @@ def save_stage(trainer: Any, name: str, recipe: Recipe, folder: Path, record: Ma
         base = load_model(name, replace(recipe, lora=None))
         PeftModel.from_pretrained(base, str(saved)).merge_and_unload().save_pretrained(folder)
         load_tokenizer(name).save_pretrained(folder)
+    _write_plain_generation_config(folder)
     (folder / "training_args.bin").unlink(missing_ok=True)  # a pickle; training.json says more
     for file in folder.glob("*.safetensors"):
         file.chmod(0o644)  # safetensors writes files that only their owner can read
     (folder / "training.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def _write_plain_generation_config(folder: Path) -> None:
+    """Keep of a model's generation configuration only where a response begins and ends.
+
+    Trained and rewarded were responses decoded neutrally; a penalty or ``top_k`` that the base model's configuration
+    asks for would shape them wherever the model is used next.
+    """
+    from transformers import GenerationConfig
+
+    if not (folder / "generation_config.json").is_file():
+        return
+    own = GenerationConfig.from_pretrained(folder)
+    kept = {name: getattr(own, name, None) for name in ("bos_token_id", "eos_token_id", "pad_token_id")}
+    GenerationConfig(**{name: value for name, value in kept.items() if value is not None}).save_pretrained(folder)
 
 
 def device_name() -> str:
