@@ -90,9 +90,21 @@ def _resumable(out: Path | None) -> Iterator[Path]:
         raise click.exceptions.Exit(INTERRUPTED) from error
 
 
+def _keep_probe(context: click.Context, _: click.Parameter, value: bool) -> None:
+    """Keep --probe for :func:`_prepared`: it means the same in every command."""
+    context.meta["roi_bench.probe"] = value
+
+
 def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options of every stage: RECIPE, --out, --set and --dry-run."""
+    """Add the options of every stage: RECIPE, --out, --set, --dry-run and --probe."""
     for option in (
+        click.option(
+            "--probe",
+            is_flag=True,
+            expose_value=False,
+            callback=_keep_probe,
+            help="With --dry-run: load the model, measure for 20 seconds, and estimate how long it takes.",
+        ),
         click.option(
             "--dry-run", is_flag=True, help="Check recipe, versions, data, memory, tokenizer; print the plan."
         ),
@@ -249,13 +261,17 @@ def _prepared(
     from roi_bench.training.plan.recipe import load_recipe
 
     recipe = load_recipe(name, changes)
+    probed = click.get_current_context().meta["roi_bench.probe"]
+    if probed and not dry_run:
+        raise click.UsageError("--probe goes with --dry-run")
     if not dry_run:
         _folder(out)
         return recipe
     from roi_bench.errors import UsageError
-    from roi_bench.training.plan.dry_run import make_plan, plan_text
+    from roi_bench.training.plan.dry_run import make_plan, plan_text, probe
 
-    plans = [make_plan(recipe, stage) for stage in stages]
+    rates = probe(recipe) if probed else None
+    plans = [make_plan(recipe, stage, rates=rates) for stage in stages]
     for plan in plans:
         click.echo(plan_text(plan))
     problems = sum(finding.kind == "problem" for plan in plans for finding in plan.findings)

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import lru_cache, partial
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -84,10 +84,10 @@ def sampled_problems(family: Family, counts: TierCounts, seed: int) -> dict[str,
     """Return distinct problems to sample solutions of, by tier; a pool with fewer gives all it has.
 
     Raises:
-        DataError: A training pool is missing or damaged.
+        DataError: A training pool is missing or damaged, or the installed reasoning-gym generates other problems.
     """
-    if family == "tiny":
-        return {tier: list(islice(_tiny_stream(seed, tier, False), counts[tier])) for tier in TIERS}
+    if family in GENERATED:
+        return {tier: list(islice(GENERATED[family](seed, tier, False), counts[tier])) for tier in TIERS}
     from roi_bench.exams.manifest import shuffled
 
     pools = _real_pools(held_out=False)
@@ -105,22 +105,21 @@ def exam_stream(family: Family, seed: int, *, held_out: bool = False) -> Iterato
         DataError: A training pool is missing or damaged.
     """
     kind = "held-out" if held_out else "train"
-    if family == "tiny":
-        streams = [_tiny_stream(seed, tier, held_out) for tier in TIERS]
+    if family in GENERATED:
+        streams = [GENERATED[family](seed, tier, held_out) for tier in TIERS]
         for index, (easy, middle, hard) in enumerate(zip(*streams, strict=True)):
-            name = f"{kind}/tiny/{seed}/{index:05d}"
+            name = f"{kind}/{family}/{seed}/{index:05d}"
             yield Exam(name, (easy, middle, hard), MEDIUM_PERMUTATIONS[index % len(MEDIUM_PERMUTATIONS)], name)
     from roi_bench.exams.manifest import exam_of, load_manifest, training_triples
 
     pools = _real_pools(held_out)
     frozen = [problem.question_sha256 for problem in load_manifest().problems.values()]
-    count = 480
-    start = 0
+    start, made = 0, 480
     while True:  # a smaller count gives a prefix of a larger one
-        triples = training_triples(pools, frozen, seed=seed, count=count)
-        for index in range(start, count):
+        triples = training_triples(pools, frozen, seed=seed, count=made)
+        for index in range(start, made):
             yield exam_of(f"{kind}/{seed}/{index:05d}", triples[index], pools)
-        start, count = count, 2 * count
+        start, made = made, 2 * made
 
 
 def held_out_exams(recipe: Recipe, count: int) -> tuple[Exam, ...]:
@@ -141,7 +140,7 @@ def refuse_evaluation_questions(questions: Iterable[str], family: Family) -> Non
 
             evaluated = is_evaluation_question(question)
         else:
-            evaluated = sha256_text(question) in _frozen_hashes()
+            evaluated = sha256_text(question) in (_fresh_hashes() if family == "fresh" else _frozen_hashes())
         if evaluated:
             raise DataError(
                 f"the training data hold an evaluation problem (question SHA-256 {sha256_text(question)[:16]}…); a "
@@ -187,6 +186,31 @@ def _tiny_stream(seed: int, tier: str, held_out: bool) -> Iterator[Problem]:
         taken.add(problem.question)
         if is_held_out(problem.question) == held_out:
             yield problem
+
+
+@lru_cache(maxsize=1)
+def _fresh_hashes() -> frozenset[str]:
+    """Return the hashes of the questions of fresh exams as the tasks ask them: seed 0."""
+    from roi_bench.exams.fresh import fresh_exams
+
+    return frozenset(problem.sha256 for exam in fresh_exams(0) for problem in exam.problems)
+
+
+def _fresh_stream(seed: int, tier: str, held_out: bool) -> Iterator[Problem]:
+    """Yield problems drawn as those of fresh exams are, under names of their own, hence others; families in turn."""
+    from roi_bench.exams.fresh import FAMILIES, checked_problem, generate
+
+    taken = set(_fresh_hashes())
+    for index in count():
+        chosen, name = FAMILIES[tier][index % len(FAMILIES[tier])], f"train/fresh/{seed}/{tier}/{index}"
+        problem = checked_problem(name, tier, chosen, generate(chosen, name))
+        if problem.sha256 not in taken and is_held_out(problem.question) == held_out:
+            taken.add(problem.sha256)
+            yield problem
+
+
+GENERATED: dict[str, Callable[[int, str, bool], Iterator[Problem]]] = {"tiny": _tiny_stream, "fresh": _fresh_stream}
+"""Families whose problems are generated, without end: each gives a stream by seed and tier, held out or not."""
 
 
 def _real_pools(held_out: bool) -> dict[str, dict[str, Problem]]:

@@ -21,13 +21,23 @@ from roi_bench.exams.tiny import model_path
 from roi_bench.training.plan.checks import (
     check_arguments,
     check_batches,
+    check_curriculum,
     check_data,
     check_versions,
     device_batch_sizes,
     require_arguments,
     trls_vllm,
 )
-from roi_bench.training.plan.dry_run import ModelFacts, look_at_model, make_plan, memory_findings, plan_text, workload
+from roi_bench.training.plan.dry_run import (
+    ModelFacts,
+    Rates,
+    look_at_model,
+    make_plan,
+    memory_findings,
+    plan_text,
+    probe,
+    workload,
+)
 from roi_bench.training.plan.memory_estimate import Shape, Workload, estimate, shape_of
 from roi_bench.training.plan.recipe import Lora, TierCounts, load_recipe, recipe_names
 from roi_bench.training.plan.rules import FIXED_GRPO, FIXED_SFT, check_trainer_arguments
@@ -119,7 +129,13 @@ def test_a_stage_is_planned_without_the_others():
     assert {"mft batches", "mft memory", "mft.trainer"} <= set(kinds(mft.findings))
     assert not any(what.startswith("rarl") for what in kinds(mft.findings))
     assert not any(what.startswith("mft") for what in kinds(rarl.findings))
-    assert [what for what, _ in mft.work] == ["samples", "MFT examples", "MFT steps", "tokens to generate"]
+    assert [what for what, _ in mft.work] == [
+        "samples",
+        "MFT examples",
+        "MFT orders",
+        "MFT steps",
+        "tokens to generate",
+    ]
 
 
 def test_an_unknown_stage_gets_the_nearest():
@@ -194,6 +210,19 @@ def test_the_extra_for_training_beside_vllm_takes_trls_bounds():
     extras = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))["project"]
     names = [Requirement(line) for line in extras["optional-dependencies"]["train-vllm"]]
     assert {(item.name, *item.extras) for item in names} == {("roi-bench", "train"), ("trl", "vllm")}
+
+
+def test_problems_that_stand_in_many_exams_are_a_warning(data_dir, monkeypatch):
+    monkeypatch.setenv("ROI_BENCH_DATA_DIR", str(data_dir))
+    kind, text = detail(check_data(load_recipe("qwen2.5-1.5b"), ALL), "repeated problems")
+    assert (kind, missing(["78 hard problems", "82 of 6,400 exams", "family: fresh"], text)) == ("warning", [])
+    short = load_recipe("qwen2.5-1.5b", ["rarl.steps=40"])
+    assert "repeated problems" not in kinds(check_data(short, ALL))
+
+
+def test_a_curriculum_that_starts_again_is_a_warning():
+    assert kinds(check_curriculum(tiny(["mft.epochs=2"]), ALL)) == {"mft.epochs": "warning"}
+    assert kinds(check_curriculum(TINY, ALL)) == kinds(check_curriculum(tiny(["mft.epochs=2"]), frozenset())) == {}
 
 
 def test_deepspeed_is_needed_where_accelerate_launched_with_it(monkeypatch):
@@ -718,6 +747,29 @@ def test_the_work_of_the_tiny_recipe_by_hand():
     assert missing(["1,800 responses", "540 solo samples"], work["evaluation"]) == []
     tokens = 180 * 128 + 9600 * 256 + 3 * 60 * 3 * (128 + 256) + 900 * (128 + 256) + 540 * 256
     assert missing([f"{tokens:,}"], work["tokens to generate"]) == []
+
+
+def test_the_time_is_the_tokens_at_the_rates_of_a_probe():
+    changes = ["sampling.problems={easy: 10, middle: 20, hard: 30}", "sampling.samples=3", "rarl.evaluate_every=0"]
+    changes += ["rarl.patience=0"]
+    changes += ["mft.singles=10", "mft.exams=60", "mft.solo=2", "evaluation.limit=30", "evaluation.samples=2"]
+    recipe = tiny([*changes, "rarl.steps=10"])
+    plan = make_plan(recipe, "run", processes=1, installed=VERSIONS.get, rates=Rates(generated=128.0, trained=321.0))
+    hours = dict(plan.hours)
+    assert missing(["128", "321"], hours["measured"]) == []
+    assert hours["time for samples"] == "3.0 minutes at most"  # 180 solutions of 128 tokens
+    assert hours["time for MFT"] == "1.2 minutes at most"  # 72 examples of 65 + 256 tokens
+    assert hours["time for RARL"] == "32.0 minutes at most"  # 640 responses of 256 tokens, 640 sequences of 321
+    assert hours["time for the evaluation"].endswith("minutes at most")
+    assert all(f"  {what}: {how_long}" in plan_text(plan) for what, how_long in hours.items())
+    assert make_plan(recipe, "run", processes=1, installed=VERSIONS.get).hours == ()
+
+
+@pytest.mark.filterwarnings("ignore:.*gradient_checkpointing.* is deprecated:FutureWarning")  # peft's doing
+def test_a_probe_measures_the_recipes_own_model():
+    for changes in ([], ["lora.rank=4"]):
+        rates = probe(load_recipe("test", changes), seconds=0.2)
+        assert min(rates.generated, rates.trained) > 10
 
 
 @pytest.mark.parametrize("baselines", ["true", "false"])

@@ -198,6 +198,31 @@ def test_each_stage_depends_on_what_it_uses(change, stages):
     assert tuple(changed) == stages
 
 
+def test_adapters_have_learning_rates_of_their_own():
+    full, adapters = load_recipe("qwen2.5-1.5b"), load_recipe("qwen2.5-1.5b", ["lora.rank=8"])
+    assert (full.rate("mft"), full.rate("rarl")) == (1e-5, 1e-6)
+    assert (adapters.rate("mft"), adapters.rate("rarl")) == (1e-4, 1e-5)
+    asked = load_recipe("qwen2.5-1.5b", ["lora.rank=8", "rarl.learning_rate=3.0e-6"])
+    assert asked.rate("rarl") == 3e-6
+    assert stage_settings(adapters, "mft")["mft.learning_rate"] == 1e-4
+
+
+def test_the_evaluation_can_leave_the_batch_to_the_engine():
+    assert load_recipe("test", ["evaluation.batch_size=auto"]).evaluation.batch_size == "auto"
+    for wrong in ("all", "true", "0"):
+        with pytest.raises(UsageError, match=r"evaluation\.batch_size"):
+            load_recipe("test", [f"evaluation.batch_size={wrong}"])
+
+
+def test_recipes_of_real_models_have_what_the_documentation_asks_for():
+    for name in ("qwen2.5-1.5b", "qwen2.5-1.5b-8gpu"):
+        recipe = load_recipe(name)
+        assert recipe.mft.solo > 0  # else V_DP, AE and SR say nothing
+        assert recipe.mft.over_budget_kept > 0  # else RARL finds nothing to learn from
+        assert recipe.mft.epochs == 1  # else the curriculum starts again
+        assert recipe.evaluation.batch_size == "auto"
+
+
 def test_no_evaluation_while_training_needs_no_exams_for_it():
     recipe = parse_recipe({**SMALL, "rarl": {"evaluate_every": 0, "evaluation_exams": 0}}, "here.yaml")
     assert recipe.rarl.evaluation_exams == 0
@@ -287,7 +312,7 @@ def valid_recipes(draw):
     return Recipe(
         name=draw(st.text(min_size=1, max_size=9)),
         model=draw(st.sampled_from(["tiny", "a/b", "é: #x", "1e5", "null"])),
-        family=draw(st.sampled_from(["tiny", "v1"])),
+        family=draw(st.sampled_from(["tiny", "v1", "fresh"])),
         budgets=budgets,
         seed=draw(st.integers(0, 2**31 - 1)),
         dtype=draw(st.sampled_from(["float32", "bfloat16"])),

@@ -9,6 +9,7 @@ import pytest
 
 from roi_bench.errors import DataError
 from roi_bench.exams.exam import MEDIUM_PERMUTATIONS, POOL_TIERS, TIERS, sha256_text
+from roi_bench.exams.fresh import fresh_exams
 from roi_bench.exams.manifest import load_manifest
 from roi_bench.exams.tiny import TINY_BUDGETS, is_evaluation_question, tiny_exams
 from roi_bench.scoring.prompts import PROMPTS, exam_messages
@@ -91,6 +92,26 @@ def test_one_question_in_ten_is_held_out_whatever_the_evaluation_share():
     assert 0.08 < len(held) / len(made) < 0.12
     both = sum(is_evaluation_question(question) for question in held)
     assert 0.08 < both / len(held) < 0.17  # 1 in 8: the two rules look at different digits
+
+
+def test_fresh_problems_to_train_on_are_drawn_as_fresh_exams_and_are_others():
+    evaluated = questions(fresh_exams(0))
+    sampled = sampled_problems("fresh", TierCounts(20, 20, 20), 1)
+    assert [len({p.question for p in items}) for items in sampled.values()] == [20] * 3
+    made = exams("fresh", 2, 12)
+    held_out = exams("fresh", 3, 2, held_out=True)
+    for tier, items in sampled.items():
+        assert {problem.pool for problem in items} == {f"fresh-{tier}"}
+        assert all(problem.solution and problem.answer for problem in items)
+    trained = questions(made) | {p.question for items in sampled.values() for p in items}
+    assert not (trained | questions(held_out)) & evaluated
+    assert not any(map(is_held_out, trained))
+    assert all(map(is_held_out, questions(held_out)))
+    assert exams("fresh", 2, 5) == made[:5]
+    assert {exam.medium for exam in made} == set(MEDIUM_PERMUTATIONS)
+    refuse_evaluation_questions(trained, "fresh")
+    with pytest.raises(DataError, match="evaluation problem"):
+        refuse_evaluation_questions([next(iter(evaluated))], "fresh")
 
 
 # ----------------------------------------------------------------- seeds, prefixes, sizes

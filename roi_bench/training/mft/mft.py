@@ -472,7 +472,7 @@ def sft_arguments(recipe: Recipe, checkpoints: Path) -> Any:
     check_trainer_arguments(known, settings.trainer, FIXED_SFT, f"recipe {recipe.name}: mft.trainer")
     given = {
         **place_settings(recipe),
-        "learning_rate": settings.learning_rate,
+        "learning_rate": recipe.rate("mft"),
         "num_train_epochs": settings.epochs,
         "per_device_train_batch_size": settings.device_batch_size,
         "gradient_accumulation_steps": accumulation(settings.batch_size, settings.device_batch_size),

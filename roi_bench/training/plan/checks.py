@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from math import gcd
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args, get_type_hints
 from packaging.requirements import Requirement
 
 from roi_bench.errors import DataError, DependencyError, UsageError, first_line
-from roi_bench.exams.exam import POOL_TIERS, TIERS
+from roi_bench.exams.exam import POOL_TIERS, TIERS, Problem
 from roi_bench.harness.installation import judge_version, split_requirements
 from roi_bench.training.mft.mft import sft_arguments
 from roi_bench.training.plan.recipe import Recipe, TierCounts
@@ -283,8 +283,15 @@ def check_visible_gpus(stages: Stages, processes: int) -> Iterator[Finding]:
 
 def check_data(recipe: Recipe, stages: Stages) -> Iterator[Finding]:
     """Check that the training problems are available, where they come from, and whether there are enough."""
-    if recipe.family == "tiny":
-        yield Finding("ok", "training problems", "generated from the seed; nothing to download")
+    if recipe.family != "v1":
+        from roi_bench.training.data import sampled_problems
+
+        try:
+            sampled_problems(recipe.family, TierCounts(1, 1, 1), recipe.seed)
+        except (DataError, DependencyError) as error:
+            yield Finding("problem", "training problems", str(error))
+        else:
+            yield Finding("ok", "training problems", "generated from the seed; nothing to download")
         return
     from roi_bench.exams.pools import load_pool, resolve_source
 
@@ -307,11 +314,39 @@ def check_data(recipe: Recipe, stages: Stages) -> Iterator[Finding]:
     except DataError as error:
         yield Finding("problem", "training problems", str(error))
         return
+    yield from _repeated(recipe, usable, stages)
     for tier in TIERS:
         there, asked = len(usable[tier]), recipe.sampling.problems[tier]
         if there < asked:
             detail = f"{asked} asked for, {there} can be used (others are held out or unfit); all are taken"
             yield Finding("warning", f"sampling.problems.{tier}", detail)
+
+
+REPEATED = 10
+"""Exams of RARL with the same problem from which on the plan warns of it."""
+
+
+def _repeated(recipe: Recipe, usable: Mapping[str, Sequence[Problem]], stages: Stages) -> Iterator[Finding]:
+    """Warn where a tier has so few problems that each stands in many exams: a model may learn them by heart."""
+    exams = recipe.rarl.steps * recipe.rarl.prompts
+    for tier in TIERS if "rarl" in stages else ():
+        times = exams / len(usable[tier])
+        if times >= REPEATED:
+            detail = (
+                f"each of {len(usable[tier])} {tier} problems stands in about {times:.0f} of {exams:,} exams, with "
+            )
+            detail += f"{recipe.rarl.generations} responses each; family: fresh has no end of problems"
+            yield Finding("warning", "repeated problems", detail)
+
+
+def check_curriculum(recipe: Recipe, stages: Stages) -> Iterator[Finding]:
+    """Warn of a curriculum that starts again in the middle."""
+    if "mft" in stages and recipe.mft.epochs > 1 and recipe.mft.singles > 0:
+        detail = (
+            f"{recipe.mft.epochs:g}: single problems come first in each pass, so that the curriculum starts again; "
+        )
+        detail += "take 1 and more mft.exams"
+        yield Finding("warning", "mft.epochs", detail)
 
 
 def check_batches(recipe: Recipe, stages: Stages, processes: int) -> Iterator[Finding]:

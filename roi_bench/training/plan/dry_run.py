@@ -1,4 +1,4 @@
-"""The dry run: a recipe's requirements, whether they are met, and what a run would do; no weights are loaded."""
+"""The dry run: a recipe's requirements, whether they are met, and what a run would do; weights only for a probe."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from itertools import islice
 from math import ceil
+from time import monotonic
 from typing import Any
 
 from roi_bench.errors import DataError, ModelError, RoiBenchError, UsageError, first_line, nearest
 from roi_bench.scoring.outcomes import level_bounds
+from roi_bench.scoring.prompts import exam_messages
 from roi_bench.training.plan.checks import (
     Finding,
     Installed,
     Stages,
     check_arguments,
     check_batches,
+    check_curriculum,
     check_data,
     check_versions,
     check_visible_gpus,
@@ -26,7 +29,13 @@ from roi_bench.training.plan.memory_estimate import USABLE, Memory, Shape, Workl
 from roi_bench.training.plan.recipe import Recipe
 from roi_bench.training.plan.rules import renamed_arguments
 from roi_bench.training.rarl.rarl import HELD_OUT_ORDERS
-from roi_bench.training.stages.model import base_model_name, launched_processes, load_tokenizer
+from roi_bench.training.stages.model import (
+    adapter_settings,
+    base_model_name,
+    launched_processes,
+    load_model,
+    load_tokenizer,
+)
 
 # A recipe's requirements for its model: context, chat template, memory; from the configuration, without weights.
 
@@ -121,8 +130,6 @@ def _longest_prompt(recipe: Recipe, tokenizer: Any) -> int:
     Raises:
         DataError: A training pool is missing.
     """
-    from roi_bench.scoring.outcomes import level_bounds
-    from roi_bench.scoring.prompts import exam_messages
     from roi_bench.training.data import RARL_STREAM, chat_wrapper, exam_stream, stream_seed
 
     longest = 0
@@ -184,7 +191,7 @@ def _lost_updates(recipe: Recipe, stages: Stages) -> Iterator[Finding]:
     Adam moves a weight by about the learning rate; bfloat16 has 8 bits of precision, so that a weight of 0.01 moves in
     steps of 3e-5 to 6e-5 or not at all. Without float32 copies (FSDP and DeepSpeed keep them) smaller steps are lost.
     """
-    for stage, rate in (("mft", recipe.mft.learning_rate), ("rarl", recipe.rarl.learning_rate)):
+    for stage, rate in (("mft", recipe.rate("mft")), ("rarl", recipe.rate("rarl"))):
         if stage in stages and rate < SMALLEST_BFLOAT_RATE:
             detail = f"steps of {rate:g} are lost in weights of dtype bfloat16; set dtype: float32 and bf16: true under"
             yield Finding("warning", f"{stage}.learning_rate", f"{detail} {stage}.trainer (mixed precision)")
@@ -286,6 +293,7 @@ class Plan:
         processes: Processes, one a device.
         findings: Results of the checks.
         work: The work in order: what, and how much.
+        hours: What each piece of work takes at most at the rates of a probe; empty without one.
     """
 
     name: str
@@ -293,6 +301,7 @@ class Plan:
     processes: int
     findings: tuple[Finding, ...]
     work: tuple[tuple[str, str], ...]
+    hours: tuple[tuple[str, str], ...] = ()
 
     @property
     def problems(self) -> tuple[Finding, ...]:
@@ -307,6 +316,7 @@ def make_plan(
     processes: int | None = None,
     device_bytes: int | None = None,
     installed: Installed | None = None,
+    rates: Rates | None = None,
 ) -> Plan:
     """Check a recipe on this machine, and return the plan of a run of ``stage``.
 
@@ -318,6 +328,7 @@ def make_plan(
         processes: Processes, one a device; by default what ``accelerate launch`` set, else 1.
         device_bytes: Memory of a device; by default that of the first CUDA GPU, if there is one.
         installed: Says which version of a distribution is installed.
+        rates: Rates that :func:`probe` measured, for an estimate of the time.
 
     Raises:
         UsageError: Unknown stage, or processes below 1.
@@ -335,12 +346,14 @@ def make_plan(
     trained = frozenset() if stage == "data" else stages
     findings += check_arguments(recipe, trained)
     findings += check_data(recipe, stages)
+    findings += check_curriculum(recipe, trained)
     findings += check_batches(recipe, trained, processes)
     findings += check_visible_gpus(trained, processes)
     model_findings, facts = look_at_model(recipe)
     findings += model_findings
     findings += memory_findings(recipe, trained, facts, processes, device_bytes or _cuda_bytes())
-    return Plan(recipe.name, stage, processes, tuple(findings), tuple(_work(recipe, stage)))
+    hours = () if rates is None else tuple(_hours(recipe, stage, rates, facts.prompt_tokens or UNKNOWN_PROMPT))
+    return Plan(recipe.name, stage, processes, tuple(findings), tuple(_work(recipe, stage)), hours)
 
 
 def _cuda_bytes() -> int | None:
@@ -360,6 +373,7 @@ def plan_text(plan: Plan) -> str:
     lines += [f"{finding.kind:8} {finding.what}: {finding.detail}" for finding in plan.findings]
     lines += ["", "What would be done:"]
     lines += [f"  {what}: {how_much}" for what, how_much in plan.work]
+    lines += [f"  {what}: {how_long}" for what, how_long in plan.hours]
     count = len(plan.problems)
     verdict = "no problem was found" if not count else f"{count} problem{'s' * (count > 1)} to settle first"
     return "\n".join([*lines, "", f"Nothing was trained: {verdict}."])
@@ -435,3 +449,116 @@ def _evaluation_work(recipe: Recipe) -> tuple[int, str]:
     responses = f"{asked * len(budgets):,} responses and {alone:,} solo samples"
     text = f"{stages} models, {exams} exams a task: at most {responses}"
     return asked * sum(budgets) + alone * budgets[-1], text
+
+
+# The probe: how fast this machine generates and trains, measured for some seconds with the recipe's own model.
+
+PROBE_SECONDS = 20.0
+"""Seconds that a probe takes, half of them for generation; loading the model comes on top."""
+
+PROBE_ROWS = 64
+"""Most responses that a probe generates at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Measured rates of transformers on one device.
+
+    Attributes:
+        generated: Tokens generated a second, over all responses of a batch.
+        trained: Tokens, prompts included, that forward and backward passes take a second.
+    """
+
+    generated: float
+    trained: float
+
+
+def probe(recipe: Recipe, seconds: float = PROBE_SECONDS) -> Rates:
+    """Measure how fast the base model generates responses to an exam, and trains on one.
+
+    Raises:
+        ModelError: The model cannot be loaded, or does not fit.
+        DataError: A training pool is missing.
+    """
+    from roi_bench.training.data import RARL_STREAM, chat_wrapper, exam_stream, stream_seed
+    from roi_bench.training.mft.mft import on_gpu, prompt_tokens
+
+    name = base_model_name(recipe)
+    tokenizer = load_tokenizer(name)
+    exam = next(exam_stream(recipe.family, stream_seed(recipe.seed, RARL_STREAM)))
+    asked = exam_messages(
+        [problem.question for problem in exam.problems],
+        recipe.budgets[-1],
+        "metacognitive",
+        level_bounds(exam.problems[0].pool),
+    )
+    (ids,) = prompt_tokens([chat_wrapper(recipe, tokenizer)(asked)], tokenizer)
+    model = on_gpu(load_model(name, recipe).eval())
+    rows = min(PROBE_ROWS, recipe.rarl.prompts * recipe.rarl.generations)
+    generated = _generated_rate(model, ids, rows, recipe.budgets[-1], tokenizer.pad_token_id, seconds / 2)
+    if recipe.lora is not None:
+        from peft import get_peft_model
+
+        model = get_peft_model(model, adapter_settings(recipe.lora))
+    sequence = [*ids, *ids[-1:] * recipe.budgets[-1]]
+    return Rates(generated, _trained_rate(model, sequence, recipe.mft.device_batch_size, seconds / 2))
+
+
+def _generated_rate(model: Any, ids: list[int], rows: int, budget: int, pad: int, seconds: float) -> float:
+    """Return tokens generated a second: the difference between a longer and a shorter run, so without the prompt."""
+    import torch
+
+    from roi_bench.training.rarl.budget_trainer import generate
+
+    begun, limit, known, rate = monotonic(), 4, None, 0.0
+    while True:
+        started = monotonic()
+        with torch.inference_mode():
+            generate(model, [ids] * rows, [limit] * rows, [-1], pad, 1.0)  # no id ends a response
+        took = monotonic() - started
+        if known is not None:
+            rate = rows * (limit - known[0]) / max(took - known[1], 1e-6)
+            if monotonic() - begun >= seconds or limit >= budget:
+                return rate
+        known, limit = (limit, took), min(2 * limit, max(budget, limit + 1))
+
+
+def _trained_rate(model: Any, ids: list[int], most: int, seconds: float) -> float:
+    """Return tokens a second of forward and backward passes, over as many sequences at once as there is time for."""
+    import torch
+
+    model.train()
+    begun, rows, rate = monotonic(), 1, 0.0
+    while True:
+        batch, started = torch.tensor([ids] * rows, device=model.device), monotonic()
+        loss = model(input_ids=batch, labels=batch).loss
+        loss.backward()
+        loss.item()  # a GPU has finished then
+        model.zero_grad(set_to_none=True)
+        took = monotonic() - started
+        rate = rows * len(ids) / took
+        left = seconds - (monotonic() - begun)
+        if left < took:
+            return rate
+        if rows < most and left > 2 * took:
+            rows = min(2 * rows, most)
+
+
+def _hours(recipe: Recipe, stage: str, rates: Rates, prompt: int) -> Iterator[tuple[str, str]]:
+    """Yield what each piece of work takes at most: its upper bound of tokens at the rates of a probe."""
+    stages, sequence = PLANNED[stage], prompt + recipe.budgets[-1]
+    yield "measured", f"{rates.generated:,.0f} tokens a second generated, {rates.trained:,.0f} trained, by transformers"
+    if "mft" in stages:
+        examples = ceil((recipe.mft.singles + recipe.mft.exams + recipe.mft.solo) * recipe.mft.epochs)
+        yield "time for samples", _time(_mft_work(recipe)[0] / rates.generated)
+        if stage != "data":
+            yield "time for MFT", _time(examples * sequence / rates.trained)
+    if "rarl" in stages:
+        responses = recipe.rarl.steps * recipe.rarl.prompts * recipe.rarl.generations
+        yield "time for RARL", _time(_rarl_work(recipe)[0] / rates.generated + responses * sequence / rates.trained)
+    if "evaluate" in stages:
+        yield "time for the evaluation", _time(_evaluation_work(recipe)[0] / rates.generated)
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds / 3600:.1f} hours at most" if seconds >= 5400 else f"{seconds / 60:.1f} minutes at most"

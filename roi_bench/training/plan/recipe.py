@@ -22,7 +22,7 @@ from roi_bench.training.plan.rules import apply_change, check_settings, check_va
 RECIPES = data_folder("reference_training/recipes")
 """Folder of the recipes that come with the package; each is known by its name."""
 
-Family = Literal["tiny", "v1"]
+Family = Literal["tiny", "v1", "fresh"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ class Mft:
             what it could solve; a small share is enough for that.
         equal_levels: Tiers in which each level is drawn as often as the others, so that a rare one (solved, among the
             hard) is learned as well; problems of the other tiers are drawn as they were labelled.
-        learning_rate: Peak learning rate.
+        learning_rate: Peak learning rate; None for 1e-5, or 1e-4 with adapters (see :data:`ADAPTER_RATES`).
         batch_size: Examples of an optimizer step, over all processes.
         device_batch_size: Examples of one forward pass on one device.
         epochs: Passes over the examples.
@@ -139,7 +139,7 @@ class Mft:
     orders: OrderShares = field(default_factory=OrderShares)
     over_budget_kept: float = 0.0
     equal_levels: tuple[Literal["easy", "middle", "hard"], ...] = ()
-    learning_rate: float = 1e-5
+    learning_rate: float | None = None
     batch_size: int = 32
     device_batch_size: int = 32
     epochs: float = 1.0
@@ -155,7 +155,7 @@ class Rarl:
         prompts: Exams of a step, over all processes; with mixed orders and budgets.
         generations: Responses to each exam: the group whose mean reward is the baseline.
         device_batch_size: Responses of one forward pass on one device.
-        learning_rate: Learning rate.
+        learning_rate: Learning rate; None for 1e-6, or 1e-5 with adapters.
         temperature: Sampling temperature.
         orders: Shares of the orders among the exams.
         curriculum: Budgets that come first, each with its share of the steps; the rest of the steps mixes all budgets.
@@ -171,7 +171,7 @@ class Rarl:
     prompts: int = 8
     generations: int = 8
     device_batch_size: int = 64
-    learning_rate: float = 1e-6
+    learning_rate: float | None = None
     temperature: float = 1.0
     orders: OrderShares = field(default_factory=OrderShares)
     curriculum: dict[int, float] = field(default_factory=dict)
@@ -204,7 +204,7 @@ class Evaluation:
 
     Attributes:
         limit: Exams of each task; None for all 480.
-        batch_size: Requests generated together.
+        batch_size: Requests generated together; ``auto`` leaves it to the engine, of which vLLM then gets all at once.
         baselines: Ask the base and the MFT model with the baselines' prompts as well.
         samples: Solo samples a problem, for the profile; 0 leaves the solo tasks out.
         model_args: Further arguments of the model (``--model_args``).
@@ -213,7 +213,7 @@ class Evaluation:
     """
 
     limit: int | None = None
-    batch_size: int = 64
+    batch_size: int | Literal["auto"] = 64
     baselines: bool = True
     samples: int = 16
     model_args: dict[str, Any] = field(default_factory=dict)
@@ -228,7 +228,8 @@ class Recipe:
     Attributes:
         name: Its name.
         model: Base model: a hub name, a folder, or ``tiny`` for the shipped one.
-        family: Family of the exams: ``tiny``, or ``v1`` (GSM8K, MATH, AIME; the training pools).
+        family: Family of the exams: ``tiny``, ``v1`` (GSM8K, MATH, AIME; the training pools), or ``fresh`` (generated,
+            without end, evaluated on the fresh exams of seed 0).
         budgets: Budgets in tokens, the tightest first.
         seed: Seed of everything.
         dtype: Type of the weights while training.
@@ -266,6 +267,18 @@ class Recipe:
     rarl: Rarl = field(default_factory=Rarl)
     evaluation: Evaluation = field(default_factory=Evaluation)
     vllm: Vllm = field(default_factory=Vllm)
+
+    def rate(self, stage: Literal["mft", "rarl"]) -> float:
+        """Return the learning rate of a stage."""
+        own = (self.mft if stage == "mft" else self.rarl).learning_rate
+        return (FULL_RATES if self.lora is None else ADAPTER_RATES)[stage] if own is None else own
+
+
+FULL_RATES = {"mft": 1e-5, "rarl": 1e-6}
+"""Learning rates of full training where a recipe names none."""
+
+ADAPTER_RATES = {"mft": 1e-4, "rarl": 1e-5}
+"""The same of adapters, whose best rate is some ten times larger (Schulman et al. 2025, "LoRA Without Regret")."""
 
 
 def recipe_names() -> list[str]:
@@ -352,8 +365,9 @@ def stage_settings(recipe: Recipe, stage: str) -> dict[str, Any]:
             yield key, list(value) if isinstance(value, tuple) else value
 
     wanted = DEPENDS_ON[stage]
+    rates = {f"{name}.learning_rate": recipe.rate(name) for name in ("mft", "rarl")}
     return {
-        key: value
+        key: rates.get(key, value)
         for key, value in flat(asdict(recipe), "")
         if key not in LOWERED and any(key == name or key.startswith(f"{name}.") for name in wanted)
     }

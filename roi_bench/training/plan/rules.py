@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import MISSING, asdict, fields, is_dataclass
 from itertools import pairwise
 from math import isfinite
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from roi_bench.errors import UsageError, nearest
 from roi_bench.exams.exam import ORDERS
@@ -61,6 +62,12 @@ def _check_type(hint: Any, value: object, where: str, key: str) -> None:
             known = ", ".join(item.name for item in fields(hint))
             raise _fault(where, key, value, f"settings: {known}")
         check_settings(hint, value, where, f"{key}.")  # type: ignore[arg-type]
+    elif get_origin(hint) in (Union, UnionType):  # a number, or one of some words
+        kinds = [choice for choice in choices if get_origin(choice) is not Literal]
+        words = [word for choice in choices if get_origin(choice) is Literal for word in get_args(choice)]
+        if value not in words and not any(_is_a(kind, value) for kind in kinds):
+            expected = [*(_NAMES[kind] for kind in kinds), *map(str, words)]
+            raise _fault(where, key, value, " or ".join(expected))
     elif get_origin(hint) is Literal:
         if value not in choices:
             known_ones = [str(choice) for choice in choices]
@@ -183,7 +190,8 @@ def _general(recipe: Recipe) -> Iterator[Rule]:
     yield from _everywhere(recipe)
     limit = evaluation.limit
     yield limit is None or limit > 0, "evaluation.limit", limit, "at least 1, or null for all exams"
-    yield evaluation.batch_size > 0, "evaluation.batch_size", evaluation.batch_size, "at least 1"
+    size = evaluation.batch_size
+    yield isinstance(size, str) or size > 0, "evaluation.batch_size", evaluation.batch_size, "at least 1"
     yield evaluation.samples >= 0, "evaluation.samples", evaluation.samples, "at least 0"
 
 
@@ -230,7 +238,7 @@ def _mft(recipe: Recipe) -> Iterator[Rule]:
     yield from _shares("mft.orders", mft.orders)
     whole = all(mft.orders[order] == int(mft.orders[order]) for order in ORDERS)
     yield whole, "mft.orders", asdict(mft.orders), "whole numbers: orders come in turn"
-    yield mft.learning_rate > 0, "mft.learning_rate", mft.learning_rate, "above 0"
+    yield recipe.rate("mft") > 0, "mft.learning_rate", mft.learning_rate, "above 0"
     yield mft.epochs > 0, "mft.epochs", mft.epochs, "above 0"
 
 
@@ -245,7 +253,7 @@ def _rarl(recipe: Recipe) -> Iterator[Rule]:
     curriculum = rarl.curriculum
     yield rarl.steps > 0, "rarl.steps", rarl.steps, "at least 1"
     yield rarl.generations > 1, "rarl.generations", rarl.generations, "at least 2: a group of one has no baseline"
-    yield rarl.learning_rate > 0, "rarl.learning_rate", rarl.learning_rate, "above 0"
+    yield recipe.rate("rarl") > 0, "rarl.learning_rate", rarl.learning_rate, "above 0"
     yield rarl.temperature > 0, "rarl.temperature", rarl.temperature, "above 0"
     yield from _shares("rarl.orders", rarl.orders)
     parts = set(curriculum) <= set(recipe.budgets) and sum(curriculum.values()) <= 1

@@ -286,7 +286,7 @@ def grpo_arguments(recipe: Recipe, checkpoints: Path) -> Any:
         "mask_truncated_completions": False,
         "shuffle_dataset": False,  # the schedule keeps one budget a step
         "max_steps": settings.steps,
-        "learning_rate": settings.learning_rate,
+        "learning_rate": recipe.rate("rarl"),
         "temperature": settings.temperature,
         "num_generations": settings.generations,
         "num_generations_eval": 1,

@@ -71,6 +71,11 @@ _LIMITS = {
         "A demonstration: the problems are procedural arithmetic, and the model can do nothing else. Its levels have "
         "an eighth of the paper's token bounds. What holds here need not hold for a large model."
     ),
+    "fresh": (
+        "Trained on problems that programs generate (reasoning-gym): levels and skips are about such problems and this "
+        "model's own token counts. A skipped problem is one that the base model did not solve in a few samples, not "
+        "one that cannot be solved."
+    ),
     "v1": (
         "Trained on GSM8K, MATH and AIME problems: levels and skips are about such problems and this model's own token "
         "counts. A skipped problem is one that the base model did not solve in a few samples, not one that cannot be "

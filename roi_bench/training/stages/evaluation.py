@@ -33,11 +33,11 @@ STAGE_PROMPTS = {
 }
 """How each stage is asked: as it is meant to be, then as the baselines ask."""
 
-TASK_STEMS = {"tiny": "roi_tiny", "v1": "roi_exam"}
-SOLO_STEMS = {"tiny": "roi_tiny_solo", "v1": "roi_solo"}
+TASK_STEMS = {"tiny": "roi_tiny", "v1": "roi_exam", "fresh": "roi_fresh"}
+SOLO_STEMS = {"tiny": "roi_tiny_solo", "v1": "roi_solo", "fresh": "roi_fresh_solo"}
 """How the names of a family's tasks begin: exams, and problems alone."""
 
-NAMED_BUDGETS = {"tiny": tiny.TINY_BUDGETS, "v1": (512, 1024)}
+NAMED_BUDGETS = {"tiny": tiny.TINY_BUDGETS, "v1": (512, 1024), "fresh": (512, 1024)}
 """Budgets that a family's tasks have in their names; others go through ``--metadata``."""
 
 RESULTS = "results"
