@@ -1,8 +1,12 @@
 """``roi-bench train`` as typed: help, refusals in one line, dry runs. The stages: tests/training."""
 
+import json
+
 import pytest
 
 from roi_bench.cli.main import main
+from roi_bench.rewards import COLUMNS
+from roi_bench.training.plan.recipe import load_recipe, stage_settings
 from tests.support.messages import missing
 
 
@@ -56,12 +60,38 @@ def test_a_dry_run_prints_the_plan_of_every_stage_and_writes_nothing(capsys, tmp
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_belongs_to_one_recipe(capsys, tmp_path):
-    out = tmp_path / "run"
-    command(capsys, "rarl", "test", "--out", str(out))
-    code, _, err = command(capsys, "rarl", "test", "--out", str(out), "--set", "rarl.steps=9")
+def test_what_was_made_with_other_settings_is_not_used(capsys, tmp_path):
+    settings = {**stage_settings(load_recipe("test"), "mft"), "mft.epochs": 7}
+    (tmp_path / "mft").mkdir()
+    (tmp_path / "mft" / "training.json").write_text(json.dumps({"settings": settings}), "utf-8")
+    code, _, err = command(capsys, "rarl", "test", "--out", str(tmp_path))
     assert code == 2
-    assert missing([out, "steps: 4", "steps: 9"], err) == []
+    assert missing([tmp_path / "mft", "mft.epochs", "7 there", "1.0 asked"], err) == []
+
+
+def test_exams_are_written_for_another_trainer_and_nothing_else_is(capsys, tmp_path):
+    file = tmp_path / "new" / "exams.jsonl"
+    changes = ("--set", "rarl.steps=2", "--set", "rarl.evaluation_exams=3")
+    code, out, _ = command(capsys, "data", "test", "--exams-jsonl", str(file), *changes)
+    assert (code, out) == (0, f"{file}: 8 training exams\n")
+    rows = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+    assert {name for row in rows for name in row} == {"prompt", *COLUMNS}
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [file]
+    code, out, _ = command(capsys, "data", "test", "--exams-jsonl", str(file), "--held-out", *changes)
+    assert (code, out) == (0, f"{file}: 18 held-out exams\n")  # in three orders, under two budgets
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fact"),
+    [
+        (("data", "test", "--out", "x", "--held-out"), "--exams-jsonl"),
+        (("rarl", "test", "--out", "x", "--probe"), "--dry-run"),
+    ],
+)
+def test_options_that_belong_to_another_are_refused_without_it(capsys, tmp_path, monkeypatch, arguments, fact):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = command(capsys, *arguments)
+    assert (code, fact in err, list(tmp_path.iterdir())) == (2, True, [])
 
 
 def test_inspect_of_a_folder_without_data_says_how_to_make_them(capsys, tmp_path):

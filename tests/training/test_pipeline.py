@@ -192,6 +192,22 @@ def test_a_resumed_stage_ends_with_the_weights_of_an_uninterrupted_one(run, tmp_
         assert torch.allclose(values, other[name], atol=1e-6), name
 
 
+def test_a_finished_rarl_given_more_steps_ends_as_if_it_had_had_them_from_the_start(run, tmp_path):
+    """The learning rate of this recipe is constant."""
+    ended = []
+    for name in ("longer", "at once"):
+        out = tmp_path / name
+        for folder in ("mft", *(("rarl", "rarl-checkpoints") if name == "longer" else ())):
+            shutil.copytree(run / folder, out / folder)
+        run_rarl(load_recipe("test", [f"rarl.steps={STEPS + 2}"]), out, lambda line: None)
+        record = json.loads((out / "rarl" / "training.json").read_text("utf-8"))
+        ended.append((record["steps"], weights(out / "rarl")))
+    assert [steps for steps, _ in ended] == [STEPS + 2] * 2
+    assert changed(weights(run / "rarl"), ended[0][1])
+    for name, values in ended[0][1].items():
+        assert torch.allclose(values, ended[1][1][name], atol=1e-6), name
+
+
 def test_examples_that_were_edited_do_not_go_on_from_checkpoints_of_the_others(run, tmp_path):
     from datasets import Dataset
 

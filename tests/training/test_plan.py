@@ -24,6 +24,7 @@ from roi_bench.training.plan.checks import (
     check_curriculum,
     check_data,
     check_versions,
+    check_visible_gpus,
     device_batch_sizes,
     require_arguments,
     trls_vllm,
@@ -223,6 +224,14 @@ def test_problems_that_stand_in_many_exams_are_a_warning(data_dir, monkeypatch):
 def test_a_curriculum_that_starts_again_is_a_warning():
     assert kinds(check_curriculum(tiny(["mft.epochs=2"]), ALL)) == {"mft.epochs": "warning"}
     assert kinds(check_curriculum(TINY, ALL)) == kinds(check_curriculum(tiny(["mft.epochs=2"]), frozenset())) == {}
+
+
+def test_fsdp_on_a_cpu_is_said_to_be_ddp(monkeypatch):
+    assert kinds(check_visible_gpus(ALL, 2)) == {}
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    assert kinds(check_visible_gpus(ALL, 2)) == {"FSDP": "warning"}
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert kinds(check_visible_gpus(ALL, 2)) == {}
 
 
 def test_deepspeed_is_needed_where_accelerate_launched_with_it(monkeypatch):

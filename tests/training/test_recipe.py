@@ -135,7 +135,7 @@ def test_the_advice_about_exponents_is_right():
         ({"rarl": {"prompts": 3}}, ("rarl.prompts × rarl.generations", "24", "rarl.device_batch_size", "(64)")),
         ({"mft": {"orders": {"hard": 0.5}}}, ("mft.orders", "'hard': 0.5", "whole")),
         ({"mft": {"orders": {"easy": 0, "medium": 0, "hard": 0}}}, ("mft.orders", "'hard': 0")),
-        ({"rarl": {"orders": {"easy": 0.0, "medium": 0, "hard": 0}}}, ("rarl.orders", "'easy': 0")),
+        ({"rarl": {"orders": {"easy": 0.0, "medium": 0, "hard": 0}}}, ("rarl.orders", "'easy': 0.0")),
         ({"rarl": {"orders": {"hard": float("inf")}}}, ("rarl.orders", "inf")),
         ({"rarl": {"orders": {"mixed": 1}}}, ("'rarl.orders.mixed'",)),
         ({"chat_template_kwargs": {"enable_thinking": False}}, ("chat_template_kwargs", "chat is false")),

@@ -132,6 +132,13 @@ def test_a_saved_stage_ends_where_its_base_does_and_has_no_decoding_of_its_own(t
     training_checkpoints._write_plain_generation_config(tmp_path / "nothing there")
 
 
+def test_a_budget_longer_than_the_models_context_is_refused_when_it_is_loaded():
+    from roi_bench.exams.tiny import model_path
+
+    with pytest.raises(ModelError, match=r"8192 tokens.*9000"):
+        training_checkpoints.load_model(str(model_path()), load_recipe("test", ["budgets=[128, 9000]"]))
+
+
 # ----------------------------------------------------------------- what is missing
 
 

@@ -246,6 +246,14 @@ def _needed(recipe: Recipe, stages: Stages) -> dict[str, str]:
     return needed
 
 
+def _has_cuda() -> bool:
+    try:
+        import torch
+    except ImportError:
+        return False
+    return bool(torch.cuda.is_available())
+
+
 def launched_with(plugin: str) -> bool:
     """Tell whether ``accelerate launch`` started this process with ``FSDP`` or ``DEEPSPEED``."""
     return os.environ.get(f"ACCELERATE_USE_{plugin}", "false").lower() == "true"
@@ -276,7 +284,10 @@ def check_arguments(recipe: Recipe, stages: Stages) -> Iterator[Finding]:
 
 
 def check_visible_gpus(stages: Stages, processes: int) -> Iterator[Finding]:
-    """Check that one process sees one GPU at most where it trains."""
+    """Check that one process sees one GPU at most where it trains, and that FSDP finds any."""
+    if launched_with("FSDP") and not _has_cuda():
+        detail = "accelerate falls back to DDP on a CPU, where every process holds all weights; launch it on GPUs"
+        yield Finding("warning", "FSDP", detail)
     if processes == 1 and stages & {"mft", "rarl"} and (fault := visible_gpus_fault()):
         yield Finding("problem", "GPUs", fault)
 

@@ -238,7 +238,7 @@ def load_model(name: str, recipe: Recipe) -> Any:
     """Return the causal language model of ``name`` in the recipe's type (4 bits for QLoRA).
 
     Raises:
-        ModelError: It cannot be loaded.
+        ModelError: It cannot be loaded, or its context is shorter than the largest budget.
         DependencyError: QLoRA without bitsandbytes.
     """
     import torch
@@ -250,12 +250,19 @@ def load_model(name: str, recipe: Recipe) -> Any:
     if recipe.lora is not None and recipe.lora.quantised:
         settings["quantization_config"] = _four_bits(recipe.dtype)
     try:
-        return AutoModelForCausalLM.from_pretrained(name, **settings)
+        model = AutoModelForCausalLM.from_pretrained(name, **settings)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise ModelError(
             f"cannot load model {name!r}: {first_line(error)}; give a folder with config.json, or the "
             "name of a model on the hub that can be reached"
         ) from error
+    context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    if context is not None and recipe.budgets[-1] >= context:
+        raise ModelError(
+            f"{name} holds {context} tokens, prompt included, and the largest budget is {recipe.budgets[-1]}; lower "
+            "budgets, or take a model with a longer context"
+        )
+    return model
 
 
 def _four_bits(dtype: str) -> Any:
