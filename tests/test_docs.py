@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from dataclasses import fields
 from pathlib import Path
 
@@ -205,6 +206,13 @@ def test_the_real_models_of_the_readme_have_the_numbers_of_their_page() -> None:
     assert len(rows) >= 4
     for name, budget, order, numbers in rows:
         assert f"| {names[name]} | direct | {budget} | {order} | {numbers} |" in page
+
+
+def test_the_readme_names_every_extra() -> None:
+    table = (ROOT / "README.md").read_text(encoding="utf-8").partition("| extra | for |")[2].partition("\n\n")[0]
+    shown = re.findall(r"`([\w-]+)`", " ".join(row.split("|")[1] for row in table.splitlines() if row.count("|") == 3))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert sorted(shown) == sorted(project["optional-dependencies"])
 
 
 def test_the_readme_says_what_a_task_asks(environment: dict[str, str], tmp_path: Path) -> None:
