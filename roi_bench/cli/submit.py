@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import date
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +61,19 @@ def _parameters(text: str) -> object:
     from roi_bench.leaderboard.submission.metadata import parse_parameters
 
     return parse_parameters(text)
+
+
+def _check_packages() -> None:
+    """Name the packages that checks need before anything is read, packed or graded.
+
+    Raises:
+        DependencyError: One is not installed.
+    """
+    from roi_bench.errors import DependencyError
+
+    missing = [name for name in ("jsonschema", "tokenizers") if find_spec(name) is None]
+    if missing:
+        raise DependencyError(f"a submission is checked with {' and '.join(missing)}: pip install {' '.join(missing)}")
 
 
 @click.group()
@@ -119,6 +133,7 @@ def pack(
     from roi_bench.leaderboard.submission.metadata import load_results, make_metadata
     from roi_bench.leaderboard.submission.pack import Correction, pack_submission
 
+    _check_packages()
     if (replaces is None) != (reason is None):
         raise UsageError("--replaces and --reason come together: name the submission that is corrected, and say why")
     loaded = load_results(results, notify)
@@ -151,6 +166,7 @@ def check(folders: tuple[Path, ...], recount: bool, workers: int | None, as_json
     """
     from roi_bench.errors import RecordError
 
+    _check_packages()
     for folder in folders:
         _refuse_parent(folder)
     found: list[dict[str, Any]] = []

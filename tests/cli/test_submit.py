@@ -29,6 +29,16 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made_submission(tmp_path_factory.mktemp("whole") / "submissions")
 
 
+@pytest.mark.parametrize("arguments", [("pack", "nothing", "--out", "out"), ("check", "nothing")])
+def test_what_is_missing_is_named_before_anything_is_read(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr("roi_bench.cli.submit.find_spec", lambda name: None if name == "tokenizers" else object())
+    code, printed, told = command(capsys, *arguments)
+    assert (code, printed, len(told.splitlines())) == (6, "", 1)
+    assert told.endswith("pip install tokenizers\n")
+
+
 def test_packing_and_checking(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     results = write_results(tmp_path / "results", [MadeTask(exams=3, usd=1e-5)])
     out = tmp_path / "submissions"
