@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from pathlib import Path
 
@@ -102,3 +103,31 @@ def test_the_tiny_page_shows_what_the_model_card_says() -> None:
 def test_the_metrics_page_says_which_runs_are_for_trying_only() -> None:
     page = " ".join((DOCS / "metrics.md").read_text(encoding="utf-8").split())
     assert f"Runs of fewer than {FEWEST_EXAMS} exams or {FEWEST_CLUSTERS} clusters are for trying only" in page
+
+
+def test_the_evidence_of_three_seeds_is_that_of_its_rows() -> None:
+    with (DOCS / "training-evidence.csv").open(encoding="utf-8", newline="") as file:
+        rows = {(row["order"], row["budget"], row["stage"], row["prompt"]): row for row in csv.DictReader(file)}
+    page = (DOCS / "training-evidence.md").read_text(encoding="utf-8").partition("## Three seeds")[2]
+    shown = re.findall(r"^\| (\w+) (\d+) \| (base|MFT|MFT \+ RARL) \| (.*) \|$", page, re.MULTILINE)
+    assert len(shown) == 12
+    names = ("score", "score_easy", "regret", "skipped_hard", "skip_precision", "level_acc", "ae")
+    for order, budget, stage, cells in shown:
+        kept = {"base": ("base", "direct"), "MFT": ("mft", "metacognitive")}.get(stage, ("rarl", "metacognitive"))
+        row = rows[order, budget, *kept]
+        for name, cell in zip(names, cells.split(" | "), strict=True):
+            mean, low, high = (row[name + part] for part in ("", "_min", "_max"))
+            assert cell in (mean or "n/a", f"{mean} ({low}–{high})"), (order, budget, stage, name)
+
+
+def test_the_evidence_of_the_shipped_models_is_that_of_their_cards() -> None:
+    page = (DOCS / "training-evidence.md").read_text(encoding="utf-8").partition("## Three seeds")[0]
+    for stage, folder in (("MFT", "tiny_mft"), ("MFT + RARL", "tiny_rarl")):
+        card = (ROOT / "roi_bench" / "data" / folder / "README.md").read_text(encoding="utf-8")
+        found = re.findall(r"^\| tiny (\w+ \d+) \| metacognitive \| 480 \| (.*) \|$", card, re.MULTILINE)
+        assert len(found) == 4
+        for exams, text in found:
+            cells = text.split(" | ")
+            skipped = ", ".join(cell.split()[0] for cell in cells[3:6])
+            shown = [exams, stage, *cells[:3], skipped, *cells[6:8], cells[9]]
+            assert f"| {' | '.join(shown)} |" in page
