@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from functools import lru_cache
+from importlib.util import find_spec
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -132,6 +134,8 @@ def load_tokenizer(name: str, revision: str | None = None, trust_remote_code: bo
 
 @lru_cache(maxsize=8)
 def _load_once(name: str, revision: str | None, trust_remote_code: bool) -> Any:
+    if find_spec("torch") is None:  # transformers would say so; no tokenizer needs it
+        os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
     try:
         from transformers import AutoTokenizer
     except ImportError as error:
