@@ -10,7 +10,7 @@
 . "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
 MOST_MB=40 # that the base may add to lm_eval and math-verify
-TORCH="torch==2.13.0" # both ends: older builds for PyPI's CUDA are gigabytes, and environment.sh says why this one
+TORCH=${TORCH:-torch==2.13.0} # both ends: CUDA builds are gigabytes, and many machines have a CPU build of this one at hand
 # lm_eval has three packages that have no wheel on the index; they are pure Python, and nothing is compiled.
 WHEELS=(--only-binary ":all:" --no-binary "rouge-score,sqlitedict,word2number")
 
@@ -55,8 +55,7 @@ install() {
     if [ -z "$named" ]; then
         pip_of "$environment" install "${WHEELS[@]}" --no-binary "roi-bench" "${@:3}" .
     else
-        pip_of "$environment" install "$TORCH" "${@:3}"
-        pip_of "$environment" install "${@:3}" ".[$named]"
+        pip_of "$environment" install "${@:3}" "$TORCH" ".[$named]"
     fi
 }
 
