@@ -199,7 +199,7 @@ def test_plain_trl_grpo_trains_by_the_configuration_of_the_page(tmp_path):
             env=environment,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=600,
             check=False,
         )
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
