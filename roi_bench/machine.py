@@ -29,7 +29,13 @@ def data_folder(name: str) -> Path:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write ``content`` to ``path`` in one step: whoever reads it sees the old file or the new one, never a part."""
+    """Write ``content`` to ``path`` in one step: whoever reads it sees the old file or the new one, never a part.
+
+    What is no file (``/dev/null``, a pipe) is written to, not replaced.
+    """
+    if path.exists() and not path.is_file():
+        path.write_bytes(content)
+        return
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         part.write_bytes(content)

@@ -233,7 +233,10 @@ def test_the_terminal_needs_no_extra_and_pages_say_what_they_need(
 
 
 def test_pages_are_served_until_ctrl_c(finished: Path) -> None:
-    command = [sys.executable, "-m", "roi_bench", "view", str(finished), "--port", "0", "--workers", "1"]
+    # Whatever started the tests may have them ignore Ctrl-C, which a process inherits.
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code += "; from roi_bench.cli.main import main; main()"
+    command = [sys.executable, "-c", code, "view", str(finished), "--port", "0", "--workers", "1"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
     ) as process:

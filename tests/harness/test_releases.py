@@ -117,6 +117,10 @@ def test_nothing_is_said_that_alarms_in_vain(monkeypatch, caplog, capfd, loaded)
         return {}
 
     monkeypatch.setattr(evaluator, "simple_evaluate", evaluation)
+    for name in ("lm_eval", evaluator.__name__):  # other tests set lm_eval's logging up
+        monkeypatch.setattr(logging.getLogger(name), "propagate", True)
+        monkeypatch.setattr(logging.getLogger(name), "disabled", False)
+    caplog.set_level(logging.WARNING, logger=evaluator.__name__)
     releases.evaluate(None, tasks, manager)
     assert [record.msg for record in caplog.records if record.name == evaluator.__name__] == messages[1:]
     assert "it/s" not in capfd.readouterr().err

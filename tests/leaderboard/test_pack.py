@@ -181,9 +181,8 @@ def test_what_would_be_refused_is_not_written(tmp_path: Path) -> None:
 def test_no_path_of_this_machine_gets_in(tmp_path: Path) -> None:
     model = tmp_path / "secret" / "my-model"
     shutil.copytree(model_path(), model, ignore=lambda *_: ["model.safetensors"])
-    (model / "tokenizer_config.json").write_text(
-        json.dumps(json.loads((model / "tokenizer_config.json").read_text()) | {"padding_side": "left"})
-    )
+    document = json.loads((model / "tokenizer.json").read_text(encoding="utf-8"))
+    (model / "tokenizer.json").write_text(json.dumps({**document, "decoder": {"type": "Fuse"}}), encoding="utf-8")
     results = write_results(tmp_path / "results", [EXAM], model=str(model), tokenizer=str(model))
     given = make_metadata(load_results([results]), None, GIVEN)
     folder = pack_submission(load_results([results]), tmp_path / "out", given, draft=True)
@@ -236,10 +235,13 @@ def test_the_names_that_will_be_published_are_told(tmp_path: Path) -> None:
     assert missing(["model", "'checkpoints/run7'", "tokenizer", "'roi-bench:tiny_model'"], line) == []
 
 
-def test_a_copy_of_a_shipped_tokenizer_is_that_one(tmp_path: Path) -> None:
-    for file in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copy(model_path("mft") / file, tmp_path / file)
-    assert public_tokenizer(str(tmp_path)) == "roi-bench:tiny_mft"
+def test_a_tokenizer_that_cuts_as_a_shipped_one_is_that_one(tmp_path: Path) -> None:
+    document = json.loads((model_path("mft") / "tokenizer.json").read_text(encoding="utf-8"))
+    for padding in (None, {"strategy": "BatchLongest", "direction": "Left", "pad_id": 0, "pad_token": "<|pad|>"}):
+        (tmp_path / "tokenizer.json").write_text(json.dumps({**document, "padding": padding}), encoding="utf-8")
+        assert public_tokenizer(str(tmp_path)) == "roi-bench:tiny_model"
+    (tmp_path / "tokenizer.json").write_text(json.dumps({**document, "normalizer": {"type": "Lowercase"}}))
+    assert public_tokenizer(str(tmp_path)) == f"local:{tmp_path.name}"
 
 
 def test_what_the_results_tell_need_not_be_given(tmp_path: Path) -> None:

@@ -71,15 +71,19 @@ def _shipped(name: str) -> str | None:
 
 
 def _same_as_shipped(folder: Path) -> str | None:
-    """Return the shipped tokenizer of which ``folder`` holds a copy, else None."""
-    for stage, shipped in SHIPPED_MODELS.items():
-        pairs = [(folder / file, model_path(stage) / file) for file in ("tokenizer.json", "tokenizer_config.json")]
-        try:
-            if all(copy.read_bytes() == original.read_bytes() for copy, original in pairs):
-                return shipped_name(shipped)
-        except OSError:
-            continue
-    return None
+    """Return the shipped tokenizer that cuts texts as the one in ``folder``, as after training from it, else None."""
+    try:
+        found = _cutting(folder)
+    except (OSError, ValueError, AttributeError):
+        return None
+    same = (shipped for stage, shipped in SHIPPED_MODELS.items() if _cutting(model_path(stage)) == found)
+    return next((shipped_name(shipped) for shipped in same), None)
+
+
+def _cutting(folder: Path) -> dict[str, Any]:
+    """Return what of a ``tokenizer.json`` decides how it cuts a text: batches are padded and cut otherwise."""
+    document = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    return {name: value for name, value in document.items() if name not in ("padding", "truncation")}
 
 
 # What a results file says of the model and the run, for the metadata of a submission.
