@@ -27,7 +27,7 @@ from roi_bench.training.plan.checks import (
     check_visible_gpus,
     device_batch_sizes,
     require_arguments,
-    trls_vllm,
+    trl_requirements,
 )
 from roi_bench.training.plan.dry_run import (
     ModelFacts,
@@ -197,7 +197,7 @@ def test_a_package_is_asked_for_by_the_setting_that_needs_it(changes, package, r
 
 
 def test_rollouts_of_vllm_are_held_to_the_versions_that_trl_itself_names():
-    (bound,) = trls_vllm()
+    _, (bound,) = trl_requirements()
     assert bound.specifier
     assert not bound.specifier.contains("99.0")
     asked = tiny(["rarl.rollouts=vllm"])

@@ -199,9 +199,10 @@ class Finding:
 def check_versions(recipe: Recipe, stages: Stages, installed: Installed) -> Iterator[Finding]:
     """Compare installed versions with the recipe's requirements; one finding for all that are fine."""
     always, extras = split_requirements(importlib.metadata.requires("roi-bench") or [])
-    asked = {item.name: item for item in (*always, *extras.get("train", []))}
+    trls, trls_vllm = trl_requirements()  # ours leave accelerate and datasets to it
+    asked = {item.name: item for item in (*trls, *always, *extras.get("train", []))}
     if "rarl" in stages and recipe.rarl.rollouts != "transformers":
-        asked |= {item.name: item for item in trls_vllm()}
+        asked |= {item.name: item for item in trls_vllm}
     well = []
     for name, reason in _needed(recipe, stages).items():
         found = judge_version(asked.get(name, Requirement(name)), installed(name))
@@ -218,14 +219,14 @@ def check_versions(recipe: Recipe, stages: Stages, installed: Installed) -> Iter
         yield Finding("warning", "sampling", detail)
 
 
-def trls_vllm() -> list[Requirement]:
-    """Return what the installed TRL asks of vLLM by its own metadata; nothing without TRL."""
+def trl_requirements() -> tuple[list[Requirement], list[Requirement]]:
+    """Return what the installed TRL requires by its own metadata, and what of vLLM; nothing without TRL."""
     try:
         lines = importlib.metadata.requires("trl") or []
     except importlib.metadata.PackageNotFoundError:
-        return []
-    _, extras = split_requirements(lines)
-    return [item for item in extras.get("vllm", []) if item.name == "vllm"]
+        return [], []
+    always, extras = split_requirements(lines)
+    return list(always), [item for item in extras.get("vllm", []) if item.name == "vllm"]
 
 
 def _needed(recipe: Recipe, stages: Stages) -> dict[str, str]:
