@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# litellm 1.110.2: thinking={"type": "disabled"} does not stop Gemini models from thinking; nor does a budget of 0 for Gemini 3.
+# litellm 1.110.2: thinking={"type": "disabled"} reaches no Gemini model as a switch; nor does a budget of 0 reach Gemini 3.
 #
-# What arrives for Gemini 3 says that thoughts are not to be shown; they are made, and paid, all the same. For Gemini 2.5 the
-# configuration is empty, so the provider's default holds, which is to think; a budget of 0 arrives there. Nothing is said, and
-# drop_params is off. Claude gets the switch as it was given.
+# What is sent to Gemini 3 says only that thoughts are not to be shown. For Gemini 2.5 the configuration is empty, so that the
+# provider's default holds; a budget of 0 arrives there. Nothing is said, and drop_params is off. Claude gets the switch as it
+# was given. Seen in the bodies of requests; what the provider makes of them was not.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

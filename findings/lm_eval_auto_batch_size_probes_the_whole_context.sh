@@ -2,9 +2,8 @@
 # lm_eval 0.4.13, model hf, --batch_size auto: generation is probed at the model's whole context, whatever the requests need.
 #
 # Two requests of three tokens, four tokens to generate: the probe runs five forward passes of 64 rows as long as the context
-# (512 here; 32,768 for Qwen2.5, 131,072 for Llama 3.1), and takes the log-softmax of all their logits. On an accelerator the size
-# found is that of full contexts, far below what fits; on a CPU the probe takes minutes and as much memory as the system gives.
-# For likelihoods the requests' own lengths are probed.
+# (512 here; tens of thousands of tokens for today's models), and takes the log-softmax of all their logits. The size found is
+# therefore one for full contexts.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -247,3 +247,10 @@ def test_pages_are_served_until_ctrl_c(finished: Path) -> None:
             assert "tiny hard 128" in answer.read().decode("utf-8")
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 0
+
+
+def test_outcomes_to_filter_by_are_those_of_problems() -> None:
+    from roi_bench.cli.view import OUTCOMES
+    from roi_bench.scoring import outcomes
+
+    assert tuple(outcomes.OUTCOMES) == OUTCOMES
