@@ -3,25 +3,39 @@
 from __future__ import annotations
 
 import datetime
+import math
 from random import Random
 
-from benchmarks.fresh_candidates.kind import Facts, Kind, Size, listed
-from benchmarks.fresh_candidates.word_problems import NAMES, clock
+from benchmarks.fresh_candidates.kind import Facts, Kind, Size, Worked, added, listed
+from benchmarks.fresh_candidates.word_problems import NAMES
 
 MONTHS = (
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
 )
+
+
+def _draw_rectangle(random: Random, _: Size) -> Facts:
+    return {"long": random.randint(8, 30), "wide": random.randint(5, 25)}
+
+
+def _ask_rectangle(facts: Facts) -> str:
+    around = 2 * (facts["long"] + facts["wide"])
+    return (
+        f"A rectangular field is {facts['long']} m long, and the fence around it is {around} m long. How many square "
+        "metres does the field cover?"
+    )
+
+
+def _solve_rectangle(facts: Facts) -> Worked:
+    long, wide = facts["long"], facts["wide"]
+    half = long + wide
+    steps = [f"Length and width together are {2 * half} / 2 = {half} m.", f"The width is {half} - {long} = {wide} m."]
+    return [*steps, f"The field covers {long} × {wide} = {long * wide} square metres."], long * wide
+
+
+def _answer_rectangle(facts: Facts) -> int:
+    return sum(1 for _ in range(facts["long"]) for _ in range(facts["wide"]))
 
 
 def _draw_garden(random: Random, _: Size) -> Facts:
@@ -30,27 +44,34 @@ def _draw_garden(random: Random, _: Size) -> Facts:
 
 def _ask_garden(facts: Facts) -> str:
     return (
-        f"A garden bed is {facts['a']} m long and {facts['b']} m wide. Around it runs a path "
-        f"{facts['path']} m wide. How many square metres does the path cover, corners included?"
+        f"A garden bed is {facts['a']} m long and {facts['b']} m wide. Around it runs a path {facts['path']} m wide. "
+        "How many square metres does the path cover, corners included?"
     )
 
 
-def _draw_room(random: Random, _: Size) -> Facts:
-    return {
-        "a": random.randint(4, 12),
-        "b": random.randint(3, 9),
-        "price": random.randint(6, 30),
-        "door": random.randint(1, 2),
-    }
+def _solve_garden(facts: Facts) -> Worked:
+    a, b, path = facts["a"], facts["b"], facts["path"]
+    long, wide = a + 2 * path, b + 2 * path
+    steps = [f"With the path it is {a} + 2 × {path} = {long} m long and {b} + 2 × {path} = {wide} m wide."]
+    steps += [f"{long} × {wide} = {long * wide}.", f"The bed covers {a} × {b} = {a * b}."]
+    return [*steps, f"The path covers {long * wide} - {a * b} = {long * wide - a * b}."], long * wide - a * b
 
 
-def _ask_room(facts: Facts) -> str:
-    return (
-        f"A room is {facts['a']} m long and {facts['b']} m wide. The floor is tiled for ${facts['price']} a "
-        f"square metre, and along the walls runs a skirting "
-        f"board for $3 a metre, but for a door {facts['door']} m wide. How many dollars do floor and "
-        f"skirting board cost together?"
-    )
+def _answer_garden(facts: Facts) -> int:
+    """Two strips along the length, corners included, and two along the width."""
+    return int(2 * facts["path"] * (facts["a"] + 2 * facts["path"]) + 2 * facts["path"] * facts["b"])
+
+
+def _draw_polygon(random: Random, size: Size) -> Facts:
+    n, reach = size["corners"], size["reach"]
+    while True:
+        points = [(random.randint(-reach, reach), random.randint(-reach, reach)) for _ in range(n)]
+        if len(set(points)) < n or (0, 0) in points:
+            continue
+        angles = sorted((math.atan2(y, x), (x, y)) for x, y in points)
+        gaps = [(b[0] - a[0]) % (2 * math.pi) for a, b in zip(angles, angles[1:] + angles[:1], strict=True)]
+        if min(gaps) > 0.05 and max(gaps) < math.pi - 0.05:
+            return {"corners": [point for _, point in angles]}
 
 
 def _ask_polygon(facts: Facts) -> str:
@@ -58,50 +79,66 @@ def _ask_polygon(facts: Facts) -> str:
     return f"A polygon has, in this order, the corners {corners}. What is twice its area?"
 
 
-def _draw_polygon(random: Random, size: Size) -> Facts:
-    import math
+def _solve_polygon(facts: Facts) -> Worked:
+    """The shoelace formula."""
+    corners = facts["corners"]
+    steps, parts = ["Twice the area is the sum of x1 × y2 - x2 × y1 over the sides."], []
+    for (a, b), (c, d) in zip(corners, corners[1:] + corners[:1], strict=True):
+        parts.append(a * d - c * b)
+        left, right = f"{a} × {_signed(d)}", f"{_signed(c)} × {_signed(b)}"
+        steps.append(f"({a}, {b}) to ({c}, {d}): {left} - {right} = {parts[-1]}.")
+    total = added(parts, steps)
+    return steps, total
 
-    n = size["corners"]
-    while True:
-        points = [
-            (random.randint(-size["reach"], size["reach"]), random.randint(-size["reach"], size["reach"]))
-            for _ in range(n)
-        ]
-        if len(set(points)) < n or (0, 0) in points:
-            continue
-        angles = sorted((math.atan2(y, x), (x, y)) for x, y in points)
-        gaps = [(b[0] - a[0]) % (2 * math.pi) for a, b in zip(angles, angles[1:] + angles[:1], strict=True)]
-        if min(gaps) > 0.05 and max(gaps) < math.pi - 0.05:
-            return {"corners": [p for _, p in angles]}
+
+def _signed(number: int) -> str:
+    return f"({number})" if number < 0 else str(number)
 
 
 def _answer_polygon(facts: Facts) -> int:
-    c = facts["corners"]
-    return int(abs(sum(a[0] * b[1] - b[0] * a[1] for a, b in zip(c, c[1:] + c[:1], strict=True))))
+    """Pick's theorem would do; the trapezoids under the sides are shorter."""
+    corners = facts["corners"]
+    sides = zip(corners, corners[1:] + corners[:1], strict=True)
+    return abs(int(sum((a[0] - b[0]) * (a[1] + b[1]) for a, b in sides)))
 
 
 def _draw_days(random: Random, size: Size) -> Facts:
     start = datetime.date(random.randint(2001, 2098), random.randint(1, 12), random.randint(1, 28))
-    return {
-        "start": start.isoformat(),
-        "end": (start + datetime.timedelta(days=random.randint(*size["days"]))).isoformat(),
-    }
+    return {"start": start, "end": start + datetime.timedelta(days=random.randint(*size["days"]))}
 
 
-def _day(text: str) -> str:
-    date = datetime.date.fromisoformat(text)
+def _date(date: datetime.date) -> str:
     return f"{MONTHS[date.month - 1]} {date.day}, {date.year}"
 
 
 def _ask_days(facts: Facts) -> str:
-    return f"How many days after {_day(facts['start'])} is {_day(facts['end'])}?"
+    return f"How many days after {_date(facts['start'])} is {_date(facts['end'])}?"
+
+
+def _solve_days(facts: Facts) -> Worked:
+    """Month by month."""
+    start, end = facts["start"], facts["end"]
+    steps, parts = [], []
+    first = start
+    while (first.year, first.month) != (end.year, end.month):
+        following = (first.replace(day=1) + datetime.timedelta(days=32)).replace(day=1)
+        length = (following - first.replace(day=1)).days
+        parts.append((following - first).days)
+        month = f"{MONTHS[first.month - 1]} {first.year}"
+        steps.append(
+            f"{month} has {length} days: {length} - {first.day} = {length - first.day}, and 1 to the next month."
+        )
+        first = following
+    parts.append(end.day - first.day)
+    steps.append(f"From {_date(first)} to {_date(end)} it is {parts[-1]}.")
+    return steps, added(parts, steps)
 
 
 def _answer_days(facts: Facts) -> int:
-    return (datetime.date.fromisoformat(facts["end"]) - datetime.date.fromisoformat(facts["start"])).days
+    return int((facts["end"] - facts["start"]).days)
 
 
-def _draw_shifts(random: Random, size: Size) -> Facts:
+def _draw_shift(random: Random, size: Size) -> Facts:
     shifts = []
     for _ in range(size["shifts"]):
         start = random.randint(6 * 12, 13 * 12) * 5
@@ -109,70 +146,38 @@ def _draw_shifts(random: Random, size: Size) -> Facts:
     return {"name": random.choice(NAMES), "shifts": shifts}
 
 
-def _ask_shifts(facts: Facts) -> str:
-    days = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday")
+def clock(minutes: int) -> str:
+    """Return a time of day, ``7:05``."""
+    return f"{minutes // 60}:{minutes % 60:02d}"
+
+
+def _ask_shift(facts: Facts) -> str:
+    days = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday")[: len(facts["shifts"])]
     lines = [
-        f"on {day} from {clock(a)} to {clock(b)} with a break of {p} minutes"
-        for day, (a, b, p) in zip(days, facts["shifts"], strict=False)  # one day a shift
+        f"on {day} from {clock(a)} to {clock(b)} with a break of {pause} minutes"
+        for day, (a, b, pause) in zip(days, facts["shifts"], strict=True)
     ]
     return f"{facts['name']} works {listed(lines)}. How many minutes of work are that, breaks not counted?"
 
 
-def _answer_shifts(facts: Facts) -> int:
-    return sum(b - a - p for a, b, p in facts["shifts"])
+def _solve_shift(facts: Facts) -> Worked:
+    steps, parts = [], []
+    for start, end, pause in facts["shifts"]:
+        hours, minutes = divmod(end - start, 60)
+        parts.append(end - start - pause)
+        long = f"{hours} × 60 + {minutes} = {end - start}"
+        steps.append(f"From {clock(start)} to {clock(end)}: {long} minutes; {end - start} - {pause} = {parts[-1]}.")
+    return steps, added(parts, steps)
 
 
-def _draw_buses(random: Random, size: Size) -> Facts:
-    from math import lcm
-
-    while True:
-        gaps = random.sample(size["gaps"], size["lines"])
-        if lcm(*gaps) <= 900 and lcm(*gaps) not in gaps:
-            return {"gaps": gaps, "start": random.randint(5, 7) * 60, "until": random.randint(20, 23) * 60}
-
-
-def _ask_buses(facts: Facts) -> str:
-    gaps = listed([f"every {g} minutes" for g in facts["gaps"]])
-    count = {2: "two", 3: "three"}[len(facts["gaps"])]
-    return (
-        f"From a station {count} bus lines leave: {gaps}. At {clock(facts['start'])} all leave together for "
-        f"the first time. How many buses leave in all up to {clock(facts['until'])}, "
-        "that time included?"
-    )
-
-
-def _answer_buses(facts: Facts) -> int:
-    return sum((facts["until"] - facts["start"]) // g + 1 for g in facts["gaps"])
-
-
-def _draw_cuboid(random: Random, _: Size) -> Facts:
-    return {"sides": [random.randint(3, 12) for _ in range(3)]}
+def _answer_shift(facts: Facts) -> int:
+    return sum(1 for start, end, pause in facts["shifts"] for _ in range(start + pause, end))
 
 
 KINDS = {
-    "garden": Kind(
-        "geometry",
-        _draw_garden,
-        _ask_garden,
-        lambda f: (f["a"] + 2 * f["path"]) * (f["b"] + 2 * f["path"]) - f["a"] * f["b"],
-    ),
-    "room": Kind(
-        "geometry",
-        _draw_room,
-        _ask_room,
-        lambda f: f["a"] * f["b"] * f["price"] + 3 * (2 * (f["a"] + f["b"]) - f["door"]),
-    ),
-    "polygon": Kind("geometry", _draw_polygon, _ask_polygon, _answer_polygon),
-    "cuboid": Kind(
-        "geometry",
-        _draw_cuboid,
-        lambda f: (
-            "A box without a lid is {} cm long, {} cm wide and {} cm high. How many square centimetres of "
-            "cardboard does it take, bottom and four sides?".format(*f["sides"])
-        ),
-        lambda f: f["sides"][0] * f["sides"][1] + 2 * f["sides"][2] * (f["sides"][0] + f["sides"][1]),
-    ),
-    "days": Kind("calendar", _draw_days, _ask_days, _answer_days),
-    "shifts": Kind("calendar", _draw_shifts, _ask_shifts, _answer_shifts),
-    "buses": Kind("calendar", _draw_buses, _ask_buses, _answer_buses),
+    "rectangle": Kind("geometry", _draw_rectangle, _ask_rectangle, _solve_rectangle, _answer_rectangle),
+    "garden": Kind("geometry", _draw_garden, _ask_garden, _solve_garden, _answer_garden),
+    "polygon": Kind("geometry", _draw_polygon, _ask_polygon, _solve_polygon, _answer_polygon),
+    "days": Kind("calendar", _draw_days, _ask_days, _solve_days, _answer_days),
+    "shift": Kind("calendar", _draw_shift, _ask_shift, _solve_shift, _answer_shift),
 }

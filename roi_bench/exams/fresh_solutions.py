@@ -127,7 +127,10 @@ def least_common_multiple(metadata: Mapping[str, Any]) -> Worked:
                 steps.append(f"{rest} = {prime} × {rest // prime}")
             factors.append(prime)
             rest //= prime
-        steps.append(f"{number} = {' × '.join(map(str, factors)) or 1}")
+        if len(factors) > 2:
+            steps.append(f"{number} = {' × '.join(map(str, factors))}")
+        elif len(factors) < 2:
+            steps.append(f"{number} is {'prime' if factors else 'a factor of every number'}")
         highest |= Counter(factors)
     powers = [prime**count for prime, count in sorted(highest.items())]
     steps.append("highest powers: " + " × ".join(f"{p}^{n}" if n > 1 else str(p) for p, n in sorted(highest.items())))
@@ -165,7 +168,7 @@ def expression(metadata: Mapping[str, Any]) -> Worked:
             case ast.BinOp(left=left, op=operator, right=right):
                 a, b = value(left), value(right)
                 sign, result = {ast.Add: ("+", a + b), ast.Sub: ("-", a - b), ast.Mult: ("×", a * b)}[type(operator)]
-                steps.append(f"{a} {sign} {_signed(b)} = {result}")
+                steps.append(f"{a} {sign} {signed(b)} = {result}")
                 return result
         raise ValueError(f"unexpected {ast.dump(node):.80} in a generated expression")
 
@@ -210,7 +213,9 @@ def dice(metadata: Mapping[str, Any]) -> Worked:
         steps.append(f"with the die with {size} faces:")
         totals = range(min(ways) + 1, max(ways) + size + 1)
         terms = {total: [ways[total - face] for face in range(1, size + 1) if total - face in ways] for total in totals}
-        steps += [f"total {total}: {' + '.join(map(str, parts))} = {sum(parts)}" for total, parts in terms.items()]
+        for total, parts in terms.items():
+            written = f"{' + '.join(map(str, parts))} = {sum(parts)}" if len(parts) > 1 else str(sum(parts))
+            steps.append(f"total {total}: {written}")
         ways = {total: sum(parts) for total, parts in terms.items()}
     good = [count for total, count in ways.items() if total >= target]
     top, bottom = sum(good), prod(sizes)
@@ -230,7 +235,8 @@ def _sum(parts: Sequence[int], steps: list[str]) -> Worked:
     return steps, total
 
 
-def _signed(number: int) -> str:
+def signed(number: int) -> str:
+    """Return ``number``, in brackets if it is negative."""
     return f"({number})" if number < 0 else str(number)
 
 
