@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from roi_bench.analysis.runs import RunKey, ScoredRun
 from roi_bench.errors import RecordError, UsageError
-from roi_bench.exams.exam import EXAM_VERSION, Exam
+from roi_bench.exams.exam import EXAM_VERSION, EXAM_VERSIONS, Exam
 from roi_bench.reading.responses import READING_RULE
 from roi_bench.records.journal import parse_object
 from roi_bench.records.results import UNSAID, RecordedTask, Sending, sending_of, wrong_key
@@ -207,7 +207,7 @@ def profile_text(profile: Profile) -> str:
     head = {
         "format": FORMAT,
         "version": VERSION,
-        "exam_version": EXAM_VERSION,
+        "exam_version": EXAM_VERSIONS[profile.exam_set],
         "reading_rule": READING_RULE,
         **{name: getattr(profile, name) for name in _FIELDS},
         "decoding": dict(profile.decoding),
@@ -245,10 +245,11 @@ def parse_profile(content: bytes, where: str) -> Profile:
         value = parse_object(content)
         if value.get("format") != FORMAT:
             raise ValueError(f"no format {FORMAT!r}")
-        if (value.get("version"), value.get("exam_version")) != (VERSION, EXAM_VERSION):
+        exams = EXAM_VERSIONS.get(str(value.get("exam_set")), EXAM_VERSION)
+        if (value.get("version"), value.get("exam_version")) != (VERSION, exams):
             raise ValueError(
                 f"version {value.get('version')!r} for exam version {value.get('exam_version')!r}; this package reads "
-                f"{VERSION} for {EXAM_VERSION}"
+                f"{VERSION} for {exams}"
             )
         wrong = [name for name, kind in _FIELDS.items() if not isinstance(value.get(name), kind)]
         wrong += [name for name in ("cap", "skip_cost") if name not in wrong and not 0 <= value[name] < 10**9]

@@ -65,8 +65,11 @@ ORDERS = ("easy", "medium", "hard")
 MEDIUM_PERMUTATIONS = ("EHM", "MEH", "MHE")
 """The interleaved orders: the hardest is never first and the exam is never sorted."""
 
-EXAM_VERSION = 1
-"""Version of the frozen exams; results of two versions are never mixed (SPEC section 3)."""
+EXAM_VERSIONS: Mapping[str, int] = {"v1": 1, "fresh": 1, "tiny": 1}
+"""Version of each exam set; results of two versions are never mixed (SPEC section 3)."""
+
+EXAM_VERSION = EXAM_VERSIONS["v1"]
+"""Version of the frozen exams of real problems."""
 
 _LETTER = {"E": 0, "M": 1, "H": 2}
 

@@ -15,7 +15,7 @@ from lm_eval.api.task import ConfigurableTask
 
 from roi_bench import __version__
 from roi_bench.errors import ModelError, UsageError
-from roi_bench.exams.exam import EXAM_VERSION, Exam, Problem, pools_of, sha256_text
+from roi_bench.exams.exam import EXAM_VERSIONS, Exam, Problem, pools_of, sha256_text
 from roi_bench.exams.sets import load_exams
 from roi_bench.exams.tiny import TINY_CHAT_TEMPLATE
 from roi_bench.grading.grader import is_numeric_pool, shared_grader
@@ -430,7 +430,7 @@ class RoiTask(ConfigurableTask):
             "roi_bench_version": __version__,
             "form": settings.kind.name,
             "exam_set": settings.exam_set,
-            "exam_version": EXAM_VERSION,
+            "exam_version": EXAM_VERSIONS[settings.exam_set],
             "exam_seed": settings.exam_seed,
             "order": settings.order,
             "budget": settings.budget,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from roi_bench.errors import RecordError, UsageError
-from roi_bench.exams.exam import EXAM_VERSION, ORDERS
+from roi_bench.exams.exam import EXAM_VERSIONS, ORDERS
 from roi_bench.reading.responses import READING_RULE
 from roi_bench.records.journal import canonical_json, parse_object, parse_usage
 from roi_bench.scoring.kinds import KINDS, Kind
@@ -450,11 +450,12 @@ def _run_record(path: Path, name: str, found: Any) -> RunRecord:
         "reading_rule": int,
         "starts_in_reasoning": bool,
     }
+    exams = str(found.get("exam_set")) if isinstance(found, dict) else ""
     version = found.get("exam_version") if isinstance(found, dict) else None
-    if isinstance(found, dict) and version != EXAM_VERSION:
+    if exams in EXAM_VERSIONS and version != EXAM_VERSIONS[exams]:
         raise RecordError(
-            f"{path}: {name} was run on exam version {version!r}, this package has version {EXAM_VERSION}; results of "
-            "two versions are never mixed, use the roi-bench release of that run"
+            f"{path}: {name} was run on exam version {version!r} of {exams}, this package has version "
+            f"{EXAM_VERSIONS[exams]}; results of two versions are never mixed, use the roi-bench release of that run"
         )
     rule = found.get("reading_rule") if isinstance(found, dict) else None
     if type(rule) is int and rule > READING_RULE:

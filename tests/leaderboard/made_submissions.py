@@ -14,7 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from roi_bench.exams.exam import EXAM_VERSION, Exam, Problem
+from roi_bench.exams.exam import EXAM_VERSIONS, Exam, Problem
 from roi_bench.exams.sets import load_exams
 from roi_bench.exams.tiny import model_path
 from roi_bench.leaderboard.submission.metadata import load_results
@@ -135,7 +135,7 @@ def _config(task: MadeTask, tokenizer: str | None) -> dict[str, Any]:
         "roi_bench_version": "0.1.0",
         "form": task.form,
         "exam_set": task.exam_set,
-        "exam_version": EXAM_VERSION,
+        "exam_version": EXAM_VERSIONS[task.exam_set],
         "exam_seed": task.seed,
         "order": task.order,
         "budget": task.budget,

@@ -67,7 +67,7 @@ def test_repeats_are_kept_apart(tmp_path: Path) -> None:
         ([ONE, ONE], {}, r"samples_.*:2: .*\btiny/0/000\b"),
         ([ONE], {"repeats": 2}, r"\.jsonl:1: .*\b2\b"),
         ([{"doc": {}}], {}, r"\.jsonl:1: .*KeyError: 'exam_id'"),
-        ([ONE], {"exam_version": 2}, r"\bversion 2\b.*\bversion 1\b"),
+        ([ONE], {"exam_version": 2}, r"\bversion 2\b.*\btiny\b.*\bversion 1\b"),
         ([ONE], {"sat": 3}, r"\.jsonl: .*\b1\b.*\b3\b"),
         ([ONE], {"budget": None}, "roi_tiny_hard_128.*'budget'"),
         ([ONE], {"repeats": 0}, "roi_tiny_hard_128.*'repeats'"),

@@ -11,7 +11,7 @@ from datetime import date
 from pathlib import Path
 
 from roi_bench.errors import RecordError, UsageError
-from roi_bench.exams.exam import EXAM_VERSION
+from roi_bench.exams.exam import EXAM_VERSIONS
 from roi_bench.leaderboard.board.graded import Remark
 from roi_bench.leaderboard.checks.response_rules import (
     TOO_FEW,
@@ -134,8 +134,11 @@ def _wrong_kind(task: SubmittedTask) -> str | None:
 
 
 def _wrong_exams(task: SubmittedTask) -> str | None:
-    if task.exam_version != EXAM_VERSION:
-        return f"exam version {task.exam_version}; this board has version {EXAM_VERSION}, and versions are never mixed"
+    if task.exam_version != (version := EXAM_VERSIONS[task.exam_set]):
+        return (
+            f"exam version {task.exam_version} of {task.exam_set}; this board has version {version}, and versions are "
+            "never mixed"
+        )
     if task.prompt_sha256 != (expected := prompt_sha256(task.prompt, task.paraphrase)):
         words = f", paraphrase {task.paraphrase}," if task.paraphrase else ""
         return (

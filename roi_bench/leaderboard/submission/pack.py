@@ -16,7 +16,7 @@ from typing import Any
 from roi_bench.analysis.load import ScoringOptions, Show, silent
 from roi_bench.analysis.runs import in_order
 from roi_bench.errors import RecordError, UsageError
-from roi_bench.exams.exam import EXAM_VERSION
+from roi_bench.exams.exam import EXAM_VERSIONS
 from roi_bench.leaderboard.board.graded import Remark
 from roi_bench.leaderboard.checks.rules import NEEDLESS_DRAFT, check_submission, content_hash
 from roi_bench.leaderboard.submission.metadata import one_model, public_tokenizer, software, total_usd
@@ -152,7 +152,7 @@ def _pack_task(task: RecordedTask, options: ScoringOptions, tell: Callable[[str]
     submitted = SubmittedTask(
         **identity,
         name=name,
-        exam_version=EXAM_VERSION,
+        exam_version=EXAM_VERSIONS[record.exam_set],
         exams_sha256=exams_sha256(record.exam_set, record.exam_seed),
         decoding={key: _scalar(value) for key, value in task.decoding.items()},
         documents=len(documents),

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from roi_bench.errors import DependencyError, RecordError, nearest
-from roi_bench.exams.exam import EXAM_VERSION, Exam, sha256_text
+from roi_bench.exams.exam import EXAM_VERSIONS, Exam, sha256_text
 from roi_bench.exams.sets import load_exams
 from roi_bench.leaderboard.submission.untrusted_files import (
     METADATA_BYTES,
@@ -512,4 +512,4 @@ def exams_sha256(exam_set: str, seed: int | None) -> str:
         problems = [[p.id, p.sha256, sha256_text("\0".join(p.answers))] for p in exam.problems]
         return [exam.id, exam.medium, exam.cluster, problems]
 
-    return sha256_text(canonical_json([EXAM_VERSION, [row(exam) for exam in load_set(exam_set, seed)]]))
+    return sha256_text(canonical_json([EXAM_VERSIONS[exam_set], [row(exam) for exam in load_set(exam_set, seed)]]))
