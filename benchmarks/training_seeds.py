@@ -60,7 +60,7 @@ def comparison_lines(runs: list[dict[str, Any]]) -> list[str]:
     for run in runs:
         for row in run["aims"]:
             cells[row["exams"], row["A"], row["B"], row["compared in"]].append(row)
-    lines = ["| exams | A | B | in | A − B | runs above 0 | below 0 | not told apart |", "|---" * 8 + "|"]
+    lines = ["| exams | A | B | in | A − B | runs above 0 | below 0 | not significant |", "|---" * 8 + "|"]
     for (exams, first, second, measure), rows in cells.items():
         differences = [row["A − B"]["value"] for row in rows]
         clear = [row["A − B"]["value"] for row in rows if row["p"] is not None and row["p"] < 0.05]

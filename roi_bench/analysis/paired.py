@@ -18,7 +18,7 @@ from roi_bench.errors import UsageError
 from roi_bench.scoring.statistics import Estimate, ExamTerm, confidence_interval, estimate_ratio
 
 TARGETS = ("general", "fixed")
-"""What a statement is about: such problems in general, or these exams."""
+"""What a statement is about: new problems, or these exams."""
 
 PERMUTATIONS = 10_000
 """Random swaps of a permutation test by default; where all swaps are no more than this, all are gone through."""

@@ -1,4 +1,4 @@
-"""Allocation told apart from solving: trust checks on a model made of numbers, and cases worked out by hand."""
+"""Allocation apart from solving: trust checks on a model made of numbers, and cases worked out by hand."""
 
 from __future__ import annotations
 

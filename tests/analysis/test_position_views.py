@@ -148,7 +148,7 @@ def test_real_responses_go_the_whole_way() -> None:
 
 def test_tables_say_whose_intervals_they_hold() -> None:
     scored, clusters = invented_run(6, clusters=3)
-    assert "for such problems in general" in position_table(scored, "hard", clusters).note
+    assert "for new problems" in position_table(scored, "hard", clusters).note
     assert "on these very exams" in tier_position_table(scored, "hard").note
 
 

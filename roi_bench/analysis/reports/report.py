@@ -244,7 +244,7 @@ def stacked(parts: Sequence[tuple[ScoredRun, Table]]) -> Table:
 # The pictures of a report and of an allocation, made of what their tables show.
 
 INTERVALS = {
-    "general": "95 % intervals, for such problems in general",
+    "general": "95 % intervals, for new problems",
     "fixed": "95 % intervals, on these very exams",
 }
 """What error bars are about, by target."""

@@ -22,7 +22,7 @@ from roi_bench.scoring.statistics import (
 )
 
 TARGET_NOTES = {
-    "general": "Intervals: 95 %, for such problems in general (clustered by re-used problem), where anything varied.",
+    "general": "Intervals: 95 %, for new problems (clustered by re-used problem), where anything varied.",
     "fixed": "Intervals: 95 %, on these very exams (exams independent), where anything varied.",
 }
 """What intervals are about, by target."""
@@ -239,7 +239,8 @@ def ranking_table(runs: Sequence[ScoredRun], target: str = "general") -> Table |
         title="Ranks and tiers by score",
         columns=(Column("exams"), Column("tier", 0), Column("rank"), Column("run"), Column("score")),
         rows=tuple(rows),
-        note="Runs whose ranks overlap are not told apart by these exams. All pairs tested exam by exam, p-values "
-        "corrected for their number (Holm); a new tier begins with the first run that is worse than the tier's best. "
+        note="Ranks: from 1 + the significantly better runs to n − the significantly worse ones. All pairs tested exam "
+        "by exam, p-values corrected for their number (Holm); a new tier begins with the first run that is "
+        "significantly worse than the tier's best. "
         f"{TARGET_NOTES[target]}" + trying_note(runs),
     )

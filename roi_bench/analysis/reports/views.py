@@ -95,7 +95,7 @@ def interval_note(clusters: Clusters | None) -> str:
     """Return the sentence that names the target of the intervals."""
     if clusters is None:
         return "Intervals: 95 %, on these very exams (exams independent)."
-    return "Intervals: 95 %, for such problems in general (clustered by re-used problem)."
+    return "Intervals: 95 %, for new problems (clustered by re-used problem)."
 
 
 def left_out_note(scored: Scored) -> str:

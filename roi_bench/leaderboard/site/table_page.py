@@ -148,7 +148,7 @@ COLUMNS: tuple[Column, ...] = (
         "tier",
         "number",
         False,
-        "1 holds the best run and those that cannot be told apart from it; 2 begins with the first that can",
+        "1 begins with the best run, 2 with the first that is significantly worse, and so on",
         lambda standing: CellContent(UNDEFINED if standing.tier is None else str(standing.tier)),
     ),
     Column(
@@ -172,7 +172,7 @@ COLUMNS: tuple[Column, ...] = (
         "score, 0–3 ↑",
         "number",
         False,
-        "correct answers per exam, with its 95 % interval for such problems in general; below it, where the prompt was "
+        "correct answers per exam, with its 95 % interval for new problems; below it, where the prompt was "
         "asked in other words too, least and greatest score over prompts, and the interval that includes prompt noise",
         _score,
     ),

@@ -173,7 +173,7 @@ def measured_tables(summary: Path, stage: str) -> str:
     notes = (
         "Score: correct answers per exam, 0–3. Regret: share of the easy order's correct answers lost. Skip precision "
         "and AE are against what this very model solves alone. p: permutation test over exams, not corrected for the "
-        "number of comparisons. In brackets: 95 % intervals, for such problems in general."
+        "number of comparisons. In brackets: 95 % intervals, for new problems."
     )
     return "\n".join([*(to_markdown(table) for table in tables if table.rows), notes])
 

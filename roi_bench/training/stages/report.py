@@ -81,7 +81,7 @@ class StageRun:
 
 
 TARGET = "general"
-"""What intervals and tests are about: such problems in general, not these exams alone."""
+"""What intervals and tests are about: new problems, not these exams alone."""
 
 
 def summary_table(items: Sequence[StageRun]) -> Table:

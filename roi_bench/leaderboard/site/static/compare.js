@@ -1,5 +1,5 @@
 // The compare page: any two runs of one cell, exam by exam, computed here from the scores that the site publishes.
-// The same numbers as roi_bench.analysis.paired.compare_paired (target: such problems in general), with the paired t
+// The same numbers as roi_bench.analysis.paired.compare_paired (target: new problems), with the paired t
 // test in place of the permutation test.
 (() => {
   'use strict';
