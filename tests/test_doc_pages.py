@@ -76,7 +76,7 @@ def test_examples_of_responses_on_the_page_of_the_benchmark(response: str, answe
 
 
 def test_the_page_of_the_benchmark_has_examples_of_responses() -> None:
-    assert len(read_examples()) == 7
+    assert len(read_examples()) == 5
 
 
 def test_the_metrics_page_says_which_direction_is_better() -> None:
