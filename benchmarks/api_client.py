@@ -9,7 +9,8 @@
 with litellm alone: as many workers that call ``litellm.acompletion`` for the same prompts and keep nothing.
 ``memory`` lets litellm mock every response and prints the resident memory while the run goes on. ``beside`` asks the
 same exams of the same server with whole processes, ``roi-bench run --model roi-api`` and plain ``lm_eval --model
-local-chat-completions`` with the same concurrency, in turn, and says how long each took and what it lost.
+local-chat-completions`` with the same concurrency, in turn, and says how long each took and what it lost. More than 960
+requests are those of two tasks; ``roi-bench run`` sends those that the two share once.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 RESPONSE = "### Problem 1\n" + "29 30 *53\n11 29 -8\n" * 40 + "\\boxed{69}\n"
 """A response of the length of a real one, about 800 characters."""
+
+MOST_OF_A_TASK = 960
+"""Requests of a whole task."""
 
 
 def instances(count: int) -> list[Any]:
@@ -99,10 +103,12 @@ def litellm_alone(url: str, concurrency: int, count: int) -> float:
 def throughput(concurrency: int, delay: float, count: int) -> tuple[float, float]:
     """Print and return the measured rate as a share of what the delay allows, and as a multiple of litellm's alone."""
     from roi_bench.harness.engines.api_model import ApiLM
+    from roi_bench.harness.model_loading import collect_garbage_again
 
     with server(delay) as url, tempfile.TemporaryDirectory() as folder:
         lm = ApiLM(model="a-model", base_url=url, num_concurrent=concurrency)
         ask(lm, concurrency, Path(folder))  # the first round opens connections and imports what litellm imports late
+        collect_garbage_again()  # as roi-bench run does
         seconds = ask(lm, count, Path(folder))
         alone = litellm_alone(url, concurrency, count)
     rate, ideal = count / seconds, concurrency / delay
@@ -115,7 +121,9 @@ def throughput(concurrency: int, delay: float, count: int) -> tuple[float, float
 
 def beside(concurrency: int, delay: float, count: int) -> float:
     """Print how long whole runs took and what they lost; return plain lm_eval's time as a multiple of ours."""
-    shared = ("--tasks", "roi_tiny_hard_128", "--limit", str(count // 2), "--log_samples", "--apply_chat_template")
+    tasks = ("roi_tiny_hard_128", "roi_tiny_medium_128")[: 1 + (count > MOST_OF_A_TASK)]
+    limit = str(count // 2 // len(tasks))
+    shared = ("--tasks", ",".join(tasks), "--limit", limit, "--log_samples", "--apply_chat_template")
     seconds: dict[str, list[float]] = {}
     with server(delay) as url, tempfile.TemporaryDirectory() as folder:
         address = {"roi_bench run": url, "lm_eval run": f"{url}/chat/completions"}
@@ -130,7 +138,7 @@ def beside(concurrency: int, delay: float, count: int) -> float:
                 seconds.setdefault(model, []).append(time.perf_counter() - begin)
                 if done.returncode:
                     raise RuntimeError(done.stderr[-2000:])
-                lines = max(out.rglob("samples_*.jsonl")).read_text("utf-8").splitlines()
+                lines = [line for path in out.rglob("samples_*.jsonl") for line in path.open(encoding="utf-8")]
                 texts = [text for line in lines for request in json.loads(line)["resps"] for text in request]
                 have = sum(text.startswith("reply to") for text in texts)
                 print(f"{model:>24}: {seconds[model][-1]:6.1f} s, {have} of {count} responses", flush=True)
@@ -183,7 +191,7 @@ def main() -> None:
     if options.what == "throughput":
         throughput(options.concurrency, options.delay, options.requests or 30 * options.concurrency)
     elif options.what == "beside":
-        beside(options.concurrency, options.delay, min(960, options.requests or 960))
+        beside(options.concurrency, options.delay, min(2 * MOST_OF_A_TASK, options.requests or MOST_OF_A_TASK))
     else:
         memory(options.requests or 20_000)
 

@@ -8,6 +8,7 @@ releases has the number of the first and the functions of the second.
 from __future__ import annotations
 
 import inspect
+import json
 import logging
 import subprocess
 import sys
@@ -147,7 +148,7 @@ def evaluate(model: Any, tasks: Sequence[Any], manager: Any, **settings: Any) ->
     """Run lm_eval's ``simple_evaluate`` on built ``tasks``, without what it says in vain."""
     from lm_eval import evaluator
 
-    with _silenced():
+    with _silenced(), _environment_beside():
         found: dict[str, Any] | None = evaluator.simple_evaluate(
             model=model, tasks=list(tasks), task_manager=_manager_of_built(manager, tasks), **settings
         )
@@ -178,6 +179,52 @@ def _silenced() -> Iterator[None]:
         for module, bar in bars.items():
             module.tqdm = bar  # type: ignore[attr-defined]
         logger.removeFilter(_is_no_guess)
+
+
+_ENVIRONMENT = """
+import json
+from lm_eval.loggers.utils import add_env_info
+found = {}
+add_env_info(found)
+print(json.dumps(found))
+"""
+"""Prints what lm_eval records of the environment."""
+
+
+@contextmanager
+def _environment_beside() -> Iterator[None]:
+    """Have another process describe the environment while this one evaluates, unless torch is loaded here anyway.
+
+    For its description lm_eval imports torch and asks pip, after the last response: three seconds more for a run that
+    needs neither, such as that of an API model.
+    """
+    from lm_eval import evaluator
+
+    if "torch" in sys.modules or not hasattr(evaluator, "add_env_info"):
+        yield
+        return
+    shipped: Callable[[dict[str, Any]], None] = evaluator.add_env_info
+    child = subprocess.Popen(
+        [sys.executable, "-c", _ENVIRONMENT],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,  # a Ctrl-C is for the run
+    )
+
+    def add_env_info(storage: dict[str, Any]) -> None:
+        try:
+            storage |= json.loads(child.communicate(timeout=60)[0].splitlines()[-1])
+        except (subprocess.TimeoutExpired, ValueError, LookupError):
+            shipped(storage)
+
+    evaluator.add_env_info = add_env_info
+    try:
+        yield
+    finally:
+        evaluator.add_env_info = shipped
+        child.kill()
+        child.communicate()
 
 
 def _is_no_guess(record: logging.LogRecord) -> bool:

@@ -2,6 +2,8 @@
 
 import logging
 import subprocess
+import sys
+from importlib.metadata import version
 from types import SimpleNamespace
 
 import pytest
@@ -130,3 +132,41 @@ def test_nothing_is_said_that_alarms_in_vain(monkeypatch, capfd, loaded):
     releases.evaluate(None, tasks, manager)
     assert said == messages[1:]
     assert "it/s" not in capfd.readouterr().err
+
+
+@pytest.fixture
+def described(monkeypatch):
+    """What is recorded of the environment by an evaluation, and how often lm_eval described it in this process."""
+    found, here = {}, []
+    monkeypatch.setattr(evaluator, "simple_evaluate", lambda **_: evaluator.add_env_info(found))
+    monkeypatch.setattr(evaluator, "add_env_info", lambda storage: (here.append(1), storage.update(by="lm_eval")))
+
+    def describe():
+        releases.evaluate(None, [], SimpleNamespace(load=lambda names: None))
+        return found, len(here)
+
+    return describe
+
+
+def test_without_torch_another_process_describes_the_environment(monkeypatch, described):
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    shipped = evaluator.add_env_info
+    found, here = described()
+    assert here == 0
+    assert found.keys() == {"pretty_env_info", "transformers_version", "lm_eval_version", "upper_git_hash"}
+    assert found["lm_eval_version"] == version("lm_eval")
+    assert f"PyTorch version: {version('torch')}" in found["pretty_env_info"]
+    assert evaluator.add_env_info is shipped
+
+
+@pytest.mark.parametrize("program", ["raise SystemExit(1)", "print('{}{')", ""])
+def test_where_the_other_process_fails_lm_eval_describes_it_here(monkeypatch, described, program):
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    monkeypatch.setattr(releases, "_ENVIRONMENT", program)
+    assert described() == ({"by": "lm_eval"}, 1)
+
+
+def test_with_torch_lm_eval_describes_it_here(monkeypatch, described):
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace())
+    monkeypatch.setattr(releases.subprocess, "Popen", None)
+    assert described() == ({"by": "lm_eval"}, 1)
