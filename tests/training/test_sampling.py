@@ -8,12 +8,13 @@ import pytest
 
 from roi_bench.errors import ModelError, RecordError
 from roi_bench.grading.grader import shared_grader
-from roi_bench.records.journal import Header, read_journal
+from roi_bench.records.journal import Entry, Header, Journal, read_journal
 from roi_bench.scoring.prompts import exam_messages
 from roi_bench.scoring.tokens import Usage
 from roi_bench.training.mft.labels import SampledSolution
 from roi_bench.training.mft.mft import (
     EARLY_LOOK,
+    BaseModelEngine,
     grade_samples,
     sample_solutions,
     sampling_requests,
@@ -34,18 +35,19 @@ def requests_of(per_tier=2, samples=3, wrap=str, **settings):
     return sampling_requests(recipe(samples, **settings), problems(per_tier), wrap)
 
 
-class FakeModel:
+class FakeModel(BaseModelEngine):
     """Answers as a function of prompts and seed; dies after ``calls`` batches. Counts what it was asked."""
 
-    def __init__(self, calls=None, text="### Problem 1\n{}\n\\boxed{{5}}\n"):
+    def __init__(self, calls=None, text="### Problem 1\n{}\n\\boxed{{5}}\n", batch_size=4, seed=100):
+        super().__init__(None, None, Sampling(TierCounts(1, 1, 1), batch_size=batch_size), 128, seed)
         self.calls, self.text, self.asked = calls, text, []
 
-    def __call__(self, prompts, seeds):
+    def _write(self, prompts, seed):
         if self.calls is not None and len(self.asked) >= self.calls:
             raise KeyboardInterrupt
-        self.asked.append((len(prompts), seeds.batch))
+        self.asked.append((len(prompts), seed))
         return [
-            (self.text.format(hash_of(prompt, seeds.batch, index)), Usage(10 + index, "stop", "generated"))
+            (self.text.format(hash_of(prompt, seed, index)), Usage(10 + index, "stop", "generated"))
             for index, prompt in enumerate(prompts)
         ]
 
@@ -54,8 +56,8 @@ def hash_of(*parts):
     return sum(map(ord, repr(parts))) * 7919 % 100_003
 
 
-def sample(requests, path, model, batch_size=4, seed=100, header=HEADER):
-    return sample_solutions(requests, header, path, lambda: model, batch_size, seed)
+def sample(requests, path, model, header=HEADER):
+    return sample_solutions(requests, header, path, lambda: model)
 
 
 # ----------------------------------------------------------------- requests
@@ -71,7 +73,7 @@ def test_requests_go_sample_by_sample_within_each_tier():
 
 def test_prompts_are_those_of_the_solo_task_wrapped_in_the_chat_template():
     request = requests_of(wrap=lambda messages: f"<user>{messages[-1]['content']}</user>")[0]
-    assert request.prompt == f"<user>{exam_messages([request.problem.question], 128, 'solo')[0]['content']}</user>"
+    assert request.args[0] == f"<user>{exam_messages([request.problem.question], 128, 'solo')[0]['content']}</user>"
 
 
 def test_keys_tell_prompt_sample_temperature_and_cap_apart():
@@ -107,10 +109,10 @@ def test_a_killed_run_goes_on_and_ends_as_an_uninterrupted_one(tmp_path, calls):
     assert [entry.key for entry in whole] == [request.key for request in requests]
 
 
-def test_what_is_recorded_says_problem_tier_and_usage(tmp_path):
+def test_what_is_recorded_says_problem_cap_and_usage(tmp_path):
     requests = requests_of()
     for request, entry in zip(requests, sample(requests, tmp_path / "s.jsonl", FakeModel()), strict=True):
-        assert entry.extra == {"problem": request.problem.id, "tier": request.tier}
+        assert entry.extra == {"problem": request.problem.id, "budget": 128}
         assert entry.usage.source == "generated"
 
 
@@ -118,30 +120,30 @@ def test_a_finished_run_loads_no_model(tmp_path):
     requests = requests_of()
     first = sample(requests, tmp_path / "s.jsonl", FakeModel())
 
-    def make_generator():
+    def make_engine():
         raise AssertionError("a model was loaded")
 
-    again = sample_solutions(requests, HEADER, tmp_path / "s.jsonl", make_generator, 4, 100)
+    again = sample_solutions(requests, HEADER, tmp_path / "s.jsonl", make_engine)
     assert again == first
 
 
 def test_the_model_is_loaded_once(tmp_path):
     loaded = []
 
-    def make_generator():
+    def make_engine():
         loaded.append(1)
         return FakeModel()
 
-    sample_solutions(requests_of(), HEADER, tmp_path / "s.jsonl", make_generator, 4, 100)
+    sample_solutions(requests_of(), HEADER, tmp_path / "s.jsonl", make_engine)
     assert loaded == [1]
 
 
 def test_more_samples_keep_those_that_are_there(tmp_path):
     path = tmp_path / "s.jsonl"
-    two = sample(requests_of(samples=2), path, FakeModel(), batch_size=2)
-    model = FakeModel()
+    two = sample(requests_of(samples=2), path, FakeModel(batch_size=2))
+    model = FakeModel(batch_size=2)
     requests = requests_of(samples=3)
-    three = sample(requests, path, model, batch_size=2)
+    three = sample(requests, path, model)
     assert [entry.key for entry in three] == [request.key for request in requests]  # not as they were written
     assert set(map(repr, two)) < set(map(repr, three))
     assert len(model.asked) == 3  # the third samples of two problems a tier
@@ -162,19 +164,6 @@ def test_a_batch_of_which_a_kill_left_a_part_is_asked_again_and_what_is_there_st
     assert all("another" in entry.response for entry in found[6:])
 
 
-@pytest.mark.parametrize("batch_size", [1, 4, 5, 100])
-def test_a_requests_own_seed_is_that_of_its_number_in_any_batch(tmp_path, batch_size):
-    requests, asked = requests_of(), {}
-
-    def model(prompts, seeds):
-        assert len(prompts) == len(seeds.requests)
-        asked.update(zip(seeds.requests, prompts, strict=True))
-        return [("\\boxed{5}", Usage(3, "stop", "generated")) for _ in prompts]
-
-    sample(requests, tmp_path / "s.jsonl", model, batch_size)
-    assert asked == {100 + number: request.prompt for number, request in enumerate(requests)}
-
-
 # ----------------------------------------------------------------- journals that must not be used
 
 
@@ -191,7 +180,7 @@ def test_another_batch_size_is_the_same_run(tmp_path):
     requests, path = requests_of(), tmp_path / "s.jsonl"
     with pytest.raises(KeyboardInterrupt):
         sample(requests, path, FakeModel(2))
-    found = sample(requests, path, FakeModel(), batch_size=2, header=replace(HEADER, about={"batch_size": 2}))
+    found = sample(requests, path, FakeModel(batch_size=2), header=replace(HEADER, about={"batch_size": 2}))
     assert len({entry.key for entry in found}) == 18
 
 
@@ -210,24 +199,24 @@ def test_a_damaged_journal_is_refused(tmp_path):
 @pytest.mark.parametrize("batch_size", [4, 100, 1000])
 def test_a_model_that_never_writes_a_readable_answer_stops_the_sampling(tmp_path, batch_size):
     requests = requests_of(per_tier=200, samples=2)
-    model = FakeModel(text="I cannot do that {}.")
+    model = FakeModel(text="I cannot do that {}.", batch_size=batch_size)
     with pytest.raises(ModelError, match=r"none of the first \d+ .*boxed"):
-        sample(requests, tmp_path / "s.jsonl", model, batch_size=batch_size)
+        sample(requests, tmp_path / "s.jsonl", model)
     assert sum(size for size, _ in model.asked) == min(1000, -(-EARLY_LOOK // batch_size) * batch_size)
-    again = FakeModel(text="I cannot do that {}.")
+    again = FakeModel(text="I cannot do that {}.", batch_size=batch_size)
     with pytest.raises(ModelError, match=r"chat: true"):
-        sample(requests, tmp_path / "s.jsonl", again, batch_size=batch_size)
-    assert len(again.asked) <= 1
+        sample(requests, tmp_path / "s.jsonl", again)
+    assert not again.asked
 
 
 def test_one_readable_answer_is_enough_to_go_on(tmp_path):
     class Rarely(FakeModel):
-        def __call__(self, prompts, seeds):
-            answers = super().__call__(prompts, seeds)
-            return [("\\boxed{5}", answers[0][1]), *answers[1:]] if seeds.batch == 103 else answers
+        def _write(self, prompts, seed):
+            answers = super()._write(prompts, seed)
+            return [("\\boxed{5}", answers[0][1]), *answers[1:]] if seed == 103 else answers
 
     requests = requests_of(per_tier=200, samples=2)
-    assert len(sample(requests, tmp_path / "s.jsonl", Rarely(text="No {}."), batch_size=50)) == 1200
+    assert len(sample(requests, tmp_path / "s.jsonl", Rarely(text="No {}.", batch_size=50))) == 1200
 
 
 def test_a_small_run_is_not_judged_early(tmp_path):
@@ -236,23 +225,50 @@ def test_a_small_run_is_not_judged_early(tmp_path):
 
 def test_out_of_memory_says_what_to_lower_and_keeps_what_is_there(tmp_path):
     class Full(FakeModel):
-        def __call__(self, prompts, seeds):
-            if seeds.batch == 102:
+        def _write(self, prompts, seed):
+            if seed == 102:
                 raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
-            return super().__call__(prompts, seeds)
+            return super()._write(prompts, seed)
 
     path = tmp_path / "s.jsonl"
-    with pytest.raises(ModelError, match=r" 4 prompts.*s\.jsonl.*sampling\.batch_size"):
+    with pytest.raises(ModelError, match=r"s\.jsonl.*sampling\.batch_size \(4\)"):
         sample(requests_of(), path, Full())
     assert len(read_journal(path)[1]) == 8
 
 
-def test_other_failures_of_the_model_are_not_taken_for_that(tmp_path):
-    def broken(prompts, seeds):
-        raise RuntimeError("shape mismatch")
+def test_other_failures_of_the_model_are_named_and_keep_what_is_there(tmp_path):
+    class Broken(FakeModel):
+        def _write(self, prompts, seed):
+            raise RuntimeError("shape mismatch")
 
-    with pytest.raises(RuntimeError, match="shape mismatch"):
-        sample(requests_of(), tmp_path / "s.jsonl", broken)
+    with pytest.raises(ModelError, match=r"RuntimeError: shape mismatch.*s\.jsonl"):
+        sample(requests_of(), tmp_path / "s.jsonl", Broken())
+
+
+def test_the_engine_is_closed_also_when_it_fails(tmp_path):
+    closed = []
+
+    class Noted(FakeModel):
+        def close(self):
+            closed.append(len(self.asked))
+
+    sample(requests_of(), tmp_path / "whole.jsonl", Noted())
+    with pytest.raises(KeyboardInterrupt):
+        sample(requests_of(), tmp_path / "s.jsonl", Noted(calls=1))
+    assert closed == [5, 1]
+
+
+def test_samples_of_an_earlier_release_are_taken_as_they_are(tmp_path):
+    """It wrote the tier beside each response, under the same key."""
+    requests, path = requests_of(), tmp_path / "s.jsonl"
+    with Journal(path, HEADER) as journal:
+        journal.append(
+            Entry(one.key, "\\boxed{5}", Usage(3, "stop", "generated"), {"problem": one.problem.id, "tier": one.tier})
+            for one in requests[:8]
+        )
+    model = FakeModel()
+    assert [entry.response for entry in sample(requests, path, model)[:8]] == ["\\boxed{5}"] * 8
+    assert model.asked == [(4, 102), (4, 103), (2, 104)]
 
 
 # ----------------------------------------------------------------- grading
@@ -261,15 +277,15 @@ def test_other_failures_of_the_model_are_not_taken_for_that(tmp_path):
 def test_samples_are_graded_by_the_benchmark(tmp_path):
     requests = requests_of(per_tier=1, samples=2)
 
-    class Solver:
-        def __call__(self, prompts, seeds):
-            by_prompt = {request.prompt: request.problem for request in requests}
+    class Solver(FakeModel):
+        def _write(self, prompts, seed):
+            by_prompt = {request.args[0]: request.problem for request in requests}
             texts = [f"### Problem 1\n{by_prompt[prompt].solution}" for prompt in prompts]
-            if seeds.batch == 101:
+            if seed == 101:
                 texts = [text.replace("\\boxed{", "\\boxed{1") for text in texts]  # another number
             return [(text, Usage(50, "stop", "generated")) for text in texts]
 
-    entries = sample(requests, tmp_path / "s.jsonl", Solver(), batch_size=1)
+    entries = sample(requests, tmp_path / "s.jsonl", Solver(batch_size=1))
     found = grade_samples(requests, entries, shared_grader(), 128)
     assert list(found) == [problem.id for items in problems(1).values() for problem in items]
     assert [[one.correct for one in samples] for samples in found.values()] == [[True, False], [True, True], [True] * 2]
@@ -280,6 +296,10 @@ def test_samples_are_graded_by_the_benchmark(tmp_path):
 def test_a_sample_over_its_cap_is_not_correct(tmp_path):
     requests = requests_of(per_tier=1, samples=1)[:1]
     problem = requests[0].problem
-    model = lambda prompts, seeds: [(problem.solution, Usage(129, "stop", "generated"))]  # noqa: E731
-    entries = sample(requests, tmp_path / "s.jsonl", model)
+
+    class Long(FakeModel):
+        def _write(self, prompts, seed):
+            return [(problem.solution, Usage(129, "stop", "generated"))]
+
+    entries = sample(requests, tmp_path / "s.jsonl", Long())
     assert [one.correct for one in grade_samples(requests, entries, shared_grader(), 128)[problem.id]] == [False]

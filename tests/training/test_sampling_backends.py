@@ -1,38 +1,35 @@
-"""What writes samples: choice of a backend, exact usage, the GPU's memory, and the calls of vLLM (a stand-in)."""
+"""What writes samples: choice of a backend, exact usage, the GPU's memory, and vLLM through the runner."""
 
 from __future__ import annotations
 
 import json
-import sys
 import weakref
 from dataclasses import replace
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 
 from roi_bench.errors import DependencyError, ModelError
 from roi_bench.exams.tiny import model_path
+from roi_bench.harness import model_loading
+from roi_bench.harness.engines.local import LocalEngine
+from roi_bench.harness.engines.protocol import exam_fields
+from roi_bench.records.journal import Entry
 from roi_bench.scoring.prompts import exam_prompt
 from roi_bench.scoring.tokens import Usage
 from roi_bench.training.mft import mft
 from roi_bench.training.mft import mft as sampling_backends
-from roi_bench.training.mft.mft import (
-    VLLM_BATCH,
-    Seeds,
-    choose_backend,
-    on_gpu,
-    response_of,
-    transformers_generator,
-    vllm_generator,
-)
+from roi_bench.training.mft.mft import BaseModelEngine, choose_backend, on_gpu, response_of, sampling_engine
 from roi_bench.training.plan.recipe import Sampling, TierCounts, load_recipe
 from tests.training.tiny_labels import problems, tokenizer
 
-ASKED = load_recipe("test", ["context=900", "vllm.gpu_memory_utilization=0.5", "vllm.tensor_parallel_size=2"])
+SETTINGS = ["context=900", "vllm.gpu_memory_utilization=0.5", "vllm.tensor_parallel_size=2", "sampling.backend=vllm"]
 
 
-def seeds(batch, requests=()):
-    return Seeds(batch, requests)
+def written(model, prompts, cap, seed):
+    """Text and usage of each prompt as sampled."""
+    return BaseModelEngine(model, tokenizer(), load_recipe("test").sampling, cap, 0)._write(prompts, seed)
 
 
 def solo_prompt(problem):
@@ -93,10 +90,9 @@ def test_the_shipped_model_samples_the_same_for_the_same_seed_and_within_the_cap
     small = load_recipe("test")
     model = load_model(base_model_name(small), small).eval()
     prompts = [solo_prompt(problem) for items in problems(3).values() for problem in items]
-    generate = transformers_generator(model, tokenizer(), 0.7, 40)
-    first = generate(prompts, seeds(7))
-    assert generate(prompts, seeds(7)) == first
-    assert generate(prompts, seeds(8)) != first
+    first = written(model, prompts, 40, seed=7)
+    assert written(model, prompts, 40, seed=7) == first
+    assert written(model, prompts, 40, seed=8) != first
     assert len(first) == len(prompts)
     for text, usage in first:
         assert usage.tokens <= 40
@@ -112,10 +108,10 @@ def test_settings_of_the_models_own_do_not_shape_samples():
     small = load_recipe("test")
     model = load_model(base_model_name(small), small).eval()
     prompts = [solo_prompt(problem) for problem in problems(3)["easy"]]
-    plain = transformers_generator(model, tokenizer(), 0.7, 20)(prompts, seeds(7))
+    plain = written(model, prompts, 20, seed=7)
     config = model.generation_config
     config.repetition_penalty, config.no_repeat_ngram_size, config.top_k, config.min_new_tokens = 5.0, 1, 1, 19
-    assert transformers_generator(model, tokenizer(), 0.7, 20)(prompts, seeds(7)) == plain
+    assert written(model, prompts, 20, seed=7) == plain
 
 
 def test_a_prompt_is_answered_beside_longer_ones():
@@ -127,7 +123,7 @@ def test_a_prompt_is_answered_beside_longer_ones():
     easy = problems(6)["easy"]
     long = exam_prompt([problem.question for problem in easy[:3]], 128, "metacognitive")
     prompts = [long, *map(solo_prompt, easy)]
-    answers = transformers_generator(model, tokenizer(), 0.7, 40)(prompts, seeds(1))[1:]
+    answers = written(model, prompts, 40, seed=1)[1:]
     right = [f"\\boxed{{{problem.answer}}}" in text for problem, (text, _) in zip(easy, answers, strict=True)]
     assert sum(right) >= 5
 
@@ -181,17 +177,14 @@ def test_labels_are_sampled_on_the_gpu_and_its_memory_is_free_afterwards(monkeyp
         models.append(weakref.ref(model))
         return model
 
-    def generator(model, tokenizer, temperature, cap):
-        def generate(prompts, seeds):
-            places[:] = model.places
-            return [(reply(prompt), Usage(20, "stop", "generated")) for prompt in prompts]
-
-        return generate
+    def write(engine, prompts, seed):
+        places[:] = engine._model.places
+        return [(reply(prompt), Usage(20, "stop", "generated")) for prompt in prompts]
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: freed.append([model() for model in models]))
     monkeypatch.setattr(mft, "load_model", load)
-    monkeypatch.setattr(mft, "transformers_generator", generator)
+    monkeypatch.setattr(BaseModelEngine, "_write", write)
     labels = mft.make_labels(small, tmp_path)
     assert len(labels) == 24
     assert places == (["cuda"] if cuda else [])
@@ -217,85 +210,79 @@ def test_a_model_too_large_for_the_gpu_is_said_to_be(monkeypatch):
 # ----------------------------------------------------------------- vLLM
 
 
-class FakeVllm(ModuleType):
-    """As much of vLLM as is called; ``finish`` and ``failure`` say how a response ends, or what goes wrong where."""
+class FakeVllm(LocalEngine):
+    """The runner's engine for vLLM, which takes all requests at once."""
 
-    def __init__(self, failure=None, finish="stop"):
-        super().__init__("vllm")
-        self.failure, self.finish, self.calls, self.loaded = failure or {}, finish, [], []
-        self.SamplingParams = SimpleNamespace
+    facts: ClassVar = {"name": "vllm", "batch_size": 8}
 
-    def LLM(self, model, **settings):  # noqa: N802 - vLLM's name
-        if "load" in self.failure:
-            raise self.failure["load"]
-        self.loaded.append((model, settings))
-        return SimpleNamespace(generate=self.generate)
+    def __init__(self, lm, seed):
+        self.lm, self.seed, self.calls, self.closed = lm, seed, [], False
 
-    def generate(self, prompts, sampling_params, use_tqdm):
-        if "generate" in self.failure:
-            raise self.failure["generate"]
-        self.calls.append((prompts, sampling_params))
-        return [self.answer(prompt["prompt_token_ids"]) for prompt in prompts]
+    def ask(self, job):
+        self.calls.append([request.prompt for request in job.missing])
+        job.record(
+            [Entry(one.key, reply(one.prompt), Usage(20, "stop", "generated"), exam_fields(one)) for one in job.missing]
+        )
 
-    def answer(self, tokens):
-        text = reply(tokenizer().decode(tokens))
-        return SimpleNamespace(outputs=[SimpleNamespace(text=text, token_ids=tokens[:3], finish_reason=self.finish)])
+    def close(self):
+        self.closed = True
 
 
 @pytest.fixture
-def fake_vllm(monkeypatch):
-    def put(**settings):
-        fake = FakeVllm(**settings)
-        monkeypatch.setitem(sys.modules, "vllm", fake)
-        return fake
+def vllm(monkeypatch):
+    """The configurations of loaded models, and the engines around them."""
+    configs, engines = [], []
 
-    return put
+    def load(config):
+        configs.append(config)
+        return SimpleNamespace(rank=0, world_size=1)
 
+    def engine_of(lm, *, seed):
+        engines.append(FakeVllm(lm, seed))
+        return engines[-1]
 
-@pytest.mark.parametrize("finish", ["stop", "length"])
-def test_vllm_gets_token_ids_and_a_seed_for_each_request(fake_vllm, finish):
-    fake = fake_vllm(finish=finish)
-    prompts = [solo_prompt(problem) for problem in small_problems()["easy"][:3]]
-    generate = vllm_generator("some/model", tokenizer(), ASKED, 40)
-    settings = {"max_model_len": 900, "gpu_memory_utilization": 0.5, "tensor_parallel_size": 2}
-    assert fake.loaded == [("some/model", settings)]
-    answers = generate(prompts, seeds(5, range(70, 73)))
-    ((tokens, settings),) = fake.calls
-    assert tokens == [{"prompt_token_ids": tokens_of(prompt)} for prompt in prompts]
-    assert [vars(one) for one in settings] == [
-        {"temperature": 0.7, "max_tokens": 40, "seed": seed} for seed in (70, 71, 72)
-    ]
-    assert [usage for _, usage in answers] == [Usage(3, finish, "generated")] * 3
-    assert all(text.startswith("### Problem 1\n") for text, _ in answers)
-
-
-@pytest.mark.parametrize(
-    "error", [ValueError("No available memory\nfor the cache"), RuntimeError("Engine core failed"), OSError("")]
-)
-def test_a_model_that_vllm_cannot_load_is_named(fake_vllm, error):
-    fake_vllm(failure={"load": error})
-    reason = str(error).splitlines()[0] if str(error) else "OSError"
-    with pytest.raises(ModelError, match=rf"'some/model'.*{reason}.*sampling\.backend: transformers"):
-        vllm_generator("some/model", tokenizer(), ASKED, 40)
-
-
-def test_vllm_out_of_memory_says_what_to_do(fake_vllm):
-    fake_vllm(failure={"generate": RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")})
-    with pytest.raises(ModelError, match=r"vLLM.*CUDA out of memory"):
-        vllm_generator("some/model", tokenizer(), ASKED, 40)(["Start at 5."], seeds(0, [0]))
-    fake_vllm(failure={"generate": RuntimeError("another failure")})
-    with pytest.raises(RuntimeError, match="another failure"):
-        vllm_generator("some/model", tokenizer(), ASKED, 40)(["Start at 5."], seeds(0, [0]))
-
-
-def test_vllm_gets_all_prompts_in_one_call_and_the_run_writes_so(monkeypatch, fake_vllm, tmp_path, small):
-    """Not in the batches of transformers: each would wait for its slowest response."""
-    fake = fake_vllm()
+    monkeypatch.setattr(model_loading, "load_model", load)
+    monkeypatch.setattr(model_loading, "engine_of", engine_of)
     monkeypatch.setattr(sampling_backends, "find_spec", lambda name: object())
-    vllm = replace(small, sampling=replace(small.sampling, backend="vllm", batch_size=7), seed=2)
-    assert len(mft.make_labels(vllm, tmp_path)) == 24
-    ((tokens, settings),) = fake.calls
-    assert len(tokens) == 24 < VLLM_BATCH
-    assert [one.seed for one in settings] == list(range(2_000_006, 2_000_030))
-    assert fake.loaded == [(str(model_path()), {})]
-    assert header_of(tmp_path)["about"] == {"backend": "vllm", "batch_size": VLLM_BATCH}
+    return configs, engines
+
+
+def test_vllm_is_loaded_as_roi_bench_run_does_with_the_settings_of_the_recipe(vllm):
+    recipe = load_recipe("test", SETTINGS)
+    engine = sampling_engine(recipe, "vllm", tokenizer(), 40)
+    (config,) = vllm[0]
+    assert config.model == "vllm"
+    assert config.model_args == {
+        "pretrained": str(model_path()),
+        "max_model_len": 900,
+        "gpu_memory_utilization": 0.5,
+        "tensor_parallel_size": 2,
+    }
+    assert config.apply_chat_template is False
+    assert engine.seed == 0
+
+
+def test_a_model_that_vllm_cannot_load_ends_in_the_runners_message(monkeypatch):
+    """The very loading: without the package it names what is missing."""
+    with pytest.raises(DependencyError, match=r"model 'vllm'.*roi-bench\[vllm\]"):
+        sampling_engine(load_recipe("test", SETTINGS), "vllm", tokenizer(), 40)
+
+
+def test_labels_are_made_of_what_vllm_wrote_and_it_is_closed_before_training(vllm, tmp_path, small):
+    recipe = replace(small, sampling=replace(small.sampling, backend="vllm"), seed=2)
+    assert len(mft.make_labels(recipe, tmp_path)) == 24
+    ((engine,), (config,)) = vllm[1], vllm[0]
+    assert [len(prompts) for prompts in engine.calls] == [24]
+    assert (engine.seed, engine.closed) == (2_000_006, True)
+    assert config.model_args == {"pretrained": str(model_path())}
+    assert header_of(tmp_path)["about"]["backend"] == "vllm"
+
+
+def test_vllm_out_of_memory_says_what_to_lower(vllm, monkeypatch, tmp_path, small):
+    def full(engine, job):
+        raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
+
+    monkeypatch.setattr(FakeVllm, "ask", full)
+    recipe = replace(small, sampling=replace(small.sampling, backend="vllm"))
+    with pytest.raises(ModelError, match=r"with vllm.*vllm\.gpu_memory_utilization"):
+        mft.make_labels(recipe, tmp_path)

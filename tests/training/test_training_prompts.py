@@ -6,10 +6,8 @@ as well; others have no BOS. The prompts go through the real SFTTrainer, GRPOTra
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,13 +17,7 @@ from roi_bench.harness.run_arguments import parse_arguments
 from roi_bench.scoring.prompts import as_text, exam_messages
 from roi_bench.training.data import chat_wrapper, exam_stream, trl_prompt
 from roi_bench.training.mft.labels import Example
-from roi_bench.training.mft.mft import (
-    Seeds,
-    sft_arguments,
-    sft_row,
-    transformers_generator,
-    vllm_generator,
-)
+from roi_bench.training.mft.mft import BaseModelEngine, sft_arguments, sft_row
 from roi_bench.training.plan.recipe import load_recipe
 from roi_bench.training.rarl import budget_trainer
 from roi_bench.training.rarl.rarl import ScheduledExam, exam_rows, grpo_arguments
@@ -73,24 +65,12 @@ class Prompts:
         self.sent = chat_wrapper(self.recipe, self.tokenizer)(self.messages)
 
     def of_sampling(self, monkeypatch):
-        write = transformers_generator(self.model, self.tokenizer, 0.7, 3)
+        engine = BaseModelEngine(self.model, self.tokenizer, self.recipe.sampling, 3, 0)
         asked = []
         with monkeypatch.context() as patch:
             patch.setattr(budget_trainer, "generate", lambda model, prompts, *_: asked.extend(prompts) or prompts)
-            write([self.sent, self.sent * 2], Seeds(0, ()))
+            engine._write([self.sent, self.sent * 2], 0)
         return asked[0]
-
-    def of_vllm(self, monkeypatch):
-        asked = []
-        fake = ModuleType("vllm")
-        fake.SamplingParams = SimpleNamespace
-        fake.LLM = lambda model, **_: SimpleNamespace(
-            generate=lambda prompts, settings, use_tqdm: asked.extend(prompts) or []
-        )
-        with monkeypatch.context() as patch:  # TRL, imported later, must not take it for vLLM
-            patch.setitem(sys.modules, "vllm", fake)
-            vllm_generator("tiny", self.tokenizer, self.recipe, 3)([self.sent], Seeds(0, (0,)))
-        return asked[0]["prompt_token_ids"]
 
     def of_mft(self, folder):
         """The tokens of an example that the loss leaves out."""
@@ -181,7 +161,6 @@ def test_a_prompt_is_the_same_tokens_everywhere(tmp_path, monkeypatch, adds_bos,
     measured = prompts.of_lm_eval(monkeypatch)
     assert measured == expected(prompts, count)
     assert prompts.of_sampling(monkeypatch) == measured
-    assert prompts.of_vllm(monkeypatch) == measured
     assert prompts.of_mft(tmp_path) == measured
     assert prompts.of_rarl(tmp_path) == measured
 
@@ -197,7 +176,6 @@ def test_system_prompt_and_arguments_of_the_template_hold_everywhere(tmp_path, m
     measured = prompts.of_lm_eval(monkeypatch)
     assert measured == tokenizer.encode(prompts.sent, add_special_tokens=False)
     assert prompts.of_sampling(monkeypatch) == measured
-    assert prompts.of_vllm(monkeypatch) == measured
     assert prompts.of_mft(tmp_path) == measured
     assert prompts.of_rarl(tmp_path) == measured
 
@@ -210,7 +188,6 @@ def test_where_a_chat_template_lacks_the_bos_that_the_tokenizer_adds_sampling_fo
     measured = prompts.of_lm_eval(monkeypatch)
     assert measured == expected(prompts, 1)
     assert prompts.of_sampling(monkeypatch) == measured
-    assert prompts.of_vllm(monkeypatch) == measured
     assert prompts.of_mft(tmp_path) == prompts.of_rarl(tmp_path) == expected(prompts, 0)
 
 

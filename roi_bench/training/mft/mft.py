@@ -8,10 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol
+from types import SimpleNamespace
+from typing import Any
 
 from roi_bench.errors import DependencyError, ModelError, first_line
 from roi_bench.exams.exam import TIERS, Problem, sha256_text
+from roi_bench.harness.engines.local import LocalEngine
+from roi_bench.harness.engines.protocol import Engine, Job, exam_fields
 from roi_bench.records.journal import Entry, Header, Journal, RequestKey, canonical_json, request_key
 from roi_bench.scoring.kinds import GraderLike, score_responses
 from roi_bench.scoring.outcomes import Response, level_bounds, parse_response
@@ -34,7 +37,7 @@ from roi_bench.training.mft.labels import (
     label,
     mft_examples,
 )
-from roi_bench.training.plan.recipe import Recipe, stage_settings
+from roi_bench.training.plan.recipe import Recipe, Sampling, stage_settings
 from roi_bench.training.plan.rules import FIXED_SFT, check_trainer_arguments, renamed_arguments
 from roi_bench.training.stages.model import (
     accumulation,
@@ -49,35 +52,6 @@ from roi_bench.training.stages.model import (
     start_of,
     train_to_the_end,
 )
-
-# Sampling solutions of problems asked alone with transformers or vLLM; each is on disk as soon as it is finished.
-
-# The generator of sampled solutions: transformers, or vLLM where it is installed and there is a CUDA GPU.
-
-VLLM_BATCH = 4096
-"""Prompts of a call of vLLM. It gives a free place to the next prompt of the call, so that only the end of a call, when
-no prompt waits any more, leaves the GPU idle; a kill loses what the call has written."""
-
-
-@dataclass(frozen=True, slots=True)
-class Seeds:
-    """Seeds of a batch.
-
-    Attributes:
-        batch: One for all, where all responses are drawn from one source.
-        requests: One for each prompt, which does not depend on the batch.
-    """
-
-    batch: int
-    requests: Sequence[int]
-
-
-class Generator(Protocol):
-    """Writes one response to each of a batch of prompts."""
-
-    def __call__(self, prompts: Sequence[str], seeds: Seeds) -> list[tuple[str, Usage]]:
-        """Return text and usage for each prompt; the same prompts and seeds give the same texts."""
-        ...
 
 
 def choose_backend(asked: str) -> str:
@@ -137,31 +111,85 @@ def release_memory() -> None:
         torch.cuda.empty_cache()
 
 
-def transformers_generator(model: Any, tokenizer: Any, temperature: float, cap: int) -> Generator:
-    """Return a generator on a loaded transformers model: plain sampling, whatever the model's own settings say."""
-
-    def write(prompts: Sequence[str], seeds: Seeds) -> list[tuple[str, Usage]]:
-        import torch
-
-        from roi_bench.training.rarl.budget_trainer import generate
-
-        torch.manual_seed(seeds.batch)
-        ends = model.generation_config.eos_token_id
-        ends = ends if isinstance(ends, list) else [ends]
-        asked, limits = prompt_tokens(prompts, tokenizer), [cap] * len(prompts)
-        with torch.inference_mode():
-            rows = generate(model, asked, limits, ends, tokenizer.pad_token_id, temperature)
-        return [response_of(row, set(ends), tokenizer) for row in rows]
-
-    return write
-
-
 def response_of(tokens: Sequence[int], ends: set[int], tokenizer: Any) -> tuple[str, Usage]:
     """Return text and exact usage of generated ``tokens``, of which those behind the first end are padding."""
     stop = next((index for index, token in enumerate(tokens) if token in ends), None)
     kept = list(tokens if stop is None else tokens[: stop + 1])
     text = tokenizer.decode(kept, skip_special_tokens=True, clean_up_tokenization_spaces=False)
     return text, Usage(len(kept), "length" if stop is None else "stop", "generated")
+
+
+# Sampling solutions of problems asked alone: the runner of ``roi-bench run`` keeps the journal and drives vLLM. With
+# transformers, RARL's own generation writes the responses.
+
+
+class BaseModelEngine(LocalEngine):
+    """The base model on transformers: batches in the order of the requests, each with a seed of its own.
+
+    Args:
+        model: A causal language model of transformers.
+        tokenizer: Its tokenizer.
+        settings: The recipe's sampling.
+        cap: Most tokens of a response.
+        seed: Seed of the run: that of batch b is seed + b.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, settings: Sampling, cap: int, seed: int) -> None:
+        self.lm = SimpleNamespace(rank=0, world_size=1)
+        self._model, self._tokenizer, self._cap, self._seed = model, tokenizer, cap, seed
+        self._size, self._temperature = settings.batch_size, settings.temperature
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """Name and batch size."""
+        return {"name": "transformers", "batch_size": self._size}
+
+    def ask(self, job: Job) -> None:
+        """Ask in fixed batches: one of which a kill left a part is written again, and what is there of it stays."""
+        is_missing = job.is_missing()
+        for number, start in enumerate(range(0, len(job.requests), self._size)):
+            batch = job.requests[start : start + self._size]
+            if any(is_missing(request.key) for request in batch):
+                answers = self._write([request.prompt for request in batch], self._seed + number)
+                entries = [
+                    Entry(one.key, *answer, exam_fields(one)) for one, answer in zip(batch, answers, strict=True)
+                ]
+                job.record([entry for entry in entries if is_missing(entry.key)])
+
+    def _write(self, prompts: Sequence[str], seed: int) -> list[tuple[str, Usage]]:
+        """Return text and usage for each prompt: plain sampling, whatever the model's own settings say."""
+        import torch
+
+        from roi_bench.training.rarl.budget_trainer import generate
+
+        torch.manual_seed(seed)
+        ends = self._model.generation_config.eos_token_id
+        ends = ends if isinstance(ends, list) else [ends]
+        asked, limits = prompt_tokens(prompts, self._tokenizer), [self._cap] * len(prompts)
+        with torch.inference_mode():
+            rows = generate(self._model, asked, limits, ends, self._tokenizer.pad_token_id, self._temperature)
+        return [response_of(row, set(ends), self._tokenizer) for row in rows]
+
+
+def sampling_engine(recipe: Recipe, backend: str, tokenizer: Any, cap: int) -> Engine:
+    """Return the base model, loaded now, as an engine: ``transformers``, or ``vllm`` as ``roi-bench run`` has it.
+
+    Raises:
+        ModelError: It cannot be loaded.
+    """
+    from roi_bench.harness.model_loading import engine_of
+    from roi_bench.harness.model_loading import load_model as load_lm_eval_model
+
+    name, seed = base_model_name(recipe), recipe.seed * 1_000_003
+    if backend == "transformers":
+        model = on_gpu(load_model(name, recipe).eval())
+        return BaseModelEngine(model, tokenizer, recipe.sampling, cap, seed)
+    arguments = {"pretrained": name, **vllm_settings(recipe)}
+    asked = {"batch_size": "auto", "max_batch_size": None, "device": None}
+    config = SimpleNamespace(
+        model=backend, model_args=arguments, verbosity=None, apply_chat_template=recipe.chat, **asked
+    )
+    return engine_of(load_lm_eval_model(config), seed=seed)
 
 
 def vllm_settings(recipe: Recipe) -> dict[str, Any]:
@@ -174,166 +202,11 @@ def vllm_settings(recipe: Recipe) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if value is not None}
 
 
-def vllm_generator(name: str, tokenizer: Any, recipe: Recipe, cap: int) -> Generator:
-    """Return a generator on vLLM, in the type of the model's own configuration; the model is loaded now.
-
-    Raises:
-        ModelError: It cannot be loaded.
-    """
-    from vllm import LLM, SamplingParams
-
-    try:
-        engine = LLM(model=name, **vllm_settings(recipe))
-    except (OSError, RuntimeError, ValueError) as error:
-        raise ModelError(
-            f"vLLM cannot load {name!r}: {first_line(error)}; see what vLLM printed above, or take "
-            "sampling.backend: transformers"
-        ) from error
-
-    def generate(prompts: Sequence[str], seeds: Seeds) -> list[tuple[str, Usage]]:
-        temperature = recipe.sampling.temperature
-        settings = [SamplingParams(temperature=temperature, max_tokens=cap, seed=seed) for seed in seeds.requests]
-        tokens = [{"prompt_token_ids": row} for row in prompt_tokens(prompts, tokenizer)]
-        try:
-            outputs = engine.generate(tokens, settings, use_tqdm=False)
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-            raise ModelError(
-                f"vLLM ran out of memory: {first_line(error)}; free the GPU of other work, or take "
-                "sampling.backend: transformers, and run the same command again"
-            ) from error
-        return [
-            (
-                output.outputs[0].text,
-                Usage(
-                    len(output.outputs[0].token_ids),
-                    "length" if output.outputs[0].finish_reason == "length" else "stop",
-                    "generated",
-                ),
-            )
-            for output in outputs
-        ]
-
-    return generate
-
-
-# Sampling requests: every response is on disk as soon as it is finished; an interrupted run resumes.
-#
-# Responses come from a backend (:mod:`roi_bench.training.mft.mft`) and go into a journal
-# (:mod:`roi_bench.records.journal`); a run that is started again asks for the missing ones only, in the batches of an
-# uninterrupted run, so that both end with the same samples.
-
 EARLY_LOOK = 256
 """Responses after which sampling stops if none of them holds an answer that could be read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """Sample number ``sample`` of a problem.
-
-    Attributes:
-        problem: The problem.
-        tier: Its tier.
-        sample: 0 … K - 1.
-        prompt: Text as sent, chat template applied.
-        key: Its key in the journal.
-    """
-
-    problem: Problem
-    tier: str
-    sample: int
-    prompt: str
-    key: RequestKey
-
-
-def solution_cap(recipe: Recipe, problems: Mapping[str, Sequence[Problem]]) -> int:
-    """Return the most tokens of a sampled solution: the recipe's, or the upper bound of Level-2."""
-    if recipe.sampling.cap is not None:
-        return recipe.sampling.cap
-    return max(level_bounds(problem.pool)[-1] for items in problems.values() for problem in items[:1])
-
-
-def sampling_requests(
-    recipe: Recipe, problems: Mapping[str, Sequence[Problem]], wrap: Callable[[list[Message]], str]
-) -> list[Request]:
-    """Return all requests: sample by sample, tier by tier (so that similar lengths are in one batch).
-
-    Args:
-        recipe: The recipe.
-        problems: Problems by tier.
-        wrap: Turns messages into the text that is sent.
-    """
-    cap = solution_cap(recipe, problems)
-    generation = {"temperature": recipe.sampling.temperature, "max_tokens": cap}
-    requests = []
-    for tier in TIERS:
-        prompts = [wrap(exam_messages([problem.question], cap, "solo")) for problem in problems[tier]]
-        requests += [
-            Request(problem, tier, sample, prompt, request_key(prompt, generation, sample))
-            for sample in range(recipe.sampling.samples)
-            for problem, prompt in zip(problems[tier], prompts, strict=True)
-        ]
-    return requests
-
-
-def sample_solutions(
-    requests: Sequence[Request],
-    header: Header,
-    path: Path,
-    make_generator: Callable[[], Generator],
-    batch_size: int,
-    seed: int,
-) -> list[Entry]:
-    """Return the recorded response to every request, generating those that ``path`` does not have yet.
-
-    Args:
-        requests: All requests, in a fixed order.
-        header: The identity of the run.
-        path: The journal.
-        make_generator: Loads the generator; not called if no response is missing.
-        batch_size: Requests of a batch; batch b holds requests b·n to (b+1)·n - 1.
-        seed: Seed of the run: that of batch b is seed + b, that of request r alone is seed + r.
-
-    Raises:
-        RecordError: The journal is damaged, of another run, or cannot be written.
-        ModelError: Out of memory, or the model never writes an answer that can be read.
-    """
-    from tqdm import tqdm
-
-    generator = None
-    with Journal(path, header) as journal:
-        with tqdm(total=len(requests), unit="sample", desc="sampling", mininterval=1) as bar:
-            for number, start in enumerate(range(0, len(requests), batch_size)):
-                batch = requests[start : start + batch_size]
-                if not all(request.key in journal.entries for request in batch):
-                    generator = generator or make_generator()
-                    seeds = Seeds(seed + number, range(seed + start, seed + start + len(batch)))
-                    answers = _answer(batch, generator, seeds, path)
-                    # A kill can leave part of a batch; on a GPU, writing it again may not give the very same texts.
-                    journal.append([entry for entry in answers if entry.key not in journal.entries])
-                    _check_answers(journal)
-                bar.update(len(batch))
-        return [journal.entries[request.key] for request in requests]
-
-
-def _answer(batch: Sequence[Request], generator: Generator, seeds: Seeds, path: Path) -> list[Entry]:
-    try:
-        answers = generator([request.prompt for request in batch], seeds)
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        raise ModelError(
-            f"out of memory while sampling {len(batch)} prompts at once; what was sampled is in {path}; lower "
-            "sampling.batch_size (or sampling.cap) and run the same command again"
-        ) from error
-    return [
-        Entry(request.key, text, usage, {"problem": request.problem.id, "tier": request.tier})
-        for request, (text, usage) in zip(batch, answers, strict=True)
-    ]
-
-
-def _check_answers(journal: Journal) -> None:
+def check_answers(journal: Journal) -> None:
     """Stop early if no response so far has an answer.
 
     Raises:
@@ -350,8 +223,112 @@ def _check_answers(journal: Journal) -> None:
         )
 
 
+@dataclass(slots=True, eq=False)
+class SampleRequest:
+    """Sample number ``sample`` of a problem asked alone, as the runner takes lm_eval's requests.
+
+    Attributes:
+        problem: The problem.
+        tier: Its tier.
+        sample: 0 … K - 1.
+        arguments: Text as sent, chat template applied, and the generation arguments.
+        repeats: Samples that this very request asks for.
+    """
+
+    problem: Problem
+    tier: str
+    sample: int
+    arguments: tuple[str, dict[str, Any]]
+    repeats: int = 1
+
+    @property
+    def args(self) -> tuple[str, dict[str, Any]]:
+        """The arguments, under lm_eval's other name."""
+        return self.arguments
+
+    @property
+    def doc(self) -> dict[str, Any]:
+        """What the journal says of it beside the key."""
+        return {"problem": self.problem.id, "budget": self.arguments[1]["max_tokens"]}
+
+    @property
+    def key(self) -> RequestKey:
+        """Its key in the journal."""
+        return request_key(*self.arguments, self.sample)
+
+
+def solution_cap(recipe: Recipe, problems: Mapping[str, Sequence[Problem]]) -> int:
+    """Return the most tokens of a sampled solution: the recipe's, or the upper bound of Level-2."""
+    if recipe.sampling.cap is not None:
+        return recipe.sampling.cap
+    return max(level_bounds(problem.pool)[-1] for items in problems.values() for problem in items[:1])
+
+
+def sampling_requests(
+    recipe: Recipe, problems: Mapping[str, Sequence[Problem]], wrap: Callable[[list[Message]], str]
+) -> list[SampleRequest]:
+    """Return all requests: sample by sample, tier by tier (so that similar lengths are in one batch).
+
+    Args:
+        recipe: The recipe.
+        problems: Problems by tier.
+        wrap: Turns messages into the text that is sent.
+    """
+    cap = solution_cap(recipe, problems)
+    generation = {"temperature": recipe.sampling.temperature, "max_tokens": cap}
+    requests = []
+    for tier in TIERS:
+        prompts = [wrap(exam_messages([problem.question], cap, "solo")) for problem in problems[tier]]
+        requests += [
+            SampleRequest(problem, tier, sample, (prompt, generation))
+            for sample in range(recipe.sampling.samples)
+            for problem, prompt in zip(problems[tier], prompts, strict=True)
+        ]
+    return requests
+
+
+def sample_solutions(
+    requests: Sequence[SampleRequest], header: Header, path: Path, make_engine: Callable[[], Engine]
+) -> list[Entry]:
+    """Return the recorded response to every request, generating those that ``path`` does not have yet.
+
+    Args:
+        requests: All requests, in a fixed order.
+        header: The identity of the run.
+        path: The journal.
+        make_engine: Loads the model; not called if no response is missing.
+
+    Raises:
+        RecordError: The journal is damaged, of another run, or cannot be written.
+        ModelError: The engine failed; what is finished is kept.
+    """
+    from roi_bench.harness.journaled_model import JournaledModel
+
+    with Journal(path, header) as journal:
+        if not all(request.key in journal.entries for request in requests):
+            engine = make_engine()
+            size = int(engine.facts["batch_size"])
+            first = -(-EARLY_LOOK // size) * size  # whole batches, the same ones as in a single call
+            model = JournaledModel(engine, journal)
+            try:
+                for asked in (requests[:first], requests):
+                    model.generate_until(list(asked))
+                    check_answers(journal)
+            except ModelError as error:
+                if not is_out_of_memory(error):
+                    raise
+                raise ModelError(
+                    f"out of memory while sampling with {engine.facts['name']}; what was sampled is in {path}; lower "
+                    f"sampling.batch_size ({size}) or sampling.cap, with vLLM vllm.gpu_memory_utilization, and run the "
+                    "same command again"
+                ) from error
+            finally:
+                engine.close()
+        return [journal.entries[request.key] for request in requests]
+
+
 def grade_samples(
-    requests: Sequence[Request], entries: Sequence[Entry], grader: GraderLike, cap: int
+    requests: Sequence[SampleRequest], entries: Sequence[Entry], grader: GraderLike, cap: int
 ) -> dict[str, list[SampledSolution]]:
     """Return the graded samples of each problem by id, with the benchmark's own reading and grading."""
     parsed = [
@@ -373,30 +350,20 @@ def make_labels(recipe: Recipe, out: Path) -> list[LabelledProblem]:
         RecordError: The journal is damaged or of another run.
     """
     from roi_bench.grading.grader import shared_grader
-    from roi_bench.records.journal import Header
     from roi_bench.records.tokenizer import HFTokenCounter
 
-    name = base_model_name(recipe)
-    tokenizer = load_tokenizer(name)
+    tokenizer = load_tokenizer(base_model_name(recipe))
     problems = sampled_problems(recipe.family, recipe.sampling.problems, stream_seed(recipe.seed, MFT_STREAM))
     refuse_evaluation_questions((item.question for items in problems.values() for item in items), recipe.family)
     requests = sampling_requests(recipe, problems, chat_wrapper(recipe, tokenizer))
     cap = solution_cap(recipe, problems)
     backend = choose_backend(recipe.sampling.backend)
-    batch_size = VLLM_BATCH if backend == "vllm" else recipe.sampling.batch_size
     header = Header(
         {"model": recipe.model, "family": recipe.family, "seed": recipe.seed, "dtype": recipe.dtype},
-        {"backend": backend, "batch_size": batch_size},
+        {"backend": backend, "batch_size": recipe.sampling.batch_size},
     )
-
-    def make_generator() -> Generator:
-        if backend == "vllm":
-            return vllm_generator(name, tokenizer, recipe, cap)
-        model = on_gpu(load_model(name, recipe).eval())
-        return transformers_generator(model, tokenizer, recipe.sampling.temperature, cap)
-
     entries = sample_solutions(
-        requests, header, out / "samples.jsonl", make_generator, batch_size, recipe.seed * 1_000_003
+        requests, header, out / "samples.jsonl", lambda: sampling_engine(recipe, backend, tokenizer, cap)
     )
     release_memory()
     samples = grade_samples(requests, entries, shared_grader(), cap)
