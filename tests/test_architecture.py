@@ -11,7 +11,7 @@ import pytest
 from scripts import house_figures, module_map
 
 ROOT = Path(__file__).resolve().parents[1]
-OUTER = ("analysis", "api", "cli", "harness", "training", "leaderboard")
+OUTER = ("analysis", "api", "cli", "harness", "training", "leaderboard", "tiny_family")
 MAX_MODULE_LINES, MAX_FUNCTION_LINES = 570, 60
 
 THIRD_PARTY_OF_CORE = {

@@ -15,6 +15,7 @@ import pytest
 from roi_bench.exams.tiny import TINY_CHAT_TEMPLATE, model_path
 from roi_bench.harness.run_arguments import parse_arguments
 from roi_bench.scoring.prompts import as_text, exam_messages
+from roi_bench.tiny_family.model import build_tokenizer
 from roi_bench.training.data import chat_wrapper, exam_stream, trl_prompt
 from roi_bench.training.mft.labels import Example
 from roi_bench.training.mft.mft import BaseModelEngine, sft_arguments, sft_row
@@ -23,7 +24,6 @@ from roi_bench.training.rarl import budget_trainer
 from roi_bench.training.rarl.rarl import ScheduledExam, exam_rows, grpo_arguments
 from roi_bench.training.stages.evaluation import Call, stage_command
 from roi_bench.training.stages.model import load_model
-from roi_bench.training.tiny.model import build_tokenizer
 
 CALL = Call("mft", ("roi_tiny_hard_128_metacognitive",), {}, 1)
 

@@ -72,7 +72,7 @@ def instruction_pieces() -> list[str]:
     """Return the pieces of all prompts except the direct one, which the first part of the training does not have.
 
     A paragraph of the direct prompt that another prompt goes on with is cut off, so that both share its token. They
-    stand behind the trained vocabulary (:func:`roi_bench.training.tiny.model.extend_vocabulary`), so that a
+    stand behind the trained vocabulary (:func:`roi_bench.tiny_family.model.extend_vocabulary`), so that a
     prompt with level tags costs a stage that trains on it some 50 tokens and not 190.
     """
     known = _vocabulary()

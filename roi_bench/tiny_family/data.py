@@ -16,8 +16,8 @@ from roi_bench.scoring.kinds import KINDS
 from roi_bench.scoring.outcomes import level_bounds
 from roi_bench.scoring.prompts import PROMPTS, Message, as_text, exam_messages, exam_prompt, worked_response
 from roi_bench.scoring.tokens import NOT_WORTH_ATTEMPTING
+from roi_bench.tiny_family.model import END, WORDS
 from roi_bench.training.mft.labels import labelled_segment
-from roi_bench.training.tiny.model import END, WORDS
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

@@ -1,4 +1,4 @@
-"""Train the tiny model from scratch: ``python -m roi_bench.training.tiny.base --out DIR --seed 0``.
+"""Train the tiny model from scratch: ``python -m roi_bench.tiny_family.base --out DIR --seed 0``.
 
 A run writes ``DIR/checkpoint.pt`` now and then and continues from it when started again; an interrupted and resumed run
 ends with the same weights as an uninterrupted one on the same machine. At the end DIR holds a Hugging Face model folder
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,10 +21,9 @@ from roi_bench.exams.exam import TIERS, Exam, Problem
 from roi_bench.exams.tiny import TINY_BUDGETS, tiny_exams
 from roi_bench.reading.responses import read_response
 from roi_bench.scoring.prompts import exam_prompt
-from roi_bench.training.stages.cards import model_card
-from roi_bench.training.tiny import data as tiny_data
-from roi_bench.training.tiny.data import Encoded, batches
-from roi_bench.training.tiny.model import (
+from roi_bench.tiny_family import data as tiny_data
+from roi_bench.tiny_family.data import Encoded, batches
+from roi_bench.tiny_family.model import (
     Shape,
     build_tokenizer,
     extend_vocabulary,
@@ -300,6 +299,67 @@ def second_part(run: Run) -> Run:
     return Run(run.settings, extended, run.model, optimizers, names, forms=True)
 
 
+# The model folder: weights, tokenizer, settings, model card.
+
+_CARD = """---
+license: apache-2.0
+library_name: transformers
+pipeline_tag: text-generation
+---
+
+# The tiny model of roi-bench
+
+A causal language model of {parameters:,} parameters (Qwen3 architecture, {layers} layers, width {hidden}), trained from
+scratch on procedurally generated arithmetic so that the whole benchmark can run without a download or a GPU. It sits
+the tiny exams imperfectly on purpose: it walks through the problems in the order given and never weighs what one costs,
+so at the tight budget a hard problem that stands first eats the points of the others. It can do nothing else.
+
+## How it was made
+
+    {command}
+
+In two parts. First solving: {optimizers}; {steps} steps of {batch_tokens} padded tokens; the first
+{curriculum_texts:,} texts hold short problems only; of the problems with a multiplication {kept:.0%} are kept. Then
+forms: AdamW, {form_steps} steps on every prompt of the benchmark, with level tags where a prompt asks for them,
+drawn at random: the model writes forecasts and knows nothing of what a problem costs. {versions}. All settings
+stand in `training.json`. No problem whose question hash marks it for evaluation was trained on. Number tokens start
+on a clock of 100 (sines and cosines of their value); everything else starts random.
+
+## Measured
+
+Greedy decoding, evaluation exams of seed {evaluation_seed}; accuracy by tier with 95 % Wilson interval; score = correct
+answers per exam. "alone": one problem per prompt.
+
+{table}
+"""
+
+
+def model_card(record: Mapping[str, Any], table: str, evaluation_seed: int) -> str:
+    """Return the model card (Markdown) of a run.
+
+    Args:
+        record: Content of ``training.json``.
+        table: Measured table in Markdown.
+        evaluation_seed: Seed of the exams it was measured on.
+    """
+    settings = record["settings"]
+    return _CARD.format(
+        parameters=record["parameters"],
+        layers=settings["shape"]["layers"],
+        hidden=settings["shape"]["hidden"],
+        command=record["command"],
+        optimizers=record["optimizers"],
+        steps=settings["steps"],
+        batch_tokens=settings["batch_tokens"],
+        form_steps=settings["form_steps"],
+        curriculum_texts=settings["curriculum_texts"],
+        kept=record["texts"]["multiplying_kept"],
+        versions=", ".join(f"{name} {version}" for name, version in record["versions"].items()),
+        evaluation_seed=evaluation_seed,
+        table=table,
+    )
+
+
 def export(run: Run, folder: Path, rows: list[Row], command: str) -> None:
     """Write the model folder: weights (float32 safetensors), tokenizer, settings, model card."""
     import torch
@@ -353,7 +413,7 @@ def main(out: Path, seed: int, steps: int, form_steps: int, exams: int, checkpoi
     except RoiBenchError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
-    command = f"python -m roi_bench.training.tiny.base --out DIR --seed {seed}"
+    command = f"python -m roi_bench.tiny_family.base --out DIR --seed {seed}"
     export(run, out, rows, command)
     print(table(rows))
 

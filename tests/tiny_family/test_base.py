@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from roi_bench.errors import UsageError
 from roi_bench.exams.tiny import TINY_BUDGETS, is_evaluation_question, model_path, tiny_exams
 from roi_bench.scoring.prompts import PROMPTS, exam_messages, exam_prompt, worked_response
-from roi_bench.training.tiny import base as tiny_base
-from roi_bench.training.tiny.base import evaluate, generate_texts
-from roi_bench.training.tiny.data import batches, form_text, training_text
-from roi_bench.training.tiny.model import (
+from roi_bench.tiny_family import base as tiny_base
+from roi_bench.tiny_family.base import evaluate, generate_texts
+from roi_bench.tiny_family.data import batches, form_text, training_text
+from roi_bench.tiny_family.model import (
     END,
     LEVEL_TAGS,
     Shape,
