@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import re
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -207,3 +209,15 @@ def test_trl_has_what_we_use_of_it():
     assert {"max_completion_length", "temperature"} <= set(inspect.signature(VLLMGeneration).parameters)
     needed = {"gather_deepspeed3_params", "gradient_checkpointing_kwargs"}
     assert needed <= set(inspect.signature(unwrap_model_for_generation).parameters)
+    private = GRPOTrainer._load_best_model  # the only private method that is called (docs/architecture.md)
+    assert list(inspect.signature(private).parameters) == ["self"]
+
+
+def test_the_trainer_calls_one_private_method_of_its_libraries_in_one_place():
+    folder = Path(__file__).resolve().parents[2] / "roi_bench" / "training"
+    found = [
+        (path.relative_to(folder).as_posix(), name)
+        for path in sorted(folder.rglob("*.py"))
+        for name in re.findall(r"(?:trainer|super\(\))\.(_[a-z]\w*)", path.read_text("utf-8"))
+    ]
+    assert found == [("stages/model.py", "_load_best_model")]

@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from roi_bench.errors import DependencyError, UsageError, nearest
+from roi_bench.errors import UsageError, nearest
 from roi_bench.exams.exam import ORDERS
 from roi_bench.machine import data_folder
 from roi_bench.rewards import Reward
-from roi_bench.training.plan.rules import apply_change, check_settings, check_values
+from roi_bench.training.plan.rules import apply_change, build_settings, check_values
 
 # Recipes: every setting of a training run in one YAML file, checked before anything is loaded.
 #
@@ -296,7 +296,6 @@ def load_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
 
     Raises:
         UsageError: No such recipe; not YAML; an unknown key, a wrong type, or an invalid value.
-        DependencyError: A package of the ``train`` extra is missing.
     """
     import yaml
 
@@ -320,19 +319,8 @@ def parse_recipe(data: Mapping[str, Any], where: str) -> Recipe:
 
     Raises:
         UsageError: An unknown key (with the nearest), a wrong type, or an invalid value.
-        DependencyError: dacite is missing.
     """
-    try:
-        from dacite import Config, DaciteError, from_dict
-    except ImportError as error:
-        raise DependencyError(
-            "training needs the package dacite; install it: pip install 'roi-bench[train]'"
-        ) from error
-    check_settings(Recipe, data, where)
-    try:
-        recipe = from_dict(Recipe, data, Config(cast=[tuple], check_types=True))
-    except DaciteError as error:
-        raise UsageError(f"recipe {where}: {error}") from error
+    recipe: Recipe = build_settings(Recipe, data, where)
     check_values(recipe, where)
     return recipe
 

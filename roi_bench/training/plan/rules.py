@@ -26,8 +26,8 @@ Rule = tuple[bool, str, object, str]
 """Whether a rule holds; key, value and expectation for the message where it does not."""
 
 
-def check_settings(kind: type, data: Mapping[Any, Any], where: str, prefix: str = "") -> None:
-    """Check that ``data`` has only keys that the dataclass ``kind`` has, all that it needs, and values of their types.
+def build_settings(kind: type, data: Mapping[Any, Any], where: str, prefix: str = "") -> Any:
+    """Return an instance of the dataclass ``kind`` with the settings ``data`` in place of its defaults.
 
     Args:
         kind: A dataclass of settings.
@@ -36,33 +36,40 @@ def check_settings(kind: type, data: Mapping[Any, Any], where: str, prefix: str 
         prefix: What stands before the keys in messages: the keys above, with dots.
 
     Raises:
-        UsageError: The first invalid key or value, at any depth.
+        UsageError: The first unknown key (with the nearest), missing setting, or value of another type, at any depth.
     """
     hints = get_type_hints(kind)
     known = [item.name for item in fields(kind)]
     for key in data:
         if key not in known:
             raise UsageError(f"recipe {where}: unknown key {prefix + str(key)!r}; {nearest(str(key), known)}")
+    values = {}
     for item in fields(kind):
         if item.name in data:
-            _check_type(hints[item.name], data[item.name], where, prefix + item.name)
+            values[item.name] = _value(hints[item.name], data[item.name], where, prefix + item.name)
         elif item.default is MISSING and item.default_factory is MISSING:
             raise UsageError(f"recipe {where}: {prefix + item.name} is missing; it has no default")
+    return kind(**values)
 
 
-def _check_type(hint: Any, value: object, where: str, key: str) -> None:
+def _value(hint: Any, value: Any, where: str, key: str) -> Any:
+    """Return ``value`` as a setting of type ``hint``: sections as dataclasses, lists as tuples.
+
+    Raises:
+        UsageError: It is of another type.
+    """
     choices = get_args(hint)
     if type(None) in choices:  # X | None
         if value is None:
-            return
+            return None
         hint = choices[0]
         choices = get_args(hint)
     if is_dataclass(hint):
         if not isinstance(value, Mapping):
             known = ", ".join(item.name for item in fields(hint))
             raise _fault(where, key, value, f"settings: {known}")
-        check_settings(hint, value, where, f"{key}.")  # type: ignore[arg-type]
-    elif get_origin(hint) in (Union, UnionType):  # a number, or one of some words
+        return build_settings(hint, value, where, f"{key}.")  # type: ignore[arg-type]
+    if get_origin(hint) in (Union, UnionType):  # a number, or one of some words
         kinds = [choice for choice in choices if get_origin(choice) is not Literal]
         words = [word for choice in choices if get_origin(choice) is Literal for word in get_args(choice)]
         if value not in words and not any(_is_a(kind, value) for kind in kinds):
@@ -73,24 +80,24 @@ def _check_type(hint: Any, value: object, where: str, key: str) -> None:
             known_ones = [str(choice) for choice in choices]
             raise _fault(where, key, value, f"one of {', '.join(known_ones)}{_near(value, known_ones)}")
     elif get_origin(hint) in (tuple, dict):
-        _check_container(hint, value, where, key)
+        return _container(hint, value, where, key)
     elif hint is not Any and not _is_a(hint, value):
         raise _fault(where, key, value, _NAMES[hint] + exponent_remark(hint, value))
+    return value
 
 
-def _check_container(hint: Any, value: object, where: str, key: str) -> None:
+def _container(hint: Any, value: Any, where: str, key: str) -> Any:
     first, second = get_args(hint)
     if get_origin(hint) is tuple:
         if not isinstance(value, (list, tuple)):
             raise _fault(where, key, value, f"a list, such as [{value}]")
-        for index, item in enumerate(value):
-            _check_type(first, item, where, f"{key}[{index}]")
-        return
+        return tuple(_value(first, item, where, f"{key}[{index}]") for index, item in enumerate(value))
     if not isinstance(value, Mapping):
         raise _fault(where, key, value, "keys with values")
-    for name, item in value.items():
-        _check_type(first, name, where, f"a key of {key}")
-        _check_type(second, item, where, f"{key}.{name}")
+    return {
+        _value(first, name, where, f"a key of {key}"): _value(second, item, where, f"{key}.{name}")
+        for name, item in value.items()
+    }
 
 
 def _is_a(kind: type, value: object) -> bool:
