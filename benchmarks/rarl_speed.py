@@ -1,11 +1,11 @@
 """The cost of a RARL step and of a held-out evaluation, beside what it was at commit 05e6aa3, in one process.
 
-python benchmarks/rarl_speed.py [--steps 8] [--rounds 2]
+python benchmarks/rarl_speed.py [--steps 8] [--rounds 2] [--only now]
 
 The two ways take turns (A, B, A, B) on the exams of the tiny recipe, each from the shipped MFT model, on one thread;
 seconds are CPU seconds of the process. A is what the trainer did then: TRL's own generation, cut at the budget of the
-step, and a loss over all rows; its held-out exams are asked as they were, sampled, in hard and easy order. B's are
-greedy, and asked in medium order as well.
+step, and a loss over all rows; its 60 held-out exams are asked as they were every 20 steps: sampled, in hard and easy
+order, 64 at once. B's are those of the recipe: greedy, in medium order as well, budget by budget.
 """
 
 from __future__ import annotations
@@ -14,9 +14,30 @@ import argparse
 import tempfile
 import time
 import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One of the two ways.
+
+    Attributes:
+        kind: Class of the trainer.
+        every: Steps between two evaluations.
+        orders: Orders of held-out exams.
+        changes: Changes to the recipe.
+        batch: Held-out responses at once; None for the recipe's.
+    """
+
+    kind: Any
+    every: int
+    orders: tuple[str, ...]
+    changes: Sequence[str] = ()
+    batch: int | None = None
 
 
 def before_class() -> Any:
@@ -36,7 +57,7 @@ def before_class() -> Any:
     return Before
 
 
-def measured(kind: Any, steps: int, orders: tuple[str, ...], batch: int, folder: Path) -> tuple[float, float]:
+def measured(way: Way, steps: int, folder: Path) -> tuple[float, float]:
     """Return CPU seconds of a step (mean) and of an evaluation."""
     from transformers import set_seed
 
@@ -47,17 +68,18 @@ def measured(kind: Any, steps: int, orders: tuple[str, ...], batch: int, folder:
     from roi_bench.training.rarl.rarl import exam_rows, grpo_arguments, held_out_schedule, training_schedule
     from roi_bench.training.stages.model import load_model, load_tokenizer
 
-    changes = [f"rarl.steps={steps}", "rarl.evaluate_every=0", "rarl.patience=0"]
-    recipe = load_recipe("tiny", [*changes, "rarl.trainer.save_strategy='no'"])
+    changes = [f"rarl.steps={steps}", "rarl.evaluate_every=0", "rarl.patience=0", "rarl.trainer.save_strategy='no'"]
+    recipe = load_recipe("tiny", [*changes, *way.changes])
     set_seed(0)
     tokenizer = load_tokenizer(str(model_path("mft")))
     exams, schedule = training_schedule(recipe)
     held_out = held_out_exams(recipe, recipe.rarl.evaluation_exams)
-    asked = [item for item in held_out_schedule(len(held_out), recipe.budgets) if item.order in orders]
+    asked = [item for item in held_out_schedule(len(held_out), recipe.budgets) if item.order in way.orders]
     judge = ExamJudge([*exams, *held_out], recipe.rarl.reward, tokenizer)
     arguments = grpo_arguments(recipe, folder)
-    arguments.per_device_eval_batch_size = batch
-    trainer = kind(
+    if way.batch is not None:
+        arguments.per_device_eval_batch_size = way.batch
+    trainer = way.kind(
         model=load_model(str(model_path("mft")), recipe),
         reward_funcs=judge.reward,
         args=arguments,
@@ -78,30 +100,35 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--only", choices=("before", "now"), help="measure one of the two")
     asked = parser.parse_args()
     import torch
 
+    from roi_bench.training.plan.recipe import load_recipe
     from roi_bench.training.rarl.budget_trainer import budget_trainer_class
 
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
+    every = load_recipe("tiny").rarl.evaluate_every
     ways = {
-        "before": (before_class(), ("hard", "easy"), 64),
-        "now": (budget_trainer_class(), ("hard", "medium", "easy"), 360),
+        "before": Way(before_class(), 20, ("hard", "easy"), ["rarl.evaluation_exams=60"], 64),
+        "now": Way(budget_trainer_class(), every, ("hard", "medium", "easy")),
     }
+    ways = {name: way for name, way in ways.items() if asked.only in (None, name)}
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     for _ in range(asked.rounds):
-        for name, (kind, orders, batch) in ways.items():
+        for name, way in ways.items():
             with tempfile.TemporaryDirectory() as folder:
-                step, evaluation = measured(kind, asked.steps, orders, batch, Path(folder))
+                step, evaluation = measured(way, asked.steps, Path(folder))
             found[name].append((step, evaluation))
             print(f"{name:7} {step:6.2f} s a step, {evaluation:6.2f} s an evaluation", flush=True)
-    (step_before, evaluation_before), (step, evaluation) = (
-        [median(values) for values in zip(*found[name], strict=True)] for name in ways
-    )
-    print(f"a step: {step_before:.2f} s before, {step:.2f} s now, {step_before / step:.2f} x")
-    for name, one, other in (("before", step_before, evaluation_before), ("now", step, evaluation)):
-        print(f"evaluations, one every 20 steps, {name}: {other / (20 * one + other):.1%} of the run")
+    medians = {name: [median(values) for values in zip(*pairs, strict=True)] for name, pairs in found.items()}
+    for name, (step, evaluation) in medians.items():
+        share = evaluation / (ways[name].every * step + evaluation)
+        print(f"evaluations, one every {ways[name].every} steps, {name}: {share:.1%} of the run")
+    if len(medians) == 2:
+        before, now = (step for step, _ in medians.values())
+        print(f"a step: {before:.2f} s before, {now:.2f} s now, {before / now:.2f} x")
 
 
 if __name__ == "__main__":

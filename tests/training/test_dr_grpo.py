@@ -272,7 +272,7 @@ def test_a_short_training_takes_the_budgets_in_turn_and_logs_the_numbers_of_the_
     training, evaluation = seen[:2], seen[2:]
     assert [(budgets, count) for budgets, count, _ in training] == [([128], 8), ([256], 8)]
     assert training[0][2] == 128 < training[1][2] <= 256
-    assert sum(count for _, count, _ in evaluation) == 2 * 3 * 2  # exams, orders, budgets
+    assert [(budgets, count) for budgets, count, _ in evaluation] == [([128], 6), ([256], 6)]  # exams × orders
     first, second, held_out, _ = trainer.state.log_history
     for entry in (first, second):
         assert {"score", "truncated", "skip_rate_hard", "frac_reward_zero_std", "completions/clipped_ratio"} <= set(
@@ -289,3 +289,27 @@ def test_a_short_training_takes_the_budgets_in_turn_and_logs_the_numbers_of_the_
     assert held_out["eval_held_out"] == pytest.approx(sum(scores) / 6)
     assert "eval_loss" not in held_out
     assert trainer.judge.take_judged() == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "size"),
+    [
+        (["rarl.evaluation_exams=40"], 60),  # 120 responses a budget, at most 64 at once
+        (["rarl.evaluation_exams=60"], 60),
+        (["rarl.evaluation_exams=1"], 3),
+        (["rarl.evaluation_exams=67"], 51),  # 201 in four batches
+        (["rarl.evaluation_exams=0", "rarl.evaluate_every=0", "rarl.patience=0"], 1),
+        (["rarl.evaluation_exams=40", "rarl.rollouts=vllm"], 240),
+    ],
+)
+def test_held_out_exams_of_one_budget_are_divided_evenly(changes, size):
+    from roi_bench.training.rarl.rarl import evaluation_batch
+
+    assert evaluation_batch(load_recipe("tiny", changes)) == size
+
+
+def test_two_processes_share_a_batch_of_held_out_exams(monkeypatch):
+    from roi_bench.training.rarl.rarl import evaluation_batch
+
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert evaluation_batch(load_recipe("tiny", ["rarl.evaluation_exams=40"])) == 30

@@ -744,7 +744,7 @@ def test_such_steps_are_really_lost():
 def test_the_work_of_the_tiny_recipe_by_hand():
     changes = ["sampling.problems={easy: 10, middle: 20, hard: 30}", "sampling.samples=3", "mft.epochs=1.5"]
     changes += ["mft.singles=10", "mft.exams=60", "mft.solo=5", "rarl.evaluate_every=40", "evaluation.limit=30"]
-    changes += ["evaluation.samples=2"]
+    changes += ["evaluation.samples=2", "rarl.evaluation_exams=60"]
     work = dict(make_plan(tiny(changes), "run", processes=1, installed=VERSIONS.get).work)
     assert missing(["60 problems", "3", "180 solutions", "128 tokens"], work["samples"]) == []
     assert missing(["5", "32 examples"], work["MFT steps"]) == []  # 75 examples: 3 steps, times 1.5

@@ -414,13 +414,14 @@ def budget_trainer_class() -> Any:
     """Return the trainer's class; TRL is imported now.
 
     It changes what public methods and arguments let it: :class:`Rollouts` write the responses, a step leaves out rows
-    without an advantage, and an evaluation computes no loss, which nobody reads, but reports the numbers of the
-    benchmark, so that the Trainer's own early stopping and best checkpoint work on them. The loss stays divided by the
-    largest budget, so that tokens weigh the same at every budget.
+    without an advantage, and an evaluation takes its exams budget by budget (TRL would mix them), computes no loss,
+    which nobody reads, but reports the numbers of the benchmark, so that the Trainer's own early stopping and best
+    checkpoint work on them. The loss stays divided by the largest budget: tokens weigh the same at every budget.
     """
     import warnings
 
     from accelerate.utils import gather_object
+    from torch.utils.data import DataLoader
     from trl import GRPOTrainer
 
     class BudgetGRPOTrainer(GRPOTrainer):
@@ -447,6 +448,11 @@ def budget_trainer_class() -> Any:
                 self.corrected.append(share_corrected(inputs, self.args))
             batch, share = with_advantage(inputs)
             return super().compute_loss(model, batch, *args, **kwargs) * share
+
+        def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
+            rows = self.eval_dataset if eval_dataset is None else eval_dataset
+            size = self.args.eval_batch_size
+            return self.accelerator.prepare(DataLoader(rows, batch_size=size, collate_fn=self.data_collator))
 
         def evaluation_loop(self, *args: Any, **kwargs: Any) -> Any:
             self.judge.take_judged()  # of the training steps

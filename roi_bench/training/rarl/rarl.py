@@ -6,6 +6,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from itertools import islice
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -325,11 +326,15 @@ def _rollout_arguments(recipe: Recipe) -> dict[str, Any]:
 
 
 def evaluation_batch(recipe: Recipe) -> int:
-    """Return how many held-out exams a process answers at once: as many responses as a step generates there.
+    """Return how many held-out responses a process generates at once: at most as many as in a step of training.
 
-    vLLM gets all at once: it fills places as they become free, and would wake up and fall asleep for each batch.
+    Those of one budget are divided evenly, so that where they can be no batch has to go on for a few of a larger
+    budget. vLLM gets all at once: it fills places as they become free, and would wake up and fall asleep for each
+    batch.
     """
     rarl = recipe.rarl
-    if rarl.rollouts == "transformers":
-        return max(1, rarl.prompts * rarl.generations // launched_processes())
-    return max(1, rarl.evaluation_exams * len(HELD_OUT_ORDERS) * len(recipe.budgets))
+    asked = max(1, rarl.evaluation_exams * len(HELD_OUT_ORDERS))
+    if rarl.rollouts != "transformers":
+        return asked * len(recipe.budgets)
+    batches = ceil(asked / (rarl.prompts * rarl.generations))
+    return ceil(asked / (batches * launched_processes()))
