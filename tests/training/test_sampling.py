@@ -245,6 +245,22 @@ def test_other_failures_of_the_model_are_named_and_keep_what_is_there(tmp_path):
         sample(requests_of(), tmp_path / "s.jsonl", Broken())
 
 
+def test_a_generation_that_failed_is_asked_for_again_and_never_taken_for_a_wrong_answer(tmp_path):
+    """vLLM can fail in the middle of one response; the journal then holds the failure."""
+
+    class Failing(FakeModel):
+        def _write(self, prompts, seed):
+            answers = super()._write(prompts, seed)
+            return [(None, None), *answers[1:]] if seed == 101 else answers
+
+    requests, path = requests_of(), tmp_path / "s.jsonl"
+    with pytest.raises(ModelError, match="missing samples: 1,"):
+        sample(requests, path, Failing())
+    model = FakeModel()
+    assert all(entry.response for entry in sample(requests, path, model))
+    assert model.asked == [(4, 101)]
+
+
 def test_the_engine_is_closed_also_when_it_fails(tmp_path):
     closed = []
 

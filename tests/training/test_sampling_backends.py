@@ -43,10 +43,7 @@ def test_the_backend_that_is_asked_for_is_taken(monkeypatch):
     assert choose_backend("transformers") == "transformers"
     monkeypatch.setattr(sampling_backends, "find_spec", lambda name: None)
     assert choose_backend("auto") == "transformers"
-    with pytest.raises(DependencyError, match=r"sampling\.backend.*vllm"):
-        choose_backend("vllm")
-    monkeypatch.setattr(sampling_backends, "find_spec", lambda name: object())
-    assert choose_backend("vllm") == "vllm"
+    assert choose_backend("vllm") == "vllm"  # whether it is there, packages and loading say
 
 
 def test_vllm_is_taken_by_itself_only_with_a_gpu(monkeypatch):

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from roi_bench.errors import DependencyError, ModelError, first_line
+from roi_bench.errors import ModelError, first_line
 from roi_bench.exams.exam import TIERS, Problem, sha256_text
 from roi_bench.harness.engines.local import LocalEngine
 from roi_bench.harness.engines.protocol import Engine, Job, exam_fields
@@ -55,18 +55,12 @@ from roi_bench.training.stages.model import (
 
 
 def choose_backend(asked: str) -> str:
-    """Return ``transformers`` or ``vllm``.
+    """Return ``transformers`` or ``vllm``; ``auto`` takes vLLM where it is installed and there is a CUDA GPU."""
+    if asked != "auto":
+        return asked
+    import torch
 
-    Raises:
-        DependencyError: vLLM was requested and is not installed.
-    """
-    if asked == "auto":
-        import torch
-
-        return "vllm" if find_spec("vllm") is not None and torch.cuda.is_available() else "transformers"
-    if asked == "vllm" and find_spec("vllm") is None:
-        raise DependencyError("sampling.backend is vllm, which is not installed; pip install 'roi-bench[vllm]'")
-    return asked
+    return "vllm" if find_spec("vllm") is not None and torch.cuda.is_available() else "transformers"
 
 
 def prompt_tokens(prompts: Sequence[str], tokenizer: Any) -> list[list[int]]:
@@ -305,7 +299,7 @@ def sample_solutions(
     from roi_bench.harness.journaled_model import JournaledModel
 
     with Journal(path, header) as journal:
-        if not all(request.key in journal.entries for request in requests):
+        if _missing(requests, journal):
             engine = make_engine()
             size = int(engine.facts["batch_size"])
             first = -(-EARLY_LOOK // size) * size  # whole batches, the same ones as in a single call
@@ -324,7 +318,15 @@ def sample_solutions(
                 ) from error
             finally:
                 engine.close()
+        if count := _missing(requests, journal):
+            raise ModelError(f"missing samples: {count}, whose generation failed; run the same command again")
         return [journal.entries[request.key] for request in requests]
+
+
+def _missing(requests: Sequence[SampleRequest], journal: Journal) -> int:
+    """Return how many requests have no response in the journal; it may hold a failure in its place."""
+    answered = {key for key, entry in journal.entries.items() if entry.response is not None}
+    return sum(request.key not in answered for request in requests)
 
 
 def grade_samples(
