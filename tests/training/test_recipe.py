@@ -356,7 +356,7 @@ def test_the_text_of_a_recipe_can_be_loaded_as_a_file(tmp_path):
 
 
 def test_the_shipped_recipes_are_these():
-    assert recipe_names() == ["qwen2.5-1.5b", "qwen2.5-1.5b-8gpu", "test", "tiny"]
+    assert recipe_names() == ["qwen2.5-1.5b", "qwen2.5-1.5b-8gpu", "qwen2.5-coder-0.5b-cpu", "test", "tiny"]
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -383,11 +383,12 @@ def test_the_steps_of_the_eight_gpu_recipe_divide_wherever_its_comment_says(proc
     assert recipe.rarl.prompts * recipe.rarl.generations % (processes * recipe.rarl.device_batch_size) == 0
 
 
-def test_the_commands_of_the_eight_gpu_recipe_take_this_recipe_in_the_order_of_the_stages():
+@pytest.mark.parametrize("name", ["qwen2.5-1.5b-8gpu", "qwen2.5-coder-0.5b-cpu"])
+def test_the_commands_in_a_recipe_take_this_recipe_in_the_order_of_the_stages(name):
     """A folder belongs to one recipe, so that another name in one of them would end there."""
-    path = recipes.RECIPES / "qwen2.5-1.5b-8gpu.yaml"
+    path = recipes.RECIPES / f"{name}.yaml"
     comment = "".join(line for line in path.read_text(encoding="utf-8").splitlines(True) if line.startswith("#"))
-    commands = re.findall(r"roi[-_]bench train (\w+) (\S+) --out DIR\n", comment)
+    commands = re.findall(r"roi[-_]bench train (\w+) (\S+) --out DIR *(?:#.*)?\n", comment)
     assert commands == [(stage, path.stem) for stage in ("data", "mft", "rarl", "evaluate")]
 
 

@@ -13,6 +13,7 @@ import pytest
 from safetensors import SafetensorError
 
 from roi_bench.errors import DependencyError, ModelError, RecordError, UsageError
+from roi_bench.exams.tiny import model_path
 from roi_bench.harness.installation import version
 from roi_bench.training.data import NAMES, load_examples, load_rows, save_data
 from roi_bench.training.mft.labels import Example, LabelledProblem
@@ -21,7 +22,10 @@ from roi_bench.training.stages import model as training_checkpoints
 from roi_bench.training.stages import run
 from roi_bench.training.stages.model import (
     IDENTITY,
+    adapter_settings,
     last_checkpoint,
+    load_model,
+    save_stage,
     start_of,
     train_to_the_end,
 )
@@ -322,6 +326,28 @@ def test_a_training_that_had_lost_patience_is_not_trained_further(tmp_path, coun
     loaded: list[int] = []
     assert train_to_the_end(trainer, tmp_path, "x", INPUTS, SETTINGS, patience) == 0
     assert loaded == [20]
+
+
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")  # peft 0.21 asks for it
+def test_adapters_are_merged_and_saved_in_float32_whatever_the_type_of_training(tmp_path):
+    """What they add here is far below the rounding of bfloat16."""
+    import torch
+    from peft import get_peft_model
+
+    recipe, single = load_recipe("test", ["lora={rank: 2, alpha: 2}", "dtype=bfloat16"]), load_recipe("test")
+    tuned = get_peft_model(load_model(str(model_path()), single), adapter_settings(recipe.lora))
+    for name, weight in tuned.named_parameters():
+        if "lora_B" in name:
+            weight.data.fill_(1e-5)
+    trainer = SimpleNamespace(save_model=tuned.save_pretrained, accelerator=SimpleNamespace(is_main_process=True))
+    save_stage(trainer, str(model_path()), recipe, tmp_path / "mft", {})
+    saved, before = load_model(str(tmp_path / "mft"), single), load_model(str(model_path()), single)
+    assert json.loads((tmp_path / "mft" / "config.json").read_text("utf-8"))["dtype"] == "float32"
+    name = "model.layers.0.mlp.up_proj.weight"
+    added = saved.state_dict()[name] - before.state_dict()[name]
+    expected = tuned.merge_and_unload().state_dict()[name] - before.state_dict()[name]
+    assert 0 < added.abs().max() < 1e-4
+    assert torch.allclose(added, expected, atol=1e-8)
 
 
 # ----------------------------------------------------------------- finished stages, all stages

@@ -95,7 +95,7 @@ class Labels:
 
 @dataclass(frozen=True, slots=True)
 class Lora:
-    """Low-rank adapters in place of full fine-tuning (peft); merged into the model at the end of a stage.
+    """Low-rank adapters in place of full fine-tuning (peft); merged in float32 into the model at the end of a stage.
 
     Attributes:
         rank: Rank of the adapters.

@@ -340,7 +340,8 @@ def save_stage(trainer: Any, name: str, recipe: Recipe, folder: Path, record: Ma
         from transformers.integrations import unset_hf_deepspeed_config
 
         unset_hf_deepspeed_config()  # else ZeRO-3 waits for the other processes to load the base as well
-        base = load_model(name, replace(recipe, lora=None))
+        # in float32, also on disk: what an adapter adds to a bfloat16 weight may be less than its rounding
+        base = load_model(name, replace(recipe, lora=None, dtype="float32"))
         PeftModel.from_pretrained(base, str(saved)).merge_and_unload().save_pretrained(folder)
         load_tokenizer(name).save_pretrained(folder)
     _write_plain_generation_config(folder)
