@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import os
 import re
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -386,8 +388,24 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
+    "Vary": "Accept-Encoding",
 }
 """Headers of every answer."""
+
+COMPRESSED = ("text/", "application/json", "application/xml", "image/svg+xml")
+"""What the types of files begin with that are compressed on the way; the others are small or packed already."""
+
+
+def takes_gzip(accepted: str) -> bool:
+    """Return whether a client takes gzip, by its header ``Accept-Encoding`` (RFC 9110, section 12.5.3)."""
+    weights: dict[str, float] = {}
+    for part in accepted.lower().split(","):
+        name, _, weight = (text.strip() for text in part.partition(";"))
+        try:
+            weights[name] = float(weight.removeprefix("q=")) if weight else 1.0
+        except ValueError:
+            weights[name] = 0.0
+    return weights.get("gzip", weights.get("*", 0.0)) > 0
 
 
 def make_server(site: Path, host: str = "127.0.0.1", port: int = 0) -> ThreadingHTTPServer:
@@ -450,6 +468,7 @@ class _Handler(SimpleHTTPRequestHandler):
     """Sends files of one folder, lists nothing, follows no link out of it, and logs nothing."""
 
     server_version, sys_version = "roi-bench", ""
+    _packed: bytes | None = None  # what is sent compressed
     extensions_map = {  # noqa: RUF012 - the base class has it this way
         **SimpleHTTPRequestHandler.extensions_map,
         ".html": "text/html; charset=utf-8",
@@ -473,6 +492,32 @@ class _Handler(SimpleHTTPRequestHandler):
             return nothing
         return str(wanted) if inside else nothing
 
+    def send_head(self) -> Any:
+        """Send the headers of a file, and return it; compressed where its type and the client allow."""
+        self._packed = self._pack(Path(self.translate_path(self.path)))
+        file: Any = super().send_head()
+        if file is None or self._packed is None:
+            return file
+        file.close()
+        return BytesIO(self._packed)
+
+    def _pack(self, path: Path) -> bytes | None:
+        if not self.guess_type(str(path)).startswith(COMPRESSED) or not path.is_file():
+            return None
+        if not takes_gzip(",".join(self.headers.get_all("Accept-Encoding", []))):
+            return None
+        try:
+            return gzip.compress(path.read_bytes(), mtime=0)
+        except OSError:
+            return None  # opening it again will tell
+
+    def send_header(self, keyword: str, value: str) -> None:
+        """Send a header; the length of what is compressed is that of what is sent."""
+        if keyword == "Content-Length" and self._packed is not None:
+            super().send_header("Content-Encoding", "gzip")
+            value = str(len(self._packed))
+        super().send_header(keyword, value)
+
     def list_directory(self, path: Any) -> None:
         """List nothing."""
         self.send_error(HTTPStatus.NOT_FOUND, "no such page")
@@ -480,10 +525,12 @@ class _Handler(SimpleHTTPRequestHandler):
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Send the site's own page where there is no such page."""
         page = Path(self.directory) / "404.html"
+        self._packed = None
         if code != HTTPStatus.NOT_FOUND or not page.is_file():
             super().send_error(code, message, explain)
             return
-        content = page.read_bytes()
+        self._packed = self._pack(page)
+        content = page.read_bytes() if self._packed is None else self._packed
         self.send_response(code, message)
         self.send_header("Content-Type", "text/html; charset=utf-8")
         self.send_header("Content-Length", str(len(content)))
