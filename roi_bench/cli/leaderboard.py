@@ -16,6 +16,7 @@ from roi_bench.errors import RecordError, UsageError
 if TYPE_CHECKING:
     from roi_bench.leaderboard.board.board import Board
     from roi_bench.leaderboard.board.gather import GradedFolder
+    from roi_bench.leaderboard.submission.schema import Metadata, Submission
 
 
 # ``roi-bench leaderboard review`` and ``comment``: what a pull request adds to a board.
@@ -127,20 +128,29 @@ def reproduce(
 
 @click.command()
 @click.argument("submission", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--withdraw", metavar="REASON", help="SUBMISSION is no correction: its contact withdraws it, and why.")
+@click.option("--contact", metavar="TEXT", help="Whose word it is: the contact that the old submission names.")
 @click.option("--by", metavar="NAME", help="Who asked the contact; writes the entry.")
 @click.option("--note", metavar="TEXT", help="How the contact agreed.")
 @click.option("--date", "day", metavar="DAY", help="When, 2026-11-24 (default: today).")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes that grade (default: one per core).")
-def confirm(submission: Path, by: str | None, note: str | None, day: str | None, workers: int | None) -> None:
+def confirm(
+    submission: Path,
+    withdraw: str | None,
+    contact: str | None,
+    by: str | None,
+    note: str | None,
+    day: str | None,
+    workers: int | None,
+) -> None:
     """Show what the correction in the folder SUBMISSION changes, and record that the old contact agrees.
 
-    What it corrects lies beside it. Without --by and --note nothing is written.
+    What it corrects lies beside it. With --withdraw: show what leaves the board when SUBMISSION itself is withdrawn,
+    and record its contact's word. Without --by and --note nothing is written.
     """
     from datetime import date
 
-    from roi_bench.leaderboard.board.board import CONFIRMED, REVIEWS_FILE, write_review
-    from roi_bench.leaderboard.board.gather import GradingOptions, grade_many
-    from roi_bench.leaderboard.board.graded import correction_changes
+    from roi_bench.leaderboard.board.board import CONFIRMED, REVIEWS_FILE, WITHDRAWN, write_review
     from roi_bench.leaderboard.submission.metadata import parse_day
     from roi_bench.leaderboard.submission.schema import parse_submission
     from roi_bench.leaderboard.submission.untrusted_files import METADATA_FILE, read_folder
@@ -149,22 +159,66 @@ def confirm(submission: Path, by: str | None, note: str | None, day: str | None,
         raise UsageError("--by and --note come together: say who asked the old contact, and how the contact agreed")
     folder, today = submission.resolve(), date.today()
     written = today.isoformat() if day is None else parse_day(day, today)
-    new = parse_submission(read_folder(folder).get(METADATA_FILE, b""), str(submission))
+    found = parse_submission(read_folder(folder).get(METADATA_FILE, b""), str(submission))
+    if withdraw is None:
+        _show_correction(folder, found, contact, workers)
+    else:
+        _show_withdrawal(folder, found, contact)
+    if by is not None:
+        badge, more = (CONFIRMED, {}) if withdraw is None else (WITHDRAWN, {"reason": withdraw})
+        entry = {"submission": folder.name, "badge": badge, "by": by, "date": written, "note": note, **more}
+        write_review(folder.parent / REVIEWS_FILE, entry, folder)
+        done = "the correction takes the row" if withdraw is None else f"{folder.name} is withdrawn"
+        notify(f"written to {folder.parent / REVIEWS_FILE}: {done}")
+
+
+def _show_correction(folder: Path, new: Submission, contact: str | None, workers: int | None) -> None:
+    """Print what a correction changes, and whose word it needs.
+
+    Raises:
+        UsageError: It corrects nothing, or ``contact`` is another one.
+        RecordError: One of the two is refused.
+    """
+    from roi_bench.leaderboard.board.gather import GradingOptions, grade_many
+    from roi_bench.leaderboard.board.graded import correction_changes
+
     if new.replaces is None:
-        raise UsageError(f"{submission}: corrects no other submission, so there is nothing to confirm")
+        raise UsageError(f"{folder.name}: corrects no other submission, so there is nothing to confirm")
     graded = {}
     for done in grade_many([folder, folder.parent / new.replaces], GradingOptions(drafts=True), workers):
         if done.graded is None:
             raise RecordError(f"{done.folder.name}: {done.refused}")
         graded[done.folder.name] = done.graded
     old = graded[new.replaces].submission.metadata
+    _check_contact(contact, old)
     click.echo(f"{folder.name} corrects {new.replaces}, whose contact is {old.contact!r}; old → new:")
     for change in correction_changes(graded[folder.name], graded[new.replaces]):
         click.echo(f"  {change}")
-    if by is not None:
-        entry = {"submission": folder.name, "badge": CONFIRMED, "by": by, "date": written, "note": note}
-        write_review(folder.parent / REVIEWS_FILE, entry, folder)
-        notify(f"written to {folder.parent / REVIEWS_FILE}: the correction takes the row")
+
+
+def _show_withdrawal(folder: Path, submission: Submission, contact: str | None) -> None:
+    """Print which runs leave the board with a submission.
+
+    Raises:
+        UsageError: No contact, or another one than the submission names.
+    """
+    from roi_bench.leaderboard.submission.untrusted_files import shown
+
+    if contact is None:
+        raise UsageError("--withdraw needs --contact: whose word it is")
+    _check_contact(contact, submission.metadata)
+    click.echo(f"{folder.name} of {shown(submission.metadata.model)!r} leaves all tables and keeps its page; its runs:")
+    for task in submission.tasks:
+        click.echo(f"  {task.name}")
+
+
+def _check_contact(contact: str | None, said: Metadata) -> None:
+    from roi_bench.leaderboard.board.same_responses import is_same_contact
+
+    if contact is not None and not is_same_contact(contact, said.contact):
+        raise UsageError(
+            f"--contact {contact!r}: the submission names {said.contact!r}, and only that contact can agree; ask there"
+        )
 
 
 SUBMISSIONS = click.argument("submissions", type=click.Path(path_type=Path))

@@ -194,7 +194,7 @@ def _refuse_parent(folder: Path) -> None:
         UsageError: ``folder`` is not a submission itself, but contains some.
     """
     from roi_bench.errors import UsageError
-    from roi_bench.leaderboard.board.board import holds_submissions
+    from roi_bench.leaderboard.board.gather import holds_submissions
 
     if holds_submissions(folder):
         raise UsageError(f"{folder}: is not a submission but a folder of them; name the submissions: {folder}/*")

@@ -22,6 +22,7 @@ from roi_bench.leaderboard.board.board import (
     confirmed_by,
     reviews_of,
     settings_of,
+    withdrawn_by,
 )
 from roi_bench.leaderboard.board.build import name_remarks, settle_corrections, shares_by_id, why_not_on
 from roi_bench.leaderboard.board.cache import load_graded
@@ -385,8 +386,8 @@ def _refused_beside(board: BaseBoard, graded: Sequence[GradedSubmission]) -> dic
         for one in graded
         if one.submission.draft
     }
-    confirmed = confirmed_by(board.reviews)
-    there = settle_corrections([*board.submissions.values()], confirmed).standing
+    confirmed, withdrawn = confirmed_by(board.reviews), withdrawn_by(board.reviews)
+    there = settle_corrections([*board.submissions.values()], confirmed, withdrawn).standing
     corrected = {one.replaces: one.id for one in there.values() if one.replaces is not None}
     for one in whole:
         target = str(one.submission.replaces)
@@ -397,7 +398,7 @@ def _refused_beside(board: BaseBoard, graded: Sequence[GradedSubmission]) -> dic
                 f"corrects {target}, which {first} corrects already; correct that one, the last of the chain"
             )
     new = [one.submission for one in whole if one.submission.id not in refused]
-    settled = settle_corrections([*board.submissions.values(), *new], confirmed)
+    settled = settle_corrections([*board.submissions.values(), *new], confirmed, withdrawn)
     return refused | {one.id: settled.refused[one.id] for one in new if one.id in settled.refused}
 
 

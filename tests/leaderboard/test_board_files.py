@@ -16,11 +16,11 @@ from roi_bench.leaderboard.board.board import (
     read_accepted,
     read_reviews,
     read_settings,
-    submission_folders,
     submission_in,
     write_review,
 )
-from roi_bench.leaderboard.board.build import days_in_history, read_sources
+from roi_bench.leaderboard.board.build import read_sources
+from roi_bench.leaderboard.board.gather import days_in_history, submission_folders
 from tests.leaderboard.made_submissions import MadeTask, made_submission
 from tests.support.messages import missing
 

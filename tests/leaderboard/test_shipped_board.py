@@ -12,7 +12,8 @@ import pytest
 
 from roi_bench.exams.tiny import model_path
 from roi_bench.harness.run import run
-from roi_bench.leaderboard.board.board import read_reviews, read_settings, submission_folders
+from roi_bench.leaderboard.board.board import read_reviews, read_settings
+from roi_bench.leaderboard.board.gather import submission_folders
 from roi_bench.leaderboard.board.grade import grade_submission
 from roi_bench.leaderboard.checks.rules import check_submission
 from roi_bench.leaderboard.submission.schema import parse_submission

@@ -40,6 +40,9 @@ REGRADED = BADGES[1]
 CONFIRMED = "correction"
 """What stands in the place of a badge where maintainers record that a correction has the word of the old contact."""
 
+WITHDRAWN = "withdrawal"
+"""The same where a submission's contact withdraws it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Review:
@@ -47,13 +50,14 @@ class Review:
 
     Attributes:
         submission: Id of the submission.
-        badge: ``reproduced`` or ``maintainer-run``; or :data:`CONFIRMED`, which is none: it corrects another one, whose
-            contact has agreed.
+        badge: ``reproduced`` or ``maintainer-run``; or what is none: :data:`CONFIRMED`, it corrects another one, whose
+            contact has agreed, or :data:`WITHDRAWN`, its own contact has withdrawn it.
         by: Who.
         date: When, ``2026-11-24``.
         exams: Number of exams that were run again; None for ``maintainer-run``.
         note: What was found.
         agreed: Number of these exams whose problems all came out as in the submission; None where it was not said.
+        reason: Why it was withdrawn, in its submitter's words; empty for others.
     """
 
     submission: str
@@ -63,6 +67,7 @@ class Review:
     exams: int | None
     note: str
     agreed: int | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,7 @@ class Entry:
         accepted: Day on which it came to the board, None where nobody knows. Unlike the day of the run it is not the
             submitter's word.
         awaits: It corrects another one whose contact is not known to agree; it has a page, and no row until then.
+        withdrawn: Who recorded that its contact withdrew it, when and why; such an entry keeps its page too.
     """
 
     graded: GradedSubmission
@@ -85,11 +91,12 @@ class Entry:
     replaced_by: str | None
     accepted: str | None = None
     awaits: bool = False
+    withdrawn: Review | None = None
 
     @property
     def has_rows(self) -> bool:
         """Whether its runs stand in tables."""
-        return self.replaced_by is None and not self.awaits
+        return self.replaced_by is None and not self.awaits and self.withdrawn is None
 
     @property
     def id(self) -> str:
@@ -197,8 +204,9 @@ class Board:
 
     @property
     def updated(self) -> str | None:
-        """Day of the latest acceptance or review; None on an empty board."""
-        reviews = [entry.review.date for entry in self.entries if entry.review is not None]
+        """Day of the latest acceptance, review or withdrawal; None on an empty board."""
+        known = (review for entry in self.entries for review in (entry.review, entry.withdrawn))
+        reviews = [review.date for review in known if review is not None]
         return max([entry.day for entry in self.entries] + reviews, default=None)
 
     def is_new(self, entry: Entry) -> bool:
@@ -236,6 +244,7 @@ LONGEST = {
     "main_cell": 100,
     "by": 200,
     "note": 2000,
+    "reason": 2000,
 }
 """Most characters of a text, by field."""
 
@@ -276,45 +285,6 @@ class BoardSettings:
     budgets: tuple[int, ...] = BUDGETS
 
 
-def submission_folders(submissions: Path) -> tuple[list[Path], list[Refused]]:
-    """Return the folders in ``submissions`` by name, and everything else in it, which is refused.
-
-    Names that begin with a dot are ignored.
-
-    Raises:
-        UsageError: ``submissions`` is no folder, cannot be read, or is a submission itself.
-    """
-    try:
-        entries = sorted(submissions.iterdir(), key=lambda path: path.name)
-    except OSError as error:
-        raise UsageError(
-            f"{submissions}: no folder of submissions ({error.strerror or error}); name the one that holds them"
-        ) from error
-    if any(entry.name == METADATA_FILE for entry in entries):
-        above = submissions.parent if submissions.name else submissions.resolve().parent
-        raise UsageError(f"{submissions}: is one submission, it has {METADATA_FILE}; name the folder above, {above}")
-    folders, refused = [], []
-    for entry in entries:
-        if entry.name.startswith(".") or entry.name in (REVIEWS_FILE, SETTINGS_FILE, ACCEPTED_FILE):
-            continue
-        if entry.is_symlink():
-            refused.append(Refused(shown(entry.name), "is a link; links are not followed"))
-        elif entry.is_dir():
-            folders.append(entry)
-        else:
-            refused.append(Refused(shown(entry.name), "is no folder of a submission; nothing else belongs here"))
-    return folders, refused
-
-
-def holds_submissions(folder: Path) -> bool:
-    """Return whether ``folder`` is no submission, and holds folders that look like some."""
-    try:
-        entries = {entry.name: entry for entry in folder.iterdir()}
-        return METADATA_FILE not in entries and any((one / METADATA_FILE).is_file() for one in entries.values())
-    except OSError:
-        return False
-
-
 def read_reviews(submissions: Path, folders: Sequence[Path]) -> tuple[Review, ...]:
     """Return the reviews in ``reviews.json``, none where there is no such file.
 
@@ -341,12 +311,32 @@ def reviews_of(found: Any, where: str, folders: Mapping[str, Path]) -> tuple[Rev
     """
     if not isinstance(found, list):
         raise RecordError(f"{where}: is not a list of reviews")
-    return tuple(_review(f"{where}: review {number}", entry, folders) for number, entry in enumerate(found, start=1))
+    reviews = tuple(_review(f"{where}: review {number}", entry, folders) for number, entry in enumerate(found, start=1))
+    _check_withdrawals(where, reviews, folders)
+    return reviews
+
+
+def _check_withdrawals(where: str, reviews: Sequence[Review], folders: Mapping[str, Path]) -> None:
+    """Check that nothing is withdrawn twice, or both withdrawn and corrected."""
+    gone = [review.submission for review in reviews if review.badge == WITHDRAWN]
+    if twice := sorted({name for name in gone if gone.count(name) > 1}):
+        raise RecordError(f"{where}: {twice[0]} is withdrawn twice; remove one of the entries")
+    for name in sorted(confirmed_by(reviews)) if gone else ():
+        if (about := submission_in(folders[name])) is not None and about.replaces in gone:
+            raise RecordError(
+                f"{where}: {about.replaces} is withdrawn, and {name}, which corrects it, has its row; withdraw the "
+                "correction, or submit it again without `replaces`"
+            )
 
 
 def confirmed_by(reviews: Sequence[Review]) -> frozenset[str]:
     """Return the ids of corrections that have the word of the contact of what they correct."""
     return frozenset(review.submission for review in reviews if review.badge == CONFIRMED)
+
+
+def withdrawn_by(reviews: Sequence[Review]) -> dict[str, Review]:
+    """Return the entries on submissions that their contacts withdrew, by id."""
+    return {review.submission: review for review in reviews if review.badge == WITHDRAWN}
 
 
 def read_accepted(submissions: Path, folders: Sequence[Path]) -> dict[str, str]:
@@ -433,12 +423,12 @@ def check_address(address: str) -> str:
 
 
 def _review(where: str, entry: Any, folders: Mapping[str, Path]) -> Review:
-    texts = _texts(where, entry, ("submission", "badge", "by", "date"), ("note", *COUNTS))
+    texts = _texts(where, entry, ("submission", "badge", "by", "date"), ("note", "reason", *COUNTS))
     if texts["submission"] not in folders:
         raise RecordError(
             f"{where} names the unknown submission {shown(texts['submission'])!r}; name a folder beside it"
         )
-    if texts["badge"] not in (given := (*BADGES[2:], CONFIRMED)):
+    if texts["badge"] not in (given := (*BADGES[2:], CONFIRMED, WITHDRAWN)):
         raise RecordError(
             f"{where}: badge {shown(texts['badge'])!r} is not one that a review gives: {', '.join(given)}"
         )
@@ -454,12 +444,15 @@ def _review(where: str, entry: Any, folders: Mapping[str, Path]) -> Review:
         )
     if agreed is not None and not (type(agreed) is int and needed and 0 <= agreed <= exams):
         raise RecordError(f"{where}: agreed must be how many of the {exams} exams came out alike, not {shown(agreed)}")
+    if (texts["badge"] == WITHDRAWN) != bool(texts.get("reason", "").strip()):
+        raise RecordError(f"{where}: reason must be why it was withdrawn for {WITHDRAWN!r}, and left out for others")
     about = submission_in(folders[texts["submission"]])
     if needed and exams > (most := MOST_EXAMS if about is None else exams_of(about)):
         raise RecordError(f"{where}: {exams} exams cannot have been run again, the submission has {most}")
     if texts["badge"] == CONFIRMED and about is not None and about.replaces is None:
         raise RecordError(f"{where}: {about.id} corrects no other submission, so there is nothing to confirm")
-    return Review(texts["submission"], texts["badge"], texts["by"], texts["date"], exams, texts.get("note", ""), agreed)
+    said = texts["submission"], texts["badge"], texts["by"], texts["date"]
+    return Review(*said, exams, texts.get("note", ""), agreed, texts.get("reason", ""))
 
 
 def submission_in(folder: Path) -> Submission | None:
@@ -488,15 +481,18 @@ def write_review(path: Path, record: Mapping[str, Any], folder: Path) -> None:
         folder: Folder of the submission.
 
     Raises:
-        RecordError: The file is damaged, or the entry would be refused.
+        RecordError: The file is damaged, the entry would be refused, or the submission is withdrawn.
         UsageError: It cannot be written.
     """
-    _review(str(path), dict(record), {folder.name: folder})
+    beside = {one.name: one for one in folder.parent.iterdir()} if folder.parent.is_dir() else {}
+    folders = {**beside, folder.name: folder}
+    _review(str(path), dict(record), folders)
     found = _read(path) or []
-    if not isinstance(found, list):
-        raise RecordError(f"{path}: is not a list of reviews")
+    if (gone := withdrawn_by(reviews_of(found, str(path), folders)).get(folder.name)) is not None:
+        raise RecordError(f"{path}: {folder.name} was withdrawn on {gone.date}; nothing more is recorded of it")
     key = ("submission", "badge", "by")
-    kept = [one for one in found if not isinstance(one, dict) or any(one.get(k) != record[k] for k in key)]
+    kept = [one for one in found if any(one.get(k) != record[k] for k in key)]
+    reviews_of([*kept, dict(record)], str(path), folders)
     try:
         write_atomically(path, (json.dumps([*kept, record], ensure_ascii=False, indent=1) + "\n").encode("utf-8"))
     except OSError as error:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import re
-import subprocess
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -33,9 +30,16 @@ from roi_bench.leaderboard.board.board import (
     read_accepted,
     read_reviews,
     read_settings,
+    withdrawn_by,
+)
+from roi_bench.leaderboard.board.gather import (
+    GradedFolder,
+    GradingOptions,
+    days_in_history,
+    grade_many,
+    look_up,
     submission_folders,
 )
-from roi_bench.leaderboard.board.gather import GradedFolder, GradingOptions, grade_many, look_up
 from roi_bench.leaderboard.board.graded import GradedRun, GradedSubmission, Remark, correction_changes
 from roi_bench.leaderboard.board.same_responses import (
     NAMED,
@@ -46,7 +50,7 @@ from roi_bench.leaderboard.board.same_responses import (
     unrelated,
 )
 from roi_bench.leaderboard.submission.schema import Submission
-from roi_bench.leaderboard.submission.untrusted_files import METADATA_FILE, shown, skeleton
+from roi_bench.leaderboard.submission.untrusted_files import shown, skeleton
 from roi_bench.scoring.statistics import is_small
 
 # Numbers of the literature, read from ``reported.json``: reported, not reproduced here (SPEC section 10).
@@ -105,7 +109,7 @@ class Corrections:
 
 
 def settle(
-    graded: Sequence[GradedSubmission], confirmed: Collection[str]
+    graded: Sequence[GradedSubmission], confirmed: Collection[str], withdrawn: Collection[str] = ()
 ) -> tuple[list[GradedSubmission], Corrections]:
     """Return the submissions that stand, with remarks, and what corrects what.
 
@@ -114,18 +118,21 @@ def settle(
     Args:
         graded: The submissions.
         confirmed: Ids of corrections that have the word of the contact of what they correct.
+        withdrawn: Ids of submissions that their contacts withdrew.
     """
-    found = settle_corrections([one.submission for one in graded], confirmed)
+    found = settle_corrections([one.submission for one in graded], confirmed, withdrawn)
     standing = [one for one in graded if one.submission.id in found.standing]
     return _with_remarks(standing, found.standing), found
 
 
-def settle_corrections(submissions: Sequence[Submission], confirmed: Collection[str]) -> Corrections:
+def settle_corrections(
+    submissions: Sequence[Submission], confirmed: Collection[str], withdrawn: Collection[str] = ()
+) -> Corrections:
     """Return which of ``submissions`` stand, whatever order they come in.
 
     A correction names a submission that stands, of the same model and not younger; chains of corrections are fine. Of
     several corrections of one submission the confirmed one stands; if there is none, or more than one, all are refused:
-    the board's maintainers keep one of them.
+    the board's maintainers keep one of them. A withdrawn submission stands, and nothing corrects it.
     """
     by_id = {submission.id: submission for submission in submissions}
     standing = {name: one for name, one in by_id.items() if one.replaces is None}
@@ -140,7 +147,7 @@ def settle_corrections(submissions: Sequence[Submission], confirmed: Collection[
         fit: dict[str, list[Submission]] = {}
         for submission in ready:
             corrected = standing[str(submission.replaces)]
-            reason = _why_not(submission, corrected)
+            reason = _why_not(submission, corrected, withdrawn)
             if reason is None:
                 fit.setdefault(corrected.id, []).append(submission)
             else:
@@ -162,8 +169,10 @@ def settle_corrections(submissions: Sequence[Submission], confirmed: Collection[
     return Corrections(standing, replaced, refused, frozenset(awaiting))
 
 
-def _why_not(correction: Submission, corrected: Submission) -> str | None:
+def _why_not(correction: Submission, corrected: Submission, withdrawn: Collection[str]) -> str | None:
     """Return why ``correction`` cannot correct a submission that stands; None where it can."""
+    if corrected.id in withdrawn:
+        return f"corrects {corrected.id}, which was withdrawn; submit it without `replaces`"
     if correction.metadata.model != corrected.metadata.model:
         return (
             f"corrects {corrected.id}, which is of another model ({corrected.metadata.model!r}, not "
@@ -346,42 +355,6 @@ def read_sources(submissions: Path, base_url: str | None = None) -> Sources:
     return Sources(tuple(folders), tuple(refused), reviews, settings, accepted)
 
 
-def days_in_history(submissions: Path) -> dict[str, str]:
-    """Return the day on which each submission came to the branch that is checked out, by id, as git knows it.
-
-    The branch's own commits count, not those of what was merged: their days are whatever the submitter's clock said.
-    Nothing outside of git, nor where the history is cut off (a shallow clone), since its end would seem to be the day.
-    """
-
-    def git(*arguments: str) -> str | None:
-        command = ["git", "-C", str(submissions), "-c", "log.showSignature=false", "--no-pager", *arguments]
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-        try:
-            done = subprocess.run(command, capture_output=True, check=False, env=environment)
-        except OSError:  # no git here
-            return None
-        return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else None
-
-    if git("rev-parse", "--is-shallow-repository") != "false\n":
-        return {}
-    options = ("--first-parent", "-m", "--no-renames", "--diff-filter=A", "--relative", "--name-only", "-z")
-    listed = git("log", *options, "--format=%x00%cs", "--", f":(glob)*/{METADATA_FILE}") or ""
-    days: dict[str, str] = {}
-    day = ""
-    for part in listed.split("\0"):
-        text = part.strip("\n")
-        if _DAY.fullmatch(text):
-            day = text
-        elif text.endswith(f"/{METADATA_FILE}"):
-            days[text.removesuffix(f"/{METADATA_FILE}")] = (
-                day  # newest first: of one that left and came again the first
-            )
-    return days
-
-
-_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
-
-
 def load_board(
     submissions: Path,
     options: GradingOptions,
@@ -439,7 +412,8 @@ def make_board(
     days = accepted or {}
     outside = {one.submission.id: why for one in graded if (why := why_not_on(one.submission, settings)) is not None}
     admitted = [one for one in graded if one.submission.id not in outside]
-    standing, corrections = settle(admitted, confirmed_by(reviews))
+    withdrawn = withdrawn_by(reviews)
+    standing, corrections = settle(admitted, confirmed_by(reviews), withdrawn)
     best: dict[str, Review] = {}
     given = [review for review in reviews if review.badge in BADGES]
     for review in sorted(given, key=lambda one: (BADGES.index(one.badge), one.date)):
@@ -453,6 +427,7 @@ def make_board(
             corrections.replaced.get(one.submission.id),
             days.get(one.submission.id),
             awaits=one.submission.id in corrections.awaiting,
+            withdrawn=withdrawn.get(one.submission.id),
         )
         for one in _with_corrections(standing, badges, corrections)
     ]

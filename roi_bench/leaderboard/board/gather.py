@@ -1,10 +1,15 @@
-"""Submissions, graded: from the cache where nothing changed, else anew, several at a time in processes of their own."""
+"""A folder of submissions: what lies in it, since when, and each of them graded, from the cache or anew.
+
+Several are graded at a time, in processes of their own.
+"""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import signal
+import subprocess
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -12,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from roi_bench.errors import RecordError, UsageError
-from roi_bench.leaderboard.board.board import Refused
+from roi_bench.leaderboard.board.board import ACCEPTED_FILE, REVIEWS_FILE, SETTINGS_FILE, Refused
 from roi_bench.leaderboard.board.cache import load_graded, store_graded
 from roi_bench.leaderboard.board.grade import grade_submission
 from roi_bench.leaderboard.board.graded import GradedSubmission
@@ -20,8 +25,88 @@ from roi_bench.leaderboard.checks.rules import check_submission, content_hash
 from roi_bench.leaderboard.exporters.every_eval_ever import write_samples
 from roi_bench.leaderboard.site.page import PageFile, PageOptions
 from roi_bench.leaderboard.site.response_pages import response_files, submission_pages
-from roi_bench.leaderboard.submission.untrusted_files import content_of, read_folder, shown
+from roi_bench.leaderboard.submission.untrusted_files import METADATA_FILE, content_of, read_folder, shown
 from roi_bench.machine import usable_cores
+
+# What lies in the folder, and since when.
+
+
+def submission_folders(submissions: Path) -> tuple[list[Path], list[Refused]]:
+    """Return the folders in ``submissions`` by name, and everything else in it, which is refused.
+
+    Names that begin with a dot are ignored.
+
+    Raises:
+        UsageError: ``submissions`` is no folder, cannot be read, or is a submission itself.
+    """
+    try:
+        entries = sorted(submissions.iterdir(), key=lambda path: path.name)
+    except OSError as error:
+        raise UsageError(
+            f"{submissions}: no folder of submissions ({error.strerror or error}); name the one that holds them"
+        ) from error
+    if any(entry.name == METADATA_FILE for entry in entries):
+        above = submissions.parent if submissions.name else submissions.resolve().parent
+        raise UsageError(f"{submissions}: is one submission, it has {METADATA_FILE}; name the folder above, {above}")
+    folders, refused = [], []
+    for entry in entries:
+        if entry.name.startswith(".") or entry.name in (REVIEWS_FILE, SETTINGS_FILE, ACCEPTED_FILE):
+            continue
+        if entry.is_symlink():
+            refused.append(Refused(shown(entry.name), "is a link; links are not followed"))
+        elif entry.is_dir():
+            folders.append(entry)
+        else:
+            refused.append(Refused(shown(entry.name), "is no folder of a submission; nothing else belongs here"))
+    return folders, refused
+
+
+def holds_submissions(folder: Path) -> bool:
+    """Return whether ``folder`` is no submission, and holds folders that look like some."""
+    try:
+        entries = {entry.name: entry for entry in folder.iterdir()}
+        return METADATA_FILE not in entries and any((one / METADATA_FILE).is_file() for one in entries.values())
+    except OSError:
+        return False
+
+
+def days_in_history(submissions: Path) -> dict[str, str]:
+    """Return the day on which each submission came to the branch that is checked out, by id, as git knows it.
+
+    The branch's own commits count, not those of what was merged: their days are whatever the submitter's clock said.
+    Nothing outside of git, nor where the history is cut off (a shallow clone), since its end would seem to be the day.
+    """
+
+    def git(*arguments: str) -> str | None:
+        command = ["git", "-C", str(submissions), "-c", "log.showSignature=false", "--no-pager", *arguments]
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+        try:
+            done = subprocess.run(command, capture_output=True, check=False, env=environment)
+        except OSError:  # no git here
+            return None
+        return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else None
+
+    if git("rev-parse", "--is-shallow-repository") != "false\n":
+        return {}
+    options = ("--first-parent", "-m", "--no-renames", "--diff-filter=A", "--relative", "--name-only", "-z")
+    listed = git("log", *options, "--format=%x00%cs", "--", f":(glob)*/{METADATA_FILE}") or ""
+    days: dict[str, str] = {}
+    day = ""
+    for part in listed.split("\0"):
+        text = part.strip("\n")
+        if _DAY.fullmatch(text):
+            day = text
+        elif text.endswith(f"/{METADATA_FILE}"):
+            days[text.removesuffix(f"/{METADATA_FILE}")] = (
+                day  # newest first: of one that left and came again the first
+            )
+    return days
+
+
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+
+
+# Its submissions, graded.
 
 
 @dataclass(frozen=True, slots=True)

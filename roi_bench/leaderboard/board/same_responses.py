@@ -236,7 +236,12 @@ def _equal_pairs(
 
 def is_same_party(a: Metadata, b: Metadata) -> bool:
     """Return whether two submissions name the same contact."""
-    return a.contact.strip().casefold() == b.contact.strip().casefold()
+    return is_same_contact(a.contact, b.contact)
+
+
+def is_same_contact(a: str, b: str) -> bool:
+    """Return whether two texts name one contact: they differ in capitals and in white space around them at most."""
+    return a.strip().casefold() == b.strip().casefold()
 
 
 def share_remarks(shares: Iterable[Shared]) -> dict[str, list[Remark]]:

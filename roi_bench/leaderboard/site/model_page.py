@@ -358,12 +358,12 @@ class RunView:
 
 
 def model_pages(board: Board) -> Iterator[PageFile]:
-    """Yield ``models/<id>/index.html`` of every entry, replaced ones too."""
+    """Yield ``models/<id>/index.html`` of every entry, in tables or not, and its badge for other pages."""
     rows = _table_rows(board)
     names = {entry.id: entry.graded.submission.metadata.model for entry in board.entries}
     for entry in board.entries:
         yield _model_page(board, entry, rows, names)
-        text = badge_text(entry, rows)
+        text = "withdrawn" if entry.withdrawn else badge_text(entry, rows)
         if text:
             yield PageFile(f"models/{entry.id}/badge.svg", badge(text).encode("utf-8"))
 

@@ -38,7 +38,7 @@ class Event:
 
     Attributes:
         date: Day: of a submission that of its acceptance, where that is unknown that of its run.
-        kind: ``submission``, ``correction`` or ``review``.
+        kind: ``submission``, ``correction``, ``review`` or ``withdrawal``.
         submission: Id of the submission.
         title: What happened, in a few words.
         text: More about it.
@@ -75,9 +75,10 @@ def _urn(board: Board) -> str:
 
 
 def events(board: Board) -> list[Event]:
-    """Return submissions, corrections and reviews, newest first; of one day in the order of ids."""
+    """Return submissions, corrections, reviews and withdrawals, newest first; of one day in the order of ids."""
     found = [_submitted(entry) for entry in board.entries]
     found += [_reviewed(entry, entry.review) for entry in board.entries if entry.review is not None]
+    found += [_withdrawn(entry, entry.withdrawn) for entry in board.entries if entry.withdrawn is not None]
     found.sort(key=lambda event: (event.submission, event.kind))
     found.sort(key=lambda event: event.date, reverse=True)
     return found
@@ -108,6 +109,12 @@ def _reviewed(entry: Entry, review: Review) -> Event:
     exams = f", {review.exams} exams run again{agreed}" if review.exams else ""
     title = f"Reviewed: {entry.graded.submission.metadata.model} is {review.badge}"
     return Event(review.date, "review", entry.id, title, f"{review.by}{exams}: {review.note}")
+
+
+def _withdrawn(entry: Entry, review: Review) -> Event:
+    text = f"“{review.reason}” It leaves the tables and keeps its page. Recorded by {review.by}"
+    title = f"Withdrawn: {entry.graded.submission.metadata.model}"
+    return Event(review.date, "withdrawal", entry.id, title, f"{text}: {review.note}" if review.note else f"{text}.")
 
 
 def _allowed_in_xml(event: Event) -> Event:

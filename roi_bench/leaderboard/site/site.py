@@ -8,7 +8,7 @@ import os
 import re
 import socket
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from roi_bench.errors import RecordError, UsageError
-from roi_bench.leaderboard.board.board import Board, Refused, confirmed_by
+from roi_bench.leaderboard.board.board import Board, Refused, Review, confirmed_by, withdrawn_by
 from roi_bench.leaderboard.board.build import Show, make_board, no_progress, read_sources, settle_corrections
 from roi_bench.leaderboard.board.cache import load_pages, pages_key, store_pages
 from roi_bench.leaderboard.board.gather import GradedFolder, GradingOptions, grade_many, look_up
@@ -257,9 +257,7 @@ def build_site(
     _, waiting, refused = look_up(sources.folders, grading, made.keep)
     made.refuse([*sources.refused, *refused])
     # First those of which nothing is known; then it is clear which of the known ones stand and need their pages.
-    while todo := _unknown(waiting, made.graded) or _without_pages(
-        waiting, made.graded, made.pages, confirmed_by(sources.reviews)
-    ):
+    while todo := _unknown(waiting, made.graded) or _without_pages(waiting, made.graded, made.pages, sources.reviews):
         waiting = [folder for folder in waiting if folder not in todo]
         with closing(grade_many(todo, grading, options.workers)) as arriving:
             for done in show(arriving, len(todo)):
@@ -339,12 +337,13 @@ def _without_pages(
     waiting: Sequence[Path],
     graded: Mapping[str, GradedSubmission],
     pages: Mapping[str, Sequence[str]],
-    confirmed: Collection[str],
+    reviews: Sequence[Review],
 ) -> list[Path]:
     """Return the folders of submissions that stand beside the others and whose pages have to be made."""
     if not waiting:
         return []
-    standing = settle_corrections([one.submission for one in graded.values()], confirmed).standing
+    submissions = [one.submission for one in graded.values()]
+    standing = settle_corrections(submissions, confirmed_by(reviews), withdrawn_by(reviews)).standing
     return [folder for folder in waiting if folder.name in standing and folder.name not in pages]
 
 
