@@ -185,7 +185,7 @@ def _show_correction(folder: Path, new: Submission, contact: str | None, workers
     if new.replaces is None:
         raise UsageError(f"{folder.name}: corrects no other submission, so there is nothing to confirm")
     graded = {}
-    for done in grade_many([folder, folder.parent / new.replaces], GradingOptions(drafts=True), workers):
+    for done in grade_many([folder, folder.parent / new.replaces], GradingOptions(drafts=True, archive=True), workers):
         if done.graded is None:
             raise RecordError(f"{done.folder.name}: {done.refused}")
         graded[done.folder.name] = done.graded
@@ -317,6 +317,8 @@ def build(
         notify("board.json has no project_url: pages have no links to the project")
     for note in built.board.notes:
         notify(note)
+    if built.board.archive:
+        notify(f"{_count(len(built.board.archive), 'run')} of older prompts or reading rules: see archive.html")
     for entry in built.board.entries:
         if entry.awaits:
             how = f"roi-bench leaderboard confirm {submissions / entry.id}"
@@ -382,7 +384,7 @@ def export(
         raise UsageError(f"--dataset-id {dataset_id} does not apply to {form}; leave it out")
 
     samples = out / f".samples-{os.getpid()}" if form == "every-eval-ever" else None
-    options = GradingOptions(_cache(out, cache, no_cache), drafts, recount, samples=samples)
+    options = GradingOptions(_cache(out, cache, no_cache), drafts, recount, archive=True, samples=samples)
     try:
         board = load_board(submissions, options, workers=workers, base_url=base_url, show=_progress)
         for one in board.refused:

@@ -6,7 +6,7 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -445,7 +445,7 @@ def _graded_on(
     place.mkdir(parents=True)
     for name, content in files.items():
         (place / name).write_bytes(content)
-    return grade_one(place, options).graded
+    return grade_one(place, replace(options, archive=True)).graded
 
 
 def _exams_of(graded: Sequence[GradedSubmission]) -> set[tuple[str, int | None]]:

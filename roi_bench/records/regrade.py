@@ -12,7 +12,7 @@ from roi_bench.reading.responses import READING_RULE
 from roi_bench.records.results import RecordedTask
 from roi_bench.scoring.kinds import Attempt, GraderLike, score_attempts
 from roi_bench.scoring.metrics import Metric, Sample, SampleT, ScoredResponse, exam_term, metrics_of
-from roi_bench.scoring.prompts import PROMPTS, prompt_sha256, version_text
+from roi_bench.scoring.prompts import PROMPTS, prompt_sha256, prompt_version, version_text
 from roi_bench.scoring.statistics import Estimate, estimate_ratio
 from roi_bench.scoring.tokens import TokenCounter
 
@@ -46,9 +46,16 @@ class Comparison:
 
 
 def score_recorded(
-    task: RecordedTask, exams: Mapping[str, Exam], grader: GraderLike, counter: TokenCounter | None
+    task: RecordedTask,
+    exams: Mapping[str, Exam],
+    grader: GraderLike,
+    counter: TokenCounter | None,
+    *,
+    older_prompts: bool = False,
 ) -> dict[str, tuple[Sample, ...]]:
     """Return the scored samples of an exam task (asked together or one problem at a time) by exam id.
+
+    With ``older_prompts`` those of runs asked with an older version of the prompt too.
 
     Raises:
         RecordError: An exam is unknown, or the prompt was another one.
@@ -56,7 +63,7 @@ def score_recorded(
     """
     if not task.record.kind.has_order:
         raise UsageError(f"{task.results_path}: {task.name} has problems asked alone, not exams")
-    return score_documents(task, exams, grader, counter)
+    return score_documents(task, exams, grader, counter, older_prompts=older_prompts)
 
 
 def score_recorded_solo(
@@ -74,7 +81,12 @@ def score_recorded_solo(
 
 
 def score_documents(
-    task: RecordedTask, exams: Mapping[str, Exam], grader: GraderLike, counter: TokenCounter | None
+    task: RecordedTask,
+    exams: Mapping[str, Exam],
+    grader: GraderLike,
+    counter: TokenCounter | None,
+    *,
+    older_prompts: bool = False,
 ) -> dict[str, tuple[Any, ...]]:
     """Return the scored samples of a task of any kind, by the id of its documents.
 
@@ -83,7 +95,7 @@ def score_documents(
     """
     record, kind = task.record, task.record.kind
     known = kind.documents(exams)
-    check_recorded(task, known)
+    check_recorded(task, known, older_prompts=older_prompts)
     attempts = [Attempt(known[d.id], record.order, record.budget, d.requests, record.texts) for d in task.documents]
     scored = score_attempts(kind, attempts, grader, counter)
     return {document.id: samples for document, samples in zip(task.documents, scored, strict=True)}
@@ -113,12 +125,13 @@ def rule_note(task: RecordedTask) -> str:
     )
 
 
-def check_recorded(task: RecordedTask, known: Container[str]) -> None:
+def check_recorded(task: RecordedTask, known: Container[str], *, older_prompts: bool = False) -> None:
     """Check that a task's documents and prompt are those of this package.
 
     Args:
         task: The task.
         known: Ids of its exam set's exams, or problems for a solo task.
+        older_prompts: Let older versions of the prompt pass too.
 
     Raises:
         RecordError: A document is unknown, or the prompt was another one.
@@ -138,7 +151,8 @@ def check_recorded(task: RecordedTask, known: Container[str]) -> None:
     except UsageError as error:
         raise RecordError(f"{task.results_path}: prompt {record.prompt!r}: {error}") from None
     asked = f"{record.prompt!r}" + (f", paraphrase {record.paraphrase}" if record.paraphrase else "")
-    if record.prompt_sha256 != expected:
+    older = older_prompts and prompt_version(record.prompt_sha256, record.prompt, record.paraphrase) is not None
+    if record.prompt_sha256 != expected and not older:
         raise RecordError(
             f"{task.results_path}: {task.name} was asked with prompt {version_text(record.prompt_sha256)}, not "
             f"with {asked} of this package, {version_text(expected)}; two versions are never mixed, use the roi-bench "

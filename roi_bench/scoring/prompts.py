@@ -230,19 +230,18 @@ PROMPTS = {
 PROMPT_VERSION = 2
 """Version of the prompts above."""
 
-_FIRST_VERSION = frozenset(
-    {
-        "ef9661eee9ef02c2fdf0aba2f43bb25fa551f6aa46aa36f5c8ff4125a2fd3d80",  # direct
-        "f21cb83c8fdef6903a2805dd9210732a057cb057a85817bda630797b089df05d",  # plan_and_solve
-        "1155b65b35e65edc7dfdcccc1fe4873487735059fd754003a9af8c2982eb8a77",  # least_to_most
-        "ffa209a00ce35eff571dec9c150b879a914c47d7f24f6bbdef04384709bedaef",  # metacognitive
-        "7b55e60d46282757c307253d46e79baaec4a341da7a24ba79d364faa5b0b5856",  # greedy_knapsack
-        "a55fb8731e5b93617b870669d85aed95477afdd083a588d318564b27b070c362",  # solo
-        "56ed14ee3ca4e07014e7c567a3720c2ea4f3ae82e488eaa6af4b0d8310546e1a",  # paraphrase 1 of direct
-        "73ebd895a181abecbb8b5888b1140243c0e6e6fb745cd87faf64f174ed6ccaa0",  # paraphrase 2
-        "658b11d5e2013ac7c88cb2b855286270c143a303ba3ed895ccc9a090304ac9fc",  # paraphrase 3
-    }
-)
+_FIRST_VERSION = {
+    ("direct", 0): "ef9661eee9ef02c2fdf0aba2f43bb25fa551f6aa46aa36f5c8ff4125a2fd3d80",
+    ("plan_and_solve", 0): "f21cb83c8fdef6903a2805dd9210732a057cb057a85817bda630797b089df05d",
+    ("least_to_most", 0): "1155b65b35e65edc7dfdcccc1fe4873487735059fd754003a9af8c2982eb8a77",
+    ("metacognitive", 0): "ffa209a00ce35eff571dec9c150b879a914c47d7f24f6bbdef04384709bedaef",
+    ("greedy_knapsack", 0): "7b55e60d46282757c307253d46e79baaec4a341da7a24ba79d364faa5b0b5856",
+    ("solo", 0): "a55fb8731e5b93617b870669d85aed95477afdd083a588d318564b27b070c362",
+    ("direct", 1): "56ed14ee3ca4e07014e7c567a3720c2ea4f3ae82e488eaa6af4b0d8310546e1a",
+    ("direct", 2): "73ebd895a181abecbb8b5888b1140243c0e6e6fb745cd87faf64f174ed6ccaa0",
+    ("direct", 3): "658b11d5e2013ac7c88cb2b855286270c143a303ba3ed895ccc9a090304ac9fc",
+}
+"""SHA-256 of the prompts of version 1, by name and number of the paraphrase."""
 
 BASELINES = ("plan_and_solve", "least_to_most", "metacognitive", "greedy_knapsack")
 """Prompts of the baselines (SPEC section 10), in the order of tables."""
@@ -321,9 +320,17 @@ def prompt_sha256(prompt: str = "direct", paraphrase: int = 0) -> str:
     return PROMPTS[prompt].worded(paraphrase).sha256
 
 
+def prompt_version(sha256: str, prompt: str, paraphrase: int = 0) -> int | None:
+    """Return the version of a prompt, or a paraphrase of it, that has this hash; None where none had."""
+    if _FIRST_VERSION.get((prompt, paraphrase)) == sha256:
+        return 1
+    worded = (PROMPTS[prompt], *PROMPTS[prompt].paraphrases) if prompt in PROMPTS else ()
+    return PROMPT_VERSION if sha256 in [item.sha256 for item in worded[paraphrase : paraphrase + 1]] else None
+
+
 def version_text(sha256: str) -> str:
     """Return the short hash of a prompt and, where it is known, its version, for messages."""
     worded = [item for prompt in PROMPTS.values() for item in (prompt, *prompt.paraphrases)]
-    if sha256 in _FIRST_VERSION:
+    if sha256 in _FIRST_VERSION.values():
         return f"{sha256[:12]}… (version 1)"
     return f"{sha256[:12]}…" + (f" (version {PROMPT_VERSION})" if sha256 in {item.sha256 for item in worded} else "")

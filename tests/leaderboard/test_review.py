@@ -172,6 +172,38 @@ def test_a_correction_that_the_board_would_refuse_is_refused(
     assert missing([f"corrects {first.name}", "2026-11-23"], str(found[younger.name])) == []
 
 
+def test_what_was_withdrawn_is_not_corrected(repository: Path, submission: Path, tmp_path: Path) -> None:
+    stand(repository, submission)
+    git(repository, "checkout", "--quiet", "main")
+    entry = {"submission": submission.name, "badge": "withdrawal", "by": "Us", "date": "2026-11-25", "reason": "Wrong."}
+    (repository / BOARD / "reviews.json").write_text(json.dumps([entry]))
+    commit_all(repository)
+    git(repository, "checkout", "--quiet", "-B", "change")
+    correction = corrected(submission, tmp_path / "correction")
+    add(repository, correction)
+    assert missing([f"corrects {submission.name}", "withdrawn"], str(reviewed(repository)[correction.name])) == []
+
+
+def test_an_archived_run_is_corrected_by_one_of_today_and_none_joins_it(
+    repository: Path, submission: Path, tmp_path: Path
+) -> None:
+    def older(content: dict[str, Any]) -> None:
+        content["tasks"][0]["prompt_sha256"] = "ef9661eee9ef02c2fdf0aba2f43bb25fa551f6aa46aa36f5c8ff4125a2fd3d80"
+
+    archived = tampered(submission, tmp_path / "archived", document=older)
+    stand(repository, archived)
+    today = corrected(archived, tmp_path / "today", by=submission)
+    late = tampered(archived, tmp_path / "late", document=lambda content: content["metadata"].update(notes="late"))
+    for folder in (today, late):
+        add(repository, folder)
+    review = review_change(repository, BOARD, "main", "change", workers=1)
+    found = {one["folder"]: one for one in review["submissions"]}
+    assert missing(["prompt version 1", "run again"], found[late.name]["refused"]) == []
+    assert found[today.name]["refused"] is None
+    assert found[today.name]["correction"]["of"] == archived.name
+    assert any(text.startswith("roi_tiny_hard_128: score ") for text in found[today.name]["correction"]["changes"])
+
+
 def nothing_answered(rows: list[dict[str, Any]]) -> None:
     text = "".join(f"### Problem {k}\n\\boxed{{NA}}\n" for k in (1, 2, 3))
     lengths = lengths_of(tiny_counter().token_starts(text))

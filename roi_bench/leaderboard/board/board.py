@@ -95,7 +95,7 @@ class Entry:
 
     @property
     def has_rows(self) -> bool:
-        """Whether its runs stand in tables."""
+        """Whether its runs stand in tables, or in the archive."""
         return self.replaced_by is None and not self.awaits and self.withdrawn is None
 
     @property
@@ -190,6 +190,7 @@ class Board:
         drafts: Whether drafts are among the entries (a board that must not be published).
         project_url: Address of the project, with a slash at the end, or an empty text: then nothing leads to it.
         notes: What its maintainers should know of their own files.
+        archive: Runs of older rules and prompts, with their submissions: newest first, then in the order of tables.
     """
 
     title: str
@@ -201,6 +202,7 @@ class Board:
     drafts: bool
     project_url: str = ""
     notes: Sequence[str] = ()
+    archive: Sequence[tuple[Entry, GradedRun]] = ()
 
     @property
     def updated(self) -> str | None:

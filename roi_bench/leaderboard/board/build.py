@@ -444,7 +444,15 @@ def make_board(
         drafts=drafts and any(entry.graded.submission.draft for entry in entries),
         project_url=settings.project_url,
         notes=tuple(_notes(settings, [table.cell.slug for table in cells])),
+        archive=tuple(_archive(entries)),
     )
+
+
+def _archive(entries: Sequence[Entry]) -> Iterator[tuple[Entry, GradedRun]]:
+    """Yield the runs of submissions with rows that are not compared with today's."""
+    for entry in entries:
+        older = entry.graded.older if entry.has_rows else {}
+        yield from ((entry, run) for run in entry.graded.runs if run.task in older)
 
 
 def why_not_on(submission: Submission, settings: BoardSettings) -> str | None:
@@ -472,7 +480,7 @@ def _tables(entries: Sequence[Entry], main: str | None) -> tuple[CellTable, ...]
     rows: dict[Cell, list[tuple[Entry, GradedRun]]] = {}
     for entry in entries:
         if entry.has_rows:
-            for run in entry.graded.runs:
+            for run in entry.graded.current:
                 rows.setdefault(run.cell, []).append((entry, run))
     order = sorted(rows, key=_place)
     by_slug = {cell.slug: cell for cell in order}

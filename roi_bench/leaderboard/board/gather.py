@@ -119,6 +119,7 @@ class GradingOptions:
         recount: Count tokens again with the tokenizers of the hub.
         pages: What its own pages show; None: no pages.
         samples: Folder for the rows of its samples (:mod:`~roi_bench.leaderboard.exporters.every_eval_ever`), or None.
+        archive: Grade runs of older rules and prompts too; what is on a board stays on it.
     """
 
     cache: Path | None = None
@@ -126,6 +127,7 @@ class GradingOptions:
     recount: bool = False
     pages: PageOptions | None = None
     samples: Path | None = None
+    archive: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +193,7 @@ def grade_one(folder: Path, options: GradingOptions) -> GradedFolder:
         UsageError: The cache or the samples cannot be written.
     """
     try:
-        checked = check_submission(folder, recount=options.recount)
+        checked = check_submission(folder, recount=options.recount, archive=options.archive)
         if checked.submission.draft and not options.drafts:
             return GradedFolder(folder, None)
         graded, runs = grade_submission(checked, workers=1)

@@ -40,7 +40,7 @@ from roi_bench.leaderboard.board.graded import (
 )
 from roi_bench.leaderboard.board.same_responses import fingerprints
 from roi_bench.leaderboard.submission.response_files import responses_sha256
-from roi_bench.leaderboard.submission.schema import Submission
+from roi_bench.leaderboard.submission.schema import Submission, outdated
 from roi_bench.leaderboard.submission.untrusted_files import ANSWERS_AT_ONCE, LIMIT_VERDICTS
 from roi_bench.records.regrade import score_recorded, score_recorded_solo
 from roi_bench.records.results import RecordedTask
@@ -258,8 +258,7 @@ def grade_submission(
     """
     asked = in_order([task for task in checked.tasks if task.record.kind.has_order])
     tasks = [task for task in asked if not task.record.paraphrase]
-    solo = [task for task in checked.tasks if not task.record.kind.has_order]
-    notes: list[str] = []
+    solo, notes = _current_solo(checked)
     with Grader(workers=workers) as unbounded:
         grader = BoundedGrader(unbounded)
         runs = [_scored(checked, task, name, grader) for task, name in zip(tasks, run_names(tasks), strict=True)]
@@ -299,9 +298,18 @@ def grade_submission(
     return submission, by_slug
 
 
+def _current_solo(checked: CheckedSubmission) -> tuple[list[RecordedTask], list[str]]:
+    """Return the solo tasks that make profiles, and why others make none: they are of older versions."""
+    older = {task.name: why for task in checked.submission.tasks if (why := outdated(task)) is not None}
+    alone = [task for task in checked.tasks if not task.record.kind.has_order]
+    left = [f"{one.name} makes no profile and is left out: {older[one.name]}" for one in alone if one.name in older]
+    return [task for task in alone if task.name not in older], left
+
+
 def _scored(checked: CheckedSubmission, task: RecordedTask, name: str, grader: GraderLike) -> ScoredRun:
     exams = exams_of(task)
-    return ScoredRun(name, task, exams, score_recorded(task, exams, grader, checked.counters.get(task.name)))
+    counter = checked.counters.get(task.name)
+    return ScoredRun(name, task, exams, score_recorded(task, exams, grader, counter, older_prompts=True))
 
 
 def _used(matched: Sequence[ProfiledRuns], notes: list[str]) -> dict[RunKey, Efficiency]:

@@ -16,7 +16,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from roi_bench.analysis.reports.tables import Interval
 from roi_bench.analysis.runs import Cell
-from roi_bench.leaderboard.submission.schema import Submission
+from roi_bench.leaderboard.submission.schema import Submission, outdated
 from roi_bench.scoring.kinds import KINDS, Kind
 
 
@@ -209,6 +209,17 @@ class GradedSubmission:
     profiles: tuple[str, ...]
     remarks: tuple[Remark, ...]
     recounted: bool
+
+    @property
+    def older(self) -> dict[str, str]:
+        """Why runs are not compared with today's (:func:`.schema.outdated`), by task; they belong in the archive."""
+        return {task.name: why for task in self.submission.tasks if (why := outdated(task)) is not None}
+
+    @property
+    def current(self) -> tuple[GradedRun, ...]:
+        """Its runs of today's rule and prompts."""
+        older = self.older
+        return tuple(run for run in self.runs if run.task not in older)
 
 
 # What a correction changes: what it corrects beside it, for the comment on a pull request and for pages.

@@ -27,6 +27,7 @@ from roi_bench.leaderboard.submission.schema import (
     SubmittedTask,
     exams_sha256,
     load_set,
+    outdated,
     parse_submission,
     task_name,
 )
@@ -44,7 +45,7 @@ from roi_bench.leaderboard.submission.untrusted_files import (
 )
 from roi_bench.records.regrade import check_recorded
 from roi_bench.records.results import KEYS, Costs, RecordedTask, RunRecord, identity_of
-from roi_bench.scoring.prompts import PROMPTS, find_prompt, prompt_sha256, version_text
+from roi_bench.scoring.prompts import PROMPTS, find_prompt, prompt_sha256, prompt_version, version_text
 from roi_bench.scoring.task_settings import TaskSettings, deviations
 from roi_bench.scoring.tokens import TokenCounter
 
@@ -95,6 +96,8 @@ def check_paraphrases(tasks: Sequence[SubmittedTask], where: str) -> None:
                     f"{where}: {task.name} has other {name} than {own.name}; a paraphrase differs from it in nothing "
                     "but the words of the prompt"
                 )
+        if outdated(task) != outdated(own):
+            raise RecordError(f"{where}: {task.name} is of another version than {own.name}; run both by one release")
 
 
 SAME_OF_PARAPHRASES = (
@@ -139,7 +142,8 @@ def _wrong_exams(task: SubmittedTask) -> str | None:
             f"exam version {task.exam_version} of {task.exam_set}; this board has version {version}, and versions are "
             "never mixed"
         )
-    if task.prompt_sha256 != (expected := prompt_sha256(task.prompt, task.paraphrase)):
+    if prompt_version(task.prompt_sha256, task.prompt, task.paraphrase) is None:
+        expected = prompt_sha256(task.prompt, task.paraphrase)
         words = f", paraphrase {task.paraphrase}," if task.paraphrase else ""
         return (
             f"prompt {task.prompt}{words} is {version_text(task.prompt_sha256)}; this board's is "
@@ -223,12 +227,15 @@ def content_hash(folder: Path) -> str:
     return content_of(read_folder(folder))
 
 
-def check_submission(folder: Path, *, recount: bool = False, today: date | None = None) -> CheckedSubmission:
+def check_submission(
+    folder: Path, *, recount: bool = False, archive: bool = False, today: date | None = None
+) -> CheckedSubmission:
     """Return the submission in ``folder`` if it passes every rule.
 
     Args:
         folder: Its folder, which bears its id.
         recount: Count tokens again with tokenizers from the hub too; shipped ones always are.
+        archive: Let runs of older rules and prompts pass too, for the archive of a board that has them already.
         today: Day against which its date is held; by default today's.
 
     Raises:
@@ -250,6 +257,8 @@ def check_submission(folder: Path, *, recount: bool = False, today: date | None 
     for task in submission.tasks:
         where = f"{folder}: {task.file}"
         check_task(task, where)
+        if not archive:
+            _check_current(task, where)
         found = submitted_responses(task, files.pop(task.file), where, most=left)
         left -= found.unpacked
         if task.lines_sha256 not in (None, found.lines_sha256):
@@ -278,6 +287,13 @@ def check_submission(folder: Path, *, recount: bool = False, today: date | None 
     return CheckedSubmission(
         submission, content, size, tuple(tasks), counters, usd, tuple(remarks), recounted, token_checks
     )
+
+
+def _check_current(task: SubmittedTask, where: str) -> None:
+    if (why := outdated(task)) is not None:
+        raise RecordError(
+            f"{where}: {task.name} is of {why}, and versions are never mixed; run again, and pack the new results"
+        )
 
 
 def submitted_responses(task: SubmittedTask, packed: bytes, where: str, most: int = UNPACKED_BYTES) -> Responses:
@@ -345,7 +361,7 @@ def _check_documents(task: RecordedTask, where: str, *, draft: bool) -> None:
     """Compare the documents of a task with the exams of its set."""
     exams = load_set(task.record.exam_set, task.record.exam_seed)
     known = task.record.kind.documents({exam.id: exam for exam in exams})
-    check_recorded(task, known)
+    check_recorded(task, known, older_prompts=True)  # whether they may be older was decided before
     asked = {document.id for document in task.documents}
     missing = [name for name in known if name not in asked]
     if missing and not draft:

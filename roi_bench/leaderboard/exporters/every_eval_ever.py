@@ -80,7 +80,7 @@ ALLOCATION: dict[str, tuple[str, tuple[Bound, Bound], str]] = {
 def evaluation_results(graded: GradedSubmission) -> list[dict[str, Any]]:
     """Return one result for each defined number of each run whose better direction is known."""
     tasks = {task.name: task for task in graded.submission.tasks}
-    return [{**_about(run, tasks[run.task]), **found} for run in graded.runs for found in _results(run)]
+    return [{**_about(run, tasks[run.task]), **found} for run in graded.current for found in _results(run)]
 
 
 def result_id(run: GradedRun, metric: str) -> str:
@@ -346,7 +346,7 @@ def write_samples(graded: GradedSubmission, runs: Mapping[str, ScoredRun], folde
     """
     identity, model = _evaluation_id(graded.submission), _identity(graded.submission)[0]
     rows = chain.from_iterable(
-        sample_rows(run, runs[run.slug], identity, model) for run in graded.runs if run.slug in runs
+        sample_rows(run, runs[run.slug], identity, model) for run in graded.current if run.slug in runs
     )
     write_json_lines(({"schema_version": SCHEMA_VERSION, **row} for row in rows), _samples(graded.submission, folder))
 
@@ -363,7 +363,7 @@ def export_every_eval_ever(
     """Write an aggregate record and the rows of its samples for each submission below ``out``; return the files.
 
     Args:
-        board: The board; drafts, replaced submissions and rows of the literature are left out.
+        board: The board; drafts, replaced and withdrawn submissions, and rows of the literature are left out.
         samples: Folder with the rows of the submissions (:func:`write_samples`); files are moved from there.
         out: Folder to write to.
 

@@ -19,7 +19,7 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}", re.ASCII)
 
 
 def published(board: Board) -> list[Entry]:
-    """Return the entries to publish: neither drafts nor those replaced by a correction."""
+    """Return the entries to publish: neither drafts nor those that were corrected or withdrawn."""
     return [e for e in board.entries if e.has_rows and not e.graded.submission.draft]
 
 

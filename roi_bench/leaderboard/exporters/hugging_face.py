@@ -38,7 +38,7 @@ def export_hugging_face(board: Board, out: Path, *, dataset_id: str = DATASET_ID
     - ``models.json``: which model each of these folders is for.
 
     Args:
-        board: The board; drafts, replaced submissions and rows of the literature are left out.
+        board: The board; drafts, replaced and withdrawn submissions, and rows of the literature are left out.
         out: Folder to write to.
         dataset_id: Dataset on the Hub that holds ``eval.yaml``.
 

@@ -217,19 +217,24 @@ def compare_link(a: Standing, b: Standing) -> str:
 
 
 def compare_pages(board: Board, options: PageOptions) -> Iterator[PageFile]:
-    """Yield ``compare.html``, ``data/models.json`` (runs by cell) and ``data/exams/<set>.json`` (exams, clusters)."""
+    """Yield ``compare.html``, ``data/models.json`` (runs by cell) and ``data/exams/<set>.json`` (exams, clusters).
+
+    Cells without a table are named apart, for the page that reads any response; of their runs the archive's are listed.
+    """
     yield render("compare.html", "compare.html", {"board": board})
     yield render("read.html", "read.html", {"board": board, "exam_pages": options.exam_pages})
-    yield _json_file("data/models.json", {"cells": [_cell(table) for table in board.cells if table.standings]})
-    sets: dict[str, list[Standing]] = {}
-    for table in board.cells:
-        sets.setdefault(_set_name(table.cell), []).extend(table.standings)
-    for name, standings in sets.items():
-        clusters = {
-            exam: cluster
-            for standing in standings
-            for exam, cluster in zip(standing.run.exam_ids, standing.run.exam_clusters, strict=True)
-        }
+    tables = [table for table in board.cells if table.standings]
+    left: dict[Cell, list[Standing]] = {run.cell: [] for entry in board.entries for run in entry.graded.runs}
+    for entry, run in board.archive:
+        left[run.cell].append(Standing(entry, run, None, None, None))
+    others = [CellTable(cell, tuple(left[cell]), (), ()) for cell in left if cell not in [t.cell for t in tables]]
+    yield _json_file("data/models.json", {"cells": list(map(_cell, tables)), "left": list(map(_cell, others))})
+    sets: dict[str, list[GradedRun]] = {}
+    for entry in board.entries:
+        for run in entry.graded.runs:
+            sets.setdefault(_set_name(run.cell), []).append(run)
+    for name, runs in sets.items():
+        clusters = {e: cluster for run in runs for e, cluster in zip(run.exam_ids, run.exam_clusters, strict=True)}
         exams = sorted(clusters)  # ids of a set count up with leading zeros
         yield _json_file(f"data/exams/{name}.json", {"exams": exams, "clusters": [clusters[exam] for exam in exams]})
 
@@ -350,6 +355,7 @@ class RunView:
     labels: str
     usd: str
     tokens_source: str
+    older: str | None
     accuracy: Plot
     tokens: Plot | None
     outcomes: Plot
@@ -363,7 +369,8 @@ def model_pages(board: Board) -> Iterator[PageFile]:
     names = {entry.id: entry.graded.submission.metadata.model for entry in board.entries}
     for entry in board.entries:
         yield _model_page(board, entry, rows, names)
-        text = "withdrawn" if entry.withdrawn else badge_text(entry, rows)
+        archived = "in the archive" if entry.has_rows and entry.graded.older else ""
+        text = "withdrawn" if entry.withdrawn else badge_text(entry, rows) or archived
         if text:
             yield PageFile(f"models/{entry.id}/badge.svg", badge(text).encode("utf-8"))
 
@@ -411,7 +418,7 @@ def _model_page(
 ) -> PageFile:
     submission = entry.graded.submission
     runs = [
-        _run_view(run, submission.metadata.model, rows.get((entry.id, run.slug)), n)
+        _run_view(run, submission.metadata.model, rows.get((entry.id, run.slug)), n, entry.graded.older.get(run.task))
         for n, run in enumerate(entry.graded.runs, start=1)
     ]
     return render(
@@ -477,7 +484,9 @@ def _named(plot: Plot, model: str, run: GradedRun) -> Plot:
     return replace(plot, title=f"{plot.title}: {model}, {run.cell.title}, {run.exams} exams")
 
 
-def _run_view(run: GradedRun, model: str, row: TableRow | None, number_on_page: int) -> RunView:
+def _run_view(
+    run: GradedRun, model: str, row: TableRow | None, number_on_page: int, older: str | None = None
+) -> RunView:
     tokens = tokens_plot(run, number_on_page)
     standing = row.standing if row else None
     return RunView(
@@ -488,6 +497,7 @@ def _run_view(run: GradedRun, model: str, row: TableRow | None, number_on_page: 
         labels=labels_of(run),
         usd=money_text(None if run.usd_per_exam is None else 1000 * run.usd_per_exam),
         tokens_source=TOKEN_SOURCES[run.tokens_source],
+        older=older,
         accuracy=_named(accuracy_plot(run, number_on_page), model, run),
         tokens=None if tokens is None else _named(tokens, model, run),
         outcomes=_named(outcome_plot(run.outcomes_by_tier, number_on_page), model, run),

@@ -21,7 +21,7 @@ from roi_bench.leaderboard.site.table_page import COLUMNS, table_pages
 from roi_bench.reading.responses import READING_RULE
 from roi_bench.records.journal import canonical_json
 from roi_bench.scoring.metrics import metrics_of
-from roi_bench.scoring.prompts import PROMPT_VERSION, PROMPTS
+from roi_bench.scoring.prompts import PROMPT_VERSION, PROMPTS, prompt_version
 
 # What happened on the board, newest first: the changelog page and the Atom feed (RFC 4287).
 
@@ -210,6 +210,18 @@ def _version(package: str) -> str | None:
         return None
 
 
+def archive_pages(board: Board) -> Iterator[PageFile]:
+    """Yield ``archive.html``: runs of older rules and prompts; nothing where there are none."""
+    if board.archive:
+        rows = []
+        for entry, run in board.archive:
+            task = next(task for task in entry.graded.submission.tasks if task.name == run.task)
+            version = prompt_version(task.prompt_sha256, task.prompt, task.paraphrase)
+            rows.append((entry, run, version, task.reading_rule))
+        versions = {"prompt_version": PROMPT_VERSION, "reading_rule": READING_RULE}
+        yield render("archive.html", "archive.html", {"board": board, "rows": rows, **versions})
+
+
 def submit_page(board: Board) -> PageFile:
     """Return ``submit.html``: how to submit, how to cite, and what may be done with what is here."""
     plain = _without_noncharacters(board.title).translate({ord(character): None for character in "\\{}%#$&~^_"})
@@ -231,6 +243,7 @@ def board_pages(board: Board, options: PageOptions) -> Iterator[PageFile]:
     yield from model_pages(board)
     yield from compare_pages(board, options)
     yield method_page(board)
+    yield from archive_pages(board)
     yield submit_page(board)
     yield from history_pages(board)
     yield render("not_found.html", "404.html", {"board": board, "root": urlsplit(board.base_url).path})

@@ -252,7 +252,7 @@ def build_site(
     _check_places(submissions, out, options.cache)
     sources = read_sources(submissions, options.base_url)
     site = SiteFolder(out)
-    grading = GradingOptions(options.cache, options.drafts, options.recount, options.pages)
+    grading = GradingOptions(options.cache, options.drafts, options.recount, archive=True, pages=options.pages)
     made = _Made(site, options, tell)
     _, waiting, refused = look_up(sources.folders, grading, made.keep)
     made.refuse([*sources.refused, *refused])

@@ -28,6 +28,7 @@ from roi_bench.leaderboard.submission.untrusted_files import (
 from roi_bench.reading.responses import READING_RULE
 from roi_bench.records.journal import canonical_json
 from roi_bench.records.results import RunIdentity
+from roi_bench.scoring.prompts import PROMPT_VERSION, prompt_version
 
 # A submission: who ran what on which exams, and the raw responses. Nothing in it is trusted until it is regraded.
 #
@@ -434,12 +435,28 @@ def _validator() -> Any:
     return extend(Draft202012Validator, type_checker=checker)(schema)
 
 
+def outdated(task: SubmittedTask) -> str | None:
+    """Return why a run is not compared with today's, or None for a run of today.
+
+    This alone decides what is current: runs of an older reading rule and those asked with an older version of their
+    prompt are not; what no version ever was, the rules refuse (:mod:`roi_bench.leaderboard.checks.rules`).
+    """
+    version = prompt_version(task.prompt_sha256, task.prompt, task.paraphrase)
+    reasons = []
+    if version is not None and version != PROMPT_VERSION:
+        reasons.append(f"prompt version {version} (today: {PROMPT_VERSION})")
+    if task.reading_rule != READING_RULE:
+        reasons.append(f"reading rule {task.reading_rule} (today: {READING_RULE})")
+    return "; ".join(reasons) or None
+
+
 def _check_rule(document: Any) -> None:
-    """Name a submission of another reading rule as such: its form may be another too."""
+    """Name a submission of a newer reading rule, or that names none, as such: its form may be another too."""
     tasks = document.get("tasks") if isinstance(document, dict) else None
     for task in tasks if isinstance(tasks, list) else ():
         rule = task.get("reading_rule", 1) if isinstance(task, dict) else READING_RULE
-        if rule != READING_RULE:
+        known = type(rule) is int and 0 < rule <= READING_RULE
+        if not known or (isinstance(task, dict) and "reading_rule" not in task):
             raise ValueError(
                 f"a submission of reading rule {shown(rule)}; this board reads by rule {READING_RULE}, and the two are "
                 "never mixed: run again, and pack the new results"

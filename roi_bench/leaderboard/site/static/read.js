@@ -46,6 +46,11 @@
     say('Reading the scores \u2026');
     try {
       const values = [selects.a.value, selects.b.value].filter((value) => value !== NONE);
+      if (!values.length) {
+        byId('responses').replaceChildren();
+        selects.exam.replaceChildren();
+        return say('No run of these exams stands in a table or in the archive; its own page leads here.');
+      }
       const sides = await Promise.all([...new Set(values)].map(sideOf));
       if (now !== turn) return;
       const common = [...sides[0].places.keys()].filter((exam) => sides.every((side) => side.places.has(exam)));
@@ -159,7 +164,8 @@
       return say('A page opened as a file may not read other files: look at the site with roi-bench leaderboard serve SITE.');
     }
     try {
-      ({ cells } = await load('data/models.json'));
+      const models = await load('data/models.json');
+      cells = [...models.cells, ...models.left];
     } catch (error) {
       return say(`The list of runs could not be read (${error.message}).`);
     }
