@@ -155,6 +155,33 @@ def pack(
 
 
 @submit.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for it.  [default: beside FOLDER]"
+)
+def migrate(folder: Path, out: Path | None) -> None:
+    """Rewrite the submission in FOLDER, of an older form, in today's, from itself alone.
+
+    Responses and numbers stay as they are; what the older form did not record stays unknown. The new submission has
+    another id and lies beside the old one, which stays.
+    """
+    from roi_bench.leaderboard.submission.pack import migrate_submission
+
+    _check_packages()
+    _refuse_parent(folder)
+    beside = folder.resolve().parent if out is None else out
+    written = migrate_submission(folder, beside, tell=notify)
+    if written is None:
+        notify(f"{folder}: is of today's form already; nothing to do")
+        return
+    click.echo(str(written))
+    notify(
+        f"on a board, remove {folder.name} and write {written.name} in its place in reviews.json and accepted.json, "
+        "and as what its corrections name"
+    )
+
+
+@submit.command()
 @click.argument("folders", nargs=-1, required=True, metavar="DIR…", type=click.Path(path_type=Path))
 @click.option("--recount", is_flag=True, help="Count tokens again with tokenizers from the hub too.")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes for symbolic checks (default: one per core).")

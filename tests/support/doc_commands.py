@@ -81,7 +81,7 @@ NOT_STARTED = re.compile(
     r"|^(accelerate|torchrun) (?!.*roi_bench run)"  # training
     r"|^python (-m )?benchmarks|^python scripts"  # measurements and generators
     r"|^roi-bench leaderboard (build leaderboard|serve|review|export|comment)"  # tests/leaderboard
-    r"|^roi-bench (submit (check|pack .*--replaces)|leaderboard)"
+    r"|^roi-bench (submit (check|migrate|pack .*--replaces)|leaderboard)"
     r"|^roi-bench view (?!.*--(list|exam|out))"  # serves until Ctrl-C; tests/cli/test_view.py
     r"|^roi-bench train (?!.*--dry-run)"  # minutes; tests/training
 )

@@ -1,4 +1,7 @@
-"""Making a submission of finished runs: raw responses, token counts, what identifies them; no path of this machine."""
+"""Making a submission of finished runs, or of an older submission: raw responses, token counts, what identifies them.
+
+No path of this machine gets in.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import re
 import shutil
 import tempfile
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,14 +29,24 @@ from roi_bench.leaderboard.submission.schema import (
     Metadata,
     Submission,
     SubmittedTask,
+    document_bytes,
     exams_sha256,
     load_set,
+    parse_submission,
     submission_bytes,
     submission_document,
     submission_id,
     task_name,
 )
-from roi_bench.leaderboard.submission.untrusted_files import METADATA_FILE
+from roi_bench.leaderboard.submission.untrusted_files import (
+    METADATA_BYTES,
+    METADATA_DEPTH,
+    METADATA_FILE,
+    SHOWN_OF_MESSAGE,
+    parse_strict,
+    read_folder,
+    shown,
+)
 from roi_bench.records.regrade import check_recorded, check_rule
 from roi_bench.records.results import RecordedDocument, RecordedTask, ResultsFile, identity_of
 from roi_bench.scoring.outcomes import Response
@@ -108,7 +121,60 @@ def pack_submission(
         },
     )
     submission = replace(submission, id=submission_id(submission_document(submission)))
-    return _write(out, submission, {METADATA_FILE: submission_bytes(submission), **files}, tell)
+    folder = _write(out, submission.id, {METADATA_FILE: submission_bytes(submission), **files}, tell)
+    tell(_published(submission))
+    return folder
+
+
+def migrate_submission(folder: Path, out: Path, *, tell: Callable[[str], None] = silent) -> Path | None:
+    """Write a submission of an older form in today's, and return its folder; None where it is of today's form.
+
+    All of it comes from the submission itself: its files stay as they are, byte for byte, and what it does not record
+    stays unrecorded. It gets the hash of its lines, which makes another id, and reading rule 1 where it names none,
+    since the release that first recorded the rule read by rule 2.
+
+    Args:
+        folder: The submission.
+        out: Folder in which the new one gets a folder of its own, called by its id.
+        tell: Takes remarks.
+
+    Raises:
+        RecordError: The submission is damaged, was altered, or would be refused for another reason than its age.
+        UsageError: Another submission of the new id is there.
+    """
+    files, where = read_folder(folder), f"{folder}: {METADATA_FILE}"
+    if METADATA_FILE not in files:
+        raise RecordError(f"{folder}: has no {METADATA_FILE}; name the folder of one submission")
+    try:
+        old = parse_strict(files[METADATA_FILE], largest=METADATA_BYTES, deepest=METADATA_DEPTH)
+        new = _in_todays_form(old, files)
+    except ValueError as error:
+        raise RecordError(f"{where}: {shown(error, SHOWN_OF_MESSAGE)}") from None
+    content = document_bytes(new)
+    parse_submission(content, where)  # what is whole in the new form was whole in the old one
+    if (found := old.get("id")) != (expected := submission_id(old)):
+        raise RecordError(f"{where}: its id is {shown(found)}, its content makes it {expected}; it was altered")
+    return None if new == old else _write(out, new["id"], {**files, METADATA_FILE: content}, tell, archive=True)
+
+
+def _in_todays_form(old: Any, files: Mapping[str, bytes]) -> dict[str, Any]:
+    """Return the content of a ``submission.json`` with what today's form needs more.
+
+    Raises:
+        ValueError: It is no content of such a file, or a file of responses is missing or damaged.
+    """
+    tasks = old.get("tasks") if isinstance(old, dict) else None
+    if not isinstance(tasks, list) or not all(isinstance(task, dict) for task in tasks):
+        raise ValueError("is no object with a list of tasks")
+    new = {**old, "tasks": []}
+    for task in tasks:
+        if not isinstance(name := task.get("file"), str) or name not in files:
+            raise ValueError(f"names the file {shown(name)}, which is missing")
+        new["tasks"].append({"reading_rule": 1, "lines_sha256": lines_digest(files[name]), **task})
+    try:
+        return {**new, "id": submission_id(new)}
+    except (KeyError, TypeError, AttributeError):
+        return new  # the schema says what is wrong
 
 
 def _published(submission: Submission) -> str:
@@ -219,27 +285,28 @@ def _scalar(value: Any) -> str | int | float | bool | None:
     return value if value is None or isinstance(value, str | int | float | bool) else str(value)
 
 
-def _write(out: Path, submission: Submission, files: dict[str, bytes], tell: Callable[[str], None]) -> Path:
+def _write(
+    out: Path, name: str, files: dict[str, bytes], tell: Callable[[str], None], *, archive: bool = False
+) -> Path:
     """Write the folder of a submission at once, after it has passed all rules under another name."""
-    target = out / submission.id
+    target = out / name
     out.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=".packing-", dir=out))
     try:
-        folder = aside / submission.id
+        folder = aside / name
         folder.mkdir()
-        for name, content in files.items():
-            (folder / name).write_bytes(content)
+        for file, content in files.items():
+            (folder / file).write_bytes(content)
         try:
-            checked = check_submission(folder)
+            checked = check_submission(folder, archive=archive)
         except RecordError as error:
             raise RecordError(
-                f"not packed, since it would be refused: {str(error).replace(f'{aside}/', '')}"
+                f"not written, since it would be refused: {str(error).replace(f'{aside}/', '')}"
             ) from error
-        tell(_published(submission))
         if Remark("draft", NEEDLESS_DRAFT) in checked.remarks:
             tell(f"a draft, {NEEDLESS_DRAFT}")
         if target.exists():
-            if _is_same(target, folder, submission.id):
+            if _is_same(target, folder, name):
                 return target
             raise UsageError(f"{target} exists and differs from what was packed; submissions are never overwritten")
         folder.rename(target)

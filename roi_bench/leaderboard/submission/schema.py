@@ -370,7 +370,11 @@ def submission_id(document: Mapping[str, Any]) -> str:
 
 def submission_bytes(submission: Submission) -> bytes:
     """Return ``submission`` as the bytes of its file."""
-    document = submission_document(submission)
+    return document_bytes(submission_document(submission))
+
+
+def document_bytes(document: Mapping[str, Any]) -> bytes:
+    """Return the JSON value of a ``submission.json`` as the bytes of the file."""
     return (json.dumps(document, ensure_ascii=False, indent=1, sort_keys=True) + "\n").encode("utf-8")
 
 
@@ -411,7 +415,7 @@ def _task(found: Mapping[str, Any]) -> SubmittedTask:
         **{
             **found,
             "deviations": tuple(found["deviations"]),
-            "think_tags": tuple((opening, closing) for opening, closing in found["think_tags"]),
+            "think_tags": tuple((opening, closing) for opening, closing in found.get("think_tags", ())),
             "skip_token_lengths": None if skip is None else tuple(skip),
         }
     )
@@ -454,13 +458,21 @@ def _check_rule(document: Any) -> None:
     """Name a submission of a newer reading rule, or that names none, as such: its form may be another too."""
     tasks = document.get("tasks") if isinstance(document, dict) else None
     for task in tasks if isinstance(tasks, list) else ():
-        rule = task.get("reading_rule", 1) if isinstance(task, dict) else READING_RULE
-        known = type(rule) is int and 0 < rule <= READING_RULE
-        if not known or (isinstance(task, dict) and "reading_rule" not in task):
+        rule = task.get("reading_rule", OLDER_FORM) if isinstance(task, dict) else READING_RULE
+        if rule is OLDER_FORM:
+            raise ValueError(
+                f"a submission of an older form, of reading rule 1 (this board reads by rule {READING_RULE}); rewrite "
+                "it with roi-bench submit migrate"
+            )
+        if type(rule) is not int or not 0 < rule <= READING_RULE:
             raise ValueError(
                 f"a submission of reading rule {shown(rule)}; this board reads by rule {READING_RULE}, and the two are "
                 "never mixed: run again, and pack the new results"
             )
+
+
+OLDER_FORM = object()
+"""Stands for the reading rule where a submission names none, as those did that were made under rule 1."""
 
 
 def _check_schema(document: Any) -> None:
