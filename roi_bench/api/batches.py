@@ -53,7 +53,8 @@ def open_batches(journal: Path) -> list[BatchLine]:
 
 def record_path(journal: Path) -> Path:
     """Return where the batches of the run of ``journal`` are noted; no run takes that for a journal."""
-    return journal.with_name(journal.name.replace("journal-", "batches-", 1))
+    named = journal.name.replace("journal-", "batches-", 1)
+    return journal.with_name(named if named != journal.name else f"batches-{named}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,3 +177,12 @@ def test_zeros_of_a_power_loss_are_a_torn_line(tmp_path: Path) -> None:
     path.write_bytes(filled(path) + b"\0" * 512)
     for _ in range(2):
         assert BatchRecord(path).open == [SENT, MEANT]
+
+
+def test_the_record_of_batches_is_never_the_journal_itself():
+    """The trainer's journal is called otherwise than those of runs."""
+    names = ("journal-1a2b.rank0.jsonl", "superseded-1-journal-1a2b.rank0.jsonl", "samples.jsonl")
+    assert [record_path(Path("runs") / name) for name in names] == [
+        Path("runs") / name
+        for name in ("batches-1a2b.rank0.jsonl", "superseded-1-batches-1a2b.rank0.jsonl", "batches-samples.jsonl")
+    ]

@@ -184,6 +184,7 @@ def test_a_missing_package_and_an_old_one_are_problems_with_the_command():
         (["lora.rank=4"], "peft", "lora"),
         (["lora.quantised=true"], "bitsandbytes", "lora.quantised"),
         (["sampling.backend=vllm"], "vllm", "sampling.backend"),
+        (["sampling.backend=api", "sampling.model_args.model=a"], "litellm", "sampling.backend"),
         (["rarl.rollouts=vllm"], "vllm", "rarl.rollouts"),
         (["rarl.rollouts=vllm-server"], "vllm", "rarl.rollouts"),
         (["evaluation.backend=vllm"], "vllm", "evaluation.backend"),

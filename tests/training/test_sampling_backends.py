@@ -10,7 +10,7 @@ from typing import ClassVar
 
 import pytest
 
-from roi_bench.errors import DependencyError, ModelError
+from roi_bench.errors import DependencyError, ModelError, RecordError, UsageError
 from roi_bench.exams.tiny import model_path
 from roi_bench.harness import model_loading
 from roi_bench.harness.engines.local import LocalEngine
@@ -21,7 +21,8 @@ from roi_bench.scoring.tokens import Usage
 from roi_bench.training.mft import mft
 from roi_bench.training.mft import mft as sampling_backends
 from roi_bench.training.mft.mft import BaseModelEngine, choose_backend, on_gpu, response_of, sampling_engine
-from roi_bench.training.plan.recipe import Sampling, TierCounts, load_recipe
+from roi_bench.training.plan.recipe import Sampling, TierCounts, differences, load_recipe, stage_settings
+from tests.api.provider_server import ProviderServer, Reply
 from tests.training.tiny_labels import problems, tokenizer
 
 SETTINGS = ["context=900", "vllm.gpu_memory_utilization=0.5", "vllm.tensor_parallel_size=2", "sampling.backend=vllm"]
@@ -283,3 +284,68 @@ def test_vllm_out_of_memory_says_what_to_lower(vllm, monkeypatch, tmp_path, smal
     recipe = replace(small, sampling=replace(small.sampling, backend="vllm"))
     with pytest.raises(ModelError, match=r"with vllm.*vllm\.gpu_memory_utilization"):
         mft.make_labels(recipe, tmp_path)
+
+
+# ----------------------------------------------------------------- a teacher behind an API
+
+
+def lesson(body):
+    """The teacher's reply to a problem: right for every second one, in other words than the base model's."""
+    asked = body["messages"][-1]["content"]
+    found = [(index, one) for items in small_problems().values() for index, one in enumerate(items)]
+    index, problem = next((index, one) for index, one in found if one.question in asked)
+    return Reply(f"### Problem 1\n{problem.solution if index % 2 else 'I do not know.'}", 9)
+
+
+@pytest.fixture
+def taught(small, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "unused")
+
+    def by(server, **more):
+        arguments = {"model": "a-model", "base_url": server.url, "retry_wait": 0.02, **more}
+        return replace(small, sampling=replace(small.sampling, backend="api", model_args=arguments))
+
+    return by
+
+
+def test_a_teacher_writes_the_solutions_and_the_base_models_tokens_are_counted(tmp_path, taught):
+    with ProviderServer(lesson) as server:
+        labels = mft.make_labels(taught(server), tmp_path)
+        bodies = server.bodies
+        assert mft.make_labels(taught(server), tmp_path) == labels
+        assert len(server.bodies) == len(bodies) == 24  # nothing is asked, nor paid, twice
+    assert {(body["temperature"], body["max_tokens"]) for body in bodies} == {(0.7, 128)}
+    solved = [item for item in labels if item.level < 3]
+    assert len(solved) == 12
+    for item in solved:
+        segment = f"### Problem 1\n<predicted_level>Level-0</predicted_level>\n{item.work}\n"
+        assert item.cost == len(tokens_of(segment))  # not the 9 that the teacher said
+    assert header_of(tmp_path)["run"]["teacher"]["model"] == "a-model"
+    with pytest.raises(RecordError, match=r"teacher\.model"):
+        mft.make_labels(replace(taught(server, model="another")), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "facts"),
+    [
+        (["sampling.backend=api"], r"sampling\.model_args.*teacher"),
+        (["sampling.model_args.model=a"], r"sampling\.model_args.*'model'.*backend is api"),
+        (
+            ["sampling.backend=api", "sampling.model_args={model: a, api_key: s3cret}"],
+            r"model_args\.api_key.*environment",
+        ),
+        (["sampling.backend=api", "sampling.model_args={model: a, provider_batch: true}"], r"provider_batch.*waits"),
+    ],
+)
+def test_arguments_of_a_teacher_that_cannot_be_meant_are_refused(changes, facts):
+    with pytest.raises(UsageError, match=facts) as caught:
+        load_recipe("test", changes)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_run_that_recorded_no_arguments_of_a_teacher_goes_on():
+    asked = stage_settings(load_recipe("test"), "data")
+    known = {key: value for key, value in asked.items() if key != "sampling.model_args"}
+    assert asked["sampling.model_args"] == {}
+    assert differences(known, asked) == []
+    assert differences(known, {**asked, "sampling.model_args.model": "a"}) != []

@@ -18,11 +18,12 @@ from roi_bench.harness.engines.protocol import Engine, Job, exam_fields
 from roi_bench.records.journal import Entry, Header, Journal, RequestKey, canonical_json, request_key
 from roi_bench.scoring.kinds import GraderLike, score_responses
 from roi_bench.scoring.outcomes import Response, level_bounds, parse_response
-from roi_bench.scoring.prompts import Message, exam_messages
+from roi_bench.scoring.prompts import Message, as_text, exam_messages
 from roi_bench.scoring.tokens import Usage
 from roi_bench.training.data import (
     MFT_STREAM,
     chat_wrapper,
+    instructed,
     refuse_evaluation_questions,
     sampled_problems,
     stream_seed,
@@ -55,7 +56,7 @@ from roi_bench.training.stages.model import (
 
 
 def choose_backend(asked: str) -> str:
-    """Return ``transformers`` or ``vllm``; ``auto`` takes vLLM where it is installed and there is a CUDA GPU."""
+    """Return the backend: ``auto`` takes vLLM where it is installed and there is a CUDA GPU, else transformers."""
     if asked != "auto":
         return asked
     import torch
@@ -166,7 +167,7 @@ class BaseModelEngine(LocalEngine):
 
 
 def sampling_engine(recipe: Recipe, backend: str, tokenizer: Any, cap: int) -> Engine:
-    """Return the base model, loaded now, as an engine: ``transformers``, or ``vllm`` as ``roi-bench run`` has it.
+    """Return what writes the solutions, loaded now: ``transformers``, or ``vllm`` or ``api`` as in ``roi-bench run``.
 
     Raises:
         ModelError: It cannot be loaded.
@@ -178,10 +179,15 @@ def sampling_engine(recipe: Recipe, backend: str, tokenizer: Any, cap: int) -> E
     if backend == "transformers":
         model = on_gpu(load_model(name, recipe).eval())
         return BaseModelEngine(model, tokenizer, recipe.sampling, cap, seed)
-    arguments = {"pretrained": name, **vllm_settings(recipe)}
-    asked = {"batch_size": "auto", "max_batch_size": None, "device": None}
+    teacher = dict(recipe.sampling.model_args)
     config = SimpleNamespace(
-        model=backend, model_args=arguments, verbosity=None, apply_chat_template=recipe.chat, **asked
+        model="roi-api" if backend == "api" else backend,
+        model_args=teacher if backend == "api" else {"pretrained": name, **vllm_settings(recipe)},
+        apply_chat_template=recipe.chat,
+        batch_size="auto",
+        max_batch_size=None,
+        device=None,
+        verbosity=None,
     )
     return engine_of(load_lm_eval_model(config), seed=seed)
 
@@ -301,7 +307,9 @@ def sample_solutions(
     with Journal(path, header) as journal:
         if _missing(requests, journal):
             engine = make_engine()
-            size = int(engine.facts["batch_size"])
+            if reason := engine.why_not(requests[0].args[1]):
+                raise ModelError(f"the model that sampling.backend names cannot answer: {reason}")
+            size = int(engine.facts.get("batch_size") or 1)
             first = -(-EARLY_LOOK // size) * size  # whole batches, the same ones as in a single call
             model = JournaledModel(engine, journal)
             try:
@@ -343,6 +351,15 @@ def grade_samples(
     return found
 
 
+def teacher_wrapper(recipe: Recipe) -> Callable[[Sequence[Message]], str]:
+    """Return a function that turns messages into what ``roi-api`` takes: a conversation, or bare text."""
+    from roi_bench.api.settings import chat_prompt
+
+    if recipe.sampling.model_args.get("endpoint") == "completions":
+        return lambda messages: as_text(instructed(messages, recipe.system_prompt))
+    return lambda messages: chat_prompt([{**message} for message in instructed(messages, recipe.system_prompt)])
+
+
 def make_labels(recipe: Recipe, out: Path) -> list[LabelledProblem]:
     """Return the labelled training problems, sampling solutions that ``out / "samples.jsonl"`` does not have yet.
 
@@ -357,11 +374,13 @@ def make_labels(recipe: Recipe, out: Path) -> list[LabelledProblem]:
     tokenizer = load_tokenizer(base_model_name(recipe))
     problems = sampled_problems(recipe.family, recipe.sampling.problems, stream_seed(recipe.seed, MFT_STREAM))
     refuse_evaluation_questions((item.question for items in problems.values() for item in items), recipe.family)
-    requests = sampling_requests(recipe, problems, chat_wrapper(recipe, tokenizer))
-    cap = solution_cap(recipe, problems)
     backend = choose_backend(recipe.sampling.backend)
+    wrap = teacher_wrapper(recipe) if backend == "api" else chat_wrapper(recipe, tokenizer)
+    requests = sampling_requests(recipe, problems, wrap)
+    cap = solution_cap(recipe, problems)
+    run = {"model": recipe.model, "family": recipe.family, "seed": recipe.seed, "dtype": recipe.dtype}
     header = Header(
-        {"model": recipe.model, "family": recipe.family, "seed": recipe.seed, "dtype": recipe.dtype},
+        run | ({"teacher": dict(recipe.sampling.model_args)} if backend == "api" else {}),
         {"backend": backend, "batch_size": recipe.sampling.batch_size},
     )
     entries = sample_solutions(

@@ -238,6 +238,8 @@ def _needed(recipe: Recipe, stages: Stages) -> dict[str, str]:
             needed["bitsandbytes"] = "lora.quantised"
     if "mft" in stages and recipe.sampling.backend == "vllm":
         needed["vllm"] = "sampling.backend"
+    if "mft" in stages and recipe.sampling.backend == "api":
+        needed["litellm"] = "sampling.backend"
     if "rarl" in stages and recipe.rarl.rollouts != "transformers":
         needed["vllm"] = "rarl.rollouts"
     if "evaluate" in stages and recipe.evaluation.backend == "vllm":

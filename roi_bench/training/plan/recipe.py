@@ -66,7 +66,9 @@ class Sampling:
         temperature: Sampling temperature.
         cap: Most tokens of a solution; None for the upper bound of Level-2.
         batch_size: Prompts generated together (transformers only).
-        backend: ``auto`` takes vLLM where it is installed and a CUDA GPU is there, else transformers.
+        backend: ``auto`` takes vLLM where it is installed and a CUDA GPU is there, else transformers. With ``api`` a
+            teacher behind an API writes the solutions in place of the base model, whose tokenizer still counts them.
+        model_args: The teacher's arguments, those of ``roi-bench run --model roi-api`` (``{model: …, max_usd: 5}``).
     """
 
     problems: TierCounts = field(default_factory=lambda: TierCounts(1000, 1000, 1000))
@@ -74,7 +76,8 @@ class Sampling:
     temperature: float = 0.7
     cap: int | None = None
     batch_size: int = 64
-    backend: Literal["auto", "transformers", "vllm"] = "auto"
+    backend: Literal["auto", "transformers", "vllm", "api"] = "auto"
+    model_args: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,11 +365,14 @@ def stage_settings(recipe: Recipe, stage: str) -> dict[str, Any]:
 
 
 def differences(known: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
-    """Return the settings by which two trainings of a stage differ, each as text for people."""
+    """Return the settings by which two trainings of a stage differ, each as text for people.
+
+    A mapping without keys is as good as none: a release that did not know it recorded nothing.
+    """
     return [
         f"{key} is {known.get(key, 'not set')!r} there, {asked.get(key, 'not set')!r} asked"
         for key in sorted({*known, *asked})
-        if known.get(key) != asked.get(key)
+        if known.get(key) != asked.get(key) and [known.get(key), asked.get(key)] not in ([{}, None], [None, {}])
     ]
 
 

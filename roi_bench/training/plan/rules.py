@@ -186,6 +186,7 @@ def _general(recipe: Recipe) -> Iterator[Rule]:
     yield sampling.temperature > 0, "sampling.temperature", sampling.temperature, "above 0"
     yield sampling.cap is None or sampling.cap > 0, "sampling.cap", sampling.cap, "at least 1, or null"
     yield sampling.batch_size > 0, "sampling.batch_size", sampling.batch_size, "at least 1"
+    yield from _teacher(recipe)
     range_correct = f"1 to sampling.samples ({sampling.samples})"
     holds = 0 < labels.minimum_correct <= sampling.samples
     yield holds, "labels.minimum_correct", labels.minimum_correct, range_correct
@@ -200,6 +201,18 @@ def _general(recipe: Recipe) -> Iterator[Rule]:
     size = evaluation.batch_size
     yield isinstance(size, str) or size > 0, "evaluation.batch_size", evaluation.batch_size, "at least 1"
     yield evaluation.samples >= 0, "evaluation.samples", evaluation.samples, "at least 0"
+
+
+def _teacher(recipe: Recipe) -> Iterator[Rule]:
+    """Yield the rules for the arguments of a teacher behind an API."""
+    given, backend = recipe.sampling.model_args, recipe.sampling.backend
+    expected = "the teacher's arguments where sampling.backend is api, else none"
+    yield bool(given) == (backend == "api"), "sampling.model_args", sorted(given), expected
+    for name in ("api_key", "header"):
+        expected = "nothing: the folder of a run holds its recipe; set the provider's environment variable"
+        yield name not in given, f"sampling.model_args.{name}", "given", expected
+    expected = "nothing: sampling waits for its responses"
+    yield "provider_batch" not in given, "sampling.model_args.provider_batch", given.get("provider_batch"), expected
 
 
 EVERYWHERE = {
