@@ -50,14 +50,12 @@ PAGES += [ROOT / name / "README.md" for name in ("leaderboard", "reference_train
 
 
 FOLDERS = {part for path in CODE for part in path.split("/")[:-1]}
-INSTALLED = {"_roi_bench_startup.py"}
-"""Files that an installation writes."""
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_code_files_that_a_page_names_exist(page: Path) -> None:
     """A file may be named from the top, from the package, or by its last parts; other projects' files have folders."""
-    named = set(re.findall(r"`([\w./-]+\.(?:py|sh))`", page.read_text(encoding="utf-8"))) - INSTALLED
+    named = set(re.findall(r"`([\w./-]+\.(?:py|sh))`", page.read_text(encoding="utf-8")))
     ours = [name for name in named if "/" not in name or name.split("/")[0] in FOLDERS]
     assert [name for name in ours if not any(f"/{path}".endswith(f"/{name}") for path in CODE)] == []
 
