@@ -125,10 +125,11 @@ def test_nothing_is_said_that_alarms_in_vain(monkeypatch, capfd, loaded):
         def emit(self, record: logging.LogRecord) -> None:
             said.append(str(record.msg))
 
-    logger = logging.getLogger(evaluator.__name__)
-    monkeypatch.setattr(logger, "handlers", [Listener()])
-    monkeypatch.setattr(logger, "propagate", False)  # whatever other tests have made of lm_eval's logging
-    monkeypatch.setattr(logger, "disabled", False)
+    logger = logging.Logger(evaluator.__name__, logging.DEBUG)  # whatever other tests have made of lm_eval's logging
+    logger.addHandler(Listener())
+    shipped = logging.getLogger
+    monkeypatch.setattr(logging, "getLogger", lambda name=None: logger if name == evaluator.__name__ else shipped(name))
+    monkeypatch.setattr(logging.root.manager, "disable", logging.NOTSET)
     releases.evaluate(None, tasks, manager)
     assert said == messages[1:]
     assert "it/s" not in capfd.readouterr().err
