@@ -13,7 +13,7 @@ from benchmarks.fresh_candidates.word_problems import NAMES
 
 def _draw_outfits(random: Random, size: Size) -> Facts:
     things = random.sample(("shirts", "skirts", "hats", "jackets", "belts", "scarves"), size["things"])
-    return {"name": random.choice(NAMES), "things": things, "counts": [random.randint(3, 19) for _ in things]}
+    return {"name": random.choice(NAMES), "things": things, "counts": [random.randint(3, 25) for _ in things]}
 
 
 def _ask_outfits(facts: Facts) -> str:

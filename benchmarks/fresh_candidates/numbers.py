@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from math import gcd, lcm, prod
+from math import lcm, prod
 from random import Random
 
 from benchmarks.fresh_candidates.kind import Facts, Kind, Size, Worked, added, listed, multiplied
@@ -159,7 +159,10 @@ def _solve_divisor_sum(facts: Facts) -> Worked:
 def _draw_power(random: Random, size: Size) -> Facts:
     while True:
         m, a, e = (random.randint(*size[name]) for name in ("modulus", "base", "exponent"))
-        if gcd(a, m) == 1 and 2 < pow(a, e, m) < m - 2:  # 1 and m - 1 are too good guesses
+        is_prime = all(
+            m % d for d in range(2, 15)
+        )  # of others the powers are few, and good guesses; so are 1 and m - 1
+        if is_prime and 2 < pow(a, e, m) < m - 2:
             return {"a": a, "e": e, "m": m}
 
 

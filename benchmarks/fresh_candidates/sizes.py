@@ -49,7 +49,7 @@ SIZES: dict[str, list[dict[str, Any]]] = {
     "multiples": [{"to": (60, 400)}],
     "divisor_sum": [{"range": (2000, 9000), "divisors": 16}],
     "power": [
-        {"modulus": (41, 97), "base": (3, 30), "exponent": (3, 5)},
+        {"modulus": (41, 97), "base": (11, 60), "exponent": (3, 5)},
         {"modulus": (103, 197), "base": (3, 30), "exponent": (100, 500)},
     ],
     "remainders": [{"moduli": (7, 8, 9, 11, 13), "count": 2}, {"moduli": (7, 8, 9, 11, 13), "count": 3}],
@@ -69,9 +69,9 @@ SIZES: dict[str, list[dict[str, Any]]] = {
     "outfits": [{"things": 2}, {"things": 3}],
     "pairs": [{"n": (12, 90)}, {"n": (14, 60), "absent": 1}],
     "exactly": [{"people": (5, 13), "each": (2, 3)}],
-    "committee": [{"people": (4, 9), "k": (3, 5), "least": 2}],
+    "committee": [{"people": (5, 11), "k": (3, 5), "least": 2}],
     "knapsack": [{"items": (4, 4)}],
-    "dice": [{"count": 2, "faces": (8, 20)}, {"count": 4, "faces": (8, 12)}],
+    "dice": [{"count": 4, "faces": (8, 12)}],
     "paths": [{"side": (6, 8), "blocked": (5, 9), "least": 30}],
     "cheapest": [{"side": (3, 3), "low": 11, "high": 99}, {"side": (7, 8), "low": 11, "high": 99}],
     "network": [

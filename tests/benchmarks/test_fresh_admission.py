@@ -11,7 +11,7 @@ from re import findall
 
 import pytest
 
-from benchmarks.fresh_admission import Answers, admitted_tier, best_guess, table
+from benchmarks.fresh_admission import BEST_GUESS, Answers, admitted_tier, best_guess, table
 from benchmarks.fresh_candidates.sizes import KINDS, Candidate, candidates
 from roi_bench.exams.exam import canonical_text
 from roi_bench.grading.grader import Grader
@@ -146,3 +146,8 @@ def test_the_table_counts_what_is_right(tmp_path: Path, capsys: pytest.CaptureFi
     (row,) = [line for line in capsys.readouterr().out.splitlines() if "qwen15" in line]
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert cells[3:] == ["qwen15", "4", "0.75", "12", "12", "0.00", "easy"]
+
+
+@pytest.mark.parametrize("candidate", CANDIDATES, ids=[one.name for one in CANDIDATES])
+def test_no_constant_guess_is_often_right(candidate: Candidate) -> None:
+    assert best_guess(candidate)[1] <= BEST_GUESS
