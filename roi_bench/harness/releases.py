@@ -214,7 +214,7 @@ def _environment_beside() -> Iterator[None]:
 
     def add_env_info(storage: dict[str, Any]) -> None:
         try:
-            storage |= json.loads(child.communicate(timeout=60)[0].splitlines()[-1])
+            storage |= json.loads(child.communicate(timeout=300)[0].splitlines()[-1])
         except (subprocess.TimeoutExpired, ValueError, LookupError):
             shipped(storage)
 
