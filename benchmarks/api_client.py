@@ -10,7 +10,7 @@ with litellm alone: as many workers that call ``litellm.acompletion`` for the sa
 ``memory`` lets litellm mock every response and prints the resident memory while the run goes on. ``beside`` asks the
 same exams of the same server with whole processes, ``roi-bench run --model roi-api`` and plain ``lm_eval --model
 local-chat-completions`` with the same concurrency, in turn, and says how long each took and what it lost. More than 960
-requests are those of two tasks; ``roi-bench run`` sends those that the two share once.
+requests are those of two tasks that share none, since ``roi-bench run`` would send shared ones once.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def throughput(concurrency: int, delay: float, count: int) -> tuple[float, float
 
 def beside(concurrency: int, delay: float, count: int) -> float:
     """Print how long whole runs took and what they lost; return plain lm_eval's time as a multiple of ours."""
-    tasks = ("roi_tiny_hard_128", "roi_tiny_medium_128")[: 1 + (count > MOST_OF_A_TASK)]
+    tasks = ("roi_tiny_hard_128", "roi_tiny_hard_256")[: 1 + (count > MOST_OF_A_TASK)]
     limit = str(count // 2 // len(tasks))
     shared = ("--tasks", ",".join(tasks), "--limit", limit, "--log_samples", "--apply_chat_template")
     seconds: dict[str, list[float]] = {}

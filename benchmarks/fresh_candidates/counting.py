@@ -202,7 +202,7 @@ def _solve_cheapest(facts: Facts) -> Worked:
 
 
 def _answer_cheapest(facts: Facts) -> int:
-    """Dijkstra's algorithm would do; relaxing until nothing changes is shorter."""
+    """From the end: lower the sums of the numbers before until nothing changes."""
     grid, n = facts["grid"], len(facts["grid"])
     best = {(r, c): 10**6 for r in range(n) for c in range(n)} | {(n - 1, n - 1): grid[-1][-1]}
     for _ in range(2 * n):

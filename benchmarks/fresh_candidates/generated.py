@@ -11,6 +11,7 @@ from random import Random
 from typing import Any
 
 from benchmarks.fresh_candidates.kind import Facts, Kind, Size, Worked, added
+from roi_bench.exams import fresh
 from roi_bench.exams import fresh_solutions as solutions
 
 _ATTEMPTS = 200
@@ -56,10 +57,6 @@ def _between(names: str, low_high: tuple[int, int]) -> dict[str, int]:
     return {f"min_{names}": low_high[0], f"max_{names}": low_high[1]}
 
 
-def _value(facts: Facts) -> str:
-    return f"What is the value of {facts['expression'].replace('*', '×')}?"
-
-
 def _two_numbers(what: str) -> Callable[[Facts], str]:
     return lambda facts: (
         f"What is the {what} of {', '.join(map(str, facts['numbers'][:-1]))} and {facts['numbers'][-1]}?"
@@ -70,19 +67,11 @@ def _numbers(size: Size, _: Random) -> dict[str, int]:
     return {**_between("numbers", (size["count"],) * 2), **_between("value", size["range"])}
 
 
-def _ask_legs(facts: Facts) -> str:
-    herd = ", ".join(f"{count} × {name} ({solutions.LEGS[name]} legs each)" for name, count in facts["animals"].items())
-    return f"A farm keeps these animals: {herd}. How many legs do they have in total?"
-
-
 def _ask_angle(facts: Facts) -> str:
-    angles = ", ".join(f"{round(angle)}°" for angle in facts["known_angles"])
     if facts["n_sides"] == 3:
-        return f"Two angles of a triangle are {angles.replace(', ', ' and ')}. How many degrees has the third?"
-    return (
-        f"All interior angles of a convex polygon with {facts['n_sides']} sides but one are known: {angles}. How many "
-        "degrees has the remaining interior angle?"
-    )
+        one, two = map(round, facts["known_angles"])
+        return f"Two angles of a triangle are {one}° and {two}°. How many degrees has the third?"
+    return fresh.angle_question(facts)
 
 
 def _ask_factors(facts: Facts) -> str:
@@ -90,14 +79,9 @@ def _ask_factors(facts: Facts) -> str:
 
 
 def _solve_factors(facts: Facts) -> Worked:
-    steps, found, rest = [], [], facts["number"]
-    while rest > 1:
-        prime = next(d for d in range(2, rest + 1) if rest % d == 0)
-        if prime != rest:
-            steps.append(f"{rest} = {prime} × {rest // prime}.")
-        found.append(prime)
-        rest //= prime
-    return steps, added(found, steps)
+    divisions, factors = solutions.prime_factors(facts["number"])
+    steps = [f"{step}." for step in divisions]
+    return steps, added(factors, steps)
 
 
 def _ask_fraction(facts: Facts) -> str:
@@ -136,20 +120,6 @@ def _ask_base(facts: Facts) -> str:
     return f"Which number, written in base 10, is {facts['source_repr']} in base {facts['source_base']}?"
 
 
-def _ask_dice(facts: Facts) -> str:
-    sizes = [die.removeprefix("1d") for die in facts["puzzle"]["dice_str"].split(", ")]
-    faces = f"{', '.join(sizes[:-1])} and {sizes[-1]}"
-    return (
-        f"{len(sizes)} fair dice are rolled once. They have {faces} faces, numbered from 1 up. The probability that "
-        f"the total is at least {facts['puzzle']['target']} is m/n in lowest terms. What is m + n?"
-    )
-
-
-def _dice_gold(entry: Mapping[str, Any]) -> int:
-    top, _, bottom = entry["answer"].partition("/")
-    return int(top) + int(bottom or 1)
-
-
 def _complex_gold(entry: Mapping[str, Any]) -> int:
     real, imaginary = entry["metadata"]["result"]
     return int(real + imaginary)
@@ -163,14 +133,14 @@ KINDS = {
     "product": Kind(
         "arithmetic",
         _drawn("products", lambda size, _: {**_between("terms", (2, 2)), **_between("digits", size["digits"])}),
-        _value,
+        fresh.expression_question,
         _sentences(solutions.product),
         _gold,
     ),
     "sum": Kind(
         "arithmetic",
         _drawn("chain_sum", lambda size, _: {**_between("terms", size["terms"]), **_between("digits", (2, 2))}),
-        _value,
+        fresh.expression_question,
         _sentences(solutions.chain_sum),
         _gold,
     ),
@@ -185,7 +155,7 @@ KINDS = {
             },
             accept=lambda facts, size: 2 < abs(facts["gold"]) <= size["most"],
         ),
-        _value,
+        fresh.expression_question,
         _sentences(solutions.expression),
         _gold,
     ),
@@ -201,7 +171,7 @@ KINDS = {
         _drawn(
             "leg_counting", lambda size, _: {**_between("animals", size["animals"]), **_between("instances", (2, 20))}
         ),
-        _ask_legs,
+        fresh.legs_question,
         _sentences(solutions.legs),
         _gold,
     ),
@@ -267,10 +237,10 @@ KINDS = {
         _drawn(
             "dice",
             lambda size, random: {"num_dice": size["count"], "max_dice_size": random.randint(*size["faces"])},
-            _dice_gold,
+            fresh.dice_gold,
             lambda facts, _: facts["puzzle"]["den"] >= 20,
         ),
-        _ask_dice,
+        fresh.dice_question,
         _sentences(solutions.dice),
         _gold,
     ),

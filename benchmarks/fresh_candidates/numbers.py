@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import pairwise
 from math import lcm, prod
 from random import Random
 
 from benchmarks.fresh_candidates.kind import Facts, Kind, Size, Worked, added, listed, multiplied
+from roi_bench.exams.fresh_solutions import prime_factors
 
 
 def _draw_equation(random: Random, size: Size) -> Facts:
@@ -124,19 +126,6 @@ def _answer_stretch(facts: Facts) -> int:
     return sum(n for n in range(facts["low"], facts["high"] + 1) if n % facts["step"] == facts["rest"])
 
 
-def _factors(number: int, steps: list[str]) -> dict[int, int]:
-    """Return prime factors with their powers; append the divisions."""
-    found: dict[int, int] = {}
-    rest = number
-    while rest > 1:
-        prime = next(d for d in range(2, rest + 1) if rest % d == 0)
-        if prime != rest:
-            steps.append(f"{rest} = {prime} × {rest // prime}.")
-        found[prime] = found.get(prime, 0) + 1
-        rest //= prime
-    return found
-
-
 def _draw_divisor_sum(random: Random, size: Size) -> Facts:
     while True:
         n = random.randint(*size["range"])
@@ -146,9 +135,9 @@ def _draw_divisor_sum(random: Random, size: Size) -> Facts:
 
 def _solve_divisor_sum(facts: Facts) -> Worked:
     """The sum is the product of 1 + p + … + p^k over the prime powers."""
-    steps: list[str] = []
-    sums = []
-    for prime, power in _factors(facts["n"], steps).items():
+    divisions, factors = prime_factors(facts["n"])
+    steps, sums = [f"{step}." for step in divisions], []
+    for prime, power in Counter(factors).items():
         powers = [prime**k for k in range(power + 1)]
         sums.append(sum(powers))
         steps.append(f"For the prime {prime}: {' + '.join(map(str, powers))} = {sums[-1]}.")

@@ -8,6 +8,7 @@ from random import Random
 
 from benchmarks.fresh_candidates.kind import Facts, Kind, Size, Worked, added, listed
 from benchmarks.fresh_candidates.word_problems import NAMES
+from roi_bench.exams.fresh_solutions import signed
 
 MONTHS = (
     *("January", "February", "March", "April", "May", "June"),
@@ -85,18 +86,14 @@ def _solve_polygon(facts: Facts) -> Worked:
     steps, parts = ["Twice the area is the sum of x1 × y2 - x2 × y1 over the sides."], []
     for (a, b), (c, d) in zip(corners, corners[1:] + corners[:1], strict=True):
         parts.append(a * d - c * b)
-        left, right = f"{a} × {_signed(d)}", f"{_signed(c)} × {_signed(b)}"
+        left, right = f"{a} × {signed(d)}", f"{signed(c)} × {signed(b)}"
         steps.append(f"({a}, {b}) to ({c}, {d}): {left} - {right} = {parts[-1]}.")
     total = added(parts, steps)
     return steps, total
 
 
-def _signed(number: int) -> str:
-    return f"({number})" if number < 0 else str(number)
-
-
 def _answer_polygon(facts: Facts) -> int:
-    """Pick's theorem would do; the trapezoids under the sides are shorter."""
+    """Add up the trapezoids under the sides."""
     corners = facts["corners"]
     sides = zip(corners, corners[1:] + corners[:1], strict=True)
     return abs(int(sum((a[0] - b[0]) * (a[1] + b[1]) for a, b in sides)))

@@ -6,6 +6,7 @@ from random import Random
 from typing import Any
 
 from benchmarks.fresh_candidates.kind import Facts, Kind, Size, Worked, added, listed
+from roi_bench.exams.fresh_solutions import signed
 
 NAMES = (
     *("Ada", "Ben", "Carla", "David", "Elif", "Frank", "Grace", "Hugo", "Irene", "Jonas", "Kira", "Liam"),
@@ -351,15 +352,15 @@ def _solve_tickets(facts: Facts) -> Worked:
             if row[place]:
                 count += 1
                 rows[k] = count, [pivot[place] * a - row[place] * b for a, b in zip(row, pivot, strict=True)]
-                factors = f"{pivot[place]} × ({other}) - {_signed(row[place])} × ({name})"
+                factors = f"{pivot[place]} × ({other}) - {signed(row[place])} × ({name})"
                 steps.append(f"Without {letter}, {factors}: ({count}) {_equation(rows[k][1], letters)}")
     prices = [0] * len(letters)
     for place in reversed(range(len(letters))):
         row = kept[place]
         known = sum(row[k] * prices[k] for k in range(place + 1, len(letters)))
         prices[place] = (row[-1] - known) // row[place]
-        top = f"({row[-1]} - {_signed(known)})" if known else str(row[-1])
-        steps.append(f"{letters[place]} = {top} / {_signed(row[place])} = {prices[place]}.")
+        top = f"({row[-1]} - {signed(known)})" if known else str(row[-1])
+        steps.append(f"{letters[place]} = {top} / {signed(row[place])} = {prices[place]}.")
     parts = [count * price for count, price in zip(facts["order"], prices, strict=True)]
     steps += [f"{count} × {price} = {count * price}." for count, price in zip(facts["order"], prices, strict=True)]
     return steps, added(parts, steps)
@@ -371,10 +372,6 @@ def _equation(row: list[int], letters: str) -> str:
     terms = [f"{'+' if a > 0 else '-'} {abs(a) if abs(a) > 1 else ''}{letter}" for a, letter in pairs]
     left = " ".join(terms)
     return f"{left.removeprefix('+ ') if left[0] == '+' else left.replace('- ', '-', 1)} = {total}."
-
-
-def _signed(number: int) -> str:
-    return f"({number})" if number < 0 else str(number)
 
 
 def _answer_tickets(facts: Facts) -> int:

@@ -50,12 +50,14 @@ class Family:
     gold: Callable[[Mapping[str, Any]], int] = lambda entry: int(entry["answer"])
 
 
-def _legs_question(metadata: Metadata) -> str:
+def legs_question(metadata: Metadata) -> str:
+    """Ask for the legs of a herd."""
     herd = ", ".join(f"{count} × {name} ({LEGS[name]} legs each)" for name, count in metadata["animals"].items())
     return f"A farm keeps these animals: {herd}. How many legs do they have in total?"
 
 
-def _angle_question(metadata: Metadata) -> str:
+def angle_question(metadata: Metadata) -> str:
+    """Ask for the last interior angle of a polygon."""
     angles = ", ".join(f"{round(angle)}°" for angle in metadata["known_angles"])
     return (
         f"All interior angles of a convex polygon with {metadata['n_sides']} sides but one are known: {angles}. "
@@ -83,7 +85,8 @@ def _numbers(metadata: Metadata) -> str:
     return f"{', '.join(first)} and {last}"
 
 
-def _expression_question(metadata: Metadata) -> str:
+def expression_question(metadata: Metadata) -> str:
+    """Ask for the value of an expression."""
     return f"What is the value of {metadata['expression'].replace('*', '×')}?"
 
 
@@ -92,7 +95,8 @@ def _base_question(metadata: Metadata) -> str:
     return f"Which number, written in base 10, is {metadata['source_repr']} in base {metadata['source_base']}{letters}?"
 
 
-def _dice_question(metadata: Metadata) -> str:
+def dice_question(metadata: Metadata) -> str:
+    """Ask for the probability of a total as numerator + denominator."""
     sizes = [die.removeprefix("1d") for die in metadata["puzzle"]["dice_str"].split(", ")]
     faces = f"{', '.join(sizes[:-1])} and {sizes[-1]}"
     return (
@@ -101,7 +105,8 @@ def _dice_question(metadata: Metadata) -> str:
     )
 
 
-def _dice_gold(entry: Mapping[str, Any]) -> int:
+def dice_gold(entry: Mapping[str, Any]) -> int:
+    """Return numerator + denominator of the generator's answer."""
     top, _, bottom = entry["answer"].partition("/")
     return int(top) + int(bottom or 1)
 
@@ -137,7 +142,7 @@ def _primes(width: int, low: int, high: int, least: int) -> Family:
 
 def _product(factors: int, digits: int) -> Family:
     sizes = {"min_terms": factors, "max_terms": factors, "min_digits": digits, "max_digits": digits}
-    return Family("products", sizes, _expression_question, solutions.product)
+    return Family("products", sizes, expression_question, solutions.product)
 
 
 def _common_multiple(count: int, low: int, high: int) -> Family:
@@ -155,10 +160,10 @@ def _dice(count: int, low: int, high: int) -> Family:
     return Family(
         "dice",
         {"num_dice": count},
-        _dice_question,
+        dice_question,
         solutions.dice,
         draw=lambda random: {"max_dice_size": random.randint(low, high)},
-        gold=_dice_gold,
+        gold=dice_gold,
     )
 
 
@@ -166,7 +171,7 @@ _EASY = (
     Family(
         "leg_counting",
         {"min_animals": 5, "max_animals": 6, "min_instances": 2, "max_instances": 15},
-        _legs_question,
+        legs_question,
         solutions.legs,
     ),
     Family(
@@ -179,13 +184,13 @@ _EASY = (
     Family(
         "chain_sum",
         {"min_terms": 9, "max_terms": 12, "min_digits": 3, "max_digits": 4},
-        _expression_question,
+        expression_question,
         solutions.chain_sum,
     ),
     Family(
         "simple_geometry",
         {"min_sides": 7, "max_sides": 9, "min_angle": 80, "max_angle": 170},
-        _angle_question,
+        angle_question,
         solutions.polygon_angle,
         accept=lambda metadata: 0 < solutions.polygon_angle(metadata)[1] < 180,  # else it would not be convex
     ),
@@ -212,7 +217,7 @@ _MIDDLE = (
             "max_digits": 2,
             "operators": ["+", "-", "*"],
         },
-        _expression_question,
+        expression_question,
         solutions.expression,
     ),
     Family(

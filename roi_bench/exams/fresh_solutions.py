@@ -115,18 +115,25 @@ def product(metadata: Mapping[str, Any]) -> Worked:
     return steps, result
 
 
+def prime_factors(number: int) -> tuple[list[str], list[int]]:
+    """Return the trial divisions, one a step, and the prime factors of ``number``, smallest first."""
+    steps, factors, rest = [], [], number
+    while rest > 1:
+        prime = next(d for d in range(2, rest + 1) if rest % d == 0)
+        if prime != rest:
+            steps.append(f"{rest} = {prime} × {rest // prime}")
+        factors.append(prime)
+        rest //= prime
+    return steps, factors
+
+
 def least_common_multiple(metadata: Mapping[str, Any]) -> Worked:
     """Factor ``numbers`` by trial division and multiply the highest powers."""
     steps: list[str] = []
     highest: Counter[int] = Counter()
     for number in metadata["numbers"]:
-        factors, rest = [], number
-        while rest > 1:
-            prime = next(d for d in range(2, rest + 1) if rest % d == 0)
-            if prime != rest:
-                steps.append(f"{rest} = {prime} × {rest // prime}")
-            factors.append(prime)
-            rest //= prime
+        divisions, factors = prime_factors(number)
+        steps += divisions
         if len(factors) > 2:
             steps.append(f"{number} = {' × '.join(map(str, factors))}")
         elif len(factors) < 2:

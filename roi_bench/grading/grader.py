@@ -208,9 +208,15 @@ class _Worker:
             self._read(START_SECONDS)
         except _DiedError as error:
             self.kill()
+            try_it = f"{sys.executable} -m roi_bench.grading.symbolic_worker 5 2048"
+            if error.limit:
+                raise DependencyError(
+                    f"the symbolic checker was not ready after {START_SECONDS:g} s; try again when the machine is less "
+                    f"busy (to see how long it takes run: {try_it})"
+                ) from error
             raise DependencyError(
                 "the symbolic checker did not start; install its packages with: pip install math-verify "
-                f"(to see the reason run: {sys.executable} -m roi_bench.grading.symbolic_worker 5 2048)"
+                f"(to see the reason run: {try_it})"
             ) from error
 
     @property

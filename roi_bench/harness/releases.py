@@ -204,13 +204,17 @@ def _environment_beside() -> Iterator[None]:
         yield
         return
     shipped: Callable[[dict[str, Any]], None] = evaluator.add_env_info
-    child = subprocess.Popen(
-        [sys.executable, "-c", _ENVIRONMENT],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        start_new_session=True,  # a Ctrl-C is for the run
-    )
+    try:
+        child = subprocess.Popen(
+            [sys.executable, "-c", _ENVIRONMENT],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            process_group=0,  # a Ctrl-C is for the run
+        )
+    except OSError:  # no room for another process: lm_eval describes it in this one
+        yield
+        return
 
     def add_env_info(storage: dict[str, Any]) -> None:
         try:

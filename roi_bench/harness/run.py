@@ -17,7 +17,7 @@ import click
 
 from roi_bench.api.limits import usd_text
 from roi_bench.api.settings import ApiSettings
-from roi_bench.errors import ModelError, UsageError
+from roi_bench.errors import DependencyError, ModelError, UsageError
 from roi_bench.harness.ending import EndedEarlyError, ended_by_signals
 from roi_bench.harness.engines.api import maybe_paid, paid
 from roi_bench.harness.engines.protocol import Engine
@@ -249,11 +249,14 @@ def _evaluate_with_journal(
             if parsed.dry_run:
                 shutil.rmtree(journal.path.parent)
         except KeyboardInterrupt as error:
-            finished = sum(entry.response is not None for entry in read_journal(journal.path)[1].values())
-            raise type(error)(
-                f"{str(error) or 'interrupted'}; finished responses are in {journal.path} ({finished} so far); run the "
-                "same command again to go on from there"
-            ) from error
+            raise type(error)(f"{str(error) or 'interrupted'}; {_what_is_kept(journal.path)}") from error
+        except DependencyError as error:  # grading needs what is not there, after all was asked
+            raise DependencyError(f"{error}; {_what_is_kept(journal.path)}") from error
+
+
+def _what_is_kept(journal: Path) -> str:
+    finished = sum(entry.response is not None for entry in read_journal(journal)[1].values())
+    return f"finished responses are in {journal} ({finished} so far); run the same command again to go on from there"
 
 
 def _leave_process_group() -> None:

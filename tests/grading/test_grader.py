@@ -17,6 +17,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from roi_bench.errors import DependencyError
 from roi_bench.grading.algebra import same_exactly
 from roi_bench.grading.answer_words import SMALL_NUMBERS, number_of_words
 from roi_bench.grading.answers import normalize_answer
@@ -25,6 +26,7 @@ from roi_bench.grading.formulas import Formula, evaluate, parse_formula, surely_
 from roi_bench.grading.grader import Check, Grader, SymbolicPool, Verdict
 from roi_bench.grading.numerals import read_quantity
 from roi_bench.reading.marks import find_boxes
+from tests.support.messages import shows
 
 CASES = [json.loads(line) for line in (Path(__file__).parents[1] / "cases" / "grading.jsonl").read_text().splitlines()]
 CHECKS = [Check(case["pool"], case["answer"], tuple(case["accepted"]), case.get("question", "")) for case in CASES]
@@ -164,6 +166,20 @@ def stand_in() -> Iterator[Grader]:
 @pytest.fixture(scope="module")
 def golden_verdicts(grader: Grader) -> list[Verdict]:
     return grader.grade_many(CHECKS)
+
+
+@pytest.mark.parametrize(
+    ("program", "facts"), [("raise SystemExit(3)", ("math-verify",)), ("import time; time.sleep(60)", ("0.5 s",))]
+)
+def test_a_checker_that_does_not_start_says_whether_it_failed_or_was_late(
+    monkeypatch: pytest.MonkeyPatch, program: str, facts: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr("roi_bench.grading.grader.START_SECONDS", 0.5 if "sleep" in program else 60.0)
+    with (
+        Grader(workers=1, command=(sys.executable, "-c", program)) as broken,
+        pytest.raises(DependencyError, match=shows(*facts, "symbolic_worker")),
+    ):
+        broken.grade("math", UNDECIDED[0], (UNDECIDED[1],), "")
 
 
 @pytest.mark.parametrize(

@@ -167,6 +167,16 @@ def test_where_the_other_process_fails_lm_eval_describes_it_here(monkeypatch, de
     assert described() == ({"by": "lm_eval"}, 1)
 
 
+def test_without_room_for_another_process_lm_eval_describes_it_here(monkeypatch, described):
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+
+    def full(*_, **__):
+        raise OSError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(releases.subprocess, "Popen", full)
+    assert described() == ({"by": "lm_eval"}, 1)
+
+
 def test_with_torch_lm_eval_describes_it_here(monkeypatch, described):
     monkeypatch.setitem(sys.modules, "torch", SimpleNamespace())
     monkeypatch.setattr(releases.subprocess, "Popen", None)

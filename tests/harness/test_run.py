@@ -577,3 +577,17 @@ def test_samples_that_do_not_differ_are_a_doubt_only_if_all_are_so_and_were_draw
 def test_responses_without_text_that_were_not_cut_are_a_doubt() -> None:
     silent = sampled([["", ""], ["", NO_RESPONSE]], [[(9, "stop"), (100, "length")], [None, None]])
     assert doubts({"roi_x": [silent]}) == {"roi_x": {"responses": 4, "no_text": 2}}
+
+
+def test_a_run_that_cannot_grade_says_what_is_kept(
+    random_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> Any:
+        raise DependencyError("no checker here")
+
+    monkeypatch.setattr("roi_bench.harness.task.shared_grader", broken)
+    with pytest.raises(DependencyError, match=shows("no checker here", "journal-", 4, "same command")):
+        run(command(random_model, tmp_path, limit=2))
+    monkeypatch.undo()
+    run(command(random_model, tmp_path, limit=2))
+    assert len(samples_in(tmp_path)) == 2
