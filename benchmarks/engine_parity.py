@@ -13,6 +13,10 @@ transformers[serving], by default this one; ``--gguf`` holds the same weights in
 the server takes by itself. ``--fewer`` asks less of an engine that is slow; a pair is compared on the
 exams that both were asked.
 
+The page's bfloat16 runs, except the first row of SmolLM2, had ``MALLOC_MMAP_THRESHOLD_=1073741824
+MALLOC_TRIM_THRESHOLD_=8589934592 MALLOC_TOP_PAD_=268435456`` in their environment; without these settings glibc gives
+large tensors back to the system after each use. ``vllm serve`` is started as ``vllm.entrypoints.openai.api_server``.
+
 The exams come from ROI_BENCH_DATA_DIR or the hub; MODEL_FOLDER has a chat template.
 """
 
