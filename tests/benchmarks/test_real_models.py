@@ -51,14 +51,29 @@ def test_rows_of_exams_asked_on_different_days_add_up(tmp_path: Path, capsys: py
     assert (tmp_path / "rows.csv").read_text() == (tmp_path / "whole.csv").read_text()
 
 
+def tables_of(text: str) -> list[tuple[list[str], list[list[str]]]]:
+    """Return the Markdown tables of a text, each as its head and its rows."""
+    found = []
+    for block in re.findall(r"^\|.*(?:\n\|.*)+", text, re.MULTILINE):
+        head, _, *rows = [re.split(r" *(?<!\\)\| *", line.strip("| ")) for line in block.splitlines()]
+        found.append((head, rows))
+    return found
+
+
 def test_the_page_says_what_the_shipped_rows_say(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its first three tables are those printed, without columns that are the same in every row."""
     table(Namespace(rows=real_models.ROOT / real_models.ROWS))
-    page = (real_models.ROOT / "docs/real-models.md").read_text()
-    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
-    assert len(lines) > 20
-    begin = next(k for k, line in enumerate(lines) if "| truncated |" in line)  # the last table: only the direct prompt
-    wanted = [line for k, line in enumerate(lines) if k < begin + 2 or "| direct |" in line]
-    assert [line for line in wanted if line not in page] == []
+    printed = tables_of(capsys.readouterr().out)
+    shown = tables_of((real_models.ROOT / "docs/real-models.md").read_text())[: len(printed)]
+    assert [len(rows) for _, rows in printed[:2]] == [10, 4]
+    head, rows = printed[2]
+    printed[2] = head, [row for row in rows if row[head.index("prompt")] == "direct"]
+    left_out = []
+    for (names, cells), (head, rows) in zip(printed, shown, strict=True):
+        kept = [names.index(name) for name in head]
+        assert [[row[k] for k in kept] for row in cells] == rows
+        left_out.append({name: {row[k] for row in cells} for k, name in enumerate(names) if name not in head})
+    assert left_out == [{}, {"model": {"qwen05"}, "n": {"60"}}, {"prompt": {"direct"}, "empty": {"0.00"}}]
 
 
 def test_the_pages_best_policies_come_back_from_the_shipped_profile(
@@ -90,6 +105,12 @@ def test_the_pages_counts_of_outcomes_are_those_of_the_shipped_rows() -> None:
     assert f"in {first.count('truncated')} exams the budget ends inside the AIME problem" in page
     assert f"in {first.count('wrong')} it is answered wrongly" in page
     assert first.count("skipped") == 1
+    direct: dict[tuple[object, ...], list[str]] = {}
+    for row in rows.values():
+        if row.prompt == "direct":
+            direct.setdefault(row.key[:4], []).extend(row.outcomes.split("/"))
+    skipped = max(outcomes.count("skipped") / len(outcomes) for outcomes in direct.values())
+    assert f"neither model skips more than {100 * skipped:.2f} %" in page
 
 
 def test_the_scores_beside_the_best_policies_are_those_of_the_same_exams() -> None:
