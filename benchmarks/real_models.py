@@ -10,7 +10,15 @@ order at 512 tokens, easy and hard at 1,024; other prompts in easy and hard orde
 on at any time; on another machine, ``--first`` leaves out the exams whose rows are kept. ``keep`` scores every
 response of ``DIR`` from its raw text and adds a row for each to a file of rows: model, prompt, order, budget and exam
 by id, outcomes, tokens; no text. Rows of several machines and days add up, since each exam is asked by itself.
-``table`` computes every number of the page from the rows alone.
+``table`` computes the page's first three tables from the rows alone. V_DP, AE and SR come from a profile of problems
+asked alone::
+
+    roi-bench run --model vllm \\
+        --model_args pretrained=MODEL_FOLDER,dtype=bfloat16,enforce_eager=True,max_model_len=3072,max_num_seqs=96 \\
+        --apply_chat_template --tasks roi_solo_1024 --limit 150 \\
+        --metadata '{"repeats": 4}' --output_path solo
+    roi-bench profile solo --out profile.json
+    roi-bench allocate profile.json --results runs/qwen05 --out allocation
 """
 
 from __future__ import annotations
