@@ -251,7 +251,7 @@ def test_the_house_stays_one_that_people_can_find_their_way_in():
     outcomes, files = house_figures.entered_files()
     assert outcomes == ["correct", "wrong", "skipped"]
     page = (ROOT / "docs" / "measurements.md").read_text(encoding="utf-8")
-    limits = {name: int(limit) for name, limit in re.findall(r"^\| (\w[\w ]+) \| (\d+) \|", page, re.MULTILINE)}
+    limits = {name: int(limit) for name, limit in re.findall(r"^- (\w[\w ]+): (\d+)$", page, re.MULTILINE)}
     assert len(modules) <= limits["modules"] <= 156
     assert len(alone) <= limits["modules that only one sibling imports"] <= 20, alone
     assert len(files) <= limits["files entered from a response to its number"] <= 12, files
