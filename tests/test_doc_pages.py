@@ -109,7 +109,7 @@ def test_the_evidence_of_three_seeds_is_that_of_its_rows() -> None:
     page = (DOCS / "training-evidence.md").read_text(encoding="utf-8").partition("## Three seeds")[2]
     shown = re.findall(r"^\| (\w+) (\d+) \| (base|MFT|MFT \+ RARL) \| (.*) \|$", page, re.MULTILINE)
     assert len(shown) == 12
-    names = ("score", "score_easy", "regret", "skipped_hard", "skip_precision", "level_acc", "ae")
+    names = ("score", "regret", "skipped_hard", "ae")
     for order, budget, stage, cells in shown:
         kept = {"base": ("base", "direct"), "MFT": ("mft", "metacognitive")}.get(stage, ("rarl", "metacognitive"))
         row = rows[order, budget, *kept]
