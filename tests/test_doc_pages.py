@@ -129,3 +129,11 @@ def test_the_evidence_of_the_shipped_models_is_that_of_their_cards() -> None:
             skipped = ", ".join(cell.split()[0] for cell in cells[3:6])
             shown = [exams, stage, *cells[:3], skipped, *cells[6:8], cells[9]]
             assert f"| {' | '.join(shown)} |" in page
+
+
+def test_the_readme_says_of_medium_order_what_the_evidence_shows() -> None:
+    page = (DOCS / "training-evidence.md").read_text(encoding="utf-8").partition("## Three seeds")[0]
+    rows = re.findall(r"^\| medium 128 \| [\w +]+ \| ([\d.]+) \S+ \S+ \| [^|]+ \| ([\d.]+) ", page, re.MULTILINE)
+    score, regret = zip(*rows, strict=True)
+    said = "score rises from {} to {} and {}, regret falls from {} to {} and {}".format(*score, *regret)
+    assert said in (ROOT / "README.md").read_text(encoding="utf-8")
