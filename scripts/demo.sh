@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # See it work: the three shipped tiny models (trained from scratch, after MFT, after MFT and RARL) take the tiny hard and medium
 # exams under the tight budget; then a report on all of them, and a board with them beside the shipped submissions. Nothing is
-# downloaded but Python packages. Further arguments go to lm_eval and roi-bench run, e.g. --limit 60 (the board shows such runs as
+# downloaded but Python packages. Further arguments go to roi-bench run, e.g. --limit 60 (the board shows such runs as
 # drafts). Everything is written to results/demo, in place of an earlier demo's; what the commands print, to results/demo/logs.
 set -euo pipefail
 began_at=$PWD
@@ -35,16 +35,31 @@ kept() {
     }
 }
 
-# exams STAGE ARGUMENTS…: one model takes its exams, the base model through plain lm_eval.
+# exams STAGE ARGUMENTS…: one model takes its exams.
 exams() {
-    local stage=$1 prompt=_metacognitive program=(roi-bench run) began=$SECONDS model
+    local stage=$1 prompt=_metacognitive began=$SECONDS model
     shift
-    [ "$stage" = base ] && prompt='' program=(lm_eval run --log_samples) # MFT and RARL train the metacognitive prompt
+    [ "$stage" = base ] && prompt='' # MFT and RARL train the metacognitive prompt
     model=$(python -c "from roi_bench.exams.tiny import model_path; print(model_path('$stage'))")
-    kept "$stage" "${program[@]}" --model hf --model_args "pretrained=$model,dtype=float32" --device cpu --batch_size 64 \
+    kept "$stage" roi-bench run --model hf --model_args "pretrained=$model,dtype=float32" --device cpu --batch_size 64 \
         --tasks "roi_tiny_hard_$budget$prompt,roi_tiny_medium_$budget$prompt" --output_path "$demo/runs/$stage" "$@"
-    printf '   %-5s %s: %d s\n' "$stage" "${program[*]:0:2}" $((SECONDS - began))
+    printf '   %-5s %d s\n' "$stage" $((SECONDS - began))
 }
+
+# pack STAGE: a submission of one model's runs, graded again from its responses.
+pack() {
+    kept "pack_$1" roi-bench submit pack "$demo/runs/$1" --out "$demo/submissions" --model "demo: tiny $1" \
+        --contamination "Trained on generated problems; no evaluation problem is among them." --contact "whoever ran the demo" \
+        --organisation roi-bench --licence apache-2.0 --open-weights --notes "Made by scripts/demo.sh." "${draft[@]}"
+}
+
+# together PIDS…: waits for all of them; ends the demo if one failed.
+together() {
+    local pid failed=0
+    for pid in "$@"; do wait "$pid" || failed=1; done
+    [ $failed = 0 ] || exit 1
+}
+trap 'kill $(jobs -pr) 2>/dev/null || true' EXIT # after Ctrl-C and failures: the shell passes background processes no signal
 
 heading "1/4  The environment .venv, with the extras hf and leaderboard"
 ensure_environment hf,leaderboard
@@ -52,25 +67,22 @@ export HF_HUB_OFFLINE=1 # everything else is in the package
 rm -rf "$demo/runs" "$demo/submissions" "$demo/logs"
 mkdir -p "$demo/logs"
 
-heading "2/4  Three models take 480 exams in hard, medium and easy order, two models at a time"
+heading "2/4  Three models take 480 exams in hard, medium and easy order, all at once"
 budget=$(python -c 'from roi_bench.exams.tiny import TINY_BUDGETS; print(TINY_BUDGETS[0])')
-exams base "$@" &
-base=$!
-for stage in mft rarl; do exams "$stage" "$@" || { kill "$base" 2>/dev/null || true; exit 1; }; done
-wait "$base"
+running=()
+for stage in "${stages[@]}"; do exams "$stage" "$@" & running+=($!); done
+together "${running[@]}"
 
-heading "3/4  A report: $demo/report/report.md, and pictures beside it"
-kept report roi-bench report "$demo/runs" --out "$demo/report"
-
-heading "4/4  Submissions, graded again from their responses, and a board: $demo/board"
+heading "3/4  A report: $demo/report/report.md, and pictures beside it; submissions, graded again from their responses"
 # The shipped submissions but for the invented one, whose fresh exams need another extra.
 mkdir -p "$demo/submissions"
 cp -R leaderboard/submissions/board.json leaderboard/submissions/reviews.json leaderboard/submissions/roi-bench-* "$demo/submissions"
-for stage in "${stages[@]}"; do
-    kept "pack_$stage" roi-bench submit pack "$demo/runs/$stage" --out "$demo/submissions" --model "demo: tiny $stage" \
-        --contamination "Trained on generated problems; no evaluation problem is among them." --contact "whoever ran the demo" \
-        --organisation roi-bench --licence apache-2.0 --open-weights --notes "Made by scripts/demo.sh." "${draft[@]}"
-done
+kept report roi-bench report "$demo/runs" --out "$demo/report" &
+running=($!)
+for stage in "${stages[@]}"; do pack "$stage"; done
+together "${running[@]}"
+
+heading "4/4  A board with the submissions: $demo/board"
 kept board roi-bench leaderboard build "$demo/submissions" --out "$demo/board" "${drafts[@]}"
 ended
 
