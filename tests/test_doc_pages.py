@@ -142,3 +142,15 @@ def test_the_readme_says_of_medium_order_what_the_evidence_shows() -> None:
     score, regret = zip(*rows, strict=True)
     said = "score rises from {} to {} and {}, regret falls from {} to {} and {}".format(*score, *regret)
     assert said in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_readme_and_docs_stay_short() -> None:
+    """At most 20,000 words, as ``wc -w`` counts, without the generated pages; docs/measurements.md states the number."""
+    pages = [
+        ROOT / "README.md",
+        *(page for page in DOCS.rglob("*.md") if page.name not in ("messages.md", "module-map.md")),
+    ]
+    words = sum(len(page.read_text(encoding="utf-8").split()) for page in pages)
+    (stated,) = re.findall(r"([\d,]+) words", (DOCS / "measurements.md").read_text(encoding="utf-8"))[:1]
+    assert words <= 20_000
+    assert abs(words - int(stated.replace(",", ""))) <= 300
