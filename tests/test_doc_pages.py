@@ -145,7 +145,7 @@ def test_the_readme_says_of_medium_order_what_the_evidence_shows() -> None:
 
 
 def test_readme_and_docs_stay_short() -> None:
-    """At most 20,000 words, as ``wc -w`` counts, without the generated pages; docs/measurements.md states the number."""
+    """At most 20,000 words (``wc -w``) without the generated pages; docs/measurements.md states the number."""
     pages = [
         ROOT / "README.md",
         *(page for page in DOCS.rglob("*.md") if page.name not in ("messages.md", "module-map.md")),

@@ -116,6 +116,32 @@ def _best_actions(
     return np.maximum(best, no_cap, out=best), caps
 
 
+def best_choices(costs: IntArray, correct: BoolArray, budget: int, skip_cost: int) -> BoolArray:
+    """Return whether a skip and whether an attempt reaches V_i(b); bool (n exams, N positions, budget + 1, 2).
+
+    Both do where they are worth the same: after the last problem worth solving, say. Arguments as for
+    :func:`optimal_policy`.
+
+    Raises:
+        UsageError: As for :func:`optimal_policy`.
+    """
+    positions = costs.shape[1]
+    policies = [optimal_policy(costs[:, i:], correct[:, i:], budget, skip_cost) for i in range(positions)]
+    found = np.zeros((len(costs), positions, budget + 1, 2), dtype=np.bool_)
+    for i, policy in enumerate(policies):
+        rest = policies[i + 1].values if i + 1 < positions else np.zeros_like(policy.values)
+        skipping = np.zeros_like(policy.values)  # a skip that does not fit ends the response
+        if skip_cost <= budget:
+            skipping[:, skip_cost:] = rest[:, : budget + 1 - skip_cost]
+        found[:, i, :, 0] = skipping > policy.values - ROUNDING
+        found[:, i, :, 1] = policy.caps[:, 0] != SKIP
+    return found
+
+
+ROUNDING = 1e-9
+"""Values closer than this are equal: they are whole multiples of 1/K^N, divided by different powers of K."""
+
+
 def policy_value(policy: Policy, costs: IntArray, correct: BoolArray, skip_cost: int) -> FloatArray:
     """Return the exact expected correct answers of ``policy`` on other samples of its problems; (n, budget + 1).
 

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roi_bench.analysis.allocation import (
+    best_choices,
     cross_fitted_value,
     hindsight_value,
     optimal_policy,
@@ -186,6 +187,9 @@ class Efficiency:
         solve_retention: SR = score / V_replay.
         lift: V_replay − random, correct answers per exam.
         attempt_rate: Share of the problems reached that were attempted.
+        together: AE · SR = score / V_DP; AE alone is blind to what one answer does to the next.
+        agreement: Share of the decisions to attempt or skip that the best policy could have taken too, with the tokens
+            left in that response; of problems reached after a known number of tokens.
     """
 
     exam_set: str
@@ -201,6 +205,8 @@ class Efficiency:
     solve_retention: Estimate
     lift: Estimate
     attempt_rate: float
+    together: Estimate
+    agreement: Estimate
 
 
 def efficiency(
@@ -250,7 +256,34 @@ def efficiency(
         solve_retention=ratio(score, replay),
         lift=ratio(replay - at_random, one),
         attempt_rate=rate,
+        together=ratio(score, optimal),
+        agreement=ratio(*agreeing_decisions(profile, exams, heard, curves.order, budget)),
     )
+
+
+def agreeing_decisions(
+    profile: Profile, exams: Sequence[Exam], heard: Mapping[str, Sequence[ScoredResponse]], order: str, budget: int
+) -> tuple[FloatArray, FloatArray]:
+    """Return for each exam how many decisions are also the best policy's, and how many there are, mean per response.
+
+    The policy is that of all samples of the profile, with the tokens that the response had left at that problem. A
+    decision of equal value agrees.
+    """
+    best = best_choices(*profile.arrays(exams, order), budget, profile.skip_cost)
+    agreeing, decided = np.zeros(len(exams)), np.zeros(len(exams))
+    for row, exam in enumerate(exams):
+        responses = heard[exam.id]
+        for response in responses:
+            spent = response.planning or 0
+            for place, problem in enumerate(response.problems):
+                attempt = _attempt(problem)
+                if np.isnan(attempt) or problem.tokens is None:
+                    break  # never reached, or nobody knows with how many tokens left
+                left = max(budget - spent, 0)
+                agreeing[row] += best[row, place, left, int(attempt)] / len(responses)
+                decided[row] += 1 / len(responses)
+                spent += problem.tokens
+    return agreeing, decided
 
 
 def ratio_over(exams: Sequence[Exam], numerator: FloatArray, denominator: FloatArray) -> Estimate:

@@ -279,6 +279,8 @@ EFFICIENCIES: dict[str, Range] = {
     **dict.fromkeys(("v_dp", "v_replay"), (0.0, 3.0)),
     "ae": (0.0, 1.0),
     "sr": (0.0, None),
+    "ae_sr": (0.0, None),
+    "agreement": (0.0, 1.0),
     "lift": (-3.0, 3.0),
 }
 """Possible values of what a solo profile adds (SPEC section 11)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from roi_bench.analysis import allocation
 from roi_bench.analysis.allocation import (
     SKIP,
     Policy,
+    best_choices,
     cross_fitted_value,
     hindsight_value,
     optimal_policy,
@@ -76,6 +78,27 @@ def test_the_best_policy_is_that_of_an_expectimax_over_all_caps(case: Any) -> No
         [brute_force.best_value(exam, b, skip_cost) for b in range(budget + 1)] for exam in exams_of(costs, correct)
     ]
     assert_equal(optimal_policy(costs, correct, budget, skip_cost).values, expected)
+
+
+@settings(deadline=None, max_examples=40)
+@given(instances(exams=1, positions=3))
+def test_the_best_choices_are_those_whose_value_is_the_best_policys(case: Any) -> None:
+    costs, correct, budget, skip_cost = case
+    found = best_choices(costs, correct, budget, skip_cost)
+    (exam,) = exams_of(costs, correct)
+    for place, left in product(range(len(exam)), range(budget + 1)):
+        caps = {left, *(cost for cost, _ in exam[place] if cost <= left)}  # under a smaller one nothing is attempted
+        skipping = value_of_action(exam[place:], None, left, skip_cost)
+        attempting = max(value_of_action(exam[place:], cap, left, skip_cost) for cap in caps)
+        best = brute_force.best_value(exam[place:], left, skip_cost)
+        assert found[0, place, left].tolist() == [skipping == best, attempting == best]
+
+
+def value_of_action(exam: Any, action: int | None, left: int, skip_cost: int) -> Fraction:
+    """Return the value of one action on the first problem, and the best policy after it."""
+    paid = [brute_force.outcome(sample, action, skip_cost) for sample in exam[0]]
+    values = [right + brute_force.best_value(exam[1:], left - cost, skip_cost) for cost, right in paid if cost <= left]
+    return sum(values, Fraction(0)) / len(paid)
 
 
 @pytest.mark.parametrize("seed", range(6))

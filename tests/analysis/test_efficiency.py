@@ -65,6 +65,21 @@ def test_the_dp_policy_allocates_with_efficiency_one_and_retains_everything():
         assert found.lift.value > (0.7 if found.order == "hard" else 0.01)
 
 
+def test_agreement_with_the_best_policy() -> None:
+    """1 for the policy of the very profile; what is left of the skill is AE · SR for everyone."""
+    caps = {}
+    for order in ("easy", "hard"):
+        policy = optimal_policy(*PROFILE.arrays(EXAMS, order), BUDGET, PROFILE.skip_cost)
+        caps |= {(exam.id, order): policy.caps[index] for index, exam in enumerate(EXAMS)}
+    (own, own_easy), (random, _), (hard, _) = (found_for(d, repeats=2) for d in (follow(caps), at_random(1), only_hard))
+    assert (own.agreement.value, own_easy.agreement.value) == (1.0, 1.0)
+    assert 0.4 < float(random.agreement.value or 0) < 0.9
+    assert float(hard.agreement.value or 1) < float(random.agreement.value or 0)
+    for found in (own, random, hard):
+        parts = found.allocation_efficiency.value, found.solve_retention.value
+        assert found.together.value == pytest.approx(np.prod([float(part or 0) for part in parts]))
+
+
 def test_who_knows_its_skill_better_than_half_a_profile_is_between_the_two_bounds():
     for found in found_for(best_policy(128)):
         assert 1.0 < found.allocation_efficiency.value < found.plug_in.value / found.optimal.value < 1.03
@@ -169,8 +184,11 @@ def test_the_example_of_the_metrics_page_through_the_whole_path():
     found = efficiency(profile, {exam.id: [attempts_all]}, curves, 10)
     assert (found.score.value, found.replay.value, found.random.value) == (1.0, 1.0, 1.0)
     assert (found.plug_in.value, float(curves.hindsight[0, 10])) == (2.0, 2.0)
+    # It attempts the hard problem, which the policy skips with 10 tokens left, and the middle one with the rest.
+    assert found.agreement.value == 0.5
     skips_hard = scored_response(respond(["NA", "2", "1"]), Usage(8, "stop", "generated"), 100)
-    assert efficiency(profile, {exam.id: [skips_hard]}, curves, 10).replay.value == 2.0
+    found = efficiency(profile, {exam.id: [skips_hard]}, curves, 10)
+    assert (found.replay.value, found.agreement.value) == (2.0, 1.0)
 
 
 def test_failed_responses_and_exams_outside_the_profile_are_left_out():

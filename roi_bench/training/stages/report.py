@@ -96,7 +96,7 @@ def summary_table(items: Sequence[StageRun]) -> Table:
             *map(Column, _SCORES),
             *(Column(f"skipped {tier}") for tier in TIERS),
             *(Column("skip precision"), Column("plain precision"), Column("skip recall"), Column("level accuracy")),
-            *(Column("V_DP"), Column("AE"), Column("SR"), Column("tokens", 0)),
+            *(Column("V_DP"), Column("AE"), Column("SR"), Column("AE · SR"), Column("agreement"), Column("tokens", 0)),
         ),
         rows=tuple(rows),
         note=f"Every measure of the tables of this folder. {TARGET_NOTES[TARGET]}",
@@ -126,6 +126,8 @@ def _summary_row(item: StageRun) -> tuple[TableCell, ...]:
         shown(used.optimal if used else None, "v_dp"),
         shown(used.allocation_efficiency if used else None, "ae"),
         shown(used.solve_retention if used else None, "sr"),
+        shown(used.together if used else None, "ae_sr"),
+        shown(used.agreement if used else None, "agreement"),
         shown(found["tokens"], "tokens"),
     )
 
@@ -142,11 +144,13 @@ _CHOICES_NOTE = (
 _ALLOCATION_NOTE = (
     "V_DP: what the best policy makes of the same stage's skill with one problem alone; it falls where training lost "
     "some of that skill. AE: share of it that the run's own decisions reach. SR: share of that which it really scored. "
-    "Tokens: per exam."
+    "AE · SR: score / V_DP; AE alone is blind to what one answer does to the next. Agreement: share of the decisions "
+    "to attempt or skip that the best policy could have taken too, with the tokens left at that problem. Tokens: per "
+    "exam."
 )
 _SCORES = ("score", "score in easy order", "regret", "right at 1", "right at 2", "right at 3")
 _CHOICES = (*(f"skipped {tier}" for tier in TIERS), "skip precision", "plain precision", "level accuracy")
-_ALLOCATION = ("score", "V_DP", "AE", "SR", "tokens")
+_ALLOCATION = ("score", "V_DP", "AE", "SR", "AE · SR", "agreement", "tokens")
 
 _VIEWS = (
     ("stage_scores", "Scores of the stages", _SCORES, _SCORES_NOTE),
