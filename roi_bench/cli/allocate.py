@@ -57,14 +57,12 @@ def allocate(
     from roi_bench.analysis.efficiency import efficiencies, efficiency_table, value_curves, value_table
     from roi_bench.analysis.load import ScoringOptions, load_profile, score_runs
     from roi_bench.analysis.reports.report import write_tables
-    from roi_bench.cli.table_output import make_folder, print_tables, with_progress
+    from roi_bench.cli.table_output import check_pictures, make_folder, print_tables, with_progress
     from roi_bench.exams.sets import load_exams
 
     loaded = load_profile(profile)
     if out is not None and not no_figures:
-        from roi_bench.analysis.reports.figures import check_figures
-
-        check_figures()
+        check_pictures()
     chosen = _budgets(budgets, loaded.cap)
     if out is not None:
         make_folder(out)

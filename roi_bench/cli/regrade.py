@@ -74,11 +74,13 @@ def _print(comparisons: list[tuple[RecordedTask, list[Comparison]]]) -> None:
     from roi_bench.records.regrade import rule_note
 
     console = Console()
+    several = len({task.results_path for task, _ in comparisons}) > 1
     for task, rows in comparisons:
         different = [row for row in rows if not row.equal]
         asked = f"{task.record.kind.noun}s"
-        title = f"{task.name}: {len(task.documents)} {asked}, {len(rows)} numbers, {len(different)} differ"
-        console.print(f"{title}; {rule_note(task)}", soft_wrap=True)
+        source = f"{task.results_path}: " if several else ""
+        title = f"{source}{task.name}: {len(task.documents)} {asked}, {len(rows)} numbers, {len(different)} differ"
+        console.print(f"{title}; {rule_note(task)}", soft_wrap=True, markup=False)
         table = Table("number", "recorded", "re-computed", "")
         for row in rows:
             if not row.name.endswith("_stderr") or not row.equal:

@@ -43,12 +43,10 @@ def report(
     """
     from roi_bench.analysis.load import ScoringOptions, load_profile, load_runs
     from roi_bench.analysis.reports.report import make_report
-    from roi_bench.cli.table_output import make_folder, print_tables, with_progress
+    from roi_bench.cli.table_output import check_pictures, make_folder, print_tables, with_progress
 
     if out is not None and not no_figures:
-        from roi_bench.analysis.reports.figures import check_figures
-
-        check_figures()
+        check_pictures()
     if out is not None:
         make_folder(out)
     options = ScoringOptions(tokenizer, trust_remote_code, workers)

@@ -27,6 +27,21 @@ def output_options(command: Command) -> Command:
     )
 
 
+def check_pictures() -> None:
+    """Check that pictures can be drawn; the error names the option that leaves them out.
+
+    Raises:
+        DependencyError: matplotlib is not installed.
+    """
+    from roi_bench.analysis.reports.figures import check_figures
+    from roi_bench.errors import DependencyError
+
+    try:
+        check_figures()
+    except DependencyError as error:
+        raise DependencyError(f"{error}, or leave them out with --no-figures") from error
+
+
 def table_options(command: Command) -> Command:
     """Add the options of commands that end in tables."""
     for option in (

@@ -106,6 +106,14 @@ def test_regrade_reads_it_by_todays_rule_and_says_so(old: Path, tmp_path: Path) 
     assert "rule 1" not in said
 
 
+def test_regrade_names_the_file_where_there_are_several(tmp_path: Path) -> None:
+    paths = [write_results(tmp_path / name, [EXAM]) for name in ("one", "two")]
+    said = CliRunner().invoke(regrade, [str(path) for path in paths]).output
+    assert [line.split(": ")[0] for line in said.splitlines() if "numbers" in line] == [str(path) for path in paths]
+    said = CliRunner().invoke(regrade, [str(paths[0])]).output
+    assert str(paths[0]) not in said
+
+
 def test_another_prompt_version_is_named_even_by_regrade(old: Path, capsys: pytest.CaptureFixture[str]) -> None:
     altered(old, prompt_sha256="ef9661eee9ef02c2fdf0aba2f43bb25fa551f6aa46aa36f5c8ff4125a2fd3d80")
     line = failed(capsys, "regrade", old)
