@@ -7,6 +7,7 @@ not import any of them.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import sys
 from collections.abc import Sequence
@@ -58,10 +59,15 @@ class LoadingNotice:
         self._is_silent = os.environ.get("RANK", "0") != "0"  # one process of a launch says it for all
 
     def find_spec(self, fullname: str, path: object = None, target: object = None) -> None:
-        """Say it once."""
-        if fullname in SLOW_PACKAGES and not self._is_silent:
+        """Say it once, and not where ``importlib.util.find_spec`` only asks whether there is such a package."""
+        if fullname in SLOW_PACKAGES and not self._is_silent and not _is_only_asked():
             self._is_silent = True
             click.echo(f"{self._command}: loading {fullname} …", err=True)
+
+
+def _is_only_asked() -> bool:
+    asker = sys._getframe(3)  # of importlib's own function, which goes through the finders and called ours
+    return asker.f_globals.get("__name__") == importlib.util.__name__
 
 
 class LazyGroup(click.Group):

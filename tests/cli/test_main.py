@@ -1,6 +1,8 @@
 """The command line as a user meets it: help at once, one line for every expected failure, the right exit code."""
 
 import errno
+import importlib
+import importlib.util
 import os
 import subprocess
 import sys
@@ -118,7 +120,8 @@ from roi_bench.cli.main import main
 
 class Stop:
     def find_spec(self, name, path=None, target=None):
-        if name in {set(SLOW_PACKAGES)!r}:
+        is_only_asked = sys._getframe(2).f_globals["__name__"] == "importlib.util"
+        if name in {set(SLOW_PACKAGES)!r} and not is_only_asked:
             sys.stdout.flush()
             sys.stderr.flush()
             os.write(2, f"stopped at {{name}}".encode())
@@ -168,3 +171,13 @@ def test_the_notice_comes_once_and_from_the_first_process_of_a_launch(monkeypatc
     monkeypatch.setitem(os.environ, "RANK", "1")
     LoadingNotice("roi-bench").find_spec("torch")
     assert capsys.readouterr().err == ""
+
+
+def test_the_question_whether_there_is_a_package_is_no_loading(monkeypatch, capsys):
+    monkeypatch.setattr("roi_bench.cli.main.SLOW_PACKAGES", ("not_there",))
+    monkeypatch.setattr(sys, "meta_path", [LoadingNotice("roi-bench"), *sys.meta_path])
+    assert importlib.util.find_spec("not_there") is None
+    assert capsys.readouterr().err == ""
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("not_there")
+    assert capsys.readouterr().err == "roi-bench: loading not_there …\n"
