@@ -1,6 +1,7 @@
 """The commands of the README refuse with a clear message where they cannot work, and are valid shell."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from hatch_build import START_NAME, STARTUP_COPY
 from scripts import index_page, try_installed
 from tests.support.git_repository import commit_all, git
 from tests.support.messages import shown_in
@@ -246,6 +248,13 @@ def test_nothing_is_built_of_what_cannot_be_released(repository, make, arguments
     assert (done.stdout, len(done.stderr.splitlines())) == ("", 1)
     assert shown in done.stderr
     assert not (repository / "dist").exists()
+
+
+def test_the_release_expects_what_the_build_puts_at_the_top_of_the_wheel():
+    text = (ROOT / "scripts" / "release.sh").read_text(encoding="utf-8")
+    # check-wheel-contents itself allows the .pth file.
+    (named,) = re.findall(r"--toplevel (\S+)", text)
+    assert set(named.split(",")) == {"roi_bench", START_NAME, f"{STARTUP_COPY}.py"}
 
 
 def test_dead_links_of_an_index_page_are_found():
