@@ -23,12 +23,15 @@ read_options
 
 refuse() { echo "Not released: $*" >&2 && exit 1; }
 
-[ -z "$(git status --porcelain)" ] || refuse "there are changes that are not committed (git status)"
+[ -e .git ] || refuse "this is no clone; a release needs the repository and its tags"
+[ -z "$(git status --porcelain)" ] || refuse "there are changes that are not committed; see git status"
 version=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' roi_bench/__init__.py)
-grep -qx "version: $version" CITATION.cff || refuse "roi_bench/__init__.py says $version, CITATION.cff another version"
+cited=$(sed -n 's/^version: //p' CITATION.cff)
+[ "$version" = "$cited" ] || refuse "roi_bench/__init__.py says '$version', CITATION.cff '$cited'; give both one version"
 ! git rev-parse --quiet --verify "refs/tags/v$version" >/dev/null || refuse "v$version is tagged already; raise __version__"
 if [ -n "$tag" ]; then
-    grep -Eq "^## \[$version\] - [0-9]{4}-[0-9]{2}-[0-9]{2}$" CHANGELOG.md || refuse "CHANGELOG.md has no section '## [$version] - DATE'"
+    grep -Eq "^## \[$version\] - [0-9]{4}-[0-9]{2}-[0-9]{2}$" CHANGELOG.md ||
+        refuse "CHANGELOG.md has no section '## [$version] - YYYY-MM-DD'; give '## [Unreleased]' that name"
 fi
 
 echo "== build $version"

@@ -230,15 +230,26 @@ def tagged(repository):
     git(repository, "tag", "v1.2.0")
 
 
+def undated(repository):
+    (repository / "CHANGELOG.md").write_text("## [1.2.0]\n")
+    commit_all(repository)
+
+
+def no_clone(repository):
+    shutil.rmtree(repository / ".git")
+
+
 @pytest.mark.parametrize(
     ("make", "arguments", "shown"),
     [
-        (uncommitted, [], "git status"),
-        (two_versions, [], "1.2.0"),
-        (tagged, [], "v1.2.0"),
-        (lambda repository: None, ["--tag"], "CHANGELOG.md"),
+        (no_clone, [], ["clone"]),
+        (uncommitted, [], ["git status"]),
+        (two_versions, [], ["__init__.py", "1.2.0", "CITATION.cff", "1.1.0"]),
+        (tagged, [], ["v1.2.0", "__version__"]),
+        (lambda repository: None, ["--tag"], ["CHANGELOG.md", "## [1.2.0] - YYYY-MM-DD"]),
+        (undated, ["--tag"], ["CHANGELOG.md", "## [1.2.0] - YYYY-MM-DD"]),
     ],
-    ids=["uncommitted", "two versions", "tagged", "no section"],
+    ids=["no clone", "uncommitted", "two versions", "tagged", "no section", "undated"],
 )
 def test_nothing_is_built_of_what_cannot_be_released(repository, make, arguments, shown):
     make(repository)
@@ -246,7 +257,7 @@ def test_nothing_is_built_of_what_cannot_be_released(repository, make, arguments
     done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=repository)
     assert done.returncode == 1
     assert (done.stdout, len(done.stderr.splitlines())) == ("", 1)
-    assert shown in done.stderr
+    assert all(text in done.stderr for text in shown)
     assert not (repository / "dist").exists()
 
 
