@@ -1,4 +1,4 @@
-"""What an index would show of a wheel: refuse a page with dead links, and name the links that the project has not.
+"""What an index would show of a wheel: refuse a page with dead links, and name what should change before an upload.
 
 python scripts/index_page.py WHEEL
 """
@@ -11,6 +11,8 @@ import zipfile
 from email.parser import BytesParser
 
 OWN = ("Homepage", "Documentation", "Source", "Changelog", "Issues")
+UNTRUE = "on no package index"
+"""What README.md says as long as nothing is uploaded; on an index it is untrue."""
 
 
 def dead_links(page: str) -> list[str]:
@@ -25,12 +27,15 @@ def main() -> int:
         (name,) = (name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
         metadata = BytesParser().parsebytes(wheel.read(name))
     urls = dict(line.split(", ", 1) for line in metadata.get_all("Project-URL", []))
-    dead = dead_links(str(metadata.get_payload()))
+    page = str(metadata.get_payload())
+    dead = dead_links(page)
     sys.stdout.write(f"links of the page: {', '.join(f'{name} {url}' for name, url in urls.items())}\n")
     if not set(OWN) <= set(urls):
         sys.stdout.write(
             "no links to the project itself: no address yet (project_url in leaderboard/submissions/board.json)\n"
         )
+    if UNTRUE in page:
+        sys.stdout.write(f"before an upload: README.md says {UNTRUE!r}\n")
     for target in dead:
         sys.stdout.write(f"dead link: {target}\n")
     return int(bool(dead))

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -271,6 +272,19 @@ def test_the_release_expects_what_the_build_puts_at_the_top_of_the_wheel():
 def test_dead_links_of_an_index_page_are_found():
     page = "[a](docs/a.md) [b](https://example.org) [c](#c) ![d](d.png)\n```\n[e](e.md)\n```\n"
     assert index_page.dead_links(page) == ["docs/a.md", "d.png"]
+
+
+@pytest.mark.parametrize(("page", "code"), [("[a](docs/a.md)", 1), ("Fine.", 0), ("It is on no package index yet.", 0)])
+def test_the_check_of_an_index_page_says_what_it_finds(tmp_path, monkeypatch, capsys, page, code):
+    with zipfile.ZipFile(tmp_path / "x.whl", "w") as wheel:
+        wheel.writestr("x.dist-info/METADATA", f"Name: x\nProject-URL: Paper, https://example.org\n\n{page}\n")
+    monkeypatch.setattr(sys, "argv", ["index_page.py", str(tmp_path / "x.whl")])
+    assert index_page.main() == code
+    shown = capsys.readouterr().out
+    assert "https://example.org" in shown
+    assert "project_url" in shown
+    assert ("docs/a.md" in shown) is bool(code)
+    assert ("README.md" in shown) is ("index" in page)
 
 
 def check_vllm(checkout, *arguments):
