@@ -25,6 +25,7 @@ refuse() { echo "Not released: $*" >&2 && exit 1; }
 
 [ -e .git ] || refuse "this is no clone; a release needs the repository and its tags"
 [ -z "$(git status --porcelain)" ] || refuse "there are changes that are not committed; see git status"
+commit=$(git rev-parse HEAD)
 version=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' roi_bench/__init__.py)
 cited=$(sed -n 's/^version: //p' CITATION.cff)
 [ "$version" = "$cited" ] || refuse "roi_bench/__init__.py says '$version', CITATION.cff '$cited'; give both one version"
@@ -58,12 +59,14 @@ pip_of "$scratch/base" install "$scratch/both/$wheel"
 if [ -n "$tests" ]; then
     echo "== the sdist's own tests"
     ensure_environment
+    ensure_browser
     mkdir "$scratch/sdist"
     tar -xzf "$scratch"/both/*.tar.gz -C "$scratch/sdist" --strip-components 1
-    (cd "$scratch/sdist" && HF_HUB_OFFLINE=1 PYTHONPATH=$PWD python -m pytest -q -n 2 --dist loadfile -p no:cacheprovider)
+    (cd "$scratch/sdist" && HF_HUB_OFFLINE=1 PYTHONPATH=$PWD \
+        python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -p no:cacheprovider)
 fi
 
 mkdir -p "$out"
 cp "$scratch"/both/* "$out"
-if [ -n "$tag" ]; then git tag --annotate "v$version" --message "roi-bench $version"; fi
+if [ -n "$tag" ]; then git tag --annotate "v$version" --message "roi-bench $version" "$commit"; fi
 echo "== $version is in $out${tag:+, and tagged v$version}; upload: twine upload $out/*$version*"

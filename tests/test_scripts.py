@@ -262,6 +262,69 @@ def test_nothing_is_built_of_what_cannot_be_released(repository, make, arguments
     assert not (repository / "dist").exists()
 
 
+FAKE_PYTHON = """echo "python $* ${ROI_BENCH_CHROMIUM:-}" >>"$CALLS"
+case "$*" in
+*"venv "*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" && cp "$0" "$3/bin/check-wheel-contents" ;;
+*build*--outdir*)
+    while [ "$1" != --outdir ]; do shift; done
+    mkdir -p "$2" && echo "${2##*/}" | sed "s/$SAME/wheel/" >"$2/x-1.2.0.whl"
+    tar -czf "$2/x-1.2.0.tar.gz" -C .. "${PWD##*/}/CITATION.cff" ;;
+*pytest*) [ -f CITATION.cff ] && exit "${TESTS:-0}" ;;
+esac
+"""
+"""Answers as Python, pip, build, twine and pytest would; ``SAME``: folders whose wheels are alike."""
+
+
+@pytest.fixture
+def release(repository, tmp_path_factory):
+    """Release what nothing speaks against; return the process, tags, calls and the files of the release."""
+    (repository / "CHANGELOG.md").write_text("## [1.2.0] - 2026-12-01\n")
+    commit_all(repository)
+    folder = tmp_path_factory.mktemp("release")
+    command(folder, "chromium", "echo 1.0")
+    command(folder, "fake", FAKE_PYTHON)
+    kept = {name: value for name, value in os.environ.items() if name != "ROI_BENCH_CHROMIUM"}
+    kept |= {"PATH": f"{folder}{os.pathsep}{kept['PATH']}", "PYTHON": f"{folder}/fake", "CALLS": f"{folder}/calls"}
+    kept |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_COMMITTER_NAME": "t", "GIT_COMMITTER_EMAIL": "t@t.t"}
+
+    def run(*arguments, **variables):
+        words = ["bash", "scripts/release.sh", "--out", str(folder / "out"), *arguments]
+        environment = {**kept, "SAME": ".*", **variables}
+        done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=repository, env=environment)
+        tags = git(repository, "tag", "--points-at", "HEAD").split()
+        return done, tags, (folder / "calls").read_text(), sorted(path.name for path in folder.glob("out/*"))
+
+    return run
+
+
+def test_a_release_is_checked_and_tested_before_it_is_tagged(release):
+    done, tags, calls, files = release("--tag")
+    assert done.returncode == 0, done.stderr
+    assert (tags, files) == (["v1.2.0"], ["x-1.2.0.tar.gz", "x-1.2.0.whl"])
+    assert "v1.2.0" in done.stdout.splitlines()[-1]
+    steps = ["twine check --strict", "--toplevel", "index_page.py", "try_installed.py", "pytest"]
+    assert sorted(steps, key=calls.index) == steps
+    (tests,) = (line for line in calls.splitlines() if "pytest" in line)
+    assert tests.endswith("/chromium")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "tags"),
+    [
+        ([], {}, []),
+        (["--without-tests", "--tag"], {"TESTS": "1"}, ["v1.2.0"]),
+        (["--tag"], {"TESTS": "1"}, None),
+        (["--tag"], {"SAME": "none"}, None),
+    ],
+    ids=["no tag", "no tests", "a test fails", "two wheels"],
+)
+def test_what_fails_is_neither_tagged_nor_handed_out(release, arguments, variables, tags):
+    done, found, calls, files = release(*arguments, **variables)
+    assert (done.returncode == 0, bool(files)) == (tags is not None, tags is not None), done.stderr
+    assert found == (tags or [])
+    assert ("pytest" in calls) is ("--without-tests" not in arguments and "SAME" not in variables)
+
+
 def test_the_release_expects_what_the_build_puts_at_the_top_of_the_wheel():
     text = (ROOT / "scripts" / "release.sh").read_text(encoding="utf-8")
     # check-wheel-contents itself allows the .pth file.
