@@ -36,6 +36,15 @@ LINK = re.compile(r"(?P<mark>!?)\[(?P<text>[^\]]*)\]\((?!\w+:|#)(?P<target>[^)#\
 ROLE = re.compile(r":(?:func|class|meth|mod|data|attr|exc):<code>(?:~[\w.]*\.(?=\w+<))?")
 """A role of Sphinx in a docstring, up to the name that it marks; ``~`` asks for the last part of the name."""
 
+CODE = re.compile(r"<code\b.*?</code>", re.DOTALL)
+OPTION = re.compile(r"(?<=[\s>])--[a-z][\w-]*")
+"""An option of a command; browsers would break the line after its dashes."""
+
+ESTIMATE = re.compile(r"[−-]?[\d.]+ ± [\d.]+")
+"""A number with its standard error."""
+
+CELL = re.compile(r"(<td\b[^>]*>)(.*?)(?=</td>)", re.DOTALL)
+
 NESTED = re.compile(r"^ {2,3}(?=- )", re.MULTILINE)
 """A list within a list as CommonMark wants it; MkDocs wants four spaces."""
 
@@ -154,6 +163,8 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
 
 
 def on_page_content(html: str, page: Any, config: Any, files: Any) -> str:
-    """Leave out the roles of Sphinx in docstrings."""
+    """Leave out the roles of Sphinx in docstrings; keep options, and estimates in tables, on one line."""
     del page, config, files
-    return ROLE.sub("<code>", html)
+    html = ROLE.sub("<code>", html)
+    html = CODE.sub(lambda code: OPTION.sub(r'<span class="option">\g<0></span>', code[0]), html)
+    return CELL.sub(lambda cell: cell[1] + ESTIMATE.sub(r'<span class="estimate">\g<0></span>', cell[2]), html)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import subprocess
 import tomllib
 from pathlib import Path
@@ -87,6 +88,21 @@ def test_files_that_are_no_page_are_linked_where_the_project_has_an_address() ->
 def test_roles_of_sphinx_are_left_out() -> None:
     html = "see :func:<code>compare</code> and :class:<code>~roi_bench.scoring.tokens.Usage</code>"
     assert on_page_content(html, None, None, None) == "see <code>compare</code> and <code>Usage</code>"
+
+
+@pytest.mark.parametrize(
+    ("html", "kept"),
+    [
+        ("<code>lm_eval --batch_size <span>16</span> --tasks a</code>", ["--batch_size", "--tasks"]),
+        ("<code>--no-binary a</code>", ["--no-binary"]),
+        ("<td>0.16 ± 0.02</td><td>0.55 [0.40, 0.70]</td>", ["0.16 ± 0.02"]),
+        ("<p>--tasks 0.16 ± 0.02</p><code>a--b</code><td>[1](x.md)</td>", []),
+    ],
+)
+def test_options_and_estimates_stay_on_one_line(html: str, kept: list[str]) -> None:
+    shown = on_page_content(html, None, None, None)
+    assert re.findall(r'<span class="(?:option|estimate)">([^<]*)</span>', shown) == kept
+    assert re.sub(r'<span class="(?:option|estimate)">([^<]*)</span>', r"\1", shown) == html
 
 
 def test_a_built_board_is_in_the_navigation(monkeypatch: pytest.MonkeyPatch) -> None:
