@@ -208,12 +208,13 @@ def test_the_map_of_modules_is_what_the_docstrings_say():
 
 
 def tracked_files():
-    """Return the files that git tracks; of a source distribution without git, all of them."""
+    """Return the files that git tracks; of a source distribution without git, all but what tests and tools make."""
     if (ROOT / ".git").exists():
         listed = subprocess.run(["git", "ls-files", "-z"], capture_output=True, check=True, cwd=ROOT).stdout
         paths = [ROOT / name for name in listed.decode().split("\0") if name]
     else:
-        paths = [path for path in sorted(ROOT.rglob("*")) if not {".venv", "__pycache__"} & set(path.parts)]
+        made = {".venv", "__pycache__", ".cache", ".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
+        paths = [path for path in sorted(ROOT.rglob("*")) if not made & set(path.relative_to(ROOT).parts)]
     return [path for path in paths if path.is_file() and not path.is_symlink()]
 
 
