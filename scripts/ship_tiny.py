@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from roi_bench.exams.tiny import model_path
+from roi_bench.tiny_family.base import name_tokenizer_for_transformers_4
 from roi_bench.training.plan.recipe import load_recipe
 from roi_bench.training.stages.run import card_of
 
@@ -29,6 +30,7 @@ def ship(out: Path, stage: str) -> Path:
     AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32).to(torch.float16).save_pretrained(target)
     for name in COPIED:
         shutil.copyfile(source / name, target / name)
+    name_tokenizer_for_transformers_4(target)
     record = json.loads((source / "training.json").read_text("utf-8"))
     (target / "training.json").write_text(json.dumps(record, indent=1) + "\n", "utf-8")
     summary = out / "shipped" / "evaluation" / "stages.json"

@@ -360,6 +360,14 @@ def model_card(record: Mapping[str, Any], table: str, evaluation_seed: int) -> s
     )
 
 
+def name_tokenizer_for_transformers_4(folder: Path) -> None:
+    """Give the tokenizer in ``folder`` the class name that transformers 4 and 5 both know; version 5 writes its own."""
+    path = folder / "tokenizer_config.json"
+    config = {**json.loads(path.read_text("utf-8")), "tokenizer_class": "PreTrainedTokenizerFast"}
+    config.pop("backend", None)
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
+
+
 def export(run: Run, folder: Path, rows: list[Row], command: str) -> None:
     """Write the model folder: weights (float32 safetensors), tokenizer, settings, model card."""
     import torch
@@ -367,11 +375,7 @@ def export(run: Run, folder: Path, rows: list[Row], command: str) -> None:
 
     run.model.save_pretrained(folder)
     run.tokenizer.save_pretrained(folder)
-    # Names that transformers 4 and 5 both know; version 5 writes its own.
-    path = folder / "tokenizer_config.json"
-    config = {**json.loads(path.read_text("utf-8")), "tokenizer_class": "PreTrainedTokenizerFast"}
-    config.pop("backend", None)
-    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
+    name_tokenizer_for_transformers_4(folder)
     record = {
         "command": command,
         "settings": asdict(run.settings),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 
@@ -12,7 +13,9 @@ from hypothesis import strategies as st
 from roi_bench.errors import UsageError
 from roi_bench.exams.exam import TIERS, canonical_text
 from roi_bench.exams.tiny import (
+    SHIPPED_MODELS,
     is_evaluation_question,
+    model_path,
     tiny_exams,
     tiny_problem,
     tiny_training_exams,
@@ -108,3 +111,9 @@ def test_bad_arguments_are_refused():
         tiny_problem(0, "medium", 0, "training")
     with pytest.raises(UsageError, match=shows("-1")):
         tiny_exams(0, -1)
+
+
+@pytest.mark.parametrize("stage", SHIPPED_MODELS)
+def test_transformers_4_knows_the_tokenizer_of_each_shipped_model(stage):
+    config = json.loads((model_path(stage) / "tokenizer_config.json").read_text("utf-8"))
+    assert config["tokenizer_class"] == "PreTrainedTokenizerFast"  # version 5 writes "TokenizersBackend"

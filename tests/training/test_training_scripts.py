@@ -55,6 +55,8 @@ def finished(tmp_path):
         AutoModelForCausalLM.from_pretrained(model_path(), dtype="float32").save_pretrained(out / stage)
         for name in ship_tiny.COPIED:
             shutil.copyfile(model_path(stage) / name, out / stage / name)
+        path = out / stage / "tokenizer_config.json"  # with the name that transformers 5 writes
+        path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), "tokenizer_class": "TokenizersBackend"}))
         record = json.loads((model_path(stage) / "training.json").read_text("utf-8"))
         (out / stage / "training.json").write_text(json.dumps(record), encoding="utf-8")
     return out
@@ -77,4 +79,6 @@ def test_shipping_rounds_to_16_bits_and_writes_card_and_record(finished, tmp_pat
         assert record == json.loads((finished / stage / "training.json").read_text("utf-8"))
         assert f"roi-bench train {stage} tiny" in (folder / "README.md").read_text("utf-8")
         assert {path.name for path in folder.iterdir()} >= {*ship_tiny.COPIED, "config.json", "README.md"}
+        tokenizer = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
+        assert tokenizer["tokenizer_class"] == "PreTrainedTokenizerFast"
         assert {oct(path.stat().st_mode & 0o777) for path in folder.iterdir()} == {"0o644"}
