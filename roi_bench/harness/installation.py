@@ -364,6 +364,9 @@ FREE_BYTES = 1_000_000_000
 
 HUB_SECONDS = 5.0
 
+REINSTALL_TORCH = "reinstall torch from where it came, e.g. pip install --force-reinstall --no-deps torch"
+"""For a torch that is there in part: pip takes it for installed unless it is told to reinstall."""
+
 GPUS = """
 import json, torch
 count = torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -389,12 +392,13 @@ def check_data() -> Iterator[Finding]:
         yield reachable
     sets = ("v1", "fresh", "tiny") if reachable is None or reachable.status != "problem" else ("fresh", "tiny")
     for exam_set in sets:
+        tasks = f"roi_{'exam' if exam_set == 'v1' else exam_set}_…"
         try:
             count = len(load_exams(exam_set))
         except DependencyError as error:
-            yield Finding("data", f"exams {exam_set}", "note", str(error), f"only roi_{exam_set}_… needs it")
+            yield Finding("data", f"exams {exam_set}", "note", str(error), f"only {tasks} needs it")
         except RoiBenchError as error:
-            advice = f"roi_{'exam' if exam_set == 'v1' else exam_set}_… cannot run; the other sets can"
+            advice = f"{tasks} cannot run; the other sets can"
             yield Finding("data", f"exams {exam_set}", "problem", str(error), advice)
         else:
             detail = f"{count} exams, every hash checked" + (f", from {where}" if exam_set == "v1" else "")
@@ -440,7 +444,9 @@ def check_model() -> Iterator[Finding]:
     except DependencyError as error:
         yield Finding("model", "tokenizer", "note", str(error), "pip install 'roi-bench[hf]'")
     except RoiBenchError as error:
-        yield Finding("model", "tokenizer", "broken", str(error), "reinstall roi-bench, or another transformers")
+        is_torch = version("torch") is not None and isinstance(ask_fresh_interpreter(GPUS), str)
+        advice = REINSTALL_TORCH if is_torch else "reinstall roi-bench, or another transformers"
+        yield Finding("model", "tokenizer", "broken", str(error), advice)
     else:
         yield Finding("model", "tokenizer", "ok", f"loads ({count} tokens for a skipped problem)")
 
@@ -461,7 +467,7 @@ def check_machine() -> Iterator[Finding]:
 def _judge_gpu(answer: dict[str, Any] | str) -> Finding:
     """Report torch's view of the GPU, asked in a separate process so that a broken driver cannot crash the doctor."""
     if isinstance(answer, str):
-        return Finding("machine", "GPU", "problem", f"torch does not answer: {answer}", "reinstall torch")
+        return Finding("machine", "GPU", "problem", f"torch does not answer: {answer}", REINSTALL_TORCH)
     names = answer["names"]
     if isinstance(names, list) and names:
         return Finding("machine", "GPU", "ok", f"{'; '.join(names)} (CUDA {answer['cuda']})")

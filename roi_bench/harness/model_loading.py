@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
+import importlib.metadata
 import importlib.util
 import sys
 from collections.abc import Mapping
@@ -137,6 +138,12 @@ def _missing(model: str, error: ImportError) -> str:
             f"model {model!r}: {named} is installed but cannot be imported: {first_line(error)}; it may be only "
             "partly installed, or built for other versions of its dependencies; docs/engines.md lists versions that "
             "work together"
+        )
+    package = (error.name or "").partition(".")[0]
+    if found := importlib.metadata.packages_distributions().get(package):
+        return (
+            f"model {model!r}: {package} is installed but cannot be imported: {first_line(error)}; it is of a version "
+            f"that does not fit, or only partly there: pip install --force-reinstall --no-deps {found[0]}"
         )
     return (
         f"model {model!r} needs a package that is missing: {first_line(error)}; install it, e.g. "

@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from roi_bench.cli.doctor import doctor
+from roi_bench.errors import ModelError
 from roi_bench.exams import fresh, sets
 from roi_bench.harness import bridge, installation
 from roi_bench.harness import installation as surroundings
@@ -222,6 +223,18 @@ def test_gpu(answers, answer, status, words):
 def test_a_torch_that_dies_is_a_problem(answers):
     answers["torch"] = "exit code -11"
     assert next(iter(surroundings.check_machine())).status == "problem"
+
+
+def test_a_tokenizer_that_fails_for_a_torch_that_is_half_there_sends_to_torch(answers, monkeypatch):
+    def fail(_):
+        raise ModelError("module 'torch' has no attribute 'float32'")
+
+    monkeypatch.setattr("roi_bench.records.tokenizer.load_token_counter", fail)
+    monkeypatch.setattr(installation, "version", {"torch": "2.13.0"}.get)
+    assert "reinstall roi-bench" in list(surroundings.check_model())[-1].advice
+    answers["torch"] = "AttributeError: module 'torch' has no attribute 'cuda'"
+    finding = list(surroundings.check_model())[-1]
+    assert (finding.status, finding.advice) == ("broken", installation.REINSTALL_TORCH)
 
 
 def test_a_missing_model_is_broken(tmp_path, monkeypatch):

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from lm_eval.api.instance import Instance
 
+from roi_bench.errors import DependencyError
 from roi_bench.harness.engines import huggingface as free_memory
 from roi_bench.harness.engines.huggingface import HuggingFaceEngine, can_leave, goes_in_stretches
 from roi_bench.harness.engines.local import MeteredEngine
 from roi_bench.harness.journaled_model import JournaledModel
-from roi_bench.harness.model_loading import engine_of
+from roi_bench.harness.model_loading import engine_of, load_model
 from roi_bench.harness.run import run
 from roi_bench.records.journal import Header, Journal, read_journal, read_starts
 from roi_bench.scoring.tokens import Usage
@@ -253,3 +254,20 @@ def test_what_could_be_faster_is_said(random_model: Path) -> None:
     assert HuggingFaceEngine(lm).advice(500) is None
     assert "--batch_size 1" in str(HuggingFaceEngine(lm, batch_size=1).advice(500))
     assert HuggingFaceEngine(lm, batch_size=1).advice(1) is None
+
+
+@pytest.mark.parametrize(
+    ("package", "said"),
+    [
+        ("torch", "torch is installed but .*pip install --force-reinstall --no-deps torch$"),
+        ("not_there", r"is missing: .*pip install 'roi-bench\[hf\]'$"),
+    ],
+)
+def test_a_package_that_is_there_in_part_is_not_called_missing(monkeypatch, package, said):
+    def fail(_):
+        raise ModuleNotFoundError(f"No module named '{package}.part'", name=f"{package}.part")
+
+    monkeypatch.setattr("lm_eval.api.registry.get_model", fail)
+    config = SimpleNamespace(model="hf", model_args={}, apply_chat_template=False)
+    with pytest.raises(DependencyError, match=said):
+        load_model(config)
