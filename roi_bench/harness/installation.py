@@ -442,7 +442,9 @@ def check_model() -> Iterator[Finding]:
     try:
         count = len(load_token_counter(str(folder)).token_starts("### Problem 1\n\\boxed{NA}\n"))
     except DependencyError as error:
-        yield Finding("model", "tokenizer", "note", str(error), "pip install 'roi-bench[hf]'")
+        status: Status = "note" if version("transformers") is None else "problem"
+        advice = "pip install 'roi-bench[hf]'" if status == "note" else "bring up to date what these words name"
+        yield Finding("model", "tokenizer", status, str(error), advice)
     except RoiBenchError as error:
         is_torch = version("torch") is not None and isinstance(ask_fresh_interpreter(GPUS), str)
         advice = REINSTALL_TORCH if is_torch else "reinstall roi-bench, or another transformers"

@@ -139,6 +139,11 @@ def _load_once(name: str, revision: str | None, trust_remote_code: bool) -> Any:
     try:
         from transformers import AutoTokenizer
     except ImportError as error:
+        if find_spec("transformers") is not None:
+            raise DependencyError(
+                f"tokenizer {name!r}: transformers is installed but cannot be imported: {first_line(error)}; pip check "
+                "names the packages that do not fit each other"
+            ) from error
         raise DependencyError(
             f"tokenizer {name!r} needs the package transformers; install it: pip install 'roi-bench[hf]'"
         ) from error

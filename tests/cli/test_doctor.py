@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from roi_bench.cli.doctor import doctor
-from roi_bench.errors import ModelError
+from roi_bench.errors import DependencyError, ModelError
 from roi_bench.exams import fresh, sets
 from roi_bench.harness import bridge, installation
 from roi_bench.harness import installation as surroundings
@@ -235,6 +235,17 @@ def test_a_tokenizer_that_fails_for_a_torch_that_is_half_there_sends_to_torch(an
     answers["torch"] = "AttributeError: module 'torch' has no attribute 'cuda'"
     finding = list(surroundings.check_model())[-1]
     assert (finding.status, finding.advice) == ("broken", installation.REINSTALL_TORCH)
+
+
+@pytest.mark.parametrize(("there", "status"), [(None, "note"), ("5.0.0", "problem")])
+def test_transformers_that_cannot_be_imported_is_not_called_missing(monkeypatch, there, status):
+    def refuse(_):
+        raise DependencyError("transformers cannot be imported: huggingface-hub>=1.3 is required")
+
+    monkeypatch.setattr("roi_bench.records.tokenizer.load_token_counter", refuse)
+    monkeypatch.setattr(installation, "version", {"transformers": there}.get)
+    finding = list(surroundings.check_model())[-1]
+    assert (finding.status, "roi-bench[hf]" in finding.advice) == (status, there is None)
 
 
 def test_a_missing_model_is_broken(tmp_path, monkeypatch):

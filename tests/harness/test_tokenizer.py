@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from roi_bench.errors import ModelError
+from roi_bench.errors import DependencyError, ModelError
 from roi_bench.exams.tiny import SHIPPED_MODELS, model_path
 from roi_bench.records.tokenizer import FileTokenCounter, HFTokenCounter, load_token_counter, load_tokenizer
 from roi_bench.scoring.prompts import PROMPTS, skipped_problem
@@ -112,3 +114,16 @@ def test_the_file_of_a_shipped_tokenizer_counts_what_transformers_counts(stage: 
 def test_a_folder_without_a_tokenizer_is_told_in_a_whole_sentence(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=shows(repr(str(tmp_path)), "tokenizer.json")):
         load_token_counter(str(tmp_path))
+
+
+def test_transformers_that_cannot_be_imported_says_why(monkeypatch):
+    class Refusing(ModuleType):
+        def __getattr__(self, name):
+            raise ImportError("huggingface-hub>=1.3 is required")
+
+    for module, said in ((Refusing("transformers"), shows("huggingface-hub>=1.3")), (None, shows("roi-bench[hf]"))):
+        if module is not None:
+            module.__spec__ = sys.modules[__name__].__spec__
+        monkeypatch.setitem(sys.modules, "transformers", module)
+        with pytest.raises(DependencyError, match=said):
+            load_tokenizer("no/such-tokenizer")
