@@ -33,7 +33,7 @@ extras() {
 }
 
 parts() {
-    case $1 in base) echo doctor,base ;; use) echo doctor,task,plain,drawn,report,pack,board ;; train) echo doctor,train ;; esac
+    case $1 in base) echo doctor,base ;; use) echo doctor,task,trained,plain,drawn,report,pack,board ;; train) echo doctor,train ;; esac
 }
 
 make_environment() { # where

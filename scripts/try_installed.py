@@ -1,6 +1,6 @@
 """Use an installed roi-bench as its users do: a task, a report, a pack and a board with the shipped tiny model.
 
-PYTHON scripts/try_installed.py --out DIR [--parts doctor,task,plain,report,pack,board,base,train]
+PYTHON scripts/try_installed.py --out DIR [--parts doctor,task,trained,plain,drawn,report,pack,board,base,train]
 
 Run by ``check_lowest.sh``, ``check_newest.sh`` and ``try_lm_eval_0_5.sh`` with the Python of the environment that they
 try; it needs the standard library alone and looks at nothing but that environment. Exit code 0 only if all is well.
@@ -21,6 +21,9 @@ from typing import Any
 
 EXPECTED = {"roi_tiny_hard_128": (0.1, 107 / 113), "roi_tiny_medium_128": (73 / 60, 40 / 113)}
 """Score and regret of the shipped base model on 60 exams, greedy, float32: as on every set of versions so far."""
+
+TRAINED = ("roi_tiny_hard_128_metacognitive", (11 / 6, 2 / 112))
+"""Task, score and regret of the shipped model after MFT and RARL, likewise."""
 
 NAMED = (
     *("click", "numpy", "scipy", "pyarrow", "pandas", "datasets", "lm_eval", "math-verify", "rich", "jsonschema"),
@@ -74,14 +77,14 @@ def installed() -> dict[str, str]:
     return {item.metadata["Name"].lower().replace("_", "-"): item.version for item in found}
 
 
-def model() -> str:
-    """Return the folder of the shipped base model in this environment."""
-    code = "from roi_bench.exams.tiny import model_path; print(model_path())"
+def model(stage: str = "base") -> str:
+    """Return the folder of a shipped model in this environment."""
+    code = f"from roi_bench.exams.tiny import model_path; print(model_path({stage!r}))"
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 
 
-def _hf(*tasks: str, limit: int, out: str) -> list[str]:
-    named = ["--model", "hf", "--model_args", f"pretrained={model()},dtype=float32", "--device", "cpu"]
+def _hf(*tasks: str, limit: int, out: str, stage: str = "base") -> list[str]:
+    named = ["--model", "hf", "--model_args", f"pretrained={model(stage)},dtype=float32", "--device", "cpu"]
     return [*named, "--batch_size", "20", "--tasks", ",".join(tasks), "--limit", str(limit), "--output_path", out]
 
 
@@ -94,15 +97,27 @@ def try_doctor(out: Path) -> str:
     return f"{len(document['findings'])} checks"
 
 
+def _expect_numbers(folder: Path, expected: dict[str, tuple[float, float]]) -> None:
+    found = results(folder)
+    for task, (score, regret) in expected.items():
+        pair = found[task]["score,none"], found[task]["regret,none"]
+        expect(max(abs(pair[0] - score), abs(pair[1] - regret)) < 1e-9, f"{task}: score and regret {pair}")
+
+
 def try_task(out: Path) -> str:
     """Two tasks through ``roi-bench run``, with the expected numbers, all of which can be computed again."""
     call(out, "roi-bench", "run", *_hf(*EXPECTED, limit=60, out="runs/own"))
-    found = results(out / "runs" / "own")
-    for task, (score, regret) in EXPECTED.items():
-        pair = found[task]["score,none"], found[task]["regret,none"]
-        expect(max(abs(pair[0] - score), abs(pair[1] - regret)) < 1e-9, f"{task}: score and regret {pair}")
+    _expect_numbers(out / "runs" / "own", EXPECTED)
     call(out, "roi-bench", "regrade", "runs/own")
     return ", ".join(f"{task} {score:.4f}, {regret:.4f}" for task, (score, regret) in EXPECTED.items())
+
+
+def try_trained(out: Path) -> str:
+    """The model after MFT and RARL, whose files another version of transformers wrote."""
+    task, numbers = TRAINED
+    call(out, "roi-bench", "run", *_hf(task, limit=60, out="trained_model", stage="rarl"))
+    _expect_numbers(out / "trained_model", {task: numbers})
+    return f"{task} {numbers[0]:.4f}, {numbers[1]:.4f}"
 
 
 def try_plain(out: Path) -> str:
@@ -199,7 +214,7 @@ def main() -> int:
     """Run the parts and return the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="Folder for runs and output; made anew.")
-    parser.add_argument("--parts", default="doctor,task,plain,drawn,report,pack,board")
+    parser.add_argument("--parts", default="doctor,task,trained,plain,drawn,report,pack,board")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True)
     versions = installed()

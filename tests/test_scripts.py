@@ -194,7 +194,7 @@ def test_the_check_of_an_end_tries_each_set_with_its_own_python_and_fails_if_one
     assert done.returncode == 1, done.stderr
     assert done.stdout.splitlines() == [
         f"== {end} use",
-        "use: scripts/try_installed.py doctor,task,plain,drawn,report,pack,board",
+        "use: scripts/try_installed.py doctor,task,trained,plain,drawn,report,pack,board",
         f"== {end} train",
         "train: scripts/try_installed.py doctor,train",
     ]
