@@ -74,9 +74,10 @@ def load_from_hub(repository: str, config: str | None, split: str) -> Sequence[M
         rows: Sequence[Mapping[str, Any]] = load_dataset(repository, config, split=split)
     except Exception as error:  # whatever went wrong in there, the pool cannot be read from the hub
         reason = " ".join(str(error).split())
+        offline = ", unset HF_HUB_OFFLINE" if os.environ.get("HF_HUB_OFFLINE") else ""
         raise DataError(
             f"cannot read {repository} from the Hugging Face hub ({type(error).__name__}: {reason:.200}); "
-            f"check the network, unset HF_HUB_OFFLINE, or name a folder with the data in {DATA_DIR_VARIABLE}"
+            f"check the network{offline}, or name a folder with the data in {DATA_DIR_VARIABLE}"
         ) from error
     return rows
 

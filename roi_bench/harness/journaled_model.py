@@ -28,7 +28,7 @@ class Progress:
         self._total = total
         self._done = total - missing
         self._visible = visible
-        self._tokens = 0
+        self._tokens = self._failed = 0
         self._usd = 0.0
 
     def __enter__(self) -> Progress:
@@ -49,14 +49,17 @@ class Progress:
         return self
 
     def add(self, entries: Sequence[Entry]) -> None:
-        """Count finished responses."""
+        """Count finished responses, and say how many requests failed."""
+        answered = sum(entry.response is not None for entry in entries)
+        self._failed += len(entries) - answered
         self._tokens += sum(entry.usage.tokens for entry in entries if entry.usage is not None)
         self._usd += sum(entry.extra.get("usd") or 0.0 for entry in entries)
-        if self._tokens:
+        if self._tokens or self._failed:
             rate = self._tokens / max(time.monotonic() - self._begin, 1e-9)
             money = f", ${self._usd:.4f}" if self._usd else ""
-            self._bar.set_postfix_str(f"{rate:,.0f} tokens/s{money}", refresh=False)
-        self._bar.update(len(entries))
+            failed = f", {self._failed} failed" if self._failed else ""
+            self._bar.set_postfix_str(f"{rate:,.0f} tokens/s{money}{failed}", refresh=False)
+        self._bar.update(answered)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -265,8 +265,8 @@ class RoiTask(ConfigurableTask):
         self._warn_about_bare_text(counter)
         if counter is None or not self.texts.whole:
             logger.warning(
-                "%s: %s, so tokens by position are N/A; unless the backend is metered (roi-bench run, roi-api) all "
-                "token numbers are, and %s%s",
+                "%s: %s, so tokens by position are N/A; where the backend does not count tokens either (roi-bench run "
+                "and roi-api do), all token numbers are, and %s%s",
                 self.config.task,
                 "no tokenizer=… is known" if counter is None else "lm_eval strips the reasoning before think_end_token",
                 self.kind.if_uncounted,
