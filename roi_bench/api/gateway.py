@@ -275,11 +275,7 @@ class Gateway:
         return self.settings.base_url if self._is_elsewhere(self.facts.provider) else None
 
     def make(self) -> str:
-        """Return which software the server runs; asked once, and only if it is not a provider's own API.
-
-        Raises:
-            ModelError: See :func:`roi_bench.api.settings.make_of_server`.
-        """
+        """Return which software the server runs; asked once, and only if it is not a provider's own API."""
         if self._make is None:
             url = self.own_server
             self._make = OTHER if url is None else make_of_server(url, self.facts.name, self.access.get("api_key"))

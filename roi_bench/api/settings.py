@@ -10,8 +10,8 @@ from dataclasses import dataclass, fields
 from typing import Any
 from urllib.parse import urlsplit
 
-from roi_bench.api.replies import never_show, one_line
-from roi_bench.errors import ModelError, UsageError, nearest
+from roi_bench.api.replies import never_show
+from roi_bench.errors import UsageError, nearest
 
 # Self-hosted servers: which software answers at a ``base_url``, and what keeps it from changing the decoding.
 #
@@ -70,9 +70,6 @@ def make_of_server(base_url: str, model: str, key: str | None) -> str:
         base_url: The address, with its version.
         model: The server's name of the model; its line counts where several makes stand behind one address.
         key: The key of requests to that server.
-
-    Raises:
-        ModelError: Nobody is there. A server that starts later would be asked without its parameters: another decoding.
     """
     import httpx
 
@@ -80,10 +77,6 @@ def make_of_server(base_url: str, model: str, key: str | None) -> str:
     try:
         answer = httpx.get(f"{base_url.rstrip('/')}/models", headers=headers, timeout=LOOK_SECONDS)  # no redirects
         body = answer.json() if answer.status_code == httpx.codes.OK else None
-    except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-        raise ModelError(
-            f"the server at {base_url} cannot be reached ({one_line(error)}); start it, or correct base_url"
-        ) from error
     except (httpx.HTTPError, httpx.InvalidURL, ValueError):  # whatever is wrong, the requests themselves will show it
         return OTHER
     listed = body.get("data") if isinstance(body, dict) else None

@@ -99,17 +99,13 @@ class ApiLM(LM):
             UsageError: A generation argument is none that API models take.
         """
         generation = with_budget(generation)
-        mapped = check_parameters(self.gateway, self.settings, self._asked(generation))  # without asking the server
+        mapped = check_parameters(self.gateway, self.settings, self._parameters(generation))
         return why_not_applicable(self.gateway.facts, mapped, int(generation["max_gen_toks"]))
 
-    def _asked(self, generation: Mapping[str, Any]) -> dict[str, Any]:
+    def _parameters(self, generation: Mapping[str, Any]) -> dict[str, Any]:
         parameters = request_parameters(generation, self.settings)
         if "seed" in parameters and not self.gateway.takes("seed"):
             del parameters["seed"]  # ours, for repeatable samples where possible; not part of the task
-        return parameters
-
-    def _parameters(self, generation: Mapping[str, Any]) -> dict[str, Any]:
-        parameters = self._asked(generation)
         if leaves_decoding(generation):
             return parameters
         return with_neutral(parameters, self.gateway.make(), self.settings.omitted)
