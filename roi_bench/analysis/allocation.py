@@ -116,6 +116,10 @@ def _best_actions(
     return np.maximum(best, no_cap, out=best), caps
 
 
+ROUNDING = 1e-9
+"""Values closer than this are equal: they are whole multiples of 1/K^N, divided by different powers of K."""
+
+
 def best_choices(costs: IntArray, correct: BoolArray, budget: int, skip_cost: int) -> BoolArray:
     """Return whether a skip and whether an attempt reaches V_i(b); bool (n exams, N positions, budget + 1, 2).
 
@@ -136,10 +140,6 @@ def best_choices(costs: IntArray, correct: BoolArray, budget: int, skip_cost: in
         found[:, i, :, 0] = skipping > policy.values - ROUNDING
         found[:, i, :, 1] = policy.caps[:, 0] != SKIP
     return found
-
-
-ROUNDING = 1e-9
-"""Values closer than this are equal: they are whole multiples of 1/K^N, divided by different powers of K."""
 
 
 def policy_value(policy: Policy, costs: IntArray, correct: BoolArray, skip_cost: int) -> FloatArray:

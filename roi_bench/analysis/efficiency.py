@@ -119,6 +119,7 @@ class ValueCurves:
         hindsight: Best choice knowing each sample's outcome.
         sequential: Attempting every problem in order.
         random: Attempting each problem with probability :data:`RANDOM_ATTEMPTS`.
+        best: Whether a skip and whether an attempt reaches the in-sample V_DP; (exams, positions, budget + 1, 2).
     """
 
     exams: tuple[Exam, ...]
@@ -128,6 +129,7 @@ class ValueCurves:
     hindsight: FloatArray
     sequential: FloatArray
     random: FloatArray
+    best: NDArray[np.bool_]
 
     @property
     def budget(self) -> int:
@@ -153,6 +155,7 @@ def value_curves(profile: Profile, exams: Sequence[Exam], order: str, budget: in
         hindsight=hindsight_value(costs, correct, budget, skip),
         sequential=play_value(costs, correct, budget, skip, always),
         random=play_value(costs, correct, budget, skip, RANDOM_ATTEMPTS * always),
+        best=best_choices(costs, correct, budget, skip),
     )
 
 
@@ -257,24 +260,24 @@ def efficiency(
         lift=ratio(replay - at_random, one),
         attempt_rate=rate,
         together=ratio(score, optimal),
-        agreement=ratio(*agreeing_decisions(profile, exams, heard, curves.order, budget)),
+        agreement=ratio(*agreeing_decisions(curves.best[rows], [heard[exam.id] for exam in exams], budget)),
     )
 
 
 def agreeing_decisions(
-    profile: Profile, exams: Sequence[Exam], heard: Mapping[str, Sequence[ScoredResponse]], order: str, budget: int
+    best: NDArray[np.bool_], heard: Sequence[Sequence[ScoredResponse]], budget: int
 ) -> tuple[FloatArray, FloatArray]:
     """Return for each exam how many decisions are also the best policy's, and how many there are, mean per response.
 
-    The policy is that of all samples of the profile, with the tokens that the response had left at that problem. A
-    decision of equal value agrees.
+    Args:
+        best: The best choices of the same exams, as :class:`ValueCurves` has them.
+        heard: The responses to each exam.
+        budget: The run's budget; what a response had left of it at a problem decides what was best there.
     """
-    best = best_choices(*profile.arrays(exams, order), budget, profile.skip_cost)
-    agreeing, decided = np.zeros(len(exams)), np.zeros(len(exams))
-    for row, exam in enumerate(exams):
-        responses = heard[exam.id]
+    agreeing, decided = np.zeros(len(heard)), np.zeros(len(heard))
+    for row, responses in enumerate(heard):
         for response in responses:
-            spent = response.planning or 0
+            spent = response.planning or 0  # counted as spent first, though a closing section comes last
             for place, problem in enumerate(response.problems):
                 attempt = _attempt(problem)
                 if np.isnan(attempt) or problem.tokens is None:

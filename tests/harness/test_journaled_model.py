@@ -17,8 +17,8 @@ from roi_bench.harness.engines.huggingface import HuggingFaceEngine
 from roi_bench.harness.engines.local import BatchedEngine, MeteredEngine, own_batch_size
 from roi_bench.harness.engines.metering import MeteredText, usage_of
 from roi_bench.harness.engines.protocol import Request, derived_seed, distinct_requests, exam_fields, fixed_batches
-from roi_bench.harness.journaled_model import JournaledModel
-from roi_bench.records.journal import HEADER_BEGIN, Header, Journal, read_journal, request_key
+from roi_bench.harness.journaled_model import JournaledModel, Progress
+from roi_bench.records.journal import HEADER_BEGIN, Entry, Header, Journal, read_journal, request_key
 from roi_bench.scoring.tokens import Usage
 from tests.harness.random_model import random_model
 from tests.support.messages import shows
@@ -327,3 +327,12 @@ def test_a_real_model_interrupted_anywhere_gives_the_same_responses(
         assert responses == expected
         assert [usage_of(item) for item in responses] == [usage_of(item) for item in expected]
         assert responses_in(path) == responses_in(whole)
+
+
+def test_the_bar_counts_responses_and_says_how_many_requests_failed(capsys: pytest.CaptureFixture[str]) -> None:
+    key = request_key("p", {}, 0)
+    with Progress(3, 3, visible=True) as bar:
+        bar.add([Entry(key, "a", Usage(4, "stop", "reported")), Entry(key, None), Entry(key, None)])
+    last = capsys.readouterr().err.rstrip().replace("\r", "\n").splitlines()[-1]
+    assert "1/3" in last
+    assert "2 failed" in last
