@@ -59,12 +59,15 @@ SELF_NAMED = ("vllm", "sglang", "llamacpp")
 OTHER = "other"
 """A make that is sent nothing."""
 
+ABSENT = "absent"
+"""No server yet: nothing answers at the address, or what answers is still loading. It is sent nothing."""
+
 LOOK_SECONDS = 5.0
 """Time for a server to say what it is."""
 
 
 def make_of_server(base_url: str, model: str, key: str | None) -> str:
-    """Ask the server at ``base_url`` for its models and return which software it is, ``other`` if unknown.
+    """Ask the server at ``base_url`` for its models and return its make, ``other`` if unknown, ``absent`` if not up.
 
     Args:
         base_url: The address, with its version.
@@ -76,7 +79,11 @@ def make_of_server(base_url: str, model: str, key: str | None) -> str:
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
         answer = httpx.get(f"{base_url.rstrip('/')}/models", headers=headers, timeout=LOOK_SECONDS)  # no redirects
+        if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+            return ABSENT
         body = answer.json() if answer.status_code == httpx.codes.OK else None
+    except (httpx.ConnectError, httpx.ConnectTimeout):
+        return ABSENT
     except (httpx.HTTPError, httpx.InvalidURL, ValueError):  # whatever is wrong, the requests themselves will show it
         return OTHER
     listed = body.get("data") if isinstance(body, dict) else None

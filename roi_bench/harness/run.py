@@ -272,6 +272,7 @@ def open_journal(
     """Return this process's journal, and the responses that other processes of the run recorded, in any launch.
 
     Raises:
+        ModelError: The engine cannot be asked now.
         RecordError: The journal is in use, damaged, or cannot be written.
     """
     from roi_bench.harness.run_record import journals_of_other_versions, run_digest, run_header
@@ -281,6 +282,7 @@ def open_journal(
     folder = _folder(config)
     if parsed.dry_run:
         return _nowhere(header, folder)
+    engine.check_ready()
     rank, stem = process_index(engine.lm), f"journal-{run_digest(header)}"
     path = folder / f"{stem}.rank{rank}.jsonl"
     if rank == 0:

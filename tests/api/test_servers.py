@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ import pytest
 from roi_bench.api import settings as servers
 from roi_bench.api.gateway import Gateway
 from roi_bench.api.settings import (
+    ABSENT,
     ALWAYS,
     MAKES,
     OTHER,
@@ -99,9 +101,18 @@ def test_a_key_follows_no_redirection() -> None:
         assert keys == []
 
 
-def test_nobody_there_is_no_error_and_takes_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(servers, "LOOK_SECONDS", 0.5)
-    assert make_of_server("http://127.0.0.1:9/v1", "m", None) == OTHER
+def test_a_server_that_is_not_there_or_still_loading_is_not_one_of_unknown_make() -> None:
+    """Its make is not known yet: one that started later would be asked without what switches its own decoding off."""
+    assert make_of_server("http://127.0.0.1:9/v1", "m", None) == ABSENT
+    with listing(b'{"error": {"code": 503, "message": "Loading model"}}', 503) as (url, _):
+        assert make_of_server(url, "m", None) == ABSENT
+    assert with_neutral(DRAWN, ABSENT) == DRAWN
+
+
+def test_a_server_that_is_late_is_of_unknown_make(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(servers, "LOOK_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        assert make_of_server(f"http://127.0.0.1:{silent.getsockname()[1]}/v1", "m", None) == OTHER
 
 
 @pytest.mark.parametrize("make", MAKES)

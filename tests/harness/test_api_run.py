@@ -144,7 +144,7 @@ def test_what_cannot_be_had_is_an_error_named_and_asked_again(
         ({"key": "right"}, (), r"a-model: Incorrect API key .*\bkey\b"),
         ({}, ("model=missing-model",), r"missing-model: .*does not exist.*base_url"),
         ({"path": "/v2"}, (), r"Invalid URL.*base_url.* /v1"),
-        ({"path": "closed"}, (), r"a-model: .*Connection error"),
+        ({"path": "closed"}, ("server=other",), r"a-model: .*Connection error"),  # else it is looked for first
         ({"rejected_parameters": ("temperature",)}, (), r"\b10\b.*temperature"),
     ],
     ids=["wrong key", "unknown model", "wrong path", "unreachable", "refused parameter"],
@@ -548,14 +548,37 @@ def test_a_server_without_usage_costs_what_it_may_have_cost(tmp_path: Path) -> N
     assert all(entry.extra["usd"] is None for entry in entries_in(tmp_path))
 
 
+def test_a_server_that_is_not_up_is_named_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=shows("http://127.0.0.1:9/v1")):
+        run(command("http://127.0.0.1:9/v1", tmp_path))
+    assert not list(tmp_path.rglob("journal*"))
+
+
+def test_plain_lm_eval_begins_no_journal_without_the_server(tmp_path: Path) -> None:
+    from lm_eval.api.instance import Instance
+
+    from roi_bench.harness.engines.api_model import ApiLM
+
+    lm = ApiLM(model="a-model", base_url="http://127.0.0.1:9/v1", endpoint="completions", journal=str(tmp_path))
+    with pytest.raises(ModelError, match=shows("http://127.0.0.1:9/v1")):
+        lm.generate_until([Instance("generate_until", {}, ("Question", {"max_gen_toks": 8}), 0)])
+    assert not list(tmp_path.rglob("journal*"))
+
+
+def test_a_dry_run_needs_no_server(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    run(command("http://127.0.0.1:9/v1", tmp_path, "--dry-run"))
+    assert json.loads(capfd.readouterr().out.splitlines()[0])["model"] == "a-model"
+
+
 def test_raw_text_takes_no_chat_template(tmp_path: Path) -> None:
+    arguments = ("server=other", "endpoint=completions")
     with pytest.raises(UsageError, match=shows("endpoint=completions", "--apply_chat_template")):
-        run(command("http://127.0.0.1:9/v1", tmp_path, "--apply_chat_template", args=("endpoint=completions",)))
+        run(command("http://127.0.0.1:9/v1", tmp_path, "--apply_chat_template", args=arguments))
 
 
 def test_prompt_and_budget_must_fit_the_context_that_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=shows(128, "max_length=250")):
-        run(command("http://127.0.0.1:9/v1", tmp_path, args=("max_length=250",)))
+        run(command("http://127.0.0.1:9/v1", tmp_path, args=("server=other", "max_length=250")))
 
 
 def test_the_prompt_is_what_the_harness_sends(tmp_path: Path) -> None:

@@ -159,7 +159,8 @@ def test_responses_of_the_archive_can_still_be_read(made: Path, tmp_path: Path, 
     page.goto(f"{served.url}archive/archive.html")
     page.get_by_role("link", name="made-up/model").click()
     page.get_by_role("link", name="all 5 exams").click()
-    assert page.locator("main h1").count() == 1
+    page.wait_for_url("**_direct.html")
+    page.locator("main h1").wait_for()
     page.goto(f"{served.url}archive/read.html?cell=tiny_hard_128&a={older.name}/direct&exam=tiny/0/002")
     page.get_by_text("Exam tiny/0/002, 3 of 5.").wait_for()
     assert page.locator("article.response").count() == 2

@@ -507,7 +507,7 @@ def test_lists_of_exams_can_be_searched_and_lead_to_responses(page, real, served
     assert rights == sorted(rights, reverse=True)
     page.get_by_role("link", name="tiny/0/003").click()
     assert page.locator("h1").inner_text() == "Exam tiny/0/003"
-    assert page.get_by_role("link", name="tiny/0/002").count() == 1
+    page.get_by_role("link", name="tiny/0/002").wait_for()
     page.get_by_role("link", name="tiny/0/004").click()
     assert page.locator("h1").inner_text() == "Exam tiny/0/004"
 

@@ -144,6 +144,14 @@ class ApiEngine:
         reason: str | None = self.lm.why_not(generation)
         return reason
 
+    def check_ready(self) -> None:
+        """Check that the server is up.
+
+        Raises:
+            ModelError: It is not.
+        """
+        self.lm.check_server()
+
     def preview(self, requests: Sequence[Request]) -> str:
         """Print what would be sent, one JSON object per line, and return the estimated cost.
 

@@ -23,6 +23,7 @@ from roi_bench.api.gateway import ApiRequest, Ending, Gateway, OnOutcomes
 from roi_bench.api.limits import Estimate, Price, Purse, estimate, usd_text
 from roi_bench.api.preflight import check_body, check_parameters, why_not_applicable
 from roi_bench.api.settings import (
+    ABSENT,
     ApiSettings,
     api_settings,
     chat_prompt,
@@ -91,6 +92,18 @@ class ApiLM(LM):
         return {"name": "api", "server": server, **versions, "endpoint": self.settings.endpoint}
 
     # ------------------------------------------------------------------------------------------------ before asking
+    def check_server(self) -> None:
+        """Check that the server is up, before a run is begun that would not switch off decoding of the server's own.
+
+        Raises:
+            ModelError: It is not. One that started in mid-run would be asked without the parameters of its make.
+        """
+        if self.gateway.make() == ABSENT:
+            raise ModelError(
+                f"no server answers at {self.gateway.own_server} yet; nothing was sent: start it, or correct base_url, "
+                "and run the same command again"
+            )
+
     def why_not(self, generation: Mapping[str, Any]) -> str | None:
         """Return why this model cannot take exams under ``generation`` arguments, or None if it can.
 
@@ -278,7 +291,7 @@ class ApiLM(LM):
 
         Raises:
             UsageError: A chat endpoint is given raw text.
-            ModelError: Responses are missing; the others are in the journal.
+            ModelError: The server is not up, or responses are missing; the others are in the journal.
         """
         from roi_bench.harness.engines.api import ApiEngine
         from roi_bench.harness.journaled_model import JournaledModel
@@ -290,6 +303,7 @@ class ApiLM(LM):
                 "a chat endpoint takes messages: add --apply_chat_template; for a model that takes raw text add "
                 "endpoint=completions to --model_args"
             )
+        self.check_server()
         with Journal(*self._own_journal(), slim=True) as journal:
             engine = ApiEngine(self, seed=self.settings.seed)
             model = JournaledModel(engine, journal, show_progress=not disable_tqdm)

@@ -34,6 +34,9 @@ class LocalEngine:
         del generation
         return None
 
+    def check_ready(self) -> None:
+        """Do nothing: it is loaded."""
+
     def preview(self, requests: Sequence[Request]) -> str:
         """Refuse: nothing is sent over a network.
 

@@ -230,6 +230,13 @@ class Engine(Protocol):
             RoiBenchError: It could, but not with its present settings.
         """
 
+    def check_ready(self) -> None:
+        """Check that it can be asked now; called before a journal is begun.
+
+        Raises:
+            ModelError: It cannot.
+        """
+
     def preview(self, requests: Sequence[Request]) -> str:
         """Print what would be sent, and return the estimated cost as one line.
 
