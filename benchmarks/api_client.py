@@ -109,13 +109,17 @@ def throughput(concurrency: int, delay: float, count: int) -> tuple[float, float
         lm = ApiLM(model="a-model", base_url=url, num_concurrent=concurrency)
         ask(lm, concurrency, Path(folder))  # the first round opens connections and imports what litellm imports late
         collect_garbage_again()  # as roi-bench run does
+        start = time.process_time()
         seconds = ask(lm, count, Path(folder))
+        middle = time.process_time()
         alone = litellm_alone(url, concurrency, count)
+        cpu = [1000 * taken / count for taken in (middle - start, time.process_time() - middle)]
     rate, ideal = count / seconds, concurrency / delay
     share = (delay + (count - 1) * delay / concurrency) / seconds  # the first request goes alone
     print(f"{count} requests, concurrency {concurrency}, delay {delay:g} s: {ideal:.1f}/s is what the delay allows")
     print(f"  run            {rate:5.1f}/s, {rate / ideal:.1%}; {share:.1%} with its first request, which goes alone")
     print(f"  litellm alone  {count / alone:5.1f}/s, {count / alone / ideal:.1%}")
+    print(f"  CPU a request  {cpu[0]:.1f} ms; litellm alone {cpu[1]:.1f} ms")
     return share, alone / (seconds - delay)
 
 

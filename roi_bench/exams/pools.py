@@ -15,10 +15,11 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from roi_bench.errors import DataError, DependencyError, UsageError, nearest
+from roi_bench.errors import DataError, DependencyError, UsageError, first_line, nearest
 from roi_bench.exams.exam import Problem, canonical_text, sha256_text
 
 LoadDataset = Callable[[str, "str | None", str], Sequence[Mapping[str, Any]]]
@@ -58,18 +59,26 @@ def hub_rows(pool: str, split: str, load: LoadDataset | None = None) -> Iterator
 
     Raises:
         DataError: The hub cannot be read, or a dataset has changed.
-        DependencyError: the package ``datasets`` is missing.
+        DependencyError: the package ``datasets`` is missing, or does not fit what it needs.
     """
     readers = {"gsm8k": _gsm8k_rows, "math": _math_rows, "aime": _aime_rows}
     return readers[pool](split, load or load_from_hub)
 
 
 def load_from_hub(repository: str, config: str | None, split: str) -> Sequence[Mapping[str, Any]]:
-    """Load one split with ``datasets`` (from its cache when ``HF_HUB_OFFLINE=1``)."""
+    """Load one split with ``datasets`` (from its cache when ``HF_HUB_OFFLINE=1``).
+
+    Raises:
+        DataError: The hub cannot be read.
+        DependencyError: ``datasets`` is missing, or does not fit what it needs.
+    """
     try:
         from datasets import load_dataset  # type: ignore[import-untyped,unused-ignore]
     except ImportError as error:
-        raise DependencyError(f"reading the hub needs the package 'datasets' ({error}); pip install datasets") from None
+        if find_spec("datasets") is None:
+            raise DependencyError("reading the hub needs the package datasets; pip install datasets") from None
+        reason = f"the package datasets is installed but cannot be imported ({first_line(error)})"
+        raise DependencyError(f"{reason}; roi-bench doctor names the versions that do not fit") from None
     try:
         rows: Sequence[Mapping[str, Any]] = load_dataset(repository, config, split=split)
     except Exception as error:  # whatever went wrong in there, the pool cannot be read from the hub

@@ -4,16 +4,18 @@ import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
-from roi_bench.errors import DataError, UsageError
+from roi_bench.errors import DataError, DependencyError, UsageError
 from roi_bench.exams.pools import (
     POOL_FILES,
     REPOSITORIES,
     folder_rows,
     hub_rows,
     last_box,
+    load_from_hub,
     load_pool,
     pool_fingerprint,
     problems_from_rows,
@@ -166,6 +168,32 @@ def test_no_network_says_what_to_do(tmp_path):
     notice, line = ended.stderr.splitlines()
     assert notice == "roi-bench: loading datasets …"
     assert shown_in(line, "openai/gsm8k", "HF_HUB_OFFLINE", "ROI_BENCH_DATA_DIR")
+
+
+@pytest.mark.parametrize(("variable", "named"), [("1", True), ("", False)])
+def test_only_a_variable_that_is_set_is_advised_against(monkeypatch, variable, named):
+    def load_dataset(*_, **__):
+        raise ConnectionError("Network is unreachable")
+
+    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset))
+    monkeypatch.setenv("HF_HUB_OFFLINE", variable)
+    with pytest.raises(DataError, match=shows("openai/gsm8k", "Network is unreachable")) as raised:
+        load_from_hub("openai/gsm8k", "main", "test")
+    assert ("HF_HUB_OFFLINE" in str(raised.value)) == named
+
+
+@pytest.mark.parametrize(("there", "advice"), [(True, "roi-bench doctor"), (False, "pip install datasets")])
+def test_datasets_that_cannot_be_imported_is_not_called_missing(monkeypatch, tmp_path, there, advice):
+    if there:
+        (tmp_path / "datasets.py").write_text("raise ImportError('numpy.core.multiarray failed to import')\n")
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.delitem(sys.modules, "datasets", raising=False)
+    else:
+        monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(DependencyError) as raised:
+        load_from_hub("openai/gsm8k", "main", "test")
+    assert shown_in(str(raised.value), advice)
+    assert ("numpy.core.multiarray" in str(raised.value)) == there
 
 
 @pytest.mark.parametrize(
