@@ -16,9 +16,11 @@ pip_arguments() {
     for name in ${named//,/ }; do extra+=(--extra "$name"); done
     [ -x "$scratch/uv/bin/uv" ] || { make_environment "$scratch/uv" && pip_of "$scratch/uv" install uv; }
     [ -z "$named" ] || echo "$TORCH" >"$scratch/override"
-    touch "$scratch/override"
+    touch "$scratch/override" && : >"$scratch/constraint"
+    # The trainer's lowest transformers: uv would raise it for the lowest click, which does not go together with it.
+    [ "$1" != train ] || sed -n 's/^train = .*"transformers>=\([0-9.]*\)".*/transformers==\1.*/p' pyproject.toml >"$scratch/constraint"
     "$scratch/uv/bin/uv" pip compile --quiet --resolution lowest-direct --no-header --no-annotate "${extra[@]}" \
-        --python "$(find_python)" --override "$scratch/override" ${PIP_FIND_LINKS:+--find-links "$PIP_FIND_LINKS"} pyproject.toml \
+        --python "$(find_python)" --override "$scratch/override" --constraint "$scratch/constraint" ${PIP_FIND_LINKS:+--find-links "$PIP_FIND_LINKS"} pyproject.toml \
         --output-file "$scratch/lowest-$1.txt" >&2
     printf '%s\n' --constraint "$scratch/lowest-$1.txt"
 }
