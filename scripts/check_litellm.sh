@@ -30,7 +30,7 @@ extra = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependen
 print(*(re.sub(r">=([^,]+).*", r"==\1", requirement) for requirement in extra))'
 }
 
-install() { # environment, requirements beside ours
+install_end() { # environment, requirements beside ours
     local pip=("$1/bin/python" -m pip --quiet --disable-pip-version-check)
     "$(find_python)" -m venv "$1"
     "${pip[@]}" install --upgrade "pip>=24"
@@ -46,7 +46,7 @@ for end in ${ends//,/ }; do
     *) echo "unknown end $end: lowest, newest" >&2 && exit 2 ;;
     esac
     python="$folder/$end/bin/python"
-    [ -x "$python" ] || install "$folder/$end" "${wanted[@]}"
+    [ -x "$python" ] || install_end "$folder/$end" "${wanted[@]}"
     versions=$("$python" -c 'from importlib.metadata import version
 print(*(f"{name} {version(name)}" for name in ("litellm", "openai")))')
     echo "== $end: $versions"

@@ -47,8 +47,8 @@ pip_of() { # environment, arguments
     "$environment/bin/python" -m pip -qq --disable-pip-version-check "$@"
 }
 
-# install ENVIRONMENT SET ARGUMENTS…: ours with the extras of the set, as users install it; the arguments go to pip.
-install() {
+# install_set ENVIRONMENT SET ARGUMENTS…: ours with the extras of the set, as users install it; the arguments go to pip.
+install_set() {
     local environment=$1 named
     named=$(extras "$2")
     make_environment "$environment"
@@ -83,7 +83,7 @@ try_sets() {
         echo "== $1 $set"
         if [ ! -x "$environment/bin/python" ]; then
             mapfile -t arguments < <(pip_arguments "$set")
-            install "$environment" "$set" "${arguments[@]}" || { rm -rf "$environment" && failed=1 && continue; }
+            install_set "$environment" "$set" "${arguments[@]}" || { rm -rf "$environment" && failed=1 && continue; }
             echo "installed after $SECONDS s, $(megabytes "$environment") MB"
         fi
         if [ "$set" = base ]; then check_size "$environment" || failed=1; fi

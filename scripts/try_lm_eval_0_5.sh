@@ -9,7 +9,7 @@ read_options "$@"
 
 environment=$folder/lm_eval-0.5
 if [ ! -x "$environment/bin/python" ]; then
-    install "$environment" use
+    install_set "$environment" use
     pip_of "$environment" install --pre --no-deps "lm_eval>=0.5.0.dev1"
     pip_of "$environment" install --upgrade "datasets>=4"
 fi

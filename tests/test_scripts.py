@@ -25,6 +25,16 @@ def test_scripts_are_valid_shell(script):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_no_script_replaces_a_function_of_one_that_it_sources():
+    """The replaced one would be called with arguments that are not meant for it."""
+    texts = {path.name: path.read_text(encoding="utf-8") for path in SCRIPTS}
+    own = {name: set(re.findall(r"^(\w+)\(\) \{", text, re.MULTILINE)) for name, text in texts.items()}
+    sourced = {name: re.findall(r"^\. .*/(\w+\.sh)", text, re.MULTILINE) for name, text in texts.items()}
+    behind = {name: {*first, *(second for one in first for second in sourced[one])} for name, first in sourced.items()}
+    assert "environment.sh" in behind["release.sh"]
+    assert {name: own[name] & own[other] for name in own for other in behind[name] if own[name] & own[other]} == {}
+
+
 @pytest.fixture
 def checkout(tmp_path):
     """A copy of the scripts in a folder without an environment."""
