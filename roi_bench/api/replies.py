@@ -506,8 +506,9 @@ def _number(text: str) -> float | None:
 
 
 def one_line(error: BaseException) -> str:
-    """Return the message of ``error`` as one line of bounded length, without secrets and litellm's prefixes."""
+    """Return the message of ``error`` as one short line without secrets, litellm's prefixes and a full stop."""
     text = _SUFFIX.sub("", _PREFIX.sub("", " ".join(str(error).split()))) or type(error).__name__
+    text = text if text.endswith("..") else text.removesuffix(".")
     named = {value for name, value in os.environ.items() if _SECRET_NAME.search(name)}
     secrets = {" ".join(value.split()) for value in named | _known_secrets}
     for secret in sorted(secrets, key=len, reverse=True):  # one may begin with another

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roi_bench.api.replies import ENOUGH, FEW, ApiReply, RunWatch, UnusableReplyError, chat_form, read_reply
+from roi_bench.api.replies import ENOUGH, FEW, ApiReply, RunWatch, UnusableReplyError, chat_form, one_line, read_reply
 from roi_bench.scoring.tokens import Usage
 from tests.support.messages import shown_in, shows
 
@@ -373,3 +373,10 @@ def test_samples_that_are_all_equal_though_drawn_are_warned_of() -> None:
     assert watched([of(40, text=f"{number}") for number in range(40)], sampled=True) == ([], None)
     once = [of(40)] * 2 + [of(40, text=f"{number}") for number in range(6)] + [of(40)] * 40
     assert watched(once, sampled=True) == ([], None)
+
+
+@pytest.mark.parametrize(
+    ("message", "line"), [("Check it.\n", "Check it"), ("and so on ...", "and so on ..."), ("", "OSError")]
+)
+def test_a_message_of_a_server_goes_into_a_sentence(message: str, line: str) -> None:
+    assert one_line(OSError(message)) == line

@@ -181,3 +181,15 @@ def test_the_question_whether_there_is_a_package_is_no_loading(monkeypatch, caps
     with pytest.raises(ModuleNotFoundError):
         importlib.import_module("not_there")
     assert capsys.readouterr().err == "roi-bench: loading not_there …\n"
+
+
+def test_the_last_collection_finds_nothing_to_walk_through():
+    """It took two seconds at the end of every run, for objects that modules hold to the end anyway."""
+    code = (
+        "import atexit, gc\n"
+        "from roi_bench.cli.main import main\n"
+        "atexit.register(lambda: print(len(gc.get_objects()), gc.get_freeze_count() > 1000))\n"
+        "main(['exams', 'show', 'tiny/0/000'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "0 True"
