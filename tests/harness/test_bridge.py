@@ -18,7 +18,7 @@ from roi_bench.harness import bridge
 from tests.harness.fake_lm_eval import MANAGER, write_fake_lm_eval
 
 ROOT = Path(__file__).resolve().parents[2]
-OURS = [str((ROOT / name).resolve()) for name in ("tasks", "baselines/tasks")]
+OURS = [str((ROOT / "roi_bench" / name).resolve()) for name in ("tasks", "baselines/tasks")]  # links, but in an sdist
 PATHS = "from lm_eval.tasks import TaskManager; show([str(p) for p in TaskManager({}).paths])"
 MODELS = "import lm_eval.models; from lm_eval.api.registry import model_registry; show(dict(model_registry))"
 STATE = "import lm_eval.models, lm_eval.tasks; from roi_bench.harness import bridge; show(bridge.state)"
