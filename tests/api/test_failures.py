@@ -269,7 +269,7 @@ def test_a_long_message_keeps_its_beginning() -> None:
     ("text", "shown"),
     [
         ("litellm.RateLimitError: RateLimitError: OpenAIException - slow down", "slow down"),
-        ("litellm.Timeout: APITimeoutError - Request timed out.", "Request timed out."),
+        ("litellm.Timeout: APITimeoutError - Request timed out.", "Request timed out"),
         ("bad request Traceback (most recent call last): File x", "bad request"),
         ("no such model Handle with `litellm.BadRequestError`.", "no such model"),
         ("an Error: of somebody's", "an Error: of somebody's"),
@@ -326,7 +326,7 @@ def test_a_key_that_begins_like_another_is_not_shown_in_part(monkeypatch: pytest
 
 def test_what_is_put_around_a_message_by_litellm_now_is_taken_off() -> None:
     text = "openai does not support parameters: ['x'], for model=m. To drop these, set `litellm.drop_params=True` or …"
-    assert one_line(ProviderError(text)) == "openai does not support parameters: ['x'], for model=m."
+    assert one_line(ProviderError(text)) == "openai does not support parameters: ['x'], for model=m"
 
 
 @pytest.mark.parametrize("status", [401, 404])
