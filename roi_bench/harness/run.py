@@ -282,9 +282,10 @@ def open_journal(
     folder = _folder(config)
     if parsed.dry_run:
         return _nowhere(header, folder)
-    engine.check_ready()
     rank, stem = process_index(engine.lm), f"journal-{run_digest(header)}"
     path = folder / f"{stem}.rank{rank}.jsonl"
+    if not path.exists():
+        engine.check_ready()
     if rank == 0:
         for line in journals_of_other_versions(folder):
             _notify(line)

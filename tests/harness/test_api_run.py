@@ -554,6 +554,17 @@ def test_a_server_that_is_not_up_is_named_before_anything_is_written(tmp_path: P
     assert not list(tmp_path.rglob("journal*"))
 
 
+def test_a_finished_run_needs_no_server_and_an_unfinished_one_says_so(tmp_path: Path) -> None:
+    with ProviderServer(answer_exam) as server:
+        run(command(server, tmp_path, limit=1))
+        url = server.url
+    finished = answers_in(tmp_path)
+    run(command(url, tmp_path, limit=1))
+    with pytest.raises(ModelError, match=shows(url)):
+        run(command(url, tmp_path, limit=2))
+    assert answers_in(tmp_path) == finished
+
+
 def test_plain_lm_eval_begins_no_journal_without_the_server(tmp_path: Path) -> None:
     from lm_eval.api.instance import Instance
 

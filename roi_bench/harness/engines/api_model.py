@@ -93,7 +93,7 @@ class ApiLM(LM):
 
     # ------------------------------------------------------------------------------------------------ before asking
     def check_server(self) -> None:
-        """Check that the server is up, before a run is begun that would not switch off decoding of the server's own.
+        """Check that the server is up: else a run would begin that does not switch off decoding of the server's own.
 
         Raises:
             ModelError: It is not. One that started in mid-run would be asked without the parameters of its make.
@@ -188,6 +188,7 @@ class ApiLM(LM):
         prepared = self.prepared(requests)
         if not prepared:
             return
+        self.check_server()
         self._note_unknown_server()
         names = [request_name(key) for key in keys]
         self._refuse_open_batches(names, journal)
@@ -303,8 +304,10 @@ class ApiLM(LM):
                 "a chat endpoint takes messages: add --apply_chat_template; for a model that takes raw text add "
                 "endpoint=completions to --model_args"
             )
-        self.check_server()
-        with Journal(*self._own_journal(), slim=True) as journal:
+        path, header = self._own_journal()
+        if not path.exists():
+            self.check_server()
+        with Journal(path, header, slim=True) as journal:
             engine = ApiEngine(self, seed=self.settings.seed)
             model = JournaledModel(engine, journal, show_progress=not disable_tqdm)
             responses = model.generate_until(requests)

@@ -231,7 +231,7 @@ class Engine(Protocol):
         """
 
     def check_ready(self) -> None:
-        """Check that it can be asked now; called before a journal is begun.
+        """Check that it can be asked now; called before a journal is begun, and not where there is one.
 
         Raises:
             ModelError: It cannot.

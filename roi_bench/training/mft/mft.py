@@ -309,7 +309,6 @@ def sample_solutions(
             engine = make_engine()
             if reason := engine.why_not(requests[0].args[1]):
                 raise ModelError(f"the model that sampling.backend names cannot answer: {reason}")
-            engine.check_ready()
             size = int(engine.facts.get("batch_size") or 1)
             first = -(-EARLY_LOOK // size) * size  # whole batches, the same ones as in a single call
             model = JournaledModel(engine, journal)
