@@ -22,6 +22,7 @@ from roi_bench.api.replies import (
     NotSentError,
     UnusableReplyError,
     chat_form,
+    json_object,
     one_line,
     tokens_of,
     usage_of,
@@ -153,7 +154,7 @@ def _call_logger() -> Any:
             body = (kwargs.get("additional_args") or {}).get("complete_input_dict")
             call.is_begun = True
             if isinstance(body, str):
-                body = _object(body)  # Bedrock's
+                body = json_object(body)  # Bedrock's
             call.body = dict(body) if body and isinstance(body, Mapping) else None
             if call.rehearsal:
                 raise _RehearsedError
@@ -344,13 +345,13 @@ class Gateway:
         except Exception as error:
             if not call.is_begun and _is_of_this_machine(error):
                 raise NotSentError(one_line(_first_cause(error))) from error
-            raw = chat_form(_object(call.raw))
+            raw = chat_form(json_object(call.raw))
             if not raw.get("choices"):
                 if call.is_begun and (_is_unreadable(error) or _has_come(call.raw, error)):
                     raise UnusableReplyError(f"the reply cannot be read: {one_line(error)}") from error
                 raise
             body, hidden = raw, {}  # a reply that came, and that litellm could not take
-        raw = _object(call.raw)
+        raw = json_object(call.raw)
         usd = self._usd(hidden.get("response_cost"), usage_of(body), raw)
         return Completion(body, usd, without_prompt(_flat(call.body or {}), prompt), raw or None)
 
@@ -421,7 +422,8 @@ class Gateway:
             import httpx
 
             connections = httpx.Limits(max_connections=None, max_keepalive_connections=self.settings.num_concurrent)
-            self._pool = self._litellm.aclient_session = httpx.AsyncClient(limits=connections)
+            hooks = {"response": [_keep_reply]}
+            self._pool = self._litellm.aclient_session = httpx.AsyncClient(limits=connections, event_hooks=hooks)
 
     def _text_target(self) -> dict[str, str]:
         """Return model and provider for a raw text completion."""
@@ -445,13 +447,11 @@ class Gateway:
             self._pool = self._litellm.aclient_session = None
 
 
-def _object(text: str | None) -> dict[str, Any]:
-    """Return the JSON object that ``text`` holds, an empty one where it holds none."""
-    try:
-        found = json.loads(text) if text else {}
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
+async def _keep_reply(response: Any) -> None:
+    """Note a reply to raw text as it comes: litellm does not hand on one whose counts it cannot read."""
+    if (call := _CALL.get()) is not None and response.is_success:
+        await response.aread()
+        call.raw = response.text
 
 
 _OWN_FAULTS = (ImportError, TypeError, AttributeError, LookupError, NameError)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -101,6 +102,15 @@ def read_reply(
     if usage is not None and is_over_budget(usage, budget):
         kept["over_budget"] = True
     return ApiReply(text, usage, usd, kept)
+
+
+def json_object(text: str | None) -> dict[str, Any]:
+    """Return the JSON object that ``text`` holds, an empty one where it holds none."""
+    try:
+        found = json.loads(text) if text else {}
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def chat_form(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -357,8 +357,13 @@ def test_a_reply_of_status_200_that_is_none_is_told_apart(model: str, body: Any)
 
 
 @pytest.mark.parametrize("usage", [[1], "many", 7, {"prompt_tokens": "some", "completion_tokens": [3]}])
-def test_a_usage_that_cannot_be_read_costs_no_answer(usage: Any) -> None:
-    reply = answered(SERVER, chat(usage=usage))
+@pytest.mark.parametrize("endpoint", ["chat", "completions"])
+def test_a_usage_that_cannot_be_read_costs_no_answer(usage: Any, endpoint: str) -> None:
+    body = chat(usage=usage)
+    if endpoint == "completions":
+        choice = {"index": 0, "text": "\\boxed{4}", "finish_reason": "stop", "logprobs": None}
+        body = {**body, "object": "text_completion", "choices": [choice]}
+    reply = answered({**SERVER, "endpoint": endpoint}, body)
     assert (reply.text, reply.usage) == ("\\boxed{4}", None)
 
 
