@@ -18,7 +18,10 @@ pip_arguments() {
     [ -z "$named" ] || echo "$TORCH" >"$scratch/override"
     touch "$scratch/override" && : >"$scratch/constraint"
     # The trainer's lowest transformers: uv would raise it for the lowest click, which does not go together with it.
-    [ "$1" != train ] || sed -n 's/^train = .*"transformers>=\([0-9.]*\)".*/transformers==\1.*/p' pyproject.toml >"$scratch/constraint"
+    if [ "$1" = train ]; then
+        sed -n 's/^train = .*"transformers>=\([0-9.]*\)".*/transformers==\1.*/p' pyproject.toml >"$scratch/constraint"
+        [ -s "$scratch/constraint" ] || { echo "pyproject.toml names no lowest transformers for train" >&2 && return 1; }
+    fi
     "$scratch/uv/bin/uv" pip compile --quiet --resolution lowest-direct --no-header --no-annotate "${extra[@]}" \
         --python "$(find_python)" --override "$scratch/override" --constraint "$scratch/constraint" ${PIP_FIND_LINKS:+--find-links "$PIP_FIND_LINKS"} pyproject.toml \
         --output-file "$scratch/lowest-$1.txt" >&2

@@ -83,6 +83,7 @@ try_sets() {
         echo "== $1 $set"
         if [ ! -x "$environment/bin/python" ]; then
             mapfile -t arguments < <(pip_arguments "$set")
+            wait "$!" || { failed=1 && continue; } # without its arguments it would be another set that is tried
             install_set "$environment" "$set" "${arguments[@]}" || { rm -rf "$environment" && failed=1 && continue; }
             echo "installed after $SECONDS s, $(megabytes "$environment") MB"
         fi

@@ -216,6 +216,29 @@ def test_the_check_of_an_end_tries_each_set_with_its_own_python_and_fails_if_one
     assert (done.returncode, "all" in done.stderr) == (2, True)
 
 
+FAILING_UV = """echo "$*" >>"$CALLS"
+case "$*" in
+"-m venv "*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" && printf 'exit 1' >"$3/bin/uv" && chmod +x "$3/bin/uv" ;;
+esac
+"""
+
+
+def test_without_the_lowest_versions_no_other_set_is_tried_in_their_place(checkout, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("uv")
+    shutil.copy(ROOT / "pyproject.toml", checkout)
+    command(folder, "fake", FAILING_UV)
+    environment = {**os.environ, "PYTHON": f"{folder}/fake", "CALLS": f"{folder}/calls"}
+    words = ["bash", "scripts/check_lowest.sh", "--sets", "train"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=checkout, env=environment)
+    calls = (folder / "calls").read_text()
+    assert (done.returncode, "install uv" in calls, "[train]" in calls, "try_installed" in calls) == (
+        1,
+        True,
+        False,
+        False,
+    )
+
+
 @pytest.fixture
 def repository(checkout):
     """A repository whose release is refused for no other reason than that of a test."""
