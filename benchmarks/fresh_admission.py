@@ -110,16 +110,16 @@ def ask(options: argparse.Namespace) -> None:
     known = {(line["candidate"], line["problem"]) for line in _lines(path)}
     chosen = [one for one in candidates() if not options.only or one.name in options.only]
     waiting = [(one, index) for index in range(problems) for one in chosen if (one.name, index) not in known]
+    asked = [(one, index, one.problem(options.stage, index)) for one, index in waiting]
     llm = LLM(
         model=str(options.model), dtype=options.dtype, enforce_eager=True, max_model_len=2048, max_num_seqs=AT_ONCE
     )
     sampling = SamplingParams(temperature=0, max_tokens=cap)
-    for start in range(0, len(waiting), AT_ONCE):
-        part = waiting[start : start + AT_ONCE]
-        asked = [one.problem(options.stage, index) for one, index in part]
-        prompts = [exam_messages([problem.question], cap, "solo") for problem in asked]
+    for start in range(0, len(asked), AT_ONCE):
+        part = asked[start : start + AT_ONCE]
+        prompts = [exam_messages([problem.question], cap, "solo") for _, _, problem in part]
         with path.open("a", encoding="utf-8") as file:
-            for (one, index), problem, output in zip(part, asked, llm.chat(prompts, sampling), strict=True):
+            for (one, index, problem), output in zip(part, llm.chat(prompts, sampling), strict=True):
                 found = output.outputs[0]
                 line = {"candidate": one.name, "problem": index, "question_sha256": problem.sha256, "cap": cap}
                 file.write(json.dumps({**line, "response": found.text, "tokens": len(found.token_ids)}) + "\n")

@@ -1,15 +1,16 @@
 """Real models on the real exams (docs/real-models.md): ask them, keep what came of it without any text, tabulate it.
 
     python -m benchmarks.real_models sit MODEL_FOLDER --name NAME --out DIR [--first 0] [--exams 60]
-        [--step 30] [--prompts direct …] [--text]
+        [--step 30] [--prompts direct …] [--text] [--dtype float32]
     python -m benchmarks.real_models keep DIR [--rows docs/real-models.csv]
     python -m benchmarks.real_models table [--rows docs/real-models.csv]
 
-``sit`` runs ``roi-bench run --model vllm`` (greedy, bfloat16) in steps of ``--step`` exams: easy, medium and hard
-order at 512 tokens, easy and hard at 1,024; other prompts in easy and hard order at 512. It can be stopped and goes
-on at any time; on another machine, ``--first`` leaves out the exams whose rows are kept. ``keep`` scores every
-response of ``DIR`` from its raw text and adds a row for each to a file of rows: model, prompt, order, budget and exam
-by id, outcomes, tokens; no text. Rows of several machines and days add up, since each exam is asked by itself.
+``sit`` runs ``roi-bench run --model vllm`` (greedy, bfloat16 unless told otherwise) in steps of ``--step`` exams: easy,
+medium and hard order at 512 tokens, easy and hard at 1,024; other prompts in easy and hard order at 512. It can be
+stopped and goes on at any time; on another machine, ``--first`` leaves out the exams whose rows are kept. ``keep``
+scores every response of ``DIR`` from its raw text and adds a row for each to a file of rows: model, prompt, order,
+budget and exam by id, outcomes, tokens; no text. Rows of several machines and days add up, since each exam is asked by
+itself.
 ``table`` computes the page's first three tables from the rows alone. V_DP, AE and SR come from a profile of problems
 asked alone::
 
@@ -107,7 +108,8 @@ def run_exams(options: argparse.Namespace) -> None:
         for prompt in options.prompts
         for task in (DIRECT_TASKS if prompt == "direct" else (f"roi_exam_hard_512_{prompt}",))
     ]
-    arguments = f"pretrained={options.model},dtype=bfloat16,enforce_eager=True,max_model_len=3072,max_num_seqs=96"
+    arguments = f"pretrained={options.model},dtype={options.dtype},enforce_eager=True,max_model_len=3072"
+    arguments += ",max_num_seqs=96"
     for exams in (*range(options.first + options.step, options.exams, options.step), options.exams):
         command = [sys.executable, "-m", "roi_bench", "run", "--model", "vllm", "--model_args", arguments]
         command += ["--tasks", ",".join(tasks), "--output_path", str(options.out / options.name)]
@@ -269,6 +271,7 @@ def main() -> None:
     running.add_argument("--exams", type=int, default=60)
     running.add_argument("--step", type=int, default=30)
     running.add_argument("--prompts", nargs="+", default=["direct"])
+    running.add_argument("--dtype", default="bfloat16", help="float32 is faster on a CPU without AVX-512")
     running.add_argument("--text", action="store_true", help="a base model: no chat template")
     running.set_defaults(run=run_exams)
     keeping.add_argument("out", type=Path)
