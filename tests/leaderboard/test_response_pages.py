@@ -237,6 +237,15 @@ def test_an_exam_page_shows_the_text_in_pieces_with_what_became_of_each():
     assert exam.problems[0].question in said
 
 
+def test_levels_are_told_of_responses_that_forecast_one():
+    text = respond([problem.answer for problem in EXAMS[FIRST].ordered("hard")])
+    assert "actual Level-" not in words(exam_page(text, counter=None))
+    tag = "<predicted_level>Level-1</predicted_level>"
+    said = words(exam_page(text.replace("some work", f"{tag} some work", 1), counter=None))
+    assert "forecast Level-1, actual Level-0" in said
+    assert said.count("no forecast, actual Level-0") == 2
+
+
 @pytest.mark.parametrize(
     ("pool", "answer", "decided"),
     [

@@ -246,7 +246,7 @@ def _exam_view(title: str, response: Response, scored: ScoredResponse) -> Respon
             views.append(PieceView(piece.title, "", said, piece.spans))
             continue
         outcome = scored.problems[piece.position - 1]
-        notes = [f"{outcome.tier} problem {outcome.problem_id}", *_notes(outcome, piece)]
+        notes = [f"{outcome.tier} problem {outcome.problem_id}", *_notes(outcome, piece, scored)]
         if outcome.outcome in ("unanswered", "empty") and (seen := scored.no_answer(outcome)) not in (
             None,
             "never_begun",
@@ -269,7 +269,7 @@ def _alone_view(exam: Exam, tier: str, response: Response, sample: Sample, numbe
         if not piece.position:
             views.append(PieceView(piece.title, "", (), piece.spans))
             continue
-        notes = [f"{tier} problem {problem.id}", *_notes(main, piece)]
+        notes = [f"{tier} problem {problem.id}", *_notes(main, piece, sample.main)]
         if easy.outcome != main.outcome:
             notes.append(f"in easy order: {easy.outcome}")
         views.append(PieceView(f"Problem {main.position} of the exam", main.outcome, tuple(notes), piece.spans))
@@ -298,10 +298,10 @@ def _planning(scored: ScoredResponse, *, shown: bool) -> tuple[str, ...]:
     return (f"{_tokens(scored.planning)} of planning ({what})",)
 
 
-def _notes(outcome: ProblemOutcome, piece: Piece) -> list[str]:
+def _notes(outcome: ProblemOutcome, piece: Piece, scored: ScoredResponse) -> list[str]:
     notes = []
     forecast = "no forecast" if outcome.level is None else f"forecast Level-{outcome.level}"
-    if outcome.actual_level is not None:
+    if outcome.actual_level is not None and any(problem.level is not None for problem in scored.problems):
         notes.append(f"{forecast}, actual Level-{outcome.actual_level}")
     elif outcome.level is not None:
         notes.append(forecast)
