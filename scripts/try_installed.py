@@ -22,7 +22,7 @@ from typing import Any
 EXPECTED = {"roi_tiny_hard_128": (0.1, 107 / 113), "roi_tiny_medium_128": (73 / 60, 40 / 113)}
 """Score and regret of the shipped base model on 60 exams, greedy, float32: as on every set of versions so far."""
 
-TRAINED = ("roi_tiny_hard_128_metacognitive", (11 / 6, 2 / 112))
+TRAINED = ("roi_tiny_hard_128_metacognitive", (11 / 6, 3 / 113))
 """Task, score and regret of the shipped model after MFT and RARL, likewise."""
 
 NAMED = (

@@ -23,6 +23,7 @@ from roi_bench.leaderboard.submission.response_files import (
     read_responses,
     responses_sha256,
     too_few,
+    understated,
     usd_of,
     write_responses,
 )
@@ -179,16 +180,16 @@ def test_the_recorded_counter_knows_what_was_recorded_and_nothing_else() -> None
         ("ab", [0, 3], None, 10, "end of its 2"),
         ("ab" * 20, [0] + [1] * 19, None, 10, "shows 20 tokens, the budget is 10"),
         ("ab" * 9, [0] + [2] * 8, 9, 10, None),
-        ("ab" * 15, [0] + [2] * 14, 3, 100, "shows 15 tokens and claims to have taken 3"),
+        ("ab" * 40, [0] + [2] * 39, 11, 100, "shows 40 tokens and claims to have taken 11"),
         ("a b" * 100, [0], None, 100, "its last token would have 300"),
         ("abc " * 350, [0] + [19] * 70, None, 100, "1400 characters cannot be 71 tokens"),
         ("abc " * 347, [0] + [19] * 70, None, 100, None),
         ("abcd" * 4000, None, 63, 128, "16000 characters cannot be 63 tokens"),
         ("abcd" * 500, [0] + [250] * 7, None, 128, "2000 characters cannot be 8 tokens"),
         (" " * 2000, [0] + [250] * 7, None, 128, None),
-        ("ab" * 450, [0] + [2] * 449, 432, 900, "shows 450 tokens and claims to have taken 432"),
-        ("ab" * 450, [0] + [2] * 449, 433, 900, None),
-        ("ab" * 10, [0] + [2] * 9, 1, 10_000, "shows 10 tokens and claims to have taken 1"),
+        ("ab" * 450, [0] + [2] * 449, 207, 900, "shows 450 tokens and claims to have taken 207"),
+        ("ab" * 450, [0] + [2] * 449, 208, 900, None),
+        ("ab" * 139, [0] + [2] * 138, 102, 256, None),
         ("-" * 4000, [0] + [62] * 64, None, 100, None),
         ("abcd" * 500, None, 100, 100, "2000 characters cannot be 100 tokens"),
         ("abcd" * 300, None, 100, 100, None),
@@ -206,6 +207,13 @@ def test_which_counts_can_be_true(
     found = implausible(text, lengths, metered, budget) or (None if count is None else too_few(text, count))
     assert (found is None) == (message is None)
     assert message is None or message in str(found)
+
+
+@pytest.mark.parametrize(
+    ("seen", "claimed", "wrong"), [(450, 433, False), (450, 432, True), (162_069, 164_401, False), (0, 0, False)]
+)
+def test_together_responses_claim_what_they_show(seen: int, claimed: int, wrong: bool) -> None:
+    assert understated(seen, claimed) == wrong
 
 
 @pytest.mark.parametrize(

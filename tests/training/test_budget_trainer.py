@@ -48,7 +48,7 @@ def rows(budgets=(128, 256), orders=("hard", "easy"), count=3):
 
 def test_rows_that_leave_the_batch_early_write_the_same_texts_as_transformers(model):
     """Greedy, on prompts of several lengths, with budgets of their own, some of them twice."""
-    asked = [row for row in rows() for _ in range(1 + (row["order"] == "easy"))]
+    asked = [row for row in rows(budgets=(40, 256)) for _ in range(1 + (row["order"] == "easy"))]
     ids = [tokenizer()(row["prompt"])["input_ids"][index % 5 :] for index, row in enumerate(asked)]
     assert len(set(map(len, ids))) > 3
     end, pad = tokenizer().eos_token_id, tokenizer().pad_token_id
@@ -125,7 +125,7 @@ def test_leaving_out_rows_without_an_advantage_changes_no_weight(tmp_path, monke
     whole, all_rows = trained(tmp_path, monkeypatch, False, responses)
     assert len(responses) == STEPS
     lean, kept_rows = trained(tmp_path, monkeypatch, True, responses)
-    assert sum(kept for kept, _ in kept_rows) < 0.5 * sum(count for count, _ in all_rows)
+    assert sum(kept for kept, _ in kept_rows) < 0.75 * sum(count for count, _ in all_rows)
     start = load_model(str(model_path("mft")), RECIPE).state_dict()
     moved = max((whole[name] - start[name]).abs().max().item() for name in whole)
     differ = max((whole[name] - lean[name]).abs().max().item() for name in whole)

@@ -11,14 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roi_bench.errors import DataError
-from roi_bench.exams.exam import MEDIUM_PERMUTATIONS
 from roi_bench.grading.grader import shared_grader
 from roi_bench.scoring.kinds import score_responses
 from roi_bench.scoring.outcomes import Response, level_bounds, parse_response
 from roi_bench.scoring.prompts import exam_messages
 from roi_bench.scoring.tokens import Usage
 from roi_bench.training.mft.labels import SKIP, WINDOW, SampledSolution, knapsack, label, mft_examples
-from roi_bench.training.plan.recipe import Labels, Mft, OrderShares
+from roi_bench.training.plan.recipe import Labels, Mft, MftOrderShares
 from tests.training.tiny_labels import SKIP_COST, counter, labels, problems, token_count, work_of_cost
 
 BUDGETS = (128, 256)
@@ -137,8 +136,9 @@ def test_single_problems_come_first_and_solo_ones_are_spread_among_the_exams():
     assert set(kinds[:60]) == {"single"}
     assert set(kinds[60:]) == {"exam", "solo"}
     assert Counter(kinds) == {"single": 60, "solo": 30, "exam": 180}
-    halves = Counter(kinds[60:165]), Counter(kinds[165:])
-    assert min(half["solo"] for half in halves) > 5, "spread among the exams"
+    many = [example.kind for example in examples(singles=0, solo=300, exams=1800)]  # like lengths meet in batches
+    halves = Counter(many[:1050]), Counter(many[1050:])
+    assert min(half["solo"] for half in halves) > 60, "spread among the exams"
 
 
 def test_counts_of_zero_leave_a_kind_out():
@@ -147,22 +147,23 @@ def test_counts_of_zero_leave_a_kind_out():
 
 
 @pytest.mark.parametrize("rule", [0.0, 0.5, 1.0])
-def test_orders_budgets_and_medium_permutations_have_equal_shares(rule):
+def test_budgets_and_all_six_permutations_have_equal_shares(rule):
     for budgets in (BUDGETS, (128, 200, 256)):
         exams = of_kind("exam", examples(over_budget_kept=rule, budgets=budgets))
-        shares = Counter((example.order, example.budget) for example in exams)
-        assert shares == dict.fromkeys(product(("easy", "medium", "hard"), budgets), 60 // len(budgets))
-    exams = of_kind("exam", examples(over_budget_kept=rule))
-    orders = {order: Counter() for order in ("easy", "medium", "hard")}
-    for example in exams:
-        orders[example.order]["".join(LETTERS[BY_ID[name].tier] for name in example.problem_ids)] += 1
-    assert orders["easy"] == {"EMH": 60}
-    assert orders["hard"] == {"HME": 60}
-    assert orders["medium"] == dict.fromkeys(MEDIUM_PERMUTATIONS, 20)
+        for order, share in {"easy": 30, "medium": 120, "hard": 30}.items():
+            found = Counter(example.budget for example in exams if example.order == order)
+            assert found == dict.fromkeys(budgets, share // len(budgets))
+    orders = {"EMH": "easy", "HME": "hard", "EHM": "medium", "MEH": "medium", "MHE": "medium", "HEM": "medium"}
+    shares = Counter()
+    for example in of_kind("exam", examples(exams=192, over_budget_kept=rule)):
+        permutation = "".join(LETTERS[BY_ID[name].tier] for name in example.problem_ids)
+        assert example.order == orders[permutation]
+        shares[permutation, example.budget] += 1
+    assert shares == dict.fromkeys(product(orders, BUDGETS), 16)
 
 
 def test_shares_of_the_orders_among_the_exams():
-    exams = of_kind("exam", examples(exams=192, orders=OrderShares(1, 0, 3)))
+    exams = of_kind("exam", examples(exams=192, orders=MftOrderShares(1, 0, 3)))
     assert Counter((example.order, example.budget) for example in exams) == {
         ("easy", 128): 24,
         ("easy", 256): 24,

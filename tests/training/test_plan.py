@@ -749,7 +749,7 @@ def test_the_work_of_the_tiny_recipe_by_hand():
     work = dict(make_plan(tiny(changes), "run", processes=1, installed=VERSIONS.get).work)
     assert missing(["60 problems", "3", "180 solutions", "128 tokens"], work["samples"]) == []
     assert missing(["5", "32 examples"], work["MFT steps"]) == []  # 75 examples: 3 steps, times 1.5
-    assert work["MFT orders"] == "easy 33%, medium 33%, hard 33%"
+    assert work["MFT orders"] == "easy 17%, medium 67%, hard 17%"
     assert work["RARL orders"] == "easy 25%, medium 25%, hard 50%"
     assert missing(["150", "8 exams", "64 responses"], work["RARL steps"]) == []
     assert missing(["9,600", "256 tokens"], work["RARL responses"]) == []

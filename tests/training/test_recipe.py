@@ -17,6 +17,7 @@ from roi_bench.training.plan.recipe import (
     Labels,
     Lora,
     Mft,
+    MftOrderShares,
     OrderShares,
     Rarl,
     Recipe,
@@ -47,7 +48,8 @@ def test_a_recipe_with_four_settings_has_the_documented_defaults():
     recipe = parse_recipe(SMALL, "here.yaml")
     assert recipe == Recipe("a", "tiny", "tiny", (128, 256))
     assert (recipe.dtype, recipe.chat, recipe.lora) == ("bfloat16", False, None)
-    assert recipe.rarl.orders == recipe.mft.orders == OrderShares(1.0, 1.0, 1.0)
+    assert recipe.rarl.orders == OrderShares(1.0, 1.0, 1.0)
+    assert recipe.mft.orders == MftOrderShares(1.0, 4.0, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -162,11 +164,14 @@ def test_a_value_that_cannot_be_meant_is_refused(changes, facts):
 
 
 def test_one_order_leaves_the_others_as_they_are(file):
-    for stage in ("mft", "rarl"):
+    shares = {
+        "mft": (MftOrderShares(1.0, 4.0, 2), "easy 14%, medium 57%, hard 29%"),
+        "rarl": (OrderShares(1.0, 1.0, 2), "easy 25%, medium 25%, hard 50%"),
+    }
+    for stage, (expected, shown) in shares.items():
         for change in (f"{stage}.orders.hard=2", f"{stage}.orders={{hard: 2}}"):
             found = getattr(load_recipe(str(file), [change]), stage).orders
-            assert found == OrderShares(1.0, 1.0, 2)
-            assert found.text() == "easy 25%, medium 25%, hard 50%"
+            assert (found, found.text()) == (expected, shown)
     assert load_recipe("tiny", ["rarl.orders.easy=0"]).rarl.orders == OrderShares(0, 1, 2)
 
 

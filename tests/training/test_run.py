@@ -430,6 +430,7 @@ def test_what_is_the_work_of_one_process_refuses_several(tmp_path, monkeypatch):
     ("changes", "record", "command"),
     [
         (["seed=4"], {}, "roi-bench train rarl test --out DIR --set seed=4"),
+        (["seed=4", "evaluation.samples=9"], {}, "roi-bench train rarl test --out DIR --set seed=4"),
         (["rarl.steps=3"], {}, "roi-bench train rarl recipe.yaml --out DIR"),
         (["name=mine"], {"started_from": "a/b"}, "roi-bench train rarl recipe.yaml --out DIR --model a/b"),
     ],

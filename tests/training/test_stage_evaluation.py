@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import training_seeds
 from roi_bench.errors import DataError, ModelError, RecordError, UsageError
 from roi_bench.exams.tiny import model_path
 from roi_bench.harness.run_arguments import parse_arguments
@@ -237,6 +238,7 @@ def test_a_whole_evaluation_of_base_and_mft(tmp_path):
     _check_rows(folder, rows)
     _check_aims(folder, content["aims"])
     _check_files(folder, rows)
+    _check_seeds(tmp_path, rows)
 
 
 def _check_rows(folder, rows):
@@ -290,3 +292,18 @@ def _check_files(folder, rows):
     assert "](" not in report, "no pictures were asked for"
     assert (folder / "report" / "allocation.csv").is_file()
     assert (folder / "stages.md").read_text("utf-8").count("| :-- |") >= 4
+
+
+def _check_seeds(out, rows):
+    """The same run twice has the mean and the interval of the run."""
+    runs = [json.loads((out / "evaluation" / "stages.json").read_text("utf-8"))] * 2
+    values = training_seeds.measured(runs)
+    found = list(training_seeds.stage_rows(training_seeds.scored_runs([out, out], runs), values))
+    assert len(found) == len(rows)
+    for row in found:
+        own = rows[row["stage"], row["exams"].split()[1], row["prompt"]]
+        for name in training_seeds.POOLED:
+            if own[name]["value"] is not None:
+                ends = {"value": row[name], "low": row[f"{name} low"], "high": row[f"{name} high"]}
+                assert ends == pytest.approx(own[name])
+        assert row["AE · SR min"] == row["AE · SR max"] == pytest.approx(own["AE · SR"]["value"])

@@ -2,45 +2,52 @@
 
 import json
 import shutil
+from collections import Counter
 
 import pytest
 
 from benchmarks import training_seeds
 from roi_bench.exams.tiny import model_path
+from roi_bench.scoring.statistics import ExamTerm
 from roi_bench.training.plan.recipe import load_recipe, recipe_text
 from scripts import ship_tiny
+from tests.support.simulated_runs import only_hard, only_solvable, run_of
 
 
-def stages(seed, score, difference, p, tokens=70.0):
-    """The summary of an evaluation with one row and one comparison."""
-    row = {name: {"value": None} for name in training_seeds.MEASURES}
-    row = {**row, "exams": "tiny hard 128", "stage": "mft", "prompt": "metacognitive"}
-    row |= {"score": {"value": score}, "tokens": {"value": tokens}}
+def run_with(seed, difference, p):
+    """The summary of an evaluation with one comparison."""
     aim = {"exams": "tiny hard 128", "A": "rarl", "B": "mft", "compared in": "score"}
-    return {
-        "recipe": "tiny",
-        "seed": seed,
-        "stages": [row],
-        "aims": [{**aim, "A − B": {"value": difference}, "p": p}],
-    }
+    return {"recipe": "tiny", "seed": seed, "stages": [], "aims": [{**aim, "A − B": {"value": difference}, "p": p}]}
 
 
-def test_the_table_over_seeds(tmp_path, monkeypatch, capsys):
-    runs = [stages(0, 1.70, 0.08, 0.001), stages(5, 1.60, -0.04, 0.01, 90.4), stages(7, 1.80, 0.02, 0.4)]
-    for content in runs:
-        folder = tmp_path / str(content["seed"]) / "evaluation"
-        folder.mkdir(parents=True)
-        (folder / "stages.json").write_text(json.dumps(content), encoding="utf-8")
-    monkeypatch.setattr("sys.argv", ["training_seeds.py", *(str(tmp_path / name) for name in "057")])
-    training_seeds.main()
-    title, _, *lines = capsys.readouterr().out.splitlines()
-    assert title == "3 runs of recipe tiny, seeds 0, 5, 7"
-    heads = [cell.strip() for cell in lines[0].strip("|").split("|")]
-    cells = dict(zip(heads, (cell.strip() for cell in lines[2].strip("|").split("|")), strict=True))
-    assert cells["score"] == "1.70 (1.60–1.80)"
-    assert cells["tokens"] == "77 (70–90)"
-    assert cells["regret"] == "n/a"
-    assert lines[-1] == "| tiny hard 128 | rarl | mft | score | 0.020 (-0.040–0.080) | 1 | 1 | 1 |"
+def test_comparisons_over_seeds():
+    runs = [run_with(0, 0.08, 0.001), run_with(5, -0.04, 0.01), run_with(7, 0.02, 0.4)]
+    *_, line = training_seeds.comparison_lines(runs)
+    assert line == "| tiny hard 128 | rarl | mft | score | 0.020 (-0.040–0.080) | 1 | 1 | 1 |"
+
+
+def test_an_exam_counts_with_its_mean_over_the_runs():
+    """Regret of two runs: exam a loses 1 of 2 and 0 of 1, exam b 1 of 1 and 1 of 2; the second run lacks exam c."""
+    first = {"a": ExamTerm(1, 2, "x"), "b": ExamTerm(1, 1, "y"), "c": ExamTerm(3, 3, "z")}
+    second = {"a": ExamTerm(0, 1, "x"), "b": ExamTerm(1, 2, "y")}
+    assert training_seeds.pooled([first, second]) == [ExamTerm(0.5, 1.5, "x"), ExamTerm(1, 1.5, "y")]
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"), [([0.1, 0.2, 0.6], "0.30 (0.10–0.60)"), ([0.25, 0.25], "0.25"), ([], "n/a")]
+)
+def test_mean_smallest_and_largest(values, shown):
+    assert training_seeds.spread(values) == shown
+
+
+def test_how_often_the_easy_problem_is_wrong_by_permutation():
+    """Never where it is skipped; else the shares by permutation make up the whole."""
+    skipped, tried = (run_of(policy, "direct", order="medium") for policy in (only_hard, only_solvable))
+    exams = Counter(exam.medium for exam in tried.exams.values())
+    assert {training_seeds.wrong_easy(skipped, permutation) for permutation in exams} == {0.0}
+    wrong = sum(training_seeds.wrong_easy(tried, permutation) * count for permutation, count in exams.items())
+    outcomes = [p.outcome for (sample,) in tried.scored.values() for p in sample.main.problems if p.tier == "easy"]
+    assert wrong == pytest.approx(outcomes.count("wrong")) != 0
 
 
 @pytest.fixture

@@ -99,11 +99,21 @@ def implausible(text: str, lengths: Lengths | None, usage: Usage | None, budget:
         return f"token_lengths go beyond the end of its {len(text)} characters"
     if len(lengths) > budget + retokenization_slack(budget):
         return f"shows {len(lengths)} tokens, the budget is {budget}"
-    if usage is not None and usage.tokens < len(lengths) - retokenization_slack(len(lengths)):
+    if usage is not None and usage.tokens < len(lengths) // 2 - retokenization_slack(len(lengths)):
         return f"shows {len(lengths)} tokens and claims to have taken {usage.tokens}"
     if len(text) - sum(lengths) > TOKEN_CHARACTERS:
         return f"its last token would have {len(text) - sum(lengths)} characters"
     return None
+
+
+def understated(shown: int, claimed: int) -> bool:
+    """Return whether the responses of a task claim fewer tokens together than their texts show.
+
+    A single one may: sampled tokens need not be those that the tokenizer makes of their text (17 of 2,880 sampled
+    responses of a shipped model showed more than 2 % + 8 tokens more than they took, one 139 for 102). Together they
+    showed 1 % less.
+    """
+    return claimed < shown - retokenization_slack(shown)
 
 
 def miscounted(shown: int, usage: Usage) -> bool:

@@ -57,6 +57,17 @@ class OrderShares:
 
 
 @dataclass(frozen=True, slots=True)
+class MftOrderShares(OrderShares):
+    """Shares of the orders among the exams of MFT: 1 : 4 : 1 where none is named.
+
+    Medium order has four permutations in MFT (:data:`~roi_bench.training.mft.labels.INTERLEAVED`), so that with these
+    shares each of the six permutations comes equally often.
+    """
+
+    medium: float = 4.0
+
+
+@dataclass(frozen=True, slots=True)
 class Sampling:
     """How the base model is sampled for labels.
 
@@ -122,11 +133,12 @@ class Mft:
         exams: Examples with three problems under a shared budget, in mixed orders, trained on after them.
         solo: Examples with one problem, the solo prompt and no level, spread among the exams: without them the model
             forgets how to answer where nothing may be skipped, and its own solo profile understates its skill.
-        orders: Shares of the orders among the exams, in whole numbers; orders come in turn.
+        orders: Shares of the orders among the exams, in whole numbers; orders come in turn, and so do the permutations
+            of medium order.
         over_budget_kept: Share kept of the exams whose labelled solutions do not fit the budget together. What a
             knapsack over the known costs leaves out (most solved, then fewest tokens) is skipped there. With 0 MFT
             teaches forecasts and leaves allocation to RARL, which finds nothing to learn from if no response ever skips
-            what it could solve; a small share is enough for that.
+            what it could solve; a small share is enough for that. With 1 MFT teaches the allocation itself.
         equal_levels: Tiers in which each level is drawn as often as the others, so that a rare one (solved, among the
             hard) is learned as well; problems of the other tiers are drawn as they were labelled.
         learning_rate: Peak learning rate; None for 1e-5, or 1e-4 with adapters (see :data:`ADAPTER_RATES`).
@@ -139,7 +151,7 @@ class Mft:
     singles: int = 1000
     exams: int = 4000
     solo: int = 0
-    orders: OrderShares = field(default_factory=OrderShares)
+    orders: MftOrderShares = field(default_factory=MftOrderShares)
     over_budget_kept: float = 0.0
     equal_levels: tuple[Literal["easy", "middle", "hard"], ...] = ()
     learning_rate: float | None = None

@@ -85,7 +85,7 @@ _LIMITS = {
 
 _MEASURES = (
     *("score", "score in easy order", "regret", "skipped easy", "skipped middle", "skipped hard", "skip precision"),
-    *("level accuracy", "V_DP", "AE"),
+    *("level accuracy", "V_DP", "AE · SR", "agreement"),
 )
 _DECIMALS = {"A − B": 3, "A's": 3, "B's": 3, "p": 4}
 
@@ -172,8 +172,10 @@ def measured_tables(summary: Path, stage: str) -> str:
         raise RecordError(f"{summary}: has nothing on stage {stage!r}; evaluate it first")
     notes = (
         "Score: correct answers per exam, 0–3. Regret: share of the easy order's correct answers lost. Skip precision "
-        "and AE are against what this very model solves alone. p: permutation test over exams, not corrected for the "
-        "number of comparisons. In brackets: 95 % intervals, for new problems."
+        "and V_DP are of what this very model solves alone; V_DP is what the best policy makes of that, AE · SR the "
+        "score as a share of it, agreement the share of decisions that this policy could have taken too. p: "
+        "permutation test over exams, not corrected for the number of comparisons. In brackets: 95 % intervals, for "
+        "new problems."
     )
     return "\n".join([*(to_markdown(table) for table in tables if table.rows), notes])
 

@@ -273,9 +273,13 @@ def card_of(stage: str, recipe: Recipe, record: Mapping[str, Any], summary: Path
 def _command(stage: str, recipe: Recipe, record: Mapping[str, Any]) -> str:
     """Return the command that makes the model: the recipe by name and seed if that gives it, else by its file.
 
-    Of a folder that RARL started from in place of the MFT model, only the name is given.
+    What the evaluation asks for changes no model. Of a folder that RARL started from in place of the MFT model, only
+    the name is given.
     """
-    named = recipe.name in recipe_names() and load_recipe(recipe.name, [f"seed={recipe.seed}"]) == recipe
+    named = recipe.name in recipe_names()
+    if named:
+        known = load_recipe(recipe.name, [f"seed={recipe.seed}"])
+        named = all(stage_settings(known, name) == stage_settings(recipe, name) for name in ("data", "mft", "rarl"))
     command = f"roi-bench train {stage} {recipe.name if named else 'recipe.yaml'} --out DIR"
     command += f" --set seed={recipe.seed}" if named else ""
     start = record.get("started_from")
