@@ -101,6 +101,23 @@ def test_responses_over_the_budget_are_refused_whatever_they_report(
         check_submission(folder)
 
 
+@pytest.mark.parametrize(("claimed", "refused"), [(117, False), (116, True)])
+def test_responses_claim_together_what_their_texts_show_but_for_2_percent_and_8_tokens(
+    draft: Path, tmp_path: Path, claimed: int, refused: bool
+) -> None:
+    folder = tampered(
+        draft,
+        tmp_path,
+        rows=with_texts(prose(60), claimed, lambda text: [0, *[1] * 126]),
+        document=of_tokenizer("local:mine", SKIP),
+    )
+    if refused:
+        with pytest.raises(RecordError, match=r"roi_tiny_hard_128.*\d+ tokens together.*at least \d+"):
+            check_submission(folder)
+    else:
+        check_submission(folder)
+
+
 def state_of(checked: CheckedSubmission) -> str:
     (state,) = checked.token_checks.values()
     graded, _ = grade_submission(checked, workers=1)

@@ -23,7 +23,6 @@ from roi_bench.leaderboard.submission.response_files import (
     read_responses,
     responses_sha256,
     too_few,
-    understated,
     usd_of,
     write_responses,
 )
@@ -207,13 +206,6 @@ def test_which_counts_can_be_true(
     found = implausible(text, lengths, metered, budget) or (None if count is None else too_few(text, count))
     assert (found is None) == (message is None)
     assert message is None or message in str(found)
-
-
-@pytest.mark.parametrize(
-    ("seen", "claimed", "wrong"), [(450, 433, False), (450, 432, True), (162_069, 164_401, False), (0, 0, False)]
-)
-def test_together_responses_claim_what_they_show(seen: int, claimed: int, wrong: bool) -> None:
-    assert understated(seen, claimed) == wrong
 
 
 @pytest.mark.parametrize(

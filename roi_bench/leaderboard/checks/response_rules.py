@@ -22,11 +22,11 @@ from roi_bench.leaderboard.submission.response_files import (
     Responses,
     implausible,
     is_unusual,
+    least_tokens,
     lengths_of,
     miscounted,
     shortened,
     too_few,
-    understated,
 )
 from roi_bench.leaderboard.submission.schema import SubmittedTask
 from roi_bench.leaderboard.submission.untrusted_files import UNUSUAL_MEAN, UNUSUAL_OF_ONE, shown
@@ -119,7 +119,7 @@ def check_responses(task: SubmittedTask, found: Responses, where: str, *, draft:
     Raises:
         RecordError: A response is missing, over budget, or has impossible token counts.
     """
-    missing = uncounted = characters = tokens = unusual = seen = claimed = 0
+    missing = uncounted = characters = tokens = unusual = least = claimed = 0
     few = None
     for name, response in _each(found):
         text, usage = response.text, response.usage
@@ -133,7 +133,7 @@ def check_responses(task: SubmittedTask, found: Responses, where: str, *, draft:
             if why := implausible(text, lengths, usage, task.budget):
                 raise RecordError(f"{where}: a response to {shown(name)} {why}")
             if lengths is not None and usage is not None:
-                seen, claimed = seen + len(lengths), claimed + usage.tokens
+                least, claimed = least + least_tokens(len(lengths)), claimed + usage.tokens
             count = len(lengths) if lengths is not None else usage.tokens if usage is not None else None
             characters += len(text)
             tokens += count or 0
@@ -142,8 +142,10 @@ def check_responses(task: SubmittedTask, found: Responses, where: str, *, draft:
                 few = Remark(TOO_FEW, f"{where}: a response to {shown(name)} {why}")
         missing += text is None and usage is None
         uncounted += text is not None and usage is None and (lengths is None or not task.text_is_whole)
-    if understated(seen, claimed):
-        raise RecordError(f"{where}: its responses show {seen} tokens together and claim to have taken {claimed}")
+    if claimed < least:
+        raise RecordError(
+            f"{where}: its responses claim to have taken {claimed} tokens together; by their texts at least {least}"
+        )
     if not draft:
         _refuse_gaps(missing, uncounted, where)
     noticed = _remarks(task, missing, uncounted, unusual, characters / tokens if tokens else 0.0)
