@@ -123,6 +123,15 @@ def test_the_evidence_of_the_seeds_is_that_of_its_rows(labels: str, rows: int) -
     assert {tuple(line.strip("| ").split(" | ")) for line in shown} <= set(map(tuple, known))
 
 
+def test_the_readme_says_of_plain_labels_what_their_rows_say() -> None:
+    with (DOCS / "training-evidence-plain.csv").open(encoding="utf-8", newline="") as file:
+        rows = {(row["exams"], row["stage"]): row for row in csv.DictReader(file)}
+    mft, rarl = (rows["tiny hard 128", stage] for stage in ("mft", "rarl"))
+    numbers = [f"{float(row[name]):.2f}" for row in (mft, rarl) for name in ("score", "regret")]
+    said = "plain labels MFT reaches {} (regret {}), with RARL {} ({})".format(*numbers)
+    assert said in " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+
+
 def test_what_is_said_of_the_shipped_models_is_that_of_their_cards() -> None:
     precisions, accuracies, medium = [], [], []
     for folder in ("tiny_mft", "tiny_rarl"):
@@ -134,7 +143,7 @@ def test_what_is_said_of_the_shipped_models_is_that_of_their_cards() -> None:
             precisions.append(precision)
             accuracies.append(accuracy)
             medium += [(score, regret)] if exams == "medium 128" else []
-    said = "skip precision is {} to {} and level accuracy {} to {}"
+    said = "kip precision is {} to {} and level accuracy {} to {}"
     page = (DOCS / "training-evidence.md").read_text(encoding="utf-8")
     assert said.format(min(precisions), max(precisions), min(accuracies), max(accuracies)) in page
     score, regret = zip(("1.24", "0.33"), *medium, strict=True)

@@ -99,6 +99,7 @@ def implausible(text: str, lengths: Lengths | None, usage: Usage | None, budget:
         return f"token_lengths go beyond the end of its {len(text)} characters"
     if len(lengths) > budget + retokenization_slack(budget):
         return f"shows {len(lengths)} tokens, the budget is {budget}"
+    # A single count only has to be possible; least_tokens says why, and what holds for all of a task.
     if usage is not None and usage.tokens < len(lengths) // 2 - retokenization_slack(len(lengths)):
         return f"shows {len(lengths)} tokens and claims to have taken {usage.tokens}"
     if len(text) - sum(lengths) > TOKEN_CHARACTERS:
